@@ -32,6 +32,7 @@ from cortex_pipelines.cli.memory import memory
 from cortex_pipelines.cli.mutate import mutate
 from cortex_pipelines.cli.off_policy import off_policy
 from cortex_pipelines.cli.params import params
+from cortex_pipelines.cli.patterns import patterns
 from cortex_pipelines.cli.predict import predict
 from cortex_pipelines.cli.predict_batch import predict_batch
 from cortex_pipelines.cli.promote import promote, rollback
@@ -161,6 +162,7 @@ _COMMANDS = (
     mutate,
     off_policy,
     params,
+    patterns,
     predict,
     predict_batch,
     promote,

@@ -23,6 +23,7 @@ from cortex_pipelines.datasets.settings import (
 from cortex_pipelines.datasets.tasks import documentation, feedback, paired_tests
 from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
+from cortex_pipelines.datasets.tasks.patterns import pattern_rows
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
 from cortex_pipelines.datasets.tasks.reviews import OF_FILES, review_rows
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
@@ -131,14 +132,16 @@ def refactoring_dataset(
     out: Path,
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
-    """Code to fix or improve: history, reviews, injected bugs and code smells, with fixes."""
+    """Code to fix or improve: history, reviews, patterns, injected bugs and code smells."""
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    files = REPOSITORY_FILES.read(repository_files, *OF_FILES)
     tables = refactoring_tables(
         read,
         INJECTED_ERRORS.read(augmented_units, *ERROR_COLUMNS),
         cached_fixes(read.units, project, cache),
         REFACTORING_PAIRS.read(refactoring_pairs),
-        review_rows(REPOSITORY_FILES.read(repository_files, *OF_FILES), project, privacy),
+        review_rows(files, project, privacy),
+        pattern_rows(files, project, privacy),
         REPOSITORY_FILES.read(repository_files, "source", "path", "licence", "trainable"),
         fingerprints(root, datasets),
         datasets,

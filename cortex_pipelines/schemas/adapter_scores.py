@@ -146,6 +146,12 @@ GENERATIONS = Table(
         Column("subtoken_f1", pl.Float64, "F1 of the words of a name", True, between=(0, 1)),
         Column("word_f1", pl.Float64, "F1 of the words of documentation", True, between=(0, 1)),
         Column(
+            "broken_patterns",
+            pl.List(pl.String),
+            "Patterns of the project that the output breaks; null where none is for its language",
+            True,
+        ),
+        Column(
             "tests", pl.String, "Related tests with the output in place", True, ("passed", "failed")
         ),
         Column(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.release.answering import Release, Way
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.experiments.plan import Arm, Plan
@@ -58,6 +59,7 @@ class Served:
         split: The canary that is tried beside it; None where none is.
         experiment: The experiment that divides its requests; None where none does.
         templates: What its prompts are made by.
+        patterns: Reads the patterns of its project, once; None where it has none.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Served:
     split: Split | None = None
     experiment: Experiment | None = None
     templates: Templates = field(default_factory=package_templates, compare=False, repr=False)
+    patterns: Callable[[], PatternChecks] | None = field(default=None, compare=False, repr=False)
 
     def with_templates(self, templates: Templates) -> "Served":
         """The same, with prompts made by other templates in whatever way it is answered."""

@@ -17,8 +17,9 @@ from cortex_pipelines.evaluation.generation.stopping import (
     extent_of_test,
     is_complete,
 )
+from cortex_pipelines.evaluation.metrics.patterns import CODE, broken_patterns
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.serving.asked import Asked
+from cortex_pipelines.serving.asked import Answering, Asked
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.forms import Short, Words
@@ -85,7 +86,8 @@ class Suggestion:
         way: How.
         release: Version of the release.
         template: What the prompt was made by.
-        flags: Rules by which the scan knew secrets or personal data in the answers.
+        flags: Rules by which the scan knew secrets or personal data in the answers, and
+            ``pattern:<name>`` for each of the project's patterns that the result breaks.
         cached: Whether all of them were given before.
     """
 
@@ -156,6 +158,8 @@ def suggest(
         for other in drawn
         if other.result.strip() and other.result != best.result
     }
+    flags = {rule for part in asked for rule in part.flags}
+    flags |= _broken(answering, task, given, best.result, context)
     return Suggestion(
         best.result,
         best.confidence,
@@ -166,9 +170,19 @@ def suggest(
         answering.way,
         answering.release,
         str(answering.served.templates[task]),
-        tuple(sorted({rule for part in asked for rule in part.flags})),
+        tuple(sorted(flags)),
         all(part.known is not None for part in asked),
     )
+
+
+def _broken(answering: Answering, task: str, given: str, result: str, context: Context) -> set[str]:
+    """Flags of the project's patterns that an answer breaks."""
+    if answering.served.patterns is None or task not in CODE:
+        return set()
+    before = given if task == "completion" else ""
+    checks = answering.served.patterns()
+    broken = broken_patterns(checks, task, before, result, _language(context), context.path)
+    return {f"pattern:{name}" for name in broken or ()}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
+from cortex_pipelines.datasets.tasks.patterns import PATTERN_ROWS
 from cortex_pipelines.datasets.tasks.refactoring import pair_candidates, refactoring_tables
 from cortex_pipelines.datasets.tasks.reviews import REVIEW_ROWS
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
@@ -145,7 +146,8 @@ def tables(
         "completion_dataset": completion_tables(made.project, renamed, rewritten, settings),
         "naming_dataset": naming_tables(made.project, renamed, settings),
         "refactoring_dataset": refactoring_tables(
-            made.project, errors, fixes, pairs, REVIEW_ROWS.to_frame(), files, (), settings
+            *(made.project, errors, fixes, pairs, REVIEW_ROWS.to_frame(), PATTERN_ROWS.to_frame()),
+            *(files, (), settings),
         ),
     }
 
@@ -551,14 +553,12 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
             augmented(INJECTED_ERRORS, units, augmentation),
         )
         rewritten = augmented(REWRITTEN_UNITS, units, augmentation)
-        no_reviews = REVIEW_ROWS.to_frame()
+        none = REVIEW_ROWS.to_frame(), PATTERN_ROWS.to_frame()
         with_cache, alone = (
             (
                 completion_tables(read, renamed, rewritten, settings, kept),
                 naming_tables(read, renamed, settings, kept),
-                refactoring_tables(
-                    read, errors, fixes, pairs, no_reviews, changed, (), settings, kept
-                ),
+                refactoring_tables(read, errors, fixes, pairs, *none, changed, (), settings, kept),
             )
             for kept in (cache, None)
         )

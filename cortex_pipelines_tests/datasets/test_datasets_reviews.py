@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.patterns import PATTERN_ROWS
 from cortex_pipelines.datasets.tasks.refactoring import refactoring_tables
 from cortex_pipelines.datasets.tasks.reviews import review_rows
 from cortex_pipelines.ingestion.connectors.declared import DltSource
@@ -56,7 +57,8 @@ def test_a_review_is_a_row_with_what_was_said(
 ) -> None:
     reviews = review_rows(exported, "shop", _PRIVACY)
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
-    tables = refactoring_tables(made.project, errors, {}, pairs, reviews, exported, (), settings)
+    rows = reviews, PATTERN_ROWS.to_frame()
+    tables = refactoring_tables(made.project, errors, {}, pairs, *rows, exported, (), settings)
     sides = pl.concat([tables[name] for name in tables if name != "manifest"])
     (row,) = sides.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert "A reviewer says: Round it here, ask redacted-" in row["prompt"]
@@ -101,7 +103,8 @@ def test_a_review_of_a_tracker_is_a_row_too(
     whole = pl.concat([files, *rows])
     reviews = review_rows(whole, "shop", _PRIVACY)
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
-    tables = refactoring_tables(made.project, errors, {}, pairs, reviews, whole, (), settings)
+    both = reviews, PATTERN_ROWS.to_frame()
+    tables = refactoring_tables(made.project, errors, {}, pairs, *both, whole, (), settings)
     sides = pl.concat([tables[name] for name in tables if name != "manifest"])
     (example,) = sides.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert example["completion"] == "return 1"

@@ -88,7 +88,7 @@ class Workshop:
                 "source": SOURCE,
                 "path": path,
                 "blob": "b",
-                "language": "python",
+                "language": "yaml" if path.endswith(".yaml") else "python",
                 "size_bytes": len(text),
                 "generated": False,
                 "revision": "r",

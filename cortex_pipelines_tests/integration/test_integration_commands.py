@@ -244,6 +244,7 @@ def test_all_commands_are_there() -> None:
         "mutate",
         "off-policy",
         "params",
+        "patterns",
         "predict",
         "predict-batch",
         "promote",

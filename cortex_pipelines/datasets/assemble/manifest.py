@@ -128,7 +128,7 @@ def _columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
 
 def _filters(reason: str | None) -> pl.Expr:
     passed = _ALL[: _ALL.index(reason)] if reason in _ALL else _ALL
-    if reason and reason.startswith(("review_", "feedback_")):  # not looked at further
+    if reason and reason.startswith(("review_", "pattern_", "feedback_")):  # not looked at further
         passed = ()
     if reason and reason.startswith(("documentation_", "tests_")):  # before all others of a row
         passed = FILTERS

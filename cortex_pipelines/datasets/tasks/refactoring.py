@@ -1,8 +1,9 @@
 """Refactoring candidates: code to fix or improve, with the result.
 
-Four sources: injected bugs, code smells with a mechanical fix, changes from history, and code
-reviews. Bugs and smells are in the split of their unit; a change from history or a review is in the
-split of its resulting file or, where that is gone, of the hash of its path.
+Five sources: injected bugs, code smells with a mechanical fix, changes from history, code reviews,
+and patterns. Bugs and smells are in the split of their unit; a change from history or a review is
+in the split of its resulting file or, where that is gone, of the hash of its path. A pattern is
+guidance and no code to be held out, so it is always in train.
 """
 
 from collections.abc import Mapping, Sequence
@@ -170,12 +171,40 @@ def review_candidates(
     return change_candidates(rows, files, splits, benchmarks, settings)
 
 
+def pattern_candidates(
+    patterns: pl.DataFrame,
+    files: pl.DataFrame,
+    splits: pl.DataFrame,
+    benchmarks: Sequence[Fingerprints],
+    settings: DatasetSettings,
+) -> pl.DataFrame:
+    """Candidates from the project's patterns.
+
+    Args:
+        patterns: Rows of ``patterns.pattern_rows`` of one project.
+        files: REPOSITORY_FILES of the same project, for the licence.
+        splits: UNIT_SPLITS of the same project.
+        benchmarks: What must not be trained on.
+        settings: Bounds and shares.
+    """
+    rows = patterns.with_columns(
+        pl.lit("pattern").alias("kind"),
+        pl.lit("pattern").alias("origin"),
+        pl.format("Follow the pattern {}: {}", "name", "explanation").alias("request"),
+        pl.lit("The code that follows it:").alias("title"),
+    )
+    made = change_candidates(rows, files, splits, benchmarks, settings)
+    reason = pl.lit("a pattern, which is guidance: train").alias("split_reason")
+    return made.with_columns(pl.lit("train").alias("split"), reason)
+
+
 def refactoring_tables(
     project: ProjectUnits,
     errors: pl.DataFrame,
     fixes: FixesOf,
     pairs: pl.DataFrame,
     reviews: pl.DataFrame,
+    patterns: pl.DataFrame,
     files: pl.DataFrame,
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
@@ -189,6 +218,7 @@ def refactoring_tables(
         fixes: Fixes of smells by unit id.
         pairs: REFACTORING_PAIRS of the same project.
         reviews: Rows of ``reviews.review_rows`` of the same project.
+        patterns: Rows of ``patterns.pattern_rows`` of the same project.
         files: REPOSITORY_FILES of the same project.
         benchmarks: What must not be trained on.
         settings: Sizes and shares.
@@ -200,6 +230,7 @@ def refactoring_tables(
             smell_candidates(project.units, fixes, settings),
             pair_candidates(pairs, files, project.splits, benchmarks, settings),
             review_candidates(reviews, files, project.splits, benchmarks, settings),
+            pattern_candidates(patterns, files, project.splits, benchmarks, settings),
         ]
     )
     # units are excluded per derived candidate, and most have nothing to fix

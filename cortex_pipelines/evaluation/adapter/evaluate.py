@@ -66,12 +66,14 @@ from cortex_pipelines.evaluation.adapter.report.quality import (
 from cortex_pipelines.evaluation.adapter.report.sections import Findings
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
+from cortex_pipelines.evaluation.metrics.patterns import pattern_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.evaluation.statistics.multiple_comparisons import (
     Comparison,
     Paired,
     compare_all,
 )
+from cortex_pipelines.extraction.patterns.reading import project_checks
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
@@ -174,6 +176,7 @@ def _measured(
         inputs.datasets, repository.runnable.values(), tests.runnable.values(), settings
     )
     problems = read_problems(root, settings.benchmarks)
+    patterns = project_checks(inputs.repository_files)
     tables = {
         "scores": score_table(items.held_out, compared, scorer),
         "general_scores": score_table(items.general.items, compared, scorer, GENERAL_SCORES),
@@ -195,7 +198,7 @@ def _measured(
         "memorised": memorised_table(items.attempts, compared, scorer),
         "canaries": canary_table(compared, scorer, settings),
         "generations": generation_table(
-            writing, compared, scorer, repository, settings, inputs.dataset_settings.mask
+            writing, compared, scorer, repository, settings, inputs.dataset_settings.mask, patterns
         ),
         "problems": problem_table(problems, compared, scorer, settings, inputs.limits),
     }
@@ -208,6 +211,7 @@ def _measured(
         | forgetting_metrics(tables["general_scores"], settings)
         | choice_metrics(tables["team_choices"], settings)
         | generation_metrics(tables["generations"])
+        | pattern_metrics(tables["generations"], patterns)
         | quality_metrics(quality)
         | run_metrics(tables["generations"], settings.pass_k)
         | written_test_metrics(tables["written_tests"])

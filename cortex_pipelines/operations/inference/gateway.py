@@ -18,6 +18,7 @@ from cortex_pipelines.adapters.model.lora import adapter_for
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
+from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.operations.experimenting import arm_of, book_of, finish
 from cortex_pipelines.operations.inference.serving import (
@@ -26,6 +27,7 @@ from cortex_pipelines.operations.inference.serving import (
     pinned_base,
     verified,
 )
+from cortex_pipelines.operations.patterns import served_patterns
 from cortex_pipelines.operations.releasing import conclude, find_model
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.release import history
@@ -184,7 +186,8 @@ def _names(
     """A project under its own name, and each of its releases under theirs."""
     name = str(model.partition)
     examples = cache(partial(_examples_of, project, model.partition))
-    make = partial(_served, project, model, now, base, per_task, templates, examples)
+    patterns = cache(partial(served_patterns, project, name))
+    make = partial(_served, project, model, now, base, per_task, templates, examples, patterns)
     yield replace(make(name, now["champion"]), split=_split(project, model))
     for role in _ROLES:
         if now[role] is not None:
@@ -216,6 +219,7 @@ def _served(
     per_task: bool,
     templates: Templates,
     examples_of: Callable[[str | None], tuple[Path | None, str]],
+    patterns: Callable[[], PatternChecks],
     name: str,
     version: str | None,
 ) -> Served:
@@ -248,6 +252,7 @@ def _served(
         "scores": adapter_scores(metrics) if own else [],
         "prompts": {name: template.version for name, template in templates.each.items()},
         "lineage": _lineage(project, model, version, line),
+        "patterns": _data_version(project, "repository_files", model.partition),
     }
     made = Served(
         name,
@@ -257,6 +262,7 @@ def _served(
         _created(line),
         about,
         notice,
+        patterns=patterns,
     )
     return with_others(made, index, examples)
 
@@ -328,8 +334,7 @@ def _lineage(
         known |= {"made_from": line.made_from}
     stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(model.address)
     if stage and version and str(stage["outs"][0]["md5"]) == version:
-        deps = stage.get("deps", [])
-        known["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in deps}
+        known["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
     return known
 
 

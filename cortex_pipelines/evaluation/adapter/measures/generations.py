@@ -28,7 +28,9 @@ from cortex_pipelines.evaluation.metrics.grading import (
     same_answer,
 )
 from cortex_pipelines.evaluation.metrics.prose import word_f1
+from cortex_pipelines.evaluation.metrics.patterns import broken_patterns
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS
 
 WRITERS = ("base", "challenger")
@@ -82,6 +84,7 @@ def generation_table(
     repository: Repository,
     settings: EvaluationSettings,
     mask: str,
+    patterns: PatternChecks,
 ) -> pl.DataFrame:
     """All outputs of both models with their grades, as ``GENERATIONS``.
 
@@ -92,6 +95,7 @@ def generation_table(
         repository: Runs the tests of those items that have any.
         settings: Number of samples.
         mask: What stands for the name in a naming prompt.
+        patterns: The project's patterns.
     """
     asked = [(item, "plain", 0) for item in items]
     asked += [(other, "rephrased", 0) for item in items if (other := rephrased(item)) is not None]
@@ -106,7 +110,7 @@ def generation_table(
         requests = [Request(item, extent_of(item), sample) for item, _, sample in asked]
         outputs = scorer.outputs(requests, compared.folder(role))
         for (item, how, sample), output in zip(asked, outputs, strict=True):
-            rows.append(_row(item, role, how, sample, output, mask))
+            rows.append(_row(item, role, how, sample, output, mask, patterns))
     _add_tests(rows, repository)
     return GENERATIONS.conform(GENERATIONS.frame(rows))
 
@@ -140,7 +144,16 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if value is not None}
 
 
-def _row(item: Example, role: str, how: str, sample: int, output: str, mask: str) -> dict[str, Any]:
+def _row(
+    item: Example,
+    role: str,
+    how: str,
+    sample: int,
+    output: str,
+    mask: str,
+    patterns: PatternChecks,
+) -> dict[str, Any]:
+    known = (item.form, item.prompt, output, item.language, item.path)
     names = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
     return {
         **{name: getattr(item, name) for name in names},
@@ -150,6 +163,7 @@ def _row(item: Example, role: str, how: str, sample: int, output: str, mask: str
         "expected": item.completion,
         "output": output,
         **grade(item, output, mask),
+        "broken_patterns": broken_patterns(patterns, *known),
         "tests": None,
         "tests_detail": None,
     }

@@ -55,8 +55,20 @@ def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float
     overall = _overall(metrics)
     if overall:
         parts.append(pages.table(["over all tasks", *WRITERS], overall))
-    parts += _others(metrics) + _written_tests(tables["written_tests"], metrics)
+    parts += (
+        _patterns(metrics) + _others(metrics) + _written_tests(tables["written_tests"], metrics)
+    )
     return parts + _shown(generations) + _problems(tables["problems"])
+
+
+def _patterns(metrics: Mapping[str, float]) -> list[str]:
+    """How often the project's patterns are broken; nothing where it has none."""
+    if "patterns_items" not in metrics:
+        return []
+    shares = {who: metrics[f"patterns_{who}_broken"] for who in (*WRITERS, "truth")}
+    words = "Of {} outputs of code, {:.0%} of the base's and {:.0%} of the challenger's break a "
+    words += "pattern of the project; of the true answers {:.0%}, which should be least."
+    return [pages.paragraph(words.format(round(metrics["patterns_items"]), *shares.values()))]
 
 
 def _others(metrics: Mapping[str, float]) -> list[str]:
@@ -119,6 +131,8 @@ def _item(rows: Mapping[str, Mapping[str, Any]]) -> str:
     row = rows["challenger"]
     grade = "right" if row["right"] else f"similar by {row['edit_similarity']:.2f}"
     how = " · in other words" if row["asked"] == "rephrased" else ""
+    broken = ", ".join(row["broken_patterns"] or ())
+    grade += f" · breaks {broken}" if broken else ""
     summary = f"{row['task']} · {row['path']} · {row['kind']}{how}: {grade}"
     texts = [
         pages.code("prompt (its end)", row["prompt"][-_PROMPT_END:]),

@@ -1,0 +1,76 @@
+"""Candidates from patterns: the counter-example, when the pattern applies, and the example.
+
+Patterns are files of a project's sources. What they hold is decoded, and redacted again.
+"""
+
+import hashlib
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.extraction.pairs.purposes import said_purpose
+from cortex_pipelines.extraction.patterns.pattern import Pattern, filled
+from cortex_pipelines.extraction.patterns.reading import Written, written_patterns
+from cortex_pipelines.privacy.pseudonyms import project_key
+from cortex_pipelines.privacy.redaction import redact_text
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+NO_COUNTER_EXAMPLE = "pattern_without_counter_example"
+
+_S = pl.String
+PATTERN_ROWS = pl.Schema(
+    dict.fromkeys(("source", "path", "revision", "language", "unit_id", "name"), _S)
+    | dict.fromkeys(("before", "after", "explanation", "purpose", "why_not"), _S)
+)
+
+
+def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
+    """The patterns in a project's files, redacted, one row for each of their languages.
+
+    Args:
+        files: REPOSITORY_FILES of one project, with ``language``, ``revision`` and ``text``.
+        project: Its name.
+        privacy: What is redacted.
+    """
+    key = project_key(project, privacy)
+    revisions = {
+        (source, path): revision
+        for source, path, revision in files.select("source", "path", "revision").iter_rows()
+    }
+    rows: list[dict[str, Any]] = []
+    for one in written_patterns(files):
+        place = {"source": one.source, "path": one.path}
+        place["revision"] = revisions[one.source, one.path]
+        made = [_not_made(one)] if one.pattern is None else _rows(one.pattern, privacy, key)
+        rows += [{**row, **place, "unit_id": _id(place, row)} for row in made]
+    return pl.DataFrame(rows, schema=PATTERN_ROWS, orient="row").sort("unit_id")
+
+
+def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[str, Any]]:
+    def redacted(text: str, name: str) -> str:
+        return redact_text(text, name, None, privacy, key).text
+
+    when = redacted(pattern.when, "when.txt")
+    codes = {"before": pattern.counter_example or "", "after": pattern.example}
+    return [
+        {
+            "language": language,
+            "name": pattern.name,
+            **{side: redacted(filled(code, language), side) for side, code in codes.items()},
+            "explanation": when,
+            "purpose": said_purpose(when),
+            "why_not": None if pattern.counter_example else NO_COUNTER_EXAMPLE,
+        }
+        for language in pattern.languages
+    ]
+
+
+def _not_made(one: Written) -> dict[str, Any]:
+    texts = dict.fromkeys(("before", "after", "explanation"), "")
+    # its words are in no column: the name tells entries of a file apart
+    return {"name": one.detail, "purpose": "readability", "why_not": one.why_not, **texts}
+
+
+def _id(place: dict[str, str], row: dict[str, Any]) -> str:
+    parts = (*place.values(), row["name"], row.get("language") or "", row["before"], row["after"])
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,90 @@
+"""The share of outputs that break a pattern of the project, with the truth as its control."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.evaluation.metrics.patterns import broken_patterns, pattern_metrics
+from cortex_pipelines.extraction.patterns.matching import PatternChecks
+from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.schemas.adapter_scores import GENERATIONS
+from cortex_pipelines_tests.evaluation.test_evaluation_generations import ROW
+from cortex_pipelines_tests.evaluation.workshop import Workshop
+
+CHECKS = PatternChecks(
+    [
+        pattern_of(
+            {
+                **{"name": "no_none", "when": "Always.", "languages": "python"},
+                **{"example": "return 0", "counter_example": "return None"},
+            }
+        )
+    ]
+)
+PATTERN = """\
+name: {}
+when: Always.
+languages: python
+counter_example: {}
+example: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "prompt", "output", "language", "broken"),
+    [
+        ("completion", "def f():\n", "    return None\n", "python", ["no_none"]),
+        # the first line is indented by the prompt's last
+        ("completion", "def f():\n    ", "x = 1\n    return None\n", "python", ["no_none"]),
+        ("completion", "def f():\n    return None\n", "x = 1", "python", []),
+        ("refactoring", "# The code put right:\n", "return None", "python", ["no_none"]),
+        ("naming", "def f():\n", "return None", "python", None),
+        ("completion", "function f() {\n", "return None;\n}", "javascript", None),
+    ],
+)
+def test_only_what_was_written_is_held_against_the_patterns(
+    task: str, prompt: str, output: str, language: str, broken: list[str] | None
+) -> None:
+    assert broken_patterns(CHECKS, task, prompt, output, language) == broken
+
+
+def test_shares_are_of_plain_greedy_outputs_and_of_the_truth() -> None:
+    changes: list[dict[str, Any]] = [
+        {"role": "base", "broken_patterns": ["no_none"]},
+        {"role": "base", "broken_patterns": [], "expected": "    return None"},
+        {"role": "challenger", "broken_patterns": []},
+        {"role": "challenger", "broken_patterns": [], "expected": "    return None"},
+        {"role": "challenger", "broken_patterns": ["no_none"], "sample": 1},
+        {"role": "challenger", "broken_patterns": ["no_none"], "asked": "rephrased"},
+        {"role": "challenger", "broken_patterns": None, "task": "naming"},
+    ]
+    rows = [
+        {**ROW, "example_id": f"e{number % 2}", **change} for number, change in enumerate(changes)
+    ]
+    assert pattern_metrics(GENERATIONS.frame(rows), CHECKS) == {
+        "patterns_base_broken": 0.5,
+        "patterns_challenger_broken": 0.0,
+        "patterns_truth_broken": 0.5,
+        "patterns_items": 2.0,
+    }
+    assert pattern_metrics(GENERATIONS.frame(rows).clear(), CHECKS) == {}
+
+
+def test_an_evaluation_counts_and_names_broken_patterns(workshop: Workshop, tmp_path: Path) -> None:
+    own = workshop.repository(
+        {"patterns/no.yaml": PATTERN.format("no_return", "return $A", "yield $A")}
+    )
+    tables, metrics = workshop.tables(
+        tmp_path / "out", workshop.trained, repository=own, generated_items=2, max_new_tokens=24
+    )
+    code = tables["generations"].filter(tables["generations"]["broken_patterns"].is_not_null())
+    assert set(code["task"]) == {"completion", "refactoring"}
+    # the text in the repository returns, so the truth breaks what nobody there keeps to
+    assert metrics["patterns_truth_broken"] > 0
+    assert metrics["patterns_items"] == 4
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "break a pattern of the project; of the true answers" in page
+    _, without = workshop.tables(tmp_path / "without", workshop.trained, generated_items=2)
+    assert not [name for name in without if name.startswith("patterns_")]
+    assert "pattern of the project" not in (tmp_path / "without" / "report.html").read_text()

@@ -1,0 +1,130 @@
+"""Patterns that are proposed from what recurs in history and code."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from ruamel.yaml import YAML
+
+from cortex_pipelines.extraction.patterns.matching import PatternChecks
+from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.extraction.patterns.proposals import proposals_of_code, proposals_of_history
+from cortex_pipelines.extraction.patterns.shapes import recurring, shapes_of, statements
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+
+
+def files(texts: dict[str, str], language: str = "python") -> pl.DataFrame:
+    rows = [
+        {
+            **dict.fromkeys(REPOSITORY_FILES.schema),
+            **{"source": "s", "path": path, "language": language, "text": text},
+        }
+        for path, text in texts.items()
+    ]
+    return pl.DataFrame(rows, schema=REPOSITORY_FILES.schema)
+
+
+def pairs(changes: list[tuple[str, str, str]]) -> pl.DataFrame:
+    rows = [
+        {
+            **dict.fromkeys(REFACTORING_PAIRS.schema),
+            **{"pair_id": f"p{number}", "commit": commit, "language": "python"},
+            **{"committed_at": datetime(2026, 1, 1, tzinfo=UTC), "before": old, "after": new},
+        }
+        for number, (commit, old, new) in enumerate(changes)
+    ]
+    return pl.DataFrame(rows, schema=REFACTORING_PAIRS.schema)
+
+
+def function(line: str, name: str = "f") -> str:
+    return f"def {name}(self):\n    prepare({name!r})\n    {line}\n    return 1\n"
+
+
+def test_what_recurs_in_commits_keeps_its_names_and_generalises_the_rest() -> None:
+    changed = [
+        ("c1", function("x = str(path)"), function("x = os.fspath(path)")),
+        ("c2", function("self.load(str(place))"), function("self.load(os.fspath(place))")),
+        ("c3", function("use(str(self.root), 3)"), function("use(os.fspath(self.root), 3)")),
+        ("c3", function("y = old(1)"), function("y = new(2, 3)")),
+    ]
+    (proposal,) = proposals_of_history(pairs(changed), files({}), 2)
+    assert proposal.pattern.counter_example == "str($$$A)"
+    assert proposal.pattern.example == "os.fspath($$$A)"
+    assert proposal.places == ("c1", "c2", "c3")
+    assert proposals_of_history(pairs(changed), files({}), 4) == []
+
+
+def test_what_the_code_is_still_full_of_is_not_proposed() -> None:
+    changed = [
+        (f"c{number}", function(f"x = str(p{number})"), function(f"x = os.fspath(p{number})"))
+        for number in range(3)
+    ]
+    there = files({"a.py": "a = str(b)\nc = str(d)\ne = os.fspath(g)\n"})
+    assert proposals_of_history(pairs(changed), there, 3) == []
+    here = files({"a.py": "a = str(b)\nc = os.fspath(d)\ne = os.fspath(g)\n"})
+    assert len(proposals_of_history(pairs(changed), here, 3)) == 1
+
+
+def test_statements_with_names_of_the_project_are_proposed_from_files() -> None:
+    texts = {
+        f"t{number}.py": f"def test_{number}(shop):\n"
+        f"    with shop.opened('{number}', at={number}) as desk:\n"
+        f"        desk.sell({number})\n        done({number})\n"
+        f"    print('{number}')\n"
+        for number in range(3)
+    }
+    made = proposals_of_code(files(texts), ["shop", "opened", "desk", "sell"], 3)
+    assert [one.pattern.example for one in made] == [
+        "with shop.opened($A, at=$B) as desk:\n    $$$BODY",
+        "desk.sell($A)",
+    ]
+    assert made[0].pattern.counter_example is None
+    assert made[0].places == ("t0.py", "t1.py", "t2.py")
+    assert proposals_of_code(files(texts), ["shop"], 3) == []
+    again = files(dict(reversed(texts.items())))
+    assert proposals_of_code(again, ["sell", "desk", "opened", "shop"], 3) == made
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "example"),
+    [
+        ("go", "func f() {{\n\tif err := shop.Open({0}); err != nil {{\n\t\tg({0})\n\t}}\n}}",
+         "err := shop.Open($A)"),
+        ("java", "class C {{ void f() {{ Shop.open(g{0}, {0}); }} }}", "Shop.open($A, $B);"),
+        ("javascript", "const x{0} = shop.open({0});\n", "const $A = shop.open($B);"),
+        ("rust", "fn f() {{ let x = shop.open({0}); }}", "let x = shop.open($A);"),
+    ],
+)  # fmt: skip
+def test_braces_and_other_languages(language: str, text: str, example: str) -> None:
+    texts = {f"f{number}": text.format(number) for number in range(3)}
+    made = proposals_of_code(files(texts, language), ["shop", "open", "Shop", "Open"], 3)
+    assert example in [one.pattern.example for one in made]
+
+
+def test_a_proposal_is_a_file_that_is_a_pattern() -> None:
+    changed = [
+        (f"c{number}", function(f"if a{number} == None:\n        go()"),
+         function(f"if a{number} is None:\n        go()"))
+        for number in range(7)
+    ]  # fmt: skip
+    # a name has to stay for a change to be told from any other
+    changed = [(commit, old.replace("==", ".eq =="), new.replace(" is", ".eq is"))
+               for commit, old, new in changed]  # fmt: skip
+    (proposal, *_) = proposals_of_history(pairs(changed), files({}), 3)
+    text = proposal.as_yaml()
+    assert "seen in 7 commits: c0, c1, c2, c3, c4, …" in text
+    pattern = pattern_of(YAML(typ="safe", pure=True).load(text))
+    assert pattern == proposal.pattern
+    assert PatternChecks([pattern]).broken("if b.eq == None:\n    go()\n", "python")
+
+
+def test_shapes_with_comments_or_errors_are_passed_over() -> None:
+    broken, commented = statements("x = f(\ny = 1", "python"), statements("f(  # a\n 1)", "python")
+    assert all(shapes_of(node, False) is None for node in [*broken, *commented])
+    (node,) = statements("f(1)", "python")
+    shape = shapes_of(node, True)
+    assert shape is not None
+    assert [token.kind for token in shape.tokens] == ["name", "fixed", "arguments", "fixed"]
+    (group,) = recurring([("a", [shape]), ("b", [shape])], 2)
+    assert (group.texts, group.names) == (("f($$$A)",), ("f",))

@@ -1,0 +1,99 @@
+"""Which files are patterns, and what is said of those that are not quite."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.extraction.patterns.pattern import PatternError
+from cortex_pipelines.extraction.patterns.reading import (
+    folder_patterns,
+    project_checks,
+    usable,
+    written_patterns,
+)
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+
+GOOD = """\
+name: {name}
+when: Always.
+languages: python
+counter_example: f($A)
+example: g($A)
+"""
+
+
+def files(texts: dict[str, str], source: str = "directory:shop") -> pl.DataFrame:
+    rows: list[dict[str, Any]] = [
+        {
+            **{"source": source, "path": path, "blob": "b", "language": "yaml", "revision": "r"},
+            **{"size_bytes": len(text), "generated": False, "trainable": True, "licence": "MIT"},
+            **{"licence_source": "file", "tested_paths": [], "notebook": False, "author": None},
+            "text": text,
+        }
+        for path, text in texts.items()
+    ]
+    return REPOSITORY_FILES.frame(rows)
+
+
+def test_patterns_are_found_below_folders_of_that_name_alone() -> None:
+    texts = {
+        "docs/patterns/http/one.yaml": GOOD.format(name="one"),
+        "patterns/proposed/two.yaml": GOOD.format(name="two"),
+        "deploy/three.yaml": GOOD.format(name="three"),
+        "patterns/four.yaml": "- " + GOOD.format(name="four").replace("\n", "\n  ").rstrip(),
+        "patterns/service.yaml": "name: web\nports: [80]\n",
+    }
+    found = written_patterns(files(texts))
+    assert [(one.path, one.pattern and one.pattern.name) for one in found] == [
+        ("docs/patterns/http/one.yaml", "one"),
+        ("patterns/four.yaml", "four"),
+    ]
+    (alone,) = written_patterns(files({"x.yaml": GOOD.format(name="x")}, "directory:../patterns"))
+    assert alone.pattern is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "why_not", "words"),
+    [
+        (GOOD.format(name="a").replace("when: Always.\n", ""), "pattern_invalid", "a: when: field"),
+        (GOOD.format(name="a") + "example: h()\n", "pattern_damaged", "no YAML"),
+        (GOOD.format(name="a") + "more: [" + "[" * 5000, "pattern_damaged", "no YAML"),
+        (GOOD.format(name="a") + "more: *nothing\n", "pattern_damaged", "no YAML"),
+        (GOOD.format(name="a") + "#" * 70_000, "pattern_damaged", "65,536 characters"),
+        (GOOD.format(name="a").replace("f($A)", "$A"), "pattern_invalid", "any code matches"),
+    ],
+)
+def test_what_has_the_keys_and_is_no_pattern_is_reported(
+    text: str, why_not: str, words: str
+) -> None:
+    (one,) = written_patterns(files({"patterns/a.yaml": text}))
+    assert (one.pattern, one.why_not) == (None, why_not)
+    assert words in one.sentence
+    assert one.sentence.startswith("patterns/a.yaml: ")
+
+
+def test_of_two_patterns_with_one_name_the_first_counts() -> None:
+    text = GOOD.format(name="same")
+    twice = files({"patterns/b.yaml": text, "patterns/a.yaml": text})
+    first, second = written_patterns(twice)
+    assert (first.path, first.why_not) == ("patterns/a.yaml", "")
+    assert (second.path, second.why_not) == ("patterns/b.yaml", "pattern_repeated")
+    assert "patterns/a.yaml" in second.detail
+
+
+def test_a_project_is_held_against_its_patterns(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    made = files({"patterns/a.yaml": GOOD.format(name="a"), "patterns/b.yaml": "name: 1\nwhen: 2"})
+    made.write_parquet(tmp_path / "files" / "files.parquet")
+    assert project_checks(tmp_path / "files").broken("f(1)", "python") == ["a"]
+
+
+def test_a_folder_is_read_like_a_source(tmp_path: Path) -> None:
+    (tmp_path / "proposed").mkdir()
+    (tmp_path / "a.yaml").write_text(GOOD.format(name="a") + "---\n" + GOOD.format(name="b"))
+    (tmp_path / "proposed" / "c.yaml").write_text(GOOD.format(name="c"))
+    assert [one.name for one in usable(folder_patterns(tmp_path))] == ["a", "b"]
+    with pytest.raises(PatternError, match="no such folder"):
+        folder_patterns(tmp_path / "gone")

@@ -1,0 +1,60 @@
+"""Answers that break a pattern of their project say so."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.extraction.patterns.matching import PatternChecks
+from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.serving.catalogue import Catalogue
+from cortex_pipelines.serving.engines.engine import Event, Job, Piece
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines_tests.serving import tinygateway
+
+PATTERN = {
+    **{"name": "keep_ids", "when": "Always.", "languages": "python"},
+    **{"counter_example": "drop($A)", "example": "keep($A)"},
+}
+
+
+def written(text: str) -> Callable[..., Callable[[], None]]:
+    def submit(job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
+        for index in range(job.count):
+            deliver(Piece(index, text, ()))
+            deliver(Piece(index, "", (), "stop"))
+        deliver(None)
+        return lambda: None
+
+    return submit
+
+
+def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def patterns() -> PatternChecks:
+        opened.append("shop")
+        return PatternChecks([pattern_of(PATTERN)])
+
+    def read() -> Catalogue:
+        made = tinygateway.catalogue(home)
+        own = replace(made.models["shop"], patterns=patterns)
+        return replace(made, models={**made.models, "shop": own})
+
+    gateway = tinygateway.open_tiny(home, tmp_path, read)
+    monkeypatch.setattr(gateway.engine, "submit", written("drop(item)\n"))
+    asked = {"model": "shop", "task": "refactoring", "input": "keep(item)", "alternatives": 0}
+    with TestClient(create_app(gateway)) as client:
+        assert opened == []
+        answer = client.post("/predict", json=asked)
+        assert answer.json()["flags"] == ["pattern:keep_ids"]
+        assert answer.headers["x-cortex-flags"] == "pattern:keep_ids"
+        asked |= {"task": "completion", "input": "def f(item):\n    "}
+        assert client.post("/predict", json=asked).json()["flags"] == ["pattern:keep_ids"]
+        assert client.post("/predict", json=asked | {"model": "docs"}).json()["flags"] == []
+        asked |= {"context": {"language": "go"}}
+        assert client.post("/predict", json=asked).json()["flags"] == []
