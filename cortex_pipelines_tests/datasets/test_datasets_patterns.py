@@ -16,9 +16,10 @@ from cortex_pipelines_tests.parameters import sections
 
 _PRIVACY = PrivacySettings.model_validate(sections()["privacy"])
 
-ROUND = """\
+MAIL = "bo.miller" + "@northgate.dev"
+ROUND = f"""\
 name: round_prices
-when: A price is shown; ask bo.miller@northgate.dev.
+when: A price is shown; ask {MAIL}.
 languages: [python, typescript]
 counter_example: show($PRICE)
 example: show(round($PRICE, $DIGITS))
