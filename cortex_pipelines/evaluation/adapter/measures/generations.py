@@ -27,8 +27,8 @@ from cortex_pipelines.evaluation.metrics.grading import (
     rephrased,
     same_answer,
 )
-from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines.evaluation.metrics.patterns import broken_patterns
+from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS
