@@ -7,6 +7,7 @@ without it is read again from the files.
 
 import hashlib
 import json
+import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +22,8 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.feedback.events import FeedbackEvent, canonical
 from cortex_pipelines.feedback.upgrading import FORM, upgraded
 
+_LOG = logging.getLogger("cortex_pipelines")
+_BROUGHT_UP = "feedback: %s was brought to today's form; `cortex update` pins it anew"
 _INDEX = "known.sqlite"
 _TABLES = """
 create table if not exists known (id blob primary key) without rowid;
@@ -112,6 +115,7 @@ class EventStore:
             today = list(dict.fromkeys(map(_upgraded, lines)))
             if today != lines:
                 write_whole(path, b"".join(today))
+                _LOG.warning(_BROUGHT_UP, path.name)
         self._know_nothing()
         self._index.execute(f"pragma user_version = {FORM:d}")
 

@@ -230,7 +230,7 @@ def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) 
     ("content", "problem"),
     [
         (b"", "holds no record"),
-        (gzip.compress(b'{"a": 1}\n')[:-9], "cannot be unpacked"),
+        (gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], "cannot be unpacked"),
         (b'{"a": 1}\n[1]\n', "line 2 is no JSON object"),
         (b"a,b\n1,2\n", "line 1 is no JSON"),
         (b"\xff\xfe\x00", "line 1 is no JSON"),

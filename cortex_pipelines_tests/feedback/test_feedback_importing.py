@@ -332,7 +332,9 @@ def test_no_home_folder_is_stored_from_any_source(tmp_path: Path) -> None:
     assert sorted(row["path"] for row in table(tmp_path)) == ["b.py", *["src/a.py"] * 3]
 
 
-def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(tmp_path: Path) -> None:
+def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its ids were of the texts alone, before private values were taken out; its paths any."""
     texts = ("x = 1", "x = 2"), ("y = 1", f"token = '{SECRET}'")
     records = [
@@ -358,6 +360,9 @@ def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(tmp_path: 
     (tmp_path / "store" / "known.sqlite").unlink()
     done, _ = take_in(tmp_path, path, project="shop")
     assert (done.new, done.repeated) == (0, 5)
+    assert caplog.messages == [
+        "feedback: 2026-03.jsonl was brought to today's form; `cortex update` pins it anew"
+    ]
     assert stored.read_bytes() == today
     assert table(tmp_path) == rows
 
@@ -369,7 +374,7 @@ def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(tmp_path: 
         b",original,corrected\n0,a,b\n",
         b"original;corrected;language\na;b;go\n",
         b"\xef\xbb\xbforiginal\tcorrected\na\tb\n",
-        gzip.compress(b"original,corrected\na,b\n"),
+        gzip.compress(b"original,corrected\na,b\n", mtime=0),
     ],
 )
 def test_tables_as_excel_and_pandas_write_them(tmp_path: Path, content: bytes) -> None:
