@@ -79,7 +79,7 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
     """
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from cortex_pipelines.atomic import write_whole
     from cortex_pipelines.feedback.figures import GROUPS
@@ -103,10 +103,13 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
             head, rows = cells(
                 [g for g in groups if g["by"] == by and g["simulated"] == simulated], by
             )
-            if rows:
-                table = Table(*head, box=box.SIMPLE_HEAD)
-                for row in rows:
-                    table.add_row(*map(str, row))
+            if rows:  # a line for each figure: their names are too long to stand side by side
+                names, *figures = zip(head, *rows, strict=True)
+                groups_of = (Column(str(name), overflow="fold") for name in names[1:])
+                first = Column(str(names[0]), no_wrap=True)
+                table = Table(first, *groups_of, box=box.SIMPLE_HEAD)
+                for line in figures:
+                    table.add_row(*map(str, line))
                 Console(markup=False, emoji=False).print(table)
 
 

@@ -21,9 +21,9 @@ def retained_in_commits(
         repository: Git directory of their repository; HEAD's history counts.
 
     Raises:
-        SourceError: it is no git repository.
+        SourceError: it is no git repository, or has no commit.
     """
-    run_git(repository, "rev-parse", "--verify", "HEAD^{commit}")
+    require_commit(repository)
     for row in interactions:
         if row["outcome"] != "accepted" or None in (row["original"], row["path"], row["first_at"]):
             continue
@@ -44,6 +44,21 @@ def retained_in_commits(
                 content(repository, f"{name}^", row["path"]),
             ),
         )
+
+
+def require_commit(repository: Path) -> None:
+    """Check that a repository has a history.
+
+    Raises:
+        SourceError: it is no git repository, or has no commit.
+    """
+    try:
+        run_git(repository, "rev-parse", "--verify", "HEAD^{commit}")
+    except SourceError as error:
+        raise SourceError(
+            f"{repository} has no commit yet, or is no git repository; commit something first, or "
+            "give the folder of another one"
+        ) from error
 
 
 def standing(written: str, text: str, before: str = "") -> int:

@@ -1,8 +1,9 @@
 """An event about a completion, in the one form that is stored."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -91,11 +92,12 @@ class FeedbackEvent(BaseModel):
     @property
     def line(self) -> str:
         """The event as canonical JSON; equal events have equal lines."""
-        return json.dumps(
-            self.model_dump(mode="json", exclude_defaults=True),
-            sort_keys=True,
-            separators=(",", ":"),
-        )
+        return canonical(self.model_dump(mode="json", exclude_defaults=True))
+
+
+def canonical(fields: Mapping[str, Any]) -> str:
+    """The line in which an event with these fields is stored."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def parse_event(record: object) -> FeedbackEvent:

@@ -27,7 +27,9 @@ FIGURES: Mapping[str, str] = {
 }
 """What each figure says."""
 
-_LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s")
+LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s", "retained_commit")
+"""Columns that say what was retained; a commit may hold what others wrote, so it comes last."""
+
 _QUICKEST = 1e-3
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -68,7 +70,6 @@ def _group(
     rows: Sequence[dict[str, Any]], simulated: bool, by: str, value: object
 ) -> dict[str, Any]:
     ordered = sorted(rows, key=lambda row: str(row["completion_id"]))
-    shown = [row for row in ordered if row["shown"]]
     return {
         "simulated": simulated,
         "by": by,
@@ -76,15 +77,17 @@ def _group(
         "interactions": len(ordered),
         "users": len({row["user"] for row in ordered} - {None}),
         "contradictory": sum(row["contradictory"] for row in ordered),
-        "figures": {name: _figure(name, shown) for name in FIGURES},
+        "figures": {name: _figure(name, ordered) for name in FIGURES},
     }
 
 
 def _figure(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Mean with its interval, of items that weigh as many characters as they hold."""
-    items = [
-        (row["user"] or row["completion_id"], *item) for row in rows for item in _item(name, row)
-    ]
+    if name == "retained_of_shown":
+        found = list(_retained_of_shown(rows))
+    else:
+        found = [(row, *item) for row in rows for item in _item(name, row)]
+    items = [(row["user"] or row["completion_id"], value, weight) for row, value, weight in found]
     if not items:
         return None
     names, values, weights = zip(*items, strict=True)
@@ -113,18 +116,47 @@ def _shown(name: str, number: float | None) -> float | None:
     return exp(number) if name == "seconds_to_accept" and number is not None else number
 
 
+def _retained_of_shown(
+    rows: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[Mapping[str, Any], float, float]]:
+    """Interaction, share retained, and weight, of what was shown.
+
+    Many editors never look again at what was taken, though all say what was not: counted as it
+    stands, only what was not taken would count. So what was looked at stands for all that was
+    taken, by the inverse of its share; if nothing was, there is no figure.
+    """
+    shown = [row for row in rows if row["shown"] and row["characters"]]
+    taken = [row for row in shown if _is_taken(row)]
+    kept = [(row, count) for row in taken if (count := _latest(row)) is not None]
+    if taken and not kept:
+        return
+    looked_at = sum(row["characters"] for row, _ in kept)
+    scale = sum(row["characters"] for row in taken) / looked_at if looked_at else 1.0
+    for row, count in kept:
+        yield row, count / row["characters"], scale * row["characters"]
+    for row in shown:
+        if not _is_taken(row):
+            yield row, 0.0, float(row["characters"])
+
+
+def _is_taken(row: Mapping[str, Any]) -> bool:
+    """Whether a completion was taken, whole or in part."""
+    return bool(row["accepted"] or row["partly_accepted"])
+
+
+def _latest(row: Mapping[str, Any]) -> int | None:
+    return next((row[name] for name in LATEST_FIRST if row[name] is not None), None)
+
+
 def _item(name: str, row: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
     """Value and weight of an interaction in a figure; nothing where it was not observed."""
-    taken = row["accepted"] or row["partly_accepted"]
-    if name == "acceptance":
-        yield float(taken), 1.0
-    elif name == "retained_of_shown":
-        kept = next((row[n] for n in _LATEST_FIRST if row[n] is not None), None) if taken else 0
-        if row["characters"] and kept is not None:
-            yield kept / row["characters"], float(row["characters"])
-    elif name == "correction_distance":
+    if name == "correction_distance":
         if row["original"] is not None and row["corrected"] is not None:
             yield correction_distance(row["original"], row["corrected"]), 1.0
+    elif not row["shown"]:
+        return
+    elif name == "acceptance":
+        yield float(_is_taken(row)), 1.0
     elif name == "seconds_to_accept":
         if row[name] is not None:
             yield log(max(row[name], _QUICKEST)), 1.0

@@ -9,12 +9,11 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from cortex_pipelines.feedback.events import MOST_TEXT, EventError, FeedbackEvent, parse_event
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.privacy.places import repository_name, repository_path
 from cortex_pipelines.settings import PROJECT_NAME
 
 Record = Mapping[str, Any]
@@ -30,6 +29,11 @@ _BY_TYPE = {
 """Kinds by the gateway's and Tabby's types of events; the last three are the gateway's own."""
 
 _VERSIONS = ("0.1.0", "0.2.0")
+
+_NO_MOMENT = "time stamp: expected ISO 8601 or milliseconds since 1970"
+_LONGEST_MOMENT = 40
+_SECONDS = 10**11
+"""Numbers below are seconds since 1970 up to the year 5138; as milliseconds they end in 1973."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class EventReader:
             fields["unit"] = self.pseudonym(user)
         if fields.get("project") is None:
             fields["project"] = self.project
+        if isinstance(fields.get("path"), str):
+            fields["path"] = repository_path(fields["path"], fields["project"])
+        if fields.get("completion_id") is None and fields["kind"] == "corrected":
+            fields["completion_id"] = correction_id(fields)
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -113,6 +121,10 @@ def _of_type(kind: Any, record: Record) -> dict[str, Any]:
     """What an event of Tabby's says, and its name of the choice."""
     if not isinstance(kind, str) or kind not in _BY_TYPE:
         raise EventError(f"type: expected one of {', '.join(_BY_TYPE)}")
+    if kind == "retained":
+        for name in ("after", "characters"):
+            if record.get(name) is None:
+                raise EventError(f"{name}: a number is needed with retained")
     partly = kind == "select" and "line" in (record.get("select_kind"), record.get("kind"))
     fields = {
         "kind": "partly_accepted" if partly else _BY_TYPE[kind],
@@ -159,14 +171,15 @@ def _continue(record: Record) -> Iterator[dict[str, Any]]:
     if version not in _VERSIONS:
         raise EventError(f"schema: expected {' or '.join(_VERSIONS)}")
     place = record.get("filepath") or record.get("fileUri")
-    path = _path(place, record.get("gitRepo"))
+    project = _project(record.get("gitRepo"))
+    path = repository_path(place, project) if isinstance(place, str) else None
     moment = record.get("timestamp", record.get("createdAt"))
     written = _text(record.get("completion"))
     common = {
         "source": "continue",
         "at": _moment(moment),
         "user": record.get("userId"),
-        "project": _project(record.get("gitRepo")),
+        "project": project,
         "path": path,
         "language": language_of(path, "") if path else None,
         **written,
@@ -197,20 +210,35 @@ def _taken(accepted: Any) -> str:
 
 def _corrections(record: Record) -> Iterator[dict[str, Any]]:
     """A line or row of a table of corrections."""
+    if not isinstance(record["corrected"], str):
+        raise EventError("corrected: expected a text")
     given = {name: value for name, value in record.items() if value not in (None, "")}
-    corrected = record["corrected"]
-    identity = given.get("completion_id")
-    if identity is None:
-        identity = _identity(given.get("original"), corrected)
     names = ("project", "language", "task", "version", "user", "path", "original")
     yield {
         **{name: given.get(name) for name in names},
-        "completion_id": identity,
+        "completion_id": given.get("completion_id"),
         "kind": "corrected",
         "source": "corrections",
         "at": _moment(given["at"]) if "at" in given else None,
-        "corrected": corrected,
+        "corrected": record["corrected"],
     }
+
+
+def correction_id(fields: Mapping[str, Any], content: str | None = None) -> str:
+    """Name of a correction that names no completion: two people's, or two files', are two.
+
+    Args:
+        fields: An event's, with its project, the path in it and the user's pseudonym.
+        content: ``content_id`` of its texts as they were before private values were taken out;
+            None if they are in ``fields``.
+    """
+    about = (fields.get(name) for name in ("project", "path", "unit"))
+    return f"correction-{_identity(content or content_id(fields), *about)}"
+
+
+def content_id(fields: Mapping[str, Any]) -> str:
+    """Name of a correction by its texts alone."""
+    return _identity(fields.get("original"), fields.get("corrected"))
 
 
 def _identity(*parts: Any) -> str:
@@ -228,31 +256,22 @@ def _text(text: Any) -> dict[str, Any]:
 
 def _moment(value: Any) -> str:
     """A time stamp: ISO 8601, or milliseconds since 1970 as a number or its digits."""
+    if isinstance(value, str) and len(value) > _LONGEST_MOMENT:
+        raise EventError(_NO_MOMENT)
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    counted = isinstance(number, int | float) and not isinstance(number, bool)
+    if counted and 0 < number < _SECONDS:
+        raise EventError("time stamp: expected milliseconds since 1970, this counts seconds")
     try:
-        if isinstance(number, int | float) and not isinstance(number, bool):
+        if counted:
             return datetime.fromtimestamp(number / 1000, UTC).isoformat()
         moment = datetime.fromisoformat(str(number))
     except (ValueError, OverflowError, OSError) as error:
-        raise EventError("time stamp: expected ISO 8601 or milliseconds since 1970") from error
+        raise EventError(_NO_MOMENT) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def _project(repository: Any) -> str | None:
     """A repository's own name, if a project could be called so."""
-    name = str(repository or "").rstrip("/").rpartition("/")[2].removesuffix(".git")
+    name = repository_name(str(repository or ""))
     return name if PROJECT_NAME.fullmatch(name) else None
-
-
-def _path(place: Any, repository: Any) -> str | None:
-    """A file relative to its repository; its name alone where that is not known.
-
-    What comes before names machines and people.
-    """
-    if not isinstance(place, str) or not place:
-        return None
-    parts = PurePosixPath(unquote(urlsplit(place).path) if "://" in place else place).parts
-    name = _project(repository)
-    if name is not None and name in parts[:-1]:
-        return "/".join(parts[parts.index(name) + 1 :])[:200]
-    return parts[-1][:200] if parts else None

@@ -1,20 +1,23 @@
 """Import files of feedback into the store, in batches, so that any size fits into memory."""
 
+import codecs
 import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BufferedIOBase, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.formats import EventReader
 from cortex_pipelines.feedback.pinned import FeedbackError
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import EventStore, oldest_kept
+from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -23,6 +26,7 @@ from cortex_pipelines.privacy.tombstones import is_forgotten_event
 _LONGEST = 4 << 20
 """Bytes of a line; Continue's hold the whole prompt."""
 
+_SEPARATORS = ",;\t|"
 _BATCH = 1000
 _REASONS = 100
 _AHEAD = timedelta(days=1)
@@ -105,9 +109,11 @@ class Importer:
                         raise value
                     events += self._accepted(reader.read(value), clean)
                     done.taken += 1
-                except EventError as error:
-                    done.refuse(str(error))
-                    yield Refused(path.name, number, str(error))
+                except ValueError as error:
+                    known = isinstance(error, EventError)  # others may quote what is private
+                    reason = str(error) if known else "holds a value that cannot be read"
+                    done.refuse(reason)
+                    yield Refused(path.name, number, reason)
             new = self.store.add(events, self.now)
             done.new += new
             done.repeated += len(events) - new
@@ -138,18 +144,23 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
     """Number and value of each line that is not empty; an EventError for one without a value."""
     if not path.is_file():
         raise FeedbackError(f"no such file: {path}; expected JSON lines, or a CSV of corrections")
-    if path.suffix.lower() == ".csv":
-        yield from _rows(path)
-        return
-    with path.open("rb") as file:
+    try:
+        is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
+        yield from _rows(path) if is_csv else _json_lines(path)
+    except UNPACKING_ERRORS as error:
+        raise FeedbackError(f"{path} cannot be unpacked: {error}") from error
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    with open_unpacked(path) as file:
         for number, line in enumerate(_bounded(file), start=1):
             if line is None:
                 yield number, EventError(f"is longer than {_LONGEST >> 20} MiB")
             elif line.strip():
-                yield number, _value(line)
+                yield number, _value(line.removeprefix(codecs.BOM_UTF8))
 
 
-def _bounded(file: BinaryIO) -> Iterator[bytes | None]:
+def _bounded(file: BufferedIOBase) -> Iterator[bytes | None]:
     """Lines; None for one that is too long, which is passed over in pieces."""
     while line := file.readline(_LONGEST):
         too_long = not line.endswith(b"\n") and len(line) == _LONGEST
@@ -170,9 +181,15 @@ def _no_number(name: str) -> Any:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Rows as Excel and pandas write them: with a byte order mark, other separators, an index."""
     csv.field_size_limit(_LONGEST)
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = csv.DictReader(file, restkey="", restval=None)
+    with open_unpacked(path) as packed:
+        header = packed.readline(_LONGEST).decode("utf-8", "replace")
+    separator = max(_SEPARATORS, key=header.count)
+    with TextIOWrapper(
+        open_unpacked(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    ) as file:
+        rows = csv.DictReader(file, delimiter=separator)
         try:
             if "corrected" not in (rows.fieldnames or ()):
                 raise FeedbackError(
@@ -187,6 +204,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
                 except csv.Error as error:
                     yield rows.line_num, EventError(f"is no row of a CSV ({error})")
                     continue
-                yield rows.line_num, row if "" not in row else EventError("has too many cells")
+                full = None in row  # no column is called so, not even that of pandas' index
+                yield rows.line_num, EventError("has too many cells") if full else row
         except csv.Error as error:
             raise FeedbackError(f"{path} is no CSV: {error}") from error

@@ -26,6 +26,10 @@ _FACTS = (
 )
 _TAKEN = ("accepted", "partly_accepted")
 _NOT_TAKEN = ("typed_instead", "dismissed")
+_OF_READERS = frozenset({"shown", *_TAKEN, *_NOT_TAKEN, "edited", "retained"})
+"""Kinds that say that somebody could take the completion; a vote or a correction does not."""
+
+_LOOKED_AT_COMMITS = ("git", "simulation")
 _OF_WHOLE = frozenset({"offered", "shown", "accepted", "typed_instead", "dismissed"})
 """Kinds whose ``characters`` are the length of the whole completion."""
 
@@ -54,7 +58,8 @@ def _order(event: FeedbackEvent) -> tuple[datetime, str]:
 
 def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
     kinds = {event.kind for event in events}
-    seen = set() if kinds == {"offered"} else {"shown"}
+    shown = not kinds.isdisjoint(_OF_READERS)
+    known = kinds | ({"shown"} if shown else {"offered"})
     facts = _facts(events)
     accepted, partly = (kind in kinds for kind in _TAKEN)
     taken = _accepted_characters(events, facts["characters"]) if accepted or partly else None
@@ -71,8 +76,8 @@ def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
         "simulated": any(event.simulated for event in events),
         "user": next((event.unit for event in events if event.unit), None),
         "first_at": events[0].at,
-        "outcome": next(kind for kind in OUTCOMES if kind in kinds | seen),
-        "shown": bool(seen),
+        "outcome": next(kind for kind in OUTCOMES if kind in known),
+        "shown": shown,
         "accepted": accepted,
         "partly_accepted": partly and not accepted,
         "typed_instead": "typed_instead" in kinds,
@@ -120,6 +125,7 @@ def _retained(events: Iterable[FeedbackEvent], taken: int | None) -> Mapping[str
             event.characters
             for event in events
             if event.kind == "retained" and event.after == after and event.characters is not None
+            if after is not None or event.source in _LOOKED_AT_COMMITS
         ]
         if not counts:
             continue
@@ -146,14 +152,22 @@ def _rating(events: Iterable[FeedbackEvent]) -> str | None:
 
 
 def _seconds_to_accept(events: Sequence[FeedbackEvent]) -> float | None:
-    """As the editor measured it, else between two time stamps; unknown if a clock went back."""
+    """As the editor measured it, else between two time stamps; unknown if a clock went back.
+
+    Two equal stamps are one moment that was written down for both. So are Continue's: its only
+    stamp is of when a completion was taken or not.
+    """
     taken = [event for event in events if event.kind in _TAKEN]
     elapsed = [event.elapsed_ms for event in taken if event.elapsed_ms is not None]
     if elapsed:
         return min(elapsed) / 1000
     accepted = [event.at for event in taken if event.at is not None]
-    shown = [event.at for event in events if event.kind == "shown" and event.at is not None]
+    shown = [
+        event.at
+        for event in events
+        if event.kind == "shown" and event.at is not None and event.source != "continue"
+    ]
     if not accepted or not shown:
         return None
     seconds = (accepted[0] - shown[0]).total_seconds()
-    return seconds if seconds >= 0 else None
+    return seconds if seconds > 0 else None

@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.feedback.commits import content, standing
+from cortex_pipelines.feedback.commits import content, require_commit, standing
 from cortex_pipelines.feedback.distance import correction_distance, shared_beginning
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
@@ -200,8 +200,9 @@ def history(repository: Path, ending: str, most: int) -> list[Change]:
         most: Number of changes.
 
     Raises:
-        SourceError: it is no git repository.
+        SourceError: it is no git repository, or has no commit.
     """
+    require_commit(repository)
     log = run_git(
         repository, "log", "--no-merges", "--no-renames", "--diff-filter=AM", f"--max-count={most}",
         "--format=%x00%H %cI", "--name-only", "HEAD", "--", f"*{ending}",

@@ -7,6 +7,7 @@ without it is read again from the files.
 
 import hashlib
 import json
+import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,8 +19,11 @@ from typing import Any
 from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.feedback.events import FeedbackEvent
+from cortex_pipelines.feedback.events import FeedbackEvent, canonical
+from cortex_pipelines.feedback.upgrading import FORM, upgraded
 
+_LOG = logging.getLogger("cortex_pipelines")
+_BROUGHT_UP = "feedback: %s was brought to today's form; `cortex update` pins it anew"
 _INDEX = "known.sqlite"
 _TABLES = """
 create table if not exists known (id blob primary key) without rowid;
@@ -38,6 +42,7 @@ class EventStore:
     def __init__(self, folder: Path, index: sqlite3.Connection) -> None:
         self._folder = folder
         self._index = index
+        self._upgrade()
         self._catch_up()
 
     def add(self, events: Iterable[FeedbackEvent], now: datetime) -> int:
@@ -96,12 +101,29 @@ class EventStore:
                 write_whole(path, b"".join(line + b"\n" for line in kept))
                 gone += len(lines) - len(kept)
         if gone:
-            with self._index:  # the files are shorter, and are read again
-                self._index.execute("delete from known")
-                self._index.execute("delete from read")
+            self._know_nothing()
             self._index.execute("vacuum")
             self._catch_up()
         return gone
+
+    def _upgrade(self) -> None:
+        """Bring events that an earlier version stored to today's form; a kill does no harm."""
+        if self._index.execute("pragma user_version").fetchone()[0] >= FORM:
+            return
+        for path in self._files():
+            lines = path.read_bytes().splitlines(keepends=True)
+            today = list(dict.fromkeys(map(_upgraded, lines)))
+            if today != lines:
+                write_whole(path, b"".join(today))
+                _LOG.warning(_BROUGHT_UP, path.name)
+        self._know_nothing()
+        self._index.execute(f"pragma user_version = {FORM:d}")
+
+    def _know_nothing(self) -> None:
+        """Empty the index: the files are others, and are read again."""
+        with self._index:
+            self._index.execute("delete from known")
+            self._index.execute("delete from read")
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9][0-9][0-9][0-9]-[0-9][0-9].jsonl"))
@@ -136,6 +158,14 @@ class EventStore:
                         end += len(line)
                         self._is_new(line.rstrip(b"\n"))
                 self._note(path.name, end)
+
+
+def _upgraded(line: bytes) -> bytes:
+    """A whole line in today's form; what is no event stays, for its reader to refuse."""
+    fields = _fields(line)
+    if not fields or not line.endswith(b"\n") or upgraded(fields) == fields:
+        return line
+    return canonical(upgraded(fields)).encode() + b"\n"
 
 
 def _fields(line: bytes) -> dict[str, Any]:

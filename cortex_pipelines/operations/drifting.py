@@ -10,6 +10,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.drift.compare import CHARACTERS, compare
 from cortex_pipelines.evaluation.drift.result import Drift
+from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked
 from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.operations.searching import open_encoder
 
@@ -27,7 +28,7 @@ def drift_between(reference: Path, current: Path) -> Drift:
     """Which columns of a file are no longer distributed as in another.
 
     Args:
-        reference: JSON lines or Parquet.
+        reference: JSON lines, which may be packed by gzip, or Parquet.
         current: The same.
 
     Raises:
@@ -68,8 +69,11 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
-    with path.open("rb") as file:
-        numbered = [(n, line) for n, line in enumerate(file, start=1) if line.strip()]
+    try:
+        with open_unpacked(path) as file:
+            numbered = [(n, line) for n, line in enumerate(file, start=1) if line.strip()]
+    except UNPACKING_ERRORS as error:
+        raise SampleError(f"{path} cannot be unpacked: {error}") from error
     records = []
     for place in _drawn(len(numbered)):
         number, line = numbered[place]

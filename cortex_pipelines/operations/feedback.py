@@ -93,11 +93,17 @@ def figures_of(root: Path, project: str | None) -> list[dict[str, Any]]:
     """Figures of the interactions that were made; see ``feedback.figures``.
 
     Raises:
-        FeedbackError: they were never made.
+        FeedbackError: they were never made, or are all of other projects.
     """
     from cortex_pipelines.feedback.figures import figures
 
-    return figures(_interactions(root), project)
+    rows = _interactions(root)
+    known = sorted(rows["project"].unique())
+    if project is not None and known and project not in known:
+        raise FeedbackError(
+            f"no interaction of {project} yet; there are some of {', '.join(known)}"
+        )
+    return figures(rows, project)
 
 
 def _interactions(root: Path) -> pl.DataFrame:

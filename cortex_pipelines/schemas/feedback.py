@@ -35,7 +35,7 @@ INTERACTIONS = Table(
         Column("path", pl.String, "File, relative to its repository", True),
         Column("first_at", UTC, "Earliest time stamp of an event about it", True),
         Column("outcome", pl.String, "The strongest that an event says", one_of=OUTCOMES),
-        Column("shown", pl.Boolean, "Somebody saw it: there is an event of a client"),
+        Column("shown", pl.Boolean, "Somebody could take it: it was shown, taken or rejected"),
         Column("accepted", pl.Boolean, "It was taken whole"),
         Column("partly_accepted", pl.Boolean, "A part of it was taken, and never the whole"),
         Column("typed_instead", pl.Boolean, "Something else was typed over it"),

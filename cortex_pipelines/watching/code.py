@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.feedback.figures import LATEST_FIRST
 from cortex_pipelines.feedback.figures import figures as interaction_figures
 from cortex_pipelines.feedback.report import cells
 from cortex_pipelines.pages import heading, listing, paragraph, table
@@ -16,6 +17,11 @@ from cortex_pipelines.watching.tasks import stream_table
 
 _FILES = 20
 _FILE = ["source", "path"]
+_FEWEST = 10
+"""Completions of which it must be known what was retained before that spends an error budget."""
+
+_TAKEN = pl.col("accepted") | pl.col("partly_accepted")
+_RETAINED = pl.coalesce(LATEST_FIRST)
 _INTERACTIONS = (
     "Interactions of people with this project's models, by month. What is retained is the aim; "
     "simulations do not count here."
@@ -137,9 +143,10 @@ def watch_interactions(
         return figures, [*parts, paragraph("None yet.")]
     dated = own.with_columns(month=pl.col("first_at").dt.strftime("%Y-%m"))
     parts.append(table(*cells(interaction_figures(dated, groups=("month",)), "month")))
-    answered = interaction_figures(own.filter(version=champion), groups=("version",))
+    champions = own.filter(version=champion)
+    answered = interaction_figures(champions, groups=("version",))
     retained = answered[0]["figures"]["retained_of_shown"] if answered else None
-    if retained is not None:
+    if retained is not None and _known(champions) >= _FEWEST:
         figures["errors_since"] = 1 - retained["value"]
         if retained["high"] is not None:
             figures["errors_since_low"] = 1 - retained["high"]
@@ -154,15 +161,25 @@ def watch_interactions(
 
 
 def _shares(own: pl.DataFrame) -> pl.DataFrame:
-    """Time and share of retained characters of each completion whose fate is known, in order."""
-    latest = pl.coalesce("retained_1h", "retained_5min", "retained_30s")
-    taken = pl.col("accepted") | pl.col("partly_accepted")
-    kept = pl.when(taken).then(latest).otherwise(0)
-    return (
-        own.filter(pl.col("shown"), pl.col("characters") > 0)
-        .select("first_at", share=kept / pl.col("characters"))
-        .drop_nulls("share")
+    """Time and share of retained characters of each completion shown, in order.
+
+    What was taken and not looked at again counts as the mean of what was, so that editors which
+    never look change nothing; without any that was, only of completions that were not taken is
+    anything known, and there is no stream.
+    """
+    shown = own.filter(pl.col("shown"), pl.col("characters") > 0)
+    looked_at = pl.when(_TAKEN).then(_RETAINED / pl.col("characters"))
+    shares = shown.select(
+        "first_at", share=pl.when(_TAKEN).then(looked_at.fill_null(looked_at.mean())).otherwise(0)
     )
+    return shares.clear() if shares["share"].has_nulls() else shares
+
+
+def _known(own: pl.DataFrame) -> int:
+    """Completions that say what people retain: looked at again, or shown if none was taken."""
+    shown = own.filter(pl.col("shown"), pl.col("characters") > 0)
+    taken = shown.filter(_TAKEN)
+    return shown.height if taken.is_empty() else taken.filter(_RETAINED.is_not_null()).height
 
 
 def _day(moment: Any) -> str:

@@ -27,7 +27,8 @@ Tables = dict[str, pl.DataFrame]
 
 
 def event(identity: str, kind: str, **fields: Any) -> FeedbackEvent:
-    source = "simulation" if fields.get("simulated") else "corrections"
+    of_people = "git" if kind == "retained" else "corrections"
+    source = "simulation" if fields.get("simulated") else of_people
     return FeedbackEvent(
         **{"completion_id": identity, "kind": kind, "source": source, "project": PROJECT, **fields}
     )
@@ -249,3 +250,12 @@ def test_the_asset_works_without_feedback_and_says_so(
     assert said == (reasons(tables) == {"feedback_none": 0}) == (not events)
     again = feedback_dataset(*given)
     assert all(again[name].equals(tables[name]) for name in tables)
+
+
+def test_the_same_correction_by_two_people_is_trained_on_once(
+    make: Any, by_side: dict[str, list[str]]
+) -> None:
+    path = by_side["train"][0]
+    tables = make([correction(path, name, unit=name) for name in ("ann", "bob")])
+    assert rows(tables).height == 1
+    assert sum(reasons(tables).values()) == 1

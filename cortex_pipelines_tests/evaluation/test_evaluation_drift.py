@@ -1,5 +1,6 @@
 """Drift between two samples: exact where nothing changed, found where a topic is new."""
 
+import gzip
 import json
 import random
 from collections.abc import Sequence
@@ -205,7 +206,9 @@ def test_the_command_compares_json_lines_with_parquet(tmp_path: Path) -> None:
     assert shown["share"] == 0.5
     assert [feature["name"] for feature in shown["features"] if feature["drift"]] == ["x"]
     assert set(shown["features"][0]) == {"name", "kind", "test", "statistic", "p_value", "drift"}
-    same = asked(before, before)
+    packed = tmp_path / "before.jsonl.gz"
+    packed.write_bytes(gzip.compress(before.read_bytes()))
+    same = asked(before, packed)
     assert same.exit_code == 0
     assert "0% of the compared columns drift" in same.stdout
 
@@ -227,6 +230,7 @@ def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) 
     ("content", "problem"),
     [
         (b"", "holds no record"),
+        (gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], "cannot be unpacked"),
         (b'{"a": 1}\n[1]\n', "line 2 is no JSON object"),
         (b"a,b\n1,2\n", "line 1 is no JSON"),
         (b"\xff\xfe\x00", "line 1 is no JSON"),

@@ -1,5 +1,7 @@
 """Importing feedback: every form, hostile lines, repetition, consent, retention time."""
 
+import gzip
+import hashlib
 import json
 import random
 import resource
@@ -10,10 +12,12 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.feedback.assets import interactions
+from cortex_pipelines.feedback.events import canonical
 from cortex_pipelines.feedback.importing import Imported, Importer, Refused
 from cortex_pipelines.feedback.pinned import FeedbackError, FeedbackSource, take_feedback_pin
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import open_store
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines_tests.parameters import sections
 
@@ -189,6 +193,13 @@ HOSTILE: tuple[tuple[bytes, str], ...] = (
     (b'{"completionId": "c", "schema": "9.9"}', "schema: expected 0.1.0 or 0.2.0"),
     (b'{"completionId": "c", "timestamp": 1e400}', "time stamp: "),
     (b'{"completionId": "c", "timestamp": "2026-03-01", "accepted": "yes"}', "accepted: "),
+    (b'{"corrected": "c", "at": "' + b"1" * 5000 + b'"}', "time stamp: expected ISO 8601"),
+    (b'{"corrected": "c", "at": 1772366400}', "this counts seconds"),
+    (b'{"corrected": null}', "corrected: expected a text"),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": "retained", "completion_id": "c", "characters": 3}',
+     "after: "),
+    (b'{"at": "2026-03-01T12:00:00Z", "type": "retained", "completion_id": "c", "after": 30}',
+     "characters: "),
     (b'{"ts": 1772366400000, "event": {}}', "event: expected one of"),
     (b'{"ts": 1772366400000, "event": {"completion": {"choices": 3}}}', "event.completion.choices"),
 )  # fmt: skip
@@ -291,3 +302,95 @@ def test_a_stream_of_events_needs_no_more_memory_as_it_grows(tmp_path: Path) -> 
     done, _ = take_in(tmp_path, files[1])
     assert done.new == 16_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10
+
+
+def test_the_same_correction_by_two_people_or_in_two_projects_is_two(tmp_path: Path) -> None:
+    words = {"original": "x = 1", "corrected": "x = 2", "path": "src/a.py"}
+    people = [words | {"user": name} for name in ("ann", "bob")]
+    path = lines(tmp_path / "a.jsonl", *people, words | {"user": "ann", "project": "stall"})
+    both = SETTINGS.model_copy(update={"consent": ("shop", "stall")})
+    take_in(tmp_path, path, project="shop", settings=both)
+    rows = table(tmp_path, both)
+    assert sorted(row["project"] for row in rows) == ["shop", "shop", "stall"]
+    ann = author_pseudonym("ann", logs_key(PRIVACY))
+    with open_store(tmp_path / "store") as store:
+        assert store.forget(lambda event: event.get("unit") == ann) == 2
+    (left,) = table(tmp_path, both)
+    assert left["user"] == author_pseudonym("bob", logs_key(PRIVACY))
+
+
+def test_no_home_folder_is_stored_from_any_source(tmp_path: Path) -> None:
+    home = "/home/jane.doe/work/shop/src/a.py"
+    windows = CONTINUE | {"filepath": "c:\\Users\\jane.doe\\work\\shop\\src\\a.py"}
+    abroad = {"corrected": "c", "path": "D:\\jane.doe\\b.py", "user": "ann"}
+    offered = GATEWAY[0] | {"path": "file:///c%3A/Users/jane.doe/shop/src/a.py"}
+    named = {"original": "a", "corrected": "b", "path": home}
+    path = lines(tmp_path / "a.jsonl", windows, abroad, offered, named)
+    done, _ = take_in(tmp_path, path, project="shop")
+    assert done.taken == 4
+    assert not any(b"jane" in file.read_bytes() for file in (tmp_path / "store").glob("*.jsonl"))
+    assert sorted(row["path"] for row in table(tmp_path)) == ["b.py", *["src/a.py"] * 3]
+
+
+def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its ids were of the texts alone, before private values were taken out; its paths any."""
+    texts = ("x = 1", "x = 2"), ("y = 1", f"token = '{SECRET}'")
+    records = [
+        {"original": original, "corrected": corrected, "user": user, "at": AT, "path": path}
+        for original, corrected in texts
+        for user, path in (("ann", "/home/ann/shop/src/a.py"), ("bob", "src/a.py"))
+    ]
+    named = {"completion_id": "0" * 32, "corrected": "z = 1", "at": AT}
+    path = lines(tmp_path / "a.jsonl", *records, named)
+    take_in(tmp_path, path, project="shop")
+    stored = tmp_path / "store" / "2026-03.jsonl"
+    today, rows = stored.read_bytes(), table(tmp_path)
+    assert len(rows) == 5
+    earlier = []
+    for line, record in zip(today.splitlines(), [*records, named], strict=True):
+        event = json.loads(line)
+        if "original" in record:
+            content = f"{record['original']}\0{record['corrected']}".encode()
+            event["completion_id"] = hashlib.sha256(content).hexdigest()[:32]
+            event["path"] = record["path"]
+        earlier.append(event)
+    stored.write_text("".join(canonical(event) + "\n" for event in earlier))
+    (tmp_path / "store" / "known.sqlite").unlink()
+    done, _ = take_in(tmp_path, path, project="shop")
+    assert (done.new, done.repeated) == (0, 5)
+    assert caplog.messages == [
+        "feedback: 2026-03.jsonl was brought to today's form; `cortex update` pins it anew"
+    ]
+    assert stored.read_bytes() == today
+    assert table(tmp_path) == rows
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbforiginal,corrected\r\na,b\r\n",
+        b",original,corrected\n0,a,b\n",
+        b"original;corrected;language\na;b;go\n",
+        b"\xef\xbb\xbforiginal\tcorrected\na\tb\n",
+        gzip.compress(b"original,corrected\na,b\n", mtime=0),
+    ],
+)
+def test_tables_as_excel_and_pandas_write_them(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / ("a.csv.gz" if content.startswith(b"\x1f\x8b") else "a.csv")
+    path.write_bytes(content)
+    _, refused = take_in(tmp_path, path, project="shop")
+    assert refused == []
+    (row,) = table(tmp_path)
+    assert (row["original"], row["corrected"]) == ("a", "b")
+
+
+def test_packed_lines_are_read_and_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    whole = gzip.compress("".join(json.dumps(record) + "\n" for record in GATEWAY).encode())
+    path.write_bytes(whole)
+    assert take_in(tmp_path, path)[0].taken == 5
+    path.write_bytes(whole[:-12])
+    with pytest.raises(FeedbackError, match=r"a\.jsonl\.gz cannot be unpacked"):
+        take_in(tmp_path, path)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.feedback.events import FeedbackEvent
+from cortex_pipelines.feedback.figures import figures
 from cortex_pipelines.feedback.settle import settle
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -90,7 +91,33 @@ def test_the_last_word_counts_of_votes_and_corrections() -> None:
     )
     assert (settled["rating"], settled["original"], settled["corrected"]) == ("down", "a", "b")
     assert settled["events"] == 7
-    assert settled["outcome"] == "shown"
+
+
+def test_votes_and_corrections_alone_do_not_say_that_it_could_be_taken() -> None:
+    vote = event("rated", 8, rating="up")
+    correction = event("corrected", 9, corrected="b", original="a")
+    for events in ((offered(), vote, correction), (event("rated", project="shop", rating="up"),)):
+        settled = row(*events)
+        assert (settled["shown"], settled["outcome"]) == (False, "offered")
+    for kind in ("shown", "accepted", "typed_instead", "dismissed", "edited", "retained"):
+        assert row(offered(), vote, event(kind))["shown"]
+    # who is not taken into account as a reader of it still says how much was wrong
+    group = figures(settle([offered(), vote, correction], CONSENT))[0]["figures"]
+    assert group["acceptance"] is None
+    assert group["correction_distance"]["count"] == 1
+
+
+def test_one_stamp_for_shown_and_accepted_gives_no_time_to_accept() -> None:
+    assert row(offered(), event("shown", 4), event("accepted", 4))["seconds_to_accept"] is None
+    continues = [event(kind, at, source="continue") for kind, at in (("shown", 1), ("accepted", 9))]
+    assert row(offered(), *continues)["seconds_to_accept"] is None
+
+
+def test_only_who_looks_at_commits_says_what_stands_in_them() -> None:
+    claimed = row(offered(), event("accepted"), event("retained", characters=9))
+    assert claimed["retained_commit"] is None
+    seen = event("retained", characters=9, source="git")
+    assert row(offered(), event("accepted"), seen)["retained_commit"] == 9
 
 
 def test_without_consent_there_is_no_row() -> None:

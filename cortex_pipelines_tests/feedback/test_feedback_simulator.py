@@ -131,6 +131,28 @@ def test_intervals_draw_whole_users_and_cover_the_value() -> None:
     assert acceptance["high"] - acceptance["low"] > 0.4  # of 60 independent ones it would be .24
 
 
+def retained_of_shown(taken: int, looked_at: int, dismissed: int, **fields: Any) -> Any:
+    """The figure where a part of what was taken was looked at again, and half of it stands."""
+    rows: list[dict[str, Any]] = []
+    for number in range(taken + dismissed):
+        common = {"completion_id": f"c{number}", "at": NOW.isoformat(), "unit": f"u{number % 5}"}
+        rows.append(common | {"type": "offered", "project": "shop", "characters": 10})
+        rows.append(common | {"type": "select" if number < taken else "dismiss"})
+        if number < looked_at:
+            rows.append(common | {"type": "retained", "characters": 5} | fields)
+    return figures(INTERACTIONS.frame(interactions(rows)))[0]["figures"]["retained_of_shown"]
+
+
+def test_editors_that_never_look_again_do_not_make_the_retained_share_zero() -> None:
+    assert retained_of_shown(90, 0, 10) is None
+    whole = retained_of_shown(90, 90, 10, after=300)
+    part = retained_of_shown(90, 18, 10, after=300)
+    assert whole["value"] == part["value"] == pytest.approx(0.45)
+    assert (whole["count"], part["count"]) == (100, 28)
+    assert part["low"] < 0.45 < part["high"]
+    assert retained_of_shown(0, 0, 10)["value"] == 0
+
+
 def test_correction_distance() -> None:
     assert correction_distance("", "") == 0
     assert correction_distance("for item in x", "for part in x") == pytest.approx(4 / 13)
@@ -211,11 +233,17 @@ def test_from_history_to_figures_on_the_command_line(root: Path, tmp_path: Path)
     groups = json.loads(cortex("feedback", "show", "--json", "--html", str(page)).stdout)
     assert {group["simulated"] for group in groups} == {True}
     assert "Simulation" in page.read_text()
-    assert "no promotion may rest on it" in cortex("feedback", "show", "--project", "shop").stdout
-    assert "no interaction yet" in cortex("feedback", "show", "--project", "other").stdout
+    shown = cortex("feedback", "show", "--project", "shop").stdout
+    assert "no promotion may rest on it" in shown
+    assert all(name in shown for name in FIGURES), "no name is cut"
+    nobody = cortex("feedback", "show", "--project", "other", status=1).output
+    assert "no interaction of other yet; there are some of shop" in nobody
 
 
 def test_a_simulation_says_what_it_lacks(root: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    empty = ("feedback", "simulate", str(tmp_path), "--project", "shop", "--out", "x")
+    assert "has no commit yet, or is no git repository" in cortex(*empty, status=1).output
     commit(tmp_path, BEFORE, NOW - timedelta(days=3))
     words = ("feedback", "simulate", str(tmp_path), "--project", "shop")
     assert "give either --out or --url" in cortex(*words, status=2).output

@@ -174,6 +174,54 @@ def test_a_client_cannot_forge_what_the_gateway_writes_down(
     assert ((state / FILE).read_bytes() if (state / FILE).exists() else b"") == before
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"type": "x"}, "type"),
+        ({"completion_id": ""}, "completion_id"),
+        ({"completion_id": "a\nb"}, "completion_id"),
+        ({"completion_id": "<b>"}, "completion_id"),
+        ({"type": "retained"}, "retained says how many characters stand"),
+        ({"type": "retained", "after": 30}, "retained says how many characters stand"),
+        ({"type": "retained", "characters": 3}, "retained says how many characters stand"),
+    ],
+)
+def test_an_event_that_could_not_be_taken_in_is_refused_at_once(
+    client: TestClient, state: Path, wrong: dict[str, object], words: str
+) -> None:
+    before = (state / FILE).read_bytes() if (state / FILE).exists() else b""
+    right = {"type": "view", "completion_id": "cmpl-1"}
+    answer = client.post("/v1/events", json=right | wrong)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+    assert ((state / FILE).read_bytes() if (state / FILE).exists() else b"") == before
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "view", "view_id": "v", "select_kind": None, "elapsed": None},
+        {"type": "select", "select_kind": "line", "elapsed": 9, "view_id": "v"},
+        {"type": "dismiss", "elapsed": 9, "view_id": "v"},
+        {"type": "typed"},
+        {"type": "edited"},
+        {"type": "retained", "after": 300, "characters": 0},
+    ],
+)
+def test_every_event_of_tabby_s_agent_and_of_other_clients_is_taken(
+    client: TestClient, event: dict[str, object]
+) -> None:
+    about = {"completion_id": "cmpl-1", "choice_index": 0}
+    assert client.post("/v1/events", json=about | event).status_code == 200
+
+
+def test_no_home_folder_is_logged(client: TestClient, state: Path) -> None:
+    place = "/home/jane.doe/work/shop/src/a.py"
+    segments = {"prefix": "def f():", "filepath": place, "git_url": "git@example.com:acme/shop.git"}
+    assert client.post("/v1/completions", json={"segments": segments}).status_code == 200
+    assert json.loads((state / FILE).read_text().splitlines()[-1])["path"] == "src/a.py"
+
+
 def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
     answer = client.post("/route", json={"task": "The leaked secret key"})
     body = answer.json()

@@ -283,6 +283,27 @@ def test_what_people_keep_is_followed_over_time() -> None:
     assert "errors_since" not in figures
 
 
+def test_editors_that_never_look_again_spend_no_error_budget() -> None:
+    shares = [0.9] * 90 + [0.0] * 10
+    unseen = interactions(shares).with_columns(retained_5min=None)
+    figures, _ = watch_interactions(unseen, "p", "v1")
+    assert "errors_since" not in figures
+    assert figures["worse"] == 0
+
+    def looked_at(count: int) -> dict[str, float]:
+        first = pl.int_range(pl.len()) < count
+        kept = pl.when(first).then("retained_5min")
+        rows = interactions(shares * 3).with_columns(retained_5min=kept)
+        return watch_interactions(rows, "p", "v1")[0]
+
+    assert "errors_since" not in looked_at(9)
+    assert looked_at(10)["errors_since"] == pytest.approx(1 - 0.9 * 0.9)
+    assert looked_at(10)["worse"] == 0
+
+    none_taken, _ = watch_interactions(interactions([0.0] * 10), "p", "v1")
+    assert none_taken["errors_since"] == 1
+
+
 def test_corrections_that_the_champion_has_not_seen_call_for_a_training(tmp_path: Path) -> None:
     folders = {
         name: tinymodel.write_datasets(tmp_path / name, rows=0, feedback=count)["feedback"]

@@ -8,12 +8,9 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, Words
+from cortex_pipelines.serving.http.forms import Form, Id, Words
 from cortex_pipelines.serving.rollout import user
 from cortex_pipelines.serving.services import ProjectServices
-
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]{0,199}$")]
-"""An identity or a version: nothing that a prompt could be hidden in by mistake."""
 
 
 class FeedbackForm(Form):

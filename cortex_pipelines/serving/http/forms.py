@@ -21,6 +21,9 @@ Words = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
 TaskText = Annotated[Words, Field(max_length=100_000)]
 Short = Annotated[Words, Field(max_length=1000)]
 ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]{0,199}$")]
+"""An identity or a version: nothing that a prompt could be hidden in by mistake."""
+
 Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]
 Count = Annotated[int, Field(ge=1, le=8)]
 Tokens = Annotated[int, Field(ge=0, le=1_000_000)]

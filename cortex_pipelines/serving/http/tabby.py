@@ -8,15 +8,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
+from cortex_pipelines.privacy.places import repository_name, repository_path
 from cortex_pipelines.serving.asked import Answering
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.experiments.running import Vote
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
-from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.http.forms import Form, Id, ModelName, Words
 from cortex_pipelines.serving.prompts.forms import infill
 from cortex_pipelines.serving.rollout import user
 
@@ -62,10 +63,17 @@ class TabbyForm(Form):
     seed: Annotated[int, Field(ge=0, lt=2**64)] | None = None
 
 
-def _of_a_client(kind: str) -> str:
+def _of_a_client(kind: Any) -> Any:
     if kind in ("offered", "feedback"):
         raise ValueError(f"{kind} is what the gateway itself writes down; a client cannot")
     return kind
+
+
+EventType = Annotated[
+    Literal["view", "select", "dismiss", "typed", "edited", "retained"],
+    BeforeValidator(_of_a_client),
+]
+"""Others are refused, as Tabby's own server does; its agent goes on without an answer."""
 
 
 class EventForm(Form):
@@ -75,8 +83,8 @@ class EventForm(Form):
     was typed), edited, and retained: how many ``characters`` still stand ``after`` so many seconds.
     """
 
-    type: Annotated[Words, Field(max_length=40), AfterValidator(_of_a_client)]
-    completion_id: Name
+    type: EventType
+    completion_id: Id
     choice_index: Number = 0
     view_id: Name | None = None
     elapsed: Number | None = None
@@ -84,6 +92,12 @@ class EventForm(Form):
     characters: Number | None = None
     after: Literal[30, 300, 3600] | None = None
     simulated: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _how_much_and_when(self) -> "EventForm":
+        if self.type == "retained" and (self.after is None or self.characters is None):
+            raise ValueError("retained says how many characters stand after 30, 300 or 3600 s")
+        return self
 
 
 def tabby_router(gateway: Gateway) -> APIRouter:
@@ -141,13 +155,18 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
         "characters": len(written.text),
         "latency_ms": round(1000 * (time.perf_counter() - began), 3),
         "language": form.language,
-        "path": shown.filepath,
+        "path": _path(shown),
         "task": "completion",
     }
     await run_in_threadpool(gateway.events.add, event, user(form.user))
     body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
     headers = headers_of(asked)
     return JSONResponse(body, headers=headers | outcome_of([asked]))
+
+
+def _path(shown: Segments) -> str | None:
+    """The file in its repository: folders above it hold names of people."""
+    return repository_path(shown.filepath or "", repository_name(shown.git_url or ""))
 
 
 def offered(identity: str, answering: Answering) -> dict[str, Any]:

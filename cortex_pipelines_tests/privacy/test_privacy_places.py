@@ -1,0 +1,42 @@
+"""Places of files lose the folders that name machines and people."""
+
+import pytest
+
+from cortex_pipelines.privacy.places import repository_name, repository_path
+
+
+@pytest.mark.parametrize(
+    ("place", "kept"),
+    [
+        ("src/shop/a.py", "src/shop/a.py"),
+        ("./src\\a.py", "src/a.py"),
+        ("/home/jane.doe/work/shop/src/a.py", "src/a.py"),
+        ("c:\\Users\\jane.doe\\work\\shop\\src\\a.py", "src/a.py"),
+        ("\\\\host\\jane.doe\\shop\\a.py", "a.py"),
+        ("file:///c%3A/Users/jane.doe/shop/src/a.py", "src/a.py"),
+        ("file:/home/jane.doe/a.py", "a.py"),
+        ("vscode-remote://ssh-remote%2Bhost/home/jane.doe/shop/a.py", "a.py"),
+        ("file://[jane.doe/a.py", "a.py"),
+        ("/home/jane.doe/other/a.py", "a.py"),
+        ("~/jane.doe/a.py", "a.py"),
+        ("../../jane.doe/a.py", "a.py"),
+        ("/home/x/shop/../jane.doe/a.py", "a.py"),
+        ("/", None),
+        ("", None),
+        ("src/" + "a" * 300, ("src/" + "a" * 300)[:200]),
+    ],
+)
+def test_only_the_path_in_the_repository_is_left(place: str, kept: str | None) -> None:
+    assert repository_path(place, "shop") == kept
+    assert kept is None or repository_path(kept, "shop") == kept
+
+
+def test_without_a_repository_only_the_name_is_left() -> None:
+    assert repository_path("C:\\Users\\jane.doe\\shop\\a.py") == "a.py"
+
+
+@pytest.mark.parametrize(
+    "url", ["acme/shop", "https://example.com/acme/shop.git/", "git@example.com:acme/shop.git"]
+)
+def test_a_repositorys_name(url: str) -> None:
+    assert repository_name(url) == "shop"
