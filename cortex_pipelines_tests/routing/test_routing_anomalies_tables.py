@@ -73,6 +73,33 @@ def test_it_ranks_above_a_windowed_isolation_forest(family: Any) -> None:
     assert np.mean(gained) > 0
 
 
+ODD = (400, 750, 1100, 1400)
+
+
+def beside_noise(column: np.ndarray, noise: int) -> np.ndarray:
+    random = np.random.default_rng(9)
+    return np.column_stack([random.normal(100, 10, (RECORDS, noise)), column])
+
+
+@pytest.mark.parametrize("noise", [1, 10])
+def test_what_never_moved_and_then_does_raises_an_alarm(noise: int) -> None:
+    errors = np.zeros(RECORDS)
+    for place in (500, 1200):
+        errors[place : place + 10] = 0.01
+    alarms = alarms_of(beside_noise(errors, noise))
+    assert all(alarms[place - LEARNT : place - LEARNT + 10].any() for place in (500, 1200))
+    assert alarms.mean() < 0.02
+
+
+def test_what_moves_now_and_then_from_then_on_does_not_hide_another_column() -> None:
+    errors = np.random.default_rng(10).poisson(0.02, RECORDS).astype(float)
+    errors[:LEARNT] = 0
+    values = beside_noise(errors, 3)
+    values[list(ODD), 0] += 100
+    alarms = alarms_of(values)
+    assert sum(alarms[place - LEARNT : place - LEARNT + 3].any() for place in ODD) >= 3
+
+
 @pytest.mark.parametrize("family", [beat, pump, drifting])
 def test_usual_records_seldom_raise_an_alarm(family: Any) -> None:
     values, labels = family(4)
