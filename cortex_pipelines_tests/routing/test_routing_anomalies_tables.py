@@ -129,6 +129,17 @@ def test_exchangeable_scores_raise_alarms_at_the_rate() -> None:
     assert share == pytest.approx(0.01, abs=0.002)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_records_that_are_alike_raise_no_alarm_however_many_there_are(noise: float) -> None:
+    scores = np.zeros(60_000)
+    scores[:300] = np.random.default_rng(2).normal(0, noise, 300) if noise else 0
+    alarms = raise_alarms(scores, 300)
+    assert not alarms[2_300:].any()
+    assert alarms.sum() <= 6
+    scores[-1] = 1
+    assert raise_alarms(scores, 300)[-1]
+
+
 def test_later_records_do_not_change_earlier_scores() -> None:
     values, _ = pump(5)
     whole = score_series(values, LEARNT).values
