@@ -43,8 +43,8 @@ def value_from_log(path: Path, low: float | None = None, high: float | None = No
     rewards, propensities, targets = rows.T
     if bounds and not (bounds[0] <= rewards.min() and rewards.max() <= bounds[1]):
         raise LogError(
-            f"{path} has rewards from {rewards.min():g} to {rewards.max():g}, which are not between "
-            f"--low {low:g} and --high {high:g}"
+            f"{path} has rewards from {rewards.min():g} to {rewards.max():g}, which are not "
+            f"between --low {low:g} and --high {high:g}"
         )
     return value_of_policy(rewards, propensities, targets, bounds)
 
