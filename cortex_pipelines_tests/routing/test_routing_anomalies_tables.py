@@ -188,6 +188,16 @@ def test_records_are_judged_in_order_of_time_and_written_in_their_own(tmp_path: 
     assert backward == forward[::-1]
 
 
+def test_a_table_is_not_overwritten_by_its_scores(tmp_path: Path) -> None:
+    path = table(tmp_path, {"timestamp": range(400), "x": range(400)})
+    link, before = tmp_path / "link.csv", path.read_bytes()
+    link.symlink_to(path)
+    result = CliRunner().invoke(main, ["anomalies", "score", str(path), "--out", str(link)])
+    assert result.exit_code == 1
+    assert "is the table itself" in result.stderr
+    assert path.read_bytes() == before
+
+
 def test_gaps_constants_and_enormous_values_are_scored(tmp_path: Path) -> None:
     values = np.random.default_rng(8).normal(size=400)
     x: list[Any] = [*values[:300], "", "NaN", "inf", "1e300", *values[304:]]
