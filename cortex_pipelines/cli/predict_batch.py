@@ -24,6 +24,8 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
     A line that cannot be answered gets an `error`, and the command ends with status 1. OUT is
     written when all lines are answered; after an interruption it is what it was.
     """
+    if out is not None and _same(out, file):
+        raise click.UsageError(f"{out} is the file of questions; name another one with --out")
     require_packages()
     from cortex_pipelines.atomic import aside
     from cortex_pipelines.operations.inference.gateway import open_gateway
@@ -46,3 +48,8 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
     if failed:
         click.echo(f"{failed} of {total} lines could not be answered; see their error", err=True)
         sys.exit(1)
+
+
+def _same(out: Path, file: Iterable[bytes]) -> bool:
+    name = getattr(file, "name", None)  # a number where it is standard input
+    return isinstance(name, str) and out.exists() and Path(name).exists() and out.samefile(name)

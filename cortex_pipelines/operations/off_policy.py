@@ -22,21 +22,44 @@ class LogError(ValueError):
     """A line of a log of decisions cannot be used."""
 
 
-def value_from_log(path: Path) -> PolicyValue:
+def value_from_log(path: Path, low: float | None = None, high: float | None = None) -> PolicyValue:
     """Value of the new policy by a log in JSON lines.
 
     Args:
         path: One decision a line, ``{"reward", "propensity", "target"}``.
+        low: Smallest possible reward; only together with the largest.
+        high: Largest possible reward.
 
     Raises:
-        LogError: there is no such file, it holds no decision, or a line is not one.
+        LogError: there is no such file, it holds no decision, a line is not one, or the range of
+            rewards is none.
     """
+    bounds = _bounds(low, high)
     if not path.is_file():
         raise LogError(f"no such file: {path}; expected one decision a line, as {_EXAMPLE}")
     rows = np.array(list(_decisions(path)), dtype=np.float64).reshape(-1, len(_KEYS))
     if not len(rows):
         raise LogError(f"{path} holds no decision; expected one a line, as {_EXAMPLE}")
-    return value_of_policy(*rows.T)
+    rewards, propensities, targets = rows.T
+    if bounds and not (bounds[0] <= rewards.min() and rewards.max() <= bounds[1]):
+        raise LogError(
+            f"{path} has rewards from {rewards.min():g} to {rewards.max():g}, which are not "
+            f"between --low {low:g} and --high {high:g}"
+        )
+    return value_of_policy(rewards, propensities, targets, bounds)
+
+
+def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None:
+    if low is None and high is None:
+        return None
+    if low is None or high is None:
+        raise LogError("a range of rewards needs both ends, --low and --high")
+    if not -_MOST_REWARD <= low < high <= _MOST_REWARD:
+        raise LogError(
+            f"--low {low:g} and --high {high:g} are no range of rewards; expected a smallest and a "
+            f"greater one, of at most {_MOST_REWARD:g}"
+        )
+    return low, high
 
 
 _EXAMPLE = '{"reward": 1, "propensity": 0.25, "target": 0.9}'

@@ -44,8 +44,10 @@ def score_table(path: Path, fit_share: float, out: Path) -> Scored:
         out: Where scores go.
 
     Raises:
-        TableError: the file is no such table, or has too few records.
+        TableError: the file is no such table, has too few records, or is where scores would go.
     """
+    if out.exists() and path.exists() and out.samefile(path):
+        raise TableError(f"{out} is the table itself; name another file with --out")
     frame = _read(path)
     order = _time_order(frame[TIME])
     columns, ignored = {}, []

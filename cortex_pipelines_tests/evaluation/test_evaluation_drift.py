@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,18 @@ def test_a_change_of_each_kind_is_found(before: list[Any], after: list[Any]) -> 
     result = compare(rows(value=before), rows(value=after), encode)
     assert result.drift
     assert result.share == 1
+
+
+@pytest.mark.parametrize("written", [str, lambda n: Decimal(str(n)), lambda n: f" {n:.3e}"])
+def test_numbers_are_compared_as_numbers_however_they_are_written(written: Any) -> None:
+    before = rows(value=[written(1000 + n * 7 % 997) for n in range(300)])
+    after = rows(value=[written(1400 + n * 7 % 997) for n in range(300)])
+    found = told(compare(before, after, encode))["value"]
+    assert (found.kind, found.drift) == ("number", True)
+    counted = rows(value=[str(n) for n in range(300)])
+    assert told(compare(counted, counted, encode))["value"].kind == "identifier"
+    codes = rows(value=[f"0{n * 7919 % 10_007:05}" for n in range(300)])
+    assert told(compare(codes, codes, encode))["value"].kind == "identifier"
 
 
 def test_a_column_of_one_file_only_is_one_of_missing_values() -> None:

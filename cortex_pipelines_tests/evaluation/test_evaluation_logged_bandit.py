@@ -64,6 +64,24 @@ def test_95_percent_intervals_hold_the_value(
         assert all(one.low <= one.value <= one.high for one in own)
 
 
+@pytest.mark.parametrize("event", [-1.0, 20.0])
+@pytest.mark.parametrize("known", [False, True])
+def test_rare_events_on_any_scale_are_held_or_refused(event: float, known: bool) -> None:
+    """One decision in a hundred; most logs of 50 have none."""
+    log = bandit(np.full((2, 2), 0.01), np.full((2, 2), 0.5), np.array([[0.8, 0.2]] * 2))
+    bounds = (min(event, 0.0), max(event, 0.0)) if known else None
+    held = []
+    for run in range(300):
+        happened, propensities, targets = log(np.random.default_rng(run), 50)
+        value = value_of_policy(event * happened, propensities, targets, bounds)
+        if not happened.any() and not known:
+            assert "every decision has the same reward" in str(value.refused)
+        if value.refused is None:
+            held.append(value.snips.low <= 0.01 * event <= value.snips.high)
+    assert len(held) > (250 if known else 80)
+    assert np.mean(held) >= 0.95
+
+
 def test_intervals_become_narrow() -> None:
     log = bandit(RATES, UNIFORM, BEST)
     widths = [
@@ -131,6 +149,22 @@ def test_few_effective_decisions_are_refused_but_shown(tmp_path: Path) -> None:
     never = asked(tmp_path, [row | {"target": 0}] * 50)
     assert "every target is 0" in never["refused"]
     assert never["snips"] == {"value": None, "low": None, "high": None}
+
+
+def test_the_range_of_rewards_may_be_stated(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"reward": 0, "propensity": 0.5, "target": 0.5}] * 50)
+
+    def ask(*options: str) -> Any:
+        return CliRunner().invoke(main, ["off-policy", path, "--json", *options])
+
+    assert "(--low and --high)" in json.loads(ask().stdout)["refused"]
+    shown = json.loads(ask("--low", "0", "--high", "20").stdout)
+    assert shown["refused"] is None
+    assert shown["snips"]["low"] == 0
+    assert 1 < shown["snips"]["high"] < 5
+    assert "needs both ends" in ask("--high", "20").stderr
+    assert "no range of rewards" in ask("--low", "2", "--high", "1").stderr
+    assert "from 0 to 0, which are not between" in ask("--low", "1", "--high", "2").stderr
 
 
 GOOD = {"reward": 0.5, "propensity": 0.5, "target": 1}

@@ -146,6 +146,15 @@ def test_a_scale_is_finite_whatever_never_varies() -> None:
     assert np.abs(scale.apply(np.array([[1e300, -1e300]]))).max() == 50
 
 
+@pytest.mark.parametrize(("usual", "later"), [(0.0, 0.01), (0.0, -300.0), (0.1, 0.1001)])
+def test_any_movement_of_a_metric_that_never_moved_is_at_its_clip(
+    usual: float, later: float
+) -> None:
+    scale = Scale.fit(np.full((600, 1), usual))
+    assert np.abs(scale.apply(np.array([[later]]))).item() == 4
+    assert scale.apply(np.array([[usual + 1e-17]])).item() == pytest.approx(0, abs=1e-3)
+
+
 def test_each_window_is_disturbed_in_one_metric_only() -> None:
     windows = np.random.default_rng(1).normal(size=(40, 6, 3))
     changed = disturbed(windows, SETTINGS)

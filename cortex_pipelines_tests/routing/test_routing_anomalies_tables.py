@@ -73,6 +73,33 @@ def test_it_ranks_above_a_windowed_isolation_forest(family: Any) -> None:
     assert np.mean(gained) > 0
 
 
+ODD = (400, 750, 1100, 1400)
+
+
+def beside_noise(column: np.ndarray, noise: int) -> np.ndarray:
+    random = np.random.default_rng(9)
+    return np.column_stack([random.normal(100, 10, (RECORDS, noise)), column])
+
+
+@pytest.mark.parametrize("noise", [1, 10])
+def test_what_never_moved_and_then_does_raises_an_alarm(noise: int) -> None:
+    errors = np.zeros(RECORDS)
+    for place in (500, 1200):
+        errors[place : place + 10] = 0.01
+    alarms = alarms_of(beside_noise(errors, noise))
+    assert all(alarms[place - LEARNT : place - LEARNT + 10].any() for place in (500, 1200))
+    assert alarms.mean() < 0.02
+
+
+def test_what_moves_now_and_then_from_then_on_does_not_hide_another_column() -> None:
+    errors = np.random.default_rng(10).poisson(0.02, RECORDS).astype(float)
+    errors[:LEARNT] = 0
+    values = beside_noise(errors, 3)
+    values[list(ODD), 0] += 100
+    alarms = alarms_of(values)
+    assert sum(alarms[place - LEARNT : place - LEARNT + 3].any() for place in ODD) >= 3
+
+
 @pytest.mark.parametrize("family", [beat, pump, drifting])
 def test_usual_records_seldom_raise_an_alarm(family: Any) -> None:
     values, labels = family(4)
@@ -100,6 +127,17 @@ def test_the_share_of_alarms_is_bounded_whatever_the_scores(
 def test_exchangeable_scores_raise_alarms_at_the_rate() -> None:
     share = raise_alarms(np.random.default_rng(1).normal(size=20_000), 200).mean()
     assert share == pytest.approx(0.01, abs=0.002)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_records_that_are_alike_raise_no_alarm_however_many_there_are(noise: float) -> None:
+    scores = np.zeros(60_000)
+    scores[:300] = np.random.default_rng(2).normal(0, noise, 300) if noise else 0
+    alarms = raise_alarms(scores, 300)
+    assert not alarms[2_300:].any()
+    assert alarms.sum() <= 6
+    scores[-1] = 1
+    assert raise_alarms(scores, 300)[-1]
 
 
 def test_later_records_do_not_change_earlier_scores() -> None:
@@ -148,6 +186,16 @@ def test_records_are_judged_in_order_of_time_and_written_in_their_own(tmp_path: 
     columns = {"timestamp": range(RECORDS - 1, -1, -1), "x": values[::-1, 0]}
     backward, _ = scored(table(tmp_path, columns))
     assert backward == forward[::-1]
+
+
+def test_a_table_is_not_overwritten_by_its_scores(tmp_path: Path) -> None:
+    path = table(tmp_path, {"timestamp": range(400), "x": range(400)})
+    link, before = tmp_path / "link.csv", path.read_bytes()
+    link.symlink_to(path)
+    result = CliRunner().invoke(main, ["anomalies", "score", str(path), "--out", str(link)])
+    assert result.exit_code == 1
+    assert "is the table itself" in result.stderr
+    assert path.read_bytes() == before
 
 
 def test_gaps_constants_and_enormous_values_are_scored(tmp_path: Path) -> None:

@@ -64,3 +64,12 @@ def test_an_interrupted_run_leaves_the_file_as_it_was(
     assert run(batch, "--out", out).exit_code == 130
     assert out.read_text() == "before"
     assert not list(batch.parent.glob(".made*"))
+
+
+def test_questions_are_not_overwritten_by_their_answers(tmp_path: Path) -> None:
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("{}\n")
+    result = CliRunner().invoke(main, ["predict-batch", str(asked), "--out", str(asked)])
+    assert result.exit_code == 2
+    assert "is the file of questions" in result.stderr
+    assert asked.read_text() == "{}\n"

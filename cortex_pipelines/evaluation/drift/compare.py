@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.evaluation.drift.kinds import as_text, flat, kind_of
+from cortex_pipelines.evaluation.drift.kinds import as_numbers, as_text, flat, kind_of
 from cortex_pipelines.evaluation.drift.result import Drift, Feature, Kind, Tested
 from cortex_pipelines.evaluation.drift.texts import compare_texts
 from cortex_pipelines.routing.selection.significance import holm
@@ -45,10 +45,7 @@ def compare(
     """
     samples = [[flat(record) for record in sample] for sample in (reference, current)]
     names = sorted({name for sample in samples for record in sample for name in record})
-    columns = {
-        name: ([r.get(name) for r in samples[0]], [r.get(name) for r in samples[1]])
-        for name in names
-    }
+    columns = {name: _column(name, *samples) for name in names}
     kinds = {name: _kind(*column) for name, column in columns.items()}
     permutations = max(_LEAST_PERMUTATIONS, _PERMUTATIONS_A_COLUMN * len(names) - 1)
     tests = {
@@ -70,6 +67,13 @@ def compare(
         for name, test in tests.items()
     )
     return Drift(bool(drifting), len(drifting) / max(len(tested), 1), features)
+
+
+def _column(
+    name: str, reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]]
+) -> tuple[list[Any], list[Any]]:
+    values = as_numbers([record.get(name) for record in (*reference, *current)])
+    return values[: len(reference)], values[len(reference) :]
 
 
 def _present(values: Sequence[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +26,8 @@ _NAMES = 0.5
 """Share of different words up to which a single word is a category, like a city."""
 
 _IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z]{0,12}[-_:#/.]?[0-9A-Fa-f-]+")
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*")
+_LONGEST_NUMBER = 40
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?)?")
 
 
@@ -36,11 +39,39 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
             values |= flat(value, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):
             values[prefix + key] = json.dumps(value, sort_keys=True, default=str)
-        elif isinstance(value, float) and math.isnan(value):
+        elif isinstance(value, float | Decimal) and math.isnan(value):
             values[prefix + key] = None
+        elif isinstance(value, Decimal):
+            values[prefix + key] = float(value)
         else:
             values[prefix + key] = value
     return values
+
+
+def as_numbers(values: Sequence[Any]) -> list[Any]:
+    """A column's present values, as numbers if all are strings that hold plain ones.
+
+    Args:
+        values: Values of both samples, those missing as None.
+    """
+    words = [value for value in values if value is not None]
+    if not words or not all(_is_number(word) for word in words):
+        return list(values)
+    return [None if value is None else _number(value) for value in values]
+
+
+def _is_number(value: Any) -> bool:
+    # a code such as 00417 is no quantity
+    return (
+        isinstance(value, str)
+        and len(value) <= _LONGEST_NUMBER
+        and _NUMBER.fullmatch(value) is not None
+        and re.match(r"\s*[+-]?0\d", value) is None
+    )
+
+
+def _number(word: str) -> int | float:
+    return int(word) if re.fullmatch(r"\s*[+-]?\d+\s*", word) else float(word)
 
 
 def kind_of(reference: Sequence[Any], current: Sequence[Any]) -> Kind:

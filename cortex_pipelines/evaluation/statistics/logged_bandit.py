@@ -58,7 +58,10 @@ class PolicyValue:
 
 
 def value_of_policy(
-    rewards: np.ndarray, propensities: np.ndarray, targets: np.ndarray
+    rewards: np.ndarray,
+    propensities: np.ndarray,
+    targets: np.ndarray,
+    bounds: tuple[float, float] | None = None,
 ) -> PolicyValue:
     """Mean reward of the new policy, with 95 % intervals.
 
@@ -66,6 +69,7 @@ def value_of_policy(
         rewards: What came of each decision; finite, at least one.
         propensities: Probability with which the old policy took it, above 0.
         targets: Probability with which the new policy would take it.
+        bounds: Smallest and largest possible reward, if known; else those of the log.
     """
     weights = targets / propensities
     if not weights.any():
@@ -74,12 +78,23 @@ def value_of_policy(
         return PolicyValue(nothing, nothing, 0.0, reason)
     shares = weights / weights.max()  # squares of tiny weights would be 0
     effective = float(shares.sum() ** 2 / (shares**2).sum())
-    snips, ips = (_interval(rewards, weights, effective, normalised=n) for n in (True, False))
+    ends = bounds or _range(rewards)
+    snips, ips = (_interval(rewards, weights, effective, ends, normalised=n) for n in (True, False))
     return PolicyValue(
         snips=Value(*snips),
         ips=Value(ips[0], min(ips[1], snips[1]), max(ips[2], snips[2])),
         effective=effective,
-        refused=_reason(weights, effective),
+        refused=_reason(weights, effective) or (None if bounds else _alike(rewards)),
+    )
+
+
+def _alike(rewards: np.ndarray) -> str | None:
+    """Why rewards without any difference say nothing: the rare other one may be of any size."""
+    if rewards.min() < rewards.max():
+        return None
+    return (
+        f"every decision has the same reward, {rewards[0]:g}, so nothing is known of their spread: "
+        "give the smallest and the largest possible one (--low and --high)"
     )
 
 
@@ -104,12 +119,17 @@ def _standard_error(values: np.ndarray) -> float:
 
 
 def _interval(
-    rewards: np.ndarray, weights: np.ndarray, effective: float, *, normalised: bool
+    rewards: np.ndarray,
+    weights: np.ndarray,
+    effective: float,
+    ends: tuple[float, float],
+    *,
+    normalised: bool,
 ) -> tuple[float, float, float]:
     """Value of one estimator and the ends of its interval."""
     from scipy.special import stdtrit
 
-    low, high = _range(rewards)
+    low, high = ends
     usual = float(weights.sum()) / effective
     # decisions that the new policy would not take keep the mean weight of the pseudo ones at 1
     unused = 2 * _PSEUDO * max(usual - 1, 0.0)

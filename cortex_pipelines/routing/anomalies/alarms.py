@@ -4,7 +4,8 @@ A threshold that was set once holds only as long as later records are like those
 public set it raised an alarm on 44 % of usual windows. Here a record is compared with the latest
 ones (conformal prediction with a moving window), and the rank that it has to reach moves by what
 came of it (adaptive conformal inference: Gibbs and Candès 2021). Whatever the records do, the share
-of alarms then differs from the rate by at most (rate + step) / (step × records).
+of alarms then exceeds the rate by at most (rate + step) / (step × records). It may be below: where
+records are alike, none of them is an alarm.
 """
 
 import math
@@ -19,6 +20,10 @@ ALARM_RATE = 0.01
 _STEP = 0.002
 """How far an alarm moves the rank. Five alarms in a row spend what the rate allows."""
 
+_MOST_ALLOWED = 0.1
+"""Highest share that is allowed after a long time without an alarm: one in the highest tenth of the
+latest records is the least that an alarm has to be."""
+
 _REMEMBERED = 2_000
 """Latest records that a score is compared with."""
 
@@ -28,19 +33,19 @@ def raise_alarms(scores: np.ndarray, first: int, rate: float = ALARM_RATE) -> np
 
     Args:
         scores: Scores of consecutive records.
-        first: Scores at the beginning that are usual; they set the first threshold.
-        rate: Share of alarms to keep to.
+        first: Scores at the beginning that are usual, at least one; they set the first threshold.
+        rate: Share of alarms to keep to, below 1.
     """
     latest = deque(scores[:first].tolist(), maxlen=_REMEMBERED)
     ordered = sorted(latest)
     alarms = np.zeros(len(scores), dtype=bool)
-    allowed = rate
+    allowed, most = rate, max(rate, _MOST_ALLOWED)
     for place in range(first, len(scores)):
         score = float(scores[place])
         rank = math.ceil((1 - allowed) * (len(ordered) + 1))
-        # a rank beyond the last one is never reached, one of 0 always
-        alarms[place] = rank <= 0 or (rank <= len(ordered) and score > ordered[rank - 1])
-        allowed += _STEP * (rate - alarms[place])
+        # a rank beyond the last one is never reached
+        alarms[place] = rank <= len(ordered) and score > ordered[rank - 1]
+        allowed = min(allowed + _STEP * (rate - alarms[place]), most)
         if len(latest) == _REMEMBERED:
             del ordered[bisect_left(ordered, latest[0])]
         latest.append(score)
