@@ -155,6 +155,32 @@ def test_numbers_are_compared_as_numbers_however_they_are_written(written: Any) 
     assert told(compare(codes, codes, encode))["value"].kind == "identifier"
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("ts", lambda n: 1_760_000_000 + n * 37 % 9_000 + 0.25),
+        ("createdAt", lambda n: 1_760_000_000_000 + n * 37_001 % 9_000_000),
+        ("ts", lambda n: str(1_760_000_000 + n * 37 % 9_000)),
+        ("moment", lambda n: 1_760_000_000_000 + n // 2),
+        ("said", lambda n: f"Mon, {1 + n % 28:02} Nov 2026 03:{n % 60:02}:15 +0100"),
+        ("seen", lambda n: f"[{1 + n % 28:02}/Nov/2026:03:{n % 60:02}:15 +0000]"),
+        ("sold", lambda n: f"11/{1 + n % 28}/2026 3:{n % 60:02} PM"),
+    ],
+)
+def test_time_stamps_are_no_numbers_to_compare(name: str, written: Any) -> None:
+    before = rows(**{name: [written(n) for n in range(300)]})
+    after = rows(**{name: [written(n + 100_000) for n in range(300)]})
+    result = compare(before, after, encode)
+    assert (told(result)[name].kind, result.drift) == ("time", False)
+
+
+def test_large_numbers_are_no_time_stamps_by_their_size_alone() -> None:
+    before = rows(size=[1_500_000_000 + n * 7919 % 10_007 for n in range(300)])
+    after = rows(size=[1_500_020_000 + n * 7919 % 10_007 for n in range(300)])
+    found = told(compare(before, after, encode))["size"]
+    assert (found.kind, found.drift) == ("number", True)
+
+
 def test_a_column_of_one_file_only_is_one_of_missing_values() -> None:
     before = rows(a=[0.1 * n for n in range(50)], b=[0.3 * n for n in range(50)])
     after = [{"a": row["a"]} for row in before]

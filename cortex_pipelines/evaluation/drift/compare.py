@@ -46,7 +46,7 @@ def compare(
     samples = [[flat(record) for record in sample] for sample in (reference, current)]
     names = sorted({name for sample in samples for record in sample for name in record})
     columns = {name: _column(name, *samples) for name in names}
-    kinds = {name: _kind(*column) for name, column in columns.items()}
+    kinds = {name: _kind(name, *column) for name, column in columns.items()}
     permutations = max(_LEAST_PERMUTATIONS, _PERMUTATIONS_A_COLUMN * len(names) - 1)
     tests = {
         name: _compare_column(*columns[name], kind, encode, permutations)
@@ -80,8 +80,8 @@ def _present(values: Sequence[Any]) -> list[Any]:
     return [value for value in values if value is not None]
 
 
-def _kind(reference: Sequence[Any], current: Sequence[Any]) -> Kind:
-    return kind_of(_present(reference), _present(current))
+def _kind(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
+    return kind_of(name, _present(reference), _present(current))
 
 
 def _compare_column(

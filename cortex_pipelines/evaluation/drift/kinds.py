@@ -28,7 +28,18 @@ _NAMES = 0.5
 _IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z]{0,12}[-_:#/.]?[0-9A-Fa-f-]+")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*")
 _LONGEST_NUMBER = 40
-_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?)?")
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?)?"  # ISO 8601
+    # RFC 5322
+    r"|([A-Z][a-z]{2}, )?\d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d(:\d\d)?( ([+-]\d{4}|[A-Z]{1,3}))?"
+    r"|\[?\d\d/[A-Z][a-z]{2}/\d{4}(:\d\d){3}( [+-]\d{4})?\]?"  # of web servers' logs
+    r"|\d\d?/\d\d?/\d{4}(,? \d\d?:\d\d(:\d\d)?( ?[AP]M)?)?"
+)
+_EPOCHS = tuple((1e9 * unit, 4.2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
+"""Of time stamps in seconds, ms, µs and ns: the years 2001 to 2103."""
+_NAME_OF_TIME = re.compile(
+    r"(^|[^a-z])(ts|time|timestamp|date|at|when|epoch|created|updated)($|[^a-z])"
+)
 
 
 def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -74,10 +85,11 @@ def _number(word: str) -> int | float:
     return int(word) if re.fullmatch(r"\s*[+-]?\d+\s*", word) else float(word)
 
 
-def kind_of(reference: Sequence[Any], current: Sequence[Any]) -> Kind:
+def kind_of(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
     """Kind of a column.
 
     Args:
+        name: Its name, which tells a time stamp in seconds from another number.
         reference: Values of one sample that are not missing, in its order.
         current: Those of the other.
     """
@@ -90,6 +102,8 @@ def kind_of(reference: Sequence[Any], current: Sequence[Any]) -> Kind:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         if _counts(reference) and _counts(current):
             return "identifier"
+        if _stamps(name, reference, current):
+            return "time"
         return "category" if different <= _FEW else "number"
     if not all(isinstance(value, str) for value in values):
         values = [as_text(value) for value in values]
@@ -115,6 +129,17 @@ def _counts(values: Sequence[Any]) -> bool:
         len(values) > _FEW
         and all(isinstance(value, int) for value in values)
         and all(before < after for before, after in pairwise(values))
+    )
+
+
+def _stamps(name: str, *samples: Sequence[Any]) -> bool:
+    """Whether numbers are time stamps: of recent decades, and named so or in the order of time."""
+    values = [value for sample in samples for value in sample]
+    if not any(all(low <= value < high for value in values) for low, high in _EPOCHS):
+        return False
+    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    return _NAME_OF_TIME.search(words) is not None or all(
+        before <= after for sample in samples for before, after in pairwise(sample)
     )
 
 
