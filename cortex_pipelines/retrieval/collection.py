@@ -184,6 +184,24 @@ class Collection:
         return not_code.to_numpy()[self.file_of]
 
     @cached_property
+    def names(self) -> list[str]:
+        """Name of each document."""
+        return self.documents["name"].to_list()
+
+    @cached_property
+    def left_over(self) -> npt.NDArray[np.bool_]:
+        """Which documents are what no unit of a file of code holds."""
+        return (self.documents["kind"] == "file").to_numpy() & ~self.prose
+
+    @cached_property
+    def stubs(self) -> npt.NDArray[np.bool_]:
+        """Which documents only declare what another one of the same name defines."""
+        declaring = self.files["path"].str.contains(r"\.(?:pyi|d\.[cm]?ts)$").to_numpy()
+        in_stubs = declaring[self.file_of]
+        names = self.documents["name"]
+        return in_stubs & names.is_in(names.filter(~in_stubs).implode()).to_numpy()
+
+    @cached_property
     def simple_names(self) -> dict[str, list[int]]:
         """Documents by the last part of their names."""
         places: dict[str, list[int]] = {}
