@@ -197,9 +197,10 @@ class Collection:
     def stubs(self) -> npt.NDArray[np.bool_]:
         """Which documents only declare what another one of the same name defines."""
         declaring = self.files["path"].str.contains(r"\.(?:pyi|d\.[cm]?ts)$").to_numpy()
-        in_stubs = declaring[self.file_of]
+        in_stubs: npt.NDArray[np.bool_] = declaring[self.file_of]
         names = self.documents["name"]
-        return in_stubs & names.is_in(names.filter(~in_stubs).implode()).to_numpy()
+        defined = names.is_in(names.filter(~in_stubs).implode()).to_numpy()
+        return np.asarray(in_stubs & defined, dtype=bool)
 
     @cached_property
     def simple_names(self) -> dict[str, list[int]]:
