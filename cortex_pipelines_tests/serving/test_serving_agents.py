@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -251,6 +252,30 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
             assert {row["master"] for row in made["expected"]}
 
     asyncio.run(ask())
+
+
+_LOADING = """
+import time
+from cortex_pipelines.cli import mcp
+from cortex_pipelines.operations.inference import gateway, project_services
+from cortex_pipelines.serving.services import NOTHING
+from cortex_pipelines.versioning import root
+
+root.find_root = lambda: None
+project_services.project_services = lambda root: NOTHING
+gateway.open_gateway = lambda root, model: time.sleep(10_000)
+mcp.mcp(["--model", "shop"], standalone_mode=False)
+print("left")
+"""
+
+
+def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADING],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "left\n"
 
 
 @pytest.mark.skipif(
