@@ -110,8 +110,15 @@ class Collection:
         """The vectors of the texts that have one."""
         if self.vectors is None:
             return None
-        has = np.asarray(self.vectors.any(axis=1))
+        has = ~self.unembedded
         return Vectors(self.documents["text"].to_numpy()[has], self.vectors[has])
+
+    @cached_property
+    def unembedded(self) -> npt.NDArray[np.bool_]:
+        """Which documents have no vector."""
+        if self.vectors is None:
+            return np.ones(self.documents.height, dtype=bool)
+        return ~np.asarray(self.vectors.any(axis=1), dtype=bool)
 
     @cached_property
     def file_of(self) -> npt.NDArray[np.int32]:

@@ -56,6 +56,9 @@ _MOST_NAMED = 20
 _NAME = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::)[A-Za-z_$][\w$]*)*")
 _LONGEST_NAME = 200
 """Characters of a query that may be a name."""
+_GUESSED = 0.4
+"""Likeness of what has no vector and fits the query's words best, relative to the highest: more
+costs functions places on the development sets."""
 _KINDS = ("file", "dense", "names", "paths", "exact")
 """Evidence that is weighted beside the words of a document."""
 
@@ -190,7 +193,7 @@ def combined_units(parts: list[Part], weights: Evidence, query: Query) -> list[F
         {
             "units": part.units,
             "file": part.files[part.collection.file_of],
-            "dense": part.likeness,
+            "dense": _likeness(part),
             "names": part.names,
             "paths": part.paths[part.collection.file_of],
             "exact": part.exact,
@@ -199,6 +202,20 @@ def combined_units(parts: list[Part], weights: Evidence, query: Query) -> list[F
     ]
     sums = _fused(evidence, {"units": 1.0, **_given(weights)}, weights.fusion)
     return [total * _prior(part, weights, query) for total, part in zip(sums, parts, strict=True)]
+
+
+def _likeness(part: Part) -> Floats | None:
+    """Likeness of each document, of what has no vector guessed by its words.
+
+    Prose and constants are not embedded, which does not say that they are unlike the query. Tests
+    are not guessed: they come after what they test.
+    """
+    if part.likeness is None:
+        return None
+    most = float(part.units.max(initial=0))
+    guessed = part.collection.unembedded & ~part.collection.tests
+    scale = _GUESSED * float(part.likeness.max(initial=0)) / most if most > 0 else 0.0
+    return np.where(guessed, np.float32(scale) * part.units, part.likeness)
 
 
 def combined_files(parts: list[Part], weights: Evidence, query: Query) -> list[Floats]:

@@ -1,10 +1,18 @@
-"""A query that is a name, and nothing else, finds what has that name first."""
+"""What a query names exactly comes first, and what has no vector is not taken for unlike."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.operations.searching import limits_of
+from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.index import Manifest, index_files, read_folder
+from cortex_pipelines.retrieval.queries import understand
+from cortex_pipelines.retrieval.ranking import FOR_UNITS, combined_units
 from cortex_pipelines.retrieval.search import Searcher
 
 LIMITS = limits_of(load_parameters())
@@ -76,5 +84,20 @@ def test_several_words_name_nothing(searcher: Searcher) -> None:
         assert "defines what is named" not in result.why
 
 
-def test_a_name_of_a_megabyte_names_nothing(searcher: Searcher) -> None:
+def test_what_has_no_vector_is_not_taken_for_unlike(tmp_path: Path) -> None:
+    (tmp_path / "why.md").write_text("# Why\n\nWhy to use parcels instead of argparse.\n")
+    (tmp_path / "parse.py").write_text("def argparse_instead():\n    return parcels\n")
+
+    def encode(texts: Sequence[str]) -> Floats:
+        return np.ones((len(texts), 2), dtype=np.float32) / np.float32(2**0.5)
+
+    index = index_files(read_folder(tmp_path, LIMITS), Manifest(str(tmp_path), "x"), encode)
+    query = understand("why parcels")
+    (part,) = Searcher(index, LIMITS, encode).scored(query)
+    section = part.collection.names.index("Why")
+    by_words = combined_units([part], replace(FOR_UNITS, dense=0.0), query)[0][section]
+    assert combined_units([part], FOR_UNITS, query)[0][section] > by_words
+
+
+def test_a_name_of_many_parts_names_nothing(searcher: Searcher) -> None:
     assert searcher.search("Response" + ".x" * 400)
