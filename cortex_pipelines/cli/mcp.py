@@ -1,8 +1,18 @@
 """``cortex mcp``."""
 
+import atexit
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
+from typing import TYPE_CHECKING
+
 import click
 
 from cortex_pipelines.cli.serve import require_packages
+
+if TYPE_CHECKING:
+    from cortex_pipelines.serving.gateway import Gateway
 
 
 @click.command(epilog="Example: cortex mcp --model shop@champion")
@@ -15,8 +25,6 @@ def mcp(model: str | None) -> None:
     `cortex serve` serves the same tools at /mcp.
     """
     require_packages()
-    from concurrent.futures import ThreadPoolExecutor
-
     from cortex_pipelines.operations.inference.gateway import open_gateway
     from cortex_pipelines.operations.inference.project_services import project_services
     from cortex_pipelines.serving.agents import agents_server
@@ -25,10 +33,26 @@ def mcp(model: str | None) -> None:
     root = find_root()
     services = project_services(root)
     # clients wait some seconds for the first answer, less than a base may take to load
-    with ThreadPoolExecutor(1) as loading:
-        opened = loading.submit(open_gateway, root, model)
+    opened = _begun(lambda: open_gateway(root, model))
+    try:
+        agents_server(opened.result, services).run("stdio")
+    finally:
+        if opened.done() and opened.exception() is None:
+            opened.result().close()
+    if not opened.done():
+        # a thread that a library's own code is in may abort the process as Python ends it
+        atexit.register(os._exit, 0)
+
+
+def _begun(call: Callable[[], "Gateway"]) -> "Future[Gateway]":
+    """What a call gives, in a thread that the process does not wait for when it ends."""
+    opened: Future[Gateway] = Future()
+
+    def run() -> None:
         try:
-            agents_server(opened.result, services).run("stdio")
-        finally:
-            if not opened.cancel() and opened.exception() is None:
-                opened.result().close()
+            opened.set_result(call())
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+            opened.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return opened

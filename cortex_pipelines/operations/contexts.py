@@ -47,6 +47,13 @@ class ContextSource:
     counter: Counter
     recall: Callable[[str], Recalled] | None = None
 
+    def notice(self) -> str:
+        """What whoever searches should know of the files as they are now; empty for nothing."""
+        how = self.searcher.note
+        if not how and self.searcher.index.collection.vectors is None:
+            how = "searched by words alone: the index was made without an encoder"
+        return "; ".join(filter(None, (how, self.searcher.refresh())))
+
     def context(self, task: str, budget: int) -> Context:
         """The context of a task, of the files as they are now.
 
@@ -55,10 +62,7 @@ class ContextSource:
             BudgetError: the budget is too small.
             FilterError: nothing of what was indexed is there any more.
         """
-        notices = [self.searcher.note, self.searcher.refresh()]
-        if self.searcher.index.collection.vectors is None:
-            notices.append("searched by words alone: the index was made without an encoder")
-        notice = "; ".join(filter(None, notices))
+        notice = self.notice()
         try:
             known, spent = self._besides(task, budget)
         except MemoryUnusableError as error:

@@ -110,8 +110,15 @@ class Collection:
         """The vectors of the texts that have one."""
         if self.vectors is None:
             return None
-        has = np.asarray(self.vectors.any(axis=1))
+        has = ~self.unembedded
         return Vectors(self.documents["text"].to_numpy()[has], self.vectors[has])
+
+    @cached_property
+    def unembedded(self) -> npt.NDArray[np.bool_]:
+        """Which documents have no vector."""
+        if self.vectors is None:
+            return np.ones(self.documents.height, dtype=bool)
+        return ~np.asarray(self.vectors.any(axis=1), dtype=bool)
 
     @cached_property
     def file_of(self) -> npt.NDArray[np.int32]:
@@ -182,6 +189,25 @@ class Collection:
             [name for name in NOT_CODE if name]
         )
         return not_code.to_numpy()[self.file_of]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Name of each document."""
+        return self.documents["name"].to_list()
+
+    @cached_property
+    def left_over(self) -> npt.NDArray[np.bool_]:
+        """Which documents are what no unit of a file of code holds."""
+        return (self.documents["kind"] == "file").to_numpy() & ~self.prose
+
+    @cached_property
+    def stubs(self) -> npt.NDArray[np.bool_]:
+        """Which documents only declare what another one of the same name defines."""
+        declaring = self.files["path"].str.contains(r"\.(?:pyi|d\.[cm]?ts)$").to_numpy()
+        in_stubs: npt.NDArray[np.bool_] = declaring[self.file_of]
+        names = self.documents["name"]
+        defined = names.is_in(names.filter(~in_stubs).implode()).to_numpy()
+        return np.asarray(in_stubs & defined, dtype=bool)
 
     @cached_property
     def simple_names(self) -> dict[str, list[int]]:

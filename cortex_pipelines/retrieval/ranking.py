@@ -28,6 +28,8 @@ class Evidence:
         paths: Paths of the query.
         tests: What remains of the score of a test, unless tests are asked for.
         prose: What remains of that of prose and configuration.
+        exact: A name that is the whole query, of what it defines: above all else.
+        stubs: What remains of that of a declaration whose definition is there too.
         generated: What remains of that of generated code.
         fusion: ``sum`` of scaled scores, or ``ranks`` (reciprocal rank fusion).
     """
@@ -38,17 +40,27 @@ class Evidence:
     paths: float
     tests: float
     prose: float
+    exact: float = 2.0
+    stubs: float = 1.0
     generated: float = 0.5
     fusion: str = "sum"
 
 
-FOR_UNITS = Evidence(file=0.3, dense=1.0, names=0.0, paths=0.5, tests=0.8, prose=0.8)
+FOR_UNITS = Evidence(file=0.3, dense=1.0, names=0.0, paths=0.5, tests=0.8, prose=0.8, stubs=0.5)
 FOR_FILES = Evidence(file=0.7, dense=1.0, names=0.2, paths=0.5, tests=0.5, prose=0.5)
 
 _USUAL_RANK = 60
 """Constant of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)."""
 _MOST_NAMED = 20
 """An identifier that is defined in more places than this names none of them."""
+_NAME = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::)[A-Za-z_$][\w$]*)*")
+_LONGEST_NAME = 200
+"""Characters of a query that may be a name."""
+_GUESSED = 0.4
+"""Likeness of what has no vector and fits the query's words best, relative to the highest: more
+costs functions places on the development sets."""
+_KINDS = ("file", "dense", "names", "paths", "exact")
+"""Evidence that is weighted beside the words of a document."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class Part:
         likeness: Likeness of each document; None without an encoder.
         names: Share of the query's identifiers that a document defines.
         paths: How well a file's path is one of the query's.
+        exact: Whether each document is what the query names, where that is all of it.
         shown: Documents that may be results.
     """
 
@@ -71,6 +84,7 @@ class Part:
     likeness: Floats | None
     names: Floats
     paths: Floats
+    exact: Floats
     shown: npt.NDArray[np.bool_]
 
 
@@ -95,6 +109,7 @@ def score_part(
         None if vector is None else collection.likeness(vector, shown, units),
         _named(collection, query),
         _mentioned(collection, query),
+        _asked(collection, query.text.strip().removesuffix("()")),
         shown,
     )
 
@@ -110,6 +125,33 @@ def _named(collection: Collection, query: Query) -> Floats:
         if 0 < len(places) <= _MOST_NAMED:
             scores[list(places)] += (1 + np.log(count)) / len(places)
     return scores
+
+
+def _asked(collection: Collection, name: str) -> Floats:
+    """How much of a name, of one part or several, the name of each document is.
+
+    A name that no unit has may be that of a module: then what is left of the file counts.
+    """
+    scores = np.zeros(collection.documents.height, dtype=np.float32)
+    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        return scores
+    parts = re.split(r"\.|::", name)
+    places = collection.simple_names.get(parts[-1], ())
+    for place in places if len(places) <= _MOST_NAMED else ():
+        scores[place] = _agreement(parts, collection.names[place].split("."))
+    if not places:
+        files = collection.by_ending.get("/".join(parts).lower(), ())
+        left = collection.left_over & np.isin(collection.file_of, list(files))
+        scores[left] = 1.0 if len(files) <= _MOST_NAMED else 0.0
+    return scores
+
+
+def _agreement(asked: list[str], defined: list[str]) -> float:
+    """Share of the longer of two dotted names that the ends of both have in common."""
+    same = 0
+    while same < min(len(asked), len(defined)) and asked[-1 - same] == defined[-1 - same]:
+        same += 1
+    return same / max(len(asked), len(defined))
 
 
 def _mentioned(collection: Collection, query: Query) -> Floats:
@@ -151,14 +193,29 @@ def combined_units(parts: list[Part], weights: Evidence, query: Query) -> list[F
         {
             "units": part.units,
             "file": part.files[part.collection.file_of],
-            "dense": part.likeness,
+            "dense": _likeness(part),
             "names": part.names,
             "paths": part.paths[part.collection.file_of],
+            "exact": part.exact,
         }
         for part in parts
     ]
     sums = _fused(evidence, {"units": 1.0, **_given(weights)}, weights.fusion)
     return [total * _prior(part, weights, query) for total, part in zip(sums, parts, strict=True)]
+
+
+def _likeness(part: Part) -> Floats | None:
+    """Likeness of each document, of what has no vector guessed by its words.
+
+    Prose and constants are not embedded, which does not say that they are unlike the query. Tests
+    are not guessed: they come after what they test.
+    """
+    if part.likeness is None:
+        return None
+    most = float(part.units.max(initial=0))
+    guessed = part.collection.unembedded & ~part.collection.tests
+    scale = _GUESSED * float(part.likeness.max(initial=0)) / most if most > 0 else 0.0
+    return np.where(guessed, np.float32(scale) * part.units, part.likeness)
 
 
 def combined_files(parts: list[Part], weights: Evidence, query: Query) -> list[Floats]:
@@ -173,6 +230,7 @@ def combined_files(parts: list[Part], weights: Evidence, query: Query) -> list[F
             "dense": None if part.likeness is None else _highest(part.likeness, part.collection),
             "names": _highest(part.names, part.collection),
             "paths": part.paths,
+            "exact": _highest(part.exact, part.collection),
         }
         for part in parts
     ]
@@ -184,7 +242,7 @@ def combined_files(parts: list[Part], weights: Evidence, query: Query) -> list[F
 
 
 def _given(weights: Evidence) -> dict[str, float]:
-    return {name: getattr(weights, name) for name in ("file", "dense", "names", "paths")}
+    return {name: getattr(weights, name) for name in _KINDS}
 
 
 def _fused(
@@ -235,5 +293,6 @@ def _prior(part: Part, weights: Evidence, query: Query) -> Floats:
     if not query.tests:
         prior[collection.tests] *= np.float32(weights.tests)
     prior[collection.prose] *= np.float32(weights.prose)
+    prior[collection.stubs] *= np.float32(weights.stubs)
     prior[collection.generated] *= np.float32(weights.generated)
     return prior

@@ -425,7 +425,7 @@ class Searcher:
 
     def _why(self, part: Part, place: int, file: int, query: Query) -> str:
         reasons = []
-        if part.names[place] > 0:
+        if part.names[place] > 0 or part.exact[place] > 0:
             reasons.append("defines what is named")
         if part.paths[file] > 0:
             reasons.append("its path is named")

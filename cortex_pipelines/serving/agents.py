@@ -6,10 +6,11 @@ from importlib.metadata import version as package_version
 from typing import Annotated, Any, Literal
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.prompts.base import Prompt, UserMessage
-from mcp.types import TextContent, ToolAnnotations
-from pydantic import AfterValidator, Field
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from pydantic import AfterValidator, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.retrieval.memory.entries import LONGEST as LONGEST_NOTE
@@ -19,6 +20,7 @@ from cortex_pipelines.serving.catalogue import ROUTER
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
+from cortex_pipelines.serving.http.errors import sentences_of
 from cortex_pipelines.serving.http.forms import LONGEST, encodable
 from cortex_pipelines.serving.prompts.forms import completion, infill, worker
 from cortex_pipelines.serving.routing import Routed
@@ -57,7 +59,7 @@ def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPSe
         open_gateway: Gives what answers.
         services: What the project knows besides its models; what it cannot answer is no tool.
     """
-    server: MCPServer[Any] = MCPServer(
+    server = _Server(
         "cortex-pipelines",
         instructions=_INSTRUCTIONS,
         version=package_version("cortex-pipelines"),
@@ -71,6 +73,22 @@ def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPSe
     if services.context is not None:
         server.add_prompt(Prompt.from_function(_worker_prompt(services, services.context)))
     return server
+
+
+class _Server(MCPServer[Any]):
+    """A server that answers wrong arguments by sentences, not by pydantic's own text."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool; raises ``ToolError`` as the class above does."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, ValidationError):
+                raise ToolError(f"{name}: {sentences_of(cause.errors())}") from cause
+            raise
 
 
 def _tools(

@@ -13,7 +13,7 @@ Expect = Callable[[str, str | None], Mapping[str, Any]]
 """Task and master (None for each known one) to what is expected, and ``version``."""
 
 Search = Callable[[str, str | None, int], Mapping[str, Any]]
-"""Query, project (None for all) and most results to ``results``, and ``versions``."""
+"""Query, project (None for all) and most results to ``results``, ``notice`` and ``versions``."""
 
 Contexts = Callable[[str, str | None, int], Mapping[str, Any]]
 """Task, project (None for all) and most tokens to the packed context, and ``versions``."""

@@ -13,6 +13,7 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.embeddings.embed import Floats
 from cortex_pipelines.operations import project_search, searching
+from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.retrieval.search import Filters
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning.root import ProjectError
@@ -144,6 +145,20 @@ def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None
     assert done.exit_code == 0
     assert "send_message" in done.stdout
     assert f"searched by words alone: {name}; `cortex run code_embeddings" in done.stderr
+    services = project_services(project)
+    assert services.search is not None
+    assert services.context is not None
+    for answer in (
+        services.search("send a message", name, 3),
+        services.search("send a message", None, 3),
+        services.context("send a message", name, 1000),
+    ):
+        assert answer["notice"].count("by words alone") == 1
+        assert "`cortex run code_embeddings" in answer["notice"]
+    embed(project, name, RowCache(project / "cache", "1"))
+    made = project_services(project).search
+    assert made is not None
+    assert made("send a message", name, 3)["notice"] == ""
 
 
 def test_filters_by_what_the_tables_say(project: Path) -> None:

@@ -206,6 +206,11 @@ def test_other_relations_of_python() -> None:
                 "c.js": "const b = require('./b');\nfunction own() { b.free(); }\nown();\n",
                 "d.ts": "import './b';\nimport { Base } from './e';\nfree();\nnew Base();\n",
                 "e.ts": "export * from './b';\n",
+                "f.js": (
+                    "var freed = require('./b').free;\nconst { free: same } = require('./b');\n"
+                    "const { inner } = require('./b').free;\n"
+                    "function one() { freed(); }\nfunction two() { same(); inner(); }\n"
+                ),
             },
             {
                 ("A.go", "Base.put", "type"),
@@ -216,6 +221,8 @@ def test_other_relations_of_python() -> None:
                 ("own", "free", "import"),
                 ("c.js", "own", "scope"),
                 ("d.ts", "Base", "import"),
+                ("one", "free", "import"),
+                ("two", "free", "import"),
             },
         ),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -16,7 +17,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
 from cortex_pipelines.operations.inference.project_services import project_services
-from cortex_pipelines.retrieval.graph.questions import GraphNameError
+from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
+from cortex_pipelines.schemas.code_graph import CODE_GRAPH
+from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
@@ -51,6 +54,8 @@ def related(
 ) -> Mapping[str, Any]:
     if name == "nothing":
         raise GraphNameError("nothing is called nothing; like it: something")
+    if question == "path" and to is None:
+        CodeGraph(CODE_GRAPH.frame([]), CODE_UNITS.frame([]), ()).ask(question, name)
     return {"question": question, "of": [name, to], "steps": [], "versions": {project: depth}}
 
 
@@ -148,6 +153,8 @@ def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
         ("context", {"task": "f", "tokens": 10}, "tokens"),
         ("code_graph", {"question": "callers", "name": "nothing"}, "like it: something"),
         ("code_graph", {"question": "who", "name": "f"}, "question"),
+        ("code_graph", {"question": "path", "name": "f"}, "path needs two names"),
+        ("code_graph", {"question": "tests", "name": "f", "depth": 0}, "code_graph: depth: Input"),
     ],
 )
 def test_what_is_asked_wrongly_gets_a_sentence(
@@ -155,7 +162,10 @@ def test_what_is_asked_wrongly_gets_a_sentence(
 ) -> None:
     async def ask() -> None:
         async with Client(agents_server(lambda: gateway, SERVICES)) as client:
-            assert words in sentence(await client.call_tool(tool, arguments))
+            told = sentence(await client.call_tool(tool, arguments))
+            assert words in told
+            assert "http" not in told, "an address of pydantic's"
+            assert len(told) < 500, "what was sent is not sent back"
             content(await client.call_tool("route_task", {"task": "fix the bug"}))
 
     asyncio.run(ask())
@@ -242,6 +252,30 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
             assert {row["master"] for row in made["expected"]}
 
     asyncio.run(ask())
+
+
+_LOADING = """
+import time
+from cortex_pipelines.cli import mcp
+from cortex_pipelines.operations.inference import gateway, project_services
+from cortex_pipelines.serving.services import NOTHING
+from cortex_pipelines.versioning import root
+
+root.find_root = lambda: None
+project_services.project_services = lambda root: NOTHING
+gateway.open_gateway = lambda root, model: time.sleep(10_000)
+mcp.mcp(["--model", "shop"], standalone_mode=False)
+print("left")
+"""
+
+
+def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADING],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "left\n"
 
 
 @pytest.mark.skipif(

@@ -110,9 +110,11 @@ class _CodeSearch:
         def make() -> tuple[dict[str, Any], bool]:
             with self._lock:  # two at once would make the same index
                 source, versions = self._source(name)
+                notice = source.notice()
                 results = source.searcher.search(query, k)
             rows = [result.as_json() for result in results]
-            return {"results": rows, "versions": versions}, not source.searcher.note
+            answer = {"results": rows, "notice": notice, "versions": versions}
+            return answer, not source.searcher.note
 
         return self._answered("search", name, [query, k], make)
 

@@ -26,6 +26,10 @@ _FOLLOWED = {
 }
 
 
+class GraphQuestionError(ValueError):
+    """A question that cannot be asked so; the message says how."""
+
+
 class GraphNameError(LookupError):
     """A name that nothing or several places have; the message lists what to type."""
 
@@ -135,15 +139,15 @@ class CodeGraph:
             depth: Most steps of ``breaks`` and ``tests``.
 
         Raises:
-            ValueError: there is no such question, or it goes with another number of names.
+            GraphQuestionError: there is no such question, or it goes with another number of names.
             GraphNameError: nothing has the name, or several places have it.
         """
         if question not in QUESTIONS:
-            raise ValueError(f"no question {question}; questions: {', '.join(QUESTIONS)}")
+            raise GraphQuestionError(f"no question {question}; questions: {', '.join(QUESTIONS)}")
         if (to is None) == (question == "path"):
-            raise ValueError("path needs two names, callers, breaks and tests one")
+            raise GraphQuestionError("path needs two names, callers, breaks and tests one")
         if not 1 <= depth <= MOST_DEPTH:
-            raise ValueError(f"depth {depth}: from 1 to {MOST_DEPTH}")
+            raise GraphQuestionError(f"depth {depth}: from 1 to {MOST_DEPTH}")
         start = self.place(name)
         if to is not None:
             return self._path(start, self.place(to))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from cortex_pipelines.serving.catalogue import UnknownModelError
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.errors import sentence_of
+from cortex_pipelines.serving.http.errors import sentences_of
 from cortex_pipelines.serving.http.tasks import PredictForm, predicted
 from cortex_pipelines.serving.prompts.templates import PromptFileError
 from cortex_pipelines.serving.tasks import TaskError
@@ -35,7 +35,7 @@ def _answer(gateway: Gateway, line: bytes) -> dict[str, Any]:
         form = PredictForm.model_validate(json.loads(line))
         return predicted(gateway, form).as_json()
     except ValidationError as error:
-        return {"error": "; ".join(sentence_of(dict(wrong)) for wrong in error.errors()[:3])}
+        return {"error": sentences_of(error.errors())}
     except (ValueError, RecursionError) as error:
         if isinstance(error, TaskError | PromptFileError):
             return {"error": str(error)}

@@ -1,6 +1,7 @@
 """Errors in the form that OpenAI's clients read: a sentence, a type, the parameter, a code."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -96,9 +97,8 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         wrong = error.errors()
-        sentences = [sentence_of(problem) for problem in wrong[:_SHOWN]]
         param = None if wrong[0]["type"] == "json_invalid" else _place(wrong[0]) or None
-        return error_response("; ".join(sentences), 400, param, "invalid_value")
+        return error_response(sentences_of(wrong), 400, param, "invalid_value")
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
@@ -126,8 +126,15 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_response(str(error), 503, code="engine_failed", headers={"retry-after": "2"})
 
 
-def sentence_of(wrong: dict[str, Any]) -> str:
-    """What is wrong with a body, of one of pydantic's errors."""
+def sentences_of(wrong: Sequence[Any]) -> str:
+    """What is wrong with a body, or a tool's arguments: the first of pydantic's errors in words.
+
+    Neither what was sent nor pydantic's own addresses are in it.
+    """
+    return "; ".join(_sentence_of(problem) for problem in wrong[:_SHOWN])
+
+
+def _sentence_of(wrong: Mapping[str, Any]) -> str:
     if wrong["type"] == "json_invalid":
         return f"the body is no JSON: {(wrong.get('ctx') or {}).get('error', 'cannot be read')}"
     if wrong["type"] == "model_attributes_type":
@@ -136,7 +143,7 @@ def sentence_of(wrong: dict[str, Any]) -> str:
     return f"{place}: {words}" if place else f"the body: {words}"
 
 
-def _place(wrong: dict[str, Any]) -> str:
+def _place(wrong: Mapping[str, Any]) -> str:
     """The field's name, without what tells where it stood or which of several forms was meant."""
     parts = [str(part) for part in wrong["loc"]]
     known = [part for part in parts if part.isidentifier() or part.isdigit()]

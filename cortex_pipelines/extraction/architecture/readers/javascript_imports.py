@@ -61,10 +61,22 @@ def _pair(name: Node) -> tuple[str, str]:
 
 
 def _required(node: Node) -> list[tuple[str, str]]:
-    outer = node.parent
+    outer, member = node.parent, ""
+    if outer is not None and outer.type == "member_expression":  # require("./m").member
+        member, outer = text(outer.child_by_field_name("property")), outer.parent
     if outer is None or outer.type != "variable_declarator":
         return []
     name = outer.child_by_field_name("name")
     if name is not None and name.type == "object_pattern":
-        return [(text(part), text(part)) for part in name.named_children]
-    return [("default", text(name))]
+        # what is in a member is no name of the module
+        return [] if member else [_taken(part) for part in name.named_children]
+    return [(member or "default", text(name))]
+
+
+def _taken(part: Node) -> tuple[str, str]:
+    """Exported and local name of a part of ``{ a, b: c, d = 1 }``."""
+    if part.type == "pair_pattern":
+        return text(part.child_by_field_name("key")), text(part.child_by_field_name("value"))
+    if part.type == "object_assignment_pattern":
+        part = part.child_by_field_name("left") or part
+    return text(part), text(part)
