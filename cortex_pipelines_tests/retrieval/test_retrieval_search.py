@@ -253,6 +253,26 @@ def test_a_very_long_issue_costs_little() -> None:
     assert time.process_time() - began < 5
 
 
+def test_long_words_and_runs_of_any_kind_take_linear_time() -> None:
+    runs = ("x", "a.", "a-", ".", "-", "/", "a/", "a\\", "`a", "0123456789abcdef")
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (30, 30))\n"
+        "from cortex_pipelines.retrieval.queries import understand\n"
+        "for run in sys.argv[1:]:\n"
+        "    assert len(understand((run * 1_000_000)[:1_000_000]).paths) < 2, run\n"
+    )
+    # a quadratic expression would take minutes for each, and is ended by the limit
+    done = subprocess.run([sys.executable, "-c", program, *runs], check=False)
+    assert done.returncode == 0
+
+
+def test_a_path_is_read_without_the_dashes_of_an_option() -> None:
+    asked = "-c=conf/app --file setup.py -x.js a/b-c/d, see a.b.c and e.Long_name"
+    assert set(understand(asked).paths) == {
+        *("conf/app", "setup.py", "x.js", "a/b-c/d", "a.b", "a.b.c", "e.Long_name")
+    }
+
+
 def test_a_query_is_read_as_what_it_is() -> None:
     issue = understand("Broken\n" + "word " * 40 + "see `Foo.bar_baz` in lib/thing.py")
     assert issue.long
