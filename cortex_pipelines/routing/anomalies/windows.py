@@ -13,16 +13,6 @@ PARTS = ("train", "threshold", "latest")
 MOST_SPREADS = 50.0
 """Clip for scaled values, so that a wrong unit does not dominate all other values."""
 
-_STILL_SPREADS = 4.0
-"""Clip for a metric that never moved. How much is much for it is not known, so each movement counts
-as this: enough to be found beside 30 noisy metrics, and not enough to hide a spike in them if it
-moves now and then from then on, as counts of errors do (``docs/guides/watching.md``)."""
-
-_ROUNDING = 1e-9
-_LEAST_SPREAD = 1e-12
-"""Least spread as a share of the largest value, and where all of them are 0. Differences of that
-size are rounding; nearly any other one is then at the clip."""
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -31,29 +21,24 @@ class Scale:
     Args:
         centre: Median.
         spread: Half of the distance between the 16th and 84th percentile, which for a normal
-            distribution is its standard deviation; else the standard deviation. Where nothing
-            varied it is hardly more than 0, so that any movement is at the clip.
-        most: Clip, in spreads.
+            distribution is its standard deviation; else the standard deviation; else 1.
     """
 
     centre: np.ndarray
     spread: np.ndarray
-    most: np.ndarray
 
     @classmethod
     def fit(cls, values: np.ndarray) -> "Scale":
         """Fit to records of shape (records, metrics)."""
         low, centre, high = np.percentile(values, [16, 50, 84], axis=0)
         spread, deviation = (high - low) / 2, values.std(axis=0)
-        least = np.maximum(_ROUNDING * np.abs(values).max(axis=0), _LEAST_SPREAD)
-        spread = np.maximum(np.where(spread > 0, spread, deviation), least)
-        still = values.min(axis=0) == values.max(axis=0)
-        return cls(centre, spread, np.where(still, _STILL_SPREADS, MOST_SPREADS))
+        spread = np.where(spread > 0, spread, np.where(deviation > 0, deviation, 1.0))
+        return cls(centre, spread)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Values in spreads from the centre."""
         scaled = (values - self.centre) / self.spread
-        return np.asarray(np.clip(scaled, -self.most, self.most))
+        return np.asarray(np.clip(scaled, -MOST_SPREADS, MOST_SPREADS))
 
 
 @dataclass(frozen=True)
