@@ -47,7 +47,7 @@ def index(
     if made.note:
         click.echo(made.note, err=True)
     for reason, count in made.left_out.items():
-        click.echo(f"left out ({reason}): {count:,} files", err=True)
+        click.echo(f"left out ({reason}): {count:,}", err=True)
 
 
 def _rebuild(name: str | None) -> None:

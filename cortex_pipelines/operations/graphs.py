@@ -80,7 +80,9 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
     root = Path(open_index(folder).manifest.root)
     below = folder.resolve()
     listed = [
-        file for file in list_files(root) if not (root / file.path).resolve().is_relative_to(below)
+        file
+        for file in list_files(root)
+        if not file.left_out and not (root / file.path).resolve().is_relative_to(below)
     ]
     facts = json.dumps([_FORMAT, [(file.path, file.size, file.mtime) for file in listed]])
     kept = folder / f"graph-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"

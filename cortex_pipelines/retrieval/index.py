@@ -30,7 +30,7 @@ from cortex_pipelines.retrieval.collection import (
 )
 from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
 from cortex_pipelines.retrieval.levels import Levels, levels_of
-from cortex_pipelines.retrieval.listing import head_commit, list_files
+from cortex_pipelines.retrieval.listing import head_of, list_files
 
 FORMAT = 2
 """Raised when an index of before cannot be read any more, or would give other results."""
@@ -87,8 +87,8 @@ def read_folder(folder: Path, limits: Limits, out: Path | None = None) -> list[F
     """
     below = _below(folder, out)
     listed = [file for file in list_files(folder) if not (below and file.path.startswith(below))]
-    commit = head_commit(folder.resolve())
-    return [read_file(folder, file, commit, limits) for file in track(listed, "Reading files")]
+    head = head_of(folder.resolve())
+    return [read_file(folder, file, head, limits) for file in track(listed, "Reading files")]
 
 
 def _below(folder: Path, out: Path | None) -> str:
