@@ -127,6 +127,23 @@ def test_queries_with_a_byte_order_mark_are_read_and_never_overwritten(
     assert done.exit_code == 0, done.stderr
 
 
+def test_the_graph_of_an_index_that_cannot_be_written_is_made_and_not_kept(
+    index: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:  # by hand, as root may write everywhere
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("cortex_pipelines.operations.graphs.scratch_folder", refuse)
+    done = cortex("graph", "callers", "retry", "--index", index)
+    assert done.exit_code == 0, done.stderr
+    assert "Read-only file system" in caplog.text
+    assert not list(index.glob("graph-*"))
+    monkeypatch.undo()
+    answers = [cortex("graph", "callers", "retry", "--index", index).stdout for _ in range(2)]
+    assert answers == [done.stdout] * 2
+    assert len(list(index.glob("graph-*"))) == 1
+
+
 @pytest.mark.parametrize("writable", [True, False])
 def test_the_traceback_outside_of_a_project_is_there_when_the_command_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
