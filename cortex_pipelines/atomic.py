@@ -69,6 +69,24 @@ def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
         os.close(handle)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in here with this folder, and keep others out meanwhile.
+
+    The kernel drops the lock when the process dies, however it dies.
+
+    Args:
+        folder: Made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def temporary_folder(kind: str) -> AbstractContextManager[Path]:
     """A temporary folder; ``kind`` is part of its name."""
     return scratch_folder(Path(tempfile.gettempdir()), f"{_TEMPORARY}{kind}-")
@@ -113,6 +131,12 @@ def discard(folder: Path) -> None:
     _remove(doomed)
 
 
+def lasting_folder() -> Path:
+    """The folder for temporary files that are still there when ``temporary_files`` has ended."""
+    # beside the folder of a process that started this one, not in it: that one may end first
+    return Path(os.environ.get(_BASE) or tempfile.gettempdir())
+
+
 @contextmanager
 def temporary_files() -> Iterator[None]:
     """Use one folder for all temporary files of this process and its children.
@@ -124,8 +148,7 @@ def temporary_files() -> Iterator[None]:
     if os.environ.get(_OWNER) == str(os.getpid()):
         yield
         return
-    # beside the folder of a process that started this one, not in it: that one may end first
-    base = os.environ.get(_BASE) or tempfile.gettempdir()
+    base = str(lasting_folder())
     known, kept = tempfile.tempdir, {k: os.environ.get(k) for k in ("TMPDIR", _BASE, _OWNER)}
     with scratch_folder(Path(base), _TEMPORARY) as folder:
         os.environ |= {"TMPDIR": str(folder), _BASE: base, _OWNER: str(os.getpid())}

@@ -7,7 +7,6 @@ traceback is written to a file. With ``--debug`` or the variable CORTEX_DEBUG no
 import os
 import subprocess
 import sys
-import tempfile
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,11 +153,9 @@ def _words(error: BaseException) -> str:
 
 
 def _write_log(error: BaseException, root: Path | None) -> Path:
-    folder = (
-        root / ".cortex" / "logs"
-        if root is not None
-        else Path(tempfile.gettempdir()) / f"cortex-pipelines-{os.getuid()}" / "logs"
-    )
+    from cortex_pipelines.operations.outside import home_folder
+
+    folder = (home_folder() if root is None else root / ".cortex") / "logs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for old in sorted(folder.glob("error-*.log"))[: -_KEPT + 1]:
         old.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ def index(
     if made.note:
         click.echo(made.note, err=True)
     for reason, count in made.left_out.items():
-        click.echo(f"left out ({reason}): {count:,} files", err=True)
+        click.echo(f"left out ({reason}): {count:,}", err=True)
 
 
 def _rebuild(name: str | None) -> None:
@@ -115,6 +115,8 @@ def search(
         raise click.UsageError("give one query in quotes, or --file queries.jsonl")
     if (out is None) != (file is None):
         raise click.UsageError("--file and --out go together")
+    if file is not None and out is not None and out.exists() and out.resolve() == file.resolve():
+        raise click.UsageError("--out would overwrite the queries of --file; name another file")
     if place is not None and project is not None:
         raise click.UsageError("give --index for a folder or --project, not both")
     from cortex_pipelines.operations.searching import Filters, read_questions

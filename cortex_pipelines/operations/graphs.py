@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import logging
 import shutil
 from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.atomic import scratch_folder
+from cortex_pipelines.atomic import locked, scratch_folder
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.units import extract
@@ -32,6 +33,9 @@ _COMMITS = 5_000
 """Newest commits of a folder that common changes are taken from."""
 _UNITS = ("path", "qualified_name", "kind", "start_line", "end_line")
 _ASSET = "code_graph"
+_TABLES = ("edges", "units", "files")
+"""Tables of a graph that is kept beside an index."""
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 def project_graph(project: Project, name: str | None) -> CodeGraph:
@@ -80,26 +84,40 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
     root = Path(open_index(folder).manifest.root)
     below = folder.resolve()
     listed = [
-        file for file in list_files(root) if not (root / file.path).resolve().is_relative_to(below)
+        file
+        for file in list_files(root)
+        if not file.left_out and not (root / file.path).resolve().is_relative_to(below)
     ]
     facts = json.dumps([_FORMAT, [(file.path, file.size, file.mtime) for file in listed]])
     kept = folder / f"graph-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
-    if not kept.is_dir():
-        with scratch_folder(folder, ".graph") as scratch:
-            made = scratch / kept.name
-            made.mkdir()
-            edges, units, files = _made(root, listed, params)
-            edges.write_parquet(made / "edges.parquet")
-            units.write_parquet(made / "units.parquet")
-            files.write_parquet(made / "files.parquet")
-            made.rename(kept)
-        for other in folder.glob("graph-*"):
-            if other != kept:
-                shutil.rmtree(other, ignore_errors=True)
-    edges, units, files = (
-        pl.read_parquet(kept / f"{name}.parquet") for name in ("edges", "units", "files")
-    )
+    if kept.is_dir():
+        edges, units, files = (pl.read_parquet(kept / f"{name}.parquet") for name in _TABLES)
+    else:
+        edges, units, files = _made(root, listed, params)
+        try:
+            _keep(kept, (edges, units, files))
+        except OSError as error:
+            _LOG.warning(
+                "the graph is not kept for the next question, as %s cannot be written: %s",
+                folder,
+                error.strerror or error,
+            )
     return CodeGraph(edges, units, files["path"])
+
+
+def _keep(kept: Path, tables: tuple[pl.DataFrame, ...]) -> None:
+    folder = kept.parent
+    with scratch_folder(folder, ".graph") as scratch:
+        made = scratch / kept.name
+        made.mkdir()
+        for name, table in zip(_TABLES, tables, strict=True):
+            table.write_parquet(made / f"{name}.parquet")
+        with locked(folder):  # else two at once delete the graphs of each other
+            if not kept.is_dir():
+                made.rename(kept)
+            for other in folder.glob("graph-*"):
+                if other != kept:
+                    shutil.rmtree(other, ignore_errors=True)
 
 
 def _made(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cortex_pipelines.atomic import locked
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.embeddings.vectors import vectors_of
 from cortex_pipelines.operations.searching import opened_once, searcher_of
@@ -94,7 +95,12 @@ def rebuild(project: Project, name: str | None) -> Index:
     Raises:
         ProjectError: there is no such project, or what is searched is not made yet.
     """
-    shutil.rmtree(_place(project, name), ignore_errors=True)
+    _names(project, name)  # before a folder is made for a project that there is not
+    for asset in (TEXTS, COMMITS):
+        place = _place(project, name) / asset
+        with locked(place):
+            for kept in place.iterdir():
+                shutil.rmtree(kept, ignore_errors=True)
     index, _ = _kept_index(project, name, TEXTS)
     return index
 
@@ -154,16 +160,34 @@ def _kept_index(project: Project, name: str | None, asset: str) -> tuple[Index, 
         return open_index(kept), note
     except SearchIndexError:
         pass  # not made yet, of another format, or damaged: it is made again
+    with locked(place):
+        return _kept_or_made(project, names, embedded, asset, kept, prefix=name is None), note
+
+
+def _kept_or_made(
+    project: Project,
+    names: Sequence[str],
+    embedded: Sequence[str],
+    asset: str,
+    kept: Path,
+    *,
+    prefix: bool,
+) -> Index:
+    """The index in ``kept``, made if no other process has made it while this one waited."""
     try:
-        index = _made(project, names, embedded, asset, prefix=name is None)
+        return open_index(kept)
+    except SearchIndexError:
+        pass
+    try:
+        index = _made(project, names, embedded, asset, prefix=prefix)
     except SearchIndexError as error:
         what = "no commits" if asset == COMMITS else "no text that can be searched"
         raise ProjectError(f"{', '.join(names)}: there are {what}") from error
     save(index, kept)
-    for other in place.iterdir():
+    for other in kept.parent.iterdir():
         if other != kept:
             shutil.rmtree(other, ignore_errors=True)
-    return index, note
+    return index
 
 
 def _made(

@@ -242,7 +242,7 @@ def read_questions(file: Path) -> list[Question]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").split("\n")
+        return file.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise ValueError(f"no file {file}; give one with a query in each line") from None
     except UnicodeDecodeError as error:

@@ -27,7 +27,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.retrieval.encoder_text import COMMIT, ISSUE, UNITS, encoder_text
-from cortex_pipelines.retrieval.listing import Listed
+from cortex_pipelines.retrieval.listing import UNREADABLE, Head, Listed
 
 FIELDS = ("path", "name", "signature", "documentation", "body")
 """Parts of a document that are weighted each for itself."""
@@ -90,7 +90,7 @@ class FileText:
         mtime: Time of change in nanoseconds, as listed.
         blob: Git's id of its bytes.
         language: Language; None if unknown.
-        commit: Commit that it is of; None outside of git.
+        commit: Commit that has it with these bytes; None if none is known.
         is_test: Whether it holds tests.
         generated: Whether a program wrote it.
         documents: What of it is searched; none if it was left out.
@@ -128,17 +128,19 @@ class _Read:
     left_out: str = ""
 
 
-def read_file(folder: Path, listed: Listed, commit: str | None, limits: Limits) -> FileText:
+def read_file(folder: Path, listed: Listed, head: Head | None, limits: Limits) -> FileText:
     """The documents of one file, without secrets and personal data; lines are those of the file.
 
     Args:
         folder: What its path is relative to.
         listed: The file.
-        commit: Commit that the folder is at.
+        head: What the folder's repository has committed; None outside of git.
         limits: Limits.
     """
     path = listed.path
-    read = _read(folder, path, listed.size, limits)
+    read = _Read(left_out=listed.left_out)
+    if not listed.left_out:
+        read = _read(folder, path, listed.size, limits)
     documents: tuple[Document, ...] = ()
     if read.notebook:
         documents = (_whole(path, read.text, 1, read.lines),)
@@ -150,7 +152,7 @@ def read_file(folder: Path, listed: Listed, commit: str | None, limits: Limits) 
         listed.mtime,
         read.blob,
         read.language,
-        commit,
+        head.commit_of(path, read.blob) if head is not None else None,
         not read.left_out and is_test(path),
         read.generated,
         documents,
@@ -182,7 +184,7 @@ def _read(folder: Path, path: str, size: int, limits: Limits) -> _Read:
     try:
         data = (folder / path).read_bytes()
     except OSError:
-        return _Read(left_out="unreadable")
+        return _Read(left_out=UNREADABLE)
     blob = blob_id(data)
     if b"\0" in data:
         return _Read(blob=blob, left_out="binary")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.atomic import scratch_folder, write_whole
+from cortex_pipelines.atomic import locked, scratch_folder, write_whole
 from cortex_pipelines.damage import encodable
 from cortex_pipelines.progress import track
 from cortex_pipelines.retrieval.bm25f import Postings, Statistics, Vocabulary
@@ -30,13 +30,15 @@ from cortex_pipelines.retrieval.collection import (
 )
 from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
 from cortex_pipelines.retrieval.levels import Levels, levels_of
-from cortex_pipelines.retrieval.listing import head_commit, list_files
+from cortex_pipelines.retrieval.listing import head_of, list_files
 
 FORMAT = 2
 """Raised when an index of before cannot be read any more, or would give other results."""
 
 MANIFEST = "index.json"
 """File of an index that names its parts; written last."""
+_DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, pl.exceptions.PolarsError)
+"""What reading parts that are torn or gone raises."""
 _TAG = "CACHEDIR.TAG"
 _TAGGED = "Signature: 8a477f597d28d172789f06886806bc55\n"
 
@@ -85,8 +87,8 @@ def read_folder(folder: Path, limits: Limits, out: Path | None = None) -> list[F
     """
     below = _below(folder, out)
     listed = [file for file in list_files(folder) if not (below and file.path.startswith(below))]
-    commit = head_commit(folder.resolve())
-    return [read_file(folder, file, commit, limits) for file in track(listed, "Reading files")]
+    head = head_of(folder.resolve())
+    return [read_file(folder, file, head, limits) for file in track(listed, "Reading files")]
 
 
 def _below(folder: Path, out: Path | None) -> str:
@@ -157,12 +159,13 @@ def save(index: Index, out: Path) -> None:
     with scratch_folder(out, ".parts") as scratch:
         made = scratch / name
         made.mkdir()
-        facts = _write_parts(index, made)
-        made.rename(out / name)
-    write_whole(out / MANIFEST, json.dumps({"format": FORMAT, "parts": name, **facts}, indent=1))
-    for old in out.glob("parts-*"):
-        if old.name != name:
-            shutil.rmtree(old, ignore_errors=True)
+        facts = {"format": FORMAT, "parts": name, **_write_parts(index, made)}
+        with locked(out):  # else two that end together delete the parts of each other
+            made.rename(out / name)
+            write_whole(out / MANIFEST, json.dumps(facts, indent=1))
+            for old in out.glob("parts-*"):
+                if old.name != name:
+                    shutil.rmtree(old, ignore_errors=True)
 
 
 def _may_be_replaced(out: Path) -> bool:
@@ -207,6 +210,18 @@ def open_index(folder: Path) -> Index:
     Raises:
         SearchIndexError: it is not there, half-written, or of another version.
     """
+    facts = _read_manifest(folder)
+    while True:
+        try:
+            return _read_parts(facts, folder / facts["parts"])
+        except _DAMAGE as error:
+            newer = _read_manifest(folder)
+            if newer.get("parts") == facts.get("parts"):
+                raise _damaged(folder, error) from error
+            facts = newer  # it was made again meanwhile, so that the parts of before are gone
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
     place = folder / MANIFEST
     again = f"`cortex index PATH --out {folder}` makes it"
     if not place.is_file():
@@ -214,7 +229,7 @@ def open_index(folder: Path) -> Index:
         what = "an index that was never finished" if left else "no index"
         raise SearchIndexError(f"{what} is in {folder}; {again}")
     try:
-        facts = json.loads(place.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         version = facts["format"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise SearchIndexError(f"{place} is damaged ({error}); {again} anew") from error
@@ -222,15 +237,15 @@ def open_index(folder: Path) -> Index:
         raise SearchIndexError(
             f"the index in {folder} has format {version}, this version reads {FORMAT}; {again} anew"
         )
-    try:
-        return _read_parts(facts, folder / facts["parts"])
-    except (
-        ValueError, KeyError, TypeError, OSError, EOFError, pl.exceptions.PolarsError
-    ) as error:  # fmt: skip
-        words = f"{type(error).__name__}: {str(error)[:200]}"
-        raise SearchIndexError(
-            f"the index in {folder} is damaged ({words}); {again} anew"
-        ) from error
+    return facts
+
+
+def _damaged(folder: Path, error: Exception) -> SearchIndexError:
+    words = f"{type(error).__name__}: {str(error)[:200]}"
+    return SearchIndexError(
+        f"the index in {folder} is damaged ({words}); `cortex index PATH --out {folder}` makes it "
+        "anew"
+    )
 
 
 def _read_parts(facts: dict[str, Any], folder: Path) -> Index:

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pathspec
 
-from cortex_pipelines.ingestion.entries import SourceError, unsafe_because
+from cortex_pipelines.ingestion.entries import SourceError, printable, unsafe_because
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.readers.directory import MADE_BY_TOOLS, NOT_SOURCES
 
 _IGNORE = ".gitignore"
+_REPOSITORY = ".git"
+"""Folder of a repository, or file that says where the repository of a submodule is."""
+UNREADABLE = "unreadable"
+_UNREADABLE_FOLDER = "unreadable folder"
+"""Why a file, or nothing of a folder, is there."""
 
 
 @dataclass(frozen=True)
@@ -23,45 +28,67 @@ class Listed:
         path: Path relative to the folder, with forward slashes.
         size: In bytes.
         mtime: Time of its last change, in nanoseconds.
+        left_out: Why it, or the folder with this path, is not read; empty if it is.
     """
 
     path: str
     size: int
     mtime: int
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The commit that a folder's repository is at.
+
+    Args:
+        commit: Its id.
+        blobs: Git's id of each file that it has below the folder, by path relative to the folder.
+    """
+
+    commit: str
+    blobs: dict[str, str]
+
+    def commit_of(self, path: str, blob: str) -> str | None:
+        """The commit, if it has a file with these bytes; else the file is edited or not its own."""
+        return self.commit if self.blobs.get(path) == blob else None
 
 
 def list_files(folder: Path) -> Iterator[Listed]:
     """The regular files of a folder that people write, in the order of their paths.
 
-    Left out: version control, virtual environments and caches of tools, links, devices, and what
-    ``.gitignore`` files in the folder name, unless the folder is a git repository that holds it.
+    Left out without a word: version control, virtual environments and caches of tools, links,
+    devices, and what ``.gitignore`` files in the folder name, unless the folder is a git repository
+    that holds it. Files whose names are not safe everywhere and folders that may not be listed are
+    given with the reason in ``left_out``.
 
     Raises:
         FileNotFoundError: there is no such folder.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no folder is there; give one that exists")
-    paths = _tracked(folder)
-    yield from sorted(
-        (entry for entry in (_walk(folder, paths)) if unsafe_because(entry.path) is None),
-        key=lambda entry: entry.path,
-    )
+    yield from sorted(_walk(folder, _tracked(folder)), key=lambda entry: entry.path)
 
 
-def head_commit(folder: Path) -> str | None:
-    """The commit that a folder's repository is at; None if it is in none."""
-    for place in (folder, *folder.parents):
-        if (place / ".git").exists():
-            try:
-                return run_git(None, "-C", str(place), "rev-parse", "HEAD").strip()
-            except SourceError:
-                return None  # a repository without a commit, or not this user's
-    return None
+def head_of(folder: Path) -> Head | None:
+    """What a folder's repository has committed; None if it is in none, or nothing is."""
+    if not any((place / _REPOSITORY).exists() for place in (folder, *folder.parents)):
+        return None
+    try:
+        commit = run_git(None, "-C", str(folder), "rev-parse", "HEAD").strip()
+        listed = run_git(None, "-C", str(folder), "ls-tree", "-r", "-z", commit)
+    except SourceError:
+        return None  # a repository without a commit, or not this user's
+    blobs = {}
+    for line in filter(None, listed.split("\0")):
+        facts, _, path = line.partition("\t")
+        blobs[path] = facts.rpartition(" ")[2]
+    return Head(commit, blobs)
 
 
 def _tracked(folder: Path) -> frozenset[str]:
     """Paths that git tracks, whatever ``.gitignore`` says; none outside of a repository."""
-    if not (folder / ".git").exists():
+    if not (folder / _REPOSITORY).exists():
         return frozenset()
     try:
         return frozenset(run_git(None, "-C", str(folder), "ls-files", "-z").split("\0"))
@@ -78,8 +105,11 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
         prefix, rules = pending.pop()
         try:
             entries = list(os.scandir(folder / prefix))
+        except FileNotFoundError:
+            continue  # deleted since its parent was listed
         except OSError:
-            continue  # not readable: nothing of it can be searched
+            yield Listed(printable(prefix) or ".", 0, 0, _UNREADABLE_FOLDER)
+            continue
         names = {entry.name for entry in entries}
         if prefix and any(name in names for name in MADE_BY_TOOLS):
             continue
@@ -87,13 +117,25 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
             rules = (*rules, (prefix, _rules(folder / prefix / _IGNORE)))
         for entry in entries:
             path = prefix + entry.name
-            facts = entry.stat(follow_symlinks=False)
+            try:
+                facts = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # deleted since its folder was listed
+            except OSError:
+                yield Listed(printable(path), 0, 0, UNREADABLE)
+                continue
             if stat.S_ISDIR(facts.st_mode):
                 ignored = entry.name in NOT_SOURCES or _ignored(path + "/", rules)
                 if not ignored or path in kept_folders:
                     pending.append((path + "/", rules))
-            elif stat.S_ISREG(facts.st_mode) and (path in tracked or not _ignored(path, rules)):
-                yield Listed(path, facts.st_size, facts.st_mtime_ns)
+            elif _is_source(entry.name, facts) and (path in tracked or not _ignored(path, rules)):
+                unsafe = unsafe_because(path)
+                shown = printable(path) if unsafe else path
+                yield Listed(shown, facts.st_size, facts.st_mtime_ns, unsafe or "")
+
+
+def _is_source(name: str, facts: os.stat_result) -> bool:
+    return stat.S_ISREG(facts.st_mode) and name != _REPOSITORY
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ prose.
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortex_pipelines.retrieval.terms import (
@@ -20,10 +21,16 @@ from cortex_pipelines.retrieval.terms import (
 LONGEST = 1_000_000
 """Most characters of a query; issue texts of 5,000 words have some 50,000."""
 
+_LONGEST_MENTION, _MOST_DOTS = 300, 20
+"""Characters and dots of a path or dotted name; what has more is data, and costly to look up."""
+
 LONG = 20
 """Words from which a query is read as the text of an issue; questions to a search have fewer."""
 
-_PATH = re.compile(r"[\w.\-]+(?:[/\\][\w.\-]+)+|\b[\w\-]+\.[a-z]{1,4}\b")
+# Each run of characters is tried once, from its first one: else a long word takes quadratic time.
+_PATH = re.compile(
+    r"(?<![\w.\-])[\w.\-]++(?:[/\\][\w.\-]++)+|(?<![\w\-])-*+\w[\w\-]*+\.[a-z]{1,4}\b"
+)
 _DOTTED = re.compile(r"\b[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _QUOTED = re.compile(r"`([^`\n]{2,80})`")
 _TESTS = frozenset(terms("test tests testing unittest pytest"))
@@ -106,11 +113,19 @@ def understand(text: str, reading: Reading = Reading()) -> Query:
     named = Counter(word for word in spoken if is_identifier(word))
     for quoted in _QUOTED.findall(text):
         named.update(word for word in words(quoted) if len(word) > 2)
-    paths = Counter(match.strip("./\\") for match in _PATH.findall(text))
-    paths.update(_DOTTED.findall(text))
+    paths = Counter(_mentions(text))
     weights = _weights(text, spoken, named, reading, long)
     tests = not long and not _TESTS.isdisjoint(weights)
     return Query(text, weights, dict(named), dict(paths), long, tests, languages)
+
+
+def _mentions(text: str) -> Iterator[str]:
+    """The paths and dotted names that a text spells out."""
+    # the dashes in front are of an option of a command, or a minus
+    paths = (match.lstrip("-").strip("./\\") for match in _PATH.findall(text))
+    for mention in (*paths, *_DOTTED.findall(text)):
+        if len(mention) <= _LONGEST_MENTION and mention.count(".") <= _MOST_DOTS:
+            yield mention
 
 
 def _weights(

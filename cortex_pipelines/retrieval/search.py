@@ -16,7 +16,7 @@ from cortex_pipelines.retrieval.collection import Collection, Encode, collect, c
 from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
 from cortex_pipelines.retrieval.excerpts import Excerpts, Place
 from cortex_pipelines.retrieval.index import Index
-from cortex_pipelines.retrieval.listing import head_commit, list_files
+from cortex_pipelines.retrieval.listing import head_of, list_files
 from cortex_pipelines.retrieval.queries import Query, understand
 from cortex_pipelines.retrieval.ranking import (
     FOR_FILES,
@@ -105,7 +105,8 @@ class Result:
         kind: Kind of document.
         score: How well it answers; only comparable within one query.
         why: What speaks for it, in words.
-        commit: Commit that the folder was at when it was indexed; None outside of git.
+        commit: Commit that has the file as it was indexed; None if the repository that was indexed
+            has none, as for files that were edited or are of a submodule.
         stale: Whether the file has changed since, so that lines may be wrong.
     """
 
@@ -225,8 +226,8 @@ class Searcher:
                 f"{len(changed):,} files have changed since the index was made: results of them "
                 "are marked stale; make the index again"
             )
-        commit = head_commit(root)
-        texts = [read_file(root, file, commit, self._limits) for file in changed]
+        head = head_of(root) if changed else None
+        texts = [read_file(root, file, head, self._limits) for file in changed]
         texts = [
             text for text in texts if text.path not in before or before[text.path][3] != text.blob
         ]

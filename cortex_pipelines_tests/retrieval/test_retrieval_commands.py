@@ -113,6 +113,57 @@ def test_a_file_of_queries_gives_a_line_each_in_their_order(index: Path, tmp_pat
     assert all(len(line["results"]) <= 2 for line in lines)
 
 
+def test_queries_with_a_byte_order_mark_are_read_and_never_overwritten(
+    index: Path, tmp_path: Path
+) -> None:
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('{"id": 1, "query": "retry"}\n', encoding="utf-8-sig")
+    before = queries.read_bytes()
+    done = cortex("search", "--index", index, "--file", queries, "--out", queries)
+    assert done.exit_code == 2
+    assert "would overwrite" in done.stderr
+    assert queries.read_bytes() == before
+    done = cortex("search", "--index", index, "--file", queries, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_the_graph_of_an_index_that_cannot_be_written_is_made_and_not_kept(
+    index: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:  # by hand, as root may write everywhere
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("cortex_pipelines.operations.graphs.scratch_folder", refuse)
+    done = cortex("graph", "callers", "retry", "--index", index)
+    assert done.exit_code == 0, done.stderr
+    assert "Read-only file system" in caplog.text
+    assert not list(index.glob("graph-*"))
+    monkeypatch.undo()
+    answers = [cortex("graph", "callers", "retry", "--index", index).stdout for _ in range(2)]
+    assert answers == [done.stdout] * 2
+    assert len(list(index.glob("graph-*"))) == 1
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_traceback_outside_of_a_project_is_there_when_the_command_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    cache = tmp_path / "cache"
+    if not writable:
+        cache.write_text("no folder can be made here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("CORTEX_TEMPORARY_BASE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cortex_pipelines.operations.searching.index_folder", fail)
+    done = cortex("index", tmp_path, "--out", tmp_path / "out")
+    named = done.stderr.rpartition("(traceback in ")[2].strip().rstrip(")")
+    assert "No space left" in Path(named).read_text()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [("{", "line 2: not JSON"), ("[]", 'line 2: without "id"'), ('{"id": 1}', '"query" is no')],

@@ -1,12 +1,15 @@
 """The library below the commands: terms, documents, ranking, damage."""
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +17,10 @@ import pytest
 import cortex_pipelines
 from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.operations.searching import index_folder, limits_of, open_searcher
+from cortex_pipelines.retrieval import index as index_module
 from cortex_pipelines.retrieval.documents import read_file
 from cortex_pipelines.retrieval.index import (
+    Index,
     Manifest,
     SearchIndexError,
     index_files,
@@ -207,6 +212,53 @@ def test_a_first_indexing_that_was_killed_can_be_repeated(tmp_path: Path) -> Non
     assert open_index(out).manifest.encoder is None
 
 
+def test_two_that_save_the_same_index_at_once_leave_one_of_the_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = searcher_of(write(tmp_path / "code", a="def alpha():\n    pass\n")).index
+    out, both = tmp_path / "out", threading.Barrier(2)
+    written = index_module.write_whole
+
+    def write_slowly(path: Path, content: str) -> None:
+        written(path, content)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)  # passes only where both are in here
+
+    monkeypatch.setattr(index_module, "write_whole", write_slowly)
+    threads = [threading.Thread(target=save, args=(index, out)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert open_index(out).collection.documents.equals(index.collection.documents)
+    assert len(list(out.glob("parts-*"))) == 1
+
+
+def test_an_index_that_is_made_again_while_it_is_opened_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = (
+        searcher_of(write(tmp_path / name, a=f"def {name}():\n    pass\n")).index
+        for name in ("older", "newer")
+    )
+    out = tmp_path / "out"
+    save(older, out)
+    read, asked = index_module._read_parts, list[Path]()
+
+    def late(facts: dict[str, Any], folder: Path) -> Index:
+        asked.append(folder)
+        if len(asked) == 1:
+            save(newer, out)
+        return read(facts, folder)
+
+    monkeypatch.setattr(index_module, "_read_parts", late)
+    assert open_index(out).manifest == newer.manifest
+    (parts,) = out.glob("parts-*")
+    (parts / "units_idf.npy").unlink()
+    with pytest.raises(SearchIndexError, match="is damaged"):
+        open_index(out)
+
+
 PIECES = (
     *("parse", "getUserByName", "`x`", "src/a.py", "a.b.c", '  File "x.py", line 1, in f', "\n"),
     *(
@@ -251,6 +303,26 @@ def test_a_very_long_issue_costs_little() -> None:
     began = time.process_time()
     assert searcher.search("the search of changed files fails with an error " * 600)
     assert time.process_time() - began < 5
+
+
+def test_long_words_and_runs_of_any_kind_take_linear_time() -> None:
+    runs = ("x", "a.", "a-", ".", "-", "/", "a/", "a\\", "`a", "0123456789abcdef")
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (30, 30))\n"
+        "from cortex_pipelines.retrieval.queries import understand\n"
+        "for run in sys.argv[1:]:\n"
+        "    assert len(understand((run * 1_000_000)[:1_000_000]).paths) < 2, run\n"
+    )
+    # a quadratic expression would take minutes for each, and is ended by the limit
+    done = subprocess.run([sys.executable, "-c", program, *runs], check=False)
+    assert done.returncode == 0
+
+
+def test_a_path_is_read_without_the_dashes_of_an_option() -> None:
+    asked = "-c=conf/app --file setup.py -x.js a/b-c/d, see a.b.c and e.Long_name"
+    assert set(understand(asked).paths) == {
+        *("conf/app", "setup.py", "x.js", "a/b-c/d", "a.b", "a.b.c", "e.Long_name")
+    }
 
 
 def test_a_query_is_read_as_what_it_is() -> None:

@@ -1,0 +1,96 @@
+"""What of a folder is listed, what is left out and counted, and of which commit it is."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.operations.searching import index_folder, limits_of
+from cortex_pipelines.retrieval.index import read_folder
+from cortex_pipelines.retrieval.listing import list_files
+
+PARAMETERS = load_parameters()
+CODE = "def alpha():\n    return 1\n"
+
+
+def committed(folder: Path) -> str:
+    """Commit all of a folder in a repository of its own; gives the commit."""
+    person = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    git = ["git", "-C", str(folder), *person, "-c", "advice.addEmbeddedRepo=false"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *arguments], check=True)
+    done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_a_file_and_a_folder_that_vanish_while_they_are_listed_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("kept.py", "gone.py"):
+        (tmp_path / name).write_text(CODE)
+    scanned = os.scandir
+
+    def scan(place: Path) -> Iterator[os.DirEntry[str]]:
+        entries = list(scanned(place))
+        if (tmp_path / "gone.py").exists():
+            (tmp_path / "gone.py").unlink()
+            (tmp_path / "below").rmdir()
+        return iter(entries)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert [(file.path, file.left_out) for file in list_files(tmp_path)] == [("kept.py", "")]
+
+
+def test_unsafe_names_and_folders_that_may_not_be_listed_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "code"
+    for name in ("locked", "C:"):
+        (folder / name).mkdir(parents=True)
+    for name in ("a.py", "locked/b.py", "C:/drive.py", "x" * 250 + ".py"):
+        (folder / name).write_text(CODE)
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.py")).write_text(CODE)
+    scanned = os.scandir
+
+    def scan(place: Path) -> Iterator[os.DirEntry[str]]:
+        if str(place).endswith("locked"):  # by hand, as root may list everything
+            raise PermissionError(13, "Permission denied")
+        return scanned(place)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    made = index_folder(folder, tmp_path / "out", PARAMETERS, "none")
+    assert made.files == 1
+    assert made.left_out == {
+        "a name of 253 bytes; at most 240 can be written anywhere": 1,
+        "the path is absolute": 1,
+        "the path is not UTF-8": 1,
+        "unreadable folder": 1,
+    }
+
+
+def test_only_what_a_commit_has_is_of_that_commit(tmp_path: Path) -> None:
+    nested = tmp_path / "nested"
+    nested.mkdir()
+    for place in (tmp_path / "same.py", tmp_path / "edited.py", nested / "own.py"):
+        place.write_text(CODE)
+    committed(nested)
+    (tmp_path / ".gitignore").write_text("")
+    head = committed(tmp_path)
+    (tmp_path / "edited.py").write_text(CODE + "\n")
+    (tmp_path / "new.py").write_text(CODE)
+    (tmp_path / "module").mkdir()
+    (tmp_path / "module" / ".git").write_text("gitdir: ../.git/modules/module\n")
+    found = read_folder(tmp_path, limits_of(PARAMETERS))
+    assert {file.path: file.commit for file in found} == {
+        ".gitignore": head,
+        "same.py": head,
+        "edited.py": None,
+        "new.py": None,
+        "nested/own.py": None,
+    }
+    (below,) = read_folder(nested, limits_of(PARAMETERS))
+    assert below.commit not in (None, head)
