@@ -105,8 +105,7 @@ class Result:
         kind: Kind of document.
         score: How well it answers; only comparable within one query.
         why: What speaks for it, in words.
-        commit: Commit that has the file as it was indexed; None if the repository that was indexed
-            has none, as for files that were edited or are of a submodule.
+        commit: Commit that has the file as it was indexed; None if none is known.
         stale: Whether the file has changed since, so that lines may be wrong.
     """
 
