@@ -13,7 +13,13 @@ from cortex_pipelines.versioning import materialise, snapshot
 from cortex_pipelines.versioning.dvc import dvc_store, stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameter_origins import origins
-from cortex_pipelines.versioning.parameters import FOLDER, SHARED, merged, project_file
+from cortex_pipelines.versioning.parameters import (
+    FOLDER,
+    SHARED,
+    merged,
+    project_file,
+    settings_in,
+)
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.versioning.toy import Workbench, toy_parameters
 
@@ -176,14 +182,19 @@ def test_profiles_say_only_what_they_change() -> None:
     standard = read_yaml(ROOT / LAYOUT.profiles / "standard.yaml")
     for name in ("demo", "thorough"):
         change = read_yaml(ROOT / LAYOUT.profiles / f"{name}.yaml")
-        assert repeated(standard, change) == [], name
+        assert repeated(standard, change, LAYOUT.model) == [], name
         assert merged(standard, change, LAYOUT.model) != standard, name
 
 
-def repeated(base: Any, change: Any) -> list[str]:
-    if not (isinstance(base, dict) and isinstance(change, dict)):
+def repeated(base: Any, change: Any, model: Any) -> list[str]:
+    """What a profile says once more, where sections are merged by key and all else is replaced."""
+    if model is None or not (isinstance(base, dict) and isinstance(change, dict)):
         return ["is the same"] if base == change else []
-    return [f"{key} {words}" for key in change for words in repeated(base.get(key), change[key])]
+    return [
+        f"{key} {words}"
+        for key in change
+        for words in repeated(base.get(key), change[key], settings_in(model, key))
+    ]
 
 
 def test_what_may_differ_by_project_is_read_by_assets_of_a_project() -> None:
