@@ -33,7 +33,7 @@ from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.versioning.champions import model_folder
-from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+from cortex_pipelines.versioning.project import Project, ProjectError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _FILES = "repository_files"
@@ -53,18 +53,17 @@ class Broken:
         return f"{self.path}:{self.place.line}: {self.place.name}: {self.place.when}"
 
 
-def served_patterns(project: Project, name: str) -> PatternChecks:
-    """What the answers of a project are held against: the files that dvc.lock names.
+def served_patterns(project: Project, name: str, version: str | None) -> PatternChecks:
+    """What the answers of a project are held against.
 
     Args:
         project: Where.
         name: The project.
+        version: Of its ``repository_files``; None if dvc.lock names none.
     """
-    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(f"{_FILES}@{name}")
-    if not stage:
+    if version is None:
         return PatternChecks(())
     try:
-        version = str(stage["outs"][0]["md5"])
         return project_checks(model_folder(project, _FILES, name, version, "dvc.lock"))
     except ProjectError as error:
         _LOG.warning("answers are not held against the patterns of %s: %s", name, error)
@@ -180,7 +179,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             for file in list_files(path):
-                if language_of(file.path, "") in PARSED:
+                if not file.left_out and language_of(file.path, "") in PARSED:
                     yield path / file.path
         elif path.is_file():
             yield path

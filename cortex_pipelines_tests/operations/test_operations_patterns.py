@@ -1,5 +1,6 @@
 """``cortex patterns``: check, learn and accept."""
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -98,14 +99,22 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
     assert "params.yaml has no project gamma" in unknown
 
 
+def test_a_file_that_cannot_be_named_is_passed_over_as_by_a_search(place: Path) -> None:
+    (place / "patterns" / "own.yaml").write_text(OWN)
+    (place / "src" / os.fsdecode(b"b\xff.py")).write_text("drop(1)\n")
+    assert "1 places break one" in cortex("check", "src", status=1).stderr
+
+
 @pytest.mark.slow
 def test_the_gateway_reads_the_patterns_of_the_pinned_files(
     exact_made: MiniProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(exact_made.root)
     project = open_project(exact_made.root)
-    assert not served_patterns(project, "alpha").languages
-    assert not served_patterns(project, "gamma").languages
+    assert not served_patterns(
+        project, "alpha", exact_made.version("repository_files@alpha")
+    ).languages
+    assert not served_patterns(project, "gamma", None).languages
     files = REPOSITORY_FILES.read(exact_made.root / "data/repository_files/alpha")
     assert written_patterns(files) == []
     said = cortex("check", "sources/alpha", "--project", "alpha").stderr

@@ -18,7 +18,6 @@ from cortex_pipelines.adapters.model.lora import adapter_for
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.operations.experimenting import arm_of, book_of, finish
 from cortex_pipelines.operations.inference.serving import (
@@ -186,8 +185,13 @@ def _names(
     """A project under its own name, and each of its releases under theirs."""
     name = str(model.partition)
     examples = cache(partial(_examples_of, project, model.partition))
-    patterns = cache(partial(served_patterns, project, name))
-    make = partial(_served, project, model, now, base, per_task, templates, examples, patterns)
+    files = _data_version(project, "repository_files", model.partition)
+    patterns = cache(partial(served_patterns, project, name, files))
+
+    def make(called: str, version: str | None) -> Served:
+        made = _served(project, model, now, base, per_task, templates, examples, called, version)
+        return replace(made, patterns=patterns, about={**made.about, "patterns": files})
+
     yield replace(make(name, now["champion"]), split=_split(project, model))
     for role in _ROLES:
         if now[role] is not None:
@@ -219,7 +223,6 @@ def _served(
     per_task: bool,
     templates: Templates,
     examples_of: Callable[[str | None], tuple[Path | None, str]],
-    patterns: Callable[[], PatternChecks],
     name: str,
     version: str | None,
 ) -> Served:
@@ -252,7 +255,6 @@ def _served(
         "scores": adapter_scores(metrics) if own else [],
         "prompts": {name: template.version for name, template in templates.each.items()},
         "lineage": _lineage(project, model, version, line),
-        "patterns": _data_version(project, "repository_files", model.partition),
     }
     made = Served(
         name,
@@ -262,7 +264,6 @@ def _served(
         _created(line),
         about,
         notice,
-        patterns=patterns,
     )
     return with_others(made, index, examples)
 
