@@ -69,6 +69,11 @@ def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
         os.close(handle)
 
 
+def is_same_file(out: Path, read: Path) -> bool:
+    """Whether writing one file would overwrite the other, by whatever path, link or name."""
+    return out.exists() and read.exists() and out.samefile(read)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Wait until no other process is in here with this folder, and keep others out meanwhile.

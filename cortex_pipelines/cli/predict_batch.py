@@ -51,5 +51,7 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
 
 
 def _same(out: Path, file: Iterable[bytes]) -> bool:
+    from cortex_pipelines.atomic import is_same_file
+
     name = getattr(file, "name", None)  # a number where it is standard input
-    return isinstance(name, str) and out.exists() and Path(name).exists() and out.samefile(name)
+    return isinstance(name, str) and is_same_file(out, Path(name))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cortex_pipelines.atomic import is_same_file
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -115,7 +117,7 @@ def search(
         raise click.UsageError("give one query in quotes, or --file queries.jsonl")
     if (out is None) != (file is None):
         raise click.UsageError("--file and --out go together")
-    if file is not None and out is not None and out.exists() and out.resolve() == file.resolve():
+    if file is not None and out is not None and is_same_file(out, file):
         raise click.UsageError("--out would overwrite the queries of --file; name another file")
     if place is not None and project is not None:
         raise click.UsageError("give --index for a folder or --project, not both")

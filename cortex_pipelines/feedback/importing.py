@@ -17,7 +17,7 @@ from cortex_pipelines.feedback.formats import EventReader
 from cortex_pipelines.feedback.pinned import FeedbackError
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import EventStore, oldest_kept
-from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked
+from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked, separator_of
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.records import RecordRedactor
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -26,7 +26,6 @@ from cortex_pipelines.privacy.tombstones import is_forgotten_event
 _LONGEST = 4 << 20
 """Bytes of a line; Continue's hold the whole prompt."""
 
-_SEPARATORS = ",;\t|"
 _BATCH = 1000
 _REASONS = 100
 _AHEAD = timedelta(days=1)
@@ -183,9 +182,7 @@ def _no_number(name: str) -> Any:
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Rows as Excel and pandas write them: with a byte order mark, other separators, an index."""
     csv.field_size_limit(_LONGEST)
-    with open_unpacked(path) as packed:
-        header = packed.readline(_LONGEST).decode("utf-8", "replace")
-    separator = max(_SEPARATORS, key=header.count)
+    separator = separator_of(path)
     with TextIOWrapper(
         open_unpacked(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
     ) as file:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.atomic import is_same_file, write_whole
+from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, separator_of
 from cortex_pipelines.routing.anomalies.alarms import raise_alarms
 from cortex_pipelines.routing.anomalies.neighbours import TableError, score_series
 
 TIME = "timestamp"
 _MISSING = ("", "nan", "null", "none", "na", "n/a", "-")
-_SEPARATORS = ",;\t|"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def score_table(path: Path, fit_share: float, out: Path) -> Scored:
     Raises:
         TableError: the file is no such table, has too few records, or is where scores would go.
     """
-    if out.exists() and path.exists() and out.samefile(path):
+    if is_same_file(out, path):
         raise TableError(f"{out} is the table itself; name another file with --out")
     frame = _read(path)
     order = _time_order(frame[TIME])
@@ -83,12 +83,9 @@ def score_table(path: Path, fit_share: float, out: Path) -> Scored:
 def _read(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise TableError(f"no such file: {path}; expected a CSV file with a column {TIME}")
-    with path.open("rb") as file:
-        header = file.readline(1_000_000).decode("utf-8", "replace")
-    separator = max(_SEPARATORS, key=header.count)
     try:
-        frame = pl.read_csv(path, separator=separator, infer_schema=False)
-    except (pl.exceptions.PolarsError, UnicodeError) as error:
+        frame = pl.read_csv(path, separator=separator_of(path), infer_schema=False)
+    except (pl.exceptions.PolarsError, UnicodeError, *UNPACKING_ERRORS) as error:
         raise TableError(f"{path} cannot be read as CSV: {error}") from error
     if TIME not in frame.columns:
         raise TableError(f"{path} has no column {TIME}; it has {', '.join(frame.columns)}")

@@ -114,16 +114,10 @@ def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, flo
             f"{name}_items": float(score.items),
             f"{name}_loss": score.loss,
             f"{name}_baseline_loss": plain[name],
-            f"{name}_gain": score.gain.estimate,
-            f"{name}_gain_low": score.gain.low,
-            f"{name}_gain_high": score.gain.high,
+            **score.gain.figures(f"{name}_gain"),
         }
         if score.coverage is not None:
-            metrics |= {
-                f"{name}_coverage": score.coverage.estimate,
-                f"{name}_coverage_low": score.coverage.low,
-                f"{name}_coverage_high": score.coverage.high,
-            }
+            metrics |= score.coverage.figures(f"{name}_coverage")
         if score.calibration is not None:
             metrics |= {f"{name}_ece": score.calibration[1]}
         if score.auroc is not None:

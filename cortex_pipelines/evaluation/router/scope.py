@@ -51,6 +51,5 @@ def scope_metrics(
         ("in_scope_kept", wilson(kept, len(tasks), settings.confidence)),
         ("out_of_scope_abstained", wilson(left, len(requests), settings.confidence)),
     ):
-        metrics |= {name: interval.estimate, f"{name}_low": interval.low}
-        metrics[f"{name}_high"] = interval.high
+        metrics |= interval.figures(name)
     return metrics

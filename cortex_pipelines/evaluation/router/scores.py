@@ -139,22 +139,22 @@ def routing_metrics(
             scores["confidence"].to_list(), scores["challenger_right"].to_list()
         ),
         "worst_recall": min(recalls(scores).values()),
-        **_named("challenger", against_rules.first),
-        **_named("baseline", against_rules.second),
-        **_named("reference", against.second),
-        **_named("difference", against.difference),
+        **against_rules.first.figures("challenger"),
+        **against_rules.second.figures("baseline"),
+        **against.second.figures("reference"),
+        **against.difference.figures("difference"),
         "mcnemar_p": against.p_value,
-        **_named("baseline_difference", against_rules.difference),
+        **against_rules.difference.figures("baseline_difference"),
         "baseline_mcnemar_p": against_rules.p_value,
-        **_named("tfidf", against_tfidf.second),
-        **_named("tfidf_difference", against_tfidf.difference),
+        **against_tfidf.second.figures("tfidf"),
+        **against_tfidf.difference.figures("tfidf_difference"),
         "tfidf_mcnemar_p": against_tfidf.p_value,
-        **_named("least_difference", least.difference),
+        **least.difference.figures("least_difference"),
     }
     if has_champion:
-        metrics |= _named("champion", against.second)
+        metrics |= against.second.figures("champion")
     if certain.height:
-        metrics |= _named("covered", compare(certain, "baseline", settings).first)
+        metrics |= compare(certain, "baseline", settings).first.figures("covered")
     return metrics | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
 
 
@@ -170,12 +170,8 @@ def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str,
     among = compare(scores, "baseline", settings)
     return {
         "known_items": float(among.items),
-        **_named("known_challenger", among.first),
-        **_named("known_baseline", among.second),
-        **_named("known_difference", among.difference),
+        **among.first.figures("known_challenger"),
+        **among.second.figures("known_baseline"),
+        **among.difference.figures("known_difference"),
         "known_mcnemar_p": among.p_value,
     }
-
-
-def _named(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -24,6 +24,10 @@ class Interval:
     high: float
     confidence: float
 
+    def figures(self, name: str) -> dict[str, float]:
+        """The estimate and its ends as ``<name>``, ``<name>_low`` and ``<name>_high``."""
+        return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def paired_bootstrap(
     differences: Sequence[float],

@@ -1,4 +1,4 @@
-"""Files that may be packed by gzip, as logs often are."""
+"""Files of records as others write them: packed by gzip, with a separator of their choice."""
 
 import gzip
 import zlib
@@ -9,6 +9,8 @@ UNPACKING_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a packed file raises where it is cut off or damaged."""
 
 _MAGIC = b"\x1f\x8b"
+_SEPARATORS = ",;\t|"
+_LONGEST_HEADER = 1_000_000
 
 
 def open_unpacked(path: Path) -> BufferedReader | gzip.GzipFile:
@@ -16,3 +18,10 @@ def open_unpacked(path: Path) -> BufferedReader | gzip.GzipFile:
     with path.open("rb") as file:
         packed = file.read(len(_MAGIC)) == _MAGIC
     return gzip.GzipFile(path) if packed else path.open("rb")
+
+
+def separator_of(path: Path) -> str:
+    """What separates the cells of a CSV, by its first line: comma, semicolon, tab or bar."""
+    with open_unpacked(path) as file:
+        header = file.readline(_LONGEST_HEADER).decode("utf-8", "replace")
+    return max(_SEPARATORS, key=header.count)

@@ -41,7 +41,7 @@ def bury_authors(root: Path) -> list[Tombstone]:
     if not asked:
         return []
     of_logs = logs_key(params.privacy)
-    found = []
+    stones = []
     for project in sorted(params.projects):
         own = project_key(project, params.privacy)
         try:
@@ -53,8 +53,8 @@ def bury_authors(root: Path) -> list[Tombstone]:
             stone = asked.get(author_pseudonym(address, of_logs))
             if stone:
                 called = author_pseudonym(address, own)
-                found.append(stone.model_copy(update={"project": project, "author": called}))
-    new = bury(root, found)
+                stones.append(stone.model_copy(update={"project": project, "author": called}))
+    new = bury(root, stones)
     for name in sorted({str(stone.project) for stone in new}):
         _LOG.warning(
             "%s: what authors changed last who were deleted from every project is left out", name

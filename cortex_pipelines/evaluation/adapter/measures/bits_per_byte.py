@@ -117,11 +117,7 @@ def own_metrics(
     )
     metrics: dict[str, float] = {"foreign_items": foreign.height}
     for name, interval in (("foreign_improvement", elsewhere), ("own_improvement", more)):
-        metrics |= {
-            name: interval.estimate,
-            f"{name}_low": interval.low,
-            f"{name}_high": interval.high,
-        }
+        metrics |= interval.figures(name)
     return metrics
 
 
@@ -146,10 +142,5 @@ def _figures(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, fl
     figures |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
     figures |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
     for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
-        interval = improvement(scores, over, settings)
-        figures |= {
-            name: interval.estimate,
-            f"{name}_low": interval.low,
-            f"{name}_high": interval.high,
-        }
+        figures |= improvement(scores, over, settings).figures(name)
     return figures

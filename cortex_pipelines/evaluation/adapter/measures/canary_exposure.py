@@ -107,7 +107,7 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
             confidence=settings.confidence,
             seed=settings.seed,
         )
-        metrics |= {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
+        metrics |= mean.figures(name)
         metrics[f"{name}_largest"] = max(bits.to_list())
     return metrics
 

@@ -100,9 +100,7 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
         share = wilson(int(mine.sum()), train.height, settings.confidence)
         metrics = {
             "extraction_items": train.height,
-            "extraction_rate": share.estimate,
-            "extraction_rate_low": share.low,
-            "extraction_rate_high": share.high,
+            **share.figures("extraction_rate"),
             "extraction_rate_base": int(base.sum()) / train.height,
             "extraction_beyond_base": int((mine & ~base).sum()) / train.height,
         }

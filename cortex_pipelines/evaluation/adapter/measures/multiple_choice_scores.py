@@ -124,8 +124,7 @@ def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, floa
     figures: dict[str, float] = {"items": part.height, "chance": mean}
     for role in ROLES:
         share = wilson(int(_right(part, role).sum()), part.height, settings.confidence)
-        name = f"{role}_accuracy"
-        figures |= {name: share.estimate, f"{name}_low": share.low, f"{name}_high": share.high}
+        figures |= share.figures(f"{role}_accuracy")
     return figures | _gain(part, "challenger", "reference", "difference", settings)
 
 
@@ -150,8 +149,7 @@ def _gain(
         confidence=settings.confidence,
         seed=settings.seed,
     )
-    ends = {"": difference.estimate, "_low": difference.low, "_high": difference.high}
-    return {f"{name}{end}": value for end, value in ends.items()}
+    return difference.figures(name)
 
 
 def _right(part: pl.DataFrame, way: str) -> pl.Series:

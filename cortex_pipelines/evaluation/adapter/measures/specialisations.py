@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, saved
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, improvement
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
 
@@ -70,11 +70,5 @@ def _of(items: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
         f"{role}_bits_per_byte": bits_per_byte(items, role) for role in ("base", "challenger")
     }
     if groups >= LEAST_GROUPS:
-        paired = saved(items, "base", settings)
-        gain = paired.interval(settings.resamples, settings.confidence, settings.seed)
-        figures |= {
-            "improvement_over_base": gain.estimate,
-            "improvement_over_base_low": gain.low,
-            "improvement_over_base_high": gain.high,
-        }
+        figures |= improvement(items, "base", settings).figures("improvement_over_base")
     return figures

@@ -126,11 +126,7 @@ def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, 
         gain = gained(chosen, "trained", "untrained", settings).interval(
             settings.resamples, settings.confidence, settings.seed
         )
-        metrics |= {
-            "gain_over_untrained": gain.estimate,
-            "gain_over_untrained_low": gain.low,
-            "gain_over_untrained_high": gain.high,
-        } | _written(table)
+        metrics |= gain.figures("gain_over_untrained") | _written(table)
     for way, name in MEASURED.items():
         part = table.filter(pl.col(f"{way}_bits").is_not_null())
         if part.height:
@@ -140,9 +136,7 @@ def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, 
             metrics |= {
                 f"{name}_items": part.height,
                 f"{name}_bits_per_byte": bits_per_byte(part, way),
-                f"{name}_gain": gain.estimate,
-                f"{name}_gain_low": gain.low,
-                f"{name}_gain_high": gain.high,
+                **gain.figures(f"{name}_gain"),
             }
     return metrics
 

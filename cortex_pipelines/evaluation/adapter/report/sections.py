@@ -167,15 +167,15 @@ def _specialised(metrics: Mapping[str, float], name: str) -> list[str]:
         for role in ("base", "challenger")
     ]
     if f"for_{name}_improvement_over_base" in metrics:
-        said = interval(metrics, f"for_{name}_improvement_over_base")
-        said += "" if counts[0] else "; none of its kind was there to train on"
+        gain = interval(metrics, f"for_{name}_improvement_over_base")
+        gain += "" if counts[0] else "; none of its kind was there to train on"
     elif counts[1]:
-        said = f"fewer than {LEAST_GROUPS} groups of files show nothing"
+        gain = f"fewer than {LEAST_GROUPS} groups of files show nothing"
     elif counts[0]:
-        said = "no such item among those that were scored"
+        gain = "no such item among those that were scored"
     else:
-        said = "the project has none that may be trained on"
-    return [name, *(f"{count:,.0f}" for count in counts), *bits, said]
+        gain = "the project has none that may be trained on"
+    return [name, *(f"{count:,.0f}" for count in counts), *bits, gain]
 
 
 def baselines_part(findings: Findings) -> list[str]:
