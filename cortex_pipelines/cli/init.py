@@ -13,3 +13,4 @@ def init(folder: Path) -> None:
 
     for sentence in begin_project(folder.resolve()):
         click.echo(sentence, err=True)
+    click.echo("next: `cortex add NAME SOURCE`, then `cortex run --plan`", err=True)

@@ -203,11 +203,15 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _finish(outcome: "Outcome") -> None:
+def _finish(outcome: "Outcome", project: "Project") -> None:
     """Report failures and exit with an error if there are any."""
     for address, words in outcome.failed.items():
         _say(f"FAILED {address}: {words}")
     if outcome.failed:
+        from cortex_pipelines.operations.planning import unused_code
+
+        for sentence in unused_code(project, outcome.failed):
+            _say(sentence)
         sys.exit(1)
 
 
@@ -235,14 +239,14 @@ def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None
         among = _makeable(project)
         outcome = runs.run_stale(project, definitions, instance, partition, _say, among)
         _say(f"{len(outcome.made)} made" if outcome.made else "nothing is stale")
-        _finish(outcome)
+        _finish(outcome, project)
         return
     outcome = runs.Outcome()
     for partitioned, names in runs.segments(project, assets):
         parts: tuple[str | None, ...] = project.partitions if partitioned else (None,)
         for part in (partition,) if partitioned and partition else parts:
             outcome += runs.run_named(project, definitions, instance, names, part)
-    _finish(outcome)
+    _finish(outcome, project)
 
 
 @main.command(epilog=_example("cortex retrain --plan"))
@@ -269,7 +273,8 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
             click.echo(line)
         return
     sync_project(project, definitions, instance)
-    _finish(retraining.retrain(project, definitions, instance, chosen, anyway, among, _say))
+    outcome = retraining.retrain(project, definitions, instance, chosen, anyway, among, _say)
+    _finish(outcome, project)
 
 
 def _makeable(project: "Project") -> set[str]:

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from cortex_pipelines.operations.study_results import Studied
+
+_SIZES = {"items": "items", "choices": "questions", "retrieved_choices": "shown"}
+"""Parameter of the evaluation, to its option."""
 
 
 @click.group(epilog="Example: cortex study adapters ../study")
@@ -53,14 +57,17 @@ def adapters(
     Compared are the base, similar code in the prompt, the adapter, both, another project's adapter,
     n-grams, and mixtures. What is made already is kept: the same command goes on where it was
     stopped, and a project's results are whole before the next one begins. FOLDER/study.json holds
-    them. Options on sizes, but for --tokens, count when the study begins. With --project the others
-    in FOLDER wait, and a listed project that it lacks is added; --repo counts as chosen.
+    them. Options on sizes, but for --tokens, count when the study begins; later, other values are
+    refused. With --project the others in FOLDER wait, and a listed project that it lacks is added;
+    --repo counts as chosen.
     """
     from cortex_pipelines.operations.study import begin_study
     from cortex_pipelines.operations.study_results import recorded
     from cortex_pipelines.orchestration.study import run_study
 
     sizes = {"items": items, "choices": questions, "retrieved_choices": shown}
+    if (folder / "params.yaml").exists():  # the defaults are those of a study that begins
+        sizes = {key: sizes[key] for key, option in _SIZES.items() if _is_given(option)}
     chosen_precision = {"precision": precision} if precision else {}
     limits: dict[str, dict[str, object]] = {
         "adapters": {**chosen_precision},
@@ -68,6 +75,8 @@ def adapters(
     }
     given = {name: path for name, _, path in (text.partition("=") for text in repositories)}
     clones = {name: Path(path) for name, path in given.items()}
+    if len(given) < len(repositories):
+        raise click.BadParameter("give each NAME once", param_hint="--repo")
     if "" in given or "" in given.values():
         raise click.BadParameter("give NAME=PATH", param_hint="--repo")
     for sentence in begin_study(folder, chosen, clones, limits):
@@ -108,7 +117,15 @@ def table(files: tuple[Path, ...], pictures: Path | None) -> None:
         (pictures / "study-answered.svg").write_bytes(answered_picture(studied))
 
 
+def _is_given(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.COMMANDLINE
+
+
 def _tell(studied: "list[Studied]") -> None:
+    if not studied:
+        click.echo("no project has results yet", err=True)
+        return
     from cortex_pipelines.operations.study_tables import TABLES
 
     click.echo("\n\n".join(text for table in TABLES if (text := table(studied))))

@@ -8,6 +8,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.operations.status import count_rows
+from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
@@ -199,6 +200,51 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
                 f"{name}: training stops at {adapters.max_tokens:,} tokens; "
                 f"projects.{name}.adapters.max_tokens raises it"
             )
+
+
+def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
+    """Why code of projects that are too small for data sets is not used, and what helps.
+
+    Args:
+        project: The project.
+        failed: Addresses of stages; those that split a project's code count.
+    """
+    for address in failed:
+        asset, _, name = address.partition("@")
+        folder = project.output("repository_files", name or None)
+        if asset == "unit_splits" and (folder / "files.parquet").exists():
+            files = pl.read_parquet(
+                folder / "files.parquet", columns=["language", "generated", "licence", "trainable"]
+            ).filter(pl.col("language").is_in(LANGUAGES))
+            skipped = pl.read_parquet(folder / "skipped_files.parquet")
+            why = [*_untrained(files, name), *_unread(skipped)]
+            left = f"; left out: {'; '.join(why)}" if why else ""
+            yield (
+                f"{name}: {int(files['trainable'].sum()):,} of its files are code to train on "
+                f"({', '.join(LANGUAGES)}){left}"
+            )
+
+
+def _untrained(files: pl.DataFrame, name: str) -> Iterator[str]:
+    if generated := int(files["generated"].sum()):
+        yield (
+            f"{generated:,} generated, compiled, vendored or minified; add the source of what "
+            "they are made from"
+        )
+    refused = files.filter(~pl.col("generated") & ~pl.col("trainable"))
+    licences = refused["licence"].fill_null("none stated").value_counts(sort=True)
+    if licences.height:
+        of = ", ".join(f"{licence}: {count:,}" for licence, count in licences.iter_rows())
+        yield (
+            f"{refused.height:,} whose licence is not in ingestion.trainable_licences ({of}); if "
+            f"you may train on them, write it to projects.{name}.ingestion.trainable_licences"
+        )
+
+
+def _unread(skipped: pl.DataFrame) -> Iterator[str]:
+    for (reason,), some in skipped.sort("reason", "path").group_by("reason", maintain_order=True):
+        path, detail = some.row(0, named=True)["path"], some.row(0, named=True)["detail"]
+        yield f"{some.height:,} {reason} (such as {path}: {detail})"
 
 
 def _limited(settings: Any, name: str) -> bool:

@@ -1,6 +1,7 @@
 """``cortex study``: a project of many projects, and what adapters are worth in each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.adapters.model.lora import TRAINING
-from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.atomic import locked, write_whole
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.ways import gained
@@ -27,6 +28,7 @@ from cortex_pipelines.operations.study_results import (
     write_results,
 )
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
 from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
@@ -76,16 +78,20 @@ def begin_study(
         chosen: Names of listed projects, which are added where the study lacks them, or of its own;
             none for all that are listed, or in a study that was begun before, for those it has.
         repositories: Further projects by name: repositories with their history.
-        limits: Section and key, to what holds instead of the standard profile, from the beginning.
+        limits: Section and key, to what holds instead of the standard profile, from the beginning;
+            of a study that was begun before, what is to hold in it already.
 
     Yields:
         What was done, in sentences.
 
     Raises:
-        ProjectError: there is no such project or folder, or a repository has another one's name.
+        ProjectError: there is no such project or folder, a repository has another one's name or one
+            that no project can have, or what was begun is damaged or has other limits.
     """
     listed = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
     begun = (folder / "params.yaml").exists()
+    if begun:
+        _check_begun(folder, limits)
     values = _read(folder) if begun else listed | limits
     projects = values["projects"]
     every = [name for name in {**listed["projects"], **projects} if name != CONTROL]
@@ -99,6 +105,8 @@ def begin_study(
     added = {name: listed["projects"][name] for name in chosen if name not in projects}
     projects.update(added)
     for name, path in repositories.items():
+        if not PROJECT_NAME.fullmatch(name):
+            raise ProjectError(f"--repo {name}: {PROJECT_NAME_WORDS}")
         if not path.is_dir():
             raise ProjectError(f"--repo {name}: no folder {path}; give a clone of the repository")
         source = parse_source(str(path.resolve()), folder)
@@ -116,6 +124,20 @@ def begin_study(
         if name not in projects:
             add_project(folder, name, str(path.resolve()))
             yield f"{name}: {path} is pinned"
+
+
+def _check_begun(folder: Path, limits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise before hours of work on what cannot be read, or not as the caller wants it."""
+    parameters = load_parameters(folder)
+    recorded(folder)
+    for section, wanted in limits.items():
+        for key, value in wanted.items():
+            holds = getattr(getattr(parameters, section), key)
+            if holds != value:
+                raise ProjectError(
+                    f"the study in {folder} was begun with {section}.{key}: {holds}, not {value}; "
+                    "leave that option out, or change the value in params.yaml there"
+                )
 
 
 def studied_projects(project: Project) -> list[str]:
@@ -144,20 +166,22 @@ def compare_with(project: Project, name: str, other: str) -> None:
     version = content_md5(project.output("code_adapter", other))
     if not version:
         return
-    values = _read(project.root)
-    section = values["projects"][name].setdefault("evaluation", {})
-    section["other_adapter"] = {"project": other, "version": version}
-    _write(project.root, values)
+    with _alone(project.root):
+        values = _read(project.root)
+        section = values["projects"][name].setdefault("evaluation", {})
+        section["other_adapter"] = {"project": other, "version": version}
+        _write(project.root, values)
     follow_projects(project)
 
 
 def set_budget(root: Path, tokens: int) -> None:
     """Let every adapter of the study be trained on at most so many tokens."""
-    values = _read(root)
-    section = values.setdefault("adapters", {})
-    if section.get("max_tokens") != tokens:
-        section["max_tokens"] = tokens
-        _write(root, values)
+    with _alone(root):
+        values = _read(root)
+        section = values.setdefault("adapters", {})
+        if section.get("max_tokens") != tokens:
+            section["max_tokens"] = tokens
+            _write(root, values)
 
 
 def record(project: Project, name: str) -> None:
@@ -167,8 +191,14 @@ def record(project: Project, name: str) -> None:
     if metrics:
         ways = pl.read_parquet(folder / "ways.parquet")
         one = _studied(project, name, metrics, ways)
-        known = [o for o in recorded(project.root) if (o.name, o.budget) != (name, one.budget)]
-        write_results(project.root, [*known, one])
+        with _alone(project.root):
+            known = [o for o in recorded(project.root) if (o.name, o.budget) != (name, one.budget)]
+            write_results(project.root, [*known, one])
+
+
+def _alone(root: Path) -> AbstractContextManager[None]:
+    """Keep other runs of the same study from writing between reading and writing."""
+    return locked(root / ".cortex" / "study")
 
 
 def _studied(

@@ -136,7 +136,10 @@ def read_results(paths: Sequence[Path]) -> list[Studied]:
         try:
             listed = _STUDIED.validate_python(json.loads(path.read_bytes())["projects"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ProjectError(f"{path} is no study.json of `cortex study adapters`") from error
+            raise ProjectError(
+                f"{path} is no study.json of this version of `cortex study adapters`; move it away "
+                "and run that again, which takes up anew what is made already"
+            ) from error
         for one in listed:
             if (one.name, one.budget) in found:
                 raise ProjectError(f"{path}: {one.name} stands in another file as well; give one")

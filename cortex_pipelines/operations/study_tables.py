@@ -82,10 +82,12 @@ def curve_table(studied: Sequence[Studied]) -> str:
 
 def _forecast(points: Sequence[Studied]) -> str:
     """By a straight line of bits over the logarithm of the tokens."""
-    tokens = [one.tokens for one in points]
-    if len(set(tokens)) < 2:
+    if len({one.tokens for one in points}) < 2:
         return "nothing: there is no more data"
-    slope, _ = np.polyfit(np.log2(tokens), [one.bits["adapter"] for one in points], 1)
+    known = {one.tokens: one.bits["adapter"] for one in points if "adapter" in one.bits}
+    if len(known) < 2:
+        return "not known: too few completions"
+    slope, _ = np.polyfit(np.log2(list(known)), list(known.values()), 1)
     minutes = points[-1].minutes
     took = "" if minutes is None else f" in {minutes:.0f} min"
     return f"{slope:+.3f} bits per byte{took}"

@@ -2,9 +2,14 @@
 
 import contextlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -21,6 +26,7 @@ from cortex_pipelines.operations.study_results import (
     corrected,
     means,
     read_results,
+    recorded,
     write_results,
 )
 from cortex_pipelines.operations.study_tables import curve_table
@@ -123,6 +129,63 @@ def test_a_study_that_was_cut_short_when_it_began_goes_on(
     assert read_yaml(folder / "sources.lock")["projects"].keys() == {"first", "flask"}
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "sentence"),
+    [
+        ("params.yaml", "", "params.yaml is empty"),
+        ("params.yaml", "projects: [\n", "params.yaml cannot be read"),
+        ("params.yaml", "projects: []\n", "params.yaml: line 1: projects"),
+        ("study.json", "{", "is no study.json of this version"),
+    ],
+)
+def test_what_was_begun_and_is_damaged_is_said_before_hours_of_work(
+    sources: Path, file: str, content: str, sentence: str
+) -> None:
+    folder = sources / "study"
+    list(begin_study(folder, ["first"], {}, {}))
+    (folder / file).write_text(content)
+    with pytest.raises(ProjectError, match=sentence):
+        list(begin_study(folder, ["first"], {}, {}))
+
+
+def test_other_sizes_than_those_of_the_beginning_are_refused(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orchestrated, "run_study", lambda *_: Outcome())
+    words = ["study", "adapters", str(sources / "study"), "--project", "first"]
+    began = CliRunner().invoke(main, [*words, "--items", "50"])
+    assert began.exit_code == 0, began.output
+    assert "no project has results yet" in began.stderr
+    assert "| project |" not in began.stdout
+    for same in (words, [*words, "--items", "50"]):
+        assert CliRunner().invoke(main, same).exit_code == 0
+    other = CliRunner().invoke(main, [*words, "--items", "7"])
+    assert other.exit_code == 1
+    assert "was begun with evaluation.items: 50, not 7; leave that option out" in other.stderr
+
+
+def test_two_runs_of_a_study_keep_each_others_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both read study.json before one of them writes it."""
+    monkeypatch.setattr(study, "read_json", lambda _: {"known": 1.0})
+    monkeypatch.setattr(pl, "read_parquet", lambda _: pl.DataFrame())
+    monkeypatch.setattr(study, "_studied", lambda _, name, *__: one(name))
+    reading = threading.Barrier(2)
+
+    def slowly(root: Path) -> list[Studied]:
+        known = recorded(root)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            reading.wait(1)  # for the other one, which has to wait its turn
+        return known
+
+    monkeypatch.setattr(study, "recorded", slowly)
+    project: Any = SimpleNamespace(root=tmp_path, output=lambda *_: tmp_path)
+    with ThreadPoolExecutor() as both:
+        list(both.map(lambda name: study.record(project, name), ("alpha", "beta")))
+    assert [known.name for known in recorded(tmp_path)] == ["alpha", "beta"]
+
+
 def _fail(*_: Any) -> None:
     raise OSError("out of reach")
 
@@ -134,6 +197,8 @@ def _fail(*_: Any) -> None:
         (["--project", "flask"], "no project flask in the study"),
         (["--repo", "mine=/nowhere"], "--repo mine: no folder /nowhere"),
         (["--repo", "/nowhere"], "give NAME=PATH"),
+        (["--repo", "a=.", "--repo", "a=/"], "give each NAME once"),
+        (["--repo", "my shop=."], "--repo my shop: a project's name has 1 to 64 letters"),
         (["--repo", "express=."], "--repo express: the study has another project of that name"),
     ],
 )
@@ -249,6 +314,8 @@ def test_several_budgets_are_a_curve_and_the_largest_one_counts() -> None:
     assert [line.split(" | ")[1] for line in lines] == ["1,000", "2,000"]
     assert lines[-1].endswith("-0.100 bits per byte in 2 min |")
     assert curve_table([one("a"), one("b")]) == ""
+    bare = [replace(one("a", budget=budget), bits={}) for budget in (1000, 2000)]
+    assert "not known: too few completions" in curve_table(bare)
 
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.operations.planning import Step, duration, left_out, plan, stages_of
+from cortex_pipelines.operations.planning import (
+    Step,
+    duration,
+    left_out,
+    plan,
+    stages_of,
+    unused_code,
+)
 from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.tracking.store import database
 from cortex_pipelines.versioning.project import Project, write_yaml
@@ -90,6 +97,36 @@ def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: P
 )
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_code_that_is_not_used_is_named_with_what_helps(tmp_path: Path) -> None:
+    sources = {"sources": [{"directory": "x"}]}
+    licences = {"ingestion": {"trainable_licences": ["GPL-3.0-only"]}}  # what the sentence advises
+    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": sources | licences, "b": sources}})
+    project = open_project(tmp_path)
+    failed = ["unit_splits@shop", "unit_splits@b", "code_units@shop", "task_router"]
+    assert list(unused_code(project, failed)) == []  # nothing is read yet
+    folder = tmp_path / "data" / "repository_files" / "shop"
+    folder.mkdir(parents=True)
+    rows = [
+        ("go", True, None, False),
+        ("python", False, "GPL-3.0-only", False),
+        ("python", False, None, False),
+        ("python", False, "GPL-3.0-only", False),
+        ("python", False, "MIT", True),
+        ("markdown", False, "MIT", True),
+    ]
+    columns = ["language", "generated", "licence", "trainable"]
+    pl.DataFrame(rows, columns, orient="row").write_parquet(folder / "files.parquet")
+    skipped = {"path": ["big.py"], "reason": ["too_large"], "detail": ["9 bytes; the limit is 8"]}
+    pl.DataFrame(skipped).write_parquet(folder / "skipped_files.parquet")
+    (sentence,) = unused_code(project, failed)
+    assert sentence.startswith("shop: 1 of its files are code to train on (python, javascript,")
+    assert "1 generated, compiled, vendored or minified; add the source" in sentence
+    assert "3 whose licence is not in ingestion.trainable_licences" in sentence
+    assert "(GPL-3.0-only: 2, none stated: 1)" in sentence
+    assert "projects.shop.ingestion.trainable_licences" in sentence
+    assert sentence.endswith("1 too_large (such as big.py: 9 bytes; the limit is 8)")
 
 
 def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path) -> None:

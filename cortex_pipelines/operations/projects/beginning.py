@@ -87,7 +87,7 @@ def begin_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     project = open_project(folder)
     ensure_keys(folder, models(project))
     stages.write(project)
-    yield "dvc.yaml; next: `cortex add NAME SOURCE`, then `cortex run --plan`"
+    yield "dvc.yaml"
 
 
 def _inside_git(folder: Path) -> bool:
