@@ -24,6 +24,7 @@ from cortex_pipelines.extraction.patterns.reading import (
     folder_patterns,
     may_hold_patterns,
     project_checks,
+    usable,
     written_patterns,
 )
 from cortex_pipelines.ingestion.files.languages import language_of
@@ -159,6 +160,7 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
         PatternError: one is not proposed, is taken, or is no pattern; then none is moved.
     """
     moves = []
+    known = {one.name for one in usable(folder_patterns(folder))} if folder.is_dir() else set()
     for name in dict.fromkeys(names):
         old, new = folder / PROPOSED / f"{name}.yaml", folder / f"{name}.yaml"
         if not old.is_file():
@@ -166,9 +168,16 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
             raise PatternError(f"{old}: no such proposal; there is {there or 'none'}")
         if new.exists():
             raise PatternError(f"{new}: is there already; rename one of the two")
-        for one in folder_patterns(old.parent):
-            if one.path == old.as_posix() and one.pattern is None:
+        held = [one for one in folder_patterns(old.parent) if one.path == old.as_posix()]
+        if not held:
+            raise PatternError(f"{old}: holds no pattern; correct or delete it")
+        for one in held:
+            if one.pattern is None:
                 raise PatternError(one.sentence)
+            if one.pattern.name in known:
+                raise PatternError(
+                    f"{old}: name: {one.pattern.name} was accepted before; rename one of the two"
+                )
         moves.append((old, new))
     for old, new in moves:
         old.rename(new)

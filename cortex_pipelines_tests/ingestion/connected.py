@@ -49,6 +49,7 @@ class Forge:
 
     def __init__(self, pages: dict[str, list[dict[str, Any]]], size: int = 2) -> None:
         self.pages, self.size, self.url = pages, size, ""
+        self.answers: dict[str, Any] = {}  # of a path, instead of pages
         self.asked: list[tuple[str, str | None]] = []
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -67,7 +68,7 @@ class Forge:
             request.send_header("Link", f'<{following}>; rel="next"')
         request.end_headers()
         page = items[(number - 1) * self.size : number * self.size]
-        request.wfile.write(json.dumps(page).encode())
+        request.wfile.write(json.dumps(self.answers.get(place.path.lstrip("/"), page)).encode())
 
 
 @contextmanager

@@ -224,6 +224,52 @@ def test_what_cannot_be_taken_is_said_in_a_sentence(
     assert "\n" not in str(raised.value)
 
 
+def test_a_database_that_is_not_there_is_said_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
+) -> None:
+    monkeypatch.setenv("TRACKER_URL", f"sqlite:///{tmp_path / 'trakcer.db'}")
+    with pytest.raises(SourceError, match="no such file as TRACKER_URL names; a relative path"):
+        take(SQL)
+    assert not (tmp_path / "trakcer.db").exists()
+
+
+def test_columns_without_a_type_are_read_without_a_word(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    take: Callable[..., Any],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    table = "CREATE TABLE tickets (number, subject); INSERT INTO tickets VALUES (7, 'Vouchers');"
+    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "untyped.db", table))
+    columns = {"id": "number", "title": "subject"}
+    assert take({**SQL, "tables": {"tickets": {"rows": "issues", "columns": columns}}})
+    assert "WARNING" not in capfd.readouterr().err
+
+
+def test_bytes_are_said_to_need_a_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
+) -> None:
+    table = "CREATE TABLE tickets (id INTEGER, title BLOB); INSERT INTO tickets VALUES (7, x'41');"
+    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "bytes.db", table))
+    with pytest.raises(SourceError, match="but bytes; name a view that casts it, or another one"):
+        take({**SQL, "tables": {"tickets": {"rows": "issues"}}})
+
+
+def test_a_table_without_rows_is_told(
+    forge: Forge, take: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    source = {**REST, "tables": {"issues": REST["tables"]["issues"]}}
+    take(source)
+    assert not caplog.text
+    # one object in place of a list: dlt takes the first list in it, which has nothing
+    forge.answers["issues"] = {"message": "Slow down.", "errors": []}
+    (pin,) = take(source).pins
+    assert pin["rows"] == 0
+    assert (
+        "dlt:forge: issues has no rows now; if it should have, correct its endpoint" in caplog.text
+    )
+
+
 def test_what_an_interface_lacks_is_said_in_a_sentence(
     forge: Forge, take: Callable[..., Any]
 ) -> None:

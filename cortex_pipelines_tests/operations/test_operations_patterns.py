@@ -74,6 +74,18 @@ def test_a_proposal_counts_once_it_is_accepted(place: Path) -> None:
     assert "keep_ids.yaml: keep_ids: " in cortex("accept", "keep_ids", status=1).output
 
 
+def test_what_would_not_count_is_not_accepted(place: Path) -> None:
+    patterns = place / "patterns"
+    proposed = patterns / "proposed" / "another.yaml"
+    proposed.write_text("# nothing is left of it\n")
+    assert "another.yaml: holds no pattern" in cortex("accept", "another", status=1).output
+    (patterns / "ids.yaml").write_text(OWN)
+    proposed.write_text(OWN)  # of the two, the first by their files would count
+    said = cortex("accept", "another", status=1).output
+    assert "another.yaml: name: keep_ids was accepted before" in said
+    assert proposed.exists()
+
+
 @pytest.mark.slow
 def test_a_project_proposes_from_train_and_leaves_what_is_there(
     exact_made: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

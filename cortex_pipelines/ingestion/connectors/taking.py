@@ -4,6 +4,7 @@ dlt is used as a reader alone: without a pipeline there is no destination, no st
 to its makers, and its telemetry is switched off besides.
 """
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from cortex_pipelines.ingestion.connectors.snapshot import Row, keep_rows
 from cortex_pipelines.ingestion.entries import SourceError
 
 _MOST_WORDS = 300
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 def take_snapshot(source: DltSource, root: Path) -> dict[str, Any]:
@@ -54,10 +56,17 @@ def _taken(source: DltSource) -> Iterator[tuple[str, Row]]:
             f"{source.label} needs the package dlt: `pip install 'cortex-pipelines[connectors]'`"
         )
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # it warns of each column without a type
     variables = _Variables(source)
     open_table = _sql(source, variables) if source.sql else _rest(source, variables)
     for name, table in source.tables.items():
         rows = variables.guarded(name, partial(_all, open_table, name))
+        if not rows:
+            _LOG.warning(
+                "%s: %s has no rows now; if it should have, correct its %s in params.yaml and run "
+                "`cortex update` again",
+                *(source.label, name, "name" if source.sql else "endpoint"),
+            )
         yield from ((name, row) for row in _mapped(f"{source.label}: {name}", table, rows))
 
 
@@ -139,6 +148,12 @@ def _sql(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
 
         schema, _, table = name.rpartition(".")
         engine = create_engine(url)
+        file = engine.url.database if engine.dialect.name == "sqlite" else None
+        if file and not file.startswith((":", "file:")) and not Path(file).is_file():
+            raise SourceError(  # SQLite would make an empty one
+                f"{source.label}: there is no such file as {source.sql} names; a relative path "
+                "starts in the folder in which the command runs"
+            )
         try:
             seen = inspect(engine)
             there = [*seen.get_table_names(schema or None), *seen.get_view_names(schema or None)]
@@ -238,7 +253,7 @@ def _plain(place: str, value: Any) -> Any:
         return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
     if isinstance(value, (date, time, UUID)):
         return str(value)
+    way = "a view that casts it" if isinstance(value, bytes) else "a column inside of it by dots"
     raise SourceError(
-        f"{place} holds no text or number but {type(value).__name__}; name a column inside of it "
-        "by dots, or another one"
+        f"{place} holds no text or number but {type(value).__name__}; name {way}, or another one"
     )
