@@ -93,6 +93,17 @@ def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
 
 
 @needs_sandbox
+def test_a_function_that_tests_only_name_is_not_tested(workshop: Workshop, tmp_path: Path) -> None:
+    named = "from shop import till\n\n\ndef test_is_there():\n    assert callable(till.unseen)\n"
+    known = repository(workshop, tmp_path / "data", FILES | {"tests/test_unseen.py": named})
+    unseen, price = known.runnable["unseen"], known.runnable["price"]
+    bodies = [(unseen, "    return value + 1"), (unseen, "    return ("), (price, "    return 0")]
+    told = known.run(bodies)
+    assert told[:2] == [(None, "its tests pass without it as well")] * 2
+    assert told[2][0] == "failed"
+
+
+@needs_sandbox
 def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(
     workshop: Workshop, tmp_path: Path
 ) -> None:

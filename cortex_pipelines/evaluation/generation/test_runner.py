@@ -1,7 +1,8 @@
 """Run generated function bodies against the repository's own tests, in the sandbox.
 
 As in the verification of injected bugs, a unit's related tests run on the original repository
-first, and only where they pass, on the repository with the other body.
+first, and only where they pass, on the repository with the other body; and only where they fail
+with a body that raises, is anything said of them.
 """
 
 import ast
@@ -83,7 +84,26 @@ class Repository:
         return self._runnable
 
     def run(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
-        """Whether the related tests pass with each body in place of the original."""
+        """Whether the related tests pass with each body in place of the original.
+
+        A function that tests only name is not tested: where they pass with a body that raises,
+        nothing is known.
+        """
+        items = {item.item.example_id: item for item, _ in bodies}
+        raising = [(item, _raising(item, "RuntimeError")) for item in items.values()]
+        control = dict(zip(items, self._outcomes(raising), strict=True))
+        tested = [
+            place
+            for place, (item, _) in enumerate(bodies)
+            if control[item.item.example_id][0] == "failed"
+        ]
+        told = dict(zip(tested, self._outcomes([bodies[place] for place in tested]), strict=True))
+        return [
+            told.get(place) or _untested(control[item.item.example_id])
+            for place, (item, _) in enumerate(bodies)
+        ]
+
+    def _outcomes(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
         for source in sorted({item.source for item, _ in bodies}):
             subjects = {
@@ -196,11 +216,21 @@ def _changed(item: RunnableItem, body: str) -> bytes:
     return item.before + body.encode(errors="replace") + item.after
 
 
+def _raising(item: RunnableItem, error: str) -> str:
+    """A body that does nothing but raise."""
+    truth = item.item.completion
+    return f"{truth[: len(truth) - len(truth.lstrip())]}raise {error}"
+
+
+def _untested(control: Outcome) -> Outcome:
+    outcome, detail = control
+    return None, "its tests pass without it as well" if outcome == "passed" else detail
+
+
 def _subject(place: int, item: RunnableItem, body: str) -> Subject:
     if _syntax_error(item, body):
         # in a file that does not parse whatever imports it fails, also what sets the tests up
-        truth = item.item.completion
-        body = f"{truth[: len(truth) - len(truth.lstrip())]}raise SyntaxError"
+        body = _raising(item, "SyntaxError")
     changed = _changed(item, body)
     return Subject(
         mutant_id=str(place),
