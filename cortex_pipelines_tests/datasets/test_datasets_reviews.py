@@ -75,6 +75,34 @@ def test_a_review_is_a_row_with_what_was_said(
     ].to_list() == [[]]
 
 
+def test_exports_are_known_by_what_is_in_them(exported: pl.DataFrame) -> None:
+    """GitLab's project export is ``.ndjson``, archives of lists are ``.txt``."""
+    (text,) = exported.filter(pl.col("path") == "pulls.json")["text"]
+    lines = "\n".join(map(json.dumps, json.loads(text.partition("\n")[0])))
+    mail = (
+        "From ann at acme.dev Mon Jan  1 10:00:00 2024\nMessage-ID: <v1>\nSubject: [PATCH] sum\n\n"
+        "--- a/sum.c\n+++ b/sum.c\n@@ -0,0 +1 @@\n+int s;\n"
+        "From bo at acme.dev Mon Jan  1 11:00:00 2024\nMessage-ID: <r1>\nIn-Reply-To: <v1>\n"
+        "Subject: Re: [PATCH] sum\n\n> +int s;\nA longer name, please.\n"
+    )
+    given = [("notes.ndjson", None, lines), ("2024-January.txt", "text", mail)]
+    of_kind = exported.clear().vstack(
+        pl.concat(
+            exported.filter(pl.col("path") == "pulls.json").with_columns(
+                pl.lit(path).alias("path"),
+                pl.lit(language, dtype=pl.String).alias("language"),
+                pl.lit(text).alias("text"),
+            )
+            for path, language, text in given
+        )
+    )
+    reviews = review_rows(of_kind, "shop", _PRIVACY)
+    assert dict(reviews.group_by("export").len().iter_rows()) == {
+        "notes.ndjson": 4,
+        "2024-January.txt": 1,
+    }
+
+
 def test_the_same_reviews_in_another_order_give_the_same_rows(exported: pl.DataFrame) -> None:
     again = review_rows(exported.reverse(), "shop", _PRIVACY)
     assert again.equals(review_rows(exported, "shop", _PRIVACY))

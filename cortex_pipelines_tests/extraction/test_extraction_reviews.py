@@ -1,13 +1,19 @@
 """Reviews as GitHub, GitLab and mail give them: the remark, its code, and what became of it."""
 
 import json
+import quopri
 from typing import Any
 
 import pytest
 
 from cortex_pipelines.extraction.reviews.exports import exported_reviews, is_export
 from cortex_pipelines.extraction.reviews.mail import is_mailbox, mailed_reviews
-from cortex_pipelines.extraction.reviews.review import Review, changed_later
+from cortex_pipelines.extraction.reviews.review import (
+    Review,
+    changed_later,
+    remark_of,
+    suggestions_of,
+)
 
 _HUNK = (
     "@@ -1,3 +1,5 @@ def top\n def total(items):\n-    return 0\n"
@@ -41,6 +47,47 @@ def test_names_as_in_graphql_are_read_too() -> None:
     }  # fmt: skip
     nodes = {"data": {"reviewThreads": {"nodes": [{"comments": {"nodes": [comment]}}]}}}
     assert exported_reviews(json.dumps(nodes)) == exported_reviews(json.dumps([github()]))
+
+
+def test_a_thread_of_graphql_says_where_its_comments_stand() -> None:
+    comments = [{"body": _FIX, "diffHunk": _HUNK, "startLine": None}, {"body": "Done."}]
+    place = {"path": "shop/sum.py", "originalStartLine": 2, "originalLine": 4}
+    for comment in comments:
+        comment["diffHunk"] = _HUNK
+    thread = {**place, "isOutdated": True, "diffSide": "RIGHT", "comments": {"nodes": comments}}
+    assert exported_reviews(json.dumps(thread)) == exported_reviews(json.dumps([github()]))
+    edges = {**thread, "comments": {"edges": [{"node": {**comments[0], **place}}]}}
+    assert exported_reviews(json.dumps(edges)) == exported_reviews(json.dumps([github()]))
+
+
+def test_a_remark_on_a_removed_line_or_on_a_whole_file_has_no_code() -> None:
+    cut = "\n".join(_HUNK.split("\n")[:3])
+    removed = github(diff_hunk=cut, side=None, body="Why not 0?", original_start_line=None)
+    of_file = github(subject_type="file", body="Where are its tests?")
+    reviews = exported_reviews(json.dumps([removed, of_file]))
+    assert [review.why_not for review in reviews] == ["review_without_code"] * 2
+
+
+@pytest.mark.parametrize(
+    ("fence", "said"),
+    [("````", "In other words."), ("```", ""), ("  `````\r", "So.\r")],
+)
+def test_a_suggestion_ends_with_as_many_backticks_or_more(fence: str, said: str) -> None:
+    body = f"So:\n```suggestion\n    return sum(items)\n{fence}\n{said}"
+    (review,) = exported_reviews(json.dumps([github(body=body)]))
+    assert (review.after, review.remark) == ("    return sum(items)", f"So: {said}".strip())
+
+
+def test_suggestions_without_an_end_are_none_and_take_no_time() -> None:
+    said = "```suggestion\nreturn 1\n" * 40_000  # an hour, where each looks for its end
+    assert suggestions_of(said) == []
+    assert remark_of("Do\n```suggestion\nreturn 1") == "Do ```suggestion return 1"
+
+
+def test_a_mark_of_the_byte_order_and_half_a_character_do_not_matter() -> None:
+    text = json.dumps([github(body=f"\ud83d{_FIX}", path="shop/\udc00.py")])
+    (review,) = exported_reviews(f"\ufeff{text}")
+    assert (review.path, review.remark[:6], review.why_not) == ("shop/?.py", "?Say i", "")
 
 
 def test_without_a_suggestion_the_files_of_the_request_say_what_was_written() -> None:
@@ -171,6 +218,48 @@ def test_an_answer_to_a_patch_meets_the_patch_that_came_of_it() -> None:
     assert "i <= n" in first.before
     assert "i < n" in first.after
     assert (other.remark, other.why_not) == ("Fine.", "review_without_result")
+
+
+@pytest.mark.parametrize("mark", ["v2", " V2", " net-next v2"])
+def test_a_version_is_known_however_it_is_written(mark: str) -> None:
+    second = _PATCH.format(version=mark).replace("<v1@", "<v2@").replace("i <= n", "i < n")
+    first, _ = mailed_reviews(_PATCH.format(version="") + _ANSWER + second)
+    assert "i < n" in first.after
+
+
+def test_a_single_message_without_a_postmark_is_read() -> None:
+    text = _ANSWER.partition("\n")[2]
+    assert is_mailbox("answer.eml", f"{text}\nPATCH")
+    assert mailed_reviews(text) == []
+    assert mailed_reviews(_PATCH.format(version="").partition("\n")[2]) == []
+
+
+def test_a_sentence_that_begins_as_a_postmark_does_is_none() -> None:
+    said = "From what I measured in 2024\nthis reads one too many."
+    first, _ = mailed_reviews(
+        _PATCH.format(version="") + _ANSWER.replace("This reads one too many.", said)
+    )
+    assert first.remark == "From what I measured in 2024 this reads one too many."
+
+
+@pytest.mark.parametrize(
+    ("headers", "encode"),
+    [
+        ("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n", str),
+        ("Content-Type: text/plain; charset=no-such-set\n", str),
+        (
+            "Content-Type: text/plain; charset=iso-8859-1\n"
+            "Content-Transfer-Encoding: quoted-printable\n",
+            lambda text: quopri.encodestring(text.encode("latin-1")).decode(),
+        ),
+    ],
+)
+def test_letters_of_other_languages_stay_what_they_are(headers: str, encode: Any) -> None:
+    head, _, body = _ANSWER.partition("\n\n")
+    said = body.replace("This reads one too many.", "Das liest eins zu viel, größer wäre falsch.")
+    text = _PATCH.format(version="") + f"{head}\n{headers}\n{encode(said)}"
+    first, _ = mailed_reviews(text)
+    assert first.remark == "Das liest eins zu viel, größer wäre falsch."
 
 
 def test_a_change_that_cannot_be_told_from_its_surroundings_is_none() -> None:

@@ -3,6 +3,9 @@
 All values are made up; a passphrase of plain words is what a person chooses.
 """
 
+import base64
+import hashlib
+
 import pytest
 
 from cortex_pipelines.privacy.detect.scanning import spans_of
@@ -380,6 +383,37 @@ def test_every_literal_of_a_split_secret_is_found(settings: PrivacySettings) -> 
     parts = [_LONG[:9], _LONG[9:20], _LONG[20:]]
     text = "const apiKey = '" + "' +\n  '".join(parts) + "';"
     assert _secrets("a.js", text, settings) == parts
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("key.yaml", "private_key: |\n  {}\nnext: 1\n"),
+        ("key.py", 'PRIVATE_KEY = """\n{}\n"""\n'),
+        ("key.js", "const privateKey = `\n{}`\n"),
+    ],
+)
+def test_every_line_of_a_key_without_a_frame_is_found(
+    path: str, form: str, settings: PrivacySettings
+) -> None:
+    digests = (hashlib.sha384(str(number).encode()).digest() for number in range(4))
+    lines = [base64.b64encode(digest).decode() for digest in digests]
+    lines.append(lines[0][:11] + "=")
+    assert _secrets(path, form.format("\n  ".join(lines)), settings) == lines
+
+
+@pytest.mark.parametrize("value", ["mR7kw&Tv9", "mR7kw,Tv9+x;Lq2!"])
+def test_a_bare_password_ends_with_its_line_where_only_settings_are(
+    value: str, settings: PrivacySettings
+) -> None:
+    assert _secrets("a.env", f"DB_PASSWORD={value}\n", settings) == [value]
+    assert _secrets("a.properties", f"db.password: {value}\n", settings) == [value]
+
+
+def test_signs_of_the_shell_of_lists_and_of_queries_end_it(settings: PrivacySettings) -> None:
+    assert _secrets("a.sh", "DB_PASSWORD=mR7kwTv9&start\n", settings) == ["mR7kwTv9"]
+    assert _secrets("a.conf", "password_encryption = md5,sha256\n", settings) == []
+    assert _secrets("a.env", "password=mR7kwTv9&user=kim\n", settings) == ["mR7kwTv9"]
 
 
 def test_every_row_that_is_inserted_is_looked_at(settings: PrivacySettings) -> None:

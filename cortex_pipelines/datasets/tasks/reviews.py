@@ -49,7 +49,7 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
         for source, path, language in files.select("source", "path", "language").iter_rows()
     }
     rows: dict[str, dict[str, Any]] = {}
-    may_be = pl.col("language").is_null() | (pl.col("language") == "json")
+    may_be = pl.col("language").is_null() | pl.col("language").is_in(["json", "text"])
     kept = files.select(OF_FILES).filter(may_be).sort("source", "path")
     for source, path, language, revision, text in kept.iter_rows():
         for review in _reviews(path, language, text):
@@ -64,9 +64,9 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
 
 
 def _reviews(path: str, language: str | None, text: str) -> list[Review]:
-    if language == "json":
+    if language == "json" or path.lower().endswith(".ndjson"):
         return exported_reviews(text) if is_export(text) else []
-    return mailed_reviews(text) if language is None and is_mailbox(path, text) else []
+    return mailed_reviews(text) if is_mailbox(path, text) else []
 
 
 def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:

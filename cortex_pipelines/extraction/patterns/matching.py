@@ -27,8 +27,9 @@ _SURROUNDINGS: Mapping[str, Sequence[str]] = {
     "javascript": ("{}", "class C {{\n{}\n}}"),
     "typescript": ("{}", "class C {{\n{}\n}}"),
     "java": (
-        "class C {{ void f() {{\n{}\n}} }}",
+        # with the semicolon first: without it the parser adds one, and an expression is a statement
         "class C {{ void f() {{\n{};\n}} }}",
+        "class C {{ void f() {{\n{}\n}} }}",
         "class C {{\n{}\n}}",
         "{}",
     ),
@@ -37,6 +38,7 @@ _SURROUNDINGS: Mapping[str, Sequence[str]] = {
 }
 # What is left of a pattern that any code of its kind matches.
 _ANYTHING = re.compile(r"(?:[\s().,;:\[\]{}]|(?<!=)=(?!=))*")
+_MEMBER = re.compile(r"\s*(?:@\w+(?:\([^()]*\))?\s+)*(?:public|protected|private|static)\b")
 _ALONE = re.compile(r"\$\$\$[A-Z0-9_]*")
 
 
@@ -130,7 +132,7 @@ def _check(pattern: Pattern, language: str) -> _Check | None:
 
 
 def _found_in_itself(check: _Check, code: str, language: str) -> bool:
-    for surroundings in _SURROUNDINGS[language]:
+    for surroundings in _surroundings(code, language):
         root = _root(surroundings.format(filled(code, language)), language)
         if not root.find(kind="ERROR"):
             return any(True for _ in _places(root, check))
@@ -159,7 +161,7 @@ def _rule(code: str, language: str, key: str) -> Rule:
     anything = PatternError(f"{key}: any code matches it; leave a name or an operator as it is")
     if METAVARIABLE.fullmatch(code.strip()):
         raise anything
-    for surroundings in _SURROUNDINGS[language]:
+    for surroundings in _surroundings(code, language):
         if _root(surroundings.format(filled(code, language)), language).find(kind="ERROR"):
             continue
         before, after = surroundings.format("\0").split("\0")
@@ -175,6 +177,12 @@ def _rule(code: str, language: str, key: str) -> Rule:
         f"{key}: cannot be read as {language}; write whole expressions or statements, "
         "with $NAME for one node and $$$NAME for several"
     )
+
+
+def _surroundings(code: str, language: str) -> Sequence[str]:
+    """What code may stand in; to Java's parser a field with its access is a local variable, too."""
+    known = _SURROUNDINGS[language]
+    return known[2:] if language == "java" and _MEMBER.match(code) else known
 
 
 class _Node(NamedTuple):

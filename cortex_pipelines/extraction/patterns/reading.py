@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, pattern_of
@@ -28,7 +28,11 @@ DAMAGED, INVALID, REPEATED = "pattern_damaged", "pattern_invalid", "pattern_repe
 _OF_FILES = ("source", "path", "text")
 _MAX_CHARACTERS = 65_536
 _MAX_PATTERNS = 200
-_KEY = re.compile(r"^(?:- )? {0,8}(name|when|example|counter[-_]example) *:", re.MULTILINE)
+# At the beginning of a line, or within braces; with or without quotation marks.
+_KEY = re.compile(
+    r"""(?:^(?:- )? {0,8}|[{,][ \t]*)["']?(name|when|example|counter[-_]example)["']? *:""",
+    re.MULTILINE,
+)
 _LEAST_KEYS = 2
 # The parser's own error, and what it lets through on hostile input.
 _BROKEN = (YAMLError, ValueError, RecursionError, AssertionError, IndexError, TypeError)
@@ -117,8 +121,7 @@ def _found(source: str, path: str, text: str) -> list[Written]:
     try:
         documents = list(YAML(typ="safe", pure=True).load_all(text))
     except _BROKEN as error:
-        words = str(error).partition("\n")[0] or type(error).__name__
-        return [Written(source, path, None, DAMAGED, f"no YAML: {words}")]
+        return [Written(source, path, None, DAMAGED, f"no YAML: {_words(error)}")]
     entries: list[Any] = []
     for document in documents:
         entries += document if isinstance(document, list) else [document]
@@ -128,6 +131,13 @@ def _found(source: str, path: str, text: str) -> list[Written]:
         detail = f"more than {_MAX_PATTERNS} patterns; the rest is left out"
         made.append(Written(source, path, None, DAMAGED, detail))
     return made
+
+
+def _words(error: Exception) -> str:
+    """What is wrong with YAML, and where."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"{error.problem.partition(chr(10))[0]}, line {error.problem_mark.line + 1}"[:200]
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _pattern(source: str, path: str, entry: Any) -> Written:

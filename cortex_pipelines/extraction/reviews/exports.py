@@ -22,7 +22,8 @@ from cortex_pipelines.extraction.reviews.review import (
 
 _MOST_DEPTH = 40
 _MOST_DAMAGED = 100
-_VALUE = re.compile(r"\S")
+_VALUE = re.compile(r"[^\s\ufeff]")
+_OF_THREAD = ("path", "line", "originalLine", "startLine", "originalStartLine", "diffSide")
 
 
 def is_export(text: str) -> bool:
@@ -78,7 +79,20 @@ def _of(value: Any, patches: Mapping[str, str], head: str, depth: int) -> Iterat
                 yield from _gitlab(value, patches, head)
         else:
             for key in sorted(value):
-                yield from _of(value[key], patches, head, depth + 1)
+                inner = _in_thread(value) if key == "comments" else value[key]
+                yield from _of(inner, patches, head, depth + 1)
+
+
+def _in_thread(thread: Mapping[str, Any]) -> Any:
+    """The comments of a thread; in GraphQL the place is often asked of the thread alone."""
+    own = {name: thread[name] for name in _OF_THREAD if thread.get(name) is not None}
+    nodes = _items(_dict(thread, "comments"), "nodes")
+    if not nodes or ("diffSide" not in own and "originalLine" not in own):
+        return thread["comments"]
+    return [
+        {"replyTo": number > 0, **own, **{name: it for name, it in node.items() if it is not None}}
+        for number, node in enumerate(nodes)
+    ]
 
 
 def _patches(request: Mapping[str, Any]) -> dict[str, str]:
@@ -97,13 +111,18 @@ def _github(comment: Mapping[str, Any], patches: Mapping[str, str]) -> Iterator[
     answer = comment.get("in_reply_to_id") or comment.get("replyTo")
     if answer and not suggestions:
         return
-    hunk = list(new_side(_text(comment, "diff_hunk", "diffHunk")).values())
+    diff = _text(comment, "diff_hunk", "diffHunk")
+    hunk = list(new_side(diff).values())
     last = _number(comment, "original_line", "originalLine", "line")
     first = _number(comment, "original_start_line", "originalStartLine", "start_line", "startLine")
     count = last - first + 1 if last and first and first <= last else 1
-    old_side = "LEFT" in (comment.get("side"), comment.get("diffSide"))
+    # a remark stands below the last line of its piece of the difference
+    old_side = "LEFT" in (comment.get("side"), comment.get("diffSide")) or (
+        diff.rstrip("\r\n").rpartition("\n")[2].startswith("-")
+    )
+    of_file = "file" in (_text(comment, "subject_type"), _text(comment, "subjectType").lower())
     begin = len(hunk) - count
-    if old_side or begin < 0:
+    if old_side or of_file or begin < 0:
         yield review_of(path, (), said, None)
     elif suggestions:
         for suggestion in suggestions:

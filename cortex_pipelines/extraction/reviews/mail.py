@@ -12,9 +12,11 @@ from email.message import Message
 
 from cortex_pipelines.extraction.reviews.review import Review, changed_later, new_side, review_of
 
-_POSTMARK = re.compile(r"^From \S+[^\n]*\d{4}\r?\n", re.MULTILINE)
-_SUBJECT = re.compile(r"\[[^\]]*\bPATCH\b[^\]]*?(?:\bv(\d{1,3})\b[^\]]*)?\]\s*(.*)", re.DOTALL)
-_VERSION = re.compile(r"\bv(\d{1,3})\b")
+# Its time tells a postmark from a sentence that begins so.
+_POSTMARK = re.compile(r"^From \S+[^\n]*\d:\d\d[^\n]*\d{4}\r?\n", re.MULTILINE)
+_SUBJECT = re.compile(r"\[([^\]]*\bPATCH(?:v\d+)?\b[^\]]*)\]\s*(.*)", re.DOTALL | re.IGNORECASE)
+_VERSION = re.compile(r"(?:\b|PATCH)v(\d{1,3})\b", re.IGNORECASE)
+_ENCODED = ("base64", "quoted-printable")
 _FILE = re.compile(r"^\+\+\+ (?:b/)?(\S+)", re.MULTILINE)
 _QUOTE = re.compile(r"> ?")
 _NOT_SAID = re.compile(
@@ -53,12 +55,11 @@ def mailed_reviews(text: str) -> list[Review]:
 
 
 def _messages(text: str) -> Iterator[str]:
-    starts = list(_POSTMARK.finditer(text))
-    if not starts:
-        yield text
-    ends = [match.start() for match in starts[1:]] + [len(text)]
+    marks = list(_POSTMARK.finditer(text))
+    starts = [mark.end() for mark in marks] or [0]
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
     for start, end in zip(starts, ends, strict=True):
-        yield text[start.end() : end]
+        yield text[start:end]
 
 
 def _id(message: Message, header: str) -> str:
@@ -68,10 +69,20 @@ def _id(message: Message, header: str) -> str:
 def _body(message: Message) -> str:
     for part in message.walk():
         if part.get_content_type() == "text/plain":
-            payload = part.get_payload(decode=True)
-            if isinstance(payload, bytes):
-                return payload.decode("utf-8", "replace").replace("\r\n", "\n")
+            return _plain(part).replace("\r\n", "\n")
     return ""
+
+
+def _plain(part: Message) -> str:
+    """Text of a part; what is not encoded was decoded with the file, whatever a header says."""
+    if str(part.get("Content-Transfer-Encoding", "")).strip().lower() not in _ENCODED:
+        return str(part.get_payload())
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
+    try:
+        return data.decode(part.get_content_charset("utf-8"), "replace")
+    except LookupError:  # no such character set
+        return data.decode("utf-8", "replace")
 
 
 def _patch_of(message: Message) -> _Patch | None:
@@ -80,7 +91,7 @@ def _patch_of(message: Message) -> _Patch | None:
     body = _body(message)
     if match is None or "\n@@ " not in body:
         return None
-    version = _VERSION.search(subject[: match.start(2)])
+    version = _VERSION.search(match[1])
     marks = list(_FILE.finditer(body))
     ends = [mark.start() for mark in marks[1:]] + [len(body)]
     files = {

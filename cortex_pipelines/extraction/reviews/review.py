@@ -12,10 +12,7 @@ NO_CODE_AFTER = "review_without_result"
 
 _MOST_LINES = 3000
 _SWALLOWED = 12
-_SUGGESTION = re.compile(
-    r"^[ \t]*(`{3,})suggestion(?::-(\d{1,3})\+(\d{1,3}))?[ \t]*\r?\n(.*?)^[ \t]*\1[ \t]*$",
-    re.MULTILINE | re.DOTALL,
-)
+_SUGGESTION = re.compile(r"(`{3,})suggestion(?::-(\d{1,3})\+(\d{1,3}))?")
 # Whom a remark addresses, which is nobody's name in the data; `@decorator` stays as it is.
 _ADDRESSED = re.compile(r"^\s*@[A-Za-z0-9][\w-]{0,38}[,:]?\s+")
 _MENTION = re.compile(r"(?<![\w@/`.])@[A-Za-z0-9][\w-]{0,38}(?![\w/(])")
@@ -65,8 +62,8 @@ def review_of(path: str, before: Sequence[str], said: str, after: Sequence[str] 
         said: The remark as it was written.
         after: Lines of the passage afterwards; None if that is not known.
     """
-    remark = remark_of(said)
-    old, new = "\n".join(before), "\n".join(after or ())
+    path, remark = _writable(path), _writable(remark_of(said))
+    old, new = _writable("\n".join(before)), _writable("\n".join(after or ()))
     why_not = ""
     if not old.strip():
         why_not = NO_CODE
@@ -77,18 +74,42 @@ def review_of(path: str, before: Sequence[str], said: str, after: Sequence[str] 
     return Review(path, old, remark, new, why_not)
 
 
+def _writable(text: str) -> str:
+    """A text without half a surrogate pair, which JSON may hold and no file can."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def remark_of(said: str) -> str:
     """A remark in one line, without suggestions and without those whom it addresses."""
-    text = _ADDRESSED.sub("", _SUGGESTION.sub(" ", said))
+    text = _ADDRESSED.sub("", _told_apart(said)[0])
     return " ".join(_MENTION.sub("someone", text).split())
 
 
 def suggestions_of(said: str) -> list[Suggestion]:
     """The blocks of a remark that suggest code, in its order."""
-    return [
-        Suggestion(int(match[2] or 0), int(match[3] or 0), match[4].rstrip("\r\n"))
-        for match in _SUGGESTION.finditer(said)
-    ]
+    return _told_apart(said)[1]
+
+
+def _told_apart(said: str) -> tuple[str, list[Suggestion]]:
+    """What a remark says besides its suggestions, and these; one that has no end is none."""
+    rest: list[str] = []
+    made: list[Suggestion] = []
+    opened: re.Match[str] | None = None
+    begin = 0
+    lines = said.split("\n")
+    for at, line in enumerate(lines):
+        word = line.strip()
+        if opened is None:
+            opened, begin = _SUGGESTION.fullmatch(word), at
+            if opened is None:
+                rest.append(line)
+        elif len(word) >= len(opened[1]) and not word.strip("`"):
+            text = "\n".join(lines[begin + 1 : at]).rstrip("\r\n")
+            made.append(Suggestion(int(opened[2] or 0), int(opened[3] or 0), text))
+            opened = None
+    if opened is not None:
+        rest += lines[begin:]
+    return "\n".join(rest), made
 
 
 def new_side(diff: str) -> dict[int, str]:

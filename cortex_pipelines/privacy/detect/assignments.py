@@ -11,11 +11,12 @@ from cortex_pipelines.privacy.detect.context import (
     is_connection_entry,
     is_defined,
     is_flush,
+    is_program,
     is_prose,
     is_whole_line,
 )
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
-from cortex_pipelines.privacy.detect.literals import joined_pieces, pieces_after
+from cortex_pipelines.privacy.detect.literals import joined_pieces, key_lines, pieces_after
 from cortex_pipelines.privacy.detect.providers import SHAPES
 from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
@@ -71,6 +72,8 @@ _SCHEME = re.compile(
 )
 _MOST_TRIES = 4
 _BARE = re.compile(rf"[^\s\"'`,;<>|&\\]{{1,{_LONGEST_VALUE}}}")
+_ENDING = ",;|&"
+_RUN = re.compile(rf"[^\s\"'`]{{1,{_LONGEST_VALUE}}}")
 _CHAINED = re.compile(r"\w=\w")
 _ELEMENT = re.compile(r"[^<]{1,400}?(?=(?:\]\]>)?\s{0,40}</)")
 _PART = re.compile(r"[^\s{}\"'<>]{10,}")
@@ -221,7 +224,7 @@ def _values_after(
     strength = names.suspicion(name)
     if not strength:
         return
-    for parts in _candidates(text, operator):
+    for parts in (*_further(text, start, operator, path), *_candidates(text, operator)):
         value = "".join(text[first:last] for first, last in parts)
         if PLACEHOLDER.search(value):
             return
@@ -233,6 +236,28 @@ def _values_after(
             severity = "high" if strength == names.STRONG else "medium"
             yield from (Span(*part, SECRET, rule, severity) for part in parts)
             return
+
+
+def _further(
+    text: str, start: int, operator: re.Match[str], path: str
+) -> Iterator[list[tuple[int, int]]]:
+    """More than a literal or a word: a key of several lines, a bare value with odd signs."""
+    quote = operator["quote"]
+    at = operator.start("value") if quote is None else operator.end("value")
+    if quote in ('"', "'") and text.startswith(2 * quote, at):
+        at += 2
+    lines = key_lines(text, at)
+    if lines:
+        yield lines
+    if quote is not None or operator["op"] not in ("=", ":") or is_program(path):
+        return
+    run = _RUN.match(text, at)
+    value = run[0].rstrip(_ENDING) if run else ""
+    odd = {sign for sign in _ENDING if sign in value}
+    # lists have the other signs, too
+    told = odd == {"&"} or (odd and is_garbled(value, quoted=True))
+    if run and told and "=" not in value and is_whole_line(text, start, run.end(), False):
+        yield [(at, at + len(value))]
 
 
 def _candidates(text: str, operator: re.Match[str]) -> Iterator[list[tuple[int, int]]]:

@@ -14,6 +14,7 @@ _CODE = word_set(
     "f90 zig nim v sv vhd asm s cmake mk g4 proto graphql css scss less map patch diff ll wat"
 )
 _PROSE = word_set("md rst txt adoc html htm tex org log csv tsv")
+_SHELL = word_set("sh bash zsh ksh fish bat cmd ps1 psm1")
 _WINDOW = 300
 _INDENT = 80
 _BEGINS = re.compile(
@@ -43,6 +44,11 @@ def is_code(path: str) -> bool:
 def is_prose(path: str) -> bool:
     """Whether a file is text for people, or a table."""
     return PurePosixPath(path).suffix[1:].lower() in _PROSE
+
+
+def is_program(path: str) -> bool:
+    """Whether signs such as ``&`` and ``;`` end a bare value: in code, shell and prose."""
+    return is_code(path) or is_prose(path) or PurePosixPath(path).suffix[1:].lower() in _SHELL
 
 
 def is_whole_line(text: str, start: int, end: int, joined: bool) -> bool:

@@ -50,6 +50,38 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
             "class A {\n  public void f() { g(); h(); }\n}",
             [2],
         ),
+        # what is no call by itself is an expression all the same
+        (
+            "java",
+            "new Date()",
+            "Instant.now()",
+            "class A { Object d = new Date();\n void f() {\n  g(new Date());\n } }",
+            [1, 3],
+        ),
+        (
+            "java",
+            "$A.equals(null)",
+            "$A == null",
+            "class A { void f() {\n  if (a.equals(null)) { g(); }\n } }",
+            [2],
+        ),
+        (
+            "java",
+            "$F = open($P);\n$$$BODY;\n$F.close();",
+            "try (In $F = open($P)) { $$$BODY }",
+            "class A { void f() {\n  x = open(1);\n  g();\n  h();\n  x.close();\n } }",
+            [2],
+        ),
+        ("java", "return null", "return x", "class A { B f() {\n  return null;\n } }", [2]),
+        # a field is none of the variables of a method
+        (
+            "java",
+            "@Autowired private $T $NAME;",
+            "private final $T $NAME;",
+            "class A {\n  @Autowired private B c;\n}",
+            [2],
+        ),
+        ("java", "static int $N = $A;", "int $N() {}", "class A {\n  static int b = 1;\n}", [2]),
         ("rust", "$A.unwrap()", "$A?", "fn f() { let x = y.unwrap(); }", [1]),
         ("rust", "fn $F($$$A) { $$$B }", "pub fn $F($$$A) { $$$B }", "fn f() { x(); y(); }", [1]),
         ("javascript", "$A == $B", "$A === $B", "if (a == b) {}\nif (a === b) {}", [1]),

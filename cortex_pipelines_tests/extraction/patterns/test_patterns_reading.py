@@ -1,5 +1,6 @@
 """Which files are patterns, and what is said of those that are not quite."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,29 @@ def test_patterns_are_found_below_folders_of_that_name_alone() -> None:
     assert alone.pattern is not None
 
 
+def test_keys_may_stand_in_braces_and_in_quotation_marks() -> None:
+    good = GOOD.format(name="one")
+    texts = {
+        "patterns/braces.yaml": f"- {{{', '.join(good.splitlines())}}}\n",
+        "patterns/quoted.yaml": re.sub(
+            r"^(\w+):", r'"\1":', good.replace("one", "two"), flags=re.M
+        ),
+    }
+    assert [one.name for one in usable(written_patterns(files(texts)))] == ["one", "two"]
+
+
 @pytest.mark.parametrize(
     ("text", "why_not", "words"),
     [
         (GOOD.format(name="a").replace("when: Always.\n", ""), "pattern_invalid", "a: when: field"),
-        (GOOD.format(name="a") + "example: h()\n", "pattern_damaged", "no YAML"),
+        (
+            *(GOOD.format(name="a") + "example: h()\n", "pattern_damaged"),
+            'no YAML: found duplicate key "example" with value "h()" (original value: "g($A)"), ',
+        ),
+        (
+            *(GOOD.format(name="a") + "\tmore: 1\n", "pattern_damaged"),
+            "no YAML: found character '\\t' that cannot start any token, line 6",
+        ),
         (GOOD.format(name="a") + "more: [" + "[" * 5000, "pattern_damaged", "no YAML"),
         (GOOD.format(name="a") + "more: *nothing\n", "pattern_damaged", "no YAML"),
         (GOOD.format(name="a") + "#" * 70_000, "pattern_damaged", "65,536 characters"),
