@@ -98,9 +98,9 @@ def test_a_function_that_tests_only_name_is_not_tested(workshop: Workshop, tmp_p
     known = repository(workshop, tmp_path / "data", FILES | {"tests/test_unseen.py": named})
     unseen, price = known.runnable["unseen"], known.runnable["price"]
     bodies = [(unseen, "    return value + 1"), (unseen, "    return ("), (price, "    return 0")]
-    told = known.run(bodies)
-    assert told[:2] == [(None, "its tests pass without it as well")] * 2
-    assert told[2][0] == "failed"
+    outcomes = known.run(bodies)
+    assert outcomes[:2] == [(None, "its tests pass without it as well")] * 2
+    assert outcomes[2][0] == "failed"
 
 
 @needs_sandbox

@@ -79,8 +79,8 @@ def test_a_suggestion_ends_with_as_many_backticks_or_more(fence: str, said: str)
 
 
 def test_suggestions_without_an_end_are_none_and_take_no_time() -> None:
-    said = "```suggestion\nreturn 1\n" * 40_000  # an hour, where each looks for its end
-    assert suggestions_of(said) == []
+    remark = "```suggestion\nreturn 1\n" * 40_000  # an hour, where each looks for its end
+    assert suggestions_of(remark) == []
     assert remark_of("Do\n```suggestion\nreturn 1") == "Do ```suggestion return 1"
 
 
@@ -235,9 +235,9 @@ def test_a_single_message_without_a_postmark_is_read() -> None:
 
 
 def test_a_sentence_that_begins_as_a_postmark_does_is_none() -> None:
-    said = "From what I measured in 2024\nthis reads one too many."
+    remark = "From what I measured in 2024\nthis reads one too many."
     first, _ = mailed_reviews(
-        _PATCH.format(version="") + _ANSWER.replace("This reads one too many.", said)
+        _PATCH.format(version="") + _ANSWER.replace("This reads one too many.", remark)
     )
     assert first.remark == "From what I measured in 2024 this reads one too many."
 
@@ -256,8 +256,8 @@ def test_a_sentence_that_begins_as_a_postmark_does_is_none() -> None:
 )
 def test_letters_of_other_languages_stay_what_they_are(headers: str, encode: Any) -> None:
     head, _, body = _ANSWER.partition("\n\n")
-    said = body.replace("This reads one too many.", "Das liest eins zu viel, größer wäre falsch.")
-    text = _PATCH.format(version="") + f"{head}\n{headers}\n{encode(said)}"
+    answer = body.replace("This reads one too many.", "Das liest eins zu viel, größer wäre falsch.")
+    text = _PATCH.format(version="") + f"{head}\n{headers}\n{encode(answer)}"
     first, _ = mailed_reviews(text)
     assert first.remark == "Das liest eins zu viel, größer wäre falsch."
 

@@ -81,8 +81,8 @@ def test_what_would_not_count_is_not_accepted(place: Path) -> None:
     assert "another.yaml: holds no pattern" in cortex("accept", "another", status=1).output
     (patterns / "ids.yaml").write_text(OWN)
     proposed.write_text(OWN)  # of the two, the first by their files would count
-    said = cortex("accept", "another", status=1).output
-    assert "another.yaml: name: keep_ids was accepted before" in said
+    printed = cortex("accept", "another", status=1).output
+    assert "another.yaml: name: keep_ids was accepted before" in printed
     assert proposed.exists()
 
 

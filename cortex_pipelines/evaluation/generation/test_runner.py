@@ -91,16 +91,14 @@ class Repository:
         """
         items = {item.item.example_id: item for item, _ in bodies}
         raising = [(item, _raising(item, "RuntimeError")) for item in items.values()]
-        control = dict(zip(items, self._outcomes(raising), strict=True))
-        tested = [
-            place
-            for place, (item, _) in enumerate(bodies)
-            if control[item.item.example_id][0] == "failed"
-        ]
-        told = dict(zip(tested, self._outcomes([bodies[place] for place in tested]), strict=True))
+        # together, so that the repository is laid out and the tests run on the original once
+        outcomes = self._outcomes([*raising, *bodies])
+        control = dict(zip(items, outcomes[: len(raising)], strict=True))
         return [
-            told.get(place) or _untested(control[item.item.example_id])
-            for place, (item, _) in enumerate(bodies)
+            outcome
+            if control[item.item.example_id][0] == "failed"
+            else _untested(control[item.item.example_id])
+            for (item, _), outcome in zip(bodies, outcomes[len(raising) :], strict=True)
         ]
 
     def _outcomes(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
