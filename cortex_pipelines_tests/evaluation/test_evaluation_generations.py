@@ -200,8 +200,23 @@ def test_the_quality_report_has_four_terms_and_says_what_is_missing(
     found = quality_reports(untested, choices)
     assert found.by_role["challenger"].test_pass_rate is None
     assert found.missing["test_pass_rate"] == "no sandbox on this machine: refused"
-    assert run_metrics(untested, [1]) == {}
-    assert run_metrics(written, [1])["tests_challenger_pass_at_1"] == 1
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    assert run_metrics(untested, settings) == {}
+    assert run_metrics(written, settings)["tests_challenger_pass_at_1"] == 1
+    assert "tests_difference" not in run_metrics(written, settings)  # of other functions
+
+
+def test_base_and_challenger_are_compared_by_the_tests_of_the_same_functions() -> None:
+    better = [
+        {"role": role, "tests": result, "example_id": name, "path": f"{name}.py"} | other
+        for name, *results in (("a", "failed", "passed"), ("b", "failed", "failed"))
+        for role, result in zip(("base", "challenger"), results, strict=True)
+        for other in ({}, {"sample": 1, "tests": "passed"}, {"asked": "rephrased"})
+    ]
+    settings = EvaluationSettings.model_validate(SETTINGS)
+    metrics = run_metrics(table(*better), settings)
+    assert metrics["tests_difference"] == 0.5
+    assert metrics["tests_difference_low"] < 0.5 < metrics["tests_difference_high"]
 
 
 def test_the_quality_report_is_written_without_a_figure_that_was_not_measured(

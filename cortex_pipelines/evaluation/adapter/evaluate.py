@@ -211,7 +211,7 @@ def _measured(
         | generation_metrics(tables["generations"])
         | pattern_metrics(tables["generations"], patterns)
         | quality_metrics(quality)
-        | run_metrics(tables["generations"], settings.pass_k)
+        | run_metrics(tables["generations"], settings)
         | written_test_metrics(tables["written_tests"])
         | problem_metrics(tables["problems"], settings)
         | memorised_metrics(tables["memorised"], settings)

@@ -9,6 +9,7 @@ from cortex_pipelines import pages
 from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.written_tests import ROLES
+from cortex_pipelines.evaluation.adapter.report.sections import percents
 
 _PROMPT_END = 500
 _FIGURES = {
@@ -23,7 +24,7 @@ _FIGURES = {
     "violations_allowed": "forbidden imports allowed",
 }
 _OVERALL = {
-    "tests_{role}_items": "functions with tests that could be run",
+    "tests_{role}_items": "functions whose tests notice a body that raises",
     "{role}_consistency": "same answer to the question in other words",
     "tests_{role}_pass_at_{k}": "pass@{k} by the repository's tests",
     "problems_{role}_pass_at_{k}": "pass@{k} of own benchmark files",
@@ -55,6 +56,9 @@ def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float
     overall = _overall(metrics)
     if overall:
         parts.append(pages.table(["over all tasks", *WRITERS], overall))
+    if "tests_difference" in metrics:
+        words = "The tests pass with {} more of the challenger's bodies than of the base's."
+        parts.append(pages.paragraph(words.format(percents(metrics, "tests_difference", sign="+"))))
     parts += (
         _patterns(metrics) + _others(metrics) + _written_tests(tables["written_tests"], metrics)
     )

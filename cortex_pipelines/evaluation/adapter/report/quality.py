@@ -14,6 +14,8 @@ from cortex_pipelines.evaluation.metrics.style import (
     learnt_style,
     style_distance,
 )
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
 
 _MANY_RIGHT = ("documentation", "tests")
 
@@ -37,7 +39,7 @@ class QualityReport:
             the true answers to the same questions; see ``style``. The project's average would be
             the wrong yardstick: the true answers themselves are not average.
         test_pass_rate: Share of the written bodies with which the repository's related tests pass,
-            of those whose tests pass with the true body.
+            of those whose tests pass with the true body and fail with one that raises.
     """
 
     syntax_correctness: float | None
@@ -100,8 +102,12 @@ def quality_metrics(reports: QualityReports) -> dict[str, float]:
     }
 
 
-def run_metrics(generations: pl.DataFrame, pass_k: list[int]) -> dict[str, float]:
-    """``tests_<role>_items``, the number of functions whose tests ran, and ``…_pass_at_<k>``."""
+def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    """``tests_<role>_items``, the number of functions whose tests ran, and ``…_pass_at_<k>``.
+
+    And ``tests_difference``: the share of the challenger's greedy bodies that pass less that of the
+    base's, with its interval over files.
+    """
     metrics = {}
     known = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
     for role in ("base", "challenger"):
@@ -110,8 +116,21 @@ def run_metrics(generations: pl.DataFrame, pass_k: list[int]) -> dict[str, float
             results.setdefault(row["example_id"], []).append(row["tests"] == "passed")
         if results:
             metrics[f"tests_{role}_items"] = float(len(results))
-        for name, value in pass_figures(results, pass_k).items():
+        for name, value in pass_figures(results, settings.pass_k).items():
             metrics[f"tests_{role}_{name}"] = value
+    passes = (pl.col("tests") == "passed").cast(pl.Float64)
+    greedy = known.filter(pl.col("sample") == 0).select("example_id", "path", "role", passes=passes)
+    base, challenger = (greedy.filter(pl.col("role") == role) for role in ("base", "challenger"))
+    pairs = challenger.join(base, on="example_id")
+    if pairs.height:
+        difference = paired_bootstrap(
+            (pairs["passes"] - pairs["passes_right"]).to_list(),
+            clusters=pairs["path"].to_list(),
+            resamples=settings.resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        )
+        metrics |= difference.figures("tests_difference")
     return metrics
 
 
