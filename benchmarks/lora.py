@@ -54,7 +54,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     except (WeightsError, BaseModelError) as error:
         raise BenchmarkError(f"the default base is not installed: {error}") from error
     precisions = ["bf16", "fp32"] if _computes_in_bfloat16() else ["fp32"]
-    contenders = [
+    contenders: list[tuple[str, tuple[str, ...], bool, str]] = [
         (f"ours, {precision}", ("ours", precision), False, "") for precision in precisions
     ]
     contenders.append((_TRAINER, ("trainer", "padded", "fp32"), True, "fp32, batches of 8, padded"))
