@@ -100,6 +100,14 @@ def test_a_mutant_that_cannot_be_imported_is_killed(project: Path) -> None:
     assert found == {"result": "yes", "detail": "it cannot be reached: OSError: "}
 
 
+@pytest.mark.usefixtures("here", "project")
+def test_nothing_is_called_where_no_calls_are_asked_for() -> None:
+    broken = buggy("def add", "raise OSError\ndef add", tests=[])
+    assert trial._answer(broken, {}, 4, 1.0)["result"] == "yes"
+    found = trial._answer(broken, {}, 0, 1.0)
+    assert found == {"result": "unknown", "detail": "no test of it runs here"}
+
+
 def test_a_fork_answers_or_is_ended(project: Path) -> None:
     import time
 
@@ -128,15 +136,15 @@ def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    skipped = {"code": 0, "words": "", "passed": 0}
-    codes = iter([{"code": 1, "words": "no"}, None, skipped, skipped])
+    good = {"code": 0, "words": "", "passed": 2}
+    codes = iter([{"code": 1, "words": "no"}, None, good, good | {"passed": 0}])
     monkeypatch.setattr(trial, "_forked", lambda work, seconds: next(codes))
     sound: dict[str, str] = {}
     assert trial._baseline("a", sound, 1) == "a fails as it is: no"
     assert trial._baseline("b", sound, 1) == "b takes longer than 1 s"
     assert trial._baseline("c", sound, 1) == ""
     assert trial._baseline("a", sound, 1) == sound["a"]
-    assert trial._baseline("d", sound, 1, strict=True) == "d is skipped"
+    assert trial._baseline("d", sound, 1) == "d is skipped"
 
 
 def test_the_better_answer_is_given() -> None:
@@ -183,7 +191,7 @@ def test_the_error_of_a_report_has_no_chance_in_it() -> None:
 def test_every_job_gets_a_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trial, "_pytest", lambda tests: {"code": 0, "words": ""})
+    monkeypatch.setattr(trial, "_pytest", lambda tests: {"code": 0, "words": "", "passed": 1})
     jobs = [buggy("a + a", "a - a", mutant_id="1"), buggy("a + a", "a + a  #", mutant_id="2")]
     task = {"jobs": jobs, "roots": [""], "test_seconds": 5, "calls": 4}
     Path("jobs.json").write_text(json.dumps(task))

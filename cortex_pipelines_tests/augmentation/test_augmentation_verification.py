@@ -69,7 +69,7 @@ def subject(name: str, old: str, new: str, path: str = "src/shop/till.py") -> Su
     text = TEXTS[path]
     assert text.count(old) == 1
     unit = next(part for part in text.split("\n\n") if old in part).strip("\n")
-    return Subject(name, path, name.split(".")[-1], name, unit, text.replace(old, new))
+    return Subject(name, path, name, unit, text.replace(old, new))
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +120,7 @@ def test_a_mutant_that_survives_its_tests_is_not_killed() -> None:
         pytest.skip("no sandbox")
     texts = TEXTS | {"src/shop/till.py": SHOP.replace("amount * each", "each * amount")}
     old = texts["src/shop/till.py"]
-    one = Subject(
-        "1", "src/shop/till.py", "price", "price", "def price(): pass", old + "\n# more\n"
-    )
+    one = Subject("1", "src/shop/till.py", "price", "def price(): pass", old + "\n# more\n")
     assert killed([one], texts, SETTINGS)["1"] == ("no", "passes tests/test_till.py")
 
 
@@ -134,6 +132,35 @@ def test_tests_that_fail_on_the_original_say_nothing() -> None:
     result, detail = killed([one], texts, SETTINGS)["strange"]
     assert result == "unknown"
     assert "fails as it is" in detail
+
+
+def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
+    texts = {
+        "src/shop/till.py": SHOP,
+        "tests/test_till.py": "from shop.till import Till\nTill().take([1])\nTill().sum\n",
+        "tests/test_lists.py": "[].take()\n",
+        "tests/test_other.py": "object.__init__\n",
+    }
+    tests = killing.pytest_files(texts)
+
+    def related(name: str, path: str = "src/shop/till.py") -> Any:
+        job = killing._job(Subject("1", path, name, "", ""), texts, tests)
+        return job["tests"], job["naming"]
+
+    # a shorter file has the word as well, but nothing else of it
+    assert related("Till.take") == (
+        ["tests/test_till.py", "tests/test_lists.py"],
+        ["tests/test_till.py", "tests/test_lists.py"],
+    )
+    # nobody calls a special method by its name
+    assert related("Till.__init__") == (
+        ["tests/test_till.py", "tests/test_other.py"],
+        ["tests/test_till.py"],
+    )
+    assert related("lonely") == (["tests/test_till.py"], [])
+    assert related("anything", "lists.py")[0] == ["tests/test_lists.py"]
+    assert related("elsewhere", "nowhere.py") == ([], [])
+    assert related("test_it", "tests/test_till.py")[0] == ["tests/test_till.py"]
 
 
 def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +189,7 @@ def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
     assert killed([one], TEXTS, SETTINGS)["price"] == ("unknown", "the sandbox failed: no room")
     if shutil.which("node"):
         texts = {"a.js": "f();"}
-        script = Subject("1", "a.js", "f", "f", "f();", "g();")
+        script = Subject("1", "a.js", "f", "f();", "g();")
         assert compiles([script], texts, "javascript", SETTINGS)["1"][0] == "unknown"
 
 
@@ -209,7 +236,7 @@ def test_a_compiler_that_is_here_is_asked(language: str) -> None:
         pytest.skip("no sandbox")
     path, original, good, bad = SOURCES[language]
     subjects = [
-        Subject(key, path, "f", "f", original, text) for key, text in (("good", good), ("bad", bad))
+        Subject(key, path, "f", original, text) for key, text in (("good", good), ("bad", bad))
     ]
     found = compiles(subjects, {path: original}, language, SETTINGS)
     assert found["good"][0] == "yes", found
@@ -222,7 +249,7 @@ def test_a_file_that_needs_others_is_not_held_against_its_mutants() -> None:
     if shutil.which("javac") is None or sandbox.unavailable():
         pytest.skip("no javac or sandbox")
     original = "class A { Missing m; int f(int a) { return a + 1; } }\n"
-    one = Subject("1", "A.java", "f", "f", "", original.replace("+", "-"))
+    one = Subject("1", "A.java", "f", "", original.replace("+", "-"))
     result, detail = compiles([one], {"A.java": original}, "java", SETTINGS)["1"]
     assert (result, detail) == (
         "unknown",
@@ -234,7 +261,7 @@ def test_a_compiler_that_is_not_here_is_unknown(monkeypatch: pytest.MonkeyPatch)
     compiling._program.cache_clear()
     monkeypatch.setattr(shutil, "which", lambda program: None)
     try:
-        one = Subject("1", "A.java", "f", "f", "", "")
+        one = Subject("1", "A.java", "f", "", "")
         found = compiles([one], {"A.java": ""}, "java", SETTINGS)
         assert found == {"1": ("unknown", "no javac on this machine")}
         assert toolchain_version("java") == ""

@@ -104,6 +104,19 @@ def test_a_function_that_tests_only_name_is_not_tested(workshop: Workshop, tmp_p
 
 
 @needs_sandbox
+def test_functions_whose_tests_notice_a_body_that_raises_are_chosen_first(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    known = repository(workshop, tmp_path / "data")
+    price, doomed = (known.runnable[name].item for name in ("price", "doomed"))
+    assert known.tested([doomed, price], 1) == [price]
+    assert known.tested([doomed, price], 2) == [price, doomed]
+    with mock.patch.object(killing.sandbox, "run", side_effect=AssertionError):
+        assert known.run([(known.runnable["doomed"], "    return 7")])[0][0] is None
+    assert known.tested([doomed, price], 0) == []
+
+
+@needs_sandbox
 def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(
     workshop: Workshop, tmp_path: Path
 ) -> None:

@@ -95,7 +95,6 @@ def _subject(row: dict[str, Any], texts: dict[str, str]) -> Subject | None:
     return Subject(
         mutant_id=row["mutant_id"],
         path=row["path"],
-        name=row["name"],
         qualified_name=row["qualified_name"],
         fixed_code=row["fixed_code"],
         buggy_file=buggy.decode(),

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass
+from math import log
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +26,6 @@ class Subject:
     Args:
         mutant_id: Its id.
         path: Path of its file.
-        name: Simple name of the unit.
         qualified_name: Name with those of its classes and functions.
         fixed_code: The unit as it is.
         buggy_file: Text of the file with the error.
@@ -33,7 +33,6 @@ class Subject:
 
     mutant_id: str
     path: str
-    name: str
     qualified_name: str
     fixed_code: str
     buggy_file: str
@@ -120,10 +119,18 @@ def _answers(output: bytes) -> list[tuple[str, Answer]]:
 
 
 def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
-    """Test files of pytest, with the words in each."""
+    """Test files of pytest, with the words in each and, without ``test``, in its path."""
     return {
-        path: set(_WORDS.findall(text)) for path, text in texts.items() if _TEST_FILE.search(path)
+        path: {*_WORDS.findall(text), *_WORDS.findall(re.sub(r"test_|_test\b", " ", path))}
+        for path, text in texts.items()
+        if _TEST_FILE.search(path)
     }
+
+
+def used_as(qualified_name: str) -> str:
+    """The word by which a test uses a unit: nobody calls a special method by its own name."""
+    *owners, name = qualified_name.split(".")
+    return owners[-1] if owners and name.startswith("__") else name
 
 
 def _job(subject: Subject, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
@@ -138,7 +145,9 @@ def _job(subject: Subject, texts: dict[str, str], tests: dict[str, set[str]]) ->
         "qualified_name": subject.qualified_name,
         "parameters": _parameters(subject.fixed_code),
         "tests": _related(subject, parts, tests),
-        "naming": [path for path, words in tests.items() if subject.name in words],
+        "naming": [
+            path for path, words in tests.items() if used_as(subject.qualified_name) in words
+        ],
     }
 
 
@@ -151,14 +160,23 @@ def _root(path: str, texts: dict[str, str]) -> str:
 
 
 def _related(subject: Subject, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
-    """Test files that mention the unit, then those that mention its module, at most a few."""
-    package = set(module)
+    """Test files that use the unit, then others of its class and module, at most a few.
+
+    Of those that use it the ones with its rarest words come first: a file with ``append`` may be
+    about any list, one with ``bitstring`` is about that module.
+    """
     if subject.path in tests:
         return [subject.path]
+    telling = {
+        word: log(len(tests) / files)
+        for word in sorted({*module, *subject.qualified_name.split(".")})
+        if (files := sum(word in words for words in tests.values()))
+    }
+    used = used_as(subject.qualified_name)
     ranked = [
-        (-(subject.name in words), -(module[-1:] != () and module[-1] in words), len(words), path)
+        (used not in words, -sum(telling[word] for word in known), len(words), path)
         for path, words in tests.items()
-        if subject.name in words or package & words
+        if (known := [word for word in telling if word in words])
     ]
     return [path for *_, path in sorted(ranked)][:_MOST_TESTS]
 

@@ -71,14 +71,17 @@ def _answer(
     place = PROJECT / job["path"]
     original = place.read_bytes()
     strict = "files" in job
-    tests = [test for test in job["tests"] if _baseline(test, sound, seconds, strict=strict) == ""]
+    tests = [test for test in job["tests"] if _baseline(test, sound, seconds) == ""]
     troubles = [sound[test] for test in job["tests"] if sound[test]]
     if "buggy_file" not in job:  # asked is the test, not a mutant
         return {"result": "yes" if troubles else "no", "detail": "; ".join(troubles)}
     answer = _tested(job, place, original, tests, seconds)
     if answer["result"] == "yes" or strict:
         return answer
-    return _better(answer, _compared(job, place, original, calls, seconds), troubles)
+    called = {"result": "unknown", "detail": ""}
+    if calls:
+        called = _compared(job, place, original, calls, seconds)
+    return _better(answer, called, troubles)
 
 
 def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str]) -> dict[str, str]:
@@ -91,20 +94,19 @@ def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str])
     return called
 
 
-def _baseline(test: str, sound: dict[str, str], seconds: float, *, strict: bool = False) -> str:
-    """Why a test is unusable: it fails on the original. Empty if it passes.
+def _baseline(test: str, sound: dict[str, str], seconds: float) -> str:
+    """Why a test is unusable: it fails on the original, or is skipped. Empty if it passes.
 
     Args:
         test: A file, or one test in it as pytest names it.
         sound: What is known of tests.
         seconds: Time limit.
-        strict: Whether a test that is skipped is unusable as well.
     """
     if test not in sound:
         result = _forked(lambda: _pytest([test]), seconds)
         if result is None:
             sound[test] = f"{test} takes longer than {seconds:g} s"
-        elif strict and result["code"] == 0 and not result["passed"]:
+        elif result["code"] == 0 and not result["passed"]:
             sound[test] = f"{test} is skipped"
         else:
             sound[test] = "" if result["code"] == 0 else f"{test} fails as it is: {result['words']}"

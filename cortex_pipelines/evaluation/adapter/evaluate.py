@@ -172,9 +172,7 @@ def _measured(
     tests = WrittenTests(
         repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits
     )
-    writing = items_to_write(
-        inputs.datasets, repository.runnable.values(), tests.runnable.values(), settings
-    )
+    writing = items_to_write(inputs.datasets, repository, tests, settings)
     problems = read_problems(root, settings.benchmarks)
     patterns = project_checks(inputs.repository_files)
     tables = {

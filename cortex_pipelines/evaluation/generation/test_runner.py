@@ -6,7 +6,7 @@ with a body that raises, is anything said of them.
 """
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from pathlib import Path
@@ -15,12 +15,19 @@ import polars as pl
 
 from cortex_pipelines.adapters.data.examples import Example, read_examples
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.augmentation.verification.killing import Subject, killed, pytest_files
+from cortex_pipelines.augmentation.verification.killing import (
+    Subject,
+    killed,
+    pytest_files,
+    used_as,
+)
 
 Outcome = tuple[str | None, str]
 """``passed``, ``failed``, or None where it is not known; and why."""
 
 _RESULTS = {"yes": "failed", "no": "passed", "unknown": None}  # of the question: is it killed
+_TOGETHER = 16  # bodies that share the time limit of a trial
+_TRIED = 4  # functions for each that is wanted
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,6 @@ class RunnableItem:
     Args:
         item: The example; its completion is the body.
         source: Source in the project.
-        name: Simple name.
         qualified_name: Name with its classes.
         before: The file's text up to the body.
         after: The file's text from the body's end on.
@@ -39,7 +45,6 @@ class RunnableItem:
 
     item: Example
     source: str
-    name: str
     qualified_name: str
     before: bytes
     after: bytes
@@ -72,6 +77,7 @@ class Repository:
         for source, path, text in files.iter_rows():
             self._texts.setdefault(source, {})[path] = text
         self._runnable = _runnable(completion_dataset, code_units, self._texts)
+        self._controls: dict[str, Outcome] = {}
 
     @property
     def texts(self) -> Mapping[str, dict[str, str]]:
@@ -83,39 +89,64 @@ class Repository:
         """Items covered by tests, by example."""
         return self._runnable
 
+    def tested(self, items: Sequence[Example], most: int) -> list[Example]:
+        """Items to write bodies for: first those whose tests notice a body that raises.
+
+        Args:
+            items: Runnable items, in the order in which they are tried; after four times ``most``
+                the search ends.
+            most: How many are wanted. Where the tests of fewer notice anything, others fill up,
+                whose outcome says why nothing is known of them.
+        """
+        noticed: list[Example] = []
+        for start in range(0, min(len(items), _TRIED * most), _TOGETHER):
+            if len(noticed) < most:
+                batch = items[start : start + _TOGETHER]
+                self._control([self._runnable[item.example_id] for item in batch])
+                noticed += [item for item in batch if self._is_noticed(item)]
+        return [*noticed, *(item for item in items if not self._is_noticed(item))][:most]
+
     def run(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
         """Whether the related tests pass with each body in place of the original.
 
         A function that tests only name is not tested: where they pass with a body that raises,
         nothing is known.
         """
-        items = {item.item.example_id: item for item, _ in bodies}
-        raising = [(item, _raising(item, "RuntimeError")) for item in items.values()]
-        # together, so that the repository is laid out and the tests run on the original once
-        outcomes = self._outcomes([*raising, *bodies])
-        control = dict(zip(items, outcomes[: len(raising)], strict=True))
+        self._control([item for item, _ in bodies])
+        asked = [place for place, (item, _) in enumerate(bodies) if self._is_noticed(item.item)]
+        found = dict(zip(asked, self._outcomes([bodies[place] for place in asked]), strict=True))
         return [
-            outcome
-            if control[item.item.example_id][0] == "failed"
-            else _untested(control[item.item.example_id])
-            for (item, _), outcome in zip(bodies, outcomes[len(raising) :], strict=True)
+            found[place] if place in found else _untested(self._controls[item.item.example_id])
+            for place, (item, _) in enumerate(bodies)
         ]
+
+    def _is_noticed(self, item: Example) -> bool:
+        return self._controls.get(item.example_id, ("", ""))[0] == "failed"
+
+    def _control(self, items: Iterable[RunnableItem]) -> None:
+        """Run the tests of items with a body that raises, unless that was done."""
+        new = {item.item.example_id: item for item in items}
+        new = {name: item for name, item in new.items() if name not in self._controls}
+        raising = [(item, _raising(item, "RuntimeError")) for item in new.values()]
+        self._controls |= zip(new, self._outcomes(raising), strict=True)
 
     def _outcomes(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
+        order = sorted(range(len(bodies)), key=lambda place: bodies[place][0].item.path)
         for source in sorted({item.source for item, _ in bodies}):
-            subjects = {
-                place: _subject(place, item, body)
-                for place, (item, body) in enumerate(bodies)
-                if item.source == source
-            }
-            answers = killed(list(subjects.values()), self._texts[source], self._settings)
-            for place, subject in subjects.items():
-                result, detail = answers[subject.mutant_id]
-                broken = _syntax_error(*bodies[place])
-                # a raising call only shows whether the tests can run
-                outcome = "failed" if broken and result != "unknown" else _RESULTS[result]
-                outcomes[place] = (outcome, broken or detail)
+            places = [place for place in order if bodies[place][0].source == source]
+            for start in range(0, len(places), _TOGETHER):
+                subjects = {
+                    place: _subject(place, *bodies[place])
+                    for place in places[start : start + _TOGETHER]
+                }
+                answers = killed(list(subjects.values()), self._texts[source], self._settings)
+                for place, subject in subjects.items():
+                    result, detail = answers[subject.mutant_id]
+                    broken = _syntax_error(*bodies[place])
+                    # a raising call only shows whether the tests can run
+                    outcome = "failed" if broken and result != "unknown" else _RESULTS[result]
+                    outcomes[place] = (outcome, broken or detail)
         return [outcomes[place] for place in range(len(bodies))]
 
 
@@ -156,7 +187,7 @@ def _runnable(
         completion_dataset / "test.parquet", columns=["example_id", "unit_id", "task", "origin"]
     )
     asked = test.filter((pl.col("task") == "completion") & (pl.col("origin") == "original"))
-    columns = ("unit_id", "source", "path", "language", "kind", "name", "qualified_name")
+    columns = ("unit_id", "source", "path", "language", "kind", "qualified_name")
     units = pl.read_parquet(
         code_units / "units.parquet", columns=[*columns, "start_byte", "end_byte", "code"]
     )
@@ -171,7 +202,7 @@ def _runnable(
     items = {}
     for row in rows.iter_rows(named=True):
         known = tests.get(row["source"], {})
-        named = any(row["name"] in words for words in known.values())
+        named = any(used_as(row["qualified_name"]) in words for words in known.values())
         made = _item(row, examples[row["example_id"]], texts.get(row["source"], {}))
         if made is not None and named and row["path"] not in known:
             items[row["example_id"]] = made
@@ -193,7 +224,6 @@ def _item(
     return RunnableItem(
         item,
         str(row["source"]),
-        str(row["name"]),
         str(row["qualified_name"]),
         data[:cut],
         data[cut + len(body) :],
@@ -233,7 +263,6 @@ def _subject(place: int, item: RunnableItem, body: str) -> Subject:
     return Subject(
         mutant_id=str(place),
         path=item.item.path,
-        name=item.name,
         qualified_name=item.qualified_name,
         fixed_code=item.code,
         buggy_file=changed.decode(errors="replace"),

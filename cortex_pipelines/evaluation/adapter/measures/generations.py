@@ -18,8 +18,8 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import Request, most_tokens
 from cortex_pipelines.evaluation.generation.stopping import extent_of
-from cortex_pipelines.evaluation.generation.test_runner import Repository, RunnableItem
-from cortex_pipelines.evaluation.generation.written_tests import RunnableTest
+from cortex_pipelines.evaluation.generation.test_runner import Repository
+from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.grading import (
     grade,
     judgement,
@@ -43,16 +43,16 @@ _MEANS = (
 
 def items_to_write(
     datasets: Mapping[str, Path],
-    runnable: Iterable[RunnableItem],
-    runnable_tests: Iterable[RunnableTest],
+    repository: Repository,
+    tests: WrittenTests,
     settings: EvaluationSettings,
 ) -> list[Example]:
     """Held-out items whose reference fits the generation limit, without gaps.
 
     Args:
         datasets: Each of ``DATASETS`` with its folder.
-        runnable: Items that tests can judge; the first of them are asked for too.
-        runnable_tests: Items that are tests and can be run; likewise.
+        repository: Items that tests can judge; some of them are asked for too.
+        tests: Items that are tests and can be run; likewise.
         settings: How many of each task, and how many that are tested.
     """
     chosen: dict[tuple[str, str], Example] = {}
@@ -60,10 +60,13 @@ def items_to_write(
         some = [item for item in without_gaps(folder, task, "test") if item.completion.strip()]
         for item in sampled(_short(some, settings), settings.generated_items, settings.seed):
             chosen[item.task, item.example_id] = item
-    for judged in (runnable, runnable_tests):
-        tested = _short([test.item for test in judged], settings)
-        for item in shuffled(tested, settings.seed)[: settings.tested_items]:
-            chosen[item.task, item.example_id] = item
+    bodies, written = (
+        shuffled(_short([one.item for one in runnable.values()], settings), settings.seed)
+        for runnable in (repository.runnable, tests.runnable)
+    )
+    wanted = settings.tested_items
+    for item in (*repository.tested(bodies, wanted), *written[:wanted]):
+        chosen[item.task, item.example_id] = item
     order = list(DATASETS)
     return sorted(chosen.values(), key=lambda item: (order.index(item.task), item.example_id))
 
