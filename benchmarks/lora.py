@@ -48,16 +48,25 @@ _TRAINER = "HF Trainer + PEFT, its defaults"
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Ours in each precision, Trainer at its defaults, and TRL in two settings of each."""
+    """Ours, Trainer without padding and TRL in each precision, and Trainer at its defaults."""
     try:
         load_tokenizer(_Course(CHECKOUT).base)
     except (WeightsError, BaseModelError) as error:
         raise BenchmarkError(f"the default base is not installed: {error}") from error
     precisions = ["bf16", "fp32"] if _computes_in_bfloat16() else ["fp32"]
-    contenders = [
+    contenders: list[tuple[str, tuple[str, ...], bool, str]] = [
         (f"ours, {precision}", ("ours", precision), False, "") for precision in precisions
     ]
-    contenders.append((_TRAINER, ("trainer",), True, "fp32, batches of 8, padded"))
+    contenders.append((_TRAINER, ("trainer", "padded", "fp32"), True, "fp32, batches of 8, padded"))
+    contenders += [
+        (
+            f"HF Trainer + PEFT, {precision}, flattened",
+            ("trainer", "flattened", precision),
+            True,
+            "batches of 8 in one row, as DataCollatorWithFlattening makes them",
+        )
+        for precision in precisions
+    ]
     if importlib.util.find_spec("trl"):
         for precision in precisions:
             what = f"TRL, {precision}, batch"
@@ -100,18 +109,29 @@ def ours(root: str, out: str, precision: str) -> Act:
     return _act(act, model, corpus, out)
 
 
-def trainer(root: str, out: str) -> Act:
-    """Hugging Face's Trainer with PEFT: float32, batches of eight, padded."""
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+def trainer(root: str, out: str, batches: str, precision: str) -> Act:
+    """Hugging Face's Trainer with PEFT, batches of eight padded or in one row each."""
+    from transformers import (
+        DataCollatorForSeq2Seq,
+        DataCollatorWithFlattening,
+        Trainer,
+        TrainingArguments,
+    )
 
     course = _Course(Path(root))
-    model = course.model("fp32")
-    arguments = course.arguments(out) | {"per_device_train_batch_size": EXAMPLES_A_STEP}
+    model = course.model(precision)
+    arguments = course.arguments(out) | {
+        "bf16": precision == "bf16",
+        "per_device_train_batch_size": EXAMPLES_A_STEP,
+    }
+    padded = batches == "padded"
     loop = Trainer(
         model=model,
         args=TrainingArguments(**arguments),
         train_dataset=_rows(course.corpus.train),
-        data_collator=DataCollatorForSeq2Seq(course.tokenizer),
+        data_collator=(
+            DataCollatorForSeq2Seq(course.tokenizer) if padded else DataCollatorWithFlattening()
+        ),
     )
     return _act(loop.train, model, course.corpus, out)
 
