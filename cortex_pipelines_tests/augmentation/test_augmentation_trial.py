@@ -123,13 +123,13 @@ def test_a_fork_answers_or_is_ended(project: Path) -> None:
 def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter([{"code": 1, "words": "test_add fails"}, {"code": 0, "words": ""}, None])
     monkeypatch.setattr(trial, "_forked", lambda work, seconds: next(codes))
-    place, tests = project / "toys.py", ["test_toys.py"]
+    place, tests = project / "toys.py", {"test_toys.py": ()}
     job = buggy("a + a", "a - a")
     answers = [trial._tested(job, place, TOYS.encode(), tests, 1.0) for _ in range(3)]
     assert [one["result"] for one in answers] == ["yes", "no", "yes"]
     assert answers[0]["detail"] == "test_add fails"
     assert "do not end" in answers[2]["detail"]
-    assert trial._tested(job, place, b"", [], 1.0)["result"] == "unknown"
+    assert trial._tested(job, place, b"", {}, 1.0)["result"] == "unknown"
     monkeypatch.setattr(trial, "_forked", lambda work, seconds: {"code": 0, "words": ""})
     unnamed = trial._tested(job | {"naming": []}, place, TOYS.encode(), tests, 1.0)
     assert unnamed["result"] == "unknown"
@@ -139,12 +139,28 @@ def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch
     good = {"code": 0, "words": "", "passed": 2}
     codes = iter([{"code": 1, "words": "no"}, None, good, good | {"passed": 0}])
     monkeypatch.setattr(trial, "_forked", lambda work, seconds: next(codes))
-    sound: dict[str, str] = {}
-    assert trial._baseline("a", sound, 1) == "a fails as it is: no"
-    assert trial._baseline("b", sound, 1) == "b takes longer than 1 s"
-    assert trial._baseline("c", sound, 1) == ""
-    assert trial._baseline("a", sound, 1) == sound["a"]
-    assert trial._baseline("d", sound, 1) == "d is skipped"
+    assert trial._baseline("a", 1, False).trouble == "a fails as it is: no"
+    assert trial._baseline("b", 1, False).trouble == "b takes longer than 1 s"
+    assert trial._baseline("c", 1, False) == trial.Baseline("")
+    assert trial._baseline("d", 1, False).trouble == "d is skipped"
+
+
+def test_tests_beside_failing_ones_count_if_they_pass_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = {"code": 1, "words": "a::x fails", "passed": 2, "failing": ["a::x"]}
+    failed = {"code": 1, "words": "a::y fails"}
+    answers: list[dict[str, Any]] = []
+    monkeypatch.setattr(trial, "_forked", lambda work, seconds: answers.pop(0))
+    answers += [some, {"code": 0, "words": "", "passed": 2}]
+    assert trial._baseline("a", 1, False) == trial.Baseline("", ("a::x",))
+    answers += [some, failed]  # y passes only after x
+    assert trial._baseline("a", 1, False).trouble == "a fails as it is: a::x fails"
+    answers += [some | {"passed": 0}]
+    assert trial._baseline("a", 1, False).trouble
+    answers += [some]
+    assert trial._baseline("a", 1, True).trouble  # what is asked is this very test
+    assert not answers
 
 
 def test_the_better_answer_is_given() -> None:
@@ -177,21 +193,23 @@ def test_the_error_of_a_report_has_no_chance_in_it() -> None:
     missing = "E   ModuleNotFoundError: No module named 'x.y'"
     assert trial._error(Report(missing)) == "ModuleNotFoundError: No module named 'x.y'"
     assert trial._error(Report("something else")) == "an error"
-    seen = trial._Failures()
+    seen = trial._Tests(())
     seen.pytest_collectreport(Report(missing))
     seen.pytest_runtest_logreport(Report(missing))
     assert seen.first.startswith("test_a cannot be collected: ModuleNotFoundError")
-    other = trial._Failures()
+    other = trial._Tests(())
     other.pytest_runtest_logreport(Report(Crash("KeyError: 1")))
     assert other.first == "test_a fails by KeyError"
-    assert other.passed == 0
+    assert not other.passed
 
 
 @pytest.mark.usefixtures("here")
 def test_every_job_gets_a_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trial, "_pytest", lambda tests: {"code": 0, "words": "", "passed": 1})
+    monkeypatch.setattr(
+        trial, "_pytest", lambda tests, *_, **__: {"code": 0, "words": "", "passed": 1}
+    )
     jobs = [buggy("a + a", "a - a", mutant_id="1"), buggy("a + a", "a + a  #", mutant_id="2")]
     task = {"jobs": jobs, "roots": [""], "test_seconds": 5, "calls": 4}
     Path("jobs.json").write_text(json.dumps(task))

@@ -134,6 +134,24 @@ def test_tests_that_fail_on_the_original_say_nothing() -> None:
     assert "fails as it is" in detail
 
 
+def test_of_a_file_of_tests_only_those_that_fail_on_the_original_are_left_out() -> None:
+    if sandbox.unavailable():
+        pytest.skip("no sandbox")
+    tests = (
+        "import pytest\nfrom shop.till import price\n\n\n"
+        "def test_broken():\n    assert price(1, 1) == 7\n\n\n"
+        "@pytest.mark.parametrize('each', [2, 3])\n"
+        "def test_price(each):\n    assert each == 2 and price(5, each) == 10\n"
+    )
+    texts = TEXTS | {"tests/test_till.py": tests}
+    settings = SETTINGS.model_copy(update={"calls_per_unit": 0})
+    wrong = subject("price", "amount * each", "amount + each")
+    answer = killed([wrong], texts, settings)["price"]
+    assert answer == ("yes", "tests/test_till.py::test_price[2] fails by AssertionError")
+    right = subject("price", "amount * each", "each * amount")
+    assert killed([right], texts, settings)["price"] == ("no", "passes tests/test_till.py")
+
+
 def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
     texts = {
         "src/shop/till.py": SHOP,

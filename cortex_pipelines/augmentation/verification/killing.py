@@ -47,8 +47,9 @@ def killed(
 ) -> dict[str, Answer]:
     """Whether a test or call distinguishes each mutant from the original.
 
-    The related tests of the repository run in a sandbox, on the original first; where none kills
-    the mutant, original and mutant are called with the same values and compared.
+    The related tests of the repository run in a sandbox, on the original first, and those that
+    fail there are left out; where none of the others kills the mutant, original and mutant are
+    called with the same values and compared.
 
     Args:
         subjects: Mutants of Python files of one source.

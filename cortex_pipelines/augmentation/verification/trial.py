@@ -17,7 +17,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,25 @@ _BY_TYPE = {
 }
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What tests show with the original.
+
+    Args:
+        trouble: Why they say nothing: they fail, are skipped, or take too long. Empty if they pass.
+        failing: Those that fail where others of their file pass, as pytest names them.
+    """
+
+    trouble: str
+    failing: tuple[str, ...] = ()
+
+
 def main() -> None:
     """Process every job."""
     task = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
     sys.path[:0] = [str(PROJECT / root) for root in task["roots"]]
     seconds = float(task["test_seconds"])
-    sound: dict[str, dict[str, str]] = {}
+    sound: dict[str, dict[str, Baseline]] = {}
     for job in task["jobs"]:
         files = job.get("files", {})
         known = sound.setdefault(json.dumps(files, sort_keys=True), {})
@@ -66,13 +80,16 @@ def main() -> None:
 
 
 def _answer(
-    job: dict[str, Any], sound: dict[str, str], calls: int, seconds: float
+    job: dict[str, Any], sound: dict[str, Baseline], calls: int, seconds: float
 ) -> dict[str, str]:
     place = PROJECT / job["path"]
     original = place.read_bytes()
     strict = "files" in job
-    tests = [test for test in job["tests"] if _baseline(test, sound, seconds) == ""]
-    troubles = [sound[test] for test in job["tests"] if sound[test]]
+    for test in job["tests"]:
+        if test not in sound:
+            sound[test] = _baseline(test, seconds, strict)
+    tests = {test: sound[test].failing for test in job["tests"] if not sound[test].trouble}
+    troubles = [sound[test].trouble for test in job["tests"] if sound[test].trouble]
     if "buggy_file" not in job:  # asked is the test, not a mutant
         return {"result": "yes" if troubles else "no", "detail": "; ".join(troubles)}
     answer = _tested(job, place, original, tests, seconds)
@@ -94,33 +111,40 @@ def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str])
     return called
 
 
-def _baseline(test: str, sound: dict[str, str], seconds: float) -> str:
-    """Why a test is unusable: it fails on the original, or is skipped. Empty if it passes.
+def _baseline(test: str, seconds: float, strict: bool) -> Baseline:
+    """What a test shows with the original.
 
     Args:
         test: A file, or one test in it as pytest names it.
-        sound: What is known of tests.
         seconds: Time limit.
+        strict: Whether all of it has to pass; otherwise tests of a file that fail are left out.
     """
-    if test not in sound:
-        result = _forked(lambda: _pytest([test]), seconds)
-        if result is None:
-            sound[test] = f"{test} takes longer than {seconds:g} s"
-        elif result["code"] == 0 and not result["passed"]:
-            sound[test] = f"{test} is skipped"
-        else:
-            sound[test] = "" if result["code"] == 0 else f"{test} fails as it is: {result['words']}"
-    return sound[test]
+    result = _forked(lambda: _pytest([test], to_first_failure=strict), seconds)
+    if result is None:
+        return Baseline(f"{test} takes longer than {seconds:g} s")
+    if result["code"] == 0:
+        return Baseline("" if result["passed"] else f"{test} is skipped")
+    failing = tuple(result.get("failing", ()))
+    if failing and result["passed"] and not strict:
+        again = _forked(lambda: _pytest([test], failing), seconds)  # none may need another's traces
+        if again is not None and again["code"] == 0:
+            return Baseline("", failing)
+    return Baseline(f"{test} fails as it is: {result['words']}")
 
 
 def _tested(
-    job: dict[str, Any], place: Path, original: bytes, tests: list[str], seconds: float
+    job: dict[str, Any],
+    place: Path,
+    original: bytes,
+    tests: dict[str, tuple[str, ...]],
+    seconds: float,
 ) -> dict[str, str]:
     if pytest is None or not tests:
         return {"result": "unknown", "detail": "no test of it runs here"}
     patience = seconds * (len(tests) + _PATIENCE)
+    failing = {name for names in tests.values() for name in names}
     with _mutated(place, job["buggy_file"], original):
-        result = _forked(lambda: _pytest(tests), patience)
+        result = _forked(lambda: _pytest(list(tests), failing), patience)
     if result is None:
         return {"result": "yes", "detail": f"the tests do not end within {patience:g} s"}
     if result["code"] == 0:
@@ -131,25 +155,41 @@ def _tested(
     return {"result": "yes", "detail": result["words"] or "the tests cannot be collected"}
 
 
-def _pytest(tests: list[str]) -> dict[str, Any]:
+def _pytest(
+    tests: list[str], without: Collection[str] = (), to_first_failure: bool = True
+) -> dict[str, Any]:
     os.chdir(PROJECT)
-    seen = _Failures()
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore", *tests]
-    code = pytest.main(arguments, plugins=[seen])
-    return {"code": int(code), "words": seen.first, "passed": seen.passed}
+    seen = _Tests(without)
+    arguments = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore", *tests]
+    code = pytest.main(["-x", *arguments] if to_first_failure else arguments, plugins=[seen])
+    return {
+        "code": int(code),
+        "words": seen.first,
+        "passed": len(seen.passed - seen.failing),
+        "failing": sorted(seen.failing),
+    }
 
 
-class _Failures:
-    """Records the first failure, and how many tests passed."""
+class _Tests:
+    """Leaves tests out, and records the others' failures and how many passed."""
 
-    first = ""
-    passed = 0
+    def __init__(self, without: Collection[str]) -> None:
+        self.first = ""
+        self.passed: set[str] = set()
+        self.failing: set[str] = set()
+        self._without = without
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Pytest hook for the tests that are to run."""
+        items[:] = [item for item in items if item.nodeid not in self._without]
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Pytest hook for each phase of a test."""
-        self.passed += report.when == "call" and report.passed
-        if report.failed and not self.first:
-            self.first = f"{report.nodeid} fails by {_error(report)}"
+        if report.when == "call" and report.passed:
+            self.passed.add(report.nodeid)
+        if report.failed:
+            self.failing.add(report.nodeid)
+            self.first = self.first or f"{report.nodeid} fails by {_error(report)}"
 
     def pytest_collectreport(self, report: Any) -> None:
         """Pytest hook for each collected file."""

@@ -1,7 +1,7 @@
 """Run generated function bodies against the repository's own tests, in the sandbox.
 
 As in the verification of injected bugs, a unit's related tests run on the original repository
-first, and only where they pass, on the repository with the other body; and only where they fail
+first, and those that pass there on the repository with the other body; and only where some fail
 with a body that raises, is anything said of them.
 """
 
