@@ -33,7 +33,8 @@ from cortex_pipelines.adapters.model.base_model import (
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.loop import train, validation_loss
+from cortex_pipelines.adapters.training.loop import train
+from cortex_pipelines.adapters.training.validation import validation_loss
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters, resolve
 from cortex_pipelines.ingestion.pretrained_models import WeightsError

@@ -22,7 +22,12 @@ from cortex_pipelines.adapters.model.lora import (
 from cortex_pipelines.adapters.settings import AdapterSettings, Task
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
 from cortex_pipelines.adapters.training.history import Report, Run, run_metrics
-from cortex_pipelines.adapters.training.launch import Training, decided, run_training
+from cortex_pipelines.adapters.training.launch import (
+    Training,
+    decided,
+    require_packages,
+    run_training,
+)
 from cortex_pipelines.adapters.training.search import search
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
@@ -76,9 +81,11 @@ def build_adapter(
     Raises:
         NoExamplesError: there is nothing to train on.
         BaseModelError: the base is not there.
+        MissingPackageError: a package that the settings need is not installed.
         ParentError: the parent does not fit.
         TrainingDivergedError: the loss is not finite, or diverges.
     """
+    require_packages(settings)
     # decided once, so that what ran is what is recorded
     settings = settings.model_copy(update={"precision": decided(settings)})
     base = resolve_base(inputs.base, root)

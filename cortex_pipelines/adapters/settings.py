@@ -72,6 +72,11 @@ class SearchSettings(Settings):
 class AdapterSettings(Settings):
     """Hyperparameters of adapter training."""
 
+    trainer: Literal["own", "trl"]
+    """Training loop: this program's own, or the SFTTrainer of the package ``trl`` (the extra
+    ``trl``), with which several GPUs exchange gradients while they compute. Rows, budget,
+    validation and result are the same, the order of the rows and so the weights are not."""
+
     epochs: PositiveInt
     """Number of passes over the sampled examples."""
 
@@ -110,6 +115,11 @@ class AdapterSettings(Settings):
     uses loss scaling (Micikevicius et al. 2018). ``auto`` is bf16 where the machine has
     instructions for it, else fp32; the adapter records the choice. ``cortex tune-machine`` measures
     and writes the faster type here."""
+
+    quantisation: Literal["nf4"] | None
+    """Form in which the base's linear layers are held in training: ``nf4`` is 4 bits a weight
+    (QLoRA, Dettmers et al. 2023; the extra ``trl``), which a large base on one GPU needs; null is
+    ``precision``. The adapter is evaluated and served on the base as it is."""
 
     packing: bool
     """Whether several examples are packed into a row; otherwise each row holds one."""

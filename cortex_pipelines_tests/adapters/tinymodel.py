@@ -25,6 +25,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.asset import LoadVersion
 
 SETTINGS = {
+    "trainer": "own",
     "epochs": 1,
     "max_tokens": 4000,
     "task_shares": {"completion": 0.75, "naming": 0.25},
@@ -36,6 +37,7 @@ SETTINGS = {
     "lr_scheduler": "cosine",
     "max_grad_norm": 1.0,
     "precision": "fp32",
+    "quantisation": None,
     "packing": True,
     "fim_rate": 0.0,
     "feedback_rate": 0.5,

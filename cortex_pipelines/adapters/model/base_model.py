@@ -18,6 +18,7 @@ from cortex_pipelines.progress import quiet_transformers
 _LOG = logging.getLogger("cortex_pipelines")
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Quantisation = Literal["nf4"]
 
 
 class BaseModelError(RuntimeError):
@@ -90,24 +91,35 @@ def load_tokenizer(base: BaseModel) -> Any:
     return AutoTokenizer.from_pretrained(base.folder, local_files_only=True)  # nosec B615: a local folder
 
 
-def load_causal_model(base: BaseModel, precision: Precision) -> Any:
+def load_causal_model(
+    base: BaseModel, precision: Precision, quantisation: Quantisation | None = None
+) -> Any:
     """The base's weights as a causal language model in evaluation mode, on the accelerator if any.
 
     Args:
         base: The resolved base.
-        precision: Type of the weights in memory.
+        precision: Type of the weights in memory, or of what is computed with quantised ones.
+        quantisation: Form in which the weights of linear layers are held; None for ``precision``.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    held: dict[str, Any] = {}
+    if quantisation:
+        form = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=quantisation,
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=types[precision],
+        )
+        held = {"quantization_config": form, "device_map": {"": device}}
     with quiet_transformers():
         model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
-            base.folder,
-            dtype=types[precision],
-            local_files_only=True,
+            base.folder, dtype=types[precision], local_files_only=True, **held
         )
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return (model if quantisation else model.to(device)).eval()
 
 
 def _converted(gguf: Path, cache: Path) -> Path:

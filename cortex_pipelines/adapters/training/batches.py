@@ -26,8 +26,20 @@ class Plan:
 
     def due(self, strategy: str, done: int) -> bool:
         """Whether periodic work is due after ``done`` steps; always true after the last."""
-        every = self.epoch_steps if strategy == "epoch" else self.settings.evaluation_steps
-        return done % every == 0 or done == len(self.steps)
+        return due(self.settings, strategy, done, self.epoch_steps, len(self.steps))
+
+
+def due(settings: AdapterSettings, strategy: str, done: int, epoch: int, last: int) -> bool:
+    """Whether periodic work is due.
+
+    Args:
+        settings: How often, where the strategy does not go by epochs.
+        strategy: ``epoch``, or another.
+        done: Optimiser steps done.
+        epoch: Steps of an epoch.
+        last: Steps in all; after them it is always due.
+    """
+    return done % (epoch if strategy == "epoch" else settings.evaluation_steps) == 0 or done == last
 
 
 def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> Plan:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,11 @@ class Checkpoints:
     def path(self) -> Path:
         """The checkpoint file."""
         return self.folder / f"{self.key}.pt"
+
+    @property
+    def trainer(self) -> Path:
+        """Folder for the state of another trainer than the program's own."""
+        return self.folder / self.key
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint atomically by a state of tensors and plain values.
@@ -67,6 +73,7 @@ class Checkpoints:
     def clear(self) -> None:
         """Delete the checkpoint after a completed training."""
         self.path.unlink(missing_ok=True)
+        shutil.rmtree(self.trainer, ignore_errors=True)
 
 
 def training_key(base_digest: str, corpus: Corpus, settings: AdapterSettings) -> str:

@@ -3,10 +3,16 @@
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from cortex_pipelines.adapters.data.corpus import Corpus
-from cortex_pipelines.adapters.model.base_model import BaseModel, Precision, load_causal_model
+from cortex_pipelines.adapters.model.base_model import (
+    BaseModel,
+    Precision,
+    load_causal_model,
+    load_tokenizer,
+)
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import put_parent, save_adapter, with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
@@ -17,6 +23,10 @@ from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor, limits_here, tensorboard
 
 _LOG = logging.getLogger("cortex_pipelines")
+
+
+class MissingPackageError(RuntimeError):
+    """A setting needs a package that is not installed."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,20 @@ def run_training(training: Training, report: Report | None = None) -> Run:
     return in_processes(_trained, training, training.settings.processes, report)
 
 
+def require_packages(settings: AdapterSettings) -> None:
+    """Check that the optional packages that a training needs are installed.
+
+    Raises:
+        MissingPackageError: one of them is not.
+    """
+    for key, value, package in (("trainer", "trl", "trl"), ("quantisation", "nf4", "bitsandbytes")):
+        if getattr(settings, key) == value and find_spec(package) is None:
+            raise MissingPackageError(
+                f"adapters.{key} is {value}, which needs the package {package}: "
+                "`pip install 'cortex-pipelines[trl]'`"
+            )
+
+
 def decided(settings: AdapterSettings) -> Precision:
     """Precision to train with; for ``auto``, chosen by the machine's instruction set.
 
@@ -84,13 +108,19 @@ def _trained(training: Training, group: ProcessGroup, report: Report | None) -> 
     with ExitStack() as stack:
         stack.callback(live.close)
         stack.enter_context(pinned_torch(settings.threads, settings.seed))
-        base = load_causal_model(training.base, decided(settings))
+        base = load_causal_model(training.base, decided(settings), settings.quantisation)
         model = with_new_adapter(base, settings)
         if settings.precision == "fp16" and model.device.type == "cpu":
             _LOG.warning("fp16 is meant for GPUs; on a CPU it is many times slower than fp32")
         if training.parent:
             put_parent(model, training.parent, training.base)
-        run = train(model, training.corpus, settings, training.checkpoints, report, live, group)
+        given = (training.corpus, settings, training.checkpoints, report, live, group)
+        if settings.trainer == "trl":
+            from cortex_pipelines.adapters.training.trl_trainer import train_with_trl
+
+            run = train_with_trl(model, load_tokenizer(training.base), *given)
+        else:
+            run = train(model, *given)
         if training.out and group.is_first:
             save_adapter(model, run.weights, training.base, training.out)
     return replace(run, weights={name: weight.cpu() for name, weight in run.weights.items()})

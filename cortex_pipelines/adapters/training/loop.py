@@ -20,11 +20,12 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, Run, Validation
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, Run
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
 from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
-from cortex_pipelines.adapters.training.state import put_weights, restore, snapshot, trainable
+from cortex_pipelines.adapters.training.state import restore, snapshot, trainable
+from cortex_pipelines.adapters.training.validation import general_losses, validate
 from cortex_pipelines.progress import track
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def train(
                 raise
             partial = str(error)
             _LOG.warning("%s; a partial adapter of step %d is kept", partial, progress.best_step)
-        general = _general_losses(learner, rows_of(corpus.general, settings, packed), progress)
+        general = general_losses(model, rows_of(corpus.general, settings, packed), progress, group)
     return Run(
         weights=progress.weights,
         best_step=progress.best_step,
@@ -138,8 +139,7 @@ def _run(
     if kept:
         restore(model, learner.optimiser, learner.scaler, progress, kept)
     elif validation:
-        with model.disable_adapter():
-            _validate(learner, validation, 0, progress)
+        validate(model, validation, 0, progress, settings, learner.group)
     begun = len(progress.steps)
     doing = "Training the adapter"
     for number, batches in enumerate(track(plan.steps, doing, live.words) if first else plan.steps):
@@ -155,7 +155,7 @@ def _run(
         require_no_divergence(progress, settings)
         measured = plan.due(settings.evaluation_strategy, number + 1)
         if measured:
-            _validate(learner, validation, number + 1, progress)
+            validate(model, validation, number + 1, progress, settings, learner.group)
             if progress.validations:
                 live.measured(progress.validations[-1])
                 if report and first:
@@ -229,46 +229,3 @@ def _seed(seed: int, step: int, place: int) -> int:
     """Dropout seed of a batch, the same in whichever process computes it."""
     digest = hashlib.sha256(f"{seed} {step} {place}".encode()).digest()
     return int.from_bytes(digest[:8])
-
-
-def _validate(learner: _Learner, rows: list[PackedRow], step: int, progress: Progress) -> None:
-    """Validate, and keep the weights if they are the best so far, except at step 0."""
-    model, settings = learner.model, learner.settings
-    loss = validation_loss(model, rows, learner.group) if rows else None
-    if loss is not None:
-        require_finite("validation loss", loss, step, settings.learning_rate, settings)
-        _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
-        best = min(
-            (validation.loss for validation in progress.validations if validation.step),
-            default=math.inf,
-        )
-        progress.validations.append(Validation(step, loss))
-    if step and (loss is None or loss < best):
-        progress.best_step = step
-        progress.weights = {
-            name: weight.detach().clone() for name, weight in trainable(model).items()
-        }
-
-
-def _general_losses(
-    learner: _Learner, rows: list[PackedRow], progress: Progress
-) -> tuple[float, float] | None:
-    """Loss on general code of the base and of the best weights."""
-    if not rows:
-        return None
-    put_weights(learner.model, progress.weights)
-    with learner.model.disable_adapter():
-        base = validation_loss(learner.model, rows, learner.group)
-    return base, validation_loss(learner.model, rows, learner.group)
-
-
-def validation_loss(model: Any, rows: Sequence[PackedRow], group: ProcessGroup = ALONE) -> float:
-    """Mean loss over all targets in nats; each process computes its shard."""
-    import torch
-
-    model.eval()
-    with torch.no_grad():
-        losses = [supervised_losses(model, [row]).double().sum() for row in group.share(rows)]
-    none = torch.zeros(1, dtype=torch.float64, device=model.device)
-    total = group.sum(torch.stack(losses).sum() if losses else none.sum())
-    return float(total) / sum(row.supervised for row in rows)

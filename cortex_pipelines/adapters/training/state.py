@@ -41,10 +41,7 @@ def snapshot(
         "weights": dict(trainable(model)),
         "optimiser": optimiser.state_dict(),
         "scaler": scaler.state_dict(),
-        "steps": [asdict(step) for step in progress.steps],
-        "validations": [asdict(validation) for validation in progress.validations],
-        "best": progress.weights,
-        "best_step": progress.best_step,
+        **progress_of(progress),
     }
 
 
@@ -59,6 +56,21 @@ def restore(
     put_weights(model, kept["weights"])
     optimiser.load_state_dict(kept["optimiser"])
     scaler.load_state_dict(kept["scaler"])
+    put_progress(progress, kept)
+
+
+def progress_of(progress: Progress) -> dict[str, Any]:
+    """Steps, validations and best weights as tensors and plain values."""
+    return {
+        "steps": [asdict(step) for step in progress.steps],
+        "validations": [asdict(validation) for validation in progress.validations],
+        "best": progress.weights,
+        "best_step": progress.best_step,
+    }
+
+
+def put_progress(progress: Progress, kept: Mapping[str, Any]) -> None:
+    """Restore steps, validations and best weights from a saved state."""
     progress.steps = [LossPoint(**step) for step in kept["steps"]]
     progress.validations = [Validation(**validation) for validation in kept["validations"]]
     progress.weights = dict(kept["best"])

@@ -1,0 +1,264 @@
+"""Training by TRL's SFTTrainer, with the rows, measurements and result of the program's own loop.
+
+It brings what large bases on GPUs want: its kernels, and distribution by accelerate. The rows are
+those of the own loop; they keep their examples apart by ``position_ids``, so no attention mask is
+made for them here either.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PrinterCallback, TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from cortex_pipelines.adapters.data.corpus import Corpus
+from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.adapters.training.batches import due, rows_of
+from cortex_pipelines.adapters.training.checkpoint import Checkpoints
+from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup
+from cortex_pipelines.adapters.training.early_stopping import (
+    TrainingDivergedError,
+    out_of_patience,
+    require_finite,
+    require_no_divergence,
+)
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, Run
+from cortex_pipelines.adapters.training.loss import packing_is_separate
+from cortex_pipelines.adapters.training.monitor import TrainingMonitor
+from cortex_pipelines.adapters.training.state import progress_of, put_progress
+from cortex_pipelines.adapters.training.validation import general_losses, validate
+from cortex_pipelines.atomic import temporary_folder
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+
+def train_with_trl(
+    model: Any,
+    tokenizer: Any,
+    corpus: Corpus,
+    settings: AdapterSettings,
+    checkpoints: Checkpoints | None = None,
+    report: Report | None = None,
+    live: TrainingMonitor | None = None,
+    group: ProcessGroup = ALONE,
+) -> Run:
+    """Train the adapter on a model; arguments, result and errors are those of ``loop.train``.
+
+    The order of the rows and the dropout are TRL's, so the weights are not the own loop's.
+
+    Args:
+        model: Base with a fresh adapter, or with its parent's.
+        tokenizer: The base's.
+        corpus: Training and validation examples.
+        settings: How to train.
+        checkpoints: Where checkpoints are saved; None for nowhere.
+        report: Called with each validation by the first process; an exception ends the training.
+        live: Shows speed and memory meanwhile.
+        group: The processes that share the work.
+
+    Raises:
+        TrainingDivergedError: the loss is not finite, or diverges, and no partial adapter is wanted
+            or there is none yet.
+    """
+    model.eval()  # dropout of a parent adapter would look like a difference
+    separate = packing_is_separate(model)
+    packed = settings.packing and separate
+    watch = _Watch(model, corpus, packed, settings, checkpoints, report, live, group)
+    started, partial, progress = time.monotonic(), None, watch.progress
+    with ExitStack() as stack:
+        folder = (
+            checkpoints.trainer if checkpoints else stack.enter_context(temporary_folder("trl"))
+        )
+        resumed = _resumed(checkpoints, progress)
+        trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(**_arguments(settings, folder, group, model.device.type)),
+            train_dataset=_dataset(rows_of(corpus.train, settings, packed)),
+            data_collator=_in_one_row if separate else _padded,
+            processing_class=tokenizer,
+            callbacks=[watch],
+        )
+        trainer.remove_callback(PrinterCallback)
+        try:
+            trainer.train(resume_from_checkpoint=resumed)
+        except TrainingDivergedError as error:
+            if not (settings.keep_partial and progress.weights):
+                raise
+            partial = str(error)
+            _LOG.warning("%s; a partial adapter of step %d is kept", partial, progress.best_step)
+    general = general_losses(model, rows_of(corpus.general, settings, packed), progress, group)
+    return Run(
+        weights=progress.weights,
+        best_step=progress.best_step,
+        packed=packed,
+        steps=tuple(progress.steps),
+        validations=tuple(progress.validations),
+        seconds=time.monotonic() - started,
+        partial=partial,
+        stopped_early=partial is None and len(progress.steps) < trainer.state.max_steps,
+        general=general,
+    )
+
+
+class _Watch(TrainerCallback):  # type: ignore[misc]
+    """Records, measures, saves and stops as the settings say."""
+
+    def __init__(
+        self,
+        model: Any,
+        corpus: Corpus,
+        packed: bool,
+        settings: AdapterSettings,
+        checkpoints: Checkpoints | None,
+        report: Report | None,
+        live: TrainingMonitor | None,
+        group: ProcessGroup,
+    ) -> None:
+        self.progress = Progress()
+        self._model = model
+        self._rows = rows_of(corpus.validation, settings, packed)
+        self._settings = settings
+        self._checkpoints = checkpoints
+        self._report = report
+        self._live = live or TrainingMonitor()
+        self._group = group
+        self._counted = 0  # by TRL, from 0 in a training that goes on
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Measure the base."""
+        if self._rows and not self.progress.steps:
+            self._validate(0)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Wait while the machine is busy."""
+        self._live.wait()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Take up a step; without one the log is a summary."""
+        if not logs or "loss" not in logs:
+            return
+        number, settings, progress = state.global_step, self._settings, self.progress
+        rate, norm = float(logs["learning_rate"]), float(logs["grad_norm"])
+        tokens, self._counted = int(logs["num_tokens"]) - self._counted, int(logs["num_tokens"])
+        require_finite("loss", float(logs["loss"]), number, rate, settings)
+        progress.steps.append(LossPoint(number, float(logs["loss"]), norm, rate, tokens))
+        self._live.stepped(progress.steps[-1])
+        require_no_divergence(progress, settings)
+        epoch = -(-state.max_steps // settings.epochs)
+        measured = due(settings, settings.evaluation_strategy, number, epoch, state.max_steps)
+        if measured:
+            self._validate(number)
+        control.should_save = bool(self._checkpoints) and (
+            measured and progress.best_step == number
+            if settings.save_strategy == "best"
+            else due(settings, settings.save_strategy, number, epoch, state.max_steps)
+        )
+        if out_of_patience(progress, settings):
+            _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
+            control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save what TRL knows nothing of beside its own state."""
+        if self._checkpoints and self._group.is_first:
+            self._checkpoints.save(progress_of(self.progress))
+
+    def _validate(self, number: int) -> None:
+        progress = self.progress
+        validate(self._model, self._rows, number, progress, self._settings, self._group)
+        if progress.validations and number:
+            self._live.measured(progress.validations[-1])
+            if self._report and self._group.is_first:
+                seen = sum(step.tokens for step in progress.steps)
+                self._report(seen, progress.validations[-1].loss)
+
+
+def _resumed(checkpoints: Checkpoints | None, progress: Progress) -> str | None:
+    """Folder of the last checkpoint that is whole, with its progress put back; None without one."""
+    kept = checkpoints.load() if checkpoints else None
+    if not checkpoints or not kept or not checkpoints.trainer.is_dir():
+        return None
+    folder: str | None = get_last_checkpoint(str(checkpoints.trainer))
+    if folder is None or Path(folder).name != f"checkpoint-{len(kept['steps'])}":
+        return None  # killed between its two parts
+    put_progress(progress, kept)
+    return folder
+
+
+def _arguments(
+    settings: AdapterSettings, folder: Path, group: ProcessGroup, device: str
+) -> dict[str, Any]:
+    """The settings in TRL's words; everything else is switched off."""
+    scheduler = settings.lr_scheduler
+    return {
+        "output_dir": str(folder),
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": max(1, settings.gradient_accumulation // group.size),
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if scheduler == "constant" else scheduler,
+        "warmup_steps": settings.warmup_steps,
+        "weight_decay": 0.0,
+        "max_grad_norm": settings.max_grad_norm,
+        "bf16": settings.precision == "bf16",
+        "fp16": settings.precision == "fp16",
+        "activation_checkpointing": settings.activation_checkpointing,
+        "activation_checkpointing_kwargs": {"use_reentrant": False},
+        "torch_compile": settings.torch_compile,
+        "seed": settings.seed,
+        "max_length": None,  # the rows are cut already
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "remove_unused_columns": False,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "no",
+        "save_strategy": "no",  # when, the callback says
+        "save_total_limit": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": device != "cpu",
+        "ddp_find_unused_parameters": False,
+    }
+
+
+def _dataset(rows: Sequence[PackedRow]) -> Dataset:
+    """Rows with labels in their places: transformers shifts them itself."""
+    return Dataset.from_list(
+        [
+            {
+                "input_ids": list(row.ids),
+                "position_ids": list(row.positions),
+                "labels": [IGNORED, *row.targets[:-1]],
+            }
+            for row in rows
+        ]
+    )
+
+
+def _in_one_row(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:
+    """A batch as one row of shape (1, tokens): nothing is padded."""
+    return {
+        name: torch.tensor([[value for row in rows for value in row[name]]]) for name in rows[0]
+    }
+
+
+def _padded(rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:
+    """A batch of shape (rows, longest row), for models that attend across positions."""
+    fillers = {"input_ids": 0, "position_ids": 0, "labels": IGNORED, "attention_mask": 0}
+    masked = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in rows]
+    return {
+        name: pad_sequence(
+            [torch.tensor(row[name]) for row in masked], batch_first=True, padding_value=filler
+        )
+        for name, filler in fillers.items()
+    }
