@@ -119,7 +119,8 @@ class AdapterSettings(Settings):
     quantisation: Literal["nf4"] | None
     """Form in which the base's linear layers are held in training: ``nf4`` is 4 bits a weight
     (QLoRA, Dettmers et al. 2023; the extra ``trl``), which a large base on one GPU needs; null is
-    ``precision``. The adapter is evaluated and served on the base as it is."""
+    ``precision``. TRL then trains the adapter in bfloat16. It is evaluated and served on the base
+    as it is."""
 
     packing: bool
     """Whether several examples are packed into a row; otherwise each row holds one."""
