@@ -1,10 +1,13 @@
 """Stop a training early: no more improvement, or divergence."""
 
+import logging
 import math
 from statistics import median
 
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.history import LossPoint, Progress
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 class TrainingDivergedError(RuntimeError):
@@ -51,6 +54,20 @@ def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None
     level = median(step.loss for step in latest)
     if level > settings.divergence_factor * began:
         raise TrainingDivergedError(_diverged(latest[-1], level, began, settings))
+
+
+def words_of_partial(
+    error: TrainingDivergedError, progress: Progress, settings: AdapterSettings
+) -> str:
+    """Why a training ended whose best weights until then are kept.
+
+    Raises:
+        TrainingDivergedError: the error itself, if none are wanted or there are none yet.
+    """
+    if not (settings.keep_partial and progress.weights):
+        raise error
+    _LOG.warning("%s; a partial adapter of step %d is kept", error, progress.best_step)
+    return str(error)
 
 
 def _diverged(last: LossPoint, level: float, began: float, settings: AdapterSettings) -> str:

@@ -65,6 +65,30 @@ class Run:
     stopped_early: bool = False
     general: tuple[float, float] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        progress: Progress,
+        *,
+        packed: bool,
+        planned: int,
+        seconds: float,
+        partial: str | None,
+        general: tuple[float, float] | None,
+    ) -> "Run":
+        """The run that a progress ended as; ``planned`` are the steps that it was to have."""
+        return cls(
+            weights=progress.weights,
+            best_step=progress.best_step,
+            packed=packed,
+            steps=tuple(progress.steps),
+            validations=tuple(progress.validations),
+            seconds=seconds,
+            partial=partial,
+            stopped_early=partial is None and len(progress.steps) < planned,
+            general=general,
+        )
+
     def curve(self) -> dict[str, Any]:
         """Steps and validations as plain values."""
         return {

@@ -31,6 +31,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     out_of_patience,
     require_finite,
     require_no_divergence,
+    words_of_partial,
 )
 from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, Run
 from cortex_pipelines.adapters.training.loss import packing_is_separate
@@ -92,20 +93,14 @@ def train_with_trl(
         try:
             trainer.train(resume_from_checkpoint=resumed)
         except TrainingDivergedError as error:
-            if not (settings.keep_partial and progress.weights):
-                raise
-            partial = str(error)
-            _LOG.warning("%s; a partial adapter of step %d is kept", partial, progress.best_step)
+            partial = words_of_partial(error, progress, settings)
     general = general_losses(model, rows_of(corpus.general, settings, packed), progress, group)
-    return Run(
-        weights=progress.weights,
-        best_step=progress.best_step,
+    return Run.of(
+        progress,
         packed=packed,
-        steps=tuple(progress.steps),
-        validations=tuple(progress.validations),
+        planned=trainer.state.max_steps,
         seconds=time.monotonic() - started,
         partial=partial,
-        stopped_early=partial is None and len(progress.steps) < trainer.state.max_steps,
         general=general,
     )
 
