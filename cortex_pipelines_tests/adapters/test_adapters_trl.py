@@ -20,7 +20,7 @@ from cortex_pipelines.adapters.training import launch, trl_trainer
 from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
 from cortex_pipelines.adapters.training.history import LossPoint
 from cortex_pipelines.adapters.training.launch import MissingPackageError
-from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
+from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter, write_tiny_base
 
 Datasets = dict[str, Path]
 CHANGES: dict[str, Any] = {
@@ -36,6 +36,14 @@ def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str
     train_adapter(root, datasets, out, general=datasets["completion"], **CHANGES | changes)
     found: dict[str, Any] = json.loads((out / "training.json").read_text())
     return found
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project root of its own: trainings that are stopped here leave their states behind."""
+    folder = tmp_path_factory.mktemp("trl")
+    write_tiny_base(folder / "base")
+    return folder
 
 
 @pytest.fixture(scope="module")
