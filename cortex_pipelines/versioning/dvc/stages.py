@@ -1,5 +1,7 @@
 """``dvc.yaml``, generated from the asset graph."""
 
+import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +78,20 @@ def _stages_text(project: Project) -> str:
 
 
 def _text(values: dict[str, Any]) -> str:
+    return _written(json.dumps(values)) if values else ""
+
+
+@lru_cache(maxsize=8)
+def _written(values: str) -> str:
+    """JSON as YAML; remembered, because it takes long and is asked for before each asset."""
     from io import StringIO
 
-    if not values:
-        return ""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.width = 1000
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = StringIO()
-    yaml.dump(values, text)
+    yaml.dump(json.loads(values), text)
     return text.getvalue()
 
 

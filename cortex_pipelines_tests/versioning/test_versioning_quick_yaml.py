@@ -1,0 +1,150 @@
+"""DVC's files are parsed once a text, and say the same as without that."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ruamel.yaml
+import yaml
+from dvc.repo import Repo
+from dvc.utils import strictyaml
+from dvc.utils.serialize import _yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
+from cortex_pipelines_tests.integration.miniproject import REPOSITORY
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+def test_a_run_parses_no_text_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Workbench.create(tmp_path / "toy")
+    parsed: Counter[str] = Counter()
+    slow: list[str] = []
+    load, slow_load = yaml.load, ruamel.yaml.YAML.load
+
+    def counted(stream: Any, *loader: Any, **named: Any) -> Any:
+        if "\nstages:\n" in str(stream):  # dvc.yaml or dvc.lock
+            parsed[str(stream)] += 1
+        return load(stream, *loader, **named)
+
+    def counted_slowly(self: Any, stream: Any) -> Any:
+        if "\nstages:\n" in str(stream):
+            slow.append(str(stream))
+        return slow_load(self, stream)
+
+    monkeypatch.setattr(yaml, "load", counted)
+    monkeypatch.setattr(ruamel.yaml.YAML, "load", counted_slowly)
+    bench.run_all()
+    assert len(parsed) > 5  # a lock after each commit
+    assert set(parsed.values()) == {1}
+    assert not slow
+
+
+def test_a_lock_that_is_updated_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
+    quicken_dvc()
+    bench = Workbench.create(tmp_path / "toy")
+    bench.run_all()
+    text = (bench.root / "dvc.lock").read_text()
+    in_dvcs_way = ruamel.yaml.YAML().load(text)
+    assert _yaml.dumps_yaml(in_dvcs_way) == text
+    assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "dvc.lock")) == text
+
+
+def test_what_is_parsed_may_be_changed() -> None:
+    quicken_dvc()
+    first = strictyaml.parse_yaml("a: {b: [1]}", "dvc.lock")
+    first["a"]["b"].append(2)
+    assert strictyaml.parse_yaml("a: {b: [1]}", "dvc.lock") == {"a": {"b": [1]}}
+
+
+def test_comments_outside_of_a_lock_are_kept() -> None:
+    quicken_dvc()
+    text = "a: 1 # why\n"
+    assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "some/dvc.yaml")) == text
+
+
+def test_a_damaged_file_is_named_each_time() -> None:
+    quicken_dvc()
+    for name in ("dvc.lock", "dvc.yaml"):
+        with pytest.raises(strictyaml.YAMLFileCorruptedError, match=name):
+            strictyaml.parse_yaml("a: [", name)
+
+
+TEXTS = (
+    "a: [1, -2, +3, 0, 0.5, -1.25, 10.0]",
+    "a: [007, 0o17, 0x1F, 1_000, 1e3, .5, 1., .inf, .nan]",
+    "a: [true, True, false, yes, no, on, off, y, n]",
+    "a: [null, ~, Null, '', \"\"]",
+    "a: [1:30, 12:30:45, 2026-01-02, 2026-01-02T03:04:05]",
+    "a: [123e4567, 0123456789, 00000000000000000000000000000012, 1e10]",
+    "a: {<<: {b: 1}, c: 2}",
+    "a: &one {b: 1}\nc: *one",
+    "a: !!str 12\nb: !!set {x, y}",
+    "a: |\n  two\n  lines\nb: >\n  folded\n  text\n",
+    "a: 'it''s'\nb: \"tab\\t, \\u00e9 and \\x41\"\nc: \U0001f600 é",
+    "- 1\n- [2, {a: 3}]",
+    "just text",
+    "",
+    "# a comment alone",
+    "2: a\ntrue: b\nnull: c",
+    "a: {b: 1}\nb: [x, y: z]",
+)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_means_what_it_means_to_dvc(text: str) -> None:
+    quicken_dvc()
+    in_dvcs_way = ruamel.yaml.YAML(typ="safe").load(text) or {}
+    found = strictyaml.parse_yaml(text, "dvc.lock")
+    assert repr(found) == repr(in_dvcs_way)
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False)
+        | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_what_dvc_wrote_is_read_as_dvc_reads_it(value: Any) -> None:
+    quicken_dvc()
+    text = _yaml.dumps_yaml({"a": value})
+    in_dvcs_way = ruamel.yaml.YAML(typ="safe").load(text)
+    assert repr(strictyaml.parse_yaml(text, "dvc.lock")) == repr(in_dvcs_way)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\na: 2", "a: {b: 1, b: 2}", "a: *unknown", "a: =", "1: a\ntrue: b", "a:\n\t- b"]
+)
+def test_what_dvc_refuses_is_refused(text: str) -> None:
+    quicken_dvc()
+    with pytest.raises(strictyaml.YAMLFileCorruptedError, match=r"dvc\.lock"):
+        strictyaml.parse_yaml(text, "dvc.lock")
+
+
+def test_the_real_lock_is_read_and_written_as_by_dvc() -> None:
+    quicken_dvc()
+    text = (REPOSITORY / "dvc.lock").read_text()
+    assert strictyaml.parse_yaml(text, "dvc.lock") == ruamel.yaml.YAML(typ="safe").load(text)
+    assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "dvc.lock")) == text
+
+
+def test_a_lock_of_another_form_is_still_refused(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "toy")
+    bench.run_all()
+    lock = bench.root / "dvc.lock"
+    whole = lock.read_text()
+    for damaged in ("stages: 3\n", whole.replace("md5:", "md6:"), whole.replace("outs:", "out:")):
+        lock.write_text(damaged)
+        for _ in range(2):
+            with pytest.raises(strictyaml.YAMLValidationError), Repo(str(bench.root)) as repo:
+                repo.index.stages  # noqa: B018
+    lock.write_text(whole)
+    with Repo(str(bench.root)) as repo:
+        assert repo.index.stages
