@@ -1,4 +1,4 @@
-"""DVC's files are parsed once a text, and say the same as without that."""
+"""DVC's files are parsed once a stage, and say the same as without that."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,19 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
+from cortex_pipelines.versioning.dvc.yaml_text import YamlTextError, parse_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
-def test_a_run_parses_no_text_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_parses_no_stage_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Workbench.create(tmp_path / "toy")
     parsed: Counter[str] = Counter()
     slow: list[str] = []
     load, slow_load = yaml.load, ruamel.yaml.YAML.load
 
     def counted(stream: Any, *loader: Any, **named: Any) -> Any:
-        if "\nstages:\n" in str(stream):  # dvc.yaml or dvc.lock
-            parsed[str(stream)] += 1
+        parsed[str(stream)] += 1
         return load(stream, *loader, **named)
 
     def counted_slowly(self: Any, stream: Any) -> Any:
@@ -37,8 +37,11 @@ def test_a_run_parses_no_text_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(yaml, "load", counted)
     monkeypatch.setattr(ruamel.yaml.YAML, "load", counted_slowly)
     bench.run_all()
-    assert len(parsed) > 5  # a lock after each commit
-    assert set(parsed.values()) == {1}
+    stages = Counter({text: times for text, times in parsed.items() if text.startswith("  ")})
+    assert len(stages) > 5  # each stage after its commit
+    assert set(stages.values()) == {1}
+    assert not [text for text in parsed if text.startswith("schema: ") and "\nstages:" in text]
+    assert {times for text, times in parsed.items() if "\nstages:" in text} == {1}  # dvc.yaml
     assert not slow
 
 
@@ -81,7 +84,7 @@ TEXTS = (
     "a: [123e4567, 0123456789, 00000000000000000000000000000012, 1e10]",
     "a: {<<: {b: 1}, c: 2}",
     "a: &one {b: 1}\nc: *one",
-    "a: !!str 12\nb: !!set {x, y}",
+    "a: !!str 12\nb: !!set {x}",
     "a: |\n  two\n  lines\nb: >\n  folded\n  text\n",
     "a: 'it''s'\nb: \"tab\\t, \\u00e9 and \\x41\"\nc: \U0001f600 é",
     "- 1\n- [2, {a: 3}]",
@@ -117,6 +120,50 @@ def test_what_dvc_wrote_is_read_as_dvc_reads_it(value: Any) -> None:
     text = _yaml.dumps_yaml({"a": value})
     in_dvcs_way = ruamel.yaml.YAML(typ="safe").load(text)
     assert repr(strictyaml.parse_yaml(text, "dvc.lock")) == repr(in_dvcs_way)
+
+
+STAGE = """  one:
+    cmd: do
+    deps:
+    - {path: a, md5: &digest 12e4}
+    params:
+      x.json:
+        text: "two
+          lines"
+        block: |
+          # no comment
+          3
+"""
+LOCKS = (
+    STAGE,
+    STAGE + "  two: {outs: [{md5: 007}]}\n",
+    STAGE + "  two: {outs: [{md5: *digest}]}\n",
+    STAGE + "  # a comment\n  two:\n    cmd: 'it''s' # another\n",
+    STAGE + "\n  two: 1\n",
+    STAGE + "  1: a\n  'true': b\n",
+    '  one: "a\n  two: b"\n',
+    "  one: [1,\n  2]\n",
+    "  one\n",
+)
+
+
+@pytest.mark.parametrize("stages", LOCKS)
+def test_a_lock_means_what_it_means_to_dvc(stages: str) -> None:
+    quicken_dvc()
+    text = f"schema: '2.0'\nstages:\n{stages}"
+    in_dvcs_way = ruamel.yaml.YAML(typ="safe").load(text)
+    assert repr(strictyaml.parse_yaml(text, "dvc.lock")) == repr(in_dvcs_way)
+    assert repr(parse_yaml(text.encode(), "dvc.lock")) == repr(in_dvcs_way)
+
+
+@pytest.mark.parametrize("stages", ["  one: 1\n  one: 2\n", "  one: *gone\n", "  one: [1\n"])
+def test_a_lock_that_dvc_refuses_is_refused(stages: str) -> None:
+    quicken_dvc()
+    text = f"schema: '2.0'\nstages:\n{stages}"
+    with pytest.raises(strictyaml.YAMLFileCorruptedError, match=r"dvc\.lock"):
+        strictyaml.parse_yaml(text, "dvc.lock")
+    with pytest.raises(YamlTextError, match=r"dvc\.lock cannot be read"):
+        parse_yaml(text.encode(), "dvc.lock")
 
 
 @pytest.mark.parametrize(

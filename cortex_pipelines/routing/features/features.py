@@ -224,10 +224,20 @@ class _Counter:
 
 
 def _components(embeddings: Floats, dimensions: int) -> tuple[Floats, Floats]:
-    """Mean and principal components, without those that are rounding noise."""
-    mean = embeddings.mean(axis=0, dtype=np.float64)
-    centred = embeddings - mean.astype(np.float32)
-    values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(embeddings))
+    """Mean and principal components, without those that are rounding noise.
+
+    They are the eigenvectors of whichever is smaller, the covariance or, of fewer tasks than
+    columns, the Gram matrix.
+    """
+    mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = (embeddings - mean).astype(np.float64)
+    tasks, columns = centred.shape
+    square = centred @ centred.T if tasks < columns else centred.T @ centred
+    values, vectors = np.linalg.eigh(square / tasks)
     kept = max(1, int((values > _FAINTEST * max(values[-1], 1e-12)).sum()))
     chosen = vectors[:, ::-1][:, : min(dimensions, kept)]
-    return mean.astype(np.float32), np.ascontiguousarray(chosen, dtype=np.float32)
+    if tasks < columns:
+        chosen = centred.T @ chosen
+        lengths = np.linalg.norm(chosen, axis=0)
+        chosen = chosen / np.where(lengths > 0, lengths, 1.0)
+    return mean, np.ascontiguousarray(chosen, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Let DVC read each text of ``dvc.yaml`` and ``dvc.lock`` once, and write only what changed.
+"""Read and write of ``dvc.yaml`` and ``dvc.lock`` only what is new, also within DVC.
 
 DVC parses and checks both again for every question to a repository and writes the whole lock for
 every stage, all in pure Python: for a lock of a hundred stages two seconds to parse and one to
@@ -22,6 +22,9 @@ _TEXTS = 8
 _STAGES = 10_000
 """Stages whose text is remembered; a lock of a hundred is some 300 kB."""
 
+_LOCK = re.compile(r"(schema: [^\n]*\n)stages:\n((?:  [^\n]*\n)+)")
+_STAGE = re.compile(r"  [^ \n][^\n]*\n(?:   [^\n]*\n)*")
+
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
@@ -40,6 +43,7 @@ class _Yaml12(yaml.CSafeLoader):
         return float(node.value) if "." in node.value else int(node.value)
 
 
+@cache
 def _read_as_yaml12() -> None:
     """Tell the parser which words are no text, from the list of DVC's own parser.
 
@@ -60,6 +64,40 @@ def _read_as_yaml12() -> None:
         _Yaml12.yaml_constructors[f"tag:yaml.org,2002:{kind}"] = _Yaml12.construct_decimal
 
 
+def parsed_lock(text: str) -> dict[str, Any] | None:
+    """What a lock says, each of its stages parsed once; None for what is better parsed whole.
+
+    The text is divided where DVC begins a stage. A stage that does not parse alone, like one that
+    refers to another's anchor, is no reason for an error: that is for the whole text to say.
+    """
+    form = _LOCK.fullmatch(text)
+    parts = _STAGE.findall(form[2]) if form else []
+    if not form or sum(map(len, parts)) < len(form[2]):
+        return None
+    try:
+        # unpickled anew each time, because whoever asks may change it
+        pairs = [pickle.loads(_pair(part)) for part in parts]  # nosec B301: of this process
+        lock = dict(_quickly(form[1]))
+    except (yaml.YAMLError, ValueError):
+        return None
+    stages = dict(pairs)
+    return {**lock, "stages": stages} if len(stages) == len(parts) else None
+
+
+@lru_cache(maxsize=_STAGES)
+def _pair(part: str) -> bytes:
+    """A stage's name and what a lock says of it, pickled."""
+    found = _quickly(part)
+    if not isinstance(found, dict) or len(found) != 1:
+        raise ValueError("no stage")
+    return pickle.dumps(next(iter(found.items())))
+
+
+def _quickly(text: str) -> Any:
+    _read_as_yaml12()
+    return yaml.load(text, _Yaml12)  # nosec B506: safe
+
+
 @cache
 def quicken_dvc() -> None:
     """Remember what the latest texts say and how stages are written, in this process.
@@ -74,12 +112,11 @@ def quicken_dvc() -> None:
     parse, parse_for_update = strictyaml.parse_yaml, _yaml.parse_yaml_for_update
     validate, dump = strictyaml.validate, _yaml._dump
     valid: OrderedDict[tuple[str, int], Any] = OrderedDict()
-    _read_as_yaml12()
 
     @lru_cache(maxsize=_TEXTS)
     def pickled(text: str) -> bytes:
         try:
-            found = yaml.load(text, _Yaml12) or {}  # nosec B506: safe
+            found = parsed_lock(text) or _quickly(text) or {}
         except (yaml.YAMLError, ValueError):
             found = parse(text, "")
         return pickle.dumps(found)
@@ -88,7 +125,6 @@ def quicken_dvc() -> None:
         if typ != "safe":
             return parse(text, path, typ)
         try:
-            # unpickled anew each time, because DVC changes what it is given
             return pickle.loads(pickled(text))  # nosec B301: of this process's own making
         except strictyaml.YAMLFileCorruptedError:
             return parse(text, path)  # whose error names the file

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from cortex_pipelines.settings import UnquotedError
+from cortex_pipelines.versioning.dvc.quick_yaml import parsed_lock
 
 LARGEST = 64 * 2**20
 """Size limit of a YAML file, in bytes; a lock file of ten thousand stages has a tenth of that."""
@@ -87,7 +88,7 @@ def parse_yaml(data: bytes, name: str) -> Any:
 def _parsed(text: str, name: str) -> Any:
     """A YAML text as plain values; copying is far cheaper than parsing."""
     try:
-        loaded = YAML(typ="safe").load(text)
+        loaded = parsed_lock(text) or YAML(typ="safe").load(text)
     except DuplicateKeyError as error:
         words = f"{_sentence(error.problem)}; leave one of the two out"
         raise YamlTextError(name, words, _line(error)) from error
