@@ -63,9 +63,11 @@ lint: install ## style, types, security, secrets, and the borders between rooms
 	check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 	hadolint Containerfile
 
-# other libraries' warnings go nowhere: the last lines name what failed
+# One thread a worker: two workers, and the processes that they start, have two cores to share, and
+# threads that wait for each other would spin. Other libraries' warnings go nowhere: the last lines
+# name what failed.
 unit: install ## all tests
-	CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --disable-warnings $(COVERAGE)
+	OMP_NUM_THREADS=1 CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --disable-warnings $(COVERAGE)
 
 # to be traced makes the tests about twice as slow, so it is no part of `make test`
 coverage: COVERAGE := --cov=cortex_pipelines --cov-report=html:.cortex/coverage --cov-fail-under=95

@@ -15,6 +15,11 @@ settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests come first, or a worker would be left with one of them at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "integration")
+
+
 def made_once(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], MiniProject]
 ) -> MiniProject:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,6 @@ def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> P
     """
     _great_expectations()
     from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
 
     out.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -139,7 +139,7 @@ def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> P
         for result in suite_results:
             page = "".join(c if c.isalnum() else "_" for c in f"{title}_{result.table}") + ".html"
             rendered = ValidationResultsPageRenderer().render(result.document)
-            (out / page).write_text(DefaultJinjaPageView().render(rendered), encoding="utf-8")
+            (out / page).write_text(_page_view().render(rendered), encoding="utf-8")
             link = pages.link(page, f"{title}: {result.table}")
             verdict = "kept" if result.success else "broken"
             rows.append((link, verdict, result.statistics["rows"], "; ".join(result.failures)))
@@ -147,6 +147,14 @@ def write_data_docs(results: Mapping[str, list[ContractResult]], out: Path) -> P
     table = pages.table(("Table", "Contract", "Rows", "Broken"), rows)
     index.write_text(pages.page("Data contracts", [table]), encoding="utf-8")
     return index
+
+
+@cache
+def _page_view() -> Any:
+    """Great Expectations' view of a page; each new one would compile its templates again."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def _in_words(result: Any) -> str:
