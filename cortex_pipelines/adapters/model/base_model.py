@@ -119,7 +119,22 @@ def load_causal_model(
         model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
             base.folder, dtype=types[precision], local_files_only=True, **held
         )
-    return (model if quantisation else model.to(device)).eval()
+    if quantisation:
+        _keep_layout(model)
+        return model.eval()
+    return model.to(device).eval()
+
+
+def _keep_layout(model: Any) -> None:
+    """Keep 4-bit weights as they are on processors with AVX512-BF16.
+
+    There bitsandbytes packs a layer's weights anew at its first use in evaluation mode, for a
+    kernel that has no gradient, accepts fewer shapes and rounds the scales: a training that goes on
+    after its first evaluation would no longer reach the layers before.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _converted(gguf: Path, cache: Path) -> Path:
