@@ -14,7 +14,7 @@ ATTACK ?=
 SBOM ?= .cortex/sbom.json
 SBOM_OPTIONS ?=
 # how many steps the property test of the spine takes
-STEPS ?= 100
+STEPS ?= 50
 # the project whose adapter `make demo` trains, and what it makes of all projects
 PROJECT ?= flask
 DATA := repository_files repository_commits compliance code_units refactoring_pairs architecture_facts \
@@ -70,10 +70,12 @@ unit: install ## all tests
 	OMP_NUM_THREADS=1 CORTEX_PROPERTY_STEPS=$(STEPS) pytest -n 2 --dist worksteal --disable-warnings $(COVERAGE)
 
 # to be traced makes the tests about twice as slow, so it is no part of `make test`
-coverage: COVERAGE := --cov=cortex_pipelines --cov-report=html:.cortex/coverage --cov-fail-under=95
-coverage: unit ## all tests, and which lines none of them runs (.cortex/coverage/index.html)
+coverage: COVERAGE := -m "not attack" --cov=cortex_pipelines --cov-report=html:.cortex/coverage --cov-fail-under=95
+coverage: unit ## all tests, the long ones too, and which lines none of them runs (.cortex/coverage/index.html)
 
-test: lint docs unit ## everything that has to hold before a commit
+test: install ## everything that has to hold before a commit
+	$(MAKE) --no-print-directory -j 2 lint docs
+	$(MAKE) --no-print-directory unit
 
 attack: install ## the long attacks, stage by stage (ATTACK=--plan says how long, ATTACK=--again)
 	$(BIN)/python -m cortex_pipelines_tests.attacks $(ATTACK)

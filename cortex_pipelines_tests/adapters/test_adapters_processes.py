@@ -130,7 +130,7 @@ def test_a_killed_group_goes_on_to_the_same_bytes(
         assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_stop_early_together(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     wild = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 6, "patience": 2}
     found = build(root, datasets, tmp_path / "adapter", **wild, evaluation_steps=1)
@@ -138,7 +138,7 @@ def test_two_processes_stop_early_together(root: Path, datasets: Datasets, tmp_p
     assert len(found["steps"]) == found["best_step"] + 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_that_diverges_in_two_processes_says_so(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:

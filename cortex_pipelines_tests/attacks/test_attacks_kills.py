@@ -244,7 +244,7 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["run", "repro", "promote, then releases", "rollback", "add"])
+@pytest.mark.parametrize("name", ["repro", "promote, then releases"])
 def test_two_kills_in_a_row_lose_nothing(
     name: str, killer: Killer, prepared: MiniProject, tmp_path: Path
 ) -> None:

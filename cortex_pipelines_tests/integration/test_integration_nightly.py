@@ -75,6 +75,7 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) 
     assert shown["promote_task_router"]["promoted"] == "none"
 
 
+@pytest.mark.long
 def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(own: MiniProject) -> None:
     own.cortex("promote", "task_router", "--why", "to begin with")
     own.cortex("run")
@@ -108,6 +109,7 @@ def test_a_source_that_is_gone_fails_the_night_and_says_why(data_made: MiniProje
     assert data_made.outputs() == before
 
 
+@pytest.mark.long
 def test_what_cannot_be_made_fails_the_night_and_the_rest_goes_on(begun: MiniProject) -> None:
     def too_few_files(values: Any) -> None:
         values["projects"] = {"beta": {"sources": [{"directory": "sources/beta"}]}}

@@ -30,6 +30,7 @@ def test_a_router_comes_out_byte_for_byte_in_a_fresh_folder(own: MiniProject) ->
     assert "is not empty" in again.stderr
 
 
+@pytest.mark.long
 def test_data_sets_of_an_adapter_are_made_again_without_training(own: MiniProject) -> None:
     said = own.cortex("reproduce", "code_adapter-beta", "--data-only", "--into", "again")
     lines = said.stdout.splitlines()

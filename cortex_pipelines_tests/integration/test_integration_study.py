@@ -37,7 +37,7 @@ from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, without_root_variable
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_study_compares_each_adapter_with_every_way_and_with_anothers(own: MiniProject) -> None:
     done = own.cortex("study", "adapters", str(own.root), "--tokens", "3000")
     lines = [line for line in done.stdout.splitlines() if line.startswith("|")]

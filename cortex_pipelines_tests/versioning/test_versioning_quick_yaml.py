@@ -20,7 +20,8 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 
 
 def test_a_run_parses_no_stage_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Workbench.create(tmp_path / "toy")
+    # names of its own, or texts that an earlier test's toy left in this process need no parsing
+    bench = Workbench.create(tmp_path / "toy", ("parsed", "once"))
     parsed: Counter[str] = Counter()
     slow: list[str] = []
     load, slow_load = yaml.load, ruamel.yaml.YAML.load
@@ -41,7 +42,8 @@ def test_a_run_parses_no_stage_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(stages) > 5  # each stage after its commit
     assert set(stages.values()) == {1}
     assert not [text for text in parsed if text.startswith("schema: ") and "\nstages:" in text]
-    assert {times for text, times in parsed.items() if "\nstages:" in text} == {1}  # dvc.yaml
+    whole = [times for text, times in parsed.items() if "\nstages:" in text]  # dvc.yaml
+    assert whole in ([], [1])  # the toys' are alike: an earlier one's may be remembered
     assert not slow
 
 
