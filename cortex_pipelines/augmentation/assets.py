@@ -7,6 +7,7 @@ import polars as pl
 from cortex_pipelines.augmentation.augment import UNIT_COLUMNS, augment
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.verification.build import verified
+from cortex_pipelines.augmentation.verification.environment import open_environment
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.augmentation import (
@@ -39,6 +40,7 @@ def mutant_verification(
     annotated_units: Path,
     repository_files: Path,
     augmentation: AugmentationSettings,
+    root: Path,
 ) -> dict[str, pl.DataFrame]:
     """Which injected bugs compile, and which are killed by a test or a comparison of outputs."""
     tables = verified(
@@ -46,5 +48,6 @@ def mutant_verification(
         ANNOTATED_UNITS.read(annotated_units),
         REPOSITORY_FILES.read(repository_files),
         augmentation,
+        open_environment(augmentation.test_environment, root),
     )
     return {MUTANT_VERIFICATION.name: tables}

@@ -11,10 +11,22 @@ from cortex_pipelines.settings import (
     Seed,
     Settings,
     Share,
+    Text,
 )
 
 _RESERVED_BYTES = 1 << 36  # node and java reserve address space that they never use
 _COMPILER_PROCESSES = 256
+
+
+class PinnedEnvironment(Settings):
+    """Packages that a project's tests need, pinned; see `cortex test-environment`."""
+
+    requirements: Text
+    """Path below the project's root of a list with versions and hashes, as `uv pip compile
+    --generate-hashes` writes it."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Hash of that file."""
 
 
 class AugmentationSettings(Settings):
@@ -45,6 +57,9 @@ class AugmentationSettings(Settings):
     verification_seconds: PositiveFloat
     """Time limit for one project's tests in the sandbox, in seconds; the remaining mutants are
     unknown. Choose it far too large, or the result depends on the machine's load."""
+    test_environment: PinnedEnvironment | None
+    """Packages that the project's tests run with, in this package's version of Python; null for
+    what this package itself needs."""
     test_seconds: PositiveFloat
     """Time limit for the tests of one mutant, in seconds; an endless loop counts as killed."""
     calls_per_unit: NonNegativeInt

@@ -50,6 +50,7 @@ from cortex_pipelines.cli.status import status
 from cortex_pipelines.cli.study import study
 from cortex_pipelines.cli.suggest import suggest
 from cortex_pipelines.cli.summary import summary
+from cortex_pipelines.cli.test_environment import test_environment
 from cortex_pipelines.cli.tune_machine import tune_machine
 from cortex_pipelines.cli.upgrade import upgrade
 from cortex_pipelines.versioning.root import ProjectError, find_root
@@ -182,6 +183,7 @@ _COMMANDS = (
     study,
     suggest,
     summary,
+    test_environment,
     tune_machine,
     upgrade,
     verify,

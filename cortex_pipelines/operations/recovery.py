@@ -24,6 +24,7 @@ _SCRATCH = (
     ".",
     "data",
     "data/*",
+    ".cortex/environments",
     ".cortex/tmp",
     ".cortex/kept",
     ".cortex/keys",

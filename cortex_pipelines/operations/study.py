@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cortex_pipelines.adapters.model.lora import TRAINING
-from cortex_pipelines.atomic import locked, write_whole
+from cortex_pipelines.atomic import locked
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.ways import gained
@@ -19,7 +18,12 @@ from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.operations.projects.adding import add_project
 from cortex_pipelines.operations.projects.beginning import begin_project
 from cortex_pipelines.operations.projects.moving_pins import move_pins
-from cortex_pipelines.operations.projects.parameter_file import round_trip
+from cortex_pipelines.operations.projects.parameter_file import (
+    as_text,
+    read_values,
+    round_trip,
+    write_values,
+)
 from cortex_pipelines.operations.study_results import (
     Asked,
     Gain,
@@ -88,11 +92,11 @@ def begin_study(
         ProjectError: there is no such project or folder, a repository has another one's name or one
             that no project can have, or what was begun is damaged or has other limits.
     """
-    listed = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
+    listed = round_trip().load(PROJECTS.readas_text(encoding="utf-8"))
     begun = (folder / "params.yaml").exists()
     if begun:
         _check_begun(folder, limits)
-    values = _read(folder) if begun else listed | limits
+    values = read_values(folder) if begun else listed | limits
     projects = values["projects"]
     every = [name for name in {**listed["projects"], **projects} if name != CONTROL]
     if wrong := set(chosen) - set(every):
@@ -115,9 +119,9 @@ def begin_study(
                 f"--repo {name}: the study has another project of that name; choose another name"
             )
     if not (folder / "dvc.yaml").exists():  # nor after a kill before it was whole
-        yield from begin_project(folder, _text(values))
+        yield from begin_project(folder, as_text(values))
     if added:
-        _write(folder, values)
+        write_values(folder, values)
     for key in move_pins(folder, missing=True):
         yield f"pinned: {key}"
     for name, path in repositories.items():
@@ -167,21 +171,21 @@ def compare_with(project: Project, name: str, other: str) -> None:
     if not version:
         return
     with _alone(project.root):
-        values = _read(project.root)
+        values = read_values(project.root)
         section = values["projects"][name].setdefault("evaluation", {})
         section["other_adapter"] = {"project": other, "version": version}
-        _write(project.root, values)
+        write_values(project.root, values)
     follow_projects(project)
 
 
 def set_budget(root: Path, tokens: int) -> None:
     """Let every adapter of the study be trained on at most so many tokens."""
     with _alone(root):
-        values = _read(root)
+        values = read_values(root)
         section = values.setdefault("adapters", {})
         if section.get("max_tokens") != tokens:
             section["max_tokens"] = tokens
-            _write(root, values)
+            write_values(root, values)
 
 
 def record(project: Project, name: str) -> None:
@@ -288,17 +292,3 @@ def _language(project: Project, name: str) -> tuple[str, int]:
     if not code.height:
         return "none", 0
     return str(code["language"][0]), int(code["lines"].sum())
-
-
-def _read(root: Path) -> Any:
-    return round_trip().load((root / "params.yaml").read_text(encoding="utf-8"))
-
-
-def _write(root: Path, values: Any) -> None:
-    write_whole(root / "params.yaml", _text(values))
-
-
-def _text(values: Any) -> str:
-    text = StringIO()
-    round_trip().dump(values, text)
-    return text.getvalue()

@@ -7,10 +7,12 @@ import polars as pl
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.verification.compiling import compiles, toolchain_version
+from cortex_pipelines.augmentation.verification.environment import OWN, Interpreter
 from cortex_pipelines.augmentation.verification.killing import Answer, Subject, killed
 from cortex_pipelines.schemas.augmentation import MUTANT_VERIFICATION
 
 _PLACE = ("unit_id", "source", "path", "name", "qualified_name", "start_byte", "end_byte")
+_NOT_RUN: Answer = ("unknown", "tests are run for Python only")
 
 
 def verified(
@@ -18,6 +20,7 @@ def verified(
     units: pl.DataFrame,
     files: pl.DataFrame,
     settings: AugmentationSettings,
+    interpreter: Interpreter = OWN,
 ) -> pl.DataFrame:
     """Verification results for a sample of a project's injected bugs.
 
@@ -26,6 +29,7 @@ def verified(
         units: CODE_UNITS or ANNOTATED_UNITS of the same project.
         files: REPOSITORY_FILES of the same project.
         settings: Size of the sample, and limits.
+        interpreter: Runs Python tests.
 
     Returns:
         MUTANT_VERIFICATION: two rows a mutant, ``unknown`` with the reason where there is no
@@ -37,7 +41,7 @@ def verified(
         here = files.filter(pl.col("source").eq_missing(pl.lit(source, pl.String)))
         texts = dict(zip(here["path"], here["text"], strict=True))
         for (language,), mutants in of_source.group_by("language", maintain_order=True):
-            rows += _rows(mutants, texts, str(language), settings)
+            rows += _rows(mutants, texts, str(language), settings, interpreter)
     return MUTANT_VERIFICATION.frame(rows)
 
 
@@ -49,7 +53,11 @@ def _sample(errors: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFram
 
 
 def _rows(
-    mutants: pl.DataFrame, texts: dict[str, str], language: str, settings: AugmentationSettings
+    mutants: pl.DataFrame,
+    texts: dict[str, str],
+    language: str,
+    settings: AugmentationSettings,
+    interpreter: Interpreter,
 ) -> list[dict[str, Any]]:
     subjects, lost = [], {}
     for row in mutants.iter_rows(named=True):
@@ -59,22 +67,17 @@ def _rows(
         else:
             subjects.append(subject)
     compiled = lost | (compiles(subjects, texts, language, settings) if subjects else {})
-    outcomes = lost | _killed(subjects, texts, language, settings)
+    outcomes = lost | (
+        killed(subjects, texts, settings, interpreter)
+        if language == "python" and subjects
+        else {subject.mutant_id: _NOT_RUN for subject in subjects}
+    )
     version = toolchain_version(language)
     return [
         _row(row, check, version if check == "compiled" or language == "python" else "", answers)
         for row in mutants.iter_rows(named=True)
         for check, answers in (("compiled", compiled), ("killed", outcomes))
     ]
-
-
-def _killed(
-    subjects: list[Subject], texts: dict[str, str], language: str, settings: AugmentationSettings
-) -> dict[str, Answer]:
-    if language != "python":
-        why = ("unknown", "tests are run for Python only")
-        return {subject.mutant_id: why for subject in subjects}
-    return killed(subjects, texts, settings) if subjects else {}
 
 
 def _row(

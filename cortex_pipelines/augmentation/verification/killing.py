@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import sys
 from dataclasses import dataclass
 from math import log
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,8 @@ from typing import Any
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.verification import trial
+from cortex_pipelines.augmentation.verification.declared_packages import own_metadata
+from cortex_pipelines.augmentation.verification.environment import OWN, Interpreter
 from cortex_pipelines.sandbox import sandbox
 
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
@@ -43,7 +44,10 @@ Answer = tuple[str, str]
 
 
 def killed(
-    subjects: list[Subject], texts: dict[str, str], settings: AugmentationSettings
+    subjects: list[Subject],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter = OWN,
 ) -> dict[str, Answer]:
     """Whether a test or call distinguishes each mutant from the original.
 
@@ -55,6 +59,7 @@ def killed(
         subjects: Mutants of Python files of one source.
         texts: All text files of that source, by path.
         settings: Limits.
+        interpreter: Runs the tests.
 
     Returns:
         The answer for each mutant, ``unknown`` with the reason where nothing could be run.
@@ -63,11 +68,15 @@ def killed(
     if why is not None:
         return {subject.mutant_id: ("unknown", why) for subject in subjects}
     tests = pytest_files(texts)
-    return answered([_job(subject, texts, tests) for subject in subjects], texts, settings)
+    jobs = [_job(subject, texts, tests) for subject in subjects]
+    return answered(jobs, texts, settings, interpreter)
 
 
 def answered(
-    jobs: list[dict[str, Any]], texts: dict[str, str], settings: AugmentationSettings
+    jobs: list[dict[str, Any]],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter = OWN,
 ) -> dict[str, Answer]:
     """What ``trial`` answers to each job, by its ``mutant_id``; ``unknown`` where it did not."""
     roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
@@ -77,18 +86,21 @@ def answered(
         "test_seconds": settings.test_seconds,
         "calls": settings.calls_per_unit,
     }
-    answers, trouble = _run(task, texts, settings)
+    answers, trouble = _run(task, texts, settings, interpreter)
     asked = [job["mutant_id"] for job in jobs]
     return {job: answers.get(job, ("unknown", trouble)) for job in asked}
 
 
 def _run(
-    task: dict[str, Any], texts: dict[str, str], settings: AugmentationSettings
+    task: dict[str, Any],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter,
 ) -> tuple[dict[str, Answer], str]:
     """Results that arrived, and why the others are missing."""
     limits = settings.sandbox_limits(settings.verification_seconds)
     with temporary_folder("trial") as folder:
-        for path, text in texts.items():
+        for path, text in {**own_metadata(texts), **texts}.items():
             if ".." not in PurePosixPath(path).parts:
                 place = folder / "project" / path
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -96,9 +108,10 @@ def _run(
         (folder / "jobs.json").write_text(json.dumps(task), encoding="utf-8")
         script = Path(trial.__file__).read_text(encoding="utf-8")
         (folder / "trial.py").write_text(script, encoding="utf-8")
-        environment = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        command = [str(interpreter.program), "trial.py"]
+        shown = interpreter.readable
         try:
-            result = sandbox.run([sys.executable, "trial.py"], folder, limits, environment)
+            result = sandbox.run(command, folder, limits, interpreter.variables, shown)
         except sandbox.SandboxError as error:
             return {}, f"the sandbox failed: {error}"
     answers = dict(_answers(result.stdout))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.verification.environment import OWN, Interpreter
 from cortex_pipelines.augmentation.verification.killing import answered
 from cortex_pipelines.sandbox import sandbox
 
@@ -47,7 +48,10 @@ class Verdict:
 
 
 def judged(
-    tests: Sequence[SingleTest], texts: dict[str, str], settings: AugmentationSettings
+    tests: Sequence[SingleTest],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter = OWN,
 ) -> list[Verdict]:
     """Run each test on the right code, and on each mutant if it passes there.
 
@@ -55,11 +59,13 @@ def judged(
         tests: Tests of one source.
         texts: All text files of that source, by path.
         settings: Limits.
+        interpreter: Runs the tests.
     """
     why = sandbox.unavailable()
     if why is not None or not tests:
         return [Verdict(None, 0, why or "") for _ in tests]
-    answers = answered([job for test in tests for job in _jobs(test)], texts, settings)
+    jobs = [job for test in tests for job in _jobs(test)]
+    answers = answered(jobs, texts, settings, interpreter)
     verdicts = []
     for test in tests:
         failed, detail = answers[f"{test.name}:right"]

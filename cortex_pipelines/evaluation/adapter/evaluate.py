@@ -12,6 +12,7 @@ import polars as pl
 from cortex_pipelines.adapters.data.examples import measured, task_counts
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
 from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks, write_json
+from cortex_pipelines.augmentation.verification.environment import open_environment
 from cortex_pipelines.evaluation.adapter.inputs import (
     AdapterVersion,
     EvaluationInputs,
@@ -168,9 +169,12 @@ def _measured(
 ) -> tuple[dict[str, pl.DataFrame], dict[str, float], Any]:
     """Tables, metrics and quality reports."""
     completion = inputs.datasets["completion"]
-    repository = Repository(inputs.repository_files, inputs.code_units, completion, inputs.limits)
+    python = open_environment(inputs.limits.test_environment, root)
+    repository = Repository(
+        inputs.repository_files, inputs.code_units, completion, inputs.limits, python
+    )
     tests = WrittenTests(
-        repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits
+        repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits, python
     )
     writing = items_to_write(inputs.datasets, repository, tests, settings)
     problems = read_problems(root, settings.benchmarks)

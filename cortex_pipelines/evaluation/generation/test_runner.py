@@ -15,6 +15,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.data.examples import Example, read_examples
 from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.verification.environment import OWN, Interpreter
 from cortex_pipelines.augmentation.verification.killing import (
     Subject,
     killed,
@@ -59,6 +60,7 @@ class Repository:
         code_units: Folder of its units.
         completion_dataset: Folder of its completion data set.
         settings: Limits of the sandbox.
+        interpreter: Runs the tests.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Repository:
         code_units: Path,
         completion_dataset: Path,
         settings: AugmentationSettings,
+        interpreter: Interpreter = OWN,
     ) -> None:
+        self._interpreter = interpreter
         # tests are to be run, not units to be called with made-up values
         self._settings = settings.model_copy(update={"calls_per_unit": 0})
         files = pl.read_parquet(
@@ -140,7 +144,12 @@ class Repository:
                     place: _subject(place, *bodies[place])
                     for place in places[start : start + _TOGETHER]
                 }
-                answers = killed(list(subjects.values()), self._texts[source], self._settings)
+                answers = killed(
+                    list(subjects.values()),
+                    self._texts[source],
+                    self._settings,
+                    self._interpreter,
+                )
                 for place, subject in subjects.items():
                     result, detail = answers[subject.mutant_id]
                     broken = _syntax_error(*bodies[place])

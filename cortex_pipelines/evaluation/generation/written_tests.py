@@ -16,6 +16,7 @@ import polars as pl
 from cortex_pipelines.adapters.data.examples import Example, read_examples
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.augmentation.verification.environment import OWN, Interpreter
 from cortex_pipelines.augmentation.verification.killing import pytest_files
 from cortex_pipelines.augmentation.verification.single_tests import SingleTest, Verdict, judged
 
@@ -66,6 +67,7 @@ class WrittenTests:
         code_units: Folder of the project's units.
         tests_dataset: Folder of its data set of tests; None where tests are not asked for.
         settings: Limits of the sandbox, and how many mutants of a unit.
+        interpreter: Runs the tests.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class WrittenTests:
         code_units: Path,
         tests_dataset: Path | None,
         settings: AugmentationSettings,
+        interpreter: Interpreter = OWN,
     ) -> None:
-        self._texts, self._settings = texts, settings
+        self._texts, self._settings, self._interpreter = texts, settings, interpreter
         self.runnable = (
             _runnable(tests_dataset, code_units, texts, settings) if tests_dataset else {}
         )
@@ -91,7 +94,7 @@ class WrittenTests:
                 if test.source == source and single is not None
             ]
             singles = [single for _, single in mine]
-            answers = judged(singles, self._texts[source], self._settings)
+            answers = judged(singles, self._texts[source], self._settings, self._interpreter)
             verdicts |= dict(zip((at for at, _ in mine), answers, strict=True))
         return [verdicts[at] for at in range(len(asked))]
 

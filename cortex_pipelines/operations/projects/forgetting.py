@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from cortex_pipelines.atomic import aside
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.project_search import drop_indexes
-from cortex_pipelines.operations.projects.parameter_file import round_trip
+from cortex_pipelines.operations.projects.parameter_file import read_values, write_values
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
@@ -159,17 +158,14 @@ def tombstones(
 
 def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
     """Write new tombstones into params.yaml, comments and order kept."""
-    path = root / "params.yaml"
-    yaml = round_trip()
-    values = yaml.load(path.read_text(encoding="utf-8"))
+    values = read_values(root)
     privacy = values.setdefault("privacy", {})
     present = [dict(entry) for entry in privacy.get("forgotten") or []]
     wanted = [(stone, stone.model_dump(exclude_defaults=True)) for stone in stones]
     new = [stone for stone, fields in wanted if fields not in present]
     if new:
         privacy["forgotten"] = [*present, *(f for _, f in wanted if f not in present)]
-        with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
-            yaml.dump(values, file)
+        write_values(root, values)
     return new
 
 

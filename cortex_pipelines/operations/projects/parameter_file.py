@@ -1,8 +1,14 @@
 """Edit ``params.yaml`` with comments, order and quotes kept."""
 
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
+from cortex_pipelines.atomic import write_whole
+
+_FILE = "params.yaml"
 
 
 def round_trip() -> YAML:
@@ -13,6 +19,23 @@ def round_trip() -> YAML:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), _null)
     return yaml
+
+
+def read_values(root: Path) -> Any:
+    """What ``params.yaml`` of a project says."""
+    return round_trip().load((root / _FILE).read_text(encoding="utf-8"))
+
+
+def write_values(root: Path, values: Any) -> None:
+    """Replace ``params.yaml`` of a project in one step."""
+    write_whole(root / _FILE, as_text(values))
+
+
+def as_text(values: Any) -> str:
+    """The values as they would stand in the file."""
+    text = StringIO()
+    round_trip().dump(values, text)
+    return text.getvalue()
 
 
 def _null(representer: Any, _value: None) -> Any:

@@ -1,0 +1,120 @@
+"""The Python that runs a project's tests: this one, or one with the project's own dependencies.
+
+The packages of an environment are pinned by version and hash in a file whose own hash stands in
+``params.yaml``, so what runs is a function of the parameters. It is made once by uv, from wheels
+alone: building a source distribution would run code outside of the sandbox. Only the sandbox ever
+starts its Python.
+"""
+
+import hashlib
+import shutil
+import subprocess  # nosec B404
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex_pipelines.atomic import locked, scratch_folder
+from cortex_pipelines.augmentation.settings import PinnedEnvironment
+
+_MADE = Path(".cortex") / "environments"
+_LAST_WORDS = 600
+WHEELS_ONLY = "--no-build"
+"""Option of uv: what comes as a source distribution only is refused."""
+
+
+class EnvironmentNotMadeError(ValueError):
+    """An environment cannot be made as it is pinned."""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that runs tests in the sandbox.
+
+    Args:
+        program: Its path.
+        folder: What the sandbox has to show it beside the system; None where that is shown anyway.
+    """
+
+    program: Path
+    folder: Path | None
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        """Folders for ``sandbox.run``."""
+        return () if self.folder is None else (self.folder,)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables for ``sandbox.run``.
+
+        Plugins of pytest that this package needs for itself are no business of the tests; those of
+        an environment are there for them.
+        """
+        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if self.folder is None else {}
+
+
+OWN = Interpreter(Path(sys.executable), None)
+"""The Python that this package runs on."""
+
+
+def open_environment(wanted: PinnedEnvironment | None, root: Path) -> Interpreter:
+    """The Python to run a project's tests with; made if it is not there yet.
+
+    Args:
+        wanted: The pinned packages; None for this package's own.
+        root: Project root.
+
+    Raises:
+        EnvironmentNotMadeError: the list of packages is missing or not the one that was pinned, or
+            no environment can be made of it.
+    """
+    if wanted is None:
+        return OWN
+    pinned = root / wanted.requirements
+    listed = pinned.read_bytes() if pinned.is_file() else None
+    if listed is None or hashlib.sha256(listed).hexdigest() != wanted.sha256:
+        what = "is missing" if listed is None else "is another one than was pinned"
+        raise EnvironmentNotMadeError(
+            f"{wanted.requirements} {what}: restore it, or run `cortex test-environment PROJECT` "
+            "again, which pins what it writes"
+        )
+    version = ".".join(map(str, sys.version_info[:3]))
+    made = root / _MADE / f"{wanted.sha256[:16]}-{version}"
+    with locked(root / _MADE):
+        if not made.is_dir():
+            with scratch_folder(root / _MADE) as scratch:
+                _make(pinned, scratch / "new")
+                (scratch / "new").rename(made)
+    return Interpreter(made / "bin" / "python", made)
+
+
+def _make(pinned: Path, folder: Path) -> None:
+    run_uv("venv", "--relocatable", "--python", sys.executable, str(folder))
+    python = str(folder / "bin" / "python")
+    sync = ("pip", "sync", WHEELS_ONLY, "--require-hashes", "--python", python)
+    run_uv(*sync, str(pinned))
+
+
+def run_uv(*arguments: str, given: str | None = None) -> str:
+    """What uv prints.
+
+    Args:
+        arguments: Its command.
+        given: Its standard input.
+
+    Raises:
+        EnvironmentNotMadeError: uv is not installed, or fails.
+    """
+    beside = Path(sys.executable).parent / "uv"
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if uv is None:
+        raise EnvironmentNotMadeError(
+            "uv makes environments for tests and is not installed: pip install uv"
+        )
+    done = subprocess.run(  # nosec B603
+        [uv, "--quiet", *arguments], input=given, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        words = done.stderr.strip()[-_LAST_WORDS:]
+        raise EnvironmentNotMadeError(f"`uv {' '.join(arguments[:2])}` failed: {words}")
+    return done.stdout
