@@ -34,3 +34,46 @@ def test_one_parameter_is_no_other_name_of_many(settings: RefactoringSettings) -
         ("Add Parameter", "", "value"),
         ("Remove Parameter", "info", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # a part of the value got a name of its own
+        (
+            "title = 'from %s' % clock.now().year\nshow(title)\n",
+            "year = clock.now().year\ntitle = 'since %s' % year\nshow(title)\n",
+        ),
+        # two results are taken in the other order
+        (
+            "def f(size):\n    low, high = bounds(size, 3)\n    return low.join(high)\n",
+            "def f(size):\n    high, low = bounds(size, 3)\n    return low.join(high)\n",
+        ),
+        # the step between is gone
+        (
+            "def f(rows):\n    job = Plan(rows, 4)\n    found = job.run()\n    return found[0]\n",
+            "def f(rows):\n    found = Plan(rows, 4)\n    return found[0]\n",
+        ),
+        # another thing, made and used in another way
+        (
+            "def f(box, data):\n    marker = box.marker(INK)\n    marker.add(data)\n"
+            "    send(marker.end())\n",
+            "def f(box, data):\n    mark = box.mark(data, INK)\n    send(mark)\n",
+        ),
+        (
+            "def f(rows):\n    yield sum(rows[key].get('size', 1) for key in rows)\n",
+            "def f(rows):\n    yield sum(cell.get('size', 1) for cell in rows.values())\n",
+        ),
+    ],
+    ids=["part", "order", "step", "other", "key"],
+)
+def test_a_declaration_in_the_place_of_another_is_no_renaming(
+    before: str, after: str, settings: RefactoringSettings
+) -> None:
+    assert _in_one(before, after, settings) == []
+
+
+def test_a_declaration_that_is_otherwise_equal_is_a_renaming(settings: RefactoringSettings) -> None:
+    before = "def f(rows):\n    for at in count(rows, 3):\n        work()\n"
+    expected = [("Rename Variable", "at", "turn")]
+    assert _in_one(before, before.replace("at in", "turn in"), settings) == expected
