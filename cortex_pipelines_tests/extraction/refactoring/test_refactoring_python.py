@@ -77,3 +77,26 @@ def test_a_declaration_that_is_otherwise_equal_is_a_renaming(settings: Refactori
     before = "def f(rows):\n    for at in count(rows, 3):\n        work()\n"
     expected = [("Rename Variable", "at", "turn")]
     assert _in_one(before, before.replace("at in", "turn in"), settings) == expected
+
+
+def test_a_returned_name_is_too_little_for_an_extraction(settings: RefactoringSettings) -> None:
+    before = (
+        "class Board:\n    def status(self, report):\n        report['open'] = self.open\n"
+        "        report['load'] = self.load\n        return report\n"
+    )
+    after = before.replace("self.open", "self.listed(3)") + (
+        "\n    def listed(self, depth):\n        if depth == 0:\n            copies = []\n"
+        "            for one in self.jobs:\n                copies.append(one.copy())\n"
+        "            return copies\n        return self.open\n"
+    )
+    assert _in_one(before, after, settings) == []
+
+
+def test_a_function_called_in_place_of_another_is_not_extracted(
+    settings: RefactoringSettings,
+) -> None:
+    before = "class Case(Base):\n    def run(self):\n        self.check_(False)\n"
+    after = before.replace("check_", "check_true") + (
+        "\n    def check_true(self, value):\n        self.checkTrue(value)\n"
+    )
+    assert _in_one(before, after, settings) == []
