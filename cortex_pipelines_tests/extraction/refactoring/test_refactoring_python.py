@@ -100,3 +100,16 @@ def test_a_function_called_in_place_of_another_is_not_extracted(
         "\n    def check_true(self, value):\n        self.checkTrue(value)\n"
     )
     assert _in_one(before, after, settings) == []
+
+
+def test_an_empty_function_called_in_place_of_another_was_renamed(
+    settings: RefactoringSettings,
+) -> None:
+    before = (
+        "class Pipe:\n    def run(self, item):\n        for one in self.urls_of(item):\n"
+        "            self.load(one, item)\n\n    def urls_of(self, item):\n        pass\n"
+    )
+    after = before.replace("urls_of", "wanted_requests")
+    assert _in_one(before, after, settings) == [
+        ("Rename Method", "urls_of", "wanted_requests"),
+    ]
