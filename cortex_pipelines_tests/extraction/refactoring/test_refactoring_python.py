@@ -113,3 +113,16 @@ def test_an_empty_function_called_in_place_of_another_was_renamed(
     assert _in_one(before, after, settings) == [
         ("Rename Method", "urls_of", "wanted_requests"),
     ]
+
+
+def test_classes_in_renamed_functions_stay_in_their_files(settings: RefactoringSettings) -> None:
+    code = (
+        "class Tests:\n    def test_plain(self):\n        class Dummy:\n"
+        "            def render(self):\n                return self.template\n"
+        "        self.register(Dummy(), 'plain')\n        self.check(Dummy)\n"
+    )
+    before = {"a.py": code, "b.py": "import b\n\n\n\n" + code}
+    after = {path: text.replace("test_plain", "test_named") for path, text in before.items()}
+    # the one that stands first in its file would be paired first
+    after["a.py"] = "\n\n\n\n\n\n" + after["a.py"]
+    assert _between(before, after, settings) == [("Rename Method", "test_plain", "test_named")] * 2
