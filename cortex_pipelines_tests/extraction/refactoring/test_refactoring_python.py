@@ -126,3 +126,9 @@ def test_classes_in_renamed_functions_stay_in_their_files(settings: RefactoringS
     # the one that stands first in its file would be paired first
     after["a.py"] = "\n\n\n\n\n\n" + after["a.py"]
     assert _between(before, after, settings) == [("Rename Method", "test_plain", "test_named")] * 2
+
+
+def test_a_holder_of_another_name_renames_no_function(settings: RefactoringSettings) -> None:
+    before = "Chart.layout.fit = function (area) {\n  this.draw(area.left, area.top);\n};\n"
+    after = before.replace("Chart.layout.", "Chart.layouts.")
+    assert _between({"a.js": before}, {"a.js": after}, settings) == []
