@@ -198,7 +198,9 @@ def _same_name(old: Function, new: Function) -> bool:
     old_parts, new_parts = old.full_name.split("."), new.full_name.split(".")
     if old.full_name == new.full_name == WHOLE:
         return True
-    return old.name == new.name and (old_parts == new_parts or old_parts[0] != new_parts[0])
+    # of paths of one length, only a holder was renamed
+    one_length = len(old_parts) == len(new_parts)
+    return old.name == new.name and (one_length or old_parts[0] != new_parts[0])
 
 
 def _within(extraction: Extraction) -> bool:

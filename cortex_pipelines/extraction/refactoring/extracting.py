@@ -167,8 +167,7 @@ def _is_extraction(
     strong = [
         index
         for index, like in mapped.likeness.items()
-        # what called a function of its name before called another
-        if like >= _STRONG and not called_names([mapped.before[index]])[function.name]
+        if like >= _STRONG and not _called_before(mapped, index, function.name, rest)
     ]
     if not strong:
         return False
@@ -183,9 +182,27 @@ def _is_extraction(
     texts = Counter(statement.texts for statement in removed)
     taken = [index for index in strong if texts[mapped.before[index].texts]]
     weight = sum(mapped.before[index].weight for index in taken)
-    if weight >= _MUCH and weight >= _MOST * sum(statement.weight for statement in removed):
+    # of a statement whose expression alone was taken, no more can be much
+    moved = sum(mapped.after[new].weight for new in {mapped.pairs[index] for index in taken})
+    most = _MOST * sum(statement.weight for statement in removed)
+    if min(weight, moved) >= _MUCH and weight >= most:
         return True
     return _replaced_by_call(function, origin, rest)
+
+
+def _called_before(mapped: StatementMap, index: int, name: str, rest: StatementMap) -> bool:
+    """Whether a statement called another function in place of the new one."""
+    old, new = mapped.before[index], mapped.after[mapped.pairs[index]]
+    if called_names([old])[name]:
+        return True  # one of the same name
+    for line in rest.after:
+        pairs = zip(old.texts, line.texts, strict=False) if line.shape == old.shape else ()
+        changed = [(was, to) for was, to in pairs if was != to]
+        replaced = {was for was, _ in changed}
+        # what the new function calls may have been taken along with the call
+        if {to for _, to in changed} == {name} and replaced.isdisjoint(new.texts):
+            return True
+    return False
 
 
 def _replaced_by_call(function: Function, origin: Function, rest: StatementMap) -> bool:

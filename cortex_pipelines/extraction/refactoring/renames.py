@@ -24,6 +24,7 @@ OWN = "own"
 
 _BARE = 0.25  # how much a statement says that has nothing but the name
 _LEAST_STRENGTH = 0.7
+_LEAST_ALONE = 0.9  # where the declaration alone speaks for it
 _LEAST_USES = 1.1  # where no declaration speaks for it
 _ALIKE = 0.5
 _NAME = 0.5  # how much it says that the names are alike
@@ -271,8 +272,28 @@ def _free(
             for names in (before, after)
             if name in names
         ]
-        return not kept and not any(own)
+        return not kept and not any(own) and not _only_declared(before, after, seen, old, new)
     return old not in after and (new not in before or _takes_over(before, after, old, new))
+
+
+def _only_declared(
+    before: dict[str, tuple[str, int]],
+    after: dict[str, tuple[str, int]],
+    seen: Evidence,
+    old: str,
+    new: str,
+) -> bool:
+    """Whether no use of a name changed with its declaration, which says too little.
+
+    A name that stays only gave a part of its value to the other, unless one that is gone took it;
+    one that was there took back a part of its own.
+    """
+    if seen.seen[old, new] > 1 or new == "_":
+        return False
+    taken = any(name != old and to == old and name not in after for name, to in seen.declared)
+    if (old in after and not taken) or (new in before and names_alike(old, new) < _ALIKE):
+        return True
+    return seen.replaced[old, new] < _LEAST_ALONE
 
 
 def _takes_over(

@@ -87,7 +87,8 @@ def _by_place(
     used = _used(old_function), _used(new_function)
     for parameter in removed:
         for partner in added:
-            if not _types_agree(parameter.type, partner.type):
+            # one is no other name of many
+            if parameter.form != partner.form or not _types_agree(parameter.type, partner.type):
                 continue
             name = names_alike(parameter.name, partner.name)
             place = alone and _same_place(
@@ -95,7 +96,7 @@ def _by_place(
             )
             silent = parameter.name not in used[0] or partner.name not in used[1]
             single = len(removed) == len(added) == 1
-            if place or ((silent or single) and name >= _ALIKE and parameter.form == partner.form):
+            if place or ((silent or single) and name >= _ALIKE):
                 scored.append((-name - place, parameter.name, partner.name, parameter, partner))
     pairs: dict[str, tuple[Parameter, Parameter]] = {}
     taken: set[str] = set()

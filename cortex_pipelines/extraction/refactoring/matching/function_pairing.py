@@ -200,7 +200,7 @@ def _rename_score(
         return 0.0
     name = names_alike(old.name, new.name)
     if not old.statements and not new.statements:
-        same = name >= 0.5 and parameters_alike(old, new) == 1
+        same = (name >= 0.5 or calls > 0) and parameters_alike(old, new) == 1
         return _score(pairing, old, new) if same else 0.0
     least = _least_of_rename(old, new, name, settings, calls)
     return _score(pairing, old, new) if pairing.likeness.bodies(old, new) >= least else 0.0

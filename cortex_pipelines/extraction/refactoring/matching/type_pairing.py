@@ -34,7 +34,9 @@ def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
             continue
         along = old.place.path in lost and new.place.path in fresh
         if like >= _least(old, new, same_home or along, settings):
-            score = like + 0.2 * names_alike(old.name, new.name) + 0.2 * same_home
+            # namesakes inside of renamed functions are told apart by their files
+            here = 0.1 * (pairing.homes.get((old.place.path, ())) == (new.place.path, ()))
+            score = like + 0.2 * names_alike(old.name, new.name) + 0.2 * same_home + here
             scored.append((-score, old.place.path, old.place.line, new.place.line, old, new))
     best = [(old, new) for *_, old, new in sorted(scored, key=lambda item: item[:4])]
     # a type that nothing else became kept its name
