@@ -4,10 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.config import resolve
+from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.versioning.parameters import SHARED
 
 ROOT = Path(__file__).parents[1]
 STANDARD = ROOT / "cortex_pipelines" / "profiles" / "standard.yaml"
+
+EXTRACTION = ExtractionSettings(
+    max_file_bytes=2_000_000,
+    max_nesting=32,
+    max_header_chars=400,
+    max_repeated_bytes=100_000,
+    chunk_bytes=2000,
+)
+"""Limits of parsing; what exceeds them is smaller than what exceeds the project's own."""
 
 
 def sections() -> dict[str, Any]:

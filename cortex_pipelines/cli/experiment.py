@@ -1,11 +1,11 @@
 """``cortex experiment``: compare two ways of answering a project on its requests."""
 
 import json
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import click
 
-from cortex_pipelines.serving.experiments.plan import Metric
+from cortex_pipelines.serving.experiments.plan import Metric, Terms
 
 
 @click.group(epilog="Example: cortex experiment start shop champion base --share 0.5")
@@ -54,18 +54,7 @@ def experiment() -> None:
     help="Guardrail: seconds that 95 % of B's answers keep to.",
 )
 @click.option("--why", default="by hand", help="Reason, for the record.")
-def start(
-    project: str,
-    a: str,
-    b: str,
-    share: float,
-    metric: Metric,
-    smallest: float,
-    most_answers: int,
-    tolerance: float,
-    slowest: float | None,
-    why: str,
-) -> None:
+def start(project: str, a: str, b: str, **terms: Unpack[Terms]) -> None:
     """Divide the users of PROJECT between A and B from the next request on.
 
     A and B are `champion` or a release's number, either with `:base`, `:context`, `:adapter` or
@@ -78,20 +67,7 @@ def start(
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    plan = experimenting.start(
-        root,
-        read_catalogue(root).models,
-        project,
-        a,
-        b,
-        share=share,
-        metric=metric,
-        smallest=smallest,
-        most_answers=most_answers,
-        tolerance=tolerance,
-        slowest=slowest,
-        why=why,
-    )
+    plan = experimenting.start(root, read_catalogue(root).models, project, a, b, **terms)
     click.echo(f"{plan.in_words()}; `cortex experiment status {project}`", err=True)
 
 

@@ -62,9 +62,6 @@ if TYPE_CHECKING:
     from cortex_pipelines.versioning.project import Project
 
 
-_STORES = {"dvc", "dvc_data", "dvc_objects", "mlflow", "dagster", "sqlalchemy", "sqlite3"}
-
-
 class _Cortex(click.Group):
     """Command group that turns every error into one sentence; see ``cli.failures``."""
 

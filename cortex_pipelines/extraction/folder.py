@@ -2,9 +2,7 @@
 
 import codecs
 import hashlib
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import Extraction, extract
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.privacy.folder import files_below
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 # PEP 263
@@ -50,24 +49,13 @@ def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
-    candidates = [_row(file, path, settings) for file in _files(path)]
+    candidates = [_row(file, path, settings) for file in files_below(path)]
     rows = [row for row in candidates if row is not None]
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
     made = extract(files, settings)
     order = ["path", "start_byte", "end_byte", "kind", "name"]
     down = [False, False, True, False, False]
     return replace(made, units=made.units.sort(order, descending=down))
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-        return
-    for place, folders, names in os.walk(path):
-        folders[:] = sorted(set(folders) - {".git", ".hg", ".svn"})
-        for file in (Path(place) / name for name in sorted(names)):
-            if not file.is_symlink() and file.is_file():
-                yield file
 
 
 def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from filelock import FileLock
 
@@ -19,8 +19,8 @@ from cortex_pipelines.serving.experiments.plan import (
     End,
     Entry,
     ExperimentError,
-    Metric,
     Plan,
+    Terms,
 )
 from cortex_pipelines.serving.experiments.running import Log
 from cortex_pipelines.serving.prompts.templates import PromptFileError
@@ -41,14 +41,7 @@ def start(
     project: str,
     a: str,
     b: str,
-    *,
-    share: float,
-    metric: Metric,
-    smallest: float,
-    most_answers: int,
-    tolerance: float,
-    slowest: float | None,
-    why: str,
+    **terms: Unpack[Terms],
 ) -> Plan:
     """Begin an experiment; the gateway divides requests from the next one on.
 
@@ -60,13 +53,7 @@ def start(
             another way than the released one, or ``base`` or ``context`` for no adapter; with
             ``+VARIANT`` by the templates in ``prompts/VARIANT``.
         b: How the other part is; the same for A/A.
-        share: See ``Plan``, as all that follows.
-        metric: See ``Plan``.
-        smallest: See ``Plan``.
-        most_answers: See ``Plan``.
-        tolerance: See ``Plan``.
-        slowest: See ``Plan``.
-        why: See ``Plan``.
+        terms: See ``Plan``.
 
     Raises:
         ExperimentError: there is no such project or release, or it is under a canary or another
@@ -92,15 +79,9 @@ def start(
             project=project,
             a=names[0],
             b=names[1],
-            share=share,
-            metric=metric,
-            smallest=smallest,
-            most_answers=most_answers,
-            tolerance=tolerance,
-            slowest=slowest,
             begun=now.isoformat(timespec="seconds"),
             by=getpass.getuser(),
-            why=why,
+            **terms,
         )
         book.write(plan)
     return plan

@@ -35,7 +35,6 @@ from cortex_pipelines.routing.features.encoder import SentenceEncoder, sentence_
 
 _BATCH = 32
 AUTO, SENTENCE, WITHOUT = "auto", "sentence", "none"
-ENCODERS = (AUTO, SENTENCE, WITHOUT)
 """What makes vectors: the sentence encoder where it is here and is quick enough; it; nothing."""
 MOST_EMBEDDED = 40_000
 """Documents above which an index is made without the encoder unless it is asked for: of 40,000 one
@@ -115,7 +114,7 @@ def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUT
         folder: What to index.
         out: Where to.
         params: Parameters.
-        encoder: One of ``ENCODERS``.
+        encoder: ``auto``, ``sentence`` or ``none``.
 
     Raises:
         FileNotFoundError: there is no such folder.

@@ -39,7 +39,7 @@ def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
-    for file in _files(path):
+    for file in files_below(path):
         name = file.name if file == path else file.relative_to(path).as_posix()
         try:
             data = file.read_bytes()
@@ -53,7 +53,8 @@ def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
             yield FileScan(name, tuple(scan_text(text, name, settings)))
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files_below(path: Path) -> Iterator[Path]:
+    """The files of a folder in order of their paths, or a file; no links, nothing of git's own."""
     if path.is_file():
         yield path
         return

@@ -101,13 +101,6 @@ class Project:
         """Name of the DVC stage of an asset and partition."""
         return f"{asset.name}@{partition}" if partition else asset.name
 
-    def lock_value(self, pin: Pin, partition: str | None) -> Any:
-        """A pin's current value in the lock file on disk; None for a pin without one."""
-        if pin.lock is None:
-            return None
-        value = look_up(peek_yaml(self.root / pin.lock), pin.lock_key.format(project=partition))
-        return copy.deepcopy(value)
-
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
         """Current values that determine a pin's version, by ``file:key``."""
         effective = self.resolve().files  # whether or not they are written yet

@@ -9,14 +9,7 @@ from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract_units
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
-
-EXTRACTION = ExtractionSettings(
-    max_file_bytes=2_000_000,
-    max_nesting=32,
-    max_header_chars=400,
-    max_repeated_bytes=100_000,
-    chunk_bytes=2000,
-)
+from cortex_pipelines_tests.parameters import EXTRACTION
 
 
 @pytest.fixture(scope="session")

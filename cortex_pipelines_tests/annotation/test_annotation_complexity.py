@@ -16,16 +16,9 @@ from cortex_pipelines.annotation.complexity.measure import Complexity, complexit
 from cortex_pipelines.annotation.complexity.treewalk import walk
 from cortex_pipelines.annotation.marks import marks_of
 from cortex_pipelines.extraction.grammars import grammar_for, parse
-from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines_tests.parameters import EXTRACTION
 
-EXTRACTION = ExtractionSettings(
-    max_file_bytes=2_000_000,
-    max_nesting=32,
-    max_header_chars=400,
-    max_repeated_bytes=100_000,
-    chunk_bytes=2000,
-)
 PACKAGE = Path(__file__).parents[2] / "cortex_pipelines"
 
 

@@ -21,7 +21,6 @@ from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_COMMITS
 from cortex_pipelines.schemas.table import Column
 from cortex_pipelines_tests.parameters import sections
 
-_ROOT = Path(__file__).parents[2]
 _LANGUAGES = {".py": "python", ".js": "javascript", ".go": "go", ".rs": "rust", ".java": "java"}
 
 _NOUNS = ("invoice", "customer", "parcel", "ticket", "ledger", "sensor", "recipe", "voyage")

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.feedback.commits import standing
 from cortex_pipelines.feedback.distance import correction_distance
 from cortex_pipelines.feedback.events import parse_event
@@ -32,6 +30,7 @@ from cortex_pipelines.schemas.feedback import INTERACTIONS
 from cortex_pipelines.serving.events import FILE, EventLog
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.serving import tinygateway
 
 ROOT = Path(__file__).parents[2]
@@ -182,12 +181,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setenv("CORTEX_ROOT", str(folder))
     return folder
-
-
-def cortex(*words: str, status: int = 0) -> Result:
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == status, result.output
-    return result
 
 
 def write_interactions(root: Path) -> list[dict[str, Any]]:

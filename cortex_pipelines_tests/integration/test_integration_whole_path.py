@@ -10,6 +10,7 @@ import pytest
 
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines.versioning.project import look_up, read_yaml
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject, git
 
 pytestmark = pytest.mark.slow
@@ -97,7 +98,8 @@ def test_every_run_says_where_it_comes_from(finished: MiniProject) -> None:
                     key = (other.name, part)
                     assert tags[f"input.{other.name}/{part}"] == rows[key]["dvc_md5"]
         for pin in (pin for pin in project.graph.wiring(name).pins if pin.lock):
-            expected = project.lock_value(pin, partition)
+            locked = read_yaml(project.root / pin.lock)
+            expected = look_up(locked, pin.lock_key.format(project=partition))
             assert json.loads(tags[f"pin.{pin.name}"]) == expected
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.operations import releasing
 from cortex_pipelines.operations.experimenting import book_of
 from cortex_pipelines.operations.inference.gateway import _stamp, read_catalogue
@@ -20,6 +18,7 @@ from cortex_pipelines.serving.prompts.templates import project_templates
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
+from cortex_pipelines_tests.command import cortex
 
 ROOT = Path(__file__).parents[2]
 MODEL = Model("code_adapter", "shop")
@@ -47,12 +46,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     monkeypatch.setattr(releasing, "follow_ledger", lambda *_: 0)  # MLflow's registry
     return tmp_path
-
-
-def cortex(*words: str, status: int = 0) -> Result:
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == status, result.output
-    return result
 
 
 def shown(*words: str) -> list[dict[str, Any]]:

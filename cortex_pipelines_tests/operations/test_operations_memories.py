@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
@@ -23,6 +23,7 @@ from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.retrieval.memory.entries import Draft
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import FEATURES, OUTCOMES
+from cortex_pipelines_tests.command import cortex
 from cortex_pipelines_tests.operations.searchedproject import embed, encode, write
 
 REPOSITORY = Path(__file__).parents[2]
@@ -62,12 +63,6 @@ def write_logs(root: Path, *attempts: tuple[str, str, str, bool | None]) -> None
     tables.mkdir(parents=True, exist_ok=True)
     pl.DataFrame(features, schema=FEATURES.schema).write_parquet(tables / "features.parquet")
     pl.DataFrame(outcomes, schema=OUTCOMES.schema).write_parquet(tables / "outcomes.parquet")
-
-
-def cortex(*words: str, status: int = 0) -> Result:
-    done = CliRunner().invoke(main, list(words))
-    assert done.exit_code == status, done.output
-    return done
 
 
 def stored(root: Path) -> bytes:

@@ -9,9 +9,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.operations import reviewing
@@ -23,6 +21,7 @@ from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving import lines
 from cortex_pipelines.serving.reviews import FILE
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+from cortex_pipelines_tests.command import cortex
 
 ROOT = Path(__file__).parents[2]
 AT = "2026-05-04T03:02:01+00:00"
@@ -37,12 +36,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_yaml(tmp_path / "params.yaml", values)
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     return tmp_path
-
-
-def cortex(*words: str, status: int = 0) -> Result:
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == status, result.output
-    return result
 
 
 def decision(first: float, second: float, against: int = 0, left: bool = True) -> Decision:

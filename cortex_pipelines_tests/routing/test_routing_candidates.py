@@ -54,7 +54,7 @@ def lesson_of(
     return TrainingData(extractor.features(texts, embeddings), labels, weights, masters, settings)
 
 
-@pytest.mark.parametrize(
+EACH = pytest.mark.parametrize(
     "fit",
     [
         Lexical.fit,
@@ -64,6 +64,9 @@ def lesson_of(
         lambda training: Neural.fit(training, CHOSEN),
     ],
 )
+
+
+@EACH
 def test_each_candidate_learns_and_repeats_itself(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
     training = lesson_of(settings)
     train, test = np.arange(0, 80)[:60], np.arange(60, 80)
@@ -75,16 +78,7 @@ def test_each_candidate_learns_and_repeats_itself(fit, settings: RoutingSettings
         assert (array == again.arrays()[name]).all()
 
 
-@pytest.mark.parametrize(
-    "fit",
-    [
-        Lexical.fit,
-        Semantic.fit,
-        Retrieval.fit,
-        Kernel.fit,
-        lambda training: Neural.fit(training, CHOSEN),
-    ],
-)
+@EACH
 def test_a_master_without_tasks_is_possible_and_unlikely(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
     training = lesson_of(settings)
     kept = np.flatnonzero(training.labels != 2)

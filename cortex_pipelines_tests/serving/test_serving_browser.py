@@ -2,13 +2,10 @@
 
 import json
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cortex_pipelines.config import load_parameters
@@ -40,16 +37,8 @@ def address(home: Path, state: Path) -> Iterator[str]:
     gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.compared(home))
     privacy = load_parameters(tinygateway.ROOT).privacy
     app = create_app(gateway, ProjectServices(redact=lambda text: redacted(privacy, text)))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the gateway ended"
-        time.sleep(0.01)
-    (listening,) = server.servers[0].sockets
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with tinygateway.listening(app) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

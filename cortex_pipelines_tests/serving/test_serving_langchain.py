@@ -1,8 +1,6 @@
 """The guide on LangChain, run against a tiny gateway over the index of a few files."""
 
 import re
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.contexts import index_context
@@ -53,16 +50,8 @@ def address(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     catalogue = replace(known, models={**known.models, "shop": shop})
     gateway = tinygateway.open_tiny(home, scratch / "state", lambda: catalogue, window=512)
     app = create_app(gateway, services(scratch))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the gateway ended"
-        time.sleep(0.01)
-    (listening,) = server.servers[0].sockets
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with tinygateway.listening(app) as url:
+        yield url
 
 
 def test_the_guide_s_code_retrieves_and_chats(

@@ -29,7 +29,6 @@ _ARGUMENTS = frozenset(("argument_list", "arguments"))
 _LITERALS = ("string", "integer", "float", "number", "char", "rune", "template", "regex")
 _MAX_BYTES = 1_000_000
 _MAX_TOKENS = 60
-_SEPARATOR = "\0"
 
 
 class Token(NamedTuple):

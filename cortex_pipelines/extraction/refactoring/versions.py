@@ -1,6 +1,5 @@
 """The two versions to compare: folders, or a commit and its first parent."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -10,11 +9,11 @@ from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import records, run_git, stream
+from cortex_pipelines.privacy.folder import files_below
 
 Version = dict[str, str]
 """Text by path, with forward slashes."""
 
-_CONTROL = frozenset({".git", ".hg", ".svn"})
 _FILE_MODES = frozenset({b"100644", b"100755"})
 
 
@@ -27,16 +26,12 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: not a folder; give two folders, one per version")
     version: Version = {}
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(set(folders) - _CONTROL)
-        for file in (Path(place) / name for name in sorted(names)):
-            if file.is_symlink() or not file.is_file():
-                continue
-            if file.stat().st_size > settings.max_file_bytes:
-                continue
-            path = file.relative_to(folder).as_posix()
-            if _may_be_code(path):
-                _add(version, path, file.read_bytes())
+    for file in files_below(folder):
+        if file.stat().st_size > settings.max_file_bytes:
+            continue
+        path = file.relative_to(folder).as_posix()
+        if _may_be_code(path):
+            _add(version, path, file.read_bytes())
     return version
 
 

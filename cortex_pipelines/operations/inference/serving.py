@@ -32,14 +32,12 @@ class Released:
         model: The model.
         version: DVC's hash of its files.
         folder: Its files.
-        signed: Its manifest and signature.
         base: ``name`` and ``digest`` of the base it belongs on; None if it stands alone.
     """
 
     model: Model
     version: str
     folder: Path
-    signed: Path
     base: dict[str, str] | None
 
 
@@ -141,7 +139,7 @@ def verified(project: Project, model: Model, version: str) -> Released:
     folder = model_folder(project, model.asset, model.partition, version)
     signed = signed_folder(project.root, model.name, version)
     manifest = verify(project.root, folder, signed, model.name, version)
-    return Released(model, version, folder, signed, dict(manifest.base) if manifest.base else None)
+    return Released(model, version, folder, dict(manifest.base) if manifest.base else None)
 
 
 def open_router(project: Project) -> Router:

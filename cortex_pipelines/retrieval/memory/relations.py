@@ -14,7 +14,7 @@ import polars as pl
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.queries import understand
 
-MOST = 20
+_MOST = 20
 
 
 @dataclass(frozen=True, order=True)
@@ -49,13 +49,12 @@ def names_of(query: str) -> list[str]:
     return sorted({*asked.names, *asked.paths, *(words if len(words) == 1 else ())})
 
 
-def code_relations(names: Sequence[str], folder: Path, most: int = MOST) -> list[Relation]:
+def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:
     """Edges of the code graph at what has one of these names.
 
     Args:
         names: A name is that of a node if it is all of it, or its last part.
         folder: Output of ``code_graph``; nothing is known of a project without one.
-        most: At most how many.
     """
     file = folder / "edges.parquet"
     if not names or not file.is_file():
@@ -66,19 +65,18 @@ def code_relations(names: Sequence[str], folder: Path, most: int = MOST) -> list
         .select(_place("from"), "relation", _place("to"))
         .unique()
         .sort("from", "relation", "to")
-        .head(most)
+        .head(_MOST)
         .collect()
     )
     return [Relation(one, kind, other, "code_graph") for one, kind, other in edges.iter_rows()]
 
 
-def logged_relations(names: Sequence[str], tables: Path, most: int = MOST) -> list[Relation]:
+def logged_relations(names: Sequence[str], tables: Path) -> list[Relation]:
     """Workers who were sent tasks that name one of these, and how often.
 
     Args:
         names: Identifiers and paths.
         tables: Output of ``coordination_tables``; nothing is known without one.
-        most: At most how many.
     """
     file = tables / "features.parquet"
     if not names or not file.is_file():
@@ -96,7 +94,7 @@ def logged_relations(names: Sequence[str], tables: Path, most: int = MOST) -> li
         for master, count in rows.iter_rows():
             kind = "was sent a task about" if count == 1 else f"was sent {count} tasks about"
             relations.append(Relation(master, kind, name, "coordination_tables"))
-    return relations[:most]
+    return relations[:_MOST]
 
 
 def _is_named(end: str, names: Sequence[str]) -> pl.Expr:

@@ -15,7 +15,8 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-ALARM_RATE = 0.01
+_ALARM_RATE = 0.01
+"""Share of alarms to keep to."""
 
 _STEP = 0.002
 """How far an alarm moves the rank. Five alarms in a row spend what the rate allows."""
@@ -28,24 +29,23 @@ _REMEMBERED = 2_000
 """Latest records that a score is compared with."""
 
 
-def raise_alarms(scores: np.ndarray, first: int, rate: float = ALARM_RATE) -> npt.NDArray[np.bool_]:
+def raise_alarms(scores: np.ndarray, first: int) -> npt.NDArray[np.bool_]:
     """Which scores are alarms, each judged by those before it.
 
     Args:
         scores: Scores of consecutive records.
         first: Scores at the beginning that are usual, at least one; they set the first threshold.
-        rate: Share of alarms to keep to, below 1.
     """
     latest = deque(scores[:first].tolist(), maxlen=_REMEMBERED)
     ordered = sorted(latest)
     alarms = np.zeros(len(scores), dtype=bool)
-    allowed, most = rate, max(rate, _MOST_ALLOWED)
+    allowed = _ALARM_RATE
     for place in range(first, len(scores)):
         score = float(scores[place])
         rank = math.ceil((1 - allowed) * (len(ordered) + 1))
         # a rank beyond the last one is never reached
         alarms[place] = rank <= len(ordered) and score > ordered[rank - 1]
-        allowed = min(allowed + _STEP * (rate - alarms[place]), most)
+        allowed = min(allowed + _STEP * (_ALARM_RATE - alarms[place]), _MOST_ALLOWED)
         if len(latest) == _REMEMBERED:
             del ordered[bisect_left(ordered, latest[0])]
         latest.append(score)

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from cortex_pipelines.serving.lines import appending, line_start
 
@@ -35,6 +35,18 @@ _CHANCE = random.SystemRandom()
 
 class ExperimentError(RuntimeError):
     """An experiment is refused; the message gives the reason."""
+
+
+class Terms(TypedDict):
+    """What whoever begins an experiment says of it; see ``Plan``."""
+
+    share: float
+    metric: Metric
+    smallest: float
+    most_answers: int
+    tolerance: float
+    slowest: float | None
+    why: str
 
 
 @dataclass(frozen=True)
