@@ -85,6 +85,16 @@ def test_a_method_of_python_keeps_where_it_stands() -> None:
     )
 
 
+@pytest.mark.parametrize("language", ["javascript", "typescript"])
+def test_a_nested_unit_keeps_where_it_stands(language: str) -> None:
+    code = "function f(a, b) {\n        if (a) return `x\n  y`;\n        return g(a,b);\n    }"
+    found = styles(code, language)
+    assert found
+    for text in found:
+        assert text.endswith("\n    }")
+        assert "`x\n  y`" in text
+
+
 def test_words_in_strings_of_several_lines_stay() -> None:
     code = 'def f(a):\n        """Doc.\n\n        More.\n        """\n        return """a\n b""" +a'
     found = styles(code, kind="method")
@@ -184,7 +194,9 @@ def test_what_changes_more_than_layout_is_laid_out_with_the_same_tokens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reformatting, "formatters", lambda: {"python": Liar()})
-    codes = [f"def f(a):\n    {word} = a\n    return {word}" for word in ("true", "lie")]
+    codes = [
+        f"def f(a):\n    {word} = a\n    while a:\n        a = {word}" for word in ("true", "lie")
+    ]
     units = [unit(code, name=str(n)) for n, code in enumerate(codes)]
     rewrites = [rows[0]["rewrite"] for rows in rewritten_rows(units, SETTINGS)]
     assert rewrites == ["liar_plain", "reindented"]

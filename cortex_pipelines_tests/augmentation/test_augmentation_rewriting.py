@@ -123,7 +123,7 @@ def test_what_tools_read_in_comments_stays() -> None:
 
 
 def test_a_string_of_several_lines_keeps_its_lines() -> None:
-    code = 'def f(a):\n    x = """one\n    two"""\n    return x\n'
+    code = 'def f(a):\n    x = """one\n    two"""\n    if a:\n        x += a\n    return x\n'
     other = variants(code)["reindented"]
     assert 'x = """one\n    two"""' in other
     assert other != code
@@ -162,6 +162,45 @@ def test_a_decorated_method_keeps_where_it_stands() -> None:
     code = "@cached\n    def f(self, a):\n        if a:\n            return 1\n        return 2"
     other = variants(code)["reindented"]
     assert other == code.replace("\n        ", "\n      ").replace("\n          ", "\n        ")
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "reindented", "one_argument"),
+    [
+        (
+            "python",
+            "def f(self, a):\n        if a:\n            return 1\n        return 2",
+            "def f(self, a):\n      if a:\n        return 1\n      return 2",
+            "def f(\n            self,\n            a):\n        if a:\n            return 1\n"
+            "        return 2",
+        ),
+        (
+            "rust",
+            "fn f(a: u8, b: u8) -> u8 {\n        if a > b {\n"
+            "            1\n        }\n        2\n    }",
+            "fn f(a: u8, b: u8) -> u8 {\n      if a > b {\n        1\n      }\n      2\n    }",
+            "fn f(\n            a: u8,\n            b: u8) -> u8 {\n        if a > b {\n"
+            "            1\n        }\n        2\n    }",
+        ),
+        (
+            "javascript",
+            "function f(a, b) {\n\t\treturn a;\n\t}",
+            "function f(a, b) {\n\t    return a;\n\t}",
+            "function f(\n\t        a,\n\t        b) {\n\t\treturn a;\n\t}",
+        ),
+    ],
+)
+def test_a_nested_unit_keeps_where_it_stands(
+    language: str, code: str, reindented: str, one_argument: str
+) -> None:
+    found = rewritten(code, language, "function", "", 20, 1)
+    by_name = {variant.rewrite: variant.code for variant in found}
+    assert by_name["reindented"] == reindented
+    assert by_name["one_argument_a_line"] == one_argument
+
+
+def test_a_unit_that_does_not_tell_where_it_stands_keeps_its_indentation() -> None:
+    assert "reindented" not in variants("def f(self, a):\n        return g(a)\n")
 
 
 def test_a_few_are_drawn_the_same_every_time() -> None:

@@ -161,3 +161,16 @@ def test_the_order_of_files_does_not_matter(settings) -> None:
     backwards = dict(reversed(texts.items()))
     one, other = (pairs(extracted(settings, each)) for each in (texts, backwards))
     assert one == other
+
+
+def test_a_test_of_qunit_is_one_and_its_module_is_none(settings) -> None:
+    texts = {
+        "lib/text.js": "export function add(a) { return a }\n",
+        "test/text.js": (
+            "import { add } from '../lib/text.js';\n"
+            "QUnit.module('text', function (hooks) {\n"
+            "  QUnit.test('adds', function (assert) { assert.equal(add('a'), 'a') });\n"
+            "  Other.test('is none', () => { add() });\n});\n"
+        ),
+    }
+    assert pairs(extracted(settings, texts)) == {"add": ["adds"]}

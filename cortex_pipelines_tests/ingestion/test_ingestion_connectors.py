@@ -246,6 +246,18 @@ def test_columns_without_a_type_are_read_without_a_word(
     assert "WARNING" not in capfd.readouterr().err
 
 
+def test_a_column_that_is_not_named_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
+) -> None:
+    table = (
+        "CREATE TABLE tickets (id INTEGER, title TEXT, closed TIMESTAMP);"
+        "INSERT INTO tickets VALUES (7, 'Vouchers', 'never');"
+    )
+    monkeypatch.setenv("TRACKER_URL", database(tmp_path / "dates.db", table))
+    (pin,) = take({**SQL, "tables": {"tickets": {"rows": "issues"}}}).pins
+    assert pin["rows"] == 1
+
+
 def test_bytes_are_said_to_need_a_view(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
 ) -> None:

@@ -211,6 +211,11 @@ def test_compiled_copies_are_kept_and_not_trained_on(plain: Make, read: Any) -> 
         ("a.js", "x=1;\n" * 1000, False),
         ("a.js", "x = 1;\n" * 500 + "y" * 1500 + "\n", False),
         ("a.py", "x=1;" * 1000, False),
+        ("a.cjs", "exports.zip = zip;\n//# sourceMappingURL=a.cjs.map\n", True),
+        ("a.css", "p { margin: 0 }\n/*# sourceMappingURL=a.css.map */\n", True),
+        ("a.js", "//# sourceMappingURL=a.js.map\nlet a = 1;\n", False),
+        ("a.js", "add('//# sourceMappingURL=' + place);\n", False),
+        ("a.py", "a = 1\n//# sourceMappingURL=a.js.map\n", False),
     ],
 )
 def test_generated_vendored_and_minified_code_is_marked(

@@ -13,6 +13,7 @@ from cortex_pipelines.augmentation.rewriting.formatter import Formatter, Style
 from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewritten
 from cortex_pipelines.augmentation.rewriting.rule import Edit, applied
 from cortex_pipelines.augmentation.rewriting.same_layout import is_same_but_for_layout
+from cortex_pipelines.augmentation.rewriting.standing import closing_indent
 from cortex_pipelines.augmentation.seeding import choose, draw
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 
@@ -140,9 +141,36 @@ def _taken_out(text: bytes, task: _Task) -> str | None:
     if _flush(code) == _flush(old):
         return None
     other = parse_unit(code.encode(), unit["language"], unit["kind"], unit["path"])
+    before, after = closing_indent(old), closing_indent(code)
+    if unit["language"] != "python" and other and None not in (before, after) and before != after:
+        code = _moved(other, str(before), str(after))
+        other = parse_unit(code.encode(), unit["language"], unit["kind"], unit["path"])
     if other is None or not is_same_but_for_layout(task.snippet, other):
         return None
     return code
+
+
+def _moved(snippet: Snippet, before: str, after: str) -> str:
+    """Indent the unit as it is in its file; lines that start within a string stay.
+
+    Args:
+        snippet: The formatted unit, which the formatter has seen outside of its surroundings.
+        before: What its closing line is indented by in the file.
+        after: What it is indented by now.
+    """
+    within = [
+        range(start + 1, end + 1)
+        for node in snippet.nodes()
+        if "string" in node.type
+        for start, end in [(node.start_point[0], node.end_point[0])]
+        if start < end
+    ]
+    first = snippet.prefix.count(b"\n")
+    lines = snippet.code.decode("utf-8", "replace").split("\n")
+    for row, line in enumerate(lines[1:], 1):
+        if line.startswith(after) and line and not any(first + row in rows for rows in within):
+            lines[row] = before + line[len(after) :]
+    return "\n".join(lines)
 
 
 def _flush(code: str) -> str:

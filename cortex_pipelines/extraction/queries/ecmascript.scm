@@ -17,6 +17,14 @@
     [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @definition.test
   (#any-of? @_runner "it" "test" "specify"))
 
+; The same of QUnit, where `module` takes a name and a function too.
+((call_expression
+  function: (member_expression
+    object: (identifier) @_library property: (property_identifier) @_runner)
+  arguments: (arguments . [(string) (template_string)] @name
+    [(arrow_function body: (_) @body) (function_expression body: (_) @body)])) @definition.test
+  (#eq? @_library "QUnit") (#any-of? @_runner "test" "only" "todo"))
+
 ; A function that is passed on or returned is no unit, even if it has a name of its own.
 [(arrow_function) (function_expression) (generator_function)] @scope.function
 (class) @scope.type

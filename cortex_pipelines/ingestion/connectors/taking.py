@@ -157,13 +157,35 @@ def _sql(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
         try:
             seen = inspect(engine)
             there = [*seen.get_table_names(schema or None), *seen.get_view_names(schema or None)]
+            if table not in there:
+                raise SourceError(_nowhere(source, "table", name, there))
+            columns = [column["name"] for column in seen.get_columns(table, schema or None)]
         finally:
             engine.dispose()
-        if table not in there:
-            raise SourceError(_nowhere(source, "table", name, there))
-        return sql_table(credentials=url, table=table, schema=schema or None)
+        wanted = _wanted(source.tables[name], columns)
+        return sql_table(
+            credentials=url, table=table, schema=schema or None, included_columns=wanted
+        )
 
     return open_table
+
+
+def _wanted(table: DltTable, there: Sequence[str]) -> list[str] | None:
+    """Columns to ask a database for; None for all, of which is told where too few are there.
+
+    Another column may hold what its type does not allow, such as a word for a date in SQLite.
+    """
+    shape = SHAPES[table.rows]
+    names = {value: table.columns.get(value, value) for value in shape.values}
+    found = {
+        value: [column for column in (name, name.partition(".")[0]) if column in there]
+        for value, name in names.items()
+    }
+    given = {value for value, columns in found.items() if columns}
+    enough = any(given.issuperset(group) for group in shape.either)
+    if not given.issuperset([*table.columns, *shape.needed]) or not enough:
+        return None
+    return sorted({column for columns in found.values() for column in columns})
 
 
 def _rest(source: DltSource, variables: _Variables) -> Callable[[str], Any]:

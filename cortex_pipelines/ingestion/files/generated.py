@@ -24,6 +24,8 @@ _MARK = re.compile(
     r"do not (?:edit|modify)|this file (?:is|was) generated\b)",
     re.IGNORECASE,
 )
+# A compiler or bundler ends what it writes with the place of its source map.
+_SOURCE_MAP = re.compile(r"\s*(?://|/\*)[#@]\s*sourceMappingURL=\S")
 _MINIFIABLE = frozenset({"javascript", "typescript", "css"})
 
 
@@ -43,7 +45,10 @@ def is_generated(path: str, language: str | None, text: str, settings: Ingestion
     # a mark stands on a short line; one of a megabyte would be searched for ever
     if any(_MARK.match(line[:400]) for line in head):
         return True
-    return language in _MINIFIABLE and _is_minified(text, settings)
+    if language not in _MINIFIABLE:
+        return False
+    last = text.rstrip().rpartition("\n")[2]
+    return bool(_SOURCE_MAP.match(last)) or _is_minified(text, settings)
 
 
 def _is_minified(text: str, settings: IngestionSettings) -> bool:

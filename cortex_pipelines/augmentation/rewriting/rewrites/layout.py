@@ -7,6 +7,7 @@ from itertools import pairwise
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.rewriting.rule import Edit, Rewrite
+from cortex_pipelines.augmentation.rewriting.standing import own_indent
 from cortex_pipelines.augmentation.view import COMMENTS, View
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
@@ -21,7 +22,13 @@ class Reindented(Rewrite):
     languages = LANGUAGES
 
     def edits(self, view: View) -> Iterator[Edit]:
-        """Indentation of each line that starts outside of multi-line strings and comments."""
+        """Indentation of each line that starts outside of multi-line strings and comments.
+
+        What the unit as a whole is indented by stays: its first line keeps it in the file.
+        """
+        kept = own_indent(view)
+        if kept is None:
+            return
         inside = [
             (node.start_byte, node.end_byte)
             for node in view.nodes
@@ -30,10 +37,6 @@ class Reindented(Rewrite):
         starts = [start for start, _ in inside]
         lines = _lines(view)
         step = _step([width for _, width in lines])
-        # a decorated method of Python lost the indentation of its first line only
-        kept = (
-            view.snippet.prefix.rpartition(b"\n")[2].decode() if view.language == "python" else ""
-        )
         for start, width in lines:
             at = bisect_right(starts, start) - 1
             if width.startswith(kept) and not (at >= 0 and start < inside[at][1]):
@@ -95,6 +98,8 @@ class OneArgumentALine(Rewrite):
                 line = view.text.rfind(b"\n", 0, node.start_byte) + 1
                 text = view.text[line : node.start_byte]
                 indent = text[: len(text) - len(text.lstrip())].decode("ascii", "replace")
+                if line <= len(view.snippet.prefix):  # the first line, without its indentation
+                    indent = own_indent(view) or ""
                 if _in_text(node, view):
                     continue
                 yield from self._broken(parts, f"\n{indent}        ", view)
