@@ -5,7 +5,7 @@ import click
 
 @click.group(epilog="Example: cortex audit verify")
 def audit() -> None:
-    """Check the log of who asked `cortex serve` for what."""
+    """Check the audit log of `cortex serve`."""
 
 
 @audit.command(epilog="Example: cortex audit verify --head 5feceb66ffc8")

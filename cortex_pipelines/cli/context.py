@@ -10,9 +10,11 @@ import click
 @click.command(epilog='Example: cortex context "retries ignore the limit" --project flask')
 @click.argument("task")
 @click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
-@click.option("--project", help="What this project has made; without it all projects.")
+@click.option("--project", help="Use this project only; by default all projects.")
 @click.option("--tokens", default=4000, show_default=True, help="Most tokens, 200 or more.")
-@click.option("--prompt", is_flag=True, help="All that a worker is told: the template `worker`.")
+@click.option(
+    "--prompt", is_flag=True, help="Print a worker's whole prompt, by the template `worker`."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON with citations instead of text.")
 def context(
     task: str, place: Path | None, project: str | None, tokens: int, prompt: bool, as_json: bool

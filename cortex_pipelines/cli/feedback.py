@@ -16,7 +16,7 @@ _SHOWN = 20
 
 @click.group(epilog="Example: cortex feedback import ~/.continue/dev_data/0.2.0/autocomplete.jsonl")
 def feedback() -> None:
-    """Take in what people do with completions, and show figures of it."""
+    """Import what people do with completions, and show figures of it."""
 
 
 @feedback.command("import", epilog="Example: cortex feedback import corrections.csv --project shop")

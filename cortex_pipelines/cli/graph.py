@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("to", required=False)
 @click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
-@click.option("--project", help="What this project has made; without it all projects.")
+@click.option("--project", help="Use this project only; by default all projects.")
 @click.option(
     "--depth", type=click.IntRange(1, 20), default=3, show_default=True,
     help="Most steps of breaks and tests.",

@@ -13,7 +13,7 @@ _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
 @click.group(epilog="Example: cortex keys create anna --role user --project shop --expires 90d")
 def keys() -> None:
-    """Make, list and revoke the API keys of `cortex serve`."""
+    """Create, list and revoke API keys for `cortex serve`."""
 
 
 @keys.command(epilog="Example: cortex keys create anna --role user --project shop")

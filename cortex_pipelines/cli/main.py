@@ -219,7 +219,7 @@ def _finish(outcome: "Outcome", project: "Project") -> None:
 @click.option("--project", "partition", help="Only this project.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
 def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None:
-    """Materialise the named ASSETS only; without names, everything that is stale."""
+    """Build only the named ASSETS; without names, everything that is stale."""
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.syncing import sync_project
 

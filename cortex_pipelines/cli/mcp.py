@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: cortex mcp --model shop@champion")
 @click.option(
-    "--model", help="Model of requests that name none; else the only project with a champion."
+    "--model", help="Model for requests that name none; default: the only project with a champion."
 )
 def mcp(model: str | None) -> None:
     """Serve tools to an agent by the Model Context Protocol, over standard input and output.

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the index.")
 @click.option("--rebuild", is_flag=True, help="Instead: make the project's own index again.")
-@click.option("--project", help="With --rebuild: this project; without it that of all projects.")
+@click.option(
+    "--project", help="With --rebuild: only this project's index, not those of all projects."
+)
 @click.option(
     "--encoder",
     type=click.Choice(["auto", "sentence", "none"]),
@@ -65,7 +67,7 @@ def _rebuild(name: str | None) -> None:
 @click.command(epilog='Example: cortex search "where is the retry limit read" --project flask')
 @click.argument("query", required=False)
 @click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
-@click.option("--project", help="Search what this project has made; without it all projects.")
+@click.option("--project", help="Search this project only; by default all projects.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="JSON lines: id and query.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the results of --file.")
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, help="Most results of a query.")
@@ -85,9 +87,9 @@ def _rebuild(name: str | None) -> None:
 @click.option(
     "--by",
     type=click.Choice(["unit", "file", "folder"]),
-    help="Rank places, files or folders; without it files for the text of an issue.",
+    help="Rank places, files or folders; default: files for an issue's text, else places.",
 )
-@click.option("--history", is_flag=True, help="Search commits instead: what was changed before.")
+@click.option("--history", is_flag=True, help="Search commits instead of code.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def search(
     query: str | None,

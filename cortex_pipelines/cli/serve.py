@@ -30,14 +30,16 @@ from cortex_pipelines.serving.settings import EngineName
     help="With --from: public key of whoever exported it.",
 )
 @click.option(
-    "--model", help="Model of requests that name none; else the only project with a champion."
+    "--model", help="Model for requests that name none; default: the only project with a champion."
 )
 @click.option(
     "--engine",
     type=click.Choice(get_args(EngineName)),
     help="What writes text; else `serving.engine` of params.yaml.",
 )
-@click.option("--open", "everybody", is_flag=True, help="Listen for others without any API key.")
+@click.option(
+    "--open", "everybody", is_flag=True, help="Listen on other addresses without any API key."
+)
 @click.option(
     "--tls-cert",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -49,7 +51,7 @@ from cortex_pipelines.serving.settings import EngineName
     help="Its private key in PEM.",
 )
 @click.option(
-    "--log-requests", is_flag=True, help="Write a line of JSON for each request, without its text."
+    "--log-requests", is_flag=True, help="Write one line of JSON per request, without its text."
 )
 def serve(
     host: str,
@@ -63,7 +65,7 @@ def serve(
     tls_key: Path | None,
     log_requests: bool,
 ) -> None:
-    """Answer requests with what was promoted: OpenAI's form, editors, agents, and a page."""
+    """Serve promoted models to OpenAI clients, editors and agents, and on a web page."""
     if key is not None and folder is None:
         raise click.UsageError("--trust goes with --from")
     if (tls_cert is None) != (tls_key is None):

@@ -5,7 +5,7 @@ import click
 
 @click.command(epilog="Example: cortex summary")
 def summary() -> None:
-    """What was made of each project, what each model reached, and where the pages are."""
+    """Show what was built for each project, how each model did, and where the reports are."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
