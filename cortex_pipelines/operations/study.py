@@ -92,7 +92,7 @@ def begin_study(
         ProjectError: there is no such project or folder, a repository has another one's name or one
             that no project can have, or what was begun is damaged or has other limits.
     """
-    listed = round_trip().load(PROJECTS.readas_text(encoding="utf-8"))
+    listed = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
     begun = (folder / "params.yaml").exists()
     if begun:
         _check_begun(folder, limits)

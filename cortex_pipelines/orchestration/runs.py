@@ -40,7 +40,11 @@ def run_named(
     names: Sequence[str],
     partition: str | None,
 ) -> Outcome:
-    """Run exactly these assets in one Dagster run; all of one kind of partitioning."""
+    """Run exactly these assets in one Dagster run; all of one kind of partitioning.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted, or asked to end; nothing more is to be run.
+    """
     follow_projects(instance, project)
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
@@ -51,10 +55,10 @@ def run_named(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         tags={_PROCESS: str(os.getpid())},
     )
-    failed = {
-        _address(str(event.step_key), partition): _message(event)
-        for event in result.get_step_failure_events()
-    }
+    failures = result.get_step_failure_events()
+    if any(map(_is_interrupt, failures)):  # Dagster tells Ctrl-C like any other failure of a step
+        raise KeyboardInterrupt
+    failed = {_address(str(event.step_key), partition): _message(event) for event in failures}
     made = [
         _address(name, partition) for name in names if result.asset_materializations_for_node(name)
     ]
@@ -72,6 +76,13 @@ def close_dead_runs(instance: dg.DagsterInstance) -> int:
     for run in dead:
         instance.report_run_failed(run, "the process that ran it is gone; run it again")
     return len(dead)
+
+
+def _is_interrupt(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    while error and error.cls_name != dg.DagsterExecutionInterruptedError.__name__:
+        error = error.cause
+    return error is not None
 
 
 def _message(event: dg.DagsterEvent) -> str:

@@ -1,5 +1,7 @@
 """Running what is stale: the order, what fails, and what is left alone."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from cortex_pipelines.orchestration.runs import Outcome, run_named, run_stale, segments
 from cortex_pipelines.orchestration.schedules import fingerprint
+from cortex_pipelines.versioning import materialise
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 
@@ -66,6 +69,24 @@ def test_what_reads_a_failed_asset_is_left_alone_and_the_rest_goes_on(bench: Wor
     assert set(outcome.failed) == {"loud@a"}
     assert "nothing was published" in outcome.failed["loud@a"]
     assert not [line for line in said if line.startswith("all projects")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_everything(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    project = bench.project()
+    definitions, instance = bench.definitions(project), bench.instance()
+    said: list[str] = []
+
+    def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(20)  # the signal ends this
+
+    monkeypatch.setattr(materialise, "_compute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_stale(project, definitions, instance, None, said.append)
+    assert said == ["a: words, loud"]  # nothing else was begun
 
 
 def test_an_error_that_nobody_expected_is_told_in_its_own_words(tmp_path: Path) -> None:
