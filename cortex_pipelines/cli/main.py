@@ -120,6 +120,8 @@ def main(ctx: click.Context, debug: bool) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
     logging.getLogger().addFilter(_is_news)
+    # at each start it names a package that only quickens 4-bit inference on some processors
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     ctx.with_resource(temporary_files())
     if ctx.invoked_subcommand != "doctor":  # that one only looks
         _recover()
