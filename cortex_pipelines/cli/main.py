@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,8 +220,9 @@ def _finish(outcome: "Outcome", project: "Project") -> None:
 @main.command(epilog=_example("cortex run code_units --project flask"))
 @click.argument("assets", nargs=-1)
 @click.option("--project", "partition", help="Only this project.")
+@click.option("--upstream", is_flag=True, help="Also whatever ASSETS are made from and is stale.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
-def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None:
+def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_plan: bool) -> None:
     """Build only the named ASSETS; without names, everything that is stale."""
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.syncing import sync_project
@@ -230,14 +232,15 @@ def run(assets: tuple[str, ...], partition: str | None, only_plan: bool) -> None
 
         opened = open_project(find_root())
         _check_names(opened, assets, partition)
-        _show_plan(opened, assets, partition, _makeable(opened))
+        shown = opened.graph.upstream(assets) if upstream else assets
+        _show_plan(opened, shown, partition, _makeable(opened))
         return
     project, definitions, instance = _open()
     _check_names(project, assets, partition)
     if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds what a sync would ask for
         sync_project(project, definitions, instance)
-    if not assets:
-        among = _makeable(project)
+    if upstream or not assets:
+        among = project.graph.upstream(assets) if assets else _makeable(project)
         outcome = runs.run_stale(project, definitions, instance, partition, _say, among)
         _say(f"{len(outcome.made)} made" if outcome.made else "nothing is stale")
         _finish(outcome, project)
@@ -294,7 +297,7 @@ def _makeable(project: "Project") -> set[str]:
 
 
 def _show_plan(
-    project: "Project", assets: tuple[str, ...], partition: str | None, among: set[str]
+    project: "Project", assets: Collection[str], partition: str | None, among: set[str]
 ) -> None:
     """Show which assets are stale, how long they take, and what limits leave out."""
     from cortex_pipelines.operations.planning import duration, left_out, plan

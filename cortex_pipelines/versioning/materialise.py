@@ -159,7 +159,7 @@ def _require_inputs(now: Snapshot) -> None:
     if missing:
         raise ProjectError(
             f"missing: {', '.join(missing)}; make the upstream assets first "
-            "(`cortex run` without names makes all that is stale), or fetch it (`dvc pull`)"
+            "(`cortex run NAME --upstream`), or fetch it (`dvc pull`)"
         )
 
 

@@ -28,11 +28,14 @@ def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_p
     commit(root, "begin")
     planned = own.cortex("run", "--plan", "--project", "shop", "repository_files").stdout
     assert planned.startswith("repository_files@shop")
+    planned = own.cortex("run", "--plan", "--upstream", "--project", "shop", "code_units").stdout
+    assert planned.split()[0] == "repository_files@shop"
+    assert "\ncode_units@shop" in planned
     whole = own.cortex("run", "--plan")
     assert "code_adapter_release@shop" in whole.stdout
     assert "task_router" not in whole.stdout
     assert whole.stderr.startswith("no router is trained: coordination.logs has no logs")
-    own.cortex("run", "repository_files", "code_units", "--project", "shop")
+    own.cortex("run", "code_units", "--upstream", "--project", "shop")
     stages = read_yaml(root / "dvc.lock")["stages"]
     assert stages.keys() == {"parameters", "repository_files@shop", "code_units@shop"}
     assert "deps" not in stages["repository_files@shop"], "no path of this machine"
