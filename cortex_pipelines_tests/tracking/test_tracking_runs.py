@@ -21,7 +21,7 @@ from cortex_pipelines.tracking.model_file import (
     described,
     write_model_file,
 )
-from cortex_pipelines.tracking.runs import MlflowTracker, find_run, git_commit
+from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, find_run, git_commit
 from cortex_pipelines.tracking.store import database_uri, experiment_id, open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
@@ -72,9 +72,10 @@ def test_tags_name_run_asset_versions_and_inputs(made: tuple[Workbench, dict[Any
     assert json.loads(first["pin.note"]) == ["one", "two"]
 
 
-def test_runs_are_found_by_version(made: tuple[Workbench, dict[Any, str]]) -> None:
+def test_digests_and_runs_are_found_by_version(made: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = made
     version = bench.lock()["loud@b"]["outs"][0]["md5"]
+    assert digest_of(bench.root, runs["loud", "b"]) == version
     found = find_run(bench.root, "loud", "b", version)
     assert found is not None
     assert found[0] == runs["loud", "b"]
@@ -98,6 +99,12 @@ def test_metrics_rows_observations_and_parameters_are_kept(tmp_path: Path) -> No
     data = open_client(bench.root).get_run(run_id).data
     assert data.metrics == {"score": 0.5, "rows/words": 2.0, "observed/seconds": 2.0}
     assert data.params == {"loudness.suffix": "!" * 6000}
+
+
+def test_a_run_without_an_output_has_no_digest(tmp_path: Path) -> None:
+    client = open_client(tmp_path)
+    run = client.create_run(experiment_id(tmp_path, "words"))
+    assert digest_of(tmp_path, run.info.run_id) is None
 
 
 def test_outside_git_there_is_no_commit(tmp_path: Path) -> None:
@@ -327,7 +334,9 @@ def test_one_reading_gives_what_the_client_gives(made: tuple[Workbench, dict[Any
         version = bench.lock()[address]["outs"][0]["md5"]
         found = find_run(bench.root, name, partition, version)
         assert found is not None
-        assert known[name, partition or "", version] == (found[0], version)
+        run, digest = known[name, partition or "", version]
+        assert (run, digest) == (found[0], digest_of(bench.root, found[0]))
+        assert digest == version
 
 
 def test_the_client_is_asked_where_runs_are_kept_elsewhere(
