@@ -267,6 +267,7 @@ def test_all_commands_are_there() -> None:
         "suggest",
         "summary",
         "sync",
+        "test-environment",
         "tune-machine",
         "update",
         "upgrade",
