@@ -192,6 +192,6 @@ def test_the_assets_read_and_write_tables(tmp_path: Path) -> None:
         table.write_parquet(tmp_path / "augmented" / f"{name}.parquet")
     few = SETTINGS.model_copy(update={"verified_mutants": 2, "calls_per_unit": 4})
     places = (tmp_path / "augmented", tmp_path / "units", tmp_path / "files")
-    found = mutant_verification(*places, few)["mutant_verification"]
+    found = mutant_verification(*places, few, tmp_path)["mutant_verification"]
     assert found.height == 4
     assert set(found.filter(pl.col("check") == "compiled")["result"]) == {"yes"}

@@ -186,7 +186,7 @@ def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(
 def test_inputs_that_are_not_made_yet(begun: MiniProject) -> None:
     said = fails(begun, "run", "code_units", "--project", "alpha")
     assert "missing: data/repository_files/alpha" in said
-    assert "`cortex run` without names" in said
+    assert "`cortex run NAME --upstream`" in said
 
 
 def test_names_that_are_not_there(begun: MiniProject) -> None:

@@ -10,7 +10,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "read": "models, overview, load, metrics, documentation, `/graphql`",
     "lineage": "what a model was made from: data sets, their versions, runs and commits",
     "data": "code of the projects: `/search`, `/context`, `context` of chats, agents' tools",
-    "memory": "what is kept of the projects: `/memory` and what is below it, `remember`, `recall`",
+    "memory": "the projects' memories: `/memory` and everything below it, `remember`, `recall`",
     "audit": "`/audit`",
     "admin": "all of these, and every route that has no scope yet",
 }
