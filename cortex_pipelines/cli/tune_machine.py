@@ -34,25 +34,22 @@ def tune_machine(dry_run: bool) -> None:
     chosen = best(speeds)
     _show(speeds, chosen)
     if not dry_run:
-        _write(root / "params.yaml", chosen)
+        _write(root, chosen)
         click.echo(
             f"params.yaml: adapters.precision {chosen.precision}, max_length {chosen.max_length}",
             err=True,
         )
 
 
-def _write(path: Path, chosen: "Speed") -> None:
+def _write(root: Path, chosen: "Speed") -> None:
     """Replace both values and keep every comment."""
-    from cortex_pipelines.atomic import aside
-    from cortex_pipelines.operations.projects.parameter_file import round_trip
+    from cortex_pipelines.operations.projects.parameter_file import read_values, write_values
 
-    yaml = round_trip()
-    values = yaml.load(path.read_text(encoding="utf-8"))
+    values = read_values(root)
     adapters = values.setdefault("adapters", {})
     adapters["precision"] = chosen.precision
     adapters["max_length"] = chosen.max_length
-    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
+    write_values(root, values)
 
 
 def _show(speeds: "list[Speed]", chosen: "Speed") -> None:

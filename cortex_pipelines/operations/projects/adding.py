@@ -9,7 +9,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.operations.projects.deleted_authors import bury_authors
 from cortex_pipelines.operations.projects.moving_pins import take_pins_of
-from cortex_pipelines.operations.projects.parameter_file import round_trip
+from cortex_pipelines.operations.projects.parameter_file import as_text, read_values
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
 from cortex_pipelines.versioning.dvc.stages import follow_projects
@@ -37,9 +37,7 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
         raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")
     load_parameters(root)  # what is wrong there already is not this project's fault
     entry = parse_source(source, root)
-    path = root / "params.yaml"
-    yaml = round_trip()
-    values = yaml.load(path.read_text(encoding="utf-8"))
+    values = read_values(root)
     projects = values.get("projects") or {}
     if control:
         general = values.setdefault("general", {})
@@ -58,9 +56,8 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
         raise ProjectError(f"projects.{name} already has the source: {source}")
     sources.append(entry)
     values["projects"] = projects
-    with aside(path) as scratch:
-        with scratch.open("w", encoding="utf-8") as file:
-            yaml.dump(values, file)
+    with aside(root / "params.yaml") as scratch:
+        scratch.write_text(as_text(values), encoding="utf-8")
         # a project that cannot be pinned is not added; a pin without a project does no harm
         take_pins_of(root, name, load_parameters(root, scratch))
     bury_authors(root)

@@ -7,8 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from cortex_pipelines.atomic import write_whole
-
-_FILE = "params.yaml"
+from cortex_pipelines.versioning.parameters import FILE
 
 
 def round_trip() -> YAML:
@@ -23,12 +22,12 @@ def round_trip() -> YAML:
 
 def read_values(root: Path) -> Any:
     """What ``params.yaml`` of a project says."""
-    return round_trip().load((root / _FILE).read_text(encoding="utf-8"))
+    return round_trip().load((root / FILE).read_text(encoding="utf-8"))
 
 
 def write_values(root: Path, values: Any) -> None:
     """Replace ``params.yaml`` of a project in one step."""
-    write_whole(root / _FILE, as_text(values))
+    write_whole(root / FILE, as_text(values))
 
 
 def as_text(values: Any) -> str:

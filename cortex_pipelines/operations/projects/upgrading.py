@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.atomic import aside, write_whole
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.config import LAYOUT, load_parameters
-from cortex_pipelines.operations.projects.parameter_file import round_trip
+from cortex_pipelines.operations.projects.parameter_file import read_values, write_values
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dvc import dvc_store, stages
@@ -66,19 +66,16 @@ def shorten(root: Path, layout: Layout) -> tuple[str, int]:
     Returns:
         The profile's name, and how many values are left beside projects.
     """
-    path, yaml = root / FILE, round_trip()
-    text = path.read_text(encoding="utf-8")
-    given = read_yaml(path)
+    given = read_yaml(root / FILE)
     sections = {name: given[name] for name in layout.sections if name in given}
     known = {name: layout.profile(root, name) for name in (STANDARD, DEMO)}
     counts = {name: _count(_differences(sections, known[name], layout.model)) for name in known}
     profile = min(counts, key=lambda name: counts[name])
-    values = yaml.load(text)
+    values = read_values(root)
     for name in sections:
         _strip(values, known[profile], name, layout.model)
     values.insert(0, "profile", profile)
-    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
-        yaml.dump(values, file)
+    write_values(root, values)
     return profile, counts[profile]
 
 
