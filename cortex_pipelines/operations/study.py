@@ -96,7 +96,11 @@ def begin_study(
     begun = (folder / "params.yaml").exists()
     if begun:
         _check_begun(folder, limits)
-    values = read_values(folder) if begun else listed | limits
+        values = read_values(folder)
+    else:
+        values = listed
+        for section, wanted in limits.items():
+            values.setdefault(section, {}).update(wanted)
     projects = values["projects"]
     every = [name for name in {**listed["projects"], **projects} if name != CONTROL]
     if wrong := set(chosen) - set(every):
