@@ -85,6 +85,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         },
         "general": {"project": "flask"},
         "coordination": {"logs": "logs", "sample": False},
+        "adapters": {"canaries": 0},
     }
     path = tmp_path / "listed.yaml"
     round_trip().dump(listed, path)
@@ -100,7 +101,7 @@ def test_a_study_begins_with_the_chosen_projects_and_the_control(sources: Path) 
     assert any("clone" in sentence for sentence in sentences)
     written = round_trip().load(folder / "params.yaml")
     assert list(written["projects"]) == ["flask", "first", "clone"]
-    assert written["adapters"] == {"max_tokens": 5000}
+    assert written["adapters"] == {"canaries": 0, "max_tokens": 5000}
     pins = (folder / "sources.lock").read_text()
     assert list(begin_study(folder, [], {}, {})) == []  # it goes on as it was begun
     assert (folder / "sources.lock").read_text() == pins

@@ -5,18 +5,30 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning.parameters import FILE
 
 
+class _Representer(RoundTripRepresenter):
+    """A class of its own, or DVC's lock would be written with these words for null, too."""
+
+
+def _null(representer: RoundTripRepresenter, _value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _null)
+
+
 def round_trip() -> YAML:
     """A YAML reader and writer that preserves every line, explicit ``null`` included."""
     yaml = YAML()
+    yaml.Representer = _Representer
     yaml.width = 4096
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), _null)
     return yaml
 
 
@@ -35,7 +47,3 @@ def as_text(values: Any) -> str:
     text = StringIO()
     round_trip().dump(values, text)
     return text.getvalue()
-
-
-def _null(representer: Any, _value: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
