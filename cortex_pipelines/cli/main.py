@@ -223,10 +223,14 @@ def _finish(outcome: "Outcome", project: "Project") -> None:
 @click.option("--upstream", is_flag=True, help="Also whatever ASSETS are made from and is stale.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would run; run nothing.")
 def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_plan: bool) -> None:
-    """Build only the named ASSETS; without names, everything that is stale."""
+    """Build only the named ASSETS; without names, everything that is stale.
+
+    NAME@PROJECT, as other commands show it, is NAME with --project PROJECT.
+    """
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.syncing import sync_project
 
+    assets, partition = _of_one_project(assets, partition)
     if only_plan:
         from cortex_pipelines.catalog import open_project
 
@@ -318,6 +322,17 @@ def _show_plan(
     )
     for sentence in left_out(project, partition):
         click.echo(sentence)
+
+
+def _of_one_project(
+    addresses: tuple[str, ...], partition: str | None
+) -> tuple[tuple[str, ...], str | None]:
+    """The assets' names, and the project that they or the option name."""
+    pairs = [address.partition("@") for address in addresses]
+    named = {part for _, _, part in pairs if part} | ({partition} if partition else set())
+    if len(named) > 1:
+        raise ProjectError(f"name one project at a time, not {' and '.join(sorted(named))}")
+    return tuple(name for name, _, _ in pairs), next(iter(named), None)
 
 
 def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:

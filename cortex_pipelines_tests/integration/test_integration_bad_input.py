@@ -184,7 +184,7 @@ def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(
 
 
 def test_inputs_that_are_not_made_yet(begun: MiniProject) -> None:
-    said = fails(begun, "run", "code_units", "--project", "alpha")
+    said = fails(begun, "run", "code_units@alpha")
     assert "missing: data/repository_files/alpha" in said
     assert "`cortex run NAME --upstream`" in said
 
@@ -193,6 +193,8 @@ def test_names_that_are_not_there(begun: MiniProject) -> None:
     said = fails(begun, "run", "code_unit")
     assert "no asset code_unit; there is: " in said
     assert "code_units" in said
+    said = fails(begun, "run", "code_units@alpha", "--project", "beta")
+    assert "name one project at a time, not alpha and beta" in said
     said = fails(begun, "run", "--project", "gamma")
     assert "params.yaml has no project gamma; there is: alpha, beta" in said
     assert "params.yaml has no project gamma" in fails(begun, "update", "gamma")
