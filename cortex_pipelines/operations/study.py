@@ -56,7 +56,7 @@ _WAYS = {
 }
 """Way to answer, to its figure of held-out completions."""
 _SERVED = ("base", "context", "adapter", "both")
-_ROLES = {"adapter": "challenger"}
+_ROLES = {"adapter": "challenger", "other adapter": "other_adapter"}
 """Way to its name among the figures of questions, where that is another one."""
 _OVER = {
     "adapter over base": ("adapter", "base"),
@@ -251,7 +251,7 @@ def _questions(metrics: Mapping[str, float]) -> dict[str, Asked]:
             int(metrics[f"{prefix}items"]),
             {
                 way: metrics[figure]
-                for way in _SERVED
+                for way in (*_SERVED, "other adapter")
                 if (figure := f"{prefix}{_ROLES.get(way, way)}_accuracy") in metrics
             },
         )

@@ -14,6 +14,7 @@ from cortex_pipelines.routing.selection.significance import holm
 from cortex_pipelines.versioning.project import ProjectError
 
 RESULT = "study.json"
+_OWN_ANSWERS = "questions answered beyond the other adapter"
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def means(studied: Sequence[Studied]) -> dict[str, Mean]:
     """Means over projects, each of which counts alike, with its largest budget.
 
     Of each way, over the base: bits saved as a share of the base's, also of gaps alone; first lines
-    written right; questions answered correctly. And forgetting.
+    written right; questions answered correctly. And questions that the adapter answers beyond
+    another project's adapter, which knows their form as well; and forgetting.
     """
     figures: dict[str, list[float]] = {}
     for one in with_most_tokens(studied):
@@ -169,6 +171,9 @@ def means(studied: Sequence[Studied]) -> dict[str, Mean]:
         for part, asked in one.questions.items():
             for way, more in _beyond_base(asked.correct).items():
                 figures.setdefault(f"questions answered, {part}: {way}", []).append(more)
+            if "other adapter" in asked.correct:
+                own = asked.correct["adapter"] - asked.correct["other adapter"]
+                figures.setdefault(f"{_OWN_ANSWERS}, {part}", []).append(own)
         if one.forgetting is not None:
             figures.setdefault("forgetting", []).append(one.forgetting[0])
     return {name: _mean(values) for name, values in figures.items()}

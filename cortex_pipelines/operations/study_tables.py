@@ -55,12 +55,12 @@ def question_table(studied: Sequence[Studied]) -> str:
 
 
 def mean_table(studied: Sequence[Studied]) -> str:
-    """Means over the projects, in Markdown; all but forgetting are gains over the base."""
+    """Means over the projects, in Markdown: differences to the base, or to what is named."""
     rows = []
     for name, mean in means(studied).items():
         ends = "" if mean.low is None else f"{mean.low:+.1%} to {mean.high:+.1%}"
         rows.append([name, f"{mean.estimate:+.1%}", ends])
-    return _markdown(["mean over projects", "over the base", "95 % interval"], rows)
+    return _markdown(["mean over projects", "difference", "95 % interval"], rows)
 
 
 def curve_table(studied: Sequence[Studied]) -> str:

@@ -70,6 +70,9 @@ MULTIPLE_CHOICE = Table(
         Column("base_chosen", pl.Int64, "Index the base chose; null for a tie", True),
         Column("challenger_chosen", pl.Int64, "Index the challenger chose", True),
         Column("reference_chosen", pl.Int64, "Index the reference chose", True),
+        Column(
+            "other_adapter_chosen", pl.Int64, "Index another project's adapter chose, if any", True
+        ),
         Column("shown", pl.Boolean, "Also asked with similar training examples before the prompt"),
         Column("context_chosen", pl.Int64, "Index the base chose then", True),
         Column("both_chosen", pl.Int64, "Index the challenger chose then", True),

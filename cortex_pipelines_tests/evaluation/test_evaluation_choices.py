@@ -109,7 +109,7 @@ def test_a_name_that_goes_on_is_not_the_name() -> None:
                 return [ItemScore(9.0, 1, 6, 0), ItemScore(18.0, 2, 14, 0)]
             return [ItemScore(6.0, 1, 6, 0, end_nats=9.0), ItemScore(15.0, 2, 14, 0, end_nats=0.1)]
 
-    table = choice_table([asked], [None], ComparedModels(Path(), None), Unfinished(), 512)  # type: ignore[arg-type]
+    table = choice_table([asked], [None], ComparedModels(Path(), None), None, Unfinished(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
 
 
@@ -142,7 +142,7 @@ def test_a_text_that_is_always_likely_is_not_chosen_for_that(
             return [ItemScore(cost, 2, 8, 0) for cost in costs]
 
     models = ComparedModels(Path(), None)
-    table = choice_table([asked], [asked], models, Habitual(), 512)  # type: ignore[arg-type]
+    table = choice_table([asked], [asked], models, None, Habitual(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
     assert table["context_chosen"].to_list() == [1]
 
@@ -160,7 +160,7 @@ def test_an_answer_that_could_not_be_scored_is_not_chosen() -> None:
                 for one in items
             ]
 
-    table = choice_table([asked], [None], ComparedModels(Path(), None), Cut(), 512)  # type: ignore[arg-type]
+    table = choice_table([asked], [None], ComparedModels(Path(), None), None, Cut(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
 
 
@@ -217,10 +217,10 @@ def question(truth: int = 0) -> Question:
 def test_the_likeliest_answer_a_byte_is_chosen_whatever_its_length(workshop: Workshop) -> None:
     models = ComparedModels(workshop.root, None)
     longer = Liking({"short": 1.0, "a much longer answer": 0.9})
-    table = choice_table([question(1)], [None], models, longer, 512)  # type: ignore[arg-type]
+    table = choice_table([question(1)], [None], models, None, longer, 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
     tied = Liking({"short": 1.0, "a much longer answer": 1.0})
-    table = choice_table([question()], [None], models, tied, 512)  # type: ignore[arg-type]
+    table = choice_table([question()], [None], models, None, tied, 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [None]
     metrics = choice_metrics(table, EvaluationSettings.model_validate(SETTINGS))
     assert metrics["team_base_accuracy"] == 0

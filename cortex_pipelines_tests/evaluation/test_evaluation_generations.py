@@ -336,13 +336,23 @@ def test_the_adapter_of_another_project_is_found_by_its_version(
     named = {"project": "elsewhere", "version": "1f.dir"}
     folder = workshop.root / "versions" / "code_adapter-elsewhere" / named["version"]
     shutil.copytree(workshop.untouched("zero-elsewhere"), folder)
-    _, metrics = workshop.tables(tmp_path / "out", workshop.trained, items=4, other_adapter=named)
+    tables, metrics = workshop.tables(
+        tmp_path / "out", workshop.trained, items=4, choices=4, other_adapter=named
+    )
     assert metrics["other_adapter_items"] == metrics["completion_items"] == 4
     # an adapter that changes nothing is what the base is
     assert metrics["other_adapter_gain"] == pytest.approx(
         metrics["completion_improvement_over_base"]
     )
-    assert named["version"] in (tmp_path / "out" / "report.html").read_text()
+    choices = tables["team_choices"]
+    assert choices["other_adapter_chosen"].equals(choices["base_chosen"])
+    assert metrics["team_other_adapter_accuracy"] == metrics["team_base_accuracy"]
+    assert metrics["team_own_difference"] == pytest.approx(
+        metrics["team_challenger_accuracy"] - metrics["team_base_accuracy"]
+    )
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert named["version"] in report
+    assert "Control: an adapter of another project, which knows the form" in report
 
 
 def test_gaps_are_scored_but_nothing_is_asked_or_written_for_them(

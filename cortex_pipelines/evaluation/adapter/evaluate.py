@@ -177,6 +177,7 @@ def _measured(
         repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits, python
     )
     writing = items_to_write(inputs.datasets, repository, tests, settings)
+    other = inputs.other.folder if inputs.other else None
     problems = read_problems(root, settings.benchmarks)
     patterns = project_checks(inputs.repository_files)
     tables = {
@@ -184,7 +185,7 @@ def _measured(
         "general_scores": score_table(items.general.items, compared, scorer, GENERAL_SCORES),
         "foreign_scores": score_table(items.general.foreign, compared, scorer, FOREIGN_SCORES),
         "team_choices": choice_table(
-            items.questions, items.shown, compared, scorer, settings.retrieved_window
+            items.questions, items.shown, compared, other, scorer, settings.retrieved_window
         ),
         "ways": way_table(
             Ways(
@@ -192,7 +193,7 @@ def _measured(
                 items.retrieved,
                 completion,
                 compared.challenger,
-                inputs.other.folder if inputs.other else None,
+                other,
             ),
             scorer,
             settings,

@@ -18,11 +18,14 @@ from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
 _SHOWN = {"context": "base", "both": "challenger"}
 """Way with similar examples before the question, and the role that answers so."""
 
+_CONTROL = "other_adapter"
+
 
 def choice_table(
     asked: Sequence[Question],
     shown: Sequence[Question | None],
     compared: ComparedModels,
+    other: Path | None,
     scorer: ItemScorer,
     window: int,
 ) -> pl.DataFrame:
@@ -32,15 +35,18 @@ def choice_table(
         asked: The questions.
         shown: Each with similar examples before it; None where it is not asked so.
         compared: Models that are compared.
+        other: Folder of another project's adapter, as a control; None for none.
         scorer: Scores the answers.
         window: Most tokens of a question with examples and its answer.
     """
     chosen: dict[str, list[int | None]] = {}
     priors: dict[str, list[list[ItemScore]]] = {}
-    for role in ROLES:
-        folder = compared.folder(role)
+    folders = {role: compared.folder(role) for role in ROLES}
+    folders |= {_CONTROL: other} if other else {}
+    for role, folder in folders.items():
         priors[role] = _by_question([one.alone for one in asked], folder, scorer, None)
         chosen[role] = _choices(asked, priors[role], folder, scorer, None)
+    chosen.setdefault(_CONTROL, [None] * len(asked))
     for way, role in _SHOWN.items():
         chosen[way] = _choices(shown, priors[role], compared.folder(role), scorer, window)
     rows = [
@@ -90,9 +96,11 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
 
     Under ``team_`` for all questions and ``choice_<kind>_`` for each kind: ``items``, ``chance``,
     ``<role>_accuracy`` and ``difference`` (challenger minus reference), each of the last two with
-    ``_low`` and ``_high``. Under ``shown_``, of the questions that were also asked with similar
-    examples before them: ``items``, ``<way>_accuracy`` and, over the base, ``<way>_difference``.
-    Nothing for a kind that was not asked.
+    ``_low`` and ``_high``. Where another project's adapter was asked too, ``other_adapter`` is a
+    role, and ``own_difference`` is what the challenger answers more than that: what it learnt of
+    the form of the questions, the other one knows as well. Under ``shown_``, of the questions that
+    were also asked with similar examples before them: ``items``, ``<way>_accuracy`` and, over the
+    base, ``<way>_difference``. Nothing for a kind that was not asked.
     """
     parts = {"team_": choices} | {
         f"choice_{kind}_": choices.filter(pl.col("kind") == kind) for kind in KINDS
@@ -122,9 +130,12 @@ def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> d
 def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     mean = float(part["chance"].to_numpy().mean())
     figures: dict[str, float] = {"items": part.height, "chance": mean}
-    for role in ROLES:
+    control = [_CONTROL] if settings.other_adapter else []
+    for role in (*ROLES, *control):
         share = wilson(int(_right(part, role).sum()), part.height, settings.confidence)
         figures |= share.figures(f"{role}_accuracy")
+    for role in control:
+        figures |= _gain(part, "challenger", role, "own_difference", settings)
     return figures | _gain(part, "challenger", "reference", "difference", settings)
 
 

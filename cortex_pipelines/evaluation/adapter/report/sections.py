@@ -63,7 +63,22 @@ def choices_part(findings: Findings) -> list[str]:
             f"{unasked} left out for want of others to ask about beside them."
         ),
         pages.table(["question", "items", "chance", *ROLES, "difference to reference"], rows),
+        pages.paragraph(_own_answers(metrics)),
     ]
+
+
+def _own_answers(metrics: Mapping[str, float]) -> str:
+    if "team_own_difference" not in metrics:
+        return (
+            "Not measured: how many an adapter of another project answers "
+            "(evaluation.other_adapter names none). Of what the challenger answers more than the "
+            "base, a part may be the form of the questions."
+        )
+    return (
+        "Control: an adapter of another project, which knows the form of the questions but not "
+        f"this project, answers {percents(metrics, 'team_other_adapter_accuracy')} of them; the "
+        f"challenger answers {percents(metrics, 'team_own_difference', sign='+')} more."
+    )
 
 
 def comparisons_part(findings: Findings) -> list[str]:
