@@ -187,7 +187,8 @@ class AdapterSettings(Settings):
 
     divergence_factor: float | None = Field(gt=1, le=MOST)
     """Training stops when the median of the latest losses exceeds this multiple of the base's
-    validation loss; null checks only for non-finite losses."""
+    validation loss, or of the warm-up's median loss where that is higher; null checks only for
+    non-finite losses."""
 
     divergence_steps: PositiveInt
     """Number of latest losses in that median."""

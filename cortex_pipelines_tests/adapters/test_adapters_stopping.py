@@ -1,5 +1,6 @@
 """When a training measures, keeps its state and stops."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_patience_counts_measurements_after_the_best() -> None:
 
 
 def test_a_few_bad_losses_are_no_divergence() -> None:
-    chosen = settings(divergence_factor=2.0, divergence_steps=3)
+    chosen = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
     progress = Progress(validations=[Validation(0, 3.0)])
     progress.steps = [
         LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)
@@ -119,6 +120,24 @@ def test_a_few_bad_losses_are_no_divergence() -> None:
     with pytest.raises(TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
         require_no_divergence(progress, chosen)
     require_no_divergence(progress, chosen.model_copy(update={"divergence_factor": None}))
+
+
+@pytest.mark.parametrize(("later", "diverges"), [(3.5, False), (7.0, True)])
+def test_steps_of_short_answers_are_no_divergence(later: float, diverges: bool) -> None:
+    chosen = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
+    progress = Progress(validations=[Validation(0, 1.4)])  # of long answers, for the most part
+    losses = (3.4, 3.9, 1.7, later, later, later)
+    progress.steps = [LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate(losses, 1)]
+    with pytest.raises(TrainingDivergedError) if diverges else contextlib.nullcontext():
+        require_no_divergence(progress, chosen)
+
+
+def test_a_training_that_diverges_in_its_warm_up_does_not_set_the_limit() -> None:
+    chosen = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
+    progress = Progress(validations=[Validation(0, 1.4)])
+    progress.steps = [LossPoint(n, 10.8, 1.0, 0.1, 10) for n in range(1, 4)]
+    with pytest.raises(TrainingDivergedError, match=r"began at 2\.8"):
+        require_no_divergence(progress, chosen)
 
 
 def test_a_loss_that_diverges_stops_with_a_diagnosis(

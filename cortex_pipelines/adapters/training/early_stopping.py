@@ -40,9 +40,7 @@ def require_finite(
 
 
 def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
-    """Check that the latest losses are not far above the base's.
-
-    Measured against the base's validation loss, or the first step's without one.
+    """Check that the latest losses are not far above where the training began.
 
     Raises:
         TrainingDivergedError: with what to try.
@@ -50,10 +48,24 @@ def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None
     if settings.divergence_factor is None or len(progress.steps) < settings.divergence_steps:
         return
     latest = progress.steps[-settings.divergence_steps :]
-    began = progress.validations[0].loss if progress.validations else progress.steps[0].loss
+    began = _began(progress, settings.divergence_factor, settings)
     level = median(step.loss for step in latest)
     if level > settings.divergence_factor * began:
         raise TrainingDivergedError(_diverged(latest[-1], level, began, settings))
+
+
+def _began(progress: Progress, factor: float, settings: AdapterSettings) -> float:
+    """The base's validation loss, or the median loss of the warm-up where that is higher.
+
+    The validation loss is a mean over tokens, of which long answers have the most; a step of names
+    and docstrings has short answers, each token of which the base finds two or three times as
+    hard. During the warm-up the model is still near the base. A training that diverges in its
+    warm-up must not set its own limit, so the median counts up to ``factor`` times the base's.
+    """
+    base = progress.validations[0].loss if progress.validations else progress.steps[0].loss
+    near = max(1, min(settings.warmup_steps, settings.divergence_steps))
+    warming = median(step.loss for step in progress.steps[:near])
+    return max(base, min(warming, factor * base))
 
 
 def words_of_partial(
@@ -73,7 +85,7 @@ def words_of_partial(
 def _diverged(last: LossPoint, level: float, began: float, settings: AdapterSettings) -> str:
     return (
         f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as "
-        f"median of the last {settings.divergence_steps} steps, where the base began at "
+        f"median of the last {settings.divergence_steps} steps, where the training began at "
         f"{began:.3g} (gradient norm {last.gradient_norm:.3g}, learning rate "
         f"{last.learning_rate:g}, " + _what_to_try(settings)
     )
