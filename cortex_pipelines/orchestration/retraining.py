@@ -34,7 +34,7 @@ def retrain(
     among: Collection[str],
     report: Callable[[str], None],
 ) -> Outcome:
-    """Make what is stale and no model, nor made from one; then decide, and train.
+    """Make what is stale and no model, nor made from one; then decide, train, and evaluate.
 
     Args:
         project: The project.
@@ -51,11 +51,11 @@ def retrain(
     for model in models:
         decision = _decision(project, model, anyway, model.asset in stale[model.partition])
         report(f"{model.name}: {decision.in_words()}")
-        if decision == FRESH:
-            continue
-        note(project.root, model.name, decision, "person")
-        if decision.retrain:
-            own = project.graph.downstream([model.asset]) & set(among)
+        own = project.graph.downstream([model.asset]) & set(among)
+        if decision != FRESH:
+            note(project.root, model.name, decision, "person")
+        # a model that is fresh may have been promoted, which its evaluation names
+        if decision == FRESH or decision.retrain:
             outcome += run_stale(project, definitions, instance, model.partition, report, own)
     return outcome
 
