@@ -6,7 +6,7 @@ from cortex_pipelines.settings import MOST, Finite, NonNegativeFloat, Settings, 
 
 
 class GuardSettings(Settings):
-    """Limits of one metric; outside them the model is rejected whatever else it gains."""
+    """Limits of one metric; outside them the model is not promoted, whatever else it gains."""
 
     at_least: Finite | None
     """Smallest value allowed; null for none."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,20 +31,19 @@ from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.tracking.lineage import lineage_of
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
 
-_SEARCH = "cortex_pipelines.retrieval"
 _ADAPTER = "code_adapter"
 
 
 def project_services(root: Path) -> ProjectServices:
-    """The services of a project; code search only where the platform has it."""
-    code = _CodeSearch(root) if find_spec(_SEARCH) is not None else None
+    """The services of a project."""
+    code = _CodeSearch(root)
     params = load_parameters(root)
     return ProjectServices(
         expect=partial(_expected, root),
         score=partial(_scored, root),
-        search=code.search if code else None,
-        context=code.context if code else None,
-        relations=_Relations(root).ask if code else None,
+        search=code.search,
+        context=code.context,
+        relations=_Relations(root).ask,
         encoder=code_encoder(root),
         lineage=partial(_lineage, root),
         templates=partial(project_templates, root),
