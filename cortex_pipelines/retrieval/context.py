@@ -142,12 +142,16 @@ class Context:
 
     def as_json(self) -> dict[str, Any]:
         """The context as the command writes it."""
-        return asdict(self) | {"notes": [note.as_json() for note in self.notes]}
+        notes = [note.as_json() for note in self.notes]
+        return asdict(self) | {"notes": notes, "known": self._known}
 
     def as_text(self) -> str:
         """All of it as it is put into a prompt."""
-        known = besides_text(self.attempts, self.notes)
-        return "\n".join(filter(None, (known, *(piece.as_text() for piece in self.pieces))))
+        return "\n".join(filter(None, (self._known, *(piece.as_text() for piece in self.pieces))))
+
+    @property
+    def _known(self) -> str:
+        return besides_text(self.attempts, self.notes)
 
 
 def besides_text(attempts: Sequence[LikeTask], notes: Sequence[Entry]) -> str:

@@ -49,7 +49,7 @@ def test_one_project_and_all_of_them(project: Path) -> None:
 def test_the_prompt_of_a_worker_by_the_project_s_own_template(project: Path) -> None:
     ask = ["context", "send a message", "--project", open_project(project).partitions[0]]
     packaged = CliRunner().invoke(main, [*ask, "--prompt"])
-    assert packaged.stdout.startswith("send a message\n\nCode that this may be about")
+    assert packaged.stdout.startswith("send a message\n\nNotes on tasks like this one")
     assert SEND in packaged.stdout
     (project / "prompts").mkdir()
     (project / "prompts" / "worker.jinja").write_text("Do {{ task }}.\n")

@@ -214,7 +214,7 @@ def test_the_command_prints_text_for_a_prompt_or_json(tmp_path: Path) -> None:
     made = json.loads(done.stdout)
     assert set(made) == {
         *("task", "tokens", "budget", "counted_by", "pieces", "files", "notice"),
-        *("attempts", "notes"),
+        *("attempts", "notes", "known"),
     }
     assert set(made["pieces"][0]) == {
         *("path", "start_line", "end_line", "name", "kind", "why", "score", "commit", "stale"),

@@ -46,7 +46,14 @@ def searched(query: str, project: str | None, k: int) -> Mapping[str, Any]:
 def packed(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
     piece = {"path": "a.py", "start_line": 1, "end_line": 2, "name": task, "kind": "function"}
     piece |= {"why": "", "score": 1.0, "commit": None, "stale": False, "text": "x", "tokens": 3}
-    return {"pieces": [piece], "notice": "", "budget": tokens, "versions": {project: ""}}
+    known = "kept about this:\n- note: y\n"
+    return {
+        "known": known,
+        "pieces": [piece],
+        "notice": "",
+        "budget": tokens,
+        "versions": {project: ""},
+    }
 
 
 def related(
@@ -125,8 +132,11 @@ def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None
             made = await client.get_prompt("work_on", {"task": "Fix f", "project": "shop"})
             (message,) = made.messages
             assert message.content.type == "text"
-            assert message.content.text.startswith("Fix f\n\nCode that this may be about")
-            assert "a.py:1-2 (function Fix f)\nx\n" in message.content.text
+            assert message.content.text.startswith("Fix f\n\nNotes on tasks like this one")
+            assert (
+                "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n"
+                in message.content.text
+            )
             wanted = {"template": str(package_templates()["worker"])}
             assert message.content.meta == wanted
 

@@ -25,7 +25,12 @@ ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
 TURNS = [{"role": "user", "content": "price"}]
 SERVICES = ProjectServices(
     search=lambda query, project, k: {"results": [query], "versions": {}},
-    context=lambda task, project, tokens: {"results": [task], "pieces": [], "versions": {}},
+    context=lambda task, project, tokens: {
+        "results": [task],
+        "known": "",
+        "pieces": [],
+        "versions": {},
+    },
     relations=lambda question, name, *others: {"results": [name], "versions": {}},
     lineage=lambda project, version: {"name": "code_adapter", "version": version},
 )

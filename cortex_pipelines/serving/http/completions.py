@@ -1,6 +1,6 @@
 """``POST /v1/completions`` and ``/v1/chat/completions``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -129,16 +129,15 @@ async def converse(
         gateway.answering, form.model, context=False, for_user=form.user
     )
     project = str(answering.served.about.get("project") or "")
-    pieces: list[dict[str, Any]] = []
+    known: Mapping[str, Any] = {"known": "", "pieces": []}
     if form.context is not None:
         require_project(project or None)
         known = await run_in_threadpool(
             packed, services, form.question, project or None, form.context
         )
-        pieces = known["pieces"]
-    turns = chat([(turn.role, turn.text) for turn in form.messages], project, shown(pieces))
+    turns = chat([(turn.role, turn.text) for turn in form.messages], project, shown(known))
     asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
-    return await _turns(gateway, form, asked, bool(form.logprobs), request, cited(pieces))
+    return await _turns(gateway, form, asked, bool(form.logprobs), request, cited(known["pieces"]))
 
 
 async def _turns(

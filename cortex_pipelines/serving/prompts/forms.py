@@ -141,9 +141,10 @@ def chat(messages: Sequence[tuple[str, str]], project: str = "", context: str = 
     return form
 
 
-def shown(pieces: Iterable[Mapping[str, Any]]) -> str:
-    """Pieces of a packed context as text, each under the place that it is from."""
-    return "\n".join(Piece(**piece).as_text() for piece in pieces).rstrip("\n")
+def shown(packed: Mapping[str, Any]) -> str:
+    """A packed context as text: what is known of the task, and each piece under its place."""
+    parts = (packed["known"], *(Piece(**piece).as_text() for piece in packed["pieces"]))
+    return "\n".join(filter(None, parts)).rstrip("\n")
 
 
 def cited(pieces: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -152,16 +153,14 @@ def cited(pieces: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Text:
-    """What an agent's worker is told of its task: the task, and the code that it may be about.
+    """What an agent's worker is told of its task, what is known of it, and code it may be about.
 
     Args:
         templates: Of the project.
         task: The task.
-        packed: ``pieces`` and ``notice`` of its packed context.
+        packed: ``known``, ``pieces`` and ``notice`` of its packed context.
     """
-    text = templates.render(
-        "worker", task=task, context=shown(packed["pieces"]), notice=packed["notice"]
-    )
+    text = templates.render("worker", task=task, context=shown(packed), notice=packed["notice"])
     return Text(text, made_by=(templates["worker"],))
 
 
