@@ -130,12 +130,13 @@ def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> d
 def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     mean = float(part["chance"].to_numpy().mean())
     figures: dict[str, float] = {"items": part.height, "chance": mean}
-    control = [_CONTROL] if settings.other_adapter else []
-    for role in (*ROLES, *control):
+    roles: tuple[str, ...] = ROLES
+    if settings.other_adapter:
+        roles = (*ROLES, _CONTROL)
+        figures |= _gain(part, "challenger", _CONTROL, "own_difference", settings)
+    for role in roles:
         share = wilson(int(_right(part, role).sum()), part.height, settings.confidence)
         figures |= share.figures(f"{role}_accuracy")
-    for role in control:
-        figures |= _gain(part, "challenger", role, "own_difference", settings)
     return figures | _gain(part, "challenger", "reference", "difference", settings)
 
 
