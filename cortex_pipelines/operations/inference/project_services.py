@@ -32,6 +32,8 @@ from cortex_pipelines.tracking.lineage import lineage_of
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
 
 _ADAPTER = "code_adapter"
+_FORM = 2
+"""Form of packed contexts: those that an earlier version keeps have no ``known``."""
 
 
 def project_services(root: Path) -> ProjectServices:
@@ -126,7 +128,7 @@ class _CodeSearch:
             del packed["task"]
             return {**packed, "versions": versions}, not source.searcher.note
 
-        return self._answered("context", name, [task, tokens], make)
+        return self._answered("context", name, [task, tokens, _FORM], make)
 
     def _answered(
         self,
