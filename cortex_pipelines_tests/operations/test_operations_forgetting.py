@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_file
 from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.ingestion.project_sources import ProjectSource
+from cortex_pipelines.operations.feedback import gateway_log
 from cortex_pipelines.operations.projects import certifying, erasing, forgetting
 from cortex_pipelines.operations.projects.adding import add_project
 from cortex_pipelines.operations.projects.beginning import begin_project
@@ -36,6 +38,7 @@ from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.signing import verify_file
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.engines.opening import CACHE
+from cortex_pipelines.serving.reviews import FILE, Open
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.materialise import Version
@@ -303,6 +306,23 @@ def test_a_certificate_names_the_pinned_rows_of_trackers(tmp_path: Path) -> None
     row.write_text("{}\n")
     (place,) = named()
     assert "delete them in the tracker, then `cortex update`" in place
+
+
+def test_a_certificate_names_the_tasks_that_wait_for_a_person(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    certifying.note(bench.project(), [], {}, [], "tester")
+
+    def named() -> list[str]:
+        said = certifying.certify(bench.project(), tmp_path / "certificate.json")
+        return [place for place in said["copies_may_remain"] if "`cortex review`" in place]
+
+    assert named() == []
+    task = Open("0a1b2c3d4e", "mend it", "2025-01-01T00:00:00+00:00", None, (), "1", 1.0, 0.0)
+    waiting = gateway_log(bench.root).parent / FILE
+    waiting.parent.mkdir(parents=True, exist_ok=True)
+    waiting.write_text(json.dumps(asdict(task)) + "\n")
+    (place,) = named()
+    assert place.startswith("the task that waits for a person's decision")
 
 
 def test_the_command_writes_names_and_says_what_comes_next(

@@ -28,6 +28,7 @@ from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.release.signing import sign_file
+from cortex_pipelines.serving.reviews import ReviewQueue
 from cortex_pipelines.serving.security import audit
 from cortex_pipelines.tracking.registry import find_version
 from cortex_pipelines.tracking.store import database_uri, open_client, tracking_uri
@@ -40,6 +41,8 @@ _COPIES = (
     "exported models and data sets, and backups: where somebody has put them",
     "checkouts and remotes of this project's git repository, with tombstones and lock files",
     "the sources themselves",
+    "names of the accounts that promoted, rolled back, forgot, or began and ended experiments: "
+    "releases.lock, .cortex/deletions and .cortex/serving/experiments.jsonl record who decided",
 )
 _ROWS = (
     f"{SNAPSHOTS.as_posix()} here: rows of trackers as they came, as long as they are pinned; "
@@ -246,8 +249,11 @@ def _audit(root: Path) -> dict[str, Any] | None:
 
 
 def _elsewhere(project: Project) -> list[str]:
-    """DVC's remotes and MLflow elsewhere, without what lets one in there, and pinned rows."""
+    """DVC's remotes and MLflow elsewhere, without what lets one in; pinned rows; open tasks."""
     places = [_ROWS] if any((project.root / SNAPSHOTS).glob("*.jsonl")) else []
+    if waiting := len(ReviewQueue(gateway_log(project.root).parent, str).open()):
+        tasks = f"the {waiting} tasks that wait" if waiting > 1 else "the task that waits"
+        places.append(f"{tasks} for a person's decision; `cortex review` shows, decides and drops")
     places += [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
     uri = tracking_uri(project.root)
     return places + ([] if uri == database_uri(project.root) else [f"MLflow: {_open(uri)}"])
