@@ -1,0 +1,148 @@
+"""How near to the true code an adapter writes, and how near to the project's style.
+
+``python -m benchmarks.written FOLDER`` reads the folder of `cortex study adapters`. The base, each
+project's adapter and another project's write the same held-out bodies of functions, and the first
+statement of the same held-out gaps. The distance of style is the one of the reports, from the style
+of the true answers. Beside it stand other true completions of the project, which are nothing but a
+different sample of its style, and those of the other project.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from cortex_pipelines.adapters.data.examples import Example, read_examples, shuffled
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, extent_of
+from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
+from cortex_pipelines.evaluation.metrics.style import Style, learnt_style, style_distance
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.operations.inference.serving import pinned_base
+from cortex_pipelines.operations.study import partners
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.versioning.project import Project
+
+WRITERS = ("base", "adapter", "other adapter")
+TRUE_CODE = ("own code", "other code")
+KINDS = ("bodies", "gaps")
+_BYTES_OF_TOKEN = 3  # of code, or a little more: what is asked for has to fit
+
+Figures = Mapping[str, float]
+"""Number of items, and figures by what is measured and who wrote."""
+
+
+def measured(
+    project: Project, names: Sequence[str], kind: str, count: int, scorer: ItemScorer, tokens: int
+) -> Figures:
+    """Figures of what was written for one project.
+
+    Args:
+        project: The study.
+        names: The project, and the one of its control.
+        kind: One of ``KINDS``.
+        count: Completions that are written, and as many that stand beside them.
+        scorer: Writes.
+        tokens: Most tokens of an answer.
+    """
+    own, foreign = (_short(project, name, kind, tokens) for name in names)
+    asked, beside = own[:count], own[count : 2 * count]
+    ends: list[StopRule] = ["statement" if kind == "gaps" else extent_of(one) for one in asked]
+    requests = [Request(item, end) for item, end in zip(asked, ends, strict=True)]
+    adapters = [None, *(project.output("code_adapter", name) for name in names)]
+    true = [item.completion for item in asked]
+    if kind == "gaps":  # they end anywhere; the base cannot know where
+        true = [cut(text, "statement") for text in true]
+    figures: dict[str, float] = {"items": len(asked)}
+    styles = {"own code": _style(beside, [item.completion for item in beside])}
+    others = foreign[:count]
+    styles["other code"] = _style(others, [item.completion for item in others])
+    for writer, adapter in zip(WRITERS, adapters, strict=True):
+        texts = scorer.outputs(requests, adapter)
+        pairs = list(zip(texts, true, strict=True))
+        if not pairs:
+            continue
+        figures[f"similarity, {writer}"] = float(np.mean([edit_similarity(*one) for one in pairs]))
+        figures[f"equal, {writer}"] = sum(one.strip() == two.strip() for one, two in pairs)
+        styles[writer] = _style(asked, texts)
+    team = _style(asked, true)
+    far = {writer: style_distance(style, team) for writer, style in styles.items()}
+    return figures | {f"style, {one}": value for one, value in far.items() if value is not None}
+
+
+def _short(project: Project, name: str, kind: str, tokens: int) -> list[Example]:
+    """Held-out completions that fit, in an order drawn by a seed."""
+    held_out = read_examples(project.output("completion_dataset", name), "completion", "test")
+    gaps, most = kind == "gaps", _BYTES_OF_TOKEN * tokens
+    fitting = (one for one in held_out if 0 < len(one.completion.encode()) <= most)
+    return shuffled((one for one in fitting if (one.suffix is not None) == gaps), 20)
+
+
+def _style(items: Sequence[Example], texts: Sequence[str]) -> Style:
+    return learnt_style((item.language, text) for item, text in zip(items, texts, strict=True))
+
+
+def _settings(project: Project, tokens: int, threads: int) -> EvaluationSettings:
+    changed = {"max_new_tokens": tokens, "threads": threads, "precision": "bf16"}
+    return load_parameters(project.root).evaluation.model_copy(update=changed)
+
+
+def _mean(values: Sequence[float]) -> str:
+    mean = float(np.mean(values)) if values else float("nan")
+    if len(values) < 2:
+        return f"{mean:.2f}"
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return f"{mean:.2f} ({mean - half:.2f} to {mean + half:.2f})"
+
+
+def _told(kind: str, results: Mapping[str, Figures], console: Console) -> None:
+    columns = [f"{what}, {one}" for what in ("similarity", "equal", "style") for one in WRITERS]
+    columns += [f"style, {one}" for one in TRUE_CODE]
+    table = Table("project", "items", *columns, title=kind)
+    for name, row in results.items():
+        table.add_row(
+            name, str(row["items"]), *(f"{row[c]:.2f}" if c in row else "" for c in columns)
+        )
+    rows = list(results.values())
+    table.add_row("mean", "", *(_mean([row[c] for row in rows if c in row]) for c in columns))
+    console.print(table)
+    for what in ("similarity", "style"):
+        both = [row for row in rows if f"{what}, base" in row and f"{what}, adapter" in row]
+        moved = [row[f"{what}, adapter"] - row[f"{what}, base"] for row in both]
+        console.print(f"{what} of the adapter, over the base's: {_mean(moved)}")
+
+
+def main() -> None:
+    """Measure, print and write ``written.json`` into the folder."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.written", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--projects", nargs="*", help="some of the study's; all when absent")
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
+    parser.add_argument("--count", type=int, default=40, help="completions of each project")
+    parser.add_argument("--tokens", type=int, default=64, help="most tokens of an answer")
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args()
+    project = open_project(chosen.folder.resolve())
+    settings = _settings(project, chosen.tokens, chosen.threads)
+    cache = RowCache(project.root / ".cortex" / "cache" / "rows" / "written", "1")
+    scorer = ItemScorer(pinned_base(project), project.root, settings, cache)
+    results: dict[str, dict[str, Figures]] = {kind: {} for kind in chosen.kinds}
+    for name, other in partners(project).items():
+        for kind in chosen.kinds if not chosen.projects or name in chosen.projects else ():
+            found = measured(project, (name, other), kind, chosen.count, scorer, chosen.tokens)
+            results[kind][name] = found
+            (chosen.folder / "written.json").write_text(json.dumps(results, indent=1) + "\n")
+    for kind, of_kind in results.items():
+        _told(kind, of_kind, Console(width=200))
+
+
+if __name__ == "__main__":
+    main()
