@@ -305,9 +305,10 @@ def _show_plan(
 ) -> None:
     """Show which assets are stale, how long they take, and what limits leave out."""
     from cortex_pipelines.operations.planning import duration, left_out, plan
+    from cortex_pipelines.versioning.locked import split_address
 
     wanted = set(assets) or among
-    steps = [step for step in plan(project, partition) if step.address.split("@")[0] in wanted]
+    steps = [step for step in plan(project, partition) if split_address(step.address)[0] in wanted]
     for step in steps:
         reads = "" if step.rows is None else f", reads {step.rows:,} rows"
         time = "?" if step.seconds is None else duration(step.seconds)
@@ -328,11 +329,13 @@ def _of_one_project(
     addresses: tuple[str, ...], partition: str | None
 ) -> tuple[tuple[str, ...], str | None]:
     """The assets' names, and the project that they or the option name."""
-    pairs = [address.partition("@") for address in addresses]
-    named = {part for _, _, part in pairs if part} | ({partition} if partition else set())
+    from cortex_pipelines.versioning.locked import split_address
+
+    pairs = [split_address(address) for address in addresses]
+    named = {part for _, part in pairs if part} | ({partition} if partition else set())
     if len(named) > 1:
         raise ProjectError(f"name one project at a time, not {' and '.join(sorted(named))}")
-    return tuple(name for name, _, _ in pairs), next(iter(named), None)
+    return tuple(name for name, _ in pairs), next(iter(named), None)
 
 
 def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+from cortex_pipelines.versioning.locked import locked_stages, locked_version
+from cortex_pipelines.versioning.project import Project, ProjectError
 
 
 def made_output(project: Project, name: str) -> tuple[Path, str]:
@@ -24,8 +25,7 @@ def made_output(project: Project, name: str) -> tuple[Path, str]:
     version = content_md5(folder)
     if version is None:
         raise ProjectError(f"no {folder}; run `cortex run {name}` first")
-    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(name)
-    locked = str(stage["outs"][0]["md5"]) if stage else None
+    locked = locked_version(locked_stages(project.root), name)
     if locked != version:
         raise UntrustedModelError(
             f"{folder} is {version}, dvc.lock names {locked or 'none'}: a file was changed since "

@@ -12,6 +12,7 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.tracking.durations import last_seconds
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+from cortex_pipelines.versioning.locked import split_address
 from cortex_pipelines.versioning.project import Project
 
 TRAINING_TOKENS_PER_SECOND = 230
@@ -210,9 +211,9 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
         failed: Addresses of stages; those that split a project's code count.
     """
     for address in failed:
-        asset, _, name = address.partition("@")
-        folder = project.output("repository_files", name or None)
-        if asset == "unit_splits" and (folder / "files.parquet").exists():
+        asset, name = split_address(address)
+        folder = project.output("repository_files", name)
+        if name and asset == "unit_splits" and (folder / "files.parquet").exists():
             files = pl.read_parquet(
                 folder / "files.parquet", columns=["language", "generated", "licence", "trainable"]
             ).filter(pl.col("language").is_in(LANGUAGES))

@@ -18,6 +18,12 @@ from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.committed import differing_code
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.locked import (
+    locked_stages,
+    locked_version,
+    split_address,
+    stage_address,
+)
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
 
 _RELATIVE = ("git", "directory", "archive", "logs", "path")
@@ -136,7 +142,7 @@ def reproduce(
     for part, shared in entry.shared(data_only).items():
         _cortex(folder, "run", *shared, "--project", part)
     _cortex(folder, "run", *names, *(("--project", entry.partition) if entry.partition else ()))
-    made = read_yaml(folder / "dvc.lock").get("stages") or {}
+    made = locked_stages(folder)
     compared = tuple(
         _compare(entry, folder, address, determinism, made)
         for address, determinism in entry.stages(data_only)
@@ -202,8 +208,8 @@ class _Entry:
         stages: dict[str, list[str]] = {}
         for asset in path:
             for address in self.stages_then:
-                name, _, part = address.partition("@")
-                if name == asset.name and name in read and part not in ("", self.partition):
+                name, part = split_address(address)
+                if name == asset.name and name in read and part not in (None, self.partition):
                     stages.setdefault(part, []).append(name)
         return stages
 
@@ -212,21 +218,17 @@ class _Entry:
         shared = self.shared(data_only)
         for asset in self.path(data_only):
             for address in self.stages_then:
-                name, _, part = address.partition("@")
+                name, part = split_address(address)
                 wanted = not part or self.partition in (None, part) or name in shared.get(part, ())
                 if name == asset.name and wanted:
                     yield address, asset.determinism
 
     def champion_met(self) -> Any:
         """Pin of the champion that the version was compared with."""
-        entry = self.stages_then.get(self._address(self.evaluation))
-        run = entry and find_run(
-            self.project.root, self.evaluation, self.partition, entry["outs"][0]["md5"]
-        )
+        address = stage_address(self.evaluation, self.partition)
+        version = locked_version(self.stages_then, address)
+        run = version and find_run(self.project.root, self.evaluation, self.partition, version)
         return json.loads(run[1].get(f"pin.{self.asset}_champion", "null")) if run else None
-
-    def _address(self, name: str) -> str:
-        return f"{name}@{self.partition}" if self.partition else name
 
 
 def _check_out(entry: _Entry, folder: Path) -> None:
@@ -304,14 +306,14 @@ def _require_same_code(entry: _Entry, folder: Path) -> None:
 def _compare(
     entry: _Entry, folder: Path, address: str, determinism: str, made: Mapping[str, Any]
 ) -> VersionComparison:
-    registered = str(entry.stages_then[address]["outs"][0]["md5"])
-    reproduced = str(made[address]["outs"][0]["md5"]) if address in made else "not made"
-    name, _, partition = address.partition("@")
-    detail = ""
+    registered = str(locked_version(entry.stages_then, address))
+    reproduced = locked_version(made, address) or "not made"
+    name, partition = split_address(address)
+    at, detail = folder / "data" / name / (partition or ""), ""
     if registered != reproduced and name == entry.asset:
-        detail = _weights_apart(entry, folder / "data" / name / partition)
+        detail = _weights_apart(entry, at)
     elif registered != reproduced and name == entry.evaluation:
-        detail = _figures_apart(entry, folder / "data" / name / partition, registered)
+        detail = _figures_apart(entry, at, registered)
     return VersionComparison(address, determinism, registered, reproduced, detail)
 
 

@@ -10,8 +10,9 @@ from cortex_pipelines.release.ledger import Model, champion
 from cortex_pipelines.tracking.durations import last_ends
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.locked import locked_stages
 from cortex_pipelines.versioning.parameters import CODE
-from cortex_pipelines.versioning.project import Project, read_yaml
+from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 from cortex_pipelines.watching.decision import Decision, Occasion
 from cortex_pipelines.watching.policy import Evidence, should_retrain
@@ -60,7 +61,7 @@ def gather(project: Project, model: Model) -> Evidence:
 
 def changed_settings(project: Project, model: Model) -> tuple[str, ...]:
     """Sections and pinned weights that are no longer those of the last training in dvc.lock."""
-    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(model.address) or {}
+    stage = locked_stages(project.root).get(model.address, {})
     locked = Snapshot({}, stage.get("params") or {})
     now = snapshot.take(project, project.graph.assets[model.asset], model.partition)
     moved = locked.differences(Snapshot({}, now.params)) if stage else []

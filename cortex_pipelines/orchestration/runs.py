@@ -11,6 +11,7 @@ import psutil
 from cortex_pipelines.operations.planning import stages_of
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+from cortex_pipelines.versioning.locked import stage_address
 from cortex_pipelines.versioning.project import Project
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -58,9 +59,11 @@ def run_named(
     failures = result.get_step_failure_events()
     if any(map(_is_interrupt, failures)):  # Dagster tells Ctrl-C like any other failure of a step
         raise KeyboardInterrupt
-    failed = {_address(str(event.step_key), partition): _message(event) for event in failures}
+    failed = {stage_address(str(event.step_key), partition): _message(event) for event in failures}
     made = [
-        _address(name, partition) for name in names if result.asset_materializations_for_node(name)
+        stage_address(name, partition)
+        for name in names
+        if result.asset_materializations_for_node(name)
     ]
     return Outcome(tuple(made), failed)
 
@@ -93,10 +96,6 @@ def _message(event: dg.DagsterEvent) -> str:
     while error and error.cause:
         error = error.cause
     return str(error.message).strip() if error else "failed for an unknown reason"
-
-
-def _address(name: str, partition: str | None) -> str:
-    return f"{name}@{partition}" if partition else name
 
 
 def segments(project: Project, names: Iterable[str]) -> list[tuple[bool, list[str]]]:
@@ -158,7 +157,7 @@ def run_stale(
             if wanted:
                 report(f"{partition or 'all projects'}: {', '.join(wanted)}")
                 outcome += run_named(project, definitions, instance, wanted, partition)
-            missing |= {_address(n, partition) for n in reached} - set(outcome.made)
+            missing |= {stage_address(n, partition) for n in reached} - set(outcome.made)
     return outcome
 
 
@@ -169,14 +168,14 @@ def _left_alone(
     unmade = set(missing)
     for name in names:
         if unmade & _read_by(project, name, partition):
-            unmade.add(_address(name, partition))
-    return {name for name in names if _address(name, partition) in unmade}
+            unmade.add(stage_address(name, partition))
+    return {name for name in names if stage_address(name, partition) in unmade}
 
 
 def _read_by(project: Project, name: str, partition: str | None) -> set[str]:
     """Addresses of the inputs of an asset and partition."""
     return {
-        _address(other.name, part)
+        stage_address(other.name, part)
         for other in project.graph.wiring(name).assets
         for part in project.partitions_of(other)
         if partition is None or part in (None, partition)

@@ -26,7 +26,7 @@ from cortex_pipelines.versioning.committed import (
     uncommitted,
 )
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.project import read_yaml
+from cortex_pipelines.versioning.locked import locked_stages
 
 _NAMED = 5
 
@@ -262,7 +262,7 @@ def _require_committed(
     root: Path, model: Model, version: str, report: Callable[[str], None]
 ) -> None:
     """Refuse a model whose code is not committed, as it could not be reproduced."""
-    stages = read_yaml(root / "dvc.lock").get("stages") or {}
+    stages = locked_stages(root)
     addresses = path_to(stages, model.release_address)
     if not addresses or record_of(root, model.address, version) is None:
         report(f"{model.name}: not in dvc.lock, so its code version was not checked")

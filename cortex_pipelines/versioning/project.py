@@ -16,6 +16,7 @@ from cortex_pipelines.versioning.dvc.yaml_files import read_yaml as read_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import write_yaml as write_yaml
 from cortex_pipelines.versioning.figures import Figures
 from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.locked import stage_address
 from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
 
 # one name for those who read a project, one import for those who only look for it
@@ -99,7 +100,7 @@ class Project:
 
     def address(self, asset: VersionedAsset, partition: str | None) -> str:
         """Name of the DVC stage of an asset and partition."""
-        return f"{asset.name}@{partition}" if partition else asset.name
+        return stage_address(asset.name, partition)
 
     def pin_values(self, pin: Pin, partition: str | None) -> dict[str, Any]:
         """Current values that determine a pin's version, by ``file:key``."""

@@ -57,7 +57,8 @@ from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
-from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+from cortex_pipelines.versioning.locked import locked_stages, locked_version, stage_address
+from cortex_pipelines.versioning.project import Project, ProjectError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _ADAPTER = "code_adapter"
@@ -333,16 +334,15 @@ def _lineage(
     if line is not None:
         known |= {"promoted": {"at": line.at, "by": line.by, "why": line.why}}
         known |= {"made_from": line.made_from}
-    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(model.address)
-    if stage and version and str(stage["outs"][0]["md5"]) == version:
-        known["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in stage.get("deps", [])}
+    stages = locked_stages(project.root)
+    if version and locked_version(stages, model.address) == version:
+        read = stages[model.address].get("deps", [])
+        known["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in read}
     return known
 
 
 def _data_version(project: Project, asset: str, partition: str | None) -> str | None:
-    stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
-    stage = stages.get(f"{asset}@{partition}" if partition else asset)
-    return str(stage["outs"][0]["md5"]) if stage else None
+    return locked_version(locked_stages(project.root), stage_address(asset, partition))
 
 
 def _router(project: Project) -> Opened:

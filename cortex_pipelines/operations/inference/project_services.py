@@ -29,6 +29,7 @@ from cortex_pipelines.serving.reviews import ReviewQueue
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.tracking.lineage import lineage_of
+from cortex_pipelines.versioning.locked import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
 
 _ADAPTER = "code_adapter"
@@ -191,6 +192,5 @@ class _Relations:
 
 def _versions(project: Project, asset: str, names: list[str]) -> dict[str, str | None]:
     """DVC's hash of an asset that is asked, by project."""
-    stages = read_yaml(project.root / "dvc.lock").get("stages") or {}
-    known = {name: stages.get(f"{asset}@{name}") for name in names}
-    return {name: str(stage["outs"][0]["md5"]) if stage else None for name, stage in known.items()}
+    stages = locked_stages(project.root)
+    return {name: locked_version(stages, stage_address(asset, name)) for name in names}

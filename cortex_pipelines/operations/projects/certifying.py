@@ -34,7 +34,8 @@ from cortex_pipelines.tracking.registry import find_version
 from cortex_pipelines.tracking.store import database_uri, open_client, tracking_uri
 from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views
-from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+from cortex_pipelines.versioning.locked import locked_stages, locked_version
+from cortex_pipelines.versioning.project import Project, ProjectError
 
 _FOLDER = "deletions"
 _COPIES = (
@@ -99,8 +100,7 @@ def asked_since(project: Project, model: Model, trained: datetime | None) -> boo
         model: The model.
         trained: When its last training ended; None if that is not known.
     """
-    stage = (read_yaml(project.root / "dvc.lock").get("stages") or {}).get(model.address)
-    now = stage["outs"][0]["md5"] if stage else None
+    now = locked_version(locked_stages(project.root), model.address)
     return any(
         (marked["name"], marked["version"]) == (model.name, now)
         for record in deletions(project)
@@ -163,14 +163,14 @@ def _versions(project: Project, stones: list[Tombstone]) -> dict[str, str]:
     if any(stone.user is None for stone in stones):
         concerned |= set(made_from_sources(project))
     named = {stone.project for stone in stones}
-    lock = read_yaml(project.root / "dvc.lock").get("stages") or {}
+    stages = locked_stages(project.root)
     return {
-        address: str(lock[address]["outs"][0]["md5"])
+        address: version
         for asset in project.graph.order
         if asset.name in concerned
         for partition in project.partitions_of(asset)
         if partition is None or None in named or partition in named
-        if (address := project.address(asset, partition)) in lock
+        if (version := locked_version(stages, address := project.address(asset, partition)))
     }
 
 
