@@ -179,6 +179,28 @@ def test_a_fix_is_asked_from_the_first_line_that_differs() -> None:
     assert question.chance == 0.5
 
 
+def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
+    longer, shorter, equal = "    return min(a, b)", "    return a", "    return a % b"
+    rights = [longer] * 5 + [shorter] * 2 + [equal]
+    items = [
+        replace(
+            example(n, "refactoring", BUGGY, FIXED.replace("    return a + b", right)), kind="error"
+        )
+        for n, right in enumerate(rights)
+    ]
+    for count, asked in ((20, 5), (3, 3)):
+        chosen, without = questions({"refactoring": items}, count, 7)
+        sizes = [[len(one.completion) for one in question.answers] for question in chosen]
+        differences = [
+            size[question.truth] - size[1 - question.truth]
+            for size, question in zip(sizes, chosen, strict=True)
+        ]
+        assert len(chosen) == asked
+        by_length = [sum(one > 0 for one in differences), sum(one < 0 for one in differences)]
+        assert max(by_length) - min(by_length) <= count % 2
+        assert without["fix"] == 3
+
+
 def test_a_correction_is_asked_against_what_the_model_had_written() -> None:
     item = feedback_example(3)
     (question,) = only("correction", {"feedback": [item]})

@@ -63,7 +63,7 @@ class Items:
         held_out: Test items of all data sets.
         general: Items of another project.
         questions: With several answers.
-        unasked: Kind of question to the number of items without enough answers.
+        unasked: Kind of question to the number of items that gave none.
         attempts: Rare lines to extract.
         completions: The completions among the held-out items.
         retrieved: The same with similar training examples before the prompt; empty for none.

@@ -6,7 +6,9 @@ likelier one it shows what it knows. Four kinds:
 * ``naming``: the true name among four of the same kind, from the same file where it has enough;
   a model is asked for the whole name, so that the name has to end there too;
 * ``fix``: code as it is against the same code with an injected error, both from the place on where
-  they differ, without a request: otherwise copying the code that is shown would win;
+  they differ, without a request: otherwise copying the code that is shown would win. Errors remove
+  code more often than they add any, so some questions are left out, until the longer version is
+  right as often as the shorter one;
 * ``statement``: the statement that comes next among four of the same project;
 * ``correction``: code as a person put it against what a model had written, as of ``fix``.
 
@@ -23,7 +25,8 @@ only go on with another statement (``else``, ``except``, ``case``) is no stateme
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -85,11 +88,11 @@ def questions(
 
     Returns:
         The questions by kind and example, and how many items of each kind gave none because there
-        were too few other answers.
+        were too few other answers, or because the length would tell which answer is right.
     """
     made = {
         "naming": _naming(held_out.get("naming", ()), seed),
-        "fix": _fixes("fix", held_out.get("refactoring", ()), seed),
+        "fix": _balanced(_fixes("fix", held_out.get("refactoring", ()), seed)),
         "statement": _statements(held_out.get("completion", ()), seed),
         "correction": _fixes("correction", held_out.get("feedback", ()), seed),
     }
@@ -137,6 +140,30 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
 def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question | None]:
     for item in shuffled([change for change in items if change.kind == _ASKED[kind][0]], seed):
         yield _fix(kind, item, seed)
+
+
+def _balanced(candidates: Iterable[Question | None]) -> Iterator[Question | None]:
+    """Questions with two answers, the longer one right as often as the shorter one.
+
+    A question whose right answer is the longer one waits for another whose is the shorter, and the
+    other way round; None for each that waits in vain.
+    """
+    longer, shorter = deque[Question](), deque[Question]()
+    for question in candidates:
+        if question is None or not (more := _length_of_truth(question)):
+            yield question
+            continue
+        own, opposite = (longer, shorter) if more > 0 else (shorter, longer)
+        own.append(question)
+        if opposite:
+            yield from (own.popleft(), opposite.popleft())
+    yield from (None for _ in (*longer, *shorter))
+
+
+def _length_of_truth(question: Question) -> int:
+    """How many bytes longer the right answer is than the wrong one."""
+    sizes = [len(answer.completion.encode()) for answer in question.answers]
+    return 2 * sizes[question.truth] - sum(sizes)
 
 
 def _fix(kind: str, item: Example, seed: int) -> Question | None:

@@ -60,7 +60,8 @@ def choices_part(findings: Findings) -> list[str]:
             "person put it against what a model had written. Of names and "
             "statements the answer counts that the prompt makes likelier most, of two versions of "
             "the same code the one with the highest log-likelihood a byte; a tie is wrong. "
-            f"{unasked} left out for want of others to ask about beside them."
+            f"{unasked} left out for want of others to ask about beside them, or because the "
+            "longer of two versions would be right more often than the shorter one."
         ),
         pages.table(["question", "items", "chance", *ROLES, "difference to reference"], rows),
         pages.paragraph(_own_answers(metrics)),
