@@ -11,6 +11,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from rich.console import Console
@@ -132,14 +133,17 @@ def main() -> None:
     chosen = parser.parse_args()
     project = open_project(chosen.folder.resolve())
     settings = _settings(project, chosen.tokens, chosen.threads)
-    cache = RowCache(project.root / ".cortex" / "cache" / "rows" / "written", "1")
-    scorer = ItemScorer(pinned_base(project), project.root, settings, cache)
     results: dict[str, dict[str, Figures]] = {kind: {} for kind in chosen.kinds}
-    for name, other in partners(project).items():
-        for kind in chosen.kinds if not chosen.projects or name in chosen.projects else ():
-            found = measured(project, (name, other), kind, chosen.count, scorer, chosen.tokens)
-            results[kind][name] = found
-            (chosen.folder / "written.json").write_text(json.dumps(results, indent=1) + "\n")
+    with TemporaryDirectory() as kept:
+        scorer = ItemScorer(
+            pinned_base(project), project.root, settings, RowCache(Path(kept), "written")
+        )
+        for name, other in partners(project).items():
+            for kind in chosen.kinds if not chosen.projects or name in chosen.projects else ():
+                names = (name, other)
+                found = measured(project, names, kind, chosen.count, scorer, chosen.tokens)
+                results[kind][name] = found
+                (chosen.folder / "written.json").write_text(json.dumps(results, indent=1) + "\n")
     for kind, of_kind in results.items():
         _told(kind, of_kind, Console(width=200))
 

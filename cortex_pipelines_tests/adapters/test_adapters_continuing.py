@@ -1,6 +1,7 @@
 """Starting from an earlier adapter, replaying other code, gaps to fill, an adapter a task."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,12 +243,13 @@ def test_a_task_without_examples_gets_no_adapter_of_its_own(root: Path, tmp_path
     assert set(json.loads((together / SEEN).read_text())) == {"documentation"}
 
 
-def test_a_gap_is_marked_with_the_base_s_own_tokens_or_in_words() -> None:
+def test_a_gap_is_marked_with_the_base_s_own_tokens_or_gone_on_with_last() -> None:
     whole = example(1, prompt="def f():\n", completion="    return 1\n")
     gap = Example(**{**whole.__dict__, "suffix": "\nf()\n"})
     plain = byte_tokenizer()
     assert prompt_text(plain, whole) == whole.prompt
-    assert prompt_text(plain, gap) == "def f():\n<GAP>\nf()\n\n\n<GAP> is:\n"
+    assert prompt_text(plain, gap) == "f()\n\ndef f():\n"
+    assert prompt_text(plain, replace(gap, suffix="\n")) == whole.prompt
 
     class Coder:
         def get_added_vocab(self) -> dict[str, int]:

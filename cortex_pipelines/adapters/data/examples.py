@@ -22,7 +22,6 @@ _ALWAYS_MEASURED = ("completion", "refactoring", "naming", "architecture", "feed
 
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
 
-_GAP = "<GAP>"
 GAP_TOKENS = (
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
@@ -103,10 +102,11 @@ def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
 
 
 def prompt_text(tokenizer: Any, example: Example) -> str:
-    """The prompt as the model sees it; for a gap, the code around it with sentinel tokens.
+    """The prompt as the model sees it; for a gap, with the code after it.
 
-    The marks are the base's own where its tokenizer has any (Bavarian et al. 2022, in the order
-    prefix, suffix, middle), else plain text.
+    Where the base's tokenizer has marks for gaps, they are used (Bavarian et al. 2022, in the order
+    prefix, suffix, middle). A base without them was never taught what a mark means, but it goes on
+    with code: it sees the code after the gap first and the code before the gap last.
 
     Args:
         tokenizer: The base's.
@@ -118,7 +118,8 @@ def prompt_text(tokenizer: Any, example: Example) -> str:
     for before, between, end in GAP_TOKENS:
         if before in own and between in own and end in own:
             return f"{before}{example.prompt}{between}{example.suffix}{end}"
-    return f"{example.prompt}{_GAP}{example.suffix}\n\n{_GAP} is:\n"
+    following = example.suffix.strip("\n")
+    return f"{following}\n\n{example.prompt}" if following else example.prompt
 
 
 def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:

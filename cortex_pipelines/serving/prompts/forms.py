@@ -78,7 +78,7 @@ def task(name: str, **values: str) -> Form:
 
 
 def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
-    """A gap between two texts, in the base's own tokens for it or in the adapters' plain marks.
+    """A gap between two texts, in the form in which adapters are trained on gaps (``prompt_text``).
 
     In the examples a gap begins with a line, so what stands on the cursor's line is shown as the
     beginning of the answer. What there is no room for is left out by lines, the furthest first.
@@ -98,7 +98,7 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
     def form(to: Target) -> Text:
         shown = "\n\n".join([*extra, to.before(head)])
         size = partial(_size, to.tokenizer)
-        room = max(to.room - size(marked(to, "", "")), 0)
+        room = max(to.room - size(marked(to, "", ".")), 0)  # with what divides the two
         whole = size(shown) + size(suffix)
         if whole <= room:
             return Text(marked(to, shown, suffix))
