@@ -59,13 +59,13 @@ def measured(
     ends: list[StopRule] = ["statement" if kind == "gaps" else extent_of(one) for one in asked]
     requests = [Request(item, end) for item, end in zip(asked, ends, strict=True)]
     adapters = [None, *(project.output("code_adapter", name) for name in names)]
-    true = [item.completion for item in asked]
-    if kind == "gaps":  # they end anywhere; the base cannot know where
-        true = [cut(text, "statement") for text in true]
+    true = _true(asked, kind)
     figures: dict[str, float] = {"items": len(asked)}
-    styles = {"own code": _style(beside, [item.completion for item in beside])}
     others = foreign[:count]
-    styles["other code"] = _style(others, [item.completion for item in others])
+    styles = {
+        "own code": _style(beside, _true(beside, kind)),
+        "other code": _style(others, _true(others, kind)),
+    }
     for writer, adapter in zip(WRITERS, adapters, strict=True):
         texts = scorer.outputs(requests, adapter)
         pairs = list(zip(texts, true, strict=True))
@@ -85,6 +85,12 @@ def _short(project: Project, name: str, kind: str, tokens: int) -> list[Example]
     gaps, most = kind == "gaps", _BYTES_OF_TOKEN * tokens
     fitting = (one for one in held_out if 0 < len(one.completion.encode()) <= most)
     return shuffled((one for one in fitting if (one.suffix is not None) == gaps), 20)
+
+
+def _true(items: Sequence[Example], kind: str) -> list[str]:
+    """What is to be written; of a gap, which ends anywhere, the first statement."""
+    texts = [item.completion for item in items]
+    return [cut(text, "statement") for text in texts] if kind == "gaps" else texts
 
 
 def _style(items: Sequence[Example], texts: Sequence[str]) -> Style:
@@ -133,7 +139,10 @@ def main() -> None:
     chosen = parser.parse_args()
     project = open_project(chosen.folder.resolve())
     settings = _settings(project, chosen.tokens, chosen.threads)
-    results: dict[str, dict[str, Figures]] = {kind: {} for kind in chosen.kinds}
+    place = chosen.folder / "written.json"
+    results: dict[str, dict[str, Figures]] = {kind: {} for kind in KINDS}
+    if place.exists():  # of a call for other projects
+        results |= json.loads(place.read_text(encoding="utf-8"))
     with TemporaryDirectory() as kept:
         scorer = ItemScorer(
             pinned_base(project), project.root, settings, RowCache(Path(kept), "written")
@@ -143,7 +152,7 @@ def main() -> None:
                 names = (name, other)
                 found = measured(project, names, kind, chosen.count, scorer, chosen.tokens)
                 results[kind][name] = found
-                (chosen.folder / "written.json").write_text(json.dumps(results, indent=1) + "\n")
+                place.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for kind, of_kind in results.items():
         _told(kind, of_kind, Console(width=200))
 

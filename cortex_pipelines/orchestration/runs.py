@@ -146,7 +146,7 @@ def run_stale(
     outcome = Outcome()
     missing: set[str] = set()
     concerned = stages_of(project, only)
-    for partitioned, names in segments(project, among or project.graph.assets):
+    for partitioned, names in segments(project, project.graph.assets if among is None else among):
         stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
         for partition in project.partitions if partitioned else (None,):
             own = [n for n in names if (n, partition) in concerned]

@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,22 @@ def test_a_long_prompt_loses_its_beginning_and_the_completion_nothing() -> None:
     (made,) = tokenised("a" * 50 + "bcd", "xyz", window=16)
     assert byte_tokenizer().decode(made.ids) == "a" * 9 + "bcd" + "xyz" + "<eos>"
     assert (made.prompt_tokens, made.text_tokens, made.text_bytes) == (12, 3, 3)
+
+
+def test_a_gap_that_is_too_long_keeps_what_is_nearest_on_both_sides() -> None:
+    """With the code after it first, cutting the beginning alone would leave nothing of that."""
+    before = "".join(f"b{number}\n" for number in range(100))
+    after = "".join(f"\na{number}" for number in range(100))
+    gap = replace(example(0, "", before, "    x = 1"), suffix=after)
+    tokenizer = byte_tokenizer()
+    (made,) = tokenise(tokenizer, [gap], 128)
+    shown = tokenizer.decode(made.ids)
+    assert len(made.ids) <= 128
+    assert "a0\na1\n" in shown
+    assert "a99" not in shown
+    assert "b98\nb99\n    x = 1" in shown
+    assert "b0\n" not in shown
+    assert shown.count("b") > shown.count("a")
 
 
 def test_a_long_completion_loses_its_end_and_leaves_a_quarter_to_the_prompt() -> None:

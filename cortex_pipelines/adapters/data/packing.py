@@ -6,8 +6,9 @@ start anew with each; transformers builds the block-diagonal mask from them only
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from cortex_pipelines.adapters.data.boundary import divide
@@ -16,6 +17,9 @@ from cortex_pipelines.adapters.data.examples import Example, prompt_text
 IGNORED = -100  # cross-entropy's own mark for "no target here"
 _PROMPT_PART = 4  # the prompt keeps at least a quarter of the window
 _BATCH = 256
+_AFTER = 3
+"""Of what stands around a gap a third is code after it, where both are long: as in the examples
+(``datasets.max_prompt_bytes`` and ``max_suffix_bytes``)."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ def tokenise(
     """Tokenise examples in order; one without completion tokens is left out.
 
     The white space between prompt and completion counts as completion, as the tokenizer splits it
-    in a file too. Prompts that do not fit are truncated at the start; a completion that would leave
-    the prompt less than a quarter of the window is truncated at the end and loses its end token.
+    in a file too. Prompts that do not fit are truncated at the start, or for a gap on both sides;
+    a completion that would leave the prompt less than a quarter of the window is truncated at the
+    end and loses its end token.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -79,7 +84,8 @@ def tokenise(
     """
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
-        parts = [divide(prompt_text(tokenizer, example)) for example in chunk]
+        shown = [_before_completion(tokenizer, example, max_length) for example in chunk]
+        parts = [divide(prompt_text(tokenizer, example)) for example in shown]
         prompts = token_ids(tokenizer, [prompt for prompt, _ in parts])
         texts = [
             space + example.completion if example.completion else ""
@@ -144,6 +150,61 @@ def within_budget(
             break
         kept.append(example)
     return kept
+
+
+def gap_within(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
+    """A gap with as much of the code around it as there is room for.
+
+    What is too much is left out by lines, those furthest from the gap first.
+
+    Args:
+        tokenizer: The base's.
+        gap: An example with a suffix.
+        room: Most tokens of its prompt.
+
+    Returns:
+        The gap, and how many tokens were left out.
+    """
+    size = partial(_size, tokenizer)
+    before, after = gap.prompt, gap.suffix or ""
+    between = prompt_text(tokenizer, replace(gap, prompt="", suffix="."))
+    room = max(room - size(between), 0)
+    whole = size(before) + size(after)
+    if whole <= room:
+        return gap, 0
+    lines, following = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    _, needed = _fitting(reversed(lines), room, size)
+    count, second = _fitting(following, max(room - needed, room // _AFTER), size)
+    kept, first = _fitting(reversed(lines), room - second, size)
+    shown = replace(
+        gap, prompt="".join(lines[len(lines) - kept :]), suffix="".join(following[:count])
+    )
+    return shown, whole - first - second
+
+
+def _before_completion(tokenizer: Any, example: Example, window: int) -> Example:
+    """The example, a gap with as much around it as its completion leaves room for."""
+    if example.suffix is None:
+        return example
+    needed = _size(tokenizer, example.completion) + 2  # its end mark and white space before it
+    room = max(window - needed, window // _PROMPT_PART)
+    return gap_within(tokenizer, example, room)[0]
+
+
+def _fitting(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
+    """How many lines there is room for, and their tokens."""
+    sizes: list[int] = []
+    for line in lines:
+        sizes.append(size(line))
+        if sum(sizes) > room:
+            sizes.pop()
+            break
+    return len(sizes), sum(sizes)
+
+
+def _size(tokenizer: Any, text: str) -> int:
+    (ids,) = token_ids(tokenizer, [text])
+    return len(ids)
 
 
 def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:

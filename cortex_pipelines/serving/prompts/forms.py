@@ -2,17 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from cortex_pipelines.adapters.data.examples import GAP_TOKENS, Example, prompt_text
-from cortex_pipelines.adapters.data.packing import token_ids
+from cortex_pipelines.adapters.data.packing import gap_within, token_ids
 from cortex_pipelines.retrieval.context import Piece
 from cortex_pipelines.serving.prompts.templates import Template, Templates, package_templates
-
-_AFTER = 3
-"""Of what stands around a gap a third is code after it, where both are long: as in the examples
-(``datasets.max_prompt_bytes`` and ``max_suffix_bytes``)."""
 
 
 @dataclass(frozen=True)
@@ -91,23 +86,12 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
     start = prefix.rfind("\n") + 1
     head, line = prefix[:start], prefix[start:]
 
-    def marked(to: Target, shown: str, after: str) -> str:
-        gap = Example("", "completion", "", "", "", shown, "", "", after)
-        return prompt_text(to.tokenizer, gap) + line
-
     def form(to: Target) -> Text:
         shown = "\n\n".join([*extra, to.before(head)])
-        size = partial(_size, to.tokenizer)
-        room = max(to.room - size(marked(to, "", ".")), 0)  # with what divides the two
-        whole = size(shown) + size(suffix)
-        if whole <= room:
-            return Text(marked(to, shown, suffix))
-        lines, following = shown.splitlines(keepends=True), suffix.splitlines(keepends=True)
-        _, needed = _fitting(reversed(lines), room, size)
-        count, after = _fitting(following, max(room - needed, room // _AFTER), size)
-        kept, before = _fitting(reversed(lines), room - after, size)
-        text = marked(to, "".join(lines[len(lines) - kept :]), "".join(following[:count]))
-        return Text(text, cut=whole - before - after)
+        gap = Example("", "completion", "", "", "", shown, "", "", suffix)
+        (begun,) = token_ids(to.tokenizer, [line])
+        kept, cut = gap_within(to.tokenizer, gap, to.room - len(begun))
+        return Text(prompt_text(to.tokenizer, kept) + line, cut=cut)
 
     return form
 
@@ -174,22 +158,6 @@ def _instructed(
     if role in ("system", "developer"):
         return [(role, f"{instructions}\n\n{content}"), *messages[1:]]
     return [("system", instructions), *messages]
-
-
-def _size(tokenizer: Any, text: str) -> int:
-    (ids,) = token_ids(tokenizer, [text])
-    return len(ids)
-
-
-def _fitting(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
-    """How many lines there is room for, and their tokens."""
-    sizes: list[int] = []
-    for line in lines:
-        sizes.append(size(line))
-        if sum(sizes) > room:
-            sizes.pop()
-            break
-    return len(sizes), sum(sizes)
 
 
 def _marked_gap(text: str) -> tuple[str, str] | None:
