@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.written FOLDER`` reads the folder of `cortex study adapters`. The base, each
 project's adapter and another project's write the same held-out bodies of functions, and the first
-statement of the same held-out gaps. The distance of style is the one of the reports, from the style
-of the true answers. Beside it stand other true completions of the project, which are nothing but a
-different sample of its style, and those of the other project.
+statement of the same held-out gaps. Bits per byte of the true texts are measured too, also with
+similar code in the prompt, as the reports measure them. The distance of style is the one of the
+reports, from the style of the true answers. Beside it stand other true completions of the project,
+which are nothing but a different sample of its style, and those of the other project.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from scipy import stats
 from cortex_pipelines.adapters.data.examples import Example, read_examples, shuffled
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
+from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, extent_of
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
@@ -34,6 +36,15 @@ from cortex_pipelines.versioning.project import Project
 
 WRITERS = ("base", "adapter", "other adapter")
 TRUE_CODE = ("own code", "other code")
+SHOWN = {"base": "similar code", "adapter": "both"}
+"""Who is shown similar code too, to what that is called."""
+MEASURED = {
+    "similarity": WRITERS,
+    "equal": WRITERS,
+    "style": (*WRITERS, *TRUE_CODE),
+    "bits": (*WRITERS, *SHOWN.values()),
+}
+"""What is measured, to what stands beside each other; bits are of each byte of the true text."""
 KINDS = ("bodies", "gaps")
 _BYTES_OF_TOKEN = 3  # of code, or a little more: what is asked for has to fit
 
@@ -42,7 +53,12 @@ Figures = Mapping[str, float]
 
 
 def measured(
-    project: Project, names: Sequence[str], kind: str, count: int, scorer: ItemScorer, tokens: int
+    project: Project,
+    names: Sequence[str],
+    kind: str,
+    count: int,
+    scorer: ItemScorer,
+    settings: EvaluationSettings,
 ) -> Figures:
     """Figures of what was written for one project.
 
@@ -52,14 +68,17 @@ def measured(
         kind: One of ``KINDS``.
         count: Completions that are written, and as many that stand beside them.
         scorer: Writes.
-        tokens: Most tokens of an answer.
+        settings: How long answers are, and how much similar code is shown.
     """
-    own, foreign = (_short(project, name, kind, tokens) for name in names)
+    own, foreign = (_short(project, name, kind, settings.max_new_tokens) for name in names)
     asked, beside = own[:count], own[count : 2 * count]
     ends: list[StopRule] = ["statement" if kind == "gaps" else extent_of(one) for one in asked]
     requests = [Request(item, end) for item, end in zip(asked, ends, strict=True)]
     adapters = [None, *(project.output("code_adapter", name) for name in names)]
     true = _true(asked, kind)
+    similar = SimilarExamples(
+        project.output("completion_dataset", names[0]), settings.retrieved_bytes
+    ).asked(asked)
     figures: dict[str, float] = {"items": len(asked)}
     others = foreign[:count]
     styles = {
@@ -67,6 +86,10 @@ def measured(
         "other code": _style(others, _true(others, kind)),
     }
     for writer, adapter in zip(WRITERS, adapters, strict=True):
+        figures[f"bits, {writer}"] = _bits_per_byte(scorer.scores(asked, adapter))
+        if also := SHOWN.get(writer):
+            scores = scorer.scores(similar, adapter, settings.retrieved_window)
+            figures[f"bits, {also}"] = _bits_per_byte(scores)
         texts = scorer.outputs(requests, adapter)
         pairs = list(zip(texts, true, strict=True))
         if not pairs:
@@ -93,6 +116,11 @@ def _true(items: Sequence[Example], kind: str) -> list[str]:
     return [cut(text, "statement") for text in texts] if kind == "gaps" else texts
 
 
+def _bits_per_byte(scores: Sequence[ItemScore]) -> float:
+    size = sum(score.bytes for score in scores)
+    return sum(score.bits for score in scores) / size if size else float("nan")
+
+
 def _style(items: Sequence[Example], texts: Sequence[str]) -> Style:
     return learnt_style((item.language, text) for item, text in zip(items, texts, strict=True))
 
@@ -105,23 +133,21 @@ def _settings(project: Project, tokens: int, threads: int) -> EvaluationSettings
 def _mean(values: Sequence[float]) -> str:
     mean = float(np.mean(values)) if values else float("nan")
     if len(values) < 2:
-        return f"{mean:.2f}"
+        return f"{mean:.3f}"
     half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return f"{mean:.2f} ({mean - half:.2f} to {mean + half:.2f})"
+    return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
 
 
 def _told(kind: str, results: Mapping[str, Figures], console: Console) -> None:
-    columns = [f"{what}, {one}" for what in ("similarity", "equal", "style") for one in WRITERS]
-    columns += [f"style, {one}" for one in TRUE_CODE]
-    table = Table("project", "items", *columns, title=kind)
-    for name, row in results.items():
-        table.add_row(
-            name, str(row["items"]), *(f"{row[c]:.2f}" if c in row else "" for c in columns)
-        )
     rows = list(results.values())
-    table.add_row("mean", "", *(_mean([row[c] for row in rows if c in row]) for c in columns))
-    console.print(table)
-    for what in ("similarity", "style"):
+    for what, whose in MEASURED.items():
+        columns = [f"{what}, {one}" for one in whose]
+        table = Table("project", "items", *whose, title=f"{kind}: {what}")
+        for name, row in results.items():
+            figures = (f"{row[c]:.3f}" if c in row else "" for c in columns)
+            table.add_row(name, str(row["items"]), *figures)
+        table.add_row("mean", "", *(_mean([row[c] for row in rows if c in row]) for c in columns))
+        console.print(table)
         both = [row for row in rows if f"{what}, base" in row and f"{what}, adapter" in row]
         moved = [row[f"{what}, adapter"] - row[f"{what}, base"] for row in both]
         console.print(f"{what} of the adapter, over the base's: {_mean(moved)}")
@@ -150,11 +176,12 @@ def main() -> None:
         for name, other in partners(project).items():
             for kind in chosen.kinds if not chosen.projects or name in chosen.projects else ():
                 names = (name, other)
-                found = measured(project, names, kind, chosen.count, scorer, chosen.tokens)
+                found = measured(project, names, kind, chosen.count, scorer, settings)
                 results[kind][name] = found
                 place.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for kind, of_kind in results.items():
-        _told(kind, of_kind, Console(width=200))
+        if of_kind:
+            _told(kind, of_kind, Console(width=200))
 
 
 if __name__ == "__main__":
