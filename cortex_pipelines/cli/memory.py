@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_pipelines.retrieval.memory.entries import KINDS, Kind
+from cortex_pipelines.retrieval.memory.entries import KINDS, SUMMARY, Kind
 
 if TYPE_CHECKING:
     from cortex_pipelines.operations.memories import ProjectMemory
 
 _KIND = click.Choice(tuple(KINDS))
+_FOUND = click.Choice((*KINDS, SUMMARY))
 _PROJECT = click.option("--project", help="The project; without it the only one.")
 _AUTHOR = click.option(
     "--author", help="Mail address or name of an agent; without it yours, as git has it."
@@ -53,7 +54,7 @@ def add(
 @click.argument("query")
 @_PROJECT
 @click.option("-k", type=click.IntRange(1, 100), default=10, help="Most entries.")
-@click.option("--kind", type=_KIND, help="Only this kind.")
+@click.option("--kind", type=_FOUND, help="Only this kind.")
 @click.option("--history", is_flag=True, help="Also what was superseded.")
 @_AUTHOR
 @_JSON

@@ -92,6 +92,8 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     back = cortex("memory", "show", *of)
     assert ": repository_files, search_documents changed, 0 entries of others" in back.stderr
 
+    summaries = cortex("memory", "search", "prices", "--kind", "summary", *of)
+    assert "nothing is kept about that" in summaries.stderr
     cortex("memory", "forget", old, "--project", name)
     assert b"prices are cut" not in stored(root)
     refused = cortex("memory", "forget", old, "--project", name, status=1)
