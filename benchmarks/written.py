@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from cortex_pipelines.adapters.data.examples import Example, read_examples, shuffled
 from cortex_pipelines.catalog import open_project
@@ -31,6 +30,7 @@ from cortex_pipelines.evaluation.metrics.style import Style, learnt_style, style
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.operations.inference.serving import pinned_base
 from cortex_pipelines.operations.study import partners
+from cortex_pipelines.operations.study_results import mean_over_projects
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning.project import Project
 
@@ -72,6 +72,8 @@ def measured(
     """
     own, foreign = (_short(project, name, kind, settings.max_new_tokens) for name in names)
     asked, beside = own[:count], own[count : 2 * count]
+    if not asked:
+        return {"items": 0}
     ends: list[StopRule] = ["statement" if kind == "gaps" else extent_of(one) for one in asked]
     requests = [Request(item, end) for item, end in zip(asked, ends, strict=True)]
     adapters = [None, *(project.output("code_adapter", name) for name in names)]
@@ -92,8 +94,6 @@ def measured(
             figures[f"bits, {also}"] = _bits_per_byte(scores)
         texts = scorer.outputs(requests, adapter)
         pairs = list(zip(texts, true, strict=True))
-        if not pairs:
-            continue
         figures[f"similarity, {writer}"] = float(np.mean([edit_similarity(*one) for one in pairs]))
         figures[f"equal, {writer}"] = sum(one.strip() == two.strip() for one, two in pairs)
         styles[writer] = _style(asked, texts)
@@ -117,8 +117,7 @@ def _true(items: Sequence[Example], kind: str) -> list[str]:
 
 
 def _bits_per_byte(scores: Sequence[ItemScore]) -> float:
-    size = sum(score.bytes for score in scores)
-    return sum(score.bits for score in scores) / size if size else float("nan")
+    return sum(score.bits for score in scores) / sum(score.bytes for score in scores)
 
 
 def _style(items: Sequence[Example], texts: Sequence[str]) -> Style:
@@ -131,11 +130,11 @@ def _settings(project: Project, tokens: int, threads: int) -> EvaluationSettings
 
 
 def _mean(values: Sequence[float]) -> str:
-    mean = float(np.mean(values)) if values else float("nan")
-    if len(values) < 2:
-        return f"{mean:.3f}"
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
+    if not values:
+        return ""
+    mean = mean_over_projects(values)
+    ends = "" if mean.low is None else f" ({mean.low:.3f} to {mean.high:.3f})"
+    return f"{mean.estimate:.3f}{ends}"
 
 
 def _told(kind: str, results: Mapping[str, Figures], console: Console) -> None:
@@ -176,8 +175,7 @@ def main() -> None:
         for name, other in partners(project).items():
             for kind in chosen.kinds if not chosen.projects or name in chosen.projects else ():
                 names = (name, other)
-                found = measured(project, names, kind, chosen.count, scorer, settings)
-                results[kind][name] = found
+                results[kind][name] = measured(project, names, kind, chosen.count, scorer, settings)
                 place.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for kind, of_kind in results.items():
         if of_kind:

@@ -176,14 +176,15 @@ def means(studied: Sequence[Studied]) -> dict[str, Mean]:
                 figures.setdefault(f"{_OWN_ANSWERS}, {part}", []).append(own)
         if one.forgetting is not None:
             figures.setdefault("forgetting", []).append(one.forgetting[0])
-    return {name: _mean(values) for name, values in figures.items()}
+    return {name: mean_over_projects(values) for name, values in figures.items()}
 
 
 def _beyond_base(figures: Mapping[str, float]) -> dict[str, float]:
     return {way: value - figures["base"] for way, value in figures.items() if way != "base"}
 
 
-def _mean(values: Sequence[float]) -> Mean:
+def mean_over_projects(values: Sequence[float]) -> Mean:
+    """Mean of at least one figure, each of one project, with its interval by Student's t."""
     estimate = float(np.mean(values))
     if len(values) < 2:
         return Mean(estimate, None, None)
