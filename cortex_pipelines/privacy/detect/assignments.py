@@ -1,6 +1,5 @@
 """Secrets assigned to suspicious names: ``password = "…"``, ``X-Api-Key: …``, ``--token …``."""
 
-import math
 import re
 from collections.abc import Iterator
 
@@ -17,6 +16,14 @@ from cortex_pipelines.privacy.detect.context import (
 )
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.literals import joined_pieces, key_lines, pieces_after
+from cortex_pipelines.privacy.detect.named_values import (
+    PASSWORD_NAME,
+    SCHEME,
+    could_be_bare,
+    has_entropy,
+    is_attribute,
+    is_long_secret,
+)
 from cortex_pipelines.privacy.detect.providers import SHAPES
 from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
@@ -29,7 +36,6 @@ from cortex_pipelines.privacy.detect.values import (
     is_sample,
     is_strong_secret,
 )
-from cortex_pipelines.privacy.detect.wording import entropy
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 _NAME_CHARS = 60
@@ -67,9 +73,6 @@ _OPERATOR = re.compile(
     """,
     re.VERBOSE,
 )
-_SCHEME = re.compile(
-    r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE
-)
 _MOST_TRIES = 4
 _BARE = re.compile(rf"[^\s\"'`,;<>|&\\]{{1,{_LONGEST_VALUE}}}")
 _ENDING = ",;|&"
@@ -89,7 +92,6 @@ _ESCAPED = {
 }
 _PIECE = re.compile(r"[^\s{}<>\"']*|(?:Bearer|Basic|Token|Key)[ ]", re.IGNORECASE)
 _PLAIN_QUOTES = ('"', "'", "`")
-_PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)
 _PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
 # Prose: "pass `padding=True`", "passes 'gelu'"; a password is given with an operator.
 _VERB = re.compile(r"pass(?:e[sd]|ing)?", re.IGNORECASE)
@@ -99,7 +101,6 @@ _SETS = ("=", ":", "=>", ":=", "<-", "||=", "||", "??", "?=", "::=")
 _SETTER = re.compile(r"(?i)[\w.]*?(?:set|with|use)?_?(?:password|passwd|passphrase|pwd)")
 _COMPARED_CHARS = 30
 _EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&")
-_ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w{0,23}\.)+[A-Za-z_]\w{0,23}")
 _COMPARED = re.compile(r"""(["'`])([^"'`\n]{4,160})\1[ \t]*[!=]==?[ \t]*\Z""")
 _OTHER = re.compile(r"(?i)sha|md5|hash|checksum|commit|digest|rev|version|url|path|action|uses")
 
@@ -232,7 +233,7 @@ def _values_after(
             strength == names.STRONG
             and _is_set(text, start, parts[-1][1], value, operator, path, settings)
         ):
-            rule = "password" if _PASSWORD_NAME.search(name) else "assigned-secret"
+            rule = "password" if PASSWORD_NAME.search(name) else "assigned-secret"
             severity = "high" if strength == names.STRONG else "medium"
             yield from (Span(*part, SECRET, rule, severity) for part in parts)
             return
@@ -306,8 +307,8 @@ def _is_set(
     if not given:
         return False
     if is_password(value, True, in_data=True):
-        return bool(_PASSWORD_NAME.search(name)) or (not code and _is_long_secret(value))
-    if code or is_prose(path) or not _PASSWORD_NAME.search(name):
+        return bool(PASSWORD_NAME.search(name)) or (not code and is_long_secret(value))
+    if code or is_prose(path) or not PASSWORD_NAME.search(name):
         return False
     return is_chosen_word(value) and (value.islower() or is_beside_an_address(text, start, end))
 
@@ -326,11 +327,6 @@ def _is_given(text: str, start: int, name: str, operator: re.Match[str], path: s
             return False
         return is_defined(text, start) if code else not is_prose(path)
     return True
-
-
-def _is_long_secret(value: str) -> bool:
-    """Whether words under a secret's name, where settings are, may be that secret."""
-    return len(value) >= 12 and sum(map(str.isdigit, value)) >= 2
 
 
 def _is_element(operator: re.Match[str]) -> bool:
@@ -352,7 +348,7 @@ def _extent(text: str, operator: re.Match[str]) -> tuple[int, int] | None:
     closing = (_QUOTED.get(quote) or _ESCAPED[quote]).match(text, start)
     if closing is None:
         return None
-    scheme = _SCHEME.match(text, start, closing.end(1))
+    scheme = SCHEME.match(text, start, closing.end(1))
     return (scheme.end() if scheme else start), closing.end(1)
 
 
@@ -381,32 +377,20 @@ def _is_secret(
         return False
     if operator["space"] is not None and (operator["quote"] == "`" or _VERB.fullmatch(name)):
         return False
-    # a short value cannot have much entropy
-    if entropy(value) < min(settings.min_entropy, 0.85 * math.log2(len(value))):
+    if not has_entropy(value, settings):
         return False
     if strength == names.WEAK:
-        return len(value) >= 16 and is_strong_secret(value) and not _is_attribute(value, quoted)
-    if is_strong_secret(value) and (quoted or _could_be_bare(value)):
+        return len(value) >= 16 and is_strong_secret(value) and not is_attribute(value, quoted)
+    if is_strong_secret(value) and (quoted or could_be_bare(value)):
         return True
     if is_garbled(value, quoted) and operator["op"] not in _CALLS and (quoted or operator["op"]):
         return True
-    if not _PASSWORD_NAME.search(name) or not is_password(value, quoted):
+    if not PASSWORD_NAME.search(name) or not is_password(value, quoted):
         return False
     if quoted:
         return True
     spoken = name.startswith("--") or operator["op"] not in ("(", ",", ">", None)
-    return spoken and _could_be_bare(value)
-
-
-def _could_be_bare(value: str) -> bool:
-    """Whether an unquoted value may be a secret: it has digits and is no expression."""
-    if not any(map(str.isdigit, value)) or _EXPRESSION.search(value):
-        return False
-    return not _is_attribute(value, quoted=False)
-
-
-def _is_attribute(value: str, quoted: bool) -> bool:
-    return not quoted and _ATTRIBUTE.fullmatch(value) is not None
+    return spoken and could_be_bare(value)
 
 
 def _compared_with(text: str, hit: int, end: int, settings: PrivacySettings) -> Iterator[Span]:

@@ -1,6 +1,38 @@
-"""Literals with the names they are assigned to, as syntax trees and parsers of settings see them."""
+"""Literals under the names that they are assigned to, from syntax trees and parsers of settings."""
 
+import math
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from cortex_pipelines.privacy.detect import names
+from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.values import (
+    PLACEHOLDER,
+    is_chosen_word,
+    is_garbled,
+    is_password,
+    is_reference,
+    is_sample,
+    is_strong_secret,
+)
+from cortex_pipelines.privacy.detect.wording import entropy, word_set
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)
+"""What a name has whose value a person may have chosen."""
+
+SCHEME = re.compile(
+    r"(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|SSWS|Digest)[ \t:]+", re.IGNORECASE
+)
+"""An authorization scheme before a token."""
+
+_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&")
+_ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w{0,23}\.)+[A-Za-z_]\w{0,23}")
+_LEAST_WEAK_CHARS = 16
+_LEAST_LONG_CHARS, _LEAST_LONG_DIGITS = 12, 2
+# Last keys under which the value of the key before them stands.
+_GENERIC_KEYS = word_set("value default data text content plain plaintext raw prod dev live string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +46,8 @@ class NamedValue:
         start: Character index at which the literal's contents begin, after its opening quote.
         end: Character index after the contents, before the closing quote.
         quoted: Whether the literal stands in quotes.
+        parts: Start and end of each literal or line of which the value is put together, where
+            there are several; empty if it is one.
     """
 
     name: str
@@ -21,3 +55,102 @@ class NamedValue:
     start: int
     end: int
     quoted: bool
+    parts: tuple[tuple[int, int], ...] = ()
+
+
+def judge_named_values(
+    values: Iterable[NamedValue], in_data: bool, settings: PrivacySettings
+) -> Iterator[Span]:
+    """Spans of the values that are secrets, one for each of their parts.
+
+    Args:
+        values: What parsers saw.
+        in_data: Whether they stand in settings, where a word may be a password, not in code.
+        settings: What counts.
+    """
+    for value in values:
+        strength = name_strength(value.name)
+        if not strength or PLACEHOLDER.search(value.value):
+            continue
+        scheme = SCHEME.match(value.value)
+        skipped = scheme.end() if scheme else 0
+        if is_named_secret(
+            value.name, value.value[skipped:], strength, value.quoted, in_data, settings
+        ):
+            rule = "password" if PASSWORD_NAME.search(value.name) else "assigned-secret"
+            severity = "high" if strength == names.STRONG else "medium"
+            (first, end), *others = value.parts or ((value.start, value.end),)
+            yield Span(min(first + skipped, end), end, SECRET, rule, severity)
+            yield from (Span(*part, SECRET, rule, severity) for part in others)
+
+
+def name_strength(name: str) -> int:
+    """How strongly a name, or a path of keys, suggests a secret.
+
+    The last key decides; ``credentials.username`` is a weak hint at most, unlike
+    ``password.value`` or an element of a list of passwords.
+    """
+    strength = names.suspicion(name)
+    last = name.rpartition(".")[2]
+    if strength and last != name and not names.suspicion(last):
+        generic = last.lower() in _GENERIC_KEYS or last.isdigit()
+        return strength if generic else names.WEAK
+    return strength
+
+
+def is_named_secret(
+    name: str, value: str, strength: int, quoted: bool, in_data: bool, settings: PrivacySettings
+) -> bool:
+    """Whether a value under a suspicious name is a secret.
+
+    Args:
+        name: The name.
+        value: The value, without an authorization scheme.
+        strength: What `name_strength` says of the name.
+        quoted: Whether the value stands in quotes.
+        in_data: Whether it stands in settings.
+        settings: What counts.
+    """
+    if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
+        return False
+    if strength == names.WEAK:
+        strong = len(value) >= _LEAST_WEAK_CHARS and is_strong_secret(value)
+        return strong and has_entropy(value, settings) and not is_attribute(value, quoted)
+    if has_entropy(value, settings):
+        if is_strong_secret(value) and (quoted or could_be_bare(value)):
+            return True
+        if is_garbled(value, quoted or in_data):
+            return True
+    return _is_chosen_password(name, value, quoted, in_data)
+
+
+def _is_chosen_password(name: str, value: str, quoted: bool, in_data: bool) -> bool:
+    """Whether a person may have chosen the value as password; a word only where settings are."""
+    if not (quoted or in_data) or (not quoted and _EXPRESSION.search(value)):
+        return False
+    password = PASSWORD_NAME.search(name) is not None
+    if is_password(value, True, in_data=True):
+        return password or (in_data and is_long_secret(value))
+    return in_data and password and is_chosen_word(value) and value.islower()
+
+
+def has_entropy(value: str, settings: PrivacySettings) -> bool:
+    """Whether the characters vary enough; a short value cannot have much entropy."""
+    return entropy(value) >= min(settings.min_entropy, 0.85 * math.log2(len(value)))
+
+
+def is_long_secret(value: str) -> bool:
+    """Whether words under a secret's name, where settings are, may be that secret."""
+    return len(value) >= _LEAST_LONG_CHARS and sum(map(str.isdigit, value)) >= _LEAST_LONG_DIGITS
+
+
+def could_be_bare(value: str) -> bool:
+    """Whether an unquoted value may be a secret: it has digits and is no expression."""
+    if not any(map(str.isdigit, value)) or _EXPRESSION.search(value):
+        return False
+    return not is_attribute(value, quoted=False)
+
+
+def is_attribute(value: str, quoted: bool) -> bool:
+    """Whether a bare value reads as an attribute of an object."""
+    return not quoted and _ATTRIBUTE.fullmatch(value) is not None

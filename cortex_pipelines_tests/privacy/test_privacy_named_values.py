@@ -1,0 +1,45 @@
+"""What counts as a secret of all that parsers see under a name."""
+
+import pytest
+
+from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.named_values import NamedValue, judge_named_values
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+_DRAWN = "kT9x2QvLw8Zr4Ns6"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "in_code", "in_settings"),
+    [
+        ("api_key", _DRAWN, True, True),
+        ("db_password", "harbour42", True, True),
+        ("db_password", "lanternbay", False, True),
+        ("spring.datasource.password", "harbour42", True, True),
+        ("password.value", "harbour42", True, True),
+        ("passwords.0", "harbour42", True, True),
+        ("credentials.username", "harbour42", False, False),
+        ("credentials.account", _DRAWN, True, True),
+        ("primary_key", _DRAWN, False, False),
+        ("colour", _DRAWN, False, False),
+        ("password", "${DB_PASSWORD}", False, False),
+        ("password", "changeme", False, False),
+        ("password", "REDACTED_PASSWORD_0123abcd", False, False),
+    ],
+)
+def test_a_value_is_judged_by_its_name_and_where_it_stands(
+    name: str, value: str, in_code: bool, in_settings: bool, settings: PrivacySettings
+) -> None:
+    values = [NamedValue(name, value, 0, len(value), quoted=True)]
+    assert bool(list(judge_named_values(values, False, settings))) is in_code
+    assert bool(list(judge_named_values(values, True, settings))) is in_settings
+
+
+def test_each_part_of_a_value_is_a_span_without_the_scheme(settings: PrivacySettings) -> None:
+    value = NamedValue(
+        "authToken", f"Bearer {_DRAWN}", 10, 44, quoted=True, parts=((10, 25), (36, 44))
+    )
+    assert list(judge_named_values([value], False, settings)) == [
+        Span(17, 25, SECRET, "assigned-secret", "high"),
+        Span(36, 44, SECRET, "assigned-secret", "high"),
+    ]
