@@ -11,9 +11,9 @@ import polars as pl
 
 from benchmarks.workspace import CHECKOUT
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.ingestion.files.generated import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.syntax.grammars import PARSED
 
 
 def write_packages(folder: Path, megabytes: float) -> int:

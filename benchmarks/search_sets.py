@@ -17,12 +17,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from cortex_pipelines.annotation.detector import is_test
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.units import units_of
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.retrieval.documents import FileText, Limits
 from cortex_pipelines.retrieval.index import read_folder
+from cortex_pipelines.syntax.grammars import PARSED
 
 _EXTRACTION = load_parameters().extraction
 _POINTS = (0.55, 0.75, 0.93)

@@ -15,7 +15,7 @@ from cortex_pipelines.annotation.detector import Evidence, Place, detectors_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.marks import marks_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction.grammars import Grammar, TooManyStepsError
+from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError
 
 _LOG = logging.getLogger(__name__)
 _FUNCTIONS = ("function", "method")

@@ -11,7 +11,7 @@ from pathlib import Path
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.detector import Evidence, evidence
-from cortex_pipelines.extraction.grammars import Grammar, matches
+from cortex_pipelines.syntax.grammars import Grammar, matches
 
 _QUERIES = Path(__file__).parent / "queries"
 _FOUND = "found."

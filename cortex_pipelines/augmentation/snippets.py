@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from tree_sitter import Node, Tree
 
-from cortex_pipelines.extraction.grammars import grammar_for, parse
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _CLASS = (b"class C {\n", b"\n}")
 _OBJECT = (b"({\n", b"\n})")

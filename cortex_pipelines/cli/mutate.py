@@ -44,8 +44,8 @@ def _code(file: Path) -> tuple[bytes, str]:
     Raises:
         ValueError: it is no file of code in a language with mutation operators.
     """
-    from cortex_pipelines.extraction.grammars import PARSED
     from cortex_pipelines.ingestion.files.languages import language_of
+    from cortex_pipelines.syntax.grammars import PARSED
 
     if not file.is_file():
         raise ValueError(

@@ -32,8 +32,8 @@ from pathlib import Path
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.grammars import Grammar, matches, pattern_settings
 from cortex_pipelines.schemas.vocabulary import UNIT_KINDS
+from cortex_pipelines.syntax.grammars import Grammar, matches, pattern_settings
 
 _QUERIES = Path(__file__).parent / "queries"
 

@@ -31,8 +31,6 @@ import polars as pl
 
 from cortex_pipelines.damage import Damage, attempted
 from cortex_pipelines.extraction.codefile import read_code, unit_id
-from cortex_pipelines.extraction.garbage import Unparsed
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.test_pairing import pair_tests
@@ -40,6 +38,8 @@ from cortex_pipelines.extraction.testcases import cases_in
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
+from cortex_pipelines.syntax.garbage import Unparsed
+from cortex_pipelines.syntax.grammars import PARSED
 
 _KEY = "cache_key"
 # What a file's rows are made from; the rest of its row is put beside them afterwards.

@@ -10,7 +10,6 @@ import polars as pl
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import place_of, sides_of
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.patterns.matching import PatternChecks, Place
 from cortex_pipelines.extraction.patterns.pattern import PatternError
 from cortex_pipelines.extraction.patterns.proposals import (
@@ -33,6 +32,7 @@ from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.project import Project, ProjectError
 

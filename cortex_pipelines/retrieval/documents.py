@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 
 from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.damage import Damage, attempted
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
@@ -28,6 +27,7 @@ from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.retrieval.encoder_text import COMMIT, ISSUE, UNITS, encoder_text
 from cortex_pipelines.retrieval.listing import UNREADABLE, Head, Listed
+from cortex_pipelines.syntax.grammars import PARSED
 
 FIELDS = ("path", "name", "signature", "documentation", "body")
 """Parts of a document that are weighted each for itself."""

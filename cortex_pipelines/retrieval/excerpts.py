@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cortex_pipelines.damage import Damage, attempted
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
 from cortex_pipelines.retrieval.encoder_text import ISSUE, UNITS
+from cortex_pipelines.syntax.grammars import PARSED
 
 _FUNCTIONS = ("function", "method")
 _MOST_HEADER = 15

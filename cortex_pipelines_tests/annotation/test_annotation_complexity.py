@@ -15,8 +15,8 @@ from cortex_pipelines.annotation.complexity.halstead import Halstead
 from cortex_pipelines.annotation.complexity.measure import Complexity, complexity_of
 from cortex_pipelines.annotation.complexity.treewalk import walk
 from cortex_pipelines.annotation.marks import marks_of
-from cortex_pipelines.extraction.grammars import grammar_for, parse
 from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 from cortex_pipelines_tests.parameters import EXTRACTION
 
 PACKAGE = Path(__file__).parents[2] / "cortex_pipelines"

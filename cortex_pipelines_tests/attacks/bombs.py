@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from cortex_pipelines.extraction.grammars import GRAMMARS
+from cortex_pipelines.syntax.grammars import GRAMMARS
 
 Shape = Callable[[int], str]
 """Makes a text of about so many bytes."""

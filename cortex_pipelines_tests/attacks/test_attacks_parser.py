@@ -17,17 +17,17 @@ from cortex_pipelines.damage import CAUSES
 from cortex_pipelines.extraction.architecture.collect import facts_of
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.codefile import read_code
-from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
-from cortex_pipelines.extraction.grammars import (
+from cortex_pipelines.extraction.outline import outline
+from cortex_pipelines.extraction.refactoring.reading import read_file
+from cortex_pipelines.extraction.units import extract
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
+from cortex_pipelines.syntax.grammars import (
     TooManyStepsError,
     grammar_for,
     parse_counted,
     weighed,
 )
-from cortex_pipelines.extraction.outline import outline
-from cortex_pipelines.extraction.refactoring.reading import read_file
-from cortex_pipelines.extraction.units import extract
-from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
 
 MINUTES = 5

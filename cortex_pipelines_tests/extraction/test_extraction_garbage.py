@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.brackets import carried
 from cortex_pipelines.extraction.codefile import read_code
-from cortex_pipelines.extraction.gaps import readable
-from cortex_pipelines.extraction.garbage import is_unreadable, why_unparsed
-from cortex_pipelines.extraction.grammars import grammar_for, readings
+from cortex_pipelines.syntax.brackets import carried
+from cortex_pipelines.syntax.gaps import readable
+from cortex_pipelines.syntax.garbage import is_unreadable, why_unparsed
+from cortex_pipelines.syntax.grammars import grammar_for, readings
 
 TOKENS = [
     "def",

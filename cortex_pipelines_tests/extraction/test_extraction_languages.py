@@ -2,8 +2,8 @@
 
 import pytest
 
-from cortex_pipelines.extraction.grammars import UnknownLanguageError
 from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.syntax.grammars import UnknownLanguageError
 
 JAVASCRIPT = """\
 import React, { useState as useЗначение } from 'react';

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.grammars import GRAMMARS
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.syntax.grammars import GRAMMARS
 
 LIMITS = ExtractionSettings(
     max_file_bytes=200_000,

@@ -12,12 +12,12 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.grammars import grammar_for, parse
 from cortex_pipelines.privacy.detect.findings import Finding
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.redaction import Redacted, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _PEM = "\n".join(["MIIEow7Qk2hT0xVb9ZsN4cRfUjLpYwEa" * 2] * 3)
 _KEY_BLOCK = f"-----BEGIN RSA PRIVATE KEY-----\n{_PEM}\n-----END RSA PRIVATE KEY-----"

@@ -10,8 +10,8 @@ from cortex_pipelines.annotation.complexity.nodes import text
 from cortex_pipelines.annotation.complexity.syntax import types_of
 from cortex_pipelines.annotation.complexity.treewalk import Seen
 from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
-from cortex_pipelines.extraction.grammars import grammar_for, parse
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 _TODO = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 _MARKERS = re.compile(r"^\s*(?:#+!?|//+!?|/\*+|\*+/?)?(.*?)(?:\*+/)?\s*$")

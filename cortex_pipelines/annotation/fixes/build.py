@@ -17,7 +17,7 @@ from cortex_pipelines.annotation.fixes.fixers import blocks, python
 from cortex_pipelines.annotation.fixes.fixing import Fixer, Smelling, applied
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction.grammars import Grammar, grammar_for, parse
+from cortex_pipelines.syntax.grammars import Grammar, grammar_for, parse
 
 _FIXERS: dict[str, tuple[Fixer, str]] = {**blocks.FIXERS, **python.FIXERS}
 _PYTHON_ONLY = frozenset(python.FIXERS)

@@ -16,7 +16,7 @@ from cortex_pipelines.annotation.labels.quality import quality
 from cortex_pipelines.annotation.labels.vocabulary import LABELS, NOT_IN_TESTS
 from cortex_pipelines.annotation.labels.words import first_sentence, words_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
-from cortex_pipelines.extraction.grammars import grammar_for, parse
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 FileKey = tuple[str, str, str]
 """Source, path and blob."""

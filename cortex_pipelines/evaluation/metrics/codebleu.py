@@ -13,7 +13,7 @@ from math import exp, log
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.labels.words import words_of
-from cortex_pipelines.extraction.grammars import PARSED, grammar_for, parse
+from cortex_pipelines.syntax.grammars import PARSED, grammar_for, parse
 
 _LONGEST = 4  # tokens of an n-gram, as in BLEU
 _KEYWORD_WEIGHT = 5.0  # of 1 for other tokens: CodeBLEU's ratio

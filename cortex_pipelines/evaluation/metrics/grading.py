@@ -14,7 +14,7 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
 )
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
 from cortex_pipelines.evaluation.metrics.prose import word_f1
-from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.syntax.grammars import PARSED
 
 _NAME = re.compile(r"[^\W\d][\w$]*")
 # request in a prompt, and the same in other words; languages differ in the comment sign only

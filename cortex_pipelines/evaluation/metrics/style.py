@@ -14,7 +14,7 @@ from tree_sitter import Node
 
 from cortex_pipelines.datasets.tasks.naming_conventions import style_of
 from cortex_pipelines.evaluation.metrics.codebleu import leaves, parsed
-from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.syntax.grammars import PARSED
 
 Style = Mapping[tuple[str, str], Counter[str]]
 """Feature and language to how often each of its values was seen."""

@@ -12,9 +12,9 @@ from tree_sitter import Node
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
-from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
-from cortex_pipelines.extraction.grammars import PARSED, grammar_for, matches
 from cortex_pipelines.extraction.settings import ExtractionSettings
+from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
+from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
 
 _QUERIES = Path(__file__).parent / "queries"
 _COMMENT = re.compile(r"[ \t]*(#(?!\[|!)|//|/\*|\*|--)")

@@ -7,7 +7,6 @@ from typing import IO, Any
 
 import polars as pl
 
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.pairs.messages import is_noise
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.ingestion.entries import SourceError
@@ -18,6 +17,7 @@ from cortex_pipelines.ingestion.git.history import look_up_commits
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.syntax.grammars import PARSED
 
 Pipes = tuple[IO[bytes], IO[bytes]]
 """Input and output of a running git."""

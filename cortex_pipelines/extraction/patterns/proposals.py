@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import polars as pl
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.extraction.patterns.pattern import (
     Pattern,
@@ -28,6 +27,7 @@ from cortex_pipelines.extraction.patterns.shapes import (
     shapes_of,
     statements,
 )
+from cortex_pipelines.syntax.grammars import PARSED
 
 LEAST = 3
 """Fewest commits or files, unless another number is asked for."""

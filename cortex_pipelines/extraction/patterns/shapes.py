@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
-from cortex_pipelines.extraction.grammars import grammar_for
+from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
+from cortex_pipelines.syntax.grammars import grammar_for
 
 Kind = Literal["name", "literal", "arguments", "body", "fixed"]
 

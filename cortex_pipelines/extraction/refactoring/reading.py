@@ -6,8 +6,6 @@ from pathlib import PurePosixPath
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
-from cortex_pipelines.extraction.grammars import PARSED, TooManyStepsError, grammar_for
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
     NAMELESS,
@@ -27,6 +25,8 @@ from cortex_pipelines.extraction.refactoring.statements import (
 )
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
 from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
+from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _FORM = re.compile(r"\*\*?|\.\.\.")

@@ -27,10 +27,10 @@ from cortex_pipelines.extraction.architecture.resolvers.index import parsed_deta
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import Captures, SourceFile
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
-from cortex_pipelines.extraction.garbage import Unparsed, syntax_tree
-from cortex_pipelines.extraction.grammars import PARSED, grammar_for, matches
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
+from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
 
 _QUERIES = Path(__file__).parent / "queries"
 _IMPORTS: dict[str, ModuleType] = {

@@ -7,11 +7,11 @@ import pytest
 
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.grammars import PARSED
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.syntax.grammars import PARSED
 from cortex_pipelines_tests.parameters import sections
 
 _PARAMETERS = sections()

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.extraction.grammars import grammar_for, parse
 from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, filled, pattern_of
+from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 
 def pattern(language: str, counter_example: str | None, example: str, **more: Any) -> Pattern:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import NOT_ABOUT, SourceFile
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
-from cortex_pipelines.extraction.grammars import PARSED
+from cortex_pipelines.syntax.grammars import PARSED
 
 _TOP_LINES = 200
 _DOCSTRING = re.compile(

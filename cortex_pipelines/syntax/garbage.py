@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from tree_sitter import Node, Tree
 
-from cortex_pipelines.extraction.brackets import carried
-from cortex_pipelines.extraction.grammars import (
+from cortex_pipelines.syntax.brackets import carried
+from cortex_pipelines.syntax.grammars import (
     Grammar,
     TooManyStepsError,
     parse,

@@ -1,7 +1,7 @@
 """Languages and their tree-sitter grammars.
 
-A language is a line here and ``queries/<language>.scm``, which says what its units are; a line
-``; inherits: <name>`` in it stands for what it shares with others.
+A language is a line here. Folders of queries hold ``<language>.scm``; a line
+``; inherits: <name>`` in it stands for what a language shares with others.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
-from cortex_pipelines.extraction.gaps import readable
+from cortex_pipelines.syntax.gaps import readable
 
 
 @dataclass(frozen=True)
