@@ -24,6 +24,7 @@ from cortex_pipelines.retrieval.context import (
 from cortex_pipelines.retrieval.documents import read_text
 from cortex_pipelines.retrieval.memory.entries import MemoryUnusableError
 from cortex_pipelines.retrieval.search import Searcher
+from cortex_pipelines.tokenization.text_encoder import TextEncoder
 from cortex_pipelines.versioning.project import Project
 
 _TOKENIZER = "tokenizer.json"
@@ -169,9 +170,10 @@ def _counter(project: Project) -> Counter:
         return APPROXIMATION  # weights in one file: they are unpacked by the first training
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+    encoder = TextEncoder(Tokenizer.from_file(str(folder / _TOKENIZER)))
 
     def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+        (ids,) = encoder.ids([text])
+        return len(ids)
 
     return Counter(f"tokenizer of {base_name(pinned)}", count)

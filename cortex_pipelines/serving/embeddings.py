@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cortex_pipelines.routing.features.encoder import Floats, SentenceEncoder, sentence_part
+from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
 MAX_TOKENS = 256
 """Most of a text, or fewer where the model reads fewer (model card of all-MiniLM-L6-v2)."""
@@ -44,7 +44,7 @@ class CodeEncoder:
         self.version = version
         self._locate = locate
         self._threads = threads
-        self._opened: tuple[SentenceEncoder, Any, int] | None = None
+        self._opened: tuple[SentenceEncoder, TextEncoder, int] | None = None
         self._lock = threading.Lock()
 
     def __call__(self, texts: Sequence[str]) -> Embedded:
@@ -54,23 +54,21 @@ class CodeEncoder:
             WeightsError: the encoder is not on this machine, or is not what was pinned.
         """
         with self._lock:  # its threads are the machine's already
-            encoder, tokenizer, most = self._open()
+            encoder, reader, most = self._open()
             known = [text[: (most + 1) * _CHARACTERS_A_TOKEN] for text in texts]
-            lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(known)]
+            lengths = [len(ids) for ids in reader.ids(known, add_special_tokens=True)]
             vectors = sentence_part(encoder.encode(texts))
         read = sum(min(length, most) for length in lengths)
         return Embedded(vectors, read, sum(length > most for length in lengths))
 
-    def _open(self) -> tuple[SentenceEncoder, Any, int]:
+    def _open(self) -> tuple[SentenceEncoder, TextEncoder, int]:
         if self._opened is None:
             from tokenizers import Tokenizer
 
             folder = self._locate()
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
+            reader = TextEncoder(Tokenizer.from_file(str(folder / "tokenizer.json")))
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             most = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
             made = SentenceEncoder(folder, MAX_TOKENS, _BATCH, self._threads, "auto")
-            self._opened = made, tokenizer, most
+            self._opened = made, reader, most
         return self._opened

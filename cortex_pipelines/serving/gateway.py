@@ -182,7 +182,7 @@ class Gateway:
             )
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             sampling = replace(sampling, max_tokens=most, stop=stop)
-            prompt = self.engine.prompt(text.text, most)
+            prompt = self.engine.prompt(text.segments, most)
             span.set_attribute("gen_ai.usage.input_tokens", len(prompt.ids))
         asked = Asked(answering, text, prompt, sampling, count)
         key = job_key(asked.job, answering.release)

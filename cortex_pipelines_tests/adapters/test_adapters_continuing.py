@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, token_count
-from cortex_pipelines.adapters.data.examples import Example, prompt_text, read_examples
+from cortex_pipelines.adapters.data.examples import Example, prompt_segments, read_examples
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import (
     SEEN,
@@ -22,6 +22,7 @@ from cortex_pipelines.adapters.model.lora import (
 )
 from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
 from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines.tokenization.segments import Segment, as_text
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines_tests.adapters.tinymodel import (
     byte_tokenizer,
@@ -32,6 +33,7 @@ from cortex_pipelines_tests.adapters.tinymodel import (
     write_datasets,
     write_tiny_base,
 )
+from cortex_pipelines_tests.tokenization.families import qwen
 
 Datasets = dict[str, Path]
 
@@ -247,13 +249,13 @@ def test_a_gap_is_marked_with_the_base_s_own_tokens_or_gone_on_with_last() -> No
     whole = example(1, prompt="def f():\n", completion="    return 1\n")
     gap = Example(**{**whole.__dict__, "suffix": "\nf()\n"})
     plain = byte_tokenizer()
-    assert prompt_text(plain, whole) == whole.prompt
-    assert prompt_text(plain, gap) == "f()\n\ndef f():\n"
-    assert prompt_text(plain, replace(gap, suffix="\n")) == whole.prompt
-
-    class Coder:
-        def get_added_vocab(self) -> dict[str, int]:
-            return {"<|fim_prefix|>": 1, "<|fim_suffix|>": 2, "<|fim_middle|>": 3}
-
-    marked = "<|fim_prefix|>def f():\n<|fim_suffix|>\nf()\n<|fim_middle|>"
-    assert prompt_text(Coder(), gap) == marked
+    assert as_text(prompt_segments(plain, whole)) == whole.prompt
+    assert as_text(prompt_segments(plain, gap)) == "f()\n\ndef f():\n"
+    assert as_text(prompt_segments(plain, replace(gap, suffix="\n"))) == whole.prompt
+    assert prompt_segments(qwen(), gap) == (
+        Segment("<|fim_prefix|>", control=True),
+        Segment("def f():\n"),
+        Segment("<|fim_suffix|>", control=True),
+        Segment("\nf()\n"),
+        Segment("<|fim_middle|>", control=True),
+    )

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.adapters.data.boundary import divide
-from cortex_pipelines.adapters.data.packing import token_ids
 from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
@@ -36,6 +35,7 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 from cortex_pipelines_tests.serving import tinygateway, upstream

@@ -181,7 +181,8 @@ def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
     form = chat([("user", "Why?")], "shop", "a.py:1-2 <eos>\nx = 1")
     packaged = form(Target(tokenizer, 1000))
     assert packaged.text.startswith("system: Notes on tasks like this one")
-    assert "a.py:1-2 < eos>\nx = 1\n\nuser: Why?\n\nassistant:" in packaged.text
+    assert not any(segment.control for segment in packaged.segments)
+    assert "a.py:1-2 <eos>\nx = 1\n\nuser: Why?\n\nassistant:" in packaged.text
     assert [made.name for made in packaged.made_by] == ["instructions", "chat"]
 
     write(tmp_path, "instructions.jinja", "Answer in one line.\n")

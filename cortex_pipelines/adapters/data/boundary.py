@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from cortex_pipelines.tokenization.segments import Segment, Segments
+from cortex_pipelines.tokenization.text_encoder import token_ids
+
 
 def divide(prompt: str) -> tuple[str, str]:
     """Split trailing white space off a prompt.
@@ -19,6 +22,18 @@ def divide(prompt: str) -> tuple[str, str]:
     """
     context = prompt.rstrip()
     return context, prompt[len(context) :]
+
+
+def divide_segments(prompt: Segments) -> tuple[Segments, str]:
+    """Split trailing white space off a prompt, as ``divide``; a control token ends with none."""
+    rest, space = list(prompt), ""
+    while rest and not rest[-1].control:
+        text, trailing = divide(rest.pop().text)
+        space = trailing + space
+        if text:
+            rest.append(Segment(text))
+            break
+    return tuple(rest), space
 
 
 class ForcedStart:
@@ -77,7 +92,7 @@ def ends_of_name(tokenizer: Any, size: int) -> list[int]:
 @lru_cache(maxsize=2)
 def token_texts(tokenizer: Any, size: int) -> Sequence[str]:
     """Text of each token; empty for special tokens and beyond the vocabulary."""
-    before = tokenizer("x", add_special_tokens=False)["input_ids"]
+    (before,) = token_ids(tokenizer, ["x"])
     known = min(size, len(tokenizer))
     # after another token: some tokenizers drop the space that a text begins with
     texts = tokenizer.batch_decode(

@@ -10,6 +10,8 @@ import polars as pl
 
 from cortex_pipelines.adapters.settings import Task
 from cortex_pipelines.datasets.union_find import UnionFind
+from cortex_pipelines.tokenization.segments import Segment, Segments, as_segments
+from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, encoder_of
 
 TASKS: tuple[Task, ...] = get_args(Task)
 """What adapters learn."""
@@ -21,17 +23,6 @@ _ALWAYS_MEASURED = ("completion", "refactoring", "naming", "architecture", "feed
 """Data sets that questions and gates are about, and that show what an adapter did not learn."""
 
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
-
-GAP_TOKENS = (
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
-    (
-        "<\uff5cfim\u2581begin\uff5c>",
-        "<\uff5cfim\u2581hole\uff5c>",
-        "<\uff5cfim\u2581end\uff5c>",
-    ),  # DeepSeek
-)
-"""Of each family of bases, the marks before a gap's prefix, before its suffix, and at the end."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +92,7 @@ def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
     return [example for example in read_examples(folder, task, split) if example.suffix is None]
 
 
-def prompt_text(tokenizer: Any, example: Example) -> str:
+def prompt_segments(tokenizer: Any, example: Example) -> Segments:
     """The prompt as the model sees it; for a gap, with the code after it.
 
     Where the base's tokenizer has marks for gaps, they are used (Bavarian et al. 2022, in the order
@@ -113,13 +104,14 @@ def prompt_text(tokenizer: Any, example: Example) -> str:
         example: With or without a gap.
     """
     if example.suffix is None:
-        return example.prompt
-    own = tokenizer.get_added_vocab()
-    for before, between, end in GAP_TOKENS:
-        if before in own and between in own and end in own:
-            return f"{before}{example.prompt}{between}{example.suffix}{end}"
+        return as_segments(example.prompt)
+    controls = encoder_of(tokenizer).controls
+    for marks in GAP_TOKENS:
+        if controls.keys() >= set(marks):
+            before, between, end = (Segment(mark, control=True) for mark in marks)
+            return (before, Segment(example.prompt), between, Segment(example.suffix), end)
     following = example.suffix.strip("\n")
-    return f"{following}\n\n{example.prompt}" if following else example.prompt
+    return as_segments(f"{following}\n\n{example.prompt}" if following else example.prompt)
 
 
 def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:

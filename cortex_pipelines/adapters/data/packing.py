@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from cortex_pipelines.adapters.data.boundary import divide
-from cortex_pipelines.adapters.data.examples import Example, prompt_text
+from cortex_pipelines.adapters.data.boundary import divide_segments
+from cortex_pipelines.adapters.data.examples import Example, prompt_segments
+from cortex_pipelines.tokenization.segments import Segments
+from cortex_pipelines.tokenization.text_encoder import continuation_ids, token_ids
 
 IGNORED = -100  # cross-entropy's own mark for "no target here"
 _PROMPT_PART = 4  # the prompt keeps at least a quarter of the window
@@ -85,13 +87,13 @@ def tokenise(
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
         shown = [_before_completion(tokenizer, example, max_length) for example in chunk]
-        parts = [divide(prompt_text(tokenizer, example)) for example in shown]
+        parts = [divide_segments(prompt_segments(tokenizer, example)) for example in shown]
         prompts = token_ids(tokenizer, [prompt for prompt, _ in parts])
         texts = [
             space + example.completion if example.completion else ""
             for example, (_, space) in zip(chunk, parts, strict=True)
         ]
-        completions = token_ids(tokenizer, texts)
+        completions = continuation_ids(tokenizer, texts)
         for example, prompt, text, ids in zip(chunk, prompts, texts, completions, strict=True):
             made = _fitted(tokenizer, example, prompt, text, ids, max_length)
             if len(made.ids) > made.prompt_tokens:
@@ -167,7 +169,7 @@ def gap_within(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
     """
     size = partial(_size, tokenizer)
     before, after = gap.prompt, gap.suffix or ""
-    between = prompt_text(tokenizer, replace(gap, prompt="", suffix="."))
+    between = prompt_segments(tokenizer, replace(gap, prompt="", suffix="."))
     room = max(room - size(between), 0)
     whole = size(before) + size(after)
     if whole <= room:
@@ -202,15 +204,9 @@ def _fitting(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tup
     return len(sizes), sum(sizes)
 
 
-def _size(tokenizer: Any, text: str) -> int:
-    (ids,) = token_ids(tokenizer, [text])
+def _size(tokenizer: Any, prompt: str | Segments) -> int:
+    (ids,) = token_ids(tokenizer, [prompt])
     return len(ids)
-
-
-def token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Token ids of each text, without special tokens."""
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    return ids
 
 
 def _fitted(

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortex_pipelines.adapters.data.boundary import ForcedStart, divide
-from cortex_pipelines.adapters.data.examples import Example, prompt_text
+from cortex_pipelines.adapters.data.boundary import ForcedStart, divide_segments
+from cortex_pipelines.adapters.data.examples import Example, prompt_segments
 from cortex_pipelines.evaluation.generation.stopping import StopRule, is_complete
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 
@@ -55,7 +55,7 @@ def generate(
     if request.sample:
         torch.manual_seed(_seed_of(settings.seed, request))
         how = {"do_sample": True, "temperature": settings.temperature, "top_k": 0, "top_p": 1.0}
-    _, space = divide(prompt_text(tokenizer, request.item))
+    _, space = divide_segments(prompt_segments(tokenizer, request.item))
     enough = _Enough(tokenizer, len(prompt), space, request.extent)
     with torch.no_grad():
         written = model.generate(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortex_pipelines.adapters.data.boundary import ForcedStart, divide
-from cortex_pipelines.adapters.data.packing import start_token, token_ids
+from cortex_pipelines.adapters.data.packing import start_token
 from cortex_pipelines.adapters.model.base_model import resolve_base
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.operations.inference.serving import pinned_base
@@ -19,6 +19,7 @@ from cortex_pipelines.release.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.release.signing import verify
 from cortex_pipelines.routing.serving.load import open_trained
 from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines.tracking.model_file import SIGNATURE, described
 from cortex_pipelines.versioning.project import find_root
 

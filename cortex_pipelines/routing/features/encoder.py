@@ -15,6 +15,7 @@ from cortex_pipelines.progress import quiet_transformers, track
 from cortex_pipelines.routing.features.bert import BertForward
 from cortex_pipelines.routing.features.threads import cores, side_by_side, torch_threads
 from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +90,7 @@ class SentenceEncoder:
 
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self._states, self._width, longest = _forward_pass(
                 folder, config, machine_precision(precision)
             )
@@ -100,8 +101,7 @@ class SentenceEncoder:
                 "what is missing, models.encoder in params.yaml where it comes from"
             ) from error
         self._max_tokens = min(max_tokens, longest)
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self._max_tokens)
+        self._encoder = TextEncoder(tokenizer, max_tokens=self._max_tokens)
         self._batch = batch
         self._threads = threads
 
@@ -159,9 +159,7 @@ class SentenceEncoder:
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         kept = [text[: self._max_tokens * _CHARACTERS_A_TOKEN] for text in texts]
-        # Half a surrogate pair, as JSON may hold it, is no text that a tokenizer takes.
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in kept]
-        return [list(encoding.ids) for encoding in self._tokenizer.encode_batch(clean)]
+        return self._encoder.ids(kept, add_special_tokens=True)
 
     def _forward(self, ids: list[list[int]]) -> Floats:
         """Embed texts of equal length in a batch padded to the full size.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.tokenization.segments import Segments
 
 Finish = Literal["stop", "length", "cancelled"]
 
@@ -177,8 +178,8 @@ class Engine(Protocol):
             ready: The adapter; None for the base alone.
         """
 
-    def prompt(self, text: str, room: int = 0) -> Prompt:
-        """A text as tokens, as the model's tokenizer divides it in a file.
+    def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
+        """A prompt as tokens; a string is text throughout, whatever is spelt in it.
 
         Args:
             text: The prompt.

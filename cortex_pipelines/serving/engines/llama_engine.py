@@ -39,6 +39,7 @@ from cortex_pipelines.serving.engines.queued import (
     window,
 )
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _BOUNDS = {"fp32": 1e-3, "fp16": 0.05}
 """Nats, at most, between log-probabilities of llama.cpp and of torch, of the likeliest tokens."""
@@ -77,7 +78,7 @@ class LlamaEngine(QueuedEngine):
         width: Width = "fp32" if settings.precision == "fp32" else "fp16"
         self._bound = _BOUNDS[width]
         self._files = LlamaFiles(base, width, cache)
-        self._probes = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROMPTS]
+        self._probes = token_ids(tokenizer, PROMPTS)
         try:
             self._base = self._files.base()
         except ExportError as error:

@@ -13,6 +13,7 @@ from typing import Any
 from cortex_pipelines.release.exports.probe import apart
 from cortex_pipelines.release.loading import A, B, Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import RefusedAdapterError
+from cortex_pipelines.tokenization.text_encoder import token_ids
 
 PROMPTS = (
     "def parse_version(text):\n    parts = text",
@@ -86,8 +87,9 @@ class Probe:
             ]
 
     def _ids(self, text: str) -> Any:
-        made = self._resident.tokenizer(text, add_special_tokens=False, return_tensors="pt")
-        return made["input_ids"].to(self._model.device)
+        import torch
+
+        return torch.tensor(token_ids(self._resident.tokenizer, [text]), device=self._model.device)
 
     def _reference(self, lora: Lora) -> list[Any]:
         """The answers of the base with the adapter's product added to its layers' outputs."""

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortex_pipelines.adapters.data.boundary import divide
-from cortex_pipelines.adapters.data.packing import start_token, token_ids
+from cortex_pipelines.adapters.data.boundary import divide_segments
+from cortex_pipelines.adapters.data.packing import start_token
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.serving.engines.engine import (
     BusyError,
@@ -26,6 +26,8 @@ from cortex_pipelines.serving.engines.engine import (
     Ready,
 )
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.tokenization.segments import Segments, as_segments
+from cortex_pipelines.tokenization.text_encoder import token_ids
 
 
 @dataclass
@@ -81,7 +83,7 @@ class QueuedEngine(ABC):
         """What the thread runs within."""
         return nullcontext()
 
-    def prompt(self, text: str, room: int = 0) -> Prompt:
+    def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
         """See ``Engine.prompt``."""
         return prompt_of(self.tokenizer, self.window, text, room)
 
@@ -166,9 +168,9 @@ class QueuedEngine(ABC):
             work.deliver(error)
 
 
-def prompt_of(tokenizer: Any, most: int, text: str, room: int) -> Prompt:
+def prompt_of(tokenizer: Any, most: int, text: str | Segments, room: int) -> Prompt:
     """See ``Engine.prompt``, with a window of ``most`` tokens."""
-    context, space = divide(text)
+    context, space = divide_segments(as_segments(text))
     (ids,) = token_ids(tokenizer, [context])
     ids = ids or [start_token(tokenizer)]
     most = max(most - room, 1)

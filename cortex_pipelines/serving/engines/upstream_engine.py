@@ -34,6 +34,8 @@ from cortex_pipelines.serving.engines.engine import (
 from cortex_pipelines.serving.engines.queued import model_file, prompt_of, window
 from cortex_pipelines.serving.engines.upstream_form import Chunk, chunk_of, message_of
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
+from cortex_pipelines.tokenization.segments import Segments
+from cortex_pipelines.tokenization.text_encoder import continuation_ids, text_for_servers
 
 _LOG = logging.getLogger("cortex_pipelines")
 _LOOK = 5.0
@@ -114,7 +116,7 @@ class UpstreamEngine:
         """See ``Engine.elsewhere``."""
         return str(ready.weights) if ready else self._server.model
 
-    def prompt(self, text: str, room: int = 0) -> Prompt:
+    def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
         """See ``Engine.prompt``."""
         return prompt_of(self.tokenizer, self.window, text, room)
 
@@ -277,7 +279,7 @@ class UpstreamEngine:
     def _body(self, job: Job, index: int, ids: Sequence[int], most: int) -> dict[str, Any]:
         how = job.sampling
         same = self._settings.engine == "vllm"  # the base, so its tokens too
-        text = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        text = text_for_servers(self.tokenizer, ids)
         body: dict[str, Any] = {
             "model": self.elsewhere(job.adapter),
             "prompt": list(ids) if same else text,
@@ -372,7 +374,7 @@ class UpstreamEngine:
         return self._server.adapter.format(project=adapter.project, version=version)
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        (ids,) = continuation_ids(self.tokenizer, [text])
         return ids
 
     def _at(self, path: str) -> str:

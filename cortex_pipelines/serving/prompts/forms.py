@@ -2,29 +2,38 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from cortex_pipelines.adapters.data.examples import GAP_TOKENS, Example, prompt_text
-from cortex_pipelines.adapters.data.packing import gap_within, token_ids
+from cortex_pipelines.adapters.data.examples import Example, prompt_segments
+from cortex_pipelines.adapters.data.packing import gap_within
 from cortex_pipelines.retrieval.context import Piece
 from cortex_pipelines.serving.prompts.templates import Template, Templates, package_templates
+from cortex_pipelines.tokenization.rendering import chat_segments, render
+from cortex_pipelines.tokenization.segments import Segments, as_segments, as_text
+from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, token_ids
 
 
 @dataclass(frozen=True)
 class Text:
-    """A prompt as text.
+    """A prompt.
 
     Args:
-        text: What is shown.
+        segments: What is shown: text, and the control tokens that a template wrote.
         stop: Stop strings that belong to the form.
         made_by: Templates that it was made by.
         cut: Tokens that were left out because there was no room for them.
     """
 
-    text: str
+    segments: Segments
     stop: tuple[str, ...] = ()
     made_by: tuple[Template, ...] = ()
     cut: int = 0
+
+    @property
+    def text(self) -> str:
+        """The same for people to read."""
+        return as_text(self.segments)
 
 
 def _nothing(text: str) -> str:
@@ -59,21 +68,30 @@ examples that are least so, then the code that is furthest away.
 def completion(text: str) -> Form:
     """Text to be gone on with; a gap where an editor has marked one in any base's tokens for it."""
     marked = _marked_gap(text)
-    return infill(*marked) if marked else lambda to: Text(to.before(text))
+    return infill(*marked) if marked else _continued(as_segments(text))
+
+
+def _continued(segments: Segments) -> Form:
+    def form(to: Target) -> Text:
+        text = as_text(segments)
+        shown = to.before(text)
+        return Text((*as_segments(shown.removesuffix(text)), *segments))
+
+    return form
 
 
 def task(name: str, **values: str) -> Form:
     """One of the platform's tasks, by the template of that name."""
 
     def form(to: Target) -> Text:
-        made = completion(to.templates.render(name, **values))(to)
-        return replace(made, made_by=(to.templates[name],))
+        written = render(to.tokenizer, partial(to.templates.render, name), **values)
+        return replace(_continued(written)(to), made_by=(to.templates[name],))
 
     return form
 
 
 def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
-    """A gap between two texts, in the form in which adapters are trained on gaps (``prompt_text``).
+    """A gap between two texts, in the form of the training (``prompt_segments``).
 
     In the examples a gap begins with a line, so what stands on the cursor's line is shown as the
     beginning of the answer. What there is no room for is left out by lines, the furthest first.
@@ -91,7 +109,7 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
         gap = Example("", "completion", "", "", "", shown, "", "", suffix)
         (begun,) = token_ids(to.tokenizer, [line])
         kept, cut = gap_within(to.tokenizer, gap, to.room - len(begun))
-        return Text(prompt_text(to.tokenizer, kept) + line, cut=cut)
+        return Text((*prompt_segments(to.tokenizer, kept), *as_segments(line)), cut=cut)
 
     return form
 
@@ -108,19 +126,12 @@ def chat(messages: Sequence[tuple[str, str]], project: str = "", context: str = 
     def form(to: Target) -> Text:
         own = to.templates.render("instructions", project=project, context=context).strip()
         made_by = (to.templates["instructions"],) if own else ()
-        marks = [mark for mark in to.tokenizer.all_special_tokens if len(mark) > 1]
-        turns = [
-            {"role": role, "content": _without_marks(content, marks)}
-            for role, content in _instructed(messages, own)
-        ]
+        turns = [{"role": role, "content": content} for role, content in _instructed(messages, own)]
         if getattr(to.tokenizer, "chat_template", None):
-            text: str = to.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-            return Text(text, made_by=made_by)
-        text = to.templates.render("chat", turns=turns)
+            return Text(chat_segments(to.tokenizer, turns), made_by=made_by)
+        segments = render(to.tokenizer, partial(to.templates.render, "chat"), turns=turns)
         stop = ("\n\nuser:", "\n\nsystem:")
-        return Text(text, stop, (*made_by, to.templates["chat"]))
+        return Text(segments, stop, (*made_by, to.templates["chat"]))
 
     return form
 
@@ -145,7 +156,7 @@ def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Text:
         packed: ``known``, ``pieces`` and ``notice`` of its packed context.
     """
     text = templates.render("worker", task=task, context=shown(packed), notice=packed["notice"])
-    return Text(text, made_by=(templates["worker"],))
+    return Text(as_segments(text), made_by=(templates["worker"],))
 
 
 def _instructed(
@@ -162,16 +173,11 @@ def _instructed(
 
 def _marked_gap(text: str) -> tuple[str, str] | None:
     """The code before and after a gap, by the marks of some base; None without any."""
-    for before, between, end in GAP_TOKENS:
-        head, mark, rest = text.partition(before)
-        if mark and between in rest and rest.endswith(end):
+    for marks in GAP_TOKENS:
+        before, between, end = marks
+        head, _, rest = text.partition(before)
+        # a mark that occurs twice is one that the code spells
+        if between in rest and rest.endswith(end) and all(text.count(mark) == 1 for mark in marks):
             prefix, _, suffix = rest.removesuffix(end).partition(between)
             return head + prefix, suffix
     return None
-
-
-def _without_marks(content: str, marks: Sequence[str]) -> str:
-    """The content with the tokenizer's marks broken up: nobody may write a turn of another role."""
-    for mark in marks:
-        content = content.replace(mark, f"{mark[0]} {mark[1:]}")
-    return content

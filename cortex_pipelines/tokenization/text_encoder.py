@@ -1,0 +1,262 @@
+"""Text as tokens, so that only templates write control tokens.
+
+A tokenizer reads the spelling of its control tokens (``<|im_end|>``, ``<filename>``) as the tokens
+themselves, wherever it stands. Code, prompts and messages hold such spellings too. Therefore a
+prompt is a sequence of segments, control or text, and all of it is encoded at once by a copy of the
+tokenizer in which each control token is spelt by a secret of this process: text cannot hit one, and
+everything else (prefix spaces, stripping, merges across segments) is the tokenizer's own.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from cortex_pipelines.tokenization.segments import Segment, Segments, as_segments
+
+GAP_TOKENS = (
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen
+    (
+        "<\uff5cfim\u2581begin\uff5c>",
+        "<\uff5cfim\u2581hole\uff5c>",
+        "<\uff5cfim\u2581end\uff5c>",
+    ),  # DeepSeek
+)
+"""Of each family of bases, the marks before a gap's prefix, before its suffix, and at the end."""
+
+_SECRET = secrets.token_hex(16)
+_CONTROL_SHAPE = re.compile(r"<[|\uff5c].*[|\uff5c]>|<(start|end)_of_\w+>|<unused\d+>")
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+
+
+class TextEncoder:
+    """Encodes text and segments with a tokenizer of the tokenizers library.
+
+    Args:
+        backend: The tokenizer; stays as it is.
+        template: Templates whose marks are control tokens even where the tokenizer does not call
+            them special, as Qwen's ``<tool_call>``.
+        max_tokens: Most tokens of a prompt, whose end is cut off; None for all.
+    """
+
+    def __init__(self, backend: Any, template: str = "", max_tokens: int | None = None) -> None:
+        self._backend = backend
+        self._max_tokens = max_tokens
+        added = sorted(backend.get_added_tokens_decoder().items())
+        self.controls: Mapping[str, int] = {
+            token.content: number for number, token in added if _is_control(token, template)
+        }
+        """Control tokens and their numbers."""
+        self.blocks = frozenset(
+            token.content
+            for _, token in added
+            if token.content in self.controls and not token.special and _is_block(token, added)
+        )
+        """Marks around a part of an answer, as ``<think>`` and ``</think>``."""
+        self._names = {text: f"<{_SECRET}:{number}>" for text, number in self.controls.items()}
+
+    def ids(self, prompts: Iterable[str | Segments], add_special_tokens: bool = False) -> list[Any]:
+        """Token numbers of each prompt.
+
+        Args:
+            prompts: Text, or segments.
+            add_special_tokens: Whether the tokenizer adds what it puts around every text.
+
+        Raises:
+            ValueError: a control segment is not a control token of this tokenizer.
+        """
+        written = [self._written(as_segments(prompt)) for prompt in prompts]
+        encodings = self._copy.encode_batch(written, add_special_tokens=add_special_tokens)
+        return [
+            self._without_bytes.encode(text, add_special_tokens=add_special_tokens).ids
+            if self._has_byte_pieces and _BYTE.search(text)
+            else encoding.ids
+            for text, encoding in zip(written, encodings, strict=True)
+        ]
+
+    def split(self, text: str) -> Segments:
+        """What a template wrote, as segments: each spelling of a control token is one."""
+        if self._pattern is None:
+            return as_segments(text)
+        parts = self._pattern.split(text)
+        return tuple(
+            Segment(part, control=bool(place % 2)) for place, part in enumerate(parts) if part
+        )
+
+    def spells_control(self, text: str) -> bool:
+        """Whether a text holds the spelling of a control token."""
+        return self._pattern is not None and self._pattern.search(text) is not None
+
+    def break_up(self, text: str) -> str:
+        """The text with a space in each spelling of a control token."""
+        return "".join(
+            f"{each.text[0]} {each.text[1:]}" if each.control else each.text
+            for each in self.split(text)
+        )
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        longest_first = sorted(self.controls, key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
+
+    def _written(self, segments: Segments) -> str:
+        unknown = [each.text for each in segments if each.control and each.text not in self._names]
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is not a control token of this tokenizer, which has "
+                f"{', '.join(list(self._names)[:8]) or 'none'}"
+            )
+        text = "".join(self._names[each.text] if each.control else each.text for each in segments)
+        # half a surrogate pair, as JSON may hold it, is not text that a tokenizer takes
+        return text.encode("utf-8", "replace").decode()
+
+    @cached_property
+    def _specification(self) -> dict[str, Any]:
+        specification: dict[str, Any] = json.loads(self._backend.to_str())
+        for token in specification["added_tokens"]:
+            token["content"] = self._names.get(token["content"], token["content"])
+        _rename(specification["model"], self._names)
+        return specification
+
+    @cached_property
+    def _copy(self) -> Any:
+        return _tokenizer(self._specification, self._max_tokens)
+
+    @property
+    def _has_byte_pieces(self) -> bool:
+        model = self._specification["model"]
+        return model["type"] == "Unigram" and bool(model.get("byte_fallback"))
+
+    @cached_property
+    def _without_bytes(self) -> Any:
+        """A copy for text that spells a byte piece, which a unigram model would take for the byte.
+
+        Lower scores move the score of unknown letters, so other text is not given to this one.
+        """
+        model = self._specification["model"]
+        worst = 8 * min(score for _, score in model["vocab"]) - 1
+        pieces = [
+            [piece, worst if _BYTE.fullmatch(piece) else score] for piece, score in model["vocab"]
+        ]
+        specification = self._specification | {"model": model | {"vocab": pieces}}
+        return _tokenizer(specification, self._max_tokens)
+
+
+_ENCODERS: "WeakKeyDictionary[Any, TextEncoder]" = WeakKeyDictionary()
+
+
+def encoder_of(tokenizer: Any) -> TextEncoder:
+    """The encoder of a transformers tokenizer; made once.
+
+    Raises:
+        ValueError: the tokenizer is not one of the tokenizers library.
+    """
+    encoder = _ENCODERS.get(tokenizer)
+    if encoder is None:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise ValueError(
+                f"the base's tokenizer is a {type(tokenizer).__name__}, where one with a "
+                "tokenizer.json is expected; name another model in params.yaml under models.base"
+            )
+        template = json.dumps(getattr(tokenizer, "chat_template", None) or "", ensure_ascii=False)
+        encoder = _ENCODERS[tokenizer] = TextEncoder(backend, template)
+    return encoder
+
+
+def token_ids(tokenizer: Any, prompts: Iterable[str | Segments]) -> list[list[int]]:
+    """Token numbers of each prompt; no text in it becomes a control token, and none is added.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        prompts: Text, or segments.
+    """
+    return encoder_of(tokenizer).ids(prompts)
+
+
+def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token numbers of texts that go on after others.
+
+    Tokenizers after sentencepiece begin every text with a space of their own, which must not stand
+    in the middle of a file: such a text is encoded behind a line break, whose tokens are cut off.
+    """
+    (letter,) = token_ids(tokenizer, ["x"])
+    if not tokenizer.convert_ids_to_tokens(letter)[0].startswith("\u2581"):
+        return token_ids(tokenizer, texts)
+    (anchor,) = token_ids(tokenizer, ["\n"])
+    encoded = token_ids(tokenizer, [f"\n{text}" for text in texts])
+    if any(ids[: len(anchor)] != anchor for ids in encoded):
+        return token_ids(tokenizer, texts)
+    return [ids[len(anchor) :] for ids in encoded]
+
+
+def text_for_servers(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Tokens as text for a server that reads control tokens in it.
+
+    Such a server cannot tell a control token from text that is spelt so; text gets a space behind
+    the spelling's first letter.
+    """
+    encoder = encoder_of(tokenizer)
+    numbers = frozenset(encoder.controls.values())
+    runs = groupby(ids, key=numbers.__contains__)
+    decoded = (
+        (control, tokenizer.decode(list(run), clean_up_tokenization_spaces=False))
+        for control, run in runs
+    )
+    return "".join(text if control else encoder.break_up(text) for control, text in decoded)
+
+
+def _is_control(token: Any, template: str) -> bool:
+    """Whether an added token is one that templates write, not a word or white space of texts."""
+    content = token.content
+    if len(content) < 2 or not content.strip(" \t\r\n\u2581"):
+        return False
+    return bool(
+        token.special
+        or token.lstrip
+        or token.rstrip
+        or any(content in marks for marks in GAP_TOKENS)
+        or _CONTROL_SHAPE.fullmatch(content)
+        or any(json.dumps(mark, ensure_ascii=False)[1:-1] in template for mark in _pair(content))
+    )
+
+
+def _is_block(token: Any, added: Sequence[tuple[int, Any]]) -> bool:
+    """Whether a mark is one of a pair, as ``<think>`` and ``</think>``."""
+    return set(_pair(token.content)) <= {other.content for _, other in added}
+
+
+def _pair(mark: str) -> tuple[str, str]:
+    """A mark with its counterpart: ``<think>`` and ``</think>``."""
+    return mark, mark.replace("</", "<", 1) if mark.startswith("</") else mark.replace("<", "</", 1)
+
+
+def _rename(model: dict[str, Any], names: Mapping[str, str]) -> None:
+    """Rename pieces of a tokenizer's model, so that no text is divided into one of them."""
+    if isinstance(model["vocab"], list):
+        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {names.get(piece, piece): n for piece, n in model["vocab"].items()}
+    if model.get("unk_token"):
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+    if "merges" in model:
+        pairs = (pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"])
+        model["merges"] = [
+            pair for pair in pairs if names.keys().isdisjoint((*pair, "".join(pair)))
+        ]
+
+
+def _tokenizer(specification: Mapping[str, Any], max_tokens: int | None) -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(json.dumps(specification))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    if max_tokens is not None:
+        tokenizer.enable_truncation(max_tokens)
+    return tokenizer

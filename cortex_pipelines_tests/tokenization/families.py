@@ -1,0 +1,216 @@
+"""Small tokenizers as the families of base models have them, with the marks of each."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast
+
+CORPUS = (
+    "def read(path: str) -> list[int]:\n    return [int(line) for line in open(path)]\n",
+    "usage: alpha [-h] <path>\nusage: beta [-h] <path>\n\n\tif (a <= b) { return 0; }\n",
+    "class Reader:\n    def __init__(self) -> None:\n        self.lines = {'a': 1}\n",
+    "The system asks the user; the assistant answers. <b>bold</b> </s </ <s <e <p endoftext im_end",
+    "".join(map(chr, range(32, 127))),
+)
+
+
+def _wrapped(tokenizer: Tokenizer, added: Sequence[AddedToken], **names: Any) -> Any:
+    tokenizer.add_tokens([token for token in added if not token.special])
+    tokenizer.add_special_tokens([token for token in added if token.special])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+
+
+def _special(*texts: str, **how: bool) -> list[AddedToken]:
+    return [AddedToken(text, special=True, normalized=False, **how) for text in texts]
+
+
+def _plain(*texts: str, **how: bool) -> list[AddedToken]:
+    return [AddedToken(text, special=False, normalized=False, **how) for text in texts]
+
+
+def _byte_level(split: str | None = None) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    bytes_of_words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split is None)
+    parts = [pre_tokenizers.Split(Regex(split), "isolated")] if split else []
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*parts, bytes_of_words])
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(CORPUS * 4, trainer)
+    return tokenizer
+
+
+def llama3() -> Any:
+    """Byte-level BPE, no merges needed for whole words."""
+    marks = ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|start_header_id|>")
+    return _wrapped(_byte_level(), _special(*marks), bos_token=marks[0], eos_token=marks[1])
+
+
+def starcoder() -> Any:
+    """Byte-level BPE, digits apart, with marks of files and gaps."""
+    marks = ("<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<filename>")
+    return _wrapped(
+        _byte_level(r"\d"),
+        _special(*marks, "<reponame>", "<gh_stars>"),
+        bos_token=marks[0],
+        eos_token=marks[0],
+    )
+
+
+def qwen() -> Any:
+    """Byte-level BPE after NFC; some marks are not called special."""
+    tokenizer = _byte_level()
+    tokenizer.normalizer = normalizers.NFC()
+    special = _special("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    marks = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<tool_call>", "</tool_call>")
+    made = _wrapped(
+        tokenizer, [*_plain(*marks, "<think>", "</think>"), *special], eos_token="<|im_end|>"
+    )
+    made.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{% if m.role == 'assistant' and '</think>' in m.content %}"
+        "{{ m.content.split('</think>')[-1].lstrip() }}{% else %}{{ m.content | trim }}{% endif %}"
+        "<|im_end|>\n{% endfor %}"
+        "{% if tools %}<tool_call>{{ tools | tojson }}</tool_call>{% endif %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return made
+
+
+def phi() -> Any:
+    """Marks that swallow the white space behind them; runs of spaces are words of their own."""
+    marks = _special("<|user|>", "<|assistant|>", "<|end|>", rstrip=True)
+    return _wrapped(_byte_level(), [*marks, *_plain("    ", "        ")], eos_token="<|end|>")
+
+
+def neox() -> Any:
+    """Marks that are not special, and one that swallows the white space before it."""
+    marks = [*_special("<|endoftext|>"), *_plain("<|padding|>"), *_plain("<mask>", lstrip=True)]
+    return _wrapped(_byte_level(), [*marks, *_plain("  ", "   ")], eos_token="<|endoftext|>")
+
+
+def _sentencepiece_bpe(controls: Sequence[str], prefix: bool) -> Tokenizer:
+    """BPE over whole characters with bytes for the rest; merges lead to the control tokens too."""
+    letters = sorted({letter for text in CORPUS for letter in text.replace(" ", "\u2581")})
+    pieces = [*controls, *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
+    merges: list[tuple[str, str]] = []
+    for word in ("\u2581return", "\u2581def", "</s>", "<s>", "<eos>"):
+        for end in range(2, len(word) + 1):
+            pair = (word[: end - 1], word[end - 1 : end])
+            if set(pair) <= set(pieces) and pair not in merges:
+                merges.append(pair)
+                pieces += [] if word[:end] in pieces else [word[:end]]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(
+        models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    space = normalizers.Replace(" ", "\u2581")
+    before = [normalizers.Prepend("\u2581")] if prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*before, space])
+    ends = [decoders.Strip(" ", 1, 0)] if prefix else []
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), *ends]
+    )
+    return tokenizer
+
+
+def llama2() -> Any:
+    """As sentencepiece's BPE: a space before every text, bytes for unknown letters."""
+    controls = ("<unk>", "<s>", "</s>")
+    return _wrapped(
+        _sentencepiece_bpe(controls, prefix=True),
+        _special(*controls),
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+    )
+
+
+def gemma() -> Any:
+    """The same without the space before, with marks of turns, unused ones and runs of lines."""
+    controls = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")
+    added = [*_special(*controls), *_plain("<unused0>", "\n\n", "<table>")]
+    made = _wrapped(
+        _sentencepiece_bpe(controls, prefix=False),
+        added,
+        unk_token="<unk>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+    )
+    made.chat_template = (
+        "<bos>{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content | trim }}"
+        "<end_of_turn>\n{% endfor %}"
+        "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+    )
+    return made
+
+
+def _unigram(controls: Sequence[str], byte_fallback: bool) -> Tokenizer:
+    letters = sorted({letter for text in CORPUS for letter in text.replace(" ", "\u2581")})
+    scored = [(piece, -6.0) for piece in letters] + [("\u2581return", -3.0), ("\u2581def", -3.0)]
+    all_bytes = [(f"<0x{byte:02X}>", 0.0) for byte in range(256)] if byte_fallback else []
+    vocabulary = [*((control, 0.0) for control in controls), *all_bytes, *scored]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, controls.index("<unk>"), byte_fallback))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    if byte_fallback:
+        spaces, first = decoders.Replace("\u2581", " "), decoders.Strip(" ", 1, 0)
+        bytes_of_letters = [decoders.ByteFallback(), decoders.Fuse()]
+        tokenizer.decoder = decoders.Sequence([spaces, *bytes_of_letters, first])
+    return tokenizer
+
+
+def t5() -> Any:
+    """A unigram model, whose own pieces hold the control tokens."""
+    controls = ("<pad>", "</s>", "<unk>")
+    return _wrapped(
+        _unigram(controls, byte_fallback=False),
+        _special(*controls, "<extra_id_0>"),
+        unk_token="<unk>",
+        eos_token="</s>",
+        pad_token="<pad>",
+    )
+
+
+def unigram_bytes() -> Any:
+    """A unigram model with bytes for unknown letters."""
+    controls = ("<unk>", "<s>", "</s>")
+    return _wrapped(
+        _unigram(controls, byte_fallback=True),
+        _special(*controls),
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+    )
+
+
+def bert() -> Any:
+    """Word pieces, as sentence encoders have them."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", "cls", "sep", "mask", "pad"]
+    letters = [chr(code) for code in range(97, 123)]
+    pieces = [*words, *letters, *(f"##{letter}" for letter in letters), "=", "'", "unk"]
+    tokenizer = Tokenizer(
+        models.WordPiece({piece: n for n, piece in enumerate(pieces)}, unk_token="[UNK]")
+    )
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return _wrapped(tokenizer, _special(*words[:5]), unk_token="[UNK]", pad_token="[PAD]")
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    make.__name__: cache(make)
+    for make in (llama3, starcoder, qwen, phi, neox, llama2, gemma, t5, unigram_bytes)
+}
+"""Families that write text back as it was; a tokenizer by name."""
