@@ -272,7 +272,7 @@ async def _complete(
     answer = {
         "text": written.text,
         "finish": written.finish,
-        "tokens": len(written.tokens),
+        "tokens": written.generated,
         "model": answering.served.name,
         "way": answering.way,
         "version": answering.version,

@@ -228,7 +228,7 @@ class Gateway:
                 if first:
                     self.metrics.first_token.observe(time.perf_counter() - began)
                     first = False
-                spend(len(event.tokens))
+                spend(event.generated)
                 if (piece := screened(event)) is not None:
                     yield piece
         finally:
@@ -253,7 +253,7 @@ class Gateway:
             while (event := events.get()) is not None:
                 if isinstance(event, BaseException):
                     raise _failed(event)
-                spend(len(event.tokens))
+                spend(event.generated)
                 if (piece := screened(event)) is not None:
                     yield piece
         finally:
@@ -263,7 +263,7 @@ class Gateway:
     def _again(self, asked: Asked, pieces: Sequence[Piece]) -> Iterator[Piece]:
         """What was answered before, counted and screened as if it were written now."""
         screened = self._screened(asked)
-        caller().spend(len(asked.prompt.ids) + sum(len(piece.tokens) for piece in pieces))
+        caller().spend(len(asked.prompt.ids) + sum(piece.generated for piece in pieces))
         for piece in pieces:
             if (shown := screened(piece)) is not None:
                 yield shown

@@ -100,7 +100,7 @@ class AnswerSpans:
             if isinstance(event, Piece):
                 if not self._written and self._engine is not None:
                     self._engine.add_event("first token")
-                self._written += len(event.tokens)
+                self._written += event.generated
             else:
                 self.ended(event)
             deliver(event)

@@ -14,6 +14,7 @@ from cortex_pipelines.schemas.datasets import documentation, tests
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.serving.prompts.forms import Target, chat, infill
 from cortex_pipelines.serving.prompts.templates import (
     PromptFileError,
@@ -178,7 +179,7 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(
 
 def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
     tokenizer = tinymodel.byte_tokenizer()
-    form = chat([("user", "Why?")], "shop", "a.py:1-2 <eos>\nx = 1")
+    form = chat([ChatMessage("user", "Why?")], "shop", "a.py:1-2 <eos>\nx = 1")
     packaged = form(Target(tokenizer, 1000))
     assert packaged.text.startswith("system: Notes on tasks like this one")
     assert not any(segment.control for segment in packaged.segments)
@@ -188,8 +189,11 @@ def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
     write(tmp_path, "instructions.jinja", "Answer in one line.\n")
     target = Target(tokenizer, 1000, templates=project_templates(tmp_path))
     for turns, wanted in (
-        ([("user", "Why?")], "system: Answer in one line.\n\nuser: Why?\n\nassistant:"),
-        ([("system", "Be kind.")], "system: Answer in one line.\n\nBe kind.\n\nassistant:"),
+        ([ChatMessage("user", "Why?")], "system: Answer in one line.\n\nuser: Why?\n\nassistant:"),
+        (
+            [ChatMessage("system", "Be kind.")],
+            "system: Answer in one line.\n\nBe kind.\n\nassistant:",
+        ),
     ):
         assert chat(turns)(target).text == wanted
 

@@ -119,19 +119,56 @@ class Job:
 
 
 @dataclass(frozen=True)
+class ScoredToken:
+    """A token as an engine chose it.
+
+    Args:
+        token: Its number.
+        logprob: Natural logarithm of its probability, before temperature.
+        top: The likeliest tokens there, by number, with theirs.
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One of the likeliest tokens at a position.
+
+    Args:
+        text: Its text; of a part of a character ``bytes:`` and its bytes, as OpenAI writes it.
+        logprob: Natural logarithm of its probability, before temperature.
+        raw: Its bytes.
+    """
+
+    text: str
+    logprob: float
+    raw: bytes
+
+
+@dataclass(frozen=True)
 class Token:
     """A token of an answer.
+
+    The texts of an answer's tokens join to its text, and so do their bytes: of the tokens that
+    write a character together, the last has it as its text, and each its own bytes.
 
     Args:
         text: What it adds.
         logprob: Natural logarithm of its probability, before temperature; None if an upstream
             server does not say.
-        top: The likeliest tokens there, with theirs.
+        top: The likeliest tokens there.
+        raw: Its bytes.
+        offset: Characters of the answer before it.
     """
 
     text: str
     logprob: float | None
-    top: tuple[tuple[str, float], ...] = ()
+    top: tuple[Alternative, ...] = ()
+    raw: bytes = b""
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,14 +178,22 @@ class Piece:
     Args:
         index: Which answer.
         text: What is added to it; may be empty.
-        tokens: The tokens since the last piece.
+        tokens: The tokens that the text is made of.
         finish: Why the answer ends here; None if it goes on.
+        cut: Tokens that were generated and are not in the text: those of a stop string, or of a
+            character that is not whole.
     """
 
     index: int
     text: str
     tokens: tuple[Token, ...]
     finish: Finish | None = None
+    cut: int = 0
+
+    @property
+    def generated(self) -> int:
+        """Tokens that were generated for it."""
+        return len(self.tokens) + self.cut
 
 
 Event = Piece | BaseException | None

@@ -10,6 +10,7 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from cortex_pipelines.serving.engines.engine import (
     Ready,
     RefusedAdapterError,
     Sampling,
-    Token,
+    ScoredToken,
 )
 from cortex_pipelines.serving.engines.llama_files import Chances, Converted, LlamaFiles
-from cortex_pipelines.serving.engines.llama_process import EndedError, LlamaProcess, Step
+from cortex_pipelines.serving.engines.llama_process import EndedError, LlamaProcess
 from cortex_pipelines.serving.engines.probing import PROMPTS
 from cortex_pipelines.serving.engines.queued import (
     QueuedEngine,
@@ -174,7 +175,7 @@ class LlamaEngine(QueuedEngine):
                 break
             written += 1
             self._written += 1
-            yield from answer.add(index, step.token, self._scored(step, job.sampling.top))
+            yield from answer.add(index, self._scored(step, job.sampling.top))
             if answer.stopped:
                 return
             if work.cancelled.is_set() or self._closed:
@@ -184,7 +185,7 @@ class LlamaEngine(QueuedEngine):
         else:
             yield answer.end(index, "length" if written >= job.sampling.max_tokens else "stop")
 
-    def _steps(self, work: Request, index: int) -> Iterator[Step]:
+    def _steps(self, work: Request, index: int) -> Iterator[ScoredToken]:
         """The tokens of an answer; from a new process where one ends before the first of them."""
         for again in (True, False):
             process = self._process(work.job.adapter)
@@ -199,7 +200,9 @@ class LlamaEngine(QueuedEngine):
                 if begun or not again:
                     raise
 
-    def _written_by(self, process: LlamaProcess, work: Request, index: int) -> Iterator[Step]:
+    def _written_by(
+        self, process: LlamaProcess, work: Request, index: int
+    ) -> Iterator[ScoredToken]:
         job, how = work.job, work.job.sampling
         seed = random.SystemRandom().getrandbits(31) if how.seed is None else how.seed + index
 
@@ -227,9 +230,8 @@ class LlamaEngine(QueuedEngine):
             ids.append(step.token)
             asked["cache_prompt"] = True
 
-    def _scored(self, step: Step, top: int) -> Token:
-        shown = tuple((self.tokenizer.decode([token]), chance) for token, chance in step.top[:top])
-        return Token(self.tokenizer.decode([step.token]), step.logprob, shown)
+    def _scored(self, step: ScoredToken, top: int) -> ScoredToken:
+        return replace(step, top=step.top[:top])
 
     def _probe(self, process: LlamaProcess, adapter: Converted) -> None:
         """Compare what a process answers with what torch does.

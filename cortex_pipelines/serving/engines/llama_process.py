@@ -11,12 +11,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.serving.engines import llama_server
-from cortex_pipelines.serving.engines.engine import EngineError
+from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
 
 _PATIENCE = 120.0
 """Seconds for a base to be loaded."""
@@ -27,21 +26,6 @@ _LOOK = 0.05
 
 class EndedError(EngineError):
     """The process ended while it was asked."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A token that llama.cpp wrote.
-
-    Args:
-        token: Its number.
-        logprob: Natural logarithm of its probability, before temperature.
-        top: The likeliest tokens there, by number, with theirs.
-    """
-
-    token: int
-    logprob: float
-    top: tuple[tuple[int, float], ...]
 
 
 class _Connection(http.client.HTTPConnection):
@@ -117,7 +101,7 @@ class LlamaProcess:
 
     def ask(
         self, ids: Sequence[int], how: Mapping[str, Any], left: Callable[[], bool]
-    ) -> Iterator[Step]:
+    ) -> Iterator[ScoredToken]:
         """Tokens that go on from others, while they are written; leaving early stops it.
 
         Args:
@@ -171,7 +155,7 @@ def _drain(pipe: Any) -> None:
         pass  # closed with the process
 
 
-def _steps(response: http.client.HTTPResponse) -> Iterator[Step]:
+def _steps(response: http.client.HTTPResponse) -> Iterator[ScoredToken]:
     if response.status != http.HTTPStatus.OK:
         raise EngineError(f"llama.cpp refuses the request: {response.read()[:500]!r}")
     for line in response:
@@ -185,7 +169,7 @@ def _steps(response: http.client.HTTPResponse) -> Iterator[Step]:
             raise EngineError(f"llama.cpp failed: {chunk['error']}")
         for scored in chunk.get("completion_probabilities", ()):
             top = tuple((one["id"], one["logprob"]) for one in scored["top_logprobs"])
-            yield Step(scored["id"], scored["logprob"], top)
+            yield ScoredToken(scored["id"], scored["logprob"], top)
         if chunk["stop"]:
             return
     raise EndedError("llama.cpp ended while it wrote")

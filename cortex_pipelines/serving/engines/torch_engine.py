@@ -15,7 +15,13 @@ from cortex_pipelines.adapters.data.boundary import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
 from cortex_pipelines.serving.answer import Answer
-from cortex_pipelines.serving.engines.engine import AdapterFiles, Job, Piece, Ready, Token
+from cortex_pipelines.serving.engines.engine import (
+    AdapterFiles,
+    Job,
+    Piece,
+    Ready,
+    ScoredToken,
+)
 from cortex_pipelines.serving.engines.probing import Probe
 from cortex_pipelines.serving.engines.queued import QueuedEngine, Request, end_tokens, window
 from cortex_pipelines.serving.engines.sampler import Sampler
@@ -175,7 +181,7 @@ class TorchEngine(QueuedEngine):
                 return
             written.append(token)
             self._written += 1
-            yield from answer.add(index, token, self._scored(logits, token, job.sampling.top))
+            yield from answer.add(index, self._scored(logits, token, job.sampling.top))
             if answer.stopped:
                 return
             if work.cancelled.is_set() or self._closed:
@@ -185,14 +191,13 @@ class TorchEngine(QueuedEngine):
             out = self._model(input_ids=step, past_key_values=memory, use_cache=True)
             logits = out.logits[0, -1].float()
 
-    def _scored(self, logits: Any, token: int, top: int) -> Token:
+    def _scored(self, logits: Any, token: int, top: int) -> ScoredToken:
         chances = logits.log_softmax(-1)
         values, places = chances.topk(top) if top else ((), ())
-        shown = tuple(
-            (self.tokenizer.decode([int(place)]), float(value))
-            for value, place in zip(values, places, strict=True)
+        likeliest = tuple(
+            (int(place), float(value)) for value, place in zip(values, places, strict=True)
         )
-        return Token(self.tokenizer.decode([token]), float(chances[token]), shown)
+        return ScoredToken(token, float(chances[token]), likeliest)
 
     def _keep(self, key: str | None, done: _Pass) -> None:
         self._passes[key] = done

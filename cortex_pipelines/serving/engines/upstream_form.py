@@ -1,6 +1,7 @@
 """What a server with OpenAI's interface sends, as the engines' pieces need it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from cortex_pipelines.serving.engines.engine import (
     Token,
     UnavailableError,
 )
+from cortex_pipelines.serving.token_bytes import alternative, unspelled
 
 _SHOWN = 300
 """Characters of a server's own words that are passed on."""
@@ -71,18 +73,35 @@ def chunk_of(content: str) -> Chunk | None:
 def _tokens(scores: Any, text: str) -> tuple[Token, ...]:
     """The tokens with their probabilities, in the form of completions or of chats."""
     if not scores:
-        return (Token(text, None),) if text else ()
+        return (Token(text, None, raw=text.encode(errors="replace")),) if text else ()
     if "content" in scores:
         return tuple(
             Token(
-                one["token"],
-                float(one["logprob"]),
-                tuple((top["token"], float(top["logprob"])) for top in one.get("top_logprobs", ())),
+                scored["token"],
+                float(scored["logprob"]),
+                tuple(
+                    alternative(_raw(top), float(top["logprob"]))
+                    for top in scored.get("top_logprobs", ())
+                ),
+                _raw(scored),
             )
-            for one in scores["content"]
+            for scored in scores["content"]
         )
     tops = scores.get("top_logprobs") or [{}] * len(scores["tokens"])
     return tuple(
-        Token(token, float(chance), tuple((top or {}).items()))
+        Token(
+            token,
+            float(chance),
+            tuple(
+                alternative(unspelled(other), float(value)) for other, value in (top or {}).items()
+            ),
+            unspelled(token),
+        )
         for token, chance, top in zip(scores["tokens"], scores["token_logprobs"], tops, strict=True)
     )
+
+
+def _raw(scored: Mapping[str, Any]) -> bytes:
+    """Bytes of a token in the form of chats, which may leave them out."""
+    numbers = scored.get("bytes")
+    return unspelled(scored["token"]) if numbers is None else bytes(numbers)

@@ -26,12 +26,14 @@ class Written:
 
     text: str = ""
     tokens: list[Token] = field(default_factory=list)
+    generated: int = 0
     finish: str | None = None
 
     def add(self, piece: Piece) -> None:
         """Take a piece."""
         self.text += piece.text
         self.tokens += piece.tokens
+        self.generated += piece.generated
         self.finish = piece.finish or self.finish
 
 
@@ -122,7 +124,7 @@ async def _gone(request: Request) -> None:
 def usage_of(asked: Sequence[Asked], written: Sequence[Written]) -> dict[str, int]:
     """OpenAI's counts; a prompt counts once for all of its answers."""
     read = sum(len(part.prompt.ids) for part in asked)
-    made = sum(len(answer.tokens) for answer in written)
+    made = sum(answer.generated for answer in written)
     return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
 
 
@@ -215,4 +217,4 @@ def _count(gateway: Gateway, asked: Asked, written: Sequence[Written]) -> None:
     tokens = gateway.metrics.tokens
     name = asked.answering.served.name
     tokens.labels(name, "read").inc(len(asked.prompt.ids))
-    tokens.labels(name, "written").inc(sum(len(answer.tokens) for answer in written))
+    tokens.labels(name, "written").inc(sum(answer.generated for answer in written))

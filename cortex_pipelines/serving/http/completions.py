@@ -9,7 +9,7 @@ from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.asked import Answering, Asked
-from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
+from cortex_pipelines.serving.engines.engine import Alternative, Piece, Sampling, Token
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
     Written,
@@ -94,22 +94,19 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     frame = envelope("text_completion", "cmpl", answering)
     shown = form.logprobs is not None
     if form.stream:
-        offsets: dict[int, int] = {}
 
         def choices(place: int, piece: Piece) -> list[dict[str, Any]]:
-            start = offsets.get(place, 0)
-            offsets[place] = start + len(piece.text)
-            parts = [_text_choice(place, piece.text, piece.tokens, shown, None, start)]
+            parts = [_text_choice(place, piece.text, piece.tokens, shown, None)]
             if piece.finish:
-                if not piece.text:
+                if not piece.text and not (shown and piece.tokens):
                     parts = []
-                parts.append(_text_choice(place, "", (), shown, piece.finish, offsets[place]))
+                parts.append(_text_choice(place, "", (), shown, piece.finish))
             return parts
 
         return streamed(gateway, asked, frame, choices, _with_usage(form), headers)
     written = [answer for part in asked for answer in await collect(gateway, part, request)]
     listed = [
-        _text_choice(place, answer.text, answer.tokens, shown, answer.finish, 0)
+        _text_choice(place, answer.text, answer.tokens, shown, answer.finish)
         for place, answer in enumerate(written)
     ]
     return whole(frame, listed, usage_of(asked, written), headers | outcome_of(asked))
@@ -120,8 +117,6 @@ async def converse(
 ) -> Response:
     """The next turn of a conversation, with code of the project before it where that is asked."""
     most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
-    if form.top_logprobs and not form.logprobs:
-        raise RequestError("top_logprobs goes with logprobs: true", "top_logprobs")
     how = sampling_of(
         form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0
     )
@@ -135,7 +130,7 @@ async def converse(
         known = await run_in_threadpool(
             packed, services, form.question, project or None, form.context
         )
-    turns = chat([(turn.role, turn.text) for turn in form.messages], project, shown(known))
+    turns = chat([turn.as_chat_message() for turn in form.messages], project, shown(known))
     asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
     return await _turns(gateway, form, asked, bool(form.logprobs), request, cited(known["pieces"]))
 
@@ -212,23 +207,28 @@ def _with_usage(form: Generation) -> bool:
 
 
 def _text_choice(
-    place: int, text: str, tokens: Any, shown: bool, finish: str | None, start: int
+    place: int, text: str, tokens: Sequence[Token], shown: bool, finish: str | None
 ) -> dict[str, Any]:
-    scores = _text_scores(tokens, start) if shown and (tokens or finish is None) else None
+    scores = _text_scores(tokens) if shown and (tokens or finish is None) else None
     return {"text": text, "index": place, "logprobs": scores, "finish_reason": finish}
 
 
-def _text_scores(tokens: Any, start: int) -> dict[str, Any]:
-    offsets = []
-    for token in tokens:
-        offsets.append(start)
-        start += len(token.text)
+def _text_scores(tokens: Sequence[Token]) -> dict[str, Any]:
     return {
         "tokens": [token.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [dict(token.top) for token in tokens],
-        "text_offset": offsets,
+        "top_logprobs": [_likeliest(token) for token in tokens],
+        "text_offset": [token.offset for token in tokens],
     }
+
+
+def _likeliest(token: Token) -> dict[str, float | None]:
+    """The alternatives, and the token itself even if it is not one of them."""
+    shown: dict[str, float | None] = {}
+    for each in token.top:
+        shown.setdefault(each.text, each.logprob)
+    shown.setdefault(token.text, token.logprob)
+    return shown
 
 
 def _turn(place: int, written: Written, shown: bool) -> dict[str, Any]:
@@ -241,19 +241,18 @@ def _turn(place: int, written: Written, shown: bool) -> dict[str, Any]:
 
 
 def _delta(
-    place: int, delta: dict[str, Any], tokens: Any, shown: bool, finish: str | None
+    place: int, delta: dict[str, Any], tokens: Sequence[Token], shown: bool, finish: str | None
 ) -> dict[str, Any]:
     scores = _turn_scores(tokens) if shown else None
     return {"index": place, "delta": delta, "logprobs": scores, "finish_reason": finish}
 
 
-def _turn_scores(tokens: Any) -> dict[str, Any]:
+def _turn_scores(tokens: Sequence[Token]) -> dict[str, Any]:
     return {"content": [_turn_score(token) for token in tokens], "refusal": None}
 
 
 def _turn_score(token: Token) -> dict[str, Any]:
-    def named(text: str, logprob: float | None) -> dict[str, Any]:
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+    def shown(scored: Token | Alternative) -> dict[str, Any]:
+        return {"token": scored.text, "logprob": scored.logprob, "bytes": list(scored.raw)}
 
-    tops = [named(text, logprob) for text, logprob in token.top]
-    return {**named(token.text, token.logprob), "top_logprobs": tops}
+    return {**shown(token), "top_logprobs": [shown(each) for each in token.top]}

@@ -13,16 +13,18 @@ from cortex_pipelines.serving.catalogue import ENCODER, UnknownModelError
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.http.forms import ModelName, OpenAIForm, Words
+from cortex_pipelines.serving.http.openai_fields import EMBEDDING_FIELDS
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 
 Input = Annotated[Words, Field(min_length=1)]
 
 
-class EmbeddingForm(Form):
+class EmbeddingForm(OpenAIForm):
     """``POST /v1/embeddings``; as many texts at once as OpenAI's own interface takes."""
 
+    api_fields = EMBEDDING_FIELDS
     input: Input | Annotated[list[Input], Field(min_length=1, max_length=2048)]
     model: ModelName | None = None
     encoding_format: Literal["float", "base64"] | None = None
@@ -41,12 +43,6 @@ def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         encoder = services.encoder
         if (form.model or ENCODER) != ENCODER or encoder is None:
             raise UnknownModelError(_unknown(form.model or ENCODER, encoder is not None))
-        if form.dimensions is not None:
-            raise RequestError(
-                f"{ENCODER} has vectors of one length, and none that can be shortened; "
-                "leave dimensions out",
-                "dimensions",
-            )
         if waiting >= gateway.settings.waiting:
             raise BusyError(f"{waiting} requests wait already; try again in a second")
         texts = [form.input] if isinstance(form.input, str) else form.input
@@ -57,6 +53,14 @@ def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
             raise ServiceError(str(error)) from error
         finally:
             waiting -= 1
+        width = made.vectors.shape[1]
+        if form.dimensions not in (None, width):
+            raise RequestError(
+                f"dimensions: {ENCODER} has vectors of {width} numbers, which cannot be "
+                "shortened; leave dimensions out",
+                "dimensions",
+                code="unsupported_parameter",
+            )
         caller().spend(made.tokens)
         gateway.metrics.tokens.labels(ENCODER, "read").inc(made.tokens)
         rows = made.vectors.astype("<f4")

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, UnavailableError
+from cortex_pipelines.serving.prompts.chat_rendering import ChatError
 from cortex_pipelines.serving.prompts.templates import PromptFileError
 from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
@@ -90,6 +91,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unavailable(_: Request, error: ServiceError) -> JSONResponse:
         return error_response(str(error), 404, code="not_available")
 
+    @app.exception_handler(ChatError)
+    async def unrendered(_: Request, error: ChatError) -> JSONResponse:
+        return error_response(str(error), 400, "messages", "chat_template")
+
     @app.exception_handler(PromptFileError)
     async def misprompted(_: Request, error: PromptFileError) -> JSONResponse:
         return error_response(str(error), 503, code="template_failed")
@@ -97,8 +102,13 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         wrong = error.errors()
-        param = None if wrong[0]["type"] == "json_invalid" else _place(wrong[0]) or None
-        return error_response(sentences_of(wrong), 400, param, "invalid_value")
+        cause = _cause(wrong[0])
+        parts = (_place(wrong[0]), cause.param if cause else None)
+        param = ".".join(filter(None, parts)) or None
+        if wrong[0]["type"] == "json_invalid":
+            param = None
+        code = (cause.code if cause else None) or "invalid_value"
+        return error_response(sentences_of(wrong), 400, param, code)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
@@ -140,7 +150,15 @@ def _sentence_of(wrong: Mapping[str, Any]) -> str:
     if wrong["type"] == "model_attributes_type":
         return "the body: an object is expected, sent with content-type: application/json"
     place, words = _place(wrong), wrong["msg"].removeprefix("Value error, ")
+    if not place and _cause(wrong):
+        return words
     return f"{place}: {words}" if place else f"the body: {words}"
+
+
+def _cause(wrong: Mapping[str, Any]) -> RequestError | None:
+    """The error that a form's own rule raised; None if it was one of pydantic's."""
+    error = (wrong.get("ctx") or {}).get("error")
+    return error if isinstance(error, RequestError) else None
 
 
 def _place(wrong: Mapping[str, Any]) -> str:

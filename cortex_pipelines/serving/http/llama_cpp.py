@@ -24,6 +24,7 @@ from cortex_pipelines.serving.http.answers import (
 )
 from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.forms import Form, Generation, Words
+from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
 from cortex_pipelines.serving.prompts.forms import completion, infill
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
@@ -40,6 +41,8 @@ class Extra(Form):
 class LlamaForm(Generation):
     """``POST /completion``."""
 
+    api_fields = LLAMA_CPP_FIELDS
+    refuses_unknown = False
     prompt: Words = ""
     n_predict: Annotated[int, Field(ge=-2, le=1_000_000)] | None = None
     t_max_predict_ms: Annotated[float, Field(ge=0, le=1e9)] | None = None
@@ -136,7 +139,7 @@ async def _asked(gateway: Gateway, form: LlamaForm, prompt: Any) -> Asked:
         reuse=form.cache_prompt is not False,
         finished=_deadline(form.t_max_predict_ms),
     )
-    answering = await run_in_threadpool(gateway.answering, form.model)
+    answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
     return await run_in_threadpool(gateway.ask, answering, prompt, how)
 
 
@@ -177,7 +180,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
 
 
 def _last(asked: Asked, written: Written, seconds: float) -> dict[str, Any]:
-    read, made = len(asked.prompt.ids), len(written.tokens)
+    read, made = len(asked.prompt.ids), written.generated
     stopped = _stopping(written, asked.sampling.stop)
     return {
         "index": 0,

@@ -151,7 +151,7 @@ async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request)
     (written,) = await collect(gateway, asked, request)
     identity = made_id("cmpl", answering)
     event = offered(identity, answering) | {
-        "tokens": len(written.tokens),
+        "tokens": written.generated,
         "characters": len(written.text),
         "latency_ms": round(1000 * (time.perf_counter() - began), 3),
         "language": form.language,

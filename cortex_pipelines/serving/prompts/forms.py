@@ -8,6 +8,7 @@ from typing import Any
 from cortex_pipelines.adapters.data.examples import Example, prompt_segments
 from cortex_pipelines.adapters.data.packing import gap_within
 from cortex_pipelines.retrieval.context import Piece
+from cortex_pipelines.serving.prompts.chat_rendering import ChatMessage, Turn, fold_turns
 from cortex_pipelines.serving.prompts.templates import Template, Templates, package_templates
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.segments import Segments, as_segments, as_text
@@ -114,11 +115,13 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
     return form
 
 
-def chat(messages: Sequence[tuple[str, str]], project: str = "", context: str = "") -> Form:
+def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") -> Form:
     """A conversation, in the base's own form if it has one.
 
+    The form raises ``ChatError`` where the template refuses the conversation.
+
     Args:
-        messages: Role and content, oldest first.
+        messages: Oldest first.
         project: The project that is asked.
         context: Code that it may be about, cited; empty for none.
     """
@@ -126,10 +129,15 @@ def chat(messages: Sequence[tuple[str, str]], project: str = "", context: str = 
     def form(to: Target) -> Text:
         own = to.templates.render("instructions", project=project, context=context).strip()
         made_by = (to.templates["instructions"],) if own else ()
-        turns = [{"role": role, "content": content} for role, content in _instructed(messages, own)]
+        conversation = _instructed(messages, own)
         if getattr(to.tokenizer, "chat_template", None):
-            return Text(chat_segments(to.tokenizer, turns), made_by=made_by)
-        segments = render(to.tokenizer, partial(to.templates.render, "chat"), turns=turns)
+            segments = _folded(partial(chat_segments, to.tokenizer), conversation)
+            return Text(segments, made_by=made_by)
+
+        def plain(turns: Sequence[Turn]) -> Segments:
+            return render(to.tokenizer, partial(to.templates.render, "chat"), turns=turns)
+
+        segments = _folded(plain, conversation)
         stop = ("\n\nuser:", "\n\nsystem:")
         return Text(segments, stop, (*made_by, to.templates["chat"]))
 
@@ -159,16 +167,22 @@ def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Text:
     return Text(as_segments(text), made_by=(templates["worker"],))
 
 
-def _instructed(
-    messages: Sequence[tuple[str, str]], instructions: str
-) -> Sequence[tuple[str, str]]:
+def _folded(
+    template: Callable[[Sequence[Turn]], Segments], messages: Sequence[ChatMessage]
+) -> Segments:
+    """What a template makes of a conversation, with every message's text in it."""
+    return template(fold_turns(lambda turns: as_text(template(turns)), messages))
+
+
+def _instructed(messages: Sequence[ChatMessage], instructions: str) -> Sequence[ChatMessage]:
     """The conversation with instructions as its system turn, or before what is in that."""
     if not instructions:
         return messages
-    role, content = messages[0]
-    if role in ("system", "developer"):
-        return [(role, f"{instructions}\n\n{content}"), *messages[1:]]
-    return [("system", instructions), *messages]
+    first = messages[0]
+    if first.role in ("system", "developer"):
+        content = f"{instructions}\n\n{first.content}"
+        return [replace(first, content=content), *messages[1:]]
+    return [ChatMessage("system", instructions), *messages]
 
 
 def _marked_gap(text: str) -> tuple[str, str] | None:

@@ -119,18 +119,26 @@ class Answers:
         if not piece.finish and len(screened.text) <= len(sent):
             self._held[place] = tokens
             return None
-        self._held[place] = ()
+        tokens, self._held[place] = _divided(tokens, len(text if piece.finish else ready))
         self._seen(screened)
         # only what follows from the lines before can be sent behind them
         new = screened.text[len(sent) :] if screened.text.startswith(sent) else ""
         self._sent[place] = sent + new
         if screened.rules:  # a token's own text would say what was cut
-            tokens = tuple(replace(token, text="", top=()) for token in tokens)
+            tokens = tuple(
+                replace(token, text="", top=(), raw=b"", offset=len(sent)) for token in tokens
+            )
         return replace(piece, text=new, tokens=tokens)
 
     def _seen(self, screened: Screened) -> None:
         for rule in screened.rules:
             self._note(rule)
+
+
+def _divided(tokens: tuple[Token, ...], end: int) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+    """The tokens up to a position of the text, and those that go beyond it."""
+    count = sum(token.offset + len(token.text) <= end for token in tokens)
+    return tokens[:count], tokens[count:]
 
 
 def _whole_lines(text: str) -> str:
