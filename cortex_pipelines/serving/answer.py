@@ -131,7 +131,7 @@ class Answer:
         """The bytes of a character that turned out to be none: its text has others."""
         self._unsent = [
             replace(each, token=replace(each.token, raw=each.token.text.encode()))
-            if each.until > each.end
+            if each.until > len(self._whole)
             else each
             for each in self._unsent
         ]
@@ -203,7 +203,7 @@ def _shortened(placed: _PlacedToken, limit: int) -> _PlacedToken:
     while len(written) < len(text) and size < len(placed.token.raw):
         written += decoder.decode(placed.token.raw[size : size + 1])
         size += 1
-    raw = placed.token.raw[:size]
+    raw = placed.token.raw[: max(size - len(decoder.getstate()[0]), 0)]
     tops = tuple(
         replace(top, text=text, raw=raw)
         if (top.text, top.raw) == (placed.token.text, placed.token.raw)

@@ -119,7 +119,8 @@ def test_text_is_divided_and_written_as_in_the_evaluation(
         text = text_of(pieces(engine, job))
         if engine.elsewhere(None):
             text, wanted = in_ascii(text), in_ascii(wanted)
-        assert text == wanted
+        # an answer ends before a character that is not whole
+        assert text == wanted.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
 def in_ascii(text: str) -> str:

@@ -24,6 +24,7 @@ from cortex_pipelines.serving.engines.engine import (
     Job,
     RefusedAdapterError,
     Sampling,
+    ScoredToken,
 )
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
 from cortex_pipelines.serving.engines.llama_files import Converted, LlamaFiles
@@ -65,10 +66,11 @@ def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
     # more than fits into the socket, so that not all of it was sent before the end
     job = Job(loaded(engine, home, "docs"), engine.prompt(PROMPTS[0]), Sampling(230, top=20))
 
-    def end(*_given: Any) -> None:
+    def end(step: ScoredToken, _top: int) -> ScoredToken:
         running = engine._processes["docs.dir"]._process
         running.kill()
         running.wait()
+        return step
 
     with monkeypatch.context() as patched:
         patched.setattr(engine, "_scored", end)

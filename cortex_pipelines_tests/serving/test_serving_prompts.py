@@ -188,14 +188,11 @@ def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
 
     write(tmp_path, "instructions.jinja", "Answer in one line.\n")
     target = Target(tokenizer, 1000, templates=project_templates(tmp_path))
-    for turns, wanted in (
-        ([ChatMessage("user", "Why?")], "system: Answer in one line.\n\nuser: Why?\n\nassistant:"),
-        (
-            [ChatMessage("system", "Be kind.")],
-            "system: Answer in one line.\n\nBe kind.\n\nassistant:",
-        ),
+    for turn, wanted in (
+        (("user", "Why?"), "system: Answer in one line.\n\nuser: Why?\n\nassistant:"),
+        (("system", "Be kind."), "system: Answer in one line.\n\nBe kind.\n\nassistant:"),
     ):
-        assert chat(turns)(target).text == wanted
+        assert chat([ChatMessage(*turn)])(target).text == wanted
 
 
 def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.serving.engines.engine import Event, Job, Piece, Token
+from cortex_pipelines.serving.engines.engine import Alternative, Event, Job, Piece, Token
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.security.screening import Answers, Screen
@@ -31,15 +31,20 @@ PATHS = ("/v1/completions", "/v1/chat/completions", "/infill", "/playground")
 def body_of(path: str, stream: bool) -> dict[str, Any]:
     own = {
         "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
-        "/playground": {"way": "base", "model": "base"},
+        "/playground": {"way": "base", "model": "base", "prompt": "x"},
     }
-    return {**ASKED, "stream": stream, **own.get(path, {})}
+    asked = {name: value for name, value in ASKED.items() if name != "prompt" or path not in own}
+    return {**asked, "stream": stream, **own.get(path, {})}
 
 
 def screened(policy: Any, parts: list[str], before: str = "") -> tuple[list[Piece], set[str]]:
     rules: set[str] = set()
     answers = Answers(Screen(PRIVACY, policy), before, rules.add)
-    pieces = [Piece(0, part, (Token(part, -1.0),)) for part in parts]
+    starts = itertools.accumulate(map(len, parts), initial=0)
+    pieces = [
+        Piece(0, part, (Token(part, -1.0, raw=part.encode(), offset=start),))
+        for part, start in zip(parts, starts, strict=False)
+    ]
     made = [answers.add(piece) for piece in [*pieces, Piece(0, "", (), "stop")]]
     return [piece for piece in made if piece is not None], rules
 
@@ -94,7 +99,9 @@ def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     def submit(_: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         for start in range(0, len(TEXT), 40):
             part = TEXT[start : start + 40]
-            deliver(Piece(0, part, (Token(part, -1.0, ((part, -1.0),)),)))
+            raw = part.encode()
+            token = Token(part, -1.0, (Alternative(part, -1.0, raw),), raw, start)
+            deliver(Piece(0, part, (token,)))
         deliver(Piece(0, "", (), "stop"))
         deliver(None)
         return lambda: None

@@ -1,0 +1,206 @@
+"""Tokens, bytes and offsets of an answer: exactly its text, whatever the tokens divide."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from cortex_pipelines.serving.answer import Answer
+from cortex_pipelines.serving.engines.engine import Piece, Sampling, ScoredToken, Token
+from cortex_pipelines.serving.token_bytes import (
+    alternative,
+    alternative_bytes,
+    spelled,
+    token_bytes,
+    unspelled,
+)
+from cortex_pipelines_tests.adapters import tinymodel
+
+EMOJI = "\N{GRINNING FACE}"
+TEXTS = ("", "abc", "x = 1, 2, 3", f"a{EMOJI}b", f"{EMOJI}{EMOJI}", "日本語 é", "\ufffd?", " a  b ")
+
+
+@cache
+def bytes_each() -> Any:
+    """A token a byte."""
+    return tinymodel.byte_tokenizer()
+
+
+@cache
+def bytes_merged() -> Any:
+    """Tokens that end, begin, or go on in the middle of a character."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    ((letters, _),) = level.pre_tokenize_str(f"b{EMOJI}b")
+    b, first, second, third, fourth, _ = letters
+    merges = [(b, first), (third, fourth), (third + fourth, b), (b + first, second)]
+    vocabulary = [*alphabet, *("".join(pair) for pair in merges)]
+    tokenizer = Tokenizer(
+        models.BPE(vocab={text: n for n, text in enumerate(vocabulary)}, merges=merges)
+    )
+    tokenizer.pre_tokenizer, tokenizer.decoder = level, decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+@cache
+def byte_fallback() -> Any:
+    """As Llama 2's and Gemma's: letters, and bytes for what is not among them."""
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *"abcx=123,"]
+    model = models.BPE(
+        vocab={text: n for n, text in enumerate(pieces)},
+        merges=[],
+        unk_token="<unk>",
+        byte_fallback=True,
+    )
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+TOKENIZERS = (bytes_each, bytes_merged, byte_fallback)
+
+
+def answer(
+    tokenizer: Any, ids: Sequence[int], how: Sampling, start: str = ""
+) -> tuple[str, list[Token], list[Piece]]:
+    """Text, tokens and pieces of an answer of these tokens."""
+    growing = Answer(tokenizer, start, how)
+    pieces: list[Piece] = []
+    for number in ids:
+        pieces += growing.add(0, ScoredToken(number, -1.0, ((number, -1.0), (5, -2.0))))
+        if growing.stopped:
+            break
+    else:
+        pieces.append(growing.end(0, "length"))
+    text = "".join(piece.text for piece in pieces)
+    return text, [token for piece in pieces for token in piece.tokens], pieces
+
+
+def require_exact(text: str, tokens: Sequence[Token], pieces: Sequence[Piece]) -> None:
+    assert "".join(token.text for token in tokens) == text
+    assert b"".join(token.raw for token in tokens) == text.encode()
+    before = 0
+    for token in tokens:
+        assert token.offset == before <= len(text)
+        before += len(token.text)
+    for piece in pieces:
+        assert "".join(token.text for token in piece.tokens) == piece.text
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("stop", [(), (EMOJI,), ("b",), (", 3",), ("本", "c")])
+def test_tokens_end_where_the_text_ends(
+    tokenizer: Callable[[], Any], text: str, stop: tuple[str, ...]
+) -> None:
+    ids = tokenizer()(text, add_special_tokens=False)["input_ids"]
+    for most in range(len(ids) + 1):
+        shown, tokens, pieces = answer(tokenizer(), ids[:most], Sampling(100, stop=stop))
+        require_exact(shown, tokens, pieces)
+        assert text.startswith(shown)
+        assert sum(piece.generated for piece in pieces) <= most, "no token counts twice"
+    ends = [place for mark in stop if (place := text.find(mark)) >= 0]
+    assert shown == text[: min(ends, default=len(text))]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(f"ab{EMOJI}é本 ,", max_size=12),
+    st.lists(st.text(f"ab{EMOJI}é本 ,", min_size=1, max_size=3), max_size=2),
+    st.sampled_from(TOKENIZERS),
+)
+def test_they_do_with_any_text_and_stop_strings(
+    text: str, stop: list[str], tokenizer: Callable[[], Any]
+) -> None:
+    ids = tokenizer()(text, add_special_tokens=False)["input_ids"]
+    require_exact(*answer(tokenizer(), ids, Sampling(100, stop=tuple(stop))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(min_value=2, max_value=250), max_size=12))
+def test_bytes_that_are_no_text_are_those_of_the_tokens(ids: list[int]) -> None:
+    text, tokens, _ = answer(bytes_each(), ids, Sampling(100))
+    raw = b"".join(token.raw for token in tokens)
+    assert raw.decode(errors="replace") == text
+    assert b"".join(token_bytes(bytes_each(), number) or b"" for number in ids).startswith(raw)
+
+
+def test_the_forced_start_is_no_part_of_the_tokens() -> None:
+    ids = bytes_each()("  x", add_special_tokens=False)["input_ids"]
+    text, tokens, pieces = answer(bytes_each(), ids, Sampling(100), start="  ")
+    assert text == "x"
+    require_exact(text, tokens, pieces)
+
+
+def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative() -> None:
+    tokenizer = bytes_merged()
+    ids = tokenizer(f"{EMOJI}b", add_special_tokens=False)["input_ids"]
+    _, tokens, pieces = answer(tokenizer, ids, Sampling(100, stop=("b",)))
+    assert [token.raw for token in tokens] == [b"\xf0", b"\x9f", b"\x98\x80"]
+    assert [token.text for token in tokens] == ["", "", EMOJI]
+    assert tokens[-1].logprob == -1.0
+    assert (tokens[-1].top[0].text, tokens[-1].top[0].raw) == (EMOJI, b"\x98\x80")
+    assert [piece.finish for piece in pieces] == ["stop"]
+
+
+def test_tokens_of_a_stop_string_are_counted_and_not_shown() -> None:
+    ids = bytes_each()("1, 2, 3", add_special_tokens=False)["input_ids"]
+    text, tokens, pieces = answer(bytes_each(), ids, Sampling(100, stop=(", 2",)))
+    assert (text, len(tokens)) == ("1", 1)
+    assert sum(piece.generated for piece in pieces) == len("1, 2")
+
+
+@pytest.mark.parametrize(
+    ("chunks", "wanted"),
+    [
+        ([("a", ["a"]), ("b", ["b"])], ["a", "b"]),
+        ([("", ["bytes:\\xf0\\x9f"]), (EMOJI, ["bytes:\\x98\\x80"])], ["", EMOJI]),
+        ([("", ["\ufffd"]), (EMOJI, ["\ufffd"])], ["", EMOJI]),
+        ([(f"{EMOJI}x", ["\ufffd", "\ufffd", "x"])], ["", "", f"{EMOJI}x"]),
+    ],
+)
+def test_an_upstream_server_s_tokens_are_those_of_its_text(
+    chunks: list[tuple[str, list[str]]], wanted: list[str]
+) -> None:
+    growing = Answer(bytes_each(), "", Sampling(100))
+    pieces: list[Piece] = []
+    whole = ""
+    for text, tokens in chunks:
+        whole += text
+        pieces += growing.grow(
+            0, whole, [Token(token, -1.0, raw=unspelled(token)) for token in tokens]
+        )
+    pieces.append(growing.end(0, "stop"))
+    tokens_shown = [token for piece in pieces for token in piece.tokens]
+    require_exact(whole, tokens_shown, pieces)
+    assert [token.text for token in tokens_shown] == wanted
+
+
+@pytest.mark.parametrize("raw", [b"abc", b"\xf0\x9f", EMOJI.encode(), b""])
+def test_bytes_are_spelled_as_openai_does(raw: bytes) -> None:
+    assert unspelled(spelled(raw)) == raw
+    assert "\ufffd" not in alternative(raw, -1.0).text
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "spelling", "raw"),
+    [
+        (bytes_each, "<eos>", b"<eos>"),
+        (byte_fallback, "<0xF0>", b"\xf0"),
+        (byte_fallback, "\u2581", b" "),
+        (byte_fallback, "a", b"a"),
+    ],
+)
+def test_alternatives_have_the_bytes_of_their_tokens(
+    tokenizer: Callable[[], Any], spelling: str, raw: bytes
+) -> None:
+    number = tokenizer().convert_tokens_to_ids(spelling)
+    assert alternative_bytes(tokenizer(), number) == raw
