@@ -1,5 +1,6 @@
 """The gateway over HTTP, in process: every form of request, and all that is wrong with one."""
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from errno import ENOSPC
@@ -98,6 +99,43 @@ def test_a_conversation(client: TestClient) -> None:
     assert text == whole["choices"][0]["message"]["content"]
     assert chunks[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
     assert done == "[DONE]"
+
+
+@pytest.mark.parametrize("extra", [{}, {"n": 2, "temperature": 1.5, "seed": 5}, {"stop": ["\x11"]}])
+def test_logprobs_are_those_of_the_text_in_streams_too(
+    client: TestClient, extra: dict[str, Any]
+) -> None:
+    """Random weights write bytes that are no text, and characters in parts."""
+    asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 40, "logprobs": 2, **extra}
+    whole = client.post("/v1/completions", json=asked).json()
+    *chunks, _ = events(client.post("/v1/completions", json=asked | {"stream": True}).text)
+    for place, choice in enumerate(whole["choices"]):
+        scores = choice["logprobs"]
+        assert "".join(scores["tokens"]) == choice["text"]
+        lengths = itertools.accumulate(map(len, scores["tokens"]), initial=0)
+        assert scores["text_offset"] == list(lengths)[:-1]
+        assert all(
+            token in tops
+            for token, tops in zip(scores["tokens"], scores["top_logprobs"], strict=True)
+        )
+        mine = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == place]
+        parts = [part["logprobs"] for part in mine if part["logprobs"]]
+        for name in ("tokens", "text_offset"):
+            assert [value for part in parts for value in part[name]] == scores[name]
+
+
+def test_logprobs_of_chats_are_those_of_the_text_in_streams_too(client: TestClient) -> None:
+    asked = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 40}
+    asked |= {"model": "shop", "logprobs": True, "top_logprobs": 2}
+    (choice,) = client.post("/v1/chat/completions", json=asked).json()["choices"]
+    scores = choice["logprobs"]["content"]
+    raw = b"".join(bytes(token["bytes"]) for token in scores)
+    assert raw.decode(errors="replace") == choice["message"]["content"]
+    assert "".join(token["token"] for token in scores) == choice["message"]["content"]
+    *chunks, _ = events(client.post("/v1/chat/completions", json=asked | {"stream": True}).text)
+    parts = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+    streamed = [token for part in parts if part for token in part["content"]]
+    assert [token["bytes"] for token in streamed] == [token["bytes"] for token in scores]
 
 
 def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(

@@ -10,6 +10,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    field_validator,
     model_validator,
 )
 
@@ -166,10 +167,7 @@ class FunctionToolCall(Form):
 
 
 def _part_type(part: Any) -> Any:
-    kind = part.get("type") if isinstance(part, Mapping) else getattr(part, "type", None)
-    if isinstance(kind, str) and kind not in ("text", "refusal"):
-        raise RequestError(f"parts of type {kind[:50]} cannot be read; send text", "type")
-    return kind
+    return part.get("type") if isinstance(part, Mapping) else getattr(part, "type", None)
 
 
 Part = Annotated[
@@ -192,6 +190,15 @@ class Message(OpenAIForm):
     tool_calls: Annotated[list[FunctionToolCall], Field(max_length=128)] | None = None
     function_call: FunctionCall | None = None
     tool_call_id: Short | None = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _require_text(cls, content: Any) -> Any:
+        for part in content if isinstance(content, list) else ():
+            kind = _part_type(part)
+            if isinstance(kind, str) and kind not in ("text", "refusal"):
+                raise RequestError(f"parts of type {kind[:50]} cannot be read; send text")
+        return content
 
     @model_validator(mode="after")
     def _require_consistent(self) -> Self:
