@@ -150,8 +150,8 @@ def _sentence_of(wrong: Mapping[str, Any]) -> str:
     if wrong["type"] == "model_attributes_type":
         return "the body: an object is expected, sent with content-type: application/json"
     place, words = _place(wrong), wrong["msg"].removeprefix("Value error, ")
-    if not place and _cause(wrong):
-        return words
+    if not place and (cause := _cause(wrong)):
+        return str(cause)
     return f"{place}: {words}" if place else f"the body: {words}"
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from cortex_pipelines.serving.http.errors import RequestError
 
-_EMPTY = (None, [], {}, "")
+_EMPTY: tuple[Any, ...] = (None, [], {}, "")
 """Values that say nothing, whatever the field: clients send them for what they leave out."""
 
 Handling = Literal["supported", "no effect", "refused"]
@@ -49,6 +49,9 @@ class RequestField:
         return f"leave {self.name} out, or send {values}"
 
 
+Fields = tuple[RequestField, ...]
+
+
 def _supported(name: str, note: str = "") -> RequestField:
     return RequestField(name, "supported", note)
 
@@ -64,7 +67,7 @@ def _refused(name: str, note: str, *neutral: Any) -> RequestField:
 _NO_BIAS = _refused("logit_bias", "tokens cannot be favoured", {})
 _ONE_CHOICE = "models write text and call nothing"
 
-GENERATION_FIELDS = (
+GENERATION_FIELDS: Fields = (
     _supported("model", "the default model if it is missing"),
     _supported("frequency_penalty"),
     _supported("presence_penalty"),
@@ -80,7 +83,7 @@ GENERATION_FIELDS = (
 )
 """Common to completions and chats."""
 
-COMPLETION_FIELDS = (
+COMPLETION_FIELDS: Fields = (
     _supported("prompt", "a text, or up to 16; tokens are refused"),
     *GENERATION_FIELDS,
     _supported("logprobs", "0 to 5"),
@@ -90,7 +93,7 @@ COMPLETION_FIELDS = (
     _refused("echo", "the prompt is not repeated", False),
 )
 
-CHAT_FIELDS = (
+CHAT_FIELDS: Fields = (
     _supported("messages", "see below"),
     *GENERATION_FIELDS,
     _supported("logprobs"),
@@ -119,7 +122,7 @@ CHAT_FIELDS = (
     _refused("web_search_options", "nothing is searched on the web"),
 )
 
-EMBEDDING_FIELDS = (
+EMBEDDING_FIELDS: Fields = (
     _supported("input", "a text, or up to 2,048; tokens are refused"),
     _supported("model", "`code_encoder`"),
     _supported("dimensions", "only the length that the vectors have"),
@@ -127,12 +130,12 @@ EMBEDDING_FIELDS = (
     _no_effect("user", "vectors are the same for everybody"),
 )
 
-STREAM_OPTION_FIELDS = (
+STREAM_OPTION_FIELDS: Fields = (
     _supported("include_usage"),
     _refused("include_obfuscation", "chunks are not padded", False),
 )
 
-LLAMA_CPP_FIELDS = (
+LLAMA_CPP_FIELDS: Fields = (
     _refused("grammar", "the form of an answer cannot be enforced", ""),
     _refused("json_schema", "the form of an answer cannot be enforced", {}),
     _refused("response_format", "the form of an answer cannot be enforced", {"type": "text"}),
@@ -147,7 +150,7 @@ LLAMA_CPP_FIELDS = (
 """Of ``/completion`` and ``/infill``; other fields that narrow the draw, such as ``top_k``, have no
 effect where the likeliest token is taken, and are ignored."""
 
-MESSAGE_FIELDS = (
+MESSAGE_FIELDS: Fields = (
     _supported("role", "`developer` is `system`; `function` is `tool`"),
     _supported("content", "a text, or parts with text, which are joined; other parts are refused"),
     _supported("name", "refused if the base's chat template does not render it"),

@@ -102,11 +102,15 @@ def _with_system_role(message: ChatMessage) -> ChatMessage:
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
     """The conversation as it is, then with ever more folded."""
     tried: list[list[ChatMessage]] = []
-    for split, fold in product((list, _split_calls), (list, _join, _fold_later, _fold_all)):
+    for split, fold in product((_as_sent, _split_calls), (_as_sent, _join, _fold_later, _fold_all)):
         candidate = fold(split(messages))
         if candidate not in tried:
             tried.append(candidate)
             yield candidate
+
+
+def _as_sent(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    return list(messages)
 
 
 def _split_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
