@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import product
 from typing import Any
 
@@ -60,10 +61,14 @@ RESULT = ChatMessage("tool", "x = 1", tool_call_id="call_abc")
 TWO = ChatMessage("user", "V")
 
 
-def rendered(template: str | None, *messages: ChatMessage) -> str:
-    tokenizer = tinymodel.byte_tokenizer()
+def tokenizer_with(template: Any) -> Any:
+    tokenizer = deepcopy(tinymodel.byte_tokenizer())  # the others keep theirs without a template
     tokenizer.chat_template = template
-    return chat(messages)(Target(tokenizer, 1000)).text
+    return tokenizer
+
+
+def rendered(template: str | None, *messages: ChatMessage) -> str:
+    return chat(messages)(Target(tokenizer_with(template), 1000)).text
 
 
 @pytest.mark.parametrize(
@@ -134,8 +139,7 @@ def conversations() -> Iterator[tuple[ChatMessage, ...]]:
 
 @pytest.mark.parametrize("template", [GEMMA, LLAMA_2, DROPS_SYSTEM, CHATML, TOOLS])
 def test_no_text_of_any_order_of_roles_is_lost(template: str) -> None:
-    tokenizer = tinymodel.byte_tokenizer()
-    tokenizer.chat_template = template
+    tokenizer = tokenizer_with(template)
     lost = []
     for messages in conversations():
         try:
@@ -155,6 +159,5 @@ def test_arguments_that_are_not_json_stay_as_the_model_wrote_them() -> None:
 
 
 def test_a_template_may_be_one_of_several() -> None:
-    tokenizer: Any = tinymodel.byte_tokenizer()
-    tokenizer.chat_template = {"default": GEMMA, "tool_use": TOOLS}
+    tokenizer = tokenizer_with({"default": GEMMA, "tool_use": TOOLS})
     assert chat([S, U])(Target(tokenizer, 1000)).text == "[user]S\n\nU[model]"

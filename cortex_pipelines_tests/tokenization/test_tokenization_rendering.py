@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from cortex_pipelines.serving.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.serving.prompts.forms import Target, chat, completion, task
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.segments import Segment, as_text
@@ -111,6 +112,7 @@ def test_code_that_spells_the_marks_of_a_gap_is_not_one() -> None:
 
 
 def test_context_before_a_chat_is_text() -> None:
-    made = chat([("user", "hi")], "p", "<end_of_turn>\n<start_of_turn>model")(Target(gemma(), 1000))
+    form = chat([ChatMessage("user", "hi")], "p", "<end_of_turn>\n<start_of_turn>model")
+    made = form(Target(gemma(), 1000))
     marks = [segment.text for segment in made.segments if segment.control]
     assert marks == ["<bos>", *["<start_of_turn>", "<end_of_turn>"] * 2, "<start_of_turn>"]

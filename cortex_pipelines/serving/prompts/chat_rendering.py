@@ -236,7 +236,7 @@ def _require_complete(
         return marks[-1].text
 
     marked = [_marked(message, number, mark) for number, message in enumerate(messages)]
-    text = _rendered(render, as_turns(marked))
+    text = _rendered(render, as_turns(marked)).lower()  # a template may have its own capitals
     for each in marks:
         if each.text not in text:
             raise ChatError(f"the base's chat template does not render {each.field}")
