@@ -1,10 +1,11 @@
 import ast
 import json
+import re
 from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -29,35 +30,104 @@ def test_code_cells_are_joined_below_a_mark() -> None:
     assert found.text == "# %% [1]\na = 1\n\n# %% [2]\nb = 2\n"
 
 
+# Cells, and what is left of each as Python.
 MAGIC = [
-    "%matplotlib inline\nimport os",
-    "!pip install x\nimport os",
-    "if True:\n    %time f()\nelse:\n    !ls",
-    "files = !ls\na, b = %who_ls",
-    "%%time\nx = 1\n%load_ext y",
-    "%%bash\necho 'no python' &&",
-    "%%html\n<b>bold</b>",
-    "os.path?\n?os\nos??",
-    "text = '''\n%d of 100\n!important\n'''",
-    "x = 5 % 3\ny = not x != 2",
+    ("%matplotlib inline\nimport os", "import os"),
+    ("!pip install x\nimport os", "import os"),
+    ("!!ls\n%who_ls\n/f a b\n,f a b\n;f a b\nx = 1", "x = 1"),
+    ("if True:\n    %time f()\nelse:\n    !ls", "if True: pass\nelse: pass"),
+    ("for x in y:\n\n    # why\n    %%time\n    z = x", "for x in y:\n    pass\n    z = x"),
+    ("files = !ls\na, b = %who_ls", ""),
+    ('d["files"] = !ls *.csv\nx = 1', "x = 1"),
+    ("self.out = %sql select 1\nx: list = !ls\ny = 2", "y = 2"),
+    ("%watermark -u -n \\\n    -p pandas -v\nx = 1", "x = 1"),
+    ("!wget -q \\\n  http://example.org \\\n  -O y\nx = 1", "x = 1"),
+    ("out = !grep \\\n  foo bar\nx = 1", "x = 1"),
+    ("if x:\n    out = !grep \\\n  foo bar\ny = 1", "if x: pass\ny = 1"),
+    ("!echo \"it's (\nx = '%d' % 1\n!ls", "x = '%d' % 1"),
+    ("os.path?\n?os\nos??\n%time?\nx.y[0]?\nx = 1", "x = 1"),
+    ("# why\n\n!ls\n\nx = 1", "x = 1"),
+    ("    !ls\n    x = 1", "x = 1"),
+    (">>> %time\n>>> x = 1\n... ", "x = 1"),
+    ("%%time\nx = 1\n%load_ext y", "x = 1"),
+    ("# slow\n\n%%timeit -n 1\nx = 1", "x = 1"),
+    ("%%capture out\n%%time\nx = 1", "x = 1"),
+    ("%%bash\necho 'no python' &&", ""),
+    ("\n%%bash\nls -la | grep x\n", ""),
+    ("# listing\n%%bash\nls -la | grep x", ""),
+    ("%%html\n<b>bold</b>", ""),
+    ("%%writefile x.py\nimport os", ""),
+    ("%%bash\necho 'a\fb\u2028c' |", ""),
+    ("%sql\nselect *\nfrom t", ""),
+    ("%%time?", ""),
 ]
 
 
-@pytest.mark.parametrize("cell", MAGIC)
-def test_what_a_kernel_takes_parses(cell: str) -> None:
-    plain = read_notebook(notebook(cell, "end = 1")).text
-    tree = ast.parse(plain)
-    assert len(plain.splitlines()) == len(cell.splitlines()) + 4
-    # the kernel's own translation has the same statements, but for the magics themselves
-    if not cell.startswith("%%"):
-        kernel = ast.parse(TransformerManager().transform_cell(cell))
-        ours = [
-            node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.If, ast.BinOp))
-        ]
-        theirs = [
-            node for node in ast.walk(kernel) if isinstance(node, (ast.Import, ast.If, ast.BinOp))
-        ]
-        assert [type(node) for node in ours] == [type(node) for node in theirs]
+@pytest.mark.parametrize(("cell", "code"), MAGIC)
+def test_what_a_kernel_takes_is_python_with_the_same_lines(cell: str, code: str) -> None:
+    text = read_notebook(notebook(cell, "end = 1")).text
+    assert text.count("\n") == cell.rstrip("\n").count("\n") + 5
+    assert ast.unparse(ast.parse(text)) == ast.unparse(ast.parse(f"{code}\nend = 1"))
+    assert all(re.sub(r"^\s*(>>>|\.\.\.)? *", "", line) in text for line in cell.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "text = '''\n%d of 100\n!important\nreally?\n'''",
+        "x = 5 % 3\ny = not x != 2",
+        "x = (a\n% b)",
+        'x = "%d" \\\n    % y',
+        "x = [\n# why?\n]",
+        "x = a  # %time",
+    ],
+)
+@pytest.mark.parametrize("magic", ["", "%matplotlib inline\n", "!echo '(\n"])
+def test_operators_and_strings_that_look_like_magics_stay(magic: str, cell: str) -> None:
+    text = read_notebook(notebook(magic + cell)).text
+    assert cell in text
+    assert ast.unparse(ast.parse(text)) == ast.unparse(ast.parse(cell))
+
+
+def test_a_statement_that_needs_the_value_of_a_magic_keeps_the_call() -> None:
+    text = read_notebook(notebook("d[\n  'x'\n] = !ls \\\n  -la\nx = 1")).text
+    call = "] = get_ipython().getoutput('ls    -la')"
+    assert text == f"# %% [1]\nd[\n  'x'\n{call}\n#   -la\nx = 1\n"
+
+
+def test_a_cell_that_is_not_python_keeps_its_text() -> None:
+    text = read_notebook(notebook("%time\nprint 'two'")).text
+    assert text == "# %% [1]\n# %time\nprint 'two'\n"
+
+
+def _runs(cell: str) -> bool:
+    """Whether the kernel's own translation of a cell, and of what a cell magic runs, is Python."""
+    try:
+        ast.parse(TransformerManager().transform_cell(cell))
+    except (SyntaxError, ValueError):
+        return False
+    first, _, body = cell.lstrip("\n").partition("\n")
+    return not first.startswith("%%time") or _runs(body)
+
+
+PIECES = ["x = 1", "!ls \\", "  -l", "%time y", "if x:", "    pass", "    !ls", "else:", "'''"]
+PIECES += ["x = !ls '", "%%time", "%%bash", "x?", "", "# why", "d[1] = %who", "x = (", ")", "% y"]
+PIECES += ["    %sx \\", "    if y:", "            !ls", "        z = 1", ">>> x", "if x: y = !ls"]
+
+
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.filter_too_much])
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=9).map("\n".join).filter(str.strip))
+def test_what_is_python_to_ipython_is_python_with_the_same_lines(cell: str) -> None:
+    assume(_runs(cell))
+    text = read_notebook(notebook(cell)).text
+    ast.parse(text)
+    assert text.count("\n") == cell.rstrip("\n").count("\n") + 2
+
+
+def test_a_cell_made_to_stall_ends_and_keeps_all_lines() -> None:
+    cell = "x = (1,\n2)\n!ls '(\n" * 10_000
+    text = read_notebook(notebook(cell)).text
+    assert text.count("\n") == cell.count("\n") + 1
 
 
 def test_a_cell_that_is_python_already_is_left_alone() -> None:

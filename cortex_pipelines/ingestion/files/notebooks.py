@@ -1,10 +1,11 @@
 """Jupyter notebooks as one text of code cells that parses in their language."""
 
-import ast
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
+
+from cortex_pipelines.ingestion.files.notebook_magics import without_magics
 
 _COMMENT = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#"}
 _KERNELS = {
@@ -15,10 +16,6 @@ _KERNELS = {
     "go": r"go|gophernotes|gonb",
     "rust": r"rust|evcxr",
 }
-_MAGIC = re.compile(r"^(\s*)(?:[%!]|\?{1,2}\w|\w[\w.]*\?{1,2}\s*$|[\w, ]+=\s*[%!])")
-# Cell magics whose body is Python all the same; the body of any other is another language.
-_TRANSPARENT = frozenset({"time", "timeit", "capture", "prun", "memit", "snakeviz"})
-_LONGEST_CELL = 200_000
 
 
 class NotebookError(ValueError):
@@ -53,7 +50,7 @@ def read_notebook(data: str) -> Notebook:
     language = _language(notebook.get("metadata"))
     mark = _COMMENT.get(language, "//")
     parts = [
-        f"{mark} %% [{number}]\n{_readable(source, language, mark)}"
+        f"{mark} %% [{number}]\n{without_magics(source) if language == 'python' else source}"
         for number, source in enumerate(_sources(notebook), start=1)
     ]
     return Notebook(language, "\n".join(parts))
@@ -96,37 +93,3 @@ def _language(metadata: Any) -> str:
     name = next((word for word in declared if isinstance(word, str) and word), "python").lower()
     matches = (language for language, form in _KERNELS.items() if re.fullmatch(form, name[:40]))
     return next(matches, name[:40])
-
-
-def _readable(source: str, language: str, mark: str) -> str:
-    if language != "python":
-        return source
-    if source.startswith("%%"):
-        first, _, body = source.partition("\n")
-        words = first[2:].split()
-        if words and words[0] in _TRANSPARENT:
-            return f"{mark} {first}\n{_readable(body, language, mark)}"
-        return "".join(f"{mark} {line}\n" for line in source.splitlines())
-    lines = source.split("\n")
-    if not any(_MAGIC.match(line) for line in lines) or _parses(source):
-        return source
-    return "\n".join(_without_magic(line, mark) for line in lines)
-
-
-def _without_magic(line: str, mark: str) -> str:
-    match = _MAGIC.match(line)
-    if not match:
-        return line
-    # a block may hold nothing else
-    return f"{match[1]}pass  {mark} {line.lstrip()}" if match[1] else f"{mark} {line}"
-
-
-def _parses(source: str) -> bool:
-    """Whether a cell is valid Python, so that apparent magics are in strings."""
-    if len(source) > _LONGEST_CELL:
-        return False
-    try:
-        ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

@@ -1,0 +1,218 @@
+"""Comment out what IPython runs and Python does not: magics, shell lines, help, forced calls.
+
+IPython's own transformer decides what these are; the bytes of data sets depend on its version. Each
+line stays a line, so that line numbers hold.
+"""
+
+import ast
+import re
+import tokenize
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+_MARK = "# "
+# Cell magics whose body is Python all the same; the body of any other is another language's or
+# the text of a file.
+_PYTHON_BODY = frozenset(
+    # IPython's own, then profilers', then those of testing, plotting, clusters and hosted notebooks
+    {"time", "timeit", "capture", "prun", "debug", "python", "python3", "code_wrap"}
+    | {"memit", "mprun", "lprun", "snakeviz", "pyinstrument", "scalene", "heat", "viztracer"}
+    | {"ipytest", "run_pytest", "run_pytest[clean]", "manim", "tictoc", "notify", "chime", "wandb"}
+    | {"px", "autopx", "spark", "pyspark", "local", "add_to", "skip", "retry", "pycodestyle"}
+)
+# Databricks writes these with one percent sign, and means the cell.
+_WHOLE_CELL = frozenset({"sql", "md", "md-sandbox", "scala", "r", "sh", "fs"})
+_LONGEST_CELL = 200_000
+_HINT = re.compile(r"^[ \t]*(?:[%!?,;/]|>>>|In \[)|\?[ \t]*$|=[ \t]*[%!]", re.MULTILINE)
+"""What a cell that is too long to be parsed must hold to be looked through."""
+
+_FIRST_WINDOW = 4
+_GROWTH = 4
+_REFUSALS = (SyntaxError, ValueError, LookupError, AssertionError, RecursionError, MemoryError)
+"""How IPython and Python decline a text."""
+
+
+def without_magics(cell: str) -> str:
+    """A cell of a Python notebook as Python with as many lines.
+
+    Args:
+        cell: Its text, with a final line feed.
+
+    Returns:
+        The cell itself if it is Python. Otherwise each line that is not has become a comment, or
+        ``pass`` with a comment where a block would be empty. If the rest is not Python either,
+        magics alone are comments.
+    """
+    if _parses(cell) or (len(cell) > _LONGEST_CELL and not _HINT.search(cell)):
+        return cell
+    lines = [line + "\n" for line in cell.replace("\r\n", "\n").split("\n")[:-1]]
+    head = _first_statement(lines)
+    name = _cell_magic(lines, head)
+    if name in _PYTHON_BODY:
+        body = without_magics("".join(lines[head + 1 :]))
+        return "".join(lines[:head]) + _MARK + lines[head] + body
+    if name is not None:
+        return "".join(map(_comment, lines))
+    return _line_magics_out(_without_prompts(lines), head)
+
+
+def _line_magics_out(lines: list[str], head: int) -> str:
+    pieces = _pieces(lines)
+    commented = "".join(piece.commented for piece in pieces)
+    if _parses(commented):
+        return commented
+    # a magic in a statement that goes on, such as `if x: y = !ls` before an `else`
+    called = "".join(piece.called for piece in pieces)
+    if _parses(called):
+        return called
+    word = lines[head].strip().partition(" ")[0] if head < len(lines) else ""
+    if word.removeprefix("%") in _WHOLE_CELL and word.startswith("%"):
+        return "".join(map(_comment, lines))
+    return commented
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Lines of a cell in two versions, each with as many lines.
+
+    Args:
+        commented: With the magic as a comment.
+        called: With the call that IPython makes of the magic.
+    """
+
+    commented: str
+    called: str
+
+
+def _pieces(lines: list[str]) -> list[_Piece]:
+    """A cell cut where magics stand, in order."""
+    pieces: list[_Piece] = []
+    rest = lines
+    while (magic := _first_magic(rest)) is not None:
+        before, statement = rest[: magic.start], rest[magic.start : magic.end]
+        text = "".join(before)
+        calls = [magic.call, *(_comment(line, _indent(magic.call)) for line in statement[1:])]
+        pieces.append(_Piece(text + _as_comment(statement), text + "".join(calls)))
+        rest = rest[magic.end :]
+    text = "".join(rest)
+    return [*pieces, _Piece(text, text)]
+
+
+@dataclass(frozen=True)
+class _Magic:
+    """A magic among lines: its first line, the line after its last, and IPython's call for it."""
+
+    start: int
+    end: int
+    call: str
+
+
+def _first_magic(lines: list[str]) -> _Magic | None:
+    """The first magic, by IPython's transformer; None if all is Python to it.
+
+    The transformer reads all that it is given, so windows that grow keep the cost linear in the
+    length of the cell, however many magics there are.
+    """
+    size = _FIRST_WINDOW
+    while size < len(lines):
+        magic = _transformed(lines[:size])
+        if magic is not None and magic.end < size:  # what ends later may be cut short
+            return magic
+        size *= _GROWTH
+    return _transformed(lines)
+
+
+def _transformed(lines: list[str]) -> _Magic | None:
+    blocks = _enclosing_blocks(lines)
+    old = [*blocks, *lines]
+    try:
+        changed, new = _manager().do_one_token_transform(old)
+    except (*_REFUSALS, tokenize.TokenError):
+        return None
+    pairs = enumerate(zip(old, new, strict=False))
+    first = next((n for n, (was, now) in pairs if was != now), None) if changed else None
+    if first is None:
+        return None
+    start = first - len(blocks)
+    return _Magic(start, start + 1 + len(old) - len(new), new[first])
+
+
+def _enclosing_blocks(lines: list[str]) -> list[str]:
+    """Openings of blocks that the lines may stand in, without which they are not dedented well."""
+    head = _first_statement(lines)
+    most = _width(_indent(lines[head])) if head < len(lines) else 0
+    indents = {_width(indent): indent for indent in map(_indent, lines)}
+    return [f"{indent}if 1:\n" for width, indent in sorted(indents.items()) if width < most]
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def _width(indent: str) -> int:
+    return len(indent.expandtabs())
+
+
+@cache
+def _manager() -> "TransformerManager":
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return TransformerManager()
+
+
+def _without_prompts(lines: list[str]) -> list[str]:
+    """Lines without what IPython takes off first: common indentation, then prompts."""
+    from IPython.core.inputtransformer2 import classic_prompt, ipython_prompt
+
+    text = dedent("".join(lines))
+    if text.count("\n") == len(lines):
+        lines = [line + "\n" for line in text.split("\n")[:-1]]
+    for strip in (classic_prompt, ipython_prompt):
+        stripped: list[str] = strip(lines)
+        lines = stripped if len(stripped) == len(lines) else lines
+    return lines
+
+
+def _first_statement(lines: Sequence[str]) -> int:
+    """Number of the first line that is neither empty nor a comment."""
+    for number, line in enumerate(lines):
+        if line.strip() and not line.lstrip().startswith("#"):
+            return number
+    return len(lines)
+
+
+def _cell_magic(lines: Sequence[str], head: int) -> str | None:
+    """Name of the magic that takes the whole cell, also below comments, where people put it."""
+    first = lines[head].strip() if head < len(lines) else ""
+    words = first.removeprefix("%%").split()
+    if not first.startswith("%%") or not words or words[0].endswith("?"):
+        return None
+    return words[0]
+
+
+def _as_comment(statement: Sequence[str]) -> str:
+    first, *others = statement
+    indent = _indent(first)
+    start = f"{indent}pass  {_MARK}{first.lstrip()}" if indent else _MARK + first
+    return start + "".join(_comment(line, indent) for line in others)
+
+
+def _comment(line: str, indent: str = "") -> str:
+    return indent + _MARK + line
+
+
+def _parses(source: str) -> bool:
+    """Whether a cell is valid Python, so that apparent magics are in strings."""
+    if len(source) > _LONGEST_CELL:
+        return False
+    try:
+        ast.parse(source)
+    except _REFUSALS:
+        return False
+    return True
