@@ -9,7 +9,7 @@ import click
 @click.command(epilog="Example: cortex forget --path 'src/legacy/**' --project flask")
 @click.option("--author", help="Mail address; only keyed pseudonyms of it are stored.")
 @click.option("--user", help="User of the gateway, as `GET /audit` names them; stored likewise.")
-@click.option("--path", help="Paths by pattern: * within a folder, ** over folders.")
+@click.option("--path", help="Paths by pattern, as in .gitignore; / in front for the root.")
 @click.option("--repository", help="A source as in params.yaml, for example git:../shop.")
 @click.option("--project", "partition", help="Only in this project.")
 @click.option("--purge", is_flag=True, help="Delete former versions, after `cortex run`.")

@@ -73,7 +73,7 @@ def _rebuild(name: str | None) -> None:
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, help="Most results of a query.")
 @click.option("--language", help="Only files in this language.")
 @click.option("--kind", help="Only this kind: function, method, class, section, file and others.")
-@click.option("--path", "glob", help="Only paths like this; * matches / too.")
+@click.option("--path", "glob", help="Only these paths, as in .gitignore: 'src/**/*.py'.")
 @click.option("--category", help="Only units of this category, as annotated_units has it.")
 @click.option("--licence", help="Only files under this SPDX licence.")
 @click.option("--author", help="Only files that this pseudonym changed last.")

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from cortex_pipelines.path_patterns import PathPatternText
 from cortex_pipelines.settings import MOST, ProjectName, Regex, Row, Settings, Text
 
 
@@ -16,8 +17,9 @@ class Tombstone(Settings):
     source: Text | None
     """A source in it, as `cortex status` names it (``git:PATH``); null for every source."""
 
-    path: Text | None
-    """Paths by pattern (``*`` within a folder, ``**`` over folders); null for every path."""
+    path: PathPatternText | None
+    """Paths by pattern, as in ``.gitignore``: ``*`` within a folder, ``**`` over folders, ``/`` in
+    front for the source's root; null for every path."""
 
     author: Text | None
     """Keyed pseudonym of an author (`author_pseudonym`), never name or address; null for all."""

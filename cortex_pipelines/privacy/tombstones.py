@@ -1,8 +1,6 @@
 """Match files and authors against tombstones."""
 
-import re
-from functools import lru_cache
-
+from cortex_pipelines.path_patterns import path_pattern
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 
 
@@ -63,13 +61,4 @@ def _covers(
 def _matches(stone: Tombstone, path: str | None) -> bool:
     if stone.path is None:
         return True
-    return path is not None and _pattern(stone.path).fullmatch(path) is not None
-
-
-@lru_cache(maxsize=1024)
-def _pattern(glob: str) -> re.Pattern[str]:
-    """A path pattern as a regular expression; a folder stands for everything in it."""
-    parts = re.split(r"(\*\*/?|\*|\?)", glob.strip("/"))
-    known = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    body = "".join(known.get(part, re.escape(part)) for part in parts)
-    return re.compile(f"{body}(?:/.*)?", re.DOTALL)
+    return path is not None and path_pattern(stone.path).matches(path)

@@ -1,6 +1,5 @@
 """Searching an index: filters, freshness, order, and what a result says."""
 
-import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cortex_pipelines.path_patterns import PathPatternError, path_pattern
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Collection, Encode, collect, count
 from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
@@ -54,7 +54,7 @@ class Filters:
     Args:
         language: Language of the file.
         kind: Kind of document.
-        path: Glob of the path; ``*`` also matches ``/``.
+        path: Pattern of the path, as in ``.gitignore``.
         category: What a unit is for.
         licence: SPDX expression of the file.
         author: Pseudonym of who changed the file last.
@@ -261,8 +261,13 @@ class Searcher:
 
         Raises:
             QueryError: the query is empty, enormous, or no text.
-            FilterError: no document passes the filters.
+            FilterError: no document passes the filters, or the path is not a pattern.
         """
+        if filters.path is not None:
+            try:
+                path_pattern(filters.path)
+            except PathPatternError as error:
+                raise FilterError(f"--path: {error}") from error
         query = understand(text)
         parts = self.scored(query, filters)
         if by == "folder":
@@ -465,9 +470,9 @@ def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]
 def _passing(collection: Collection, filters: Filters) -> npt.NDArray[np.bool_]:
     shown = _all(collection.documents, filters.of_documents())
     files = _all(collection.files, filters.of_files())
-    if filters.path:
+    if filters.path is not None:
         paths = collection.files["path"]
-        files &= np.array([fnmatch.fnmatchcase(path, filters.path) for path in paths], bool)
+        files &= path_pattern(filters.path).among(paths).to_numpy()
     return shown & files[collection.file_of]
 
 
@@ -496,8 +501,17 @@ def _nothing_passes(collection: Collection, filters: Filters) -> str:
     ]
     return (
         f"nothing that is indexed passes {given or 'the filters'}; there are the "
-        f"{' and the '.join(present) or 'files of no known language'}"
+        f"{' and the '.join(present) or 'files of no known language'}{_near(collection, filters)}"
     )
+
+
+def _near(collection: Collection, filters: Filters) -> str:
+    """A path that the pattern would match if case did not count, as a hint."""
+    if filters.path is None:
+        return ""
+    paths, pattern = collection.files["path"], path_pattern(filters.path)
+    near = paths.filter(pattern.among(paths, any_case=True) & ~pattern.among(paths))
+    return f"; case counts in --path: there is {near.sort()[0]}" if len(near) else ""
 
 
 def _option(name: str, value: object) -> str:

@@ -81,7 +81,7 @@ def forget(privacy: PrivacySettings, *stones: Tombstone) -> PrivacySettings:
     [
         ({"path": "lib/**"}, ["a.py", "c.py"], ["Begin", "Go on"]),
         ({"path": "lib"}, ["a.py", "c.py"], ["Begin", "Go on"]),
-        ({"path": "*.py"}, ["lib/b.py"], ["Begin", "Go on"]),
+        ({"path": "/*.py"}, ["lib/b.py"], ["Begin", "Go on"]),
         ({"path": "**/?.py"}, [], ["Begin", "Go on"]),
         ({"project": "demo"}, [], []),
         ({"project": "other"}, ["a.py", "c.py", "lib/b.py"], ["Begin", "Go on"]),

@@ -365,6 +365,8 @@ def test_what_tombstones_cover_of_events(root: Path) -> None:
         (("--weights", "--path", "a"), "--weights goes with --purge"),
         (("--author", "a@b.org", "--user", "a"), "are two requests"),
         ((), "say what to forget: --author ADDRESS, --user NAME"),
+        (("--path", "src\\legacy"), "write / between folders"),
+        (("--path", "/"), "write ** for everything"),
     ],
 )
 def test_what_is_asked_wrongly_gets_a_sentence(

@@ -184,12 +184,28 @@ def test_a_wrong_line_of_queries_is_named(
     [
         (["--kind", "method"], {"Clock.parse_duration"}),
         (["--path", "tests/*"], {"test_parse_duration"}),
+        (["--path", "./tests/"], {"test_parse_duration"}),
+        (["--path", "tests/**/test_*.py"], {"test_parse_duration"}),
         (["--language", "markdown"], {"Clock"}),
     ],
 )
 def test_filters(index: Path, filters: list[str], expected: set[str]) -> None:
     found = results("--index", index, "parse duration clock", *filters)
     assert {entry["name"] for entry in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("tests\\a.py", "write / between folders"),
+        ("Tests/*", "case counts in --path: there is tests/"),
+        ("/no/such/**", "--path /no/such/**"),
+    ],
+)
+def test_a_path_that_matches_nothing_says_why(index: Path, pattern: str, words: str) -> None:
+    done = cortex("search", "--index", index, "retry", "--path", pattern)
+    assert done.exit_code == 1
+    assert words in done.stderr
 
 
 def test_filters_that_nothing_passes_say_what_there_is(index: Path) -> None:

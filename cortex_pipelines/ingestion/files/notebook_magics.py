@@ -132,7 +132,7 @@ def _transformed(lines: list[str]) -> _Magic | None:
     blocks = _enclosing_blocks(lines)
     old = [*blocks, *lines]
     try:
-        changed, new = _manager().do_one_token_transform(old)
+        changed, new = _manager().do_one_token_transform(old)  # type: ignore[no-untyped-call]
     except (*_REFUSALS, tokenize.TokenError):
         return None
     pairs = enumerate(zip(old, new, strict=False))
@@ -163,7 +163,7 @@ def _width(indent: str) -> int:
 def _manager() -> "TransformerManager":
     from IPython.core.inputtransformer2 import TransformerManager
 
-    return TransformerManager()
+    return TransformerManager()  # type: ignore[no-untyped-call]
 
 
 def _without_prompts(lines: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.operations.project_search import drop_indexes
 from cortex_pipelines.operations.projects.parameter_file import read_values, write_values
+from cortex_pipelines.path_patterns import path_pattern
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
@@ -126,7 +127,10 @@ def tombstones(
 
     Raises:
         ProjectError: there is no such project, or nothing is asked for.
+        PathPatternError: the path is not a pattern.
     """
+    if path is not None:
+        path_pattern(path)
     parameters = load_parameters(root)
     if project is not None and project not in parameters.projects:
         known = ", ".join(sorted(parameters.projects)) or "none yet"

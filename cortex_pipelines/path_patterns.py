@@ -1,0 +1,134 @@
+"""Patterns of paths, read as a line of ``.gitignore`` is: the one reading in the whole project.
+
+``*`` and ``?`` stay within a folder, ``**`` goes over folders or none, a pattern without a slash
+holds at any depth, one with a slash from the root, and a folder stands for everything in it.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated
+
+import polars as pl
+from pathspec.patterns.gitignore.base import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+from pydantic import AfterValidator, Field
+
+_LONGEST = 1_000
+_FEW_STARS = 2
+"""Up to which Python's backtracking is quick on any path; polars' engine is linear with more."""
+
+_CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
+_SET_OPERATION = re.compile(r".\[|&&|~~|--", re.DOTALL)
+"""What Python and polars read differently within brackets."""
+
+_LITERAL = re.compile(r"\[([][*?])\]")
+
+
+class PathPatternError(ValueError):
+    """A text is not a pattern of paths; the message says what to write."""
+
+
+@dataclass(frozen=True)
+class PathPattern:
+    """A pattern of paths.
+
+    Args:
+        text: As it was written.
+        regex: What is searched for in a path, in a dialect that Python and polars share.
+    """
+
+    text: str
+    regex: str
+
+    def matches(self, path: str) -> bool:
+        """Whether a file's path, relative to the root, matches; case counts."""
+        path = path.removeprefix("./")
+        if self.text.count("*") <= _FEW_STARS:
+            return re.search(self.regex, path) is not None
+        return bool(self.among(pl.Series([path]))[0])
+
+    def among(self, paths: pl.Series, *, any_case: bool = False) -> pl.Series:
+        """Which of some files' paths match, as a Boolean series."""
+        return paths.str.contains(f"(?i){self.regex}" if any_case else self.regex)
+
+
+@lru_cache(maxsize=1024)
+def path_pattern(text: str) -> PathPattern:
+    """Read a pattern.
+
+    Args:
+        text: As in ``.gitignore``, without escapes and negation; ``./`` in front means the root.
+
+    Raises:
+        PathPatternError: it has backslashes, leaves the root, or matches nothing for its form.
+    """
+    try:
+        regex, _ = GitIgnoreSpecPattern.pattern_to_regex(_normalised(text))
+        if regex is not None:
+            # as in git, no class matches a slash
+            regex = re.sub(r"(?<!\\)\[\^(?!/)", "[^/", regex)
+            pl.Series([""]).str.contains(regex)
+            re.compile(regex)
+            return PathPattern(text, regex)
+    except (GitIgnorePatternError, re.error, pl.exceptions.ComputeError):
+        pass
+    raise PathPatternError(
+        f"{text!r} is not a pattern of paths: a bracket is not closed or holds a wrong range; "
+        "write [[] for a bracket itself"
+    )
+
+
+def _valid(text: str) -> str:
+    path_pattern(text)
+    return text
+
+
+PathPatternText = Annotated[str, Field(min_length=1), AfterValidator(_valid)]
+"""A pattern in ``params.yaml``."""
+
+
+def _normalised(text: str) -> str:
+    """A pattern as git takes it: without ``.`` and double slashes, and what is special escaped."""
+    _refuse(text)
+    segments = text.strip().split("/")
+    names = [_segment(segment) for segment in segments if segment not in ("", ".")]
+    if not names:
+        raise PathPatternError(f"{text!r} names no file or folder; write ** for everything")
+    anchored = segments[0] in ("", ".") or len(names) > 1
+    folder = segments[-1] in ("", ".")
+    if folder and names[-1] == "**":
+        names.append("*")  # the folders below, not the files beside them
+    whole = "/".join(names)
+    escaped = f"\\{whole}" if whole[0] in "!#" and not anchored else whole
+    return "/" * (anchored and names[0] != "**") + escaped + "/" * folder
+
+
+def _refuse(text: str) -> None:
+    why = None
+    if "\\" in text:
+        why = "write / between folders, and [*], [?] or [[] for a sign itself"
+    elif re.match(r"\s*(?:[A-Za-z]:[/]|~)", text) or ".." in text.strip().split("/"):
+        why = "it leaves the root; write the path relative to the root, such as src/**/*.py"
+    elif len(text) > _LONGEST or re.search(r"[\x00-\x1f\x7f]", text):
+        why = f"it has control characters, or more than {_LONGEST:,} of all"
+    elif any(_is_ambiguous(bracket) for bracket in _CLASS.findall(_LITERAL.sub("", text))):
+        why = "brackets hold single characters and ranges such as [a-z0-9_]"
+    if why is not None:
+        raise PathPatternError(f"{text!r} is not a pattern of paths: {why}")
+
+
+def _is_ambiguous(bracket: str) -> bool:
+    """Whether brackets are read differently by git, Python and polars."""
+    if _SET_OPERATION.search(bracket) or bracket[1:3] in ("!]", "^]"):
+        return True
+    try:
+        return bracket[1] not in "!^" and re.match(bracket, "/") is not None
+    except re.error:
+        return True
+
+
+def _segment(segment: str) -> str:
+    if segment == "**":
+        return segment
+    return _LITERAL.sub(r"\\\1", re.sub(r"\*{2,}", "*", segment))

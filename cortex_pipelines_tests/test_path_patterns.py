@@ -1,0 +1,168 @@
+"""Patterns of paths mean what they mean in .gitignore, wherever they are taken."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.path_patterns import PathPatternError, path_pattern
+
+PATHS = (
+    *("a.py", "b.txt", "src/a.py", "src/b/a.py", "src/b/c/a.py", "src/b/x.js", "lib/src/a.py"),
+    *("A.PY", "src/[id].tsx", "src/#x/!y", "été/ß.py", "src.py", "srcs/a.py", "src/a.pyc"),
+    *("tests/test_a.py", "lib/tests/deep/er/test_b.py", "a b/c.py", "-x/y.py", "src/a-b_1.py"),
+)
+
+PATTERNS = {
+    "src/**/*.py": 4,
+    "**/*.py": 13,
+    "*.py": 13,
+    "src/*.py": 2,
+    "src/*": 8,
+    "src/": 9,
+    "src": 9,
+    "/src/": 8,
+    "/src": 8,
+    "/a.py": 1,
+    "a.py": 6,
+    "src/**": 8,
+    "**/src/**": 9,
+    "src/**/a.py": 3,
+    "**/tests/": 2,
+    "tests/**/test_*.py": 1,
+    "**/tests/**/test_*.py": 2,
+    "src/b/*": 3,
+    "src/?.py": 1,
+    "src/[ab].py": 1,
+    "src/[!b].py": 1,
+    "src/a[!x]py": 1,
+    "src/[[]id].tsx": 1,
+    "été/*.py": 1,
+    "a b/": 1,
+    "A.py": 0,
+    "**": len(PATHS),
+    "src/***/x.js": 1,
+    "a.py/": 0,
+    "**/": 15,
+    "*/a.py": 2,
+    "src/a-b_[0-9].py": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tree")
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    for path in PATHS:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def ignored(tree: Path, pattern: str) -> set[str]:
+    (tree / ".gitignore").write_text(pattern + "\n", encoding="utf-8")
+    done = subprocess.run(
+        ["git", "-c", "core.quotePath=false", "-C", str(tree), "check-ignore", "-z", "--stdin"],
+        input="\0".join(PATHS),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return set(done.stdout.split("\0")) - {""}
+
+
+def matching(pattern: str) -> set[str]:
+    """By both engines, which have to agree."""
+    one_by_one = {path for path in PATHS if path_pattern(pattern).matches(path)}
+    paths = pl.Series(PATHS)
+    assert one_by_one == set(paths.filter(path_pattern(pattern).among(paths)))
+    return one_by_one
+
+
+@pytest.mark.parametrize(("pattern", "count"), PATTERNS.items())
+def test_a_pattern_means_what_git_says(tree: Path, pattern: str, count: int) -> None:
+    assert matching(pattern) == ignored(tree, pattern)
+    assert len(matching(pattern)) == count
+
+
+@pytest.mark.parametrize(
+    "pattern", ["src/**/*.py", "**/*.py", "src/?.py", "src/b/**", "lib/**/a.py"]
+)
+def test_a_pattern_of_files_means_what_a_pathspec_of_git_says(tree: Path, pattern: str) -> None:
+    command = ["git", "-C", str(tree), "ls-files", "-z", "--others", f":(glob){pattern}"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert matching(pattern) == set(listed.split("\0")) - {"", ".gitignore"}
+
+
+SEGMENTS = ["src", "b", "*", "**", "*.py", "a.py", "?", "s*", "[!x]*", "test_*", "été", "lib"]
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    st.lists(st.sampled_from(SEGMENTS), min_size=1, max_size=4).map("/".join),
+    st.sampled_from(["", "/"]),
+    st.sampled_from(["", "/"]),
+)
+def test_any_pattern_means_what_git_says(tree: Path, body: str, front: str, end: str) -> None:
+    assert matching(front + body + end) == ignored(tree, front + body + end)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plain"),
+    [
+        ("./src/a.py", "/src/a.py"),
+        ("./a.py", "/a.py"),
+        ("src//b/./a.py", "src/b/a.py"),
+        ("src/.", "src/"),
+        (" src ", "src"),
+        ("src/#x", "src/#x"),
+        ("#x", "**/#x"),
+        ("!y", "**/!y"),
+    ],
+)
+def test_other_ways_of_writing_the_same(pattern: str, plain: str) -> None:
+    assert matching(pattern) == matching(plain) != set()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("src\\a.py", "write / between folders"),
+        ("C:/src", "it leaves the root; write the path relative to the root"),
+        ("~/src", "it leaves the root"),
+        ("../src", "it leaves the root"),
+        ("", r"write \*\* for everything"),
+        ("./", r"write \*\* for everything"),
+        ("/", r"write \*\* for everything"),
+        ("src/[a", r"write \[\[\] for a bracket itself"),
+        ("[z-a]", "brackets hold single characters"),
+        ("[[:alpha:]]", "brackets hold single characters"),
+        ("[+-9]", "brackets hold single characters"),
+        ("a\0b", "control characters"),
+        ("a" * 2_000, "more than 1,000"),
+    ],
+)
+def test_what_would_match_nothing_is_refused(pattern: str, words: str) -> None:
+    with pytest.raises(PathPatternError, match=words):
+        path_pattern(pattern)
+
+
+def test_a_leading_dot_of_a_path_does_not_count() -> None:
+    assert path_pattern("src/**/*.py").matches("./src/a.py")
+
+
+def test_stars_beside_other_signs_stay_in_a_folder() -> None:
+    # as git documents it; git itself lets these two cross folders behind a literal beginning
+    assert matching("src**/a.py") == {"src/a.py", "srcs/a.py"}
+
+
+def test_stars_without_end_take_linear_time() -> None:
+    began = time.process_time()
+    assert not path_pattern("a*" * 40 + "b").matches("a" * 4_000)
+    assert not path_pattern("**/a/" * 40 + "b").matches("a/" * 2_000)
+    assert time.process_time() - began < 5
