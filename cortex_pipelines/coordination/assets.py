@@ -19,12 +19,13 @@ from cortex_pipelines.schemas.coordination import (
     COORDINATION_EVENTS,
     REDACTED_EVENTS,
     REJECTED_EVENTS,
+    UNREAD_FIELDS,
 )
 from cortex_pipelines.versioning import versioned_asset
 
 
 @versioned_asset(
-    tables=(COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS),
+    tables=(COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS),
     partitioned=False,
 )
 def coordination_events(
@@ -35,7 +36,7 @@ def coordination_events(
     cache: RowCache | None = None,
     observe: Callable[[str, float], None] | None = None,
 ) -> dict[str, pl.DataFrame]:
-    """Records parsed from the agent system's logs, rejected spans, redactions and their counts."""
+    """Records parsed from the agent system's logs, rejected spans, unread fields and redactions."""
     settings = coordination_source.settings
     folder = logs_folder(settings.logs, root)
     connected = list(pinned_outcomes(coordination_source, root))
@@ -47,4 +48,5 @@ def coordination_events(
         COORDINATION_EVENTS.name: logs.events,
         REJECTED_EVENTS.name: logs.rejected,
         REDACTED_EVENTS.name: logs.redacted,
+        UNREAD_FIELDS.name: logs.unread,
     }

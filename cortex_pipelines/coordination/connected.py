@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.coordination.records import canonical, said_success
+from cortex_pipelines.coordination.outcome_values import read_outcome
+from cortex_pipelines.coordination.records import canonical
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_rows
-
-_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-"""Truth values of tables whose columns are all text."""
 
 
 def connected_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, bytes]]:
@@ -26,15 +24,12 @@ def connected_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple
 
 
 def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row with its success as a truth value: databases have 0 and 1, or a word."""
+    """A row with its success as a truth value, where its success or outcome says one."""
     success, outcome = row.get("success"), row.get("outcome")
-    if isinstance(success, str):
-        success = _TRUTH.get(success.strip().lower(), success)
-    if isinstance(success, str):
-        outcome = outcome or success
-    elif success in (0, 1):
-        success = bool(success)
-    if not isinstance(success, bool):
-        success = said_success(str(success or outcome or ""))
-    known = {"outcome": outcome, "success": success}
-    return {name: value for name, value in {**row, **known}.items() if value is not None}
+    for value in (success, outcome):
+        reading = read_outcome(value)
+        if reading.success is not None:
+            word = value if isinstance(value, str) else None
+            known = {"outcome": outcome or word, "success": reading.success}
+            return {name: value for name, value in {**row, **known}.items() if value is not None}
+    return row

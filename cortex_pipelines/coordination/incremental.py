@@ -21,9 +21,11 @@ import polars as pl
 
 from cortex_pipelines.coordination.json_scanner import Stretch, scan
 from cortex_pipelines.coordination.records import (
+    UnreadField,
     canonical,
     event,
     is_test_row,
+    unread_fields,
 )
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key, record_pseudonym
@@ -34,9 +36,11 @@ from cortex_pipelines.schemas.coordination import (
     COORDINATION_EVENTS,
     REDACTED_EVENTS,
     REJECTED_EVENTS,
+    UNREAD_FIELDS,
 )
 from cortex_pipelines.schemas.table import Table
 
+_TABLES = (COORDINATION_EVENTS, REJECTED_EVENTS, REDACTED_EVENTS, UNREAD_FIELDS)
 _LENGTH = 8
 """Bytes that hold the length of the description which precedes the kept tables."""
 
@@ -49,6 +53,7 @@ class LogRows:
         events: Columns of ``schemas.COORDINATION_EVENTS``; a record that repeats is there once.
         rejected: Columns of ``schemas.REJECTED_EVENTS``.
         redacted: Columns of ``schemas.REDACTED_EVENTS``.
+        unread: Columns of ``schemas.UNREAD_FIELDS``.
         end: Byte up to which the log was read.
         scanned: How many of its bytes were read in this run, and not in one before.
     """
@@ -56,6 +61,7 @@ class LogRows:
     events: pl.DataFrame
     rejected: pl.DataFrame
     redacted: pl.DataFrame
+    unread: pl.DataFrame
     end: int
     scanned: int
 
@@ -85,23 +91,32 @@ class LogReader:
         """
         before = self._kept(name, data)
         settled, rest = _divide(list(scan(data, before.end)))
-        beginning = self._add(before, settled, name)
+        lines = LineNumbers(data)
+        beginning = self._add(before, settled, name, lines)
         if settled and self.cache is not None:
             self.cache.put(_packed(beginning, data), *self._place(name))
-        return self._add(beginning, rest, name, scanned=len(data) - before.end)
+        return self._add(beginning, rest, name, lines, scanned=len(data) - before.end)
 
     def _add(
-        self, before: LogRows, stretches: Sequence[Stretch], name: str, scanned: int = 0
+        self,
+        before: LogRows,
+        stretches: Sequence[Stretch],
+        name: str,
+        lines: "LineNumbers",
+        scanned: int = 0,
     ) -> LogRows:
         shown = self._path(name)
         events: list[dict[str, Any]] = []
         redacted: list[dict[str, Any]] = []
+        unread: list[dict[str, Any]] = []
         for stretch in stretches:
             if stretch.value is not None:
-                row, taken = self._row(stretch.value, name, stretch.start)
+                row, taken, fields = self._row(stretch.value, name, stretch.start)
                 events.append(row | {"file": shown})
-                redacted += (
-                    {"file": shown, "byte_offset": stretch.start} | finding for finding in taken
+                place = {"file": shown, "byte_offset": stretch.start}
+                redacted += (place | finding for finding in taken)
+                unread += (
+                    place | {"line": lines.at(stretch.start)} | asdict(field) for field in fields
                 )
         rejected = [
             _rejected(stretch, shown)
@@ -113,25 +128,28 @@ class LogReader:
             first_of_each(pl.concat([before.events, more])),
             pl.concat([before.rejected, _frame(rejected, REJECTED_EVENTS)]),
             pl.concat([before.redacted, _frame(redacted, REDACTED_EVENTS)]),
+            pl.concat([before.unread, _frame(unread, UNREAD_FIELDS)]),
             stretches[-1].end if stretches else before.end,
             scanned,
         )
 
     def _row(
         self, record: dict[str, Any], name: str, start: int
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """A record's row without private data, and the redactions."""
+    ) -> tuple[dict[str, Any], list[dict[str, Any]], list[UnreadField]]:
+        """A record's row without private data, the redactions, and what was not understood."""
         clean = self._redact(record)
         row = event(clean.value, name, start, self.aliases, self._rules)
+        unread = unread_fields(clean.value, row["kind"])
         if not clean.found:
-            return row, []
+            return row, [], unread
         # Two records may differ in nothing but what is private, and a plain hash could be guessed.
         row["event_id"] = record_pseudonym(canonical(record), self._key)
         row["test_row"] = is_test_row(record, self._rules)
-        return row, [
+        taken = [
             asdict(secret) | {"places": places}
             for secret, places in sorted(Counter(clean.found).items())
         ]
+        return row, taken, unread
 
     @cached_property
     def _key(self) -> bytes:
@@ -155,11 +173,27 @@ class LogReader:
 
     def _kept(self, name: str, data: bytes) -> LogRows:
         """Cached rows of the log's beginning, if it is unchanged; else none."""
-        nothing = LogRows(
-            COORDINATION_EVENTS.empty(), REJECTED_EVENTS.empty(), REDACTED_EVENTS.empty(), 0, 0
-        )
+        nothing = LogRows(*(table.empty() for table in _TABLES), 0, 0)
         packed = None if self.cache is None else self.cache.get(*self._place(name))
         return nothing if packed is None else _unpacked(packed, data) or nothing
+
+
+class LineNumbers:
+    """Numbers of the lines of a file, asked for in the order of the file.
+
+    Args:
+        data: The bytes of the file.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._offset, self._line = 0, 1
+
+    def at(self, offset: int) -> int:
+        """The line, from 1, that a byte is in; none before it is asked for any more."""
+        self._line += self._data.count(b"\n", self._offset, offset)
+        self._offset = offset
+        return self._line
 
 
 def first_of_each(events: pl.DataFrame) -> pl.DataFrame:
@@ -183,7 +217,8 @@ def _rejected(stretch: Stretch, file: str) -> dict[str, Any]:
 
 def _packed(rows: LogRows, data: bytes) -> bytes:
     """The rows with a description of the bytes they were read from."""
-    tables = [_written(frame) for frame in (rows.events, rows.rejected, rows.redacted)]
+    frames = (rows.events, rows.rejected, rows.redacted, rows.unread)
+    tables = [_written(frame) for frame in frames]
     description = {
         "end": rows.end,
         "sha256": hashlib.sha256(data[: rows.end]).hexdigest(),
@@ -203,7 +238,8 @@ def _unpacked(packed: bytes, data: bytes) -> LogRows | None:
     for length in description["lengths"]:
         frames.append(pl.read_ipc(io.BytesIO(packed[start : start + length])))
         start += length
-    return LogRows(frames[0], frames[1], frames[2], end, 0)
+    events, rejected, redacted, unread = frames
+    return LogRows(events, rejected, redacted, unread, end, 0)
 
 
 def _frame(rows: list[dict[str, Any]], table: Table) -> pl.DataFrame:

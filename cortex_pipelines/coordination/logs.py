@@ -22,6 +22,7 @@ from cortex_pipelines.schemas.coordination import (
     COORDINATION_EVENTS,
     REDACTED_EVENTS,
     REJECTED_EVENTS,
+    UNREAD_FIELDS,
 )
 from cortex_pipelines.settings import Regex, Row, Settings, Text
 
@@ -100,11 +101,13 @@ class Logs:
         events: Parsed records, as ``schemas.COORDINATION_EVENTS``.
         rejected: Rejected spans, as ``schemas.REJECTED_EVENTS``.
         redacted: Redactions, as ``schemas.REDACTED_EVENTS``.
+        unread: Fields that were not understood, as ``schemas.UNREAD_FIELDS``.
     """
 
     events: pl.DataFrame
     rejected: pl.DataFrame
     redacted: pl.DataFrame
+    unread: pl.DataFrame
 
 
 def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def read_logs(
     observe: Callable[[str, float], None] | None = None,
     connected: Sequence[tuple[str, bytes]] = (),
 ) -> Logs:
-    """Read the pinned logs: records, rejected spans and redactions.
+    """Read the pinned logs: records, rejected spans, redactions and fields not understood.
 
     Repeated records are kept at their first occurrence. Data appended after the pin are not read.
 
@@ -171,7 +174,7 @@ def read_logs(
         connected: More logs, each with its name, as ``pinned_outcomes`` gives them.
 
     Returns:
-        Frames of all three tables. Each byte of a pinned file belongs to a record kept (once), to
+        Frames of all four tables. Each byte of a pinned file belongs to a record kept (once), to
         one rejected, to an empty object or to white space.
 
     Raises:
@@ -191,10 +194,12 @@ def read_logs(
     events = pl.concat([COORDINATION_EVENTS.empty(), *(rows.events for rows in read)])
     rejected = pl.concat([REJECTED_EVENTS.empty(), *(rows.rejected for rows in read)])
     redacted = pl.concat([REDACTED_EVENTS.empty(), *(rows.redacted for rows in read)])
+    unread = pl.concat([UNREAD_FIELDS.empty(), *(rows.unread for rows in read)])
     return Logs(
         COORDINATION_EVENTS.conform(first_of_each(events)),
         REJECTED_EVENTS.conform(rejected),
         REDACTED_EVENTS.conform(redacted),
+        UNREAD_FIELDS.conform(unread),
     )
 
 

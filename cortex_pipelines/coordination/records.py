@@ -4,9 +4,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+from cortex_pipelines.coordination.outcome_values import OutcomeReading, read_outcome
+from cortex_pipelines.timestamps import Timestamp, TimestampError, read_timestamp
 
 # Where each fact may stand, first come first served. Dots lead into nested objects.
 _TEXT = ("task_title", "title", "task.title", "task.description", "task_description", "description")
@@ -24,18 +28,37 @@ _CONFIDENCE = (
     "routing.primary_confidence",
     "payload.confidence",
 )
-_TIME = ("timestamp", "occurred_at", "indexed_at", "created_at", "enriched_metadata.logged_at")
-_OUTCOME = ("outcome", "execution.status", "status")
-_SUCCESS = ("success", "outcome.success")
+TIME = ("timestamp", "occurred_at", "indexed_at", "created_at", "enriched_metadata.logged_at")
+_OUTCOME = ("outcome", "conclusion", "execution.status", "status")
+_SUCCESS = ("success", "outcome.success", "execution.success")
+# Named like an outcome, but often something else: they count where they are understood.
+_MORE_OUTCOMES = ("outcome.status", "outcome.result", "result", "execution.result", "result.status")
+_EXIT_CODE = ("exit_code", "exitCode", "exit_status", "return_code", "returncode", "rc")
+_EXIT_CODE += ("execution.exit_code", "outcome.exit_code", "result.exit_code")
 _IDEAL = ("outcome.ideal_expert", "ideal_expert")
 _PRIORITY = ("priority", "metadata.priority", "task.priority")
 _DURATION = ("duration_seconds", "execution.duration_seconds", "duration")
 _MADE_BY = ("created_by", "enriched_metadata.logged_by", "logged_by", "source")
 
-_SUCCEEDED = re.compile(r"(success|succeeded|completed|done)(?![a-z])")
-_FAILED = re.compile(
-    r"(fail|failed|failure|error|timeout|timed_out|re-?routed|reassigned)(?![a-z])"
-)
+DISAGREEMENT = "another field says otherwise and is taken"
+_WITHOUT_OUTCOME = ("worker_metric", "system_metric", "routing_rules")
+"""Kinds whose status is the state of something, not what came of a task."""
+_LONGEST_VALUE = 80
+
+
+@dataclass(frozen=True)
+class UnreadField:
+    """A field of a record that was not understood.
+
+    Args:
+        field: Its name, with dots.
+        value: Beginning of its value.
+        reason: Why, in words.
+    """
+
+    field: str
+    value: str
+    reason: str
 
 
 def canonical(record: Mapping[str, Any]) -> str:
@@ -60,19 +83,19 @@ def event(
         test_rows: A record whose task id or author one of these matches comes from a test.
     """
     payload = canonical(record)
-    outcome = _text(_first(record, _OUTCOME))
+    outcome, success = _outcome(record)
     task_id = _text(_first(record, _TASK_ID))
     return {
         "event_id": hashlib.sha256(payload.encode()).hexdigest(),
         "kind": kind_of(record, file),
         "file": file,
         "byte_offset": byte_offset,
-        "occurred_at": moment(_first(record, _TIME)),
+        "occurred_at": time.at if (time := _time(record)) else None,
         "task_id": task_id,
         "text": _text(_first(record, _TEXT)),
         "master": _master(record, _MASTER, aliases),
-        "outcome": outcome.lower() if outcome else None,
-        "success": _success(record, outcome),
+        "outcome": outcome,
+        "success": success,
         "ideal_master": _master(record, _IDEAL, aliases),
         "confidence": _number(_first(record, _CONFIDENCE), 1.0),
         "priority": _text(_first(record, _PRIORITY)),
@@ -113,15 +136,41 @@ _KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def moment(value: Any) -> datetime | None:
-    """Parse a time stamp as UTC: with ``Z``, ``+0000``, ``-06:00``, or none, which means UTC."""
-    if not isinstance(value, str):
-        return None
-    try:
-        read = datetime.fromisoformat(value.strip())
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+def time_assumption(record: Mapping[str, Any]) -> str | None:
+    """What had to be assumed to read the record's time; None if nothing."""
+    time = _time(record)
+    return time.assumed if time else None
+
+
+def unread_fields(record: Mapping[str, Any], kind: str) -> list[UnreadField]:
+    """Fields of a record's time and outcome that were not understood, with the reasons.
+
+    Args:
+        record: The record, as parsed.
+        kind: Its `kind_of`.
+    """
+    unread = list(_unread_times(record))
+    return unread if kind in _WITHOUT_OUTCOME else [*unread, *_unread_outcomes(record)]
+
+
+def _time(record: Mapping[str, Any]) -> Timestamp | None:
+    """The first time that can be read."""
+    for _, value in _scalars(record, TIME):
+        try:
+            return read_timestamp(value)
+        except TimestampError:
+            continue
+    return None
+
+
+def _unread_times(record: Mapping[str, Any]) -> Iterator[UnreadField]:
+    if _time(record) is not None:
+        return
+    for field, value in _scalars(record, TIME):
+        try:
+            read_timestamp(value)
+        except TimestampError as error:
+            yield UnreadField(field, _shown(value), str(error))
 
 
 def _master(
@@ -131,18 +180,55 @@ def _master(
     return aliases.get(name, name) if name else None
 
 
-def _success(record: Mapping[str, Any], outcome: str | None) -> bool | None:
-    success = _first(record, _SUCCESS)
-    if isinstance(success, bool):
-        return success
-    return None if outcome is None else said_success(outcome)
+def _outcome(record: Mapping[str, Any]) -> tuple[str | None, bool | None]:
+    """The outcome as logged, lower case, and whether it is a success."""
+    named = next(_scalars(record, _OUTCOME), None)
+    outcome = _word(named[1]) if named else None
+    for field, value, reading in _readings(record):
+        if reading.success is not None:
+            return outcome or _implied(field, value), reading.success
+        if field in _OUTCOME and reading.problem is None:
+            break  # it is open, whatever else is said
+    return outcome, None
 
 
-def said_success(outcome: str) -> bool | None:
-    """Whether a task succeeded, by the word for its outcome; None if that does not say."""
-    if _SUCCEEDED.match(outcome.lower()):
-        return True
-    return False if _FAILED.match(outcome.lower()) else None
+def _unread_outcomes(record: Mapping[str, Any]) -> Iterator[UnreadField]:
+    _, success = _outcome(record)
+    for field, value, reading in _readings(record):
+        if success is None and reading.problem is not None:
+            yield UnreadField(field, _shown(value), reading.problem)
+        elif success is None and field in _OUTCOME:
+            return
+        elif field in _OUTCOME and reading.success is (not success):
+            yield UnreadField(field, _shown(value), DISAGREEMENT)
+
+
+def _readings(record: Mapping[str, Any]) -> Iterator[tuple[str, Any, OutcomeReading]]:
+    """Fields that say whether a task succeeded, in the order in which they are believed."""
+    for field, value in _scalars(record, _SUCCESS):
+        yield field, value, read_outcome(value)
+    for field, value in islice(_scalars(record, _OUTCOME), 1):
+        yield field, value, read_outcome(value)
+    for field, value in _scalars(record, _MORE_OUTCOMES):
+        yield field, value, read_outcome(value)
+    for field, value in _scalars(record, _EXIT_CODE):
+        yield field, value, read_outcome(value, "exit_code")
+
+
+def _implied(field: str, value: Any) -> str | None:
+    """The outcome where no field of that name holds one."""
+    if field in _SUCCESS:
+        return None
+    return f"exit code {_word(value)}" if field in _EXIT_CODE else _word(value)
+
+
+def _word(value: Any) -> str | None:
+    text = str(value) if isinstance(value, bool) else _text(value)
+    return text.lower() if text else None
+
+
+def _shown(value: Any) -> str:
+    return (_word(value) or "")[:_LONGEST_VALUE]
 
 
 def _at(record: Mapping[str, Any], dotted: str) -> Any:
@@ -165,13 +251,17 @@ class _Parts(dict[str, tuple[str, ...]]):
 _PARTS = _Parts()
 
 
-def _first(record: Mapping[str, Any], places: Sequence[str]) -> Any:
-    """First scalar in one of the places."""
+def _scalars(record: Mapping[str, Any], places: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """The scalars in some places that are not empty, each with its place."""
     for place in places:
         field = _at(record, place)
         if field is not None and not isinstance(field, (dict, list)) and field != "":
-            return field
-    return None
+            yield place, field
+
+
+def _first(record: Mapping[str, Any], places: Sequence[str]) -> Any:
+    """First scalar in one of the places."""
+    return next((field for _, field in _scalars(record, places)), None)
 
 
 def _text(value: Any) -> str | None:

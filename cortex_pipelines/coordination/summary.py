@@ -2,16 +2,20 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cortex_pipelines.coordination.incremental import LineNumbers
 from cortex_pipelines.coordination.json_scanner import scan
 from cortex_pipelines.coordination.logs import (
     CoordinationSettings,
     log_files,
     logs_folder,
 )
-from cortex_pipelines.coordination.records import event
+from cortex_pipelines.coordination.records import event, time_assumption, unread_fields
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.records import RecordRedactor
+from cortex_pipelines.privacy.settings import PrivacySettings
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class FileSummary:
         rejected: Spans that could not be parsed: byte offset and reason; includes an incomplete
             last record, which is read once it is complete.
         test_rows: Records that a test of the agent system left.
+        unread: Fields of time and outcome that were not understood, with line and reason.
+        unread_by_reason: Number of those by reason.
+        assumed: Number of times read with an assumption, such as the zone, by assumption.
     """
 
     file: str
@@ -38,40 +45,62 @@ class FileSummary:
     empty_objects: int
     rejected: list[dict[str, int | str]]
     test_rows: int
+    unread: list[dict[str, int | str]]
+    unread_by_reason: dict[str, int]
+    assumed: dict[str, int]
 
 
-def summarise(folder: Path, settings: CoordinationSettings) -> list[FileSummary]:
+def summarise(
+    folder: Path, settings: CoordinationSettings, privacy: PrivacySettings
+) -> list[FileSummary]:
     """Summarise each log in a folder, in reading order.
 
     Args:
         folder: Folder of logs; also a single log.
         settings: Aliases of masters and what marks a test row.
+        privacy: What is taken out of the values that are shown.
 
     Raises:
         CoordinationError: there is no such folder.
     """
     seen: set[str] = set()
+    redact = RecordRedactor(privacy, logs_key(privacy))
     if folder.is_file():
-        return [_summary(folder, folder.name, settings, seen)]
+        return [_summary(folder, folder.name, settings, redact, seen)]
     logs_root = logs_folder(str(folder), Path.cwd())
     return [
-        _summary(path, path.relative_to(logs_root).as_posix(), settings, seen)
+        _summary(path, path.relative_to(logs_root).as_posix(), settings, redact, seen)
         for path in log_files(logs_root)
     ]
 
 
-def _summary(path: Path, name: str, settings: CoordinationSettings, seen: set[str]) -> FileSummary:
+def _summary(
+    path: Path,
+    name: str,
+    settings: CoordinationSettings,
+    redact: RecordRedactor,
+    seen: set[str],
+) -> FileSummary:
     test_rows = [re.compile(rule) for rule in settings.test_rows]
     kinds: Counter[str] = Counter()
     counts: Counter[str] = Counter()
+    assumed: Counter[str] = Counter()
     rejected: list[dict[str, int | str]] = []
-    for stretch in scan(path.read_bytes()):
+    unread: list[dict[str, int | str]] = []
+    data = path.read_bytes()
+    lines = LineNumbers(data)
+    for stretch in scan(data):
         if stretch.value is not None:
             row = event(stretch.value, name, stretch.start, settings.aliases, test_rows)
             kinds[row["kind"]] += 1
             counts["duplicates"] += row["event_id"] in seen
             counts["test_rows"] += row["test_row"]
             seen.add(row["event_id"])
+            assumption = time_assumption(stretch.value)
+            assumed.update([assumption] if assumption else [])
+            if fields := unread_fields(stretch.value, row["kind"]):
+                fields = unread_fields(redact(stretch.value).value, row["kind"])
+            unread += ({"line": lines.at(stretch.start)} | asdict(field) for field in fields)
         elif stretch.kind in ("rejected", "waiting"):
             rejected.append({"offset": stretch.start, "reason": stretch.reason})
         counts["empty"] += stretch.kind == "empty"
@@ -85,4 +114,7 @@ def _summary(path: Path, name: str, settings: CoordinationSettings, seen: set[st
         empty_objects=counts["empty"],
         rejected=rejected,
         test_rows=counts["test_rows"],
+        unread=unread,
+        unread_by_reason=dict(Counter(str(field["reason"]) for field in unread).most_common()),
+        assumed=dict(assumed.most_common()),
     )

@@ -8,13 +8,13 @@ versions 0.1.0 and 0.2.0. Tabby's events: its API (``POST /v1/events``) and the 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from cortex_pipelines.feedback.events import MOST_TEXT, EventError, FeedbackEvent, parse_event
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.privacy.places import repository_name, repository_path
 from cortex_pipelines.settings import PROJECT_NAME
+from cortex_pipelines.timestamps import TimestampError, read_timestamp
 
 Record = Mapping[str, Any]
 
@@ -29,11 +29,6 @@ _BY_TYPE = {
 """Kinds by the gateway's and Tabby's types of events; the last three are the gateway's own."""
 
 _VERSIONS = ("0.1.0", "0.2.0")
-
-_NO_MOMENT = "time stamp: expected ISO 8601 or milliseconds since 1970"
-_LONGEST_MOMENT = 40
-_SECONDS = 10**11
-"""Numbers below are seconds since 1970 up to the year 5138; as milliseconds they end in 1973."""
 
 
 @dataclass(frozen=True)
@@ -255,20 +250,11 @@ def _text(text: Any) -> dict[str, Any]:
 
 
 def _moment(value: Any) -> str:
-    """A time stamp: ISO 8601, or milliseconds since 1970 as a number or its digits."""
-    if isinstance(value, str) and len(value) > _LONGEST_MOMENT:
-        raise EventError(_NO_MOMENT)
-    number = int(value) if isinstance(value, str) and value.isdecimal() else value
-    counted = isinstance(number, int | float) and not isinstance(number, bool)
-    if counted and 0 < number < _SECONDS:
-        raise EventError("time stamp: expected milliseconds since 1970, this counts seconds")
+    """A time stamp in ISO 8601."""
     try:
-        if counted:
-            return datetime.fromtimestamp(number / 1000, UTC).isoformat()
-        moment = datetime.fromisoformat(str(number))
-    except (ValueError, OverflowError, OSError) as error:
-        raise EventError(_NO_MOMENT) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+        return read_timestamp(value).at.isoformat()
+    except TimestampError as error:
+        raise EventError(f"time stamp: expected ISO 8601 or a time since 1970: {error}") from error
 
 
 def _project(repository: Any) -> str | None:

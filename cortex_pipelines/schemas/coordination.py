@@ -48,6 +48,21 @@ REJECTED_EVENTS = Table(
 )
 
 
+UNREAD_FIELDS = Table(
+    "unread_fields",
+    "One field of a log record, about its time or outcome, that was not understood.",
+    (
+        Column("file", pl.String, "Log file, relative to the logs folder"),
+        Column("byte_offset", pl.Int64, "Where the record begins in the file"),
+        Column("line", pl.Int64, "The line that it begins in, from 1"),
+        Column("field", pl.String, "Name of the field, dots lead into nested ones"),
+        Column("value", pl.String, "Beginning of its value, lower case"),
+        Column("reason", pl.String, "Why it was not understood, in words"),
+    ),
+    ("file", "byte_offset", "field"),
+)
+
+
 REDACTED_EVENTS = Table(
     "redacted_events",
     "One secret or item of personal data redacted in a log record.",

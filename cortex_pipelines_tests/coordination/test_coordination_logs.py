@@ -5,7 +5,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
+from cortex_pipelines.cli.logs import logs
 from cortex_pipelines.coordination.assets import coordination_events
 from cortex_pipelines.coordination.logs import (
     CoordinationError,
@@ -14,7 +16,9 @@ from cortex_pipelines.coordination.logs import (
     read_logs,
     take_coordination_pin,
 )
+from cortex_pipelines.coordination.outcome_values import UNKNOWN_WORD
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.timestamps import AMBIGUOUS
 from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +41,34 @@ def test_repeated_records_count_once_where_they_stand_first(tmp_path: Path) -> N
     places = sorted(events.select("file", "byte_offset", "payload").rows())
     assert places == [("a.jsonl", 1, '{"x":2}'), ("b.jsonl", 0, '{"x":1}')]
     assert rejected.is_empty()
+
+
+TASK = {"task_id": "t", "routed_to": "dev", "timestamp": "2026-03-01T10:00:00Z", "outcome": "ok"}
+
+
+def test_what_is_not_understood_is_counted_with_its_line(tmp_path: Path) -> None:
+    secret = "completed with kT9fQ2mZx7LpW4vBbo.miller@northgate.dev"
+    wrong = ({}, {"outcome": "odd"}, {"timestamp": "03/04/2026"}, {"outcome": secret})
+    lines = [json.dumps(TASK | fields | {"n": n}) for n, fields in enumerate(wrong)]
+    log = tmp_path / "a.jsonl"
+    log.write_text("\n".join([*lines, json.dumps(TASK | {"timestamp": "2026-03-01 10:00"})]))
+    pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY)
+    unread = read_logs(tmp_path, pin, SETTINGS, PRIVACY).unread
+    assert unread.select("file", "line", "field", "reason").rows() == [
+        ("a.jsonl", 2, "outcome", UNKNOWN_WORD),
+        ("a.jsonl", 3, "timestamp", AMBIGUOUS),
+        ("a.jsonl", 4, "outcome", UNKNOWN_WORD),
+    ]
+    assert unread["value"].to_list()[:2] == ["odd", "03/04/2026"]
+    assert "northgate" not in "".join(unread["value"])
+    done = CliRunner().invoke(logs, [str(tmp_path)])
+    assert "0 rejected, 3 fields not understood" in done.output
+    assert f"  a.jsonl:2: outcome 'odd': {UNKNOWN_WORD}" in done.output
+    assert f"  a.jsonl:3: timestamp '03/04/2026': {AMBIGUOUS}" in done.output
+    assert "1 times with no zone: taken as UTC" in done.output
+    assert "northgate" not in done.output
+    (summary,) = json.loads(CliRunner().invoke(logs, [str(log), "--json"]).output)
+    assert summary["unread_by_reason"] == {UNKNOWN_WORD: 2, AMBIGUOUS: 1}
 
 
 def test_what_is_appended_waits_for_the_next_pin(tmp_path: Path) -> None:

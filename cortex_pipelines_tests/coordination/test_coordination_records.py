@@ -8,7 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.coordination.records import event, kind_of, moment
+from cortex_pipelines.coordination.records import (
+    DISAGREEMENT,
+    UnreadField,
+    event,
+    kind_of,
+    time_assumption,
+    unread_fields,
+)
 from cortex_pipelines.schemas.coordination import COORDINATION_EVENTS
 
 ALIASES = {"development-master": "development", "sec": "security"}
@@ -84,28 +91,6 @@ def test_kinds(record: dict[str, Any], file: str, kind: str) -> None:
     assert kind_of(record, file) == kind
 
 
-@pytest.mark.parametrize(
-    ("text", "hour"),
-    [
-        ("2025-11-04T15:54:53Z", 15),
-        ("2025-11-04T15:54:53+0000", 15),
-        ("2025-11-04T09:54:53-0600", 15),
-        ("2025-11-04T16:54:53+01:00", 15),
-        ("2025-11-04T15:54:53", 15),
-    ],
-)
-def test_time_stamps_of_every_form_are_one_moment(text: str, hour: int) -> None:
-    assert moment(text) == datetime(2025, 11, 4, hour, 54, 53, tzinfo=UTC)
-    micro = moment("2025-11-27T22:35:24.148868")
-    assert micro is not None
-    assert micro.microsecond == 148868
-
-
-@pytest.mark.parametrize("value", ["soon", "", None, 17, {}, "0001-01-01T00:00:00+23:00"])
-def test_what_is_no_time_is_missing(value: Any) -> None:
-    assert moment(value) is None
-
-
 def test_the_same_content_has_one_identity_whatever_its_order() -> None:
     first, second = {"a": 1, "b": {"c": 2, "d": "ä"}}, {"b": {"d": "ä", "c": 2}, "a": 1}
     assert read(first)["event_id"] == read(second, "other.jsonl")["event_id"]
@@ -127,6 +112,75 @@ def test_the_same_content_has_one_identity_whatever_its_order() -> None:
 )
 def test_success_by_the_word_of_the_outcome(outcome: str, success: bool | None) -> None:
     assert read({"routed_to": "x", "outcome": outcome})["success"] is success
+
+
+DONE = {"routed_to": "x"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "success"),
+    [
+        ({"outcome": "Task completed"}, "task completed", True),
+        ({"outcome": False}, "false", False),
+        ({"status": 1}, "1", True),
+        ({"success": 1}, None, True),
+        ({"success": "false"}, None, False),
+        ({"success": 0, "outcome": "completed"}, "completed", False),
+        ({"outcome": "completed with errors"}, "completed with errors", None),
+        ({"exit_code": 0}, "exit code 0", True),
+        ({"execution": {"exit_code": 137}}, "exit code 137", False),
+        ({"status": "exited", "exit_code": "0"}, "exited", True),
+        ({"outcome": "pending", "status": "ok", "exit_code": 0}, "pending", None),
+        ({"status": "completed", "conclusion": "failure"}, "failure", False),
+        ({"result": "passed"}, "passed", True),
+        ({"result": "The answer is 42."}, None, None),
+        ({"outcome": {"result": "aborted"}}, "aborted", False),
+    ],
+)
+def test_success_by_every_field_that_says_it(
+    fields: dict[str, Any], outcome: str | None, success: bool | None
+) -> None:
+    row = read(DONE | fields)
+    assert (row["outcome"], row["success"]) == (outcome, success)
+
+
+@pytest.mark.parametrize(
+    ("fields", "unread"),
+    [
+        ({"timestamp": "03/04/2026"}, ("timestamp", "03/04/2026", "day and month can be read")),
+        ({"timestamp": 17, "created_at": "2026-03-01"}, None),
+        ({"outcome": "Donegal"}, ("outcome", "donegal", "a word in it is not known")),
+        ({"outcome": "Donegal", "success": True}, None),
+        ({"outcome": "pending", "result": "none yet"}, None),
+        ({"success": 0.9}, ("success", "0.9", "a number other than 0 and 1")),
+        ({"success": True, "outcome": "failed"}, ("outcome", "failed", DISAGREEMENT)),
+        ({"outcome": "x" * 500}, ("outcome", "x" * 80, "a word in it is not known")),
+    ],
+)
+def test_what_is_not_understood_is_named(
+    fields: dict[str, Any], unread: tuple[str, str, str] | None
+) -> None:
+    fields_unread = unread_fields(DONE | fields, "decision")
+    if unread is None:
+        assert fields_unread == []
+        return
+    (field,) = fields_unread
+    assert (field.field, field.value) == unread[:2]
+    assert field.reason.startswith(unread[2])
+
+
+def test_the_state_of_a_worker_is_not_an_outcome() -> None:
+    assert unread_fields({"worker_id": "w", "status": "healthy"}, "worker_metric") == []
+    soon = {"worker_id": "w", "timestamp": "soon"}
+    assert unread_fields(soon, "worker_metric") == [
+        UnreadField("timestamp", "soon", "not a time stamp of a known form")
+    ]
+
+
+def test_a_time_without_a_zone_says_so() -> None:
+    assert time_assumption({"timestamp": "2026-03-01T10:00:00"}) == "no zone: taken as UTC"
+    assert time_assumption({"timestamp": "2026-03-01T10:00:00Z"}) is None
+    assert time_assumption({}) is None
 
 
 @pytest.mark.parametrize("value", [10**400, -0.1, 1.5, True, "0.5", None])

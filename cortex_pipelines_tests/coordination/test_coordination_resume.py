@@ -33,6 +33,7 @@ _lines = st.sampled_from(
         b'{"task_id":"t3","title":"ask ann.other@kestrel-systems.io"}\n',
         b'{"worker_id":"w","cpu_percent":3}',
         b"{}{}",
+        b'{"task_id":"t4","routed_to":"x","outcome":"odd","timestamp":"03/04/2026"}\n\n',
         b"worker-3: lost connection\n",
         b'{"a": [\n',
         b'{"cut": "unfin',
@@ -52,6 +53,7 @@ def same(one: LogRows, other: LogRows) -> bool:
         one.events.equals(other.events)
         and one.rejected.equals(other.rejected)
         and one.redacted.equals(other.redacted)
+        and one.unread.equals(other.unread)
         and one.end == other.end
     )
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.coordination.records import TIME
 from cortex_pipelines.coordination.tables.fields import first_text, leaves, measured
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
 
 _WORKER = ("worker_id", "worker", "agent_id")
-_TIME = ("timestamp", "occurred_at", "indexed_at", "created_at", "enriched_metadata.logged_at")
 _SERIES = ("file", "worker", "metric")
 _FEWEST = 3
 """Values of a series from which it can be said whether it is a counter."""
@@ -72,7 +72,7 @@ def _rows(event: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = [
         shared | {"metric": _clean(name), "value": value, "label": label}
         for name, field in leaves(record)
-        if name not in (*_TIME, *_WORKER)
+        if name not in (*TIME, *_WORKER)
         for value, label in [measured(field)]
     ]
     # Two names may differ in what is no Unicode only; the first one stands for both.

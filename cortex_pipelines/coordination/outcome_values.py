@@ -1,0 +1,206 @@
+"""What the value of an outcome says of success: the one reading of logs, databases and interfaces.
+
+A verdict needs every word of a value to be known, so that `completed with errors` or `done: failed`
+is never taken for its first word.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Key = Literal["outcome", "exit_code"]
+
+CONTRADICTION = "it says success and failure"
+PARTLY = "it says success in part, or with a reservation"
+UNKNOWN_WORD = "a word in it is not known"
+UNKNOWN_NUMBER = "a number other than 0 and 1"
+UNKNOWN_EXIT = "not an exit code"
+
+_LONGEST = 200
+
+
+@dataclass(frozen=True)
+class OutcomeReading:
+    """What a value says.
+
+    Args:
+        success: Whether the task succeeded; None if that is not known (yet).
+        problem: Why the value was not understood; None if it was, also as one still open.
+    """
+
+    success: bool | None
+    problem: str | None = None
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SUCCEEDED = _words(
+    "success succeed succeeds succeeded successful successfully ok okay pass passes passed passing "
+    "true t yes y good correct accomplished achieved ✓ ✔ ✅"
+)
+_COMPLETED = _words(
+    "complete completes completed done finished merged resolved solved fixed delivered deployed"
+)
+_FAILED = _words(
+    "fail fails failed failing failure unsuccessful unsuccessfully error errored crash crashes "
+    "crashed abort aborted timeout timedout cancelled canceled killed rejected denied refused "
+    "declined exception panic panicked broken ko nok bad false f n rerouted reassigned oom expired "
+    "interrupted reverted incorrect invalid ✗ ✘ ❌"
+)
+_FAULTS = _words("error errors failure failures fault faults exception exceptions crash crashes")
+"""What there may be none of, unlike what a task may not have done."""
+_OPEN = _words(
+    "assigned pending queued running started starting scheduled waiting created open new todo "
+    "ongoing processing active assigning retrying paused blocked deferred submitted dispatched "
+    "routed delegated draft skipped unknown none null nan undefined idle wip planned accepted "
+    "received"
+)
+_PARTLY = _words(
+    "partial partially partly incomplete some almost nearly mostly mixed flaky unstable degraded "
+    "half warning warnings but however except only unless if maybe perhaps probably likely should "
+    "soon"
+)
+_FILLERS = _words(
+    "the a an all completely entirely task tasks job jobs run build test tests step steps worker agent check checks "
+    "execution process operation result status state outcome was were is has have had been it "
+    "high medium low quality fully cleanly normally everything and with in after within time times "
+    "seconds second secs sec s ms minutes minute min m hours hour h"
+)
+_WHOLLY = _words("fully all everything completely entirely")
+_DENIALS = _words(
+    "no not without zero 0 never non nothing didn't didnt wasn't wasnt isn't isnt cannot"
+)
+_DETAIL = _words("to with due because after on in at by since when while during")
+"""What may follow a failure and begin its cause, of which nothing but failure is known."""
+
+_NOTHING = _words("none null nil no 0 false n/a na")
+_PHRASES = (
+    (re.compile(r"\btimed[\s_-]*out\b|\btime[\s_-]out\b"), "timeout"),
+    (re.compile(r"\bre[\s_-]routed\b"), "rerouted"),
+    (re.compile(r"\bre[\s_-]assigned\b"), "reassigned"),
+    (re.compile(r"\brolled[\s_-]back\b|\brollback\b"), "reverted"),
+    (re.compile(r"\b(?:in|on)[\s_-](?:progress|hold|review)\b|\bto[\s_-]do\b"), "pending"),
+    (re.compile(r"\bout[\s_-]of[\s_-]memory\b"), "oom"),
+    (re.compile(r"\b(error|failure|fault|crash)[\s_-]free\b"), r"no \1"),
+    (re.compile(r"\b([a-z]+)\s*[:=]\s*0\b"), r"0 \1"),
+)
+_EXIT = re.compile(
+    r"(?:process )?(?:exit|exited|return|returned|rc|exitcode|returncode)"
+    r"(?:[\s_-]*(?:with|code|status|value))*[\s:=]*(-?\d{1,10})"
+)
+_WORD = re.compile(r"[^\W\d_]+(?:'t)?|\d+(?:\.\d+)?%?|[✓✔✅✗✘❌]|/")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def read_outcome(value: Any, key: Key = "outcome") -> OutcomeReading:
+    """Read the value of an outcome.
+
+    Args:
+        value: As logged: text, number or truth value.
+        key: ``exit_code`` where 0 is success, as of a process; elsewhere 1 is.
+    """
+    if key == "exit_code":
+        return _exit_code(value)
+    if isinstance(value, bool):
+        return OutcomeReading(value)
+    if isinstance(value, int | float):
+        known = value in (0, 1)
+        return OutcomeReading(bool(value)) if known else OutcomeReading(None, UNKNOWN_NUMBER)
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return OutcomeReading(None, UNKNOWN_WORD)
+    return _text(value)
+
+
+def _exit_code(value: Any) -> OutcomeReading:
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and re.fullmatch(r"[+-]?\d{1,10}", text):
+        text = int(text)
+    if isinstance(text, bool) or not isinstance(text, int | float) or text != text // 1:
+        return OutcomeReading(None, UNKNOWN_EXIT)
+    return OutcomeReading(text == 0)
+
+
+def _text(value: str) -> OutcomeReading:
+    text = _CAMEL.sub(" ", value.strip()).lower().replace("’", "'")
+    if text in ("", "-", "–", "—", "n/a", "na", "?"):
+        return OutcomeReading(None)
+    if text in ("0", "1", "0.0", "1.0"):
+        return OutcomeReading(float(text) == 1)
+    if exit_code := _EXIT.fullmatch(text):
+        return _exit_code(exit_code[1])
+    for phrase, word in _PHRASES:
+        text = phrase.sub(word, text)
+    words = _WORD.findall(text)
+    if not words:
+        return OutcomeReading(None, UNKNOWN_WORD)
+    return _cause(text, words) or _verdict(words)
+
+
+def _cause(text: str, words: list[str]) -> OutcomeReading | None:
+    """Failure where a failure and its cause are named, such as `error: no such file`."""
+    first, *rest = words
+    if first not in _FAILED or not rest:
+        return None
+    if _NOTHING.issuperset(rest):  # `failed: false`
+        return OutcomeReading(None, CONTRADICTION)
+    named = re.match(rf"{re.escape(first)}(?:\s*[:(–—,;]|\s+-\s)", text) or rest[0] in _DETAIL
+    if not named or (_SUCCEEDED | _COMPLETED | _PARTLY | _OPEN).intersection(rest):
+        return None
+    return OutcomeReading(success=False)
+
+
+def _verdict(words: list[str]) -> OutcomeReading:
+    if words == ["no"]:
+        return OutcomeReading(success=False)
+    signs: set[_Sign] = set()
+    denial = ""
+    for word in words:
+        if word in _DENIALS:
+            denial = word
+            continue
+        sign = _sign(word, denial)
+        if sign is not None:
+            signs.add(sign)
+            denial = ""
+    return _OF_SIGNS.get(frozenset(signs) if not denial else frozenset(), _unclear(signs))
+
+
+def _unclear(signs: set["_Sign"]) -> OutcomeReading:
+    if "unknown" in signs or not signs:
+        return OutcomeReading(None, UNKNOWN_WORD)
+    both = {"good", "bad"} <= signs
+    return OutcomeReading(None, CONTRADICTION if both else PARTLY)
+
+
+_Sign = Literal["good", "bad", "open", "clean", "partly", "unknown"]
+_OF_SIGNS: dict[frozenset[_Sign], OutcomeReading] = {
+    frozenset({"good"}): OutcomeReading(success=True),
+    frozenset({"good", "clean"}): OutcomeReading(success=True),
+    frozenset({"bad"}): OutcomeReading(success=False),
+    frozenset({"open"}): OutcomeReading(None),
+}
+
+
+def _sign(word: str, denial: str) -> _Sign | None:
+    """What a word says after a denial or none; None for a word that says nothing."""
+    if word in _PARTLY or word.endswith("%") or word == "/" or (denial and word in _WHOLLY):
+        return "partly"
+    if word in _OPEN:
+        return "partly" if denial else "open"
+    if word in _COMPLETED:
+        return "open" if denial else "good"
+    if word in _SUCCEEDED:
+        return ("partly" if denial == "0" else "bad") if denial else "good"
+    if word in _FAILED | _FAULTS:
+        return _fault(word, denial)
+    return None if word in _FILLERS or word[0].isdigit() else "unknown"
+
+
+def _fault(word: str, denial: str) -> _Sign:
+    if not denial:
+        return "bad"
+    if denial == "0":
+        return "clean"
+    return "clean" if word in _FAULTS and denial in ("no", "without", "zero") else "partly"
