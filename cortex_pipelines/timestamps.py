@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 NO_ZONE = "no zone: taken as UTC"
@@ -99,6 +100,15 @@ def read_timestamp(value: Any) -> Timestamp:
         raise TimestampError(IMPOSSIBLE) from error
 
 
+def is_timestamp(value: Any) -> bool:
+    """Whether a value has the form of a time stamp, also of one that can be read as two."""
+    try:
+        read_timestamp(value)
+    except TimestampError as error:
+        return str(error) not in (UNKNOWN_FORM, UNKNOWN_UNIT)
+    return True
+
+
 def moment(value: Any) -> datetime | None:
     """The moment of a time stamp in UTC; None where it is not read."""
     try:
@@ -120,6 +130,7 @@ def _of_digits(text: str) -> Timestamp:
     raise TimestampError(UNKNOWN_UNIT)
 
 
+@lru_cache(maxsize=1024)
 def _of_text(text: str) -> Timestamp:
     text = _TRAILING.sub("", text.strip("'\" ").replace("\u2212", "-")).strip("[] ")
     dated = _DATE_WITH_ZONE.fullmatch(text)

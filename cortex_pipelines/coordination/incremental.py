@@ -173,7 +173,8 @@ class LogReader:
 
     def _kept(self, name: str, data: bytes) -> LogRows:
         """Cached rows of the log's beginning, if it is unchanged; else none."""
-        nothing = LogRows(*(table.empty() for table in _TABLES), 0, 0)
+        events, rejected, redacted, unread = (table.empty() for table in _TABLES)
+        nothing = LogRows(events, rejected, redacted, unread, 0, 0)
         packed = None if self.cache is None else self.cache.get(*self._place(name))
         return nothing if packed is None else _unpacked(packed, data) or nothing
 

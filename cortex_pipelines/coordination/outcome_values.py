@@ -6,6 +6,7 @@ is never taken for its first word.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 Key = Literal["outcome", "exit_code"]
@@ -63,8 +64,8 @@ _PARTLY = _words(
     "soon"
 )
 _FILLERS = _words(
-    "the a an all completely entirely task tasks job jobs run build test tests step steps worker agent check checks "
-    "execution process operation result status state outcome was were is has have had been it "
+    "the a an all completely entirely task tasks job jobs run build test tests step steps worker "
+    "agent check checks execution process operation result status state outcome was were is has have had been it "
     "high medium low quality fully cleanly normally everything and with in after within time times "
     "seconds second secs sec s ms minutes minute min m hours hour h"
 )
@@ -122,6 +123,7 @@ def _exit_code(value: Any) -> OutcomeReading:
     return OutcomeReading(text == 0)
 
 
+@lru_cache(maxsize=4096)
 def _text(value: str) -> OutcomeReading:
     text = _CAMEL.sub(" ", value.strip()).lower().replace("’", "'")
     if text in ("", "-", "–", "—", "n/a", "na", "?"):

@@ -33,8 +33,10 @@ _OUTCOME = ("outcome", "conclusion", "execution.status", "status")
 _SUCCESS = ("success", "outcome.success", "execution.success")
 # Named like an outcome, but often something else: they count where they are understood.
 _MORE_OUTCOMES = ("outcome.status", "outcome.result", "result", "execution.result", "result.status")
-_EXIT_CODE = ("exit_code", "exitCode", "exit_status", "return_code", "returncode", "rc")
-_EXIT_CODE += ("execution.exit_code", "outcome.exit_code", "result.exit_code")
+_EXIT_CODE = (
+    *("exit_code", "exitCode", "exit_status", "return_code", "returncode", "rc"),
+    *("execution.exit_code", "outcome.exit_code", "result.exit_code"),
+)
 _IDEAL = ("outcome.ideal_expert", "ideal_expert")
 _PRIORITY = ("priority", "metadata.priority", "task.priority")
 _DURATION = ("duration_seconds", "execution.duration_seconds", "duration")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.evaluation.drift.compare import CHARACTERS, compare
+from cortex_pipelines.evaluation.drift.kinds import as_values
 from cortex_pipelines.evaluation.drift.result import Drift, Feature
 from cortex_pipelines.pages import code, folded, paragraph, table
 
@@ -68,7 +69,10 @@ def _row(feature: Feature, before: Records, since: Records) -> list[str]:
 def _in_words(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]:
     """Both samples of a column: the median of numbers, the levels whose share changed most."""
     if kind == "number":
-        return f"median {median(before):g}", f"median {median(since):g}"
+        numbers = as_values([*before, *since])
+        halves = numbers[: len(before)], numbers[len(before) :]
+        then, now = ([value for value in half if value is not None] for half in halves)
+        return f"median {median(then):g}", f"median {median(now):g}"
     if kind != "category":
         return "", ""
     shares = [

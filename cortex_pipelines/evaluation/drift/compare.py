@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cortex_pipelines.evaluation.drift.kinds import as_numbers, as_text, flat, kind_of
+from cortex_pipelines.evaluation.drift.kinds import as_text, as_values, flat, kind_of
 from cortex_pipelines.evaluation.drift.result import Drift, Feature, Kind, Tested
 from cortex_pipelines.evaluation.drift.texts import compare_texts
 from cortex_pipelines.routing.selection.significance import holm
@@ -72,7 +72,7 @@ def compare(
 def _column(
     name: str, reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]]
 ) -> tuple[list[Any], list[Any]]:
-    values = as_numbers([record.get(name) for record in (*reference, *current)])
+    values = as_values([record.get(name) for record in (*reference, *current)])
     return values[: len(reference)], values[len(reference) :]
 
 

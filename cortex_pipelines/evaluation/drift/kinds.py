@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from cortex_pipelines.evaluation.drift.result import Kind
+from cortex_pipelines.timestamps import is_timestamp
 
 _FEW = 10
 """Different numbers up to which a number is a category, like a grade or a status."""
@@ -28,13 +29,7 @@ _NAMES = 0.5
 _IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z]{0,12}[-_:#/.]?[0-9A-Fa-f-]+")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*")
 _LONGEST_NUMBER = 40
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?\s?(Z|[+-]\d\d:?\d\d)?)?"  # ISO 8601
-    # RFC 5322
-    r"|([A-Z][a-z]{2}, )?\d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d(:\d\d)?( ([+-]\d{4}|[A-Z]{1,3}))?"
-    r"|\[?\d\d/[A-Z][a-z]{2}/\d{4}(:\d\d){3}( [+-]\d{4})?\]?"  # of web servers' logs
-    r"|\d\d?/\d\d?/\d{4}(,? \d\d?:\d\d(:\d\d)?( ?[AP]M)?)?"
-)
+_NOTHING = frozenset({"", "-", "nan", "null", "none", "n/a", "na"})
 _EPOCHS = tuple((1e9 * unit, 4.2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
 """Of time stamps in seconds, ms, µs and ns: the years 2001 to 2103."""
 _NAME_OF_TIME = re.compile(
@@ -59,30 +54,49 @@ def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def as_numbers(values: Sequence[Any]) -> list[Any]:
-    """A column's present values, as numbers if all are strings that hold plain ones.
+def as_values(values: Sequence[Any]) -> list[Any]:
+    """A column's values as what they are, however a writer put them down.
+
+    Numbers that stand as text in both samples, in one, or here and there are numbers, and `true` is
+    a truth value. Beside numbers, an empty text or a word for nothing is a missing value.
 
     Args:
         values: Values of both samples, those missing as None.
     """
-    words = [value for value in values if value is not None]
-    if not words or not all(_is_number(word) for word in words):
+    if all(_is_truth(value) for value in values if value is not None):
+        return [str(value).lower() == "true" if value is not None else None for value in values]
+    plain = [None if _is_nothing(value) else value for value in values]
+    present = [value for value in plain if value is not None]
+    if not present or not all(_is_number(value) for value in present):
         return list(values)
-    return [None if value is None else _number(value) for value in values]
+    return [None if value is None else _number(value) for value in plain]
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool) or (
+        isinstance(value, str) and value.lower() in ("true", "false")
+    )
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING)
 
 
 def _is_number(value: Any) -> bool:
     # a code such as 00417 is no quantity
+    if not isinstance(value, str):
+        return isinstance(value, int | float) and not isinstance(value, bool)
     return (
-        isinstance(value, str)
-        and len(value) <= _LONGEST_NUMBER
+        len(value) <= _LONGEST_NUMBER
         and _NUMBER.fullmatch(value) is not None
         and re.match(r"\s*[+-]?0\d", value) is None
     )
 
 
-def _number(word: str) -> int | float:
-    return int(word) if re.fullmatch(r"\s*[+-]?\d+\s*", word) else float(word)
+def _number(value: Any) -> int | float:
+    if isinstance(value, int | float):
+        return value
+    return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else float(value)
 
 
 def kind_of(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
@@ -99,17 +113,15 @@ def kind_of(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind
         return "constant"
     if all(isinstance(value, date | time | timedelta) for value in values):
         return "time"
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    if all(_is_number(value) and not isinstance(value, str) for value in values):
         if _counts(reference) and _counts(current):
             return "identifier"
         if _stamps(name, reference, current):
             return "time"
         return "category" if different <= _FEW else "number"
-    if not all(isinstance(value, str) for value in values):
-        values = [as_text(value) for value in values]
-    if all(_TIME.fullmatch(value) for value in values):
+    if all(is_timestamp(value) for value in values):
         return "time"
-    return _kind_of_words(values, different)
+    return _kind_of_words([as_text(value) for value in values], different)
 
 
 def _kind_of_words(values: Sequence[str], different: int) -> Kind:
@@ -135,7 +147,7 @@ def _counts(values: Sequence[Any]) -> bool:
 def _stamps(name: str, *samples: Sequence[Any]) -> bool:
     """Whether numbers are time stamps: of recent decades, and named so or in the order of time."""
     values = [value for sample in samples for value in sample]
-    if not any(all(low <= value < high for value in values) for low, high in _EPOCHS):
+    if not all(any(low <= value < high for low, high in _EPOCHS) for value in values):
         return False
     words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
     return _NAME_OF_TIME.search(words) is not None or all(
@@ -144,7 +156,7 @@ def _stamps(name: str, *samples: Sequence[Any]) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A value of mixed type as text."""
-    if isinstance(value, str):
-        return value
+    """A value of mixed type as text, the same for 3 and 3.0."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return value.isoformat() if isinstance(value, datetime | date) else str(value)
