@@ -11,6 +11,7 @@ from cortex_pipelines.atomic import is_same_file, write_whole
 from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, separator_of
 from cortex_pipelines.routing.anomalies.alarms import raise_alarms
 from cortex_pipelines.routing.anomalies.neighbours import TableError, score_series
+from cortex_pipelines.timestamps import moment
 
 TIME = "timestamp"
 _MISSING = ("", "nan", "null", "none", "na", "n/a", "-")
@@ -93,15 +94,13 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def _time_order(times: pl.Series) -> np.ndarray:
-    """Places in order of time; as they stand if one is neither a number nor ISO 8601."""
+    """Places in order of time; as they stand if one is neither a number nor a time stamp."""
     numbers = times.cast(pl.Float64, strict=False)
     if numbers.null_count():
-        # 01/02/2026 is of January or February, so only years that come first are read
-        if not times.str.contains(r"^\d{4}-").fill_null(value=False).all():
+        moments = [moment(text) for text in times]
+        if None in moments:
             return np.arange(len(times))
-        numbers = times.str.to_datetime(time_zone="UTC", strict=False).to_physical()
-    if numbers.null_count():
-        return np.arange(len(times))
+        numbers = pl.Series(moments).to_physical()
     return np.argsort(numbers.to_numpy(), kind="stable")
 
 
