@@ -65,8 +65,9 @@ _PARTLY = _words(
 )
 _FILLERS = _words(
     "the a an all completely entirely task tasks job jobs run build test tests step steps worker "
-    "agent check checks execution process operation result status state outcome was were is has have had been it "
-    "high medium low quality fully cleanly normally everything and with in after within time times "
+    "agent check checks execution process operation result status state outcome was were is "
+    "has have had been it high medium low quality fully cleanly normally everything and "
+    "with in after within time times "
     "seconds second secs sec s ms minutes minute min m hours hour h"
 )
 _WHOLLY = _words("fully all everything completely entirely")
