@@ -11,7 +11,9 @@ from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,
     is_garbled,
+    is_identifier,
     is_password,
+    is_pattern,
     is_reference,
     is_sample,
     is_strong_secret,
@@ -113,6 +115,8 @@ def is_named_secret(
     """
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
+    if not in_data and is_pattern(value):
+        return False
     if strength == names.WEAK:
         strong = len(value) >= _LEAST_WEAK_CHARS and is_strong_secret(value)
         return strong and has_entropy(value, settings) and not is_attribute(value, quoted)
@@ -129,6 +133,8 @@ def _is_chosen_password(name: str, value: str, quoted: bool, in_data: bool) -> b
     if not (quoted or in_data) or (not quoted and _EXPRESSION.search(value)):
         return False
     password = PASSWORD_NAME.search(name) is not None
+    if not in_data and is_identifier(value):
+        return False
     if is_password(value, True, in_data=True):
         return password or (in_data and is_long_secret(value))
     return in_data and password and is_chosen_word(value) and value.islower()

@@ -91,9 +91,15 @@ def _member_names(member: Node, data: bytes) -> Iterator[str]:
     node = member.parent
     while node is not None and node.type in roles.CLASS_PARTS:
         node = node.parent
-    if node is not None and node.type in roles.CLASSES:
+    if node is not None and node.type in roles.CLASSES and _is_enumeration(node):
         for owner in names_in(node.child_by_field_name("name"), data):
             yield f"{owner}.{name}"
+
+
+def _is_enumeration(node: Node) -> bool:
+    """Whether a class is an enumeration; Python's are told by what they derive from."""
+    bases = node.child_by_field_name("superclasses")
+    return node.type.startswith("enum") or (bases is not None and b"Enum" in (bases.text or b""))
 
 
 def _named(child: Node, node: Node, climb: Climb) -> Steps:
@@ -175,6 +181,7 @@ def _returned(node: Node, climb: Climb) -> Steps:
     if function is None:
         return None
     name = function.child_by_field_name("name")
+    climb.is_certain = climb.is_certain and all(size < 3 for _, size in climb.path)
     yield from climb.reach(names_in(name, climb.data))
     return function if name is None else None
 

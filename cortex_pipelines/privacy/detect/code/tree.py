@@ -8,10 +8,12 @@ from tree_sitter import Node
 from cortex_pipelines.privacy.detect.code import roles
 from cortex_pipelines.privacy.detect.code.climb import ReachedName
 from cortex_pipelines.privacy.detect.code.concatenation import whole_value
+from cortex_pipelines.privacy.detect.code.excerpts import Excerpt
 from cortex_pipelines.privacy.detect.code.expressions import names_in
 from cortex_pipelines.privacy.detect.code.naming import reached_names
 from cortex_pipelines.privacy.detect.code.strings import Piece, pieces_of
-from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue
+from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, name_strength
+from cortex_pipelines.privacy.detect.names import STRONG
 from cortex_pipelines.privacy.detect.values import is_strong_secret
 from cortex_pipelines.syntax.garbage import why_unparsed
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_counted
@@ -27,28 +29,26 @@ _FALLBACKS = (
 
 
 class CodeTree:
-    """A syntax tree with the text that it is of.
+    """A syntax tree of a part of a text.
 
     Args:
         text: The text.
-        grammar: Its grammar.
+        excerpt: The part, with characters in literals.
+        grammar: The grammar of the text.
     """
 
-    def __init__(self, text: str, grammar: Grammar) -> None:
-        self._text, self._grammar = text, grammar
-        self._data = text.encode("utf-8", "replace")
-        self._is_ascii = len(self._data) == len(text)
+    def __init__(self, text: str, excerpt: Excerpt, grammar: Grammar) -> None:
+        self._text, self._grammar = text[excerpt.start : excerpt.end], grammar
+        self._first, self._positions = excerpt.start, excerpt.positions
+        self._data = self._text.encode("utf-8", "replace")
+        self._is_ascii = len(self._data) == len(self._text)
         self._root = self._parse()
 
-    def values(self, candidates: list[int]) -> Iterator[NamedValue]:
-        """Literals at some characters, under each name that they may reach.
-
-        Args:
-            candidates: Characters in literals, in order.
-        """
+    def values(self) -> Iterator[NamedValue]:
+        """The literals, under each name that they may reach."""
         seen: set[int] = set()
-        for at in candidates:
-            literal = self._literal_at(at)
+        for position in self._positions:
+            literal = self._literal_at(position - self._first)
             if literal is not None and literal.id not in seen:
                 expression, literals, are_all = whole_value(literal, self._data)
                 seen.update(each.id for each in literals)
@@ -92,7 +92,7 @@ class CodeTree:
         scheme = SCHEME.match(value)
         is_random = is_strong_secret(value[scheme.end() :] if scheme else value)
         for name in reached:
-            if parts and (name.is_certain or is_random):
+            if parts and (name.is_certain or (is_random and _is_strong(name.name))):
                 start, end = parts[0][0], parts[-1][1]
                 several = parts if len(parts) > 1 else ()
                 yield NamedValue(name.name, value, start, end, quoted=True, parts=several)
@@ -116,6 +116,10 @@ class CodeTree:
     def _characters(self, start: int, end: int) -> tuple[int, int]:
         """The characters of a span of bytes."""
         if self._is_ascii:
-            return start, end
-        first = len(self._data[:start].decode("utf-8", "replace"))
+            return self._first + start, self._first + end
+        first = self._first + len(self._data[:start].decode("utf-8", "replace"))
         return first, first + len(self._data[start:end].decode("utf-8", "replace"))
+
+
+def _is_strong(name: str) -> bool:
+    return name_strength(name) == STRONG

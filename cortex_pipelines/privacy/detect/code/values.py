@@ -9,11 +9,13 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from cortex_pipelines.privacy.detect import names
+from cortex_pipelines.privacy.detect.code.excerpts import excerpts
 from cortex_pipelines.privacy.detect.code.tree import CodeTree
-from cortex_pipelines.privacy.detect.named_values import NamedValue
+from cortex_pipelines.privacy.detect.named_values import PASSWORD_NAME, NamedValue
 from cortex_pipelines.privacy.detect.values import (
     is_garbled,
     is_password,
+    is_pattern,
     is_reference,
     is_sample,
     is_strong_secret,
@@ -42,6 +44,7 @@ _CANDIDATE = re.compile(
 _FALLBACK = re.compile(r"\$\{\s*[\w.-]{1,80}\s*:[-=?]?\s*([^\s{}]{1,400})\}?")
 _WORD = re.compile(r"[\w$-]{0,40}")
 _BEFORE, _AFTER = 600, 300
+_NOTHING, _CHOSEN, _RANDOM = range(3)
 
 
 def code_values(text: str, lower: str, path: str, language: str | None) -> Iterator[NamedValue]:
@@ -58,41 +61,52 @@ def code_values(text: str, lower: str, path: str, language: str | None) -> Itera
         language = _LANGUAGES.get(ending)
     if language is None:
         return
-    candidates = [at for at in _candidates(text) if _is_near_a_name(text, lower, at)]
-    if candidates:
-        yield from CodeTree(text, grammar_for(language, path)).values(candidates)
+    candidates = [at for at, kind in _candidates(text) if _is_near_a_name(text, lower, at, kind)]
+    grammar = grammar_for(language, path)
+    for excerpt in excerpts(text, candidates) if candidates else ():
+        yield from CodeTree(text, excerpt, grammar).values()
 
 
-def _candidates(text: str) -> Iterator[int]:
-    """Where a literal, or a line of one, may be a secret."""
+def _candidates(text: str) -> Iterator[tuple[int, int]]:
+    """Where a literal, or a line of one, may be a secret, and how."""
     for match in _CANDIDATE.finditer(text):
-        if _is_plausible(match[1]):
-            yield match.start(1)
+        kind = _kind(match[1])
+        if kind:
+            yield match.start(1), kind
 
 
 @lru_cache(maxsize=1 << 14)
-def _is_plausible(value: str) -> bool:
-    """Whether a value could be a secret, or part of one, under the most suspicious name."""
+def _kind(value: str) -> int:
+    """How a value, or part of one, could be a secret; `_NOTHING` if it could not."""
     if is_reference(value):
         fallback = _FALLBACK.search(value)
-        return fallback is not None and _is_plausible(fallback[1])
-    if not (is_strong_secret(value) or is_garbled(value, True) or is_password(value, True, True)):
-        return False
-    return not is_sample(value)
+        return _kind(fallback[1]) if fallback else _NOTHING
+    if is_sample(value) or is_pattern(value):
+        return _NOTHING
+    if is_strong_secret(value) or is_garbled(value, True):
+        return _RANDOM
+    return _CHOSEN if is_password(value, True, True) else _NOTHING
 
 
-def _is_near_a_name(text: str, lower: str, at: int) -> bool:
-    """Whether a suspicious name is near a character."""
+def _is_near_a_name(text: str, lower: str, at: int, kind: int) -> bool:
+    """Whether a name is near a character under which a value of that kind may be a secret."""
     end = 0
     for hit in names.SUSPECT.finditer(lower, max(0, at - _BEFORE), at + _AFTER):
         if hit.start() >= end:
-            start = hit.start()
-            while start and (text[start - 1].isalnum() or text[start - 1] in "_$-"):
-                start -= 1
             end = _end_of_word(text, hit.end())
-            if names.suspicion(text[start:end]):
+            name = text[_start_of_word(text, hit.start()) : end]
+            strength = names.suspicion(name)
+            if kind == _RANDOM and strength:
+                return True
+            if strength == names.STRONG and PASSWORD_NAME.search(name):
                 return True
     return False
+
+
+def _start_of_word(text: str, at: int) -> int:
+    while at and (text[at - 1].isalnum() or text[at - 1] in "_$-"):
+        at -= 1
+    return at
 
 
 def _end_of_word(text: str, at: int) -> int:
