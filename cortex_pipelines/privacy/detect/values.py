@@ -91,7 +91,7 @@ _DOTTED = re.compile(r"^[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+$")
 _RUNS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl")
 _PATTERN = re.compile(
     r"\[\^|\[[^\]\s]*(?:\w-\w|\\)[^\]\s]*\]|\[[\w|()?.+-]{1,20}\][*+?{)|]|\\[dwsbDWSB](?![A-Za-z]{3})"
-    r"|\(\?[:=!<iP]|\.[*+][?)(\[$\\]|\w\?\|\w"
+    r"|\w\|\w+\|\w|\(\?[:=!<iP]|\.[*+][?)(\[$\\]|\w\?\|\w"
 )
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+){2,}")
 _ODD = frozenset("!#$%&()*+,;<=>?@[]^{|}~")

@@ -52,21 +52,24 @@ def excerpts(text: str, positions: list[int]) -> Iterator[Excerpt]:
 
 def _start(text: str, position: int) -> int:
     low = max(0, position - _BEFORE)
-    for cut in _CUTS if low else ():
-        cuts = [match.end() for match in cut.finditer(text, low, position)]
-        if cuts:
-            # the declaration that the character is in; else as much as may be
-            return cuts[-1] if cut is _CUTS[0] else cuts[0]
+    if not low:
+        return low
+    declarations = [match.end() for match in _CUTS[0].finditer(text, low, position)]
+    if declarations:
+        return declarations[-1]
+    for cut in _CUTS[1:]:
+        first = cut.search(text, low, position)
+        if first:
+            return first.end()
     return low
 
 
 def _end(text: str, position: int) -> int:
     high = min(len(text), position + _AFTER)
-    for cut in _CUTS if high < len(text) else ():
-        match = cut.search(text, position, high)
-        if match and cut is _CUTS[0]:
-            return match.end()
-        last = max((found.end() for found in cut.finditer(text, position, high)), default=0)
-        if last:
-            return last
-    return high
+    if high == len(text):
+        return high
+    declaration = _CUTS[0].search(text, position, high)
+    if declaration:
+        return declaration.end()
+    line = text.rfind("\n", position, high)
+    return line + 1 if line >= 0 else high

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from cortex_pipelines.privacy.detect import names
 from cortex_pipelines.privacy.detect.code.excerpts import excerpts
+from cortex_pipelines.privacy.detect.code.nearby import NearbyNames
 from cortex_pipelines.privacy.detect.code.tree import CodeTree
-from cortex_pipelines.privacy.detect.named_values import PASSWORD_NAME, NamedValue
+from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.values import (
     is_garbled,
     is_password,
@@ -42,8 +42,6 @@ _CANDIDATE = re.compile(
     re.VERBOSE,
 )
 _FALLBACK = re.compile(r"\$\{\s*[\w.-]{1,80}\s*:[-=?]?\s*([^\s{}]{1,400})\}?")
-_WORD = re.compile(r"[\w$-]{0,40}")
-_BEFORE, _AFTER = 600, 300
 _NOTHING, _CHOSEN, _RANDOM = range(3)
 
 
@@ -61,7 +59,10 @@ def code_values(text: str, lower: str, path: str, language: str | None) -> Itera
         language = _LANGUAGES.get(ending)
     if language is None:
         return
-    candidates = [at for at, kind in _candidates(text) if _is_near_a_name(text, lower, at, kind)]
+    nearby = NearbyNames(text, lower)
+    candidates = [
+        at for at, kind in _candidates(text) if nearby.has_name(at, of_password=kind == _CHOSEN)
+    ]
     grammar = grammar_for(language, path)
     for excerpt in excerpts(text, candidates) if candidates else ():
         yield from CodeTree(text, excerpt, grammar).values()
@@ -86,29 +87,3 @@ def _kind(value: str) -> int:
     if is_strong_secret(value) or is_garbled(value, True):
         return _RANDOM
     return _CHOSEN if is_password(value, True, True) else _NOTHING
-
-
-def _is_near_a_name(text: str, lower: str, at: int, kind: int) -> bool:
-    """Whether a name is near a character under which a value of that kind may be a secret."""
-    end = 0
-    for hit in names.SUSPECT.finditer(lower, max(0, at - _BEFORE), at + _AFTER):
-        if hit.start() >= end:
-            end = _end_of_word(text, hit.end())
-            name = text[_start_of_word(text, hit.start()) : end]
-            strength = names.suspicion(name)
-            if kind == _RANDOM and strength:
-                return True
-            if strength == names.STRONG and PASSWORD_NAME.search(name):
-                return True
-    return False
-
-
-def _start_of_word(text: str, at: int) -> int:
-    while at and (text[at - 1].isalnum() or text[at - 1] in "_$-"):
-        at -= 1
-    return at
-
-
-def _end_of_word(text: str, at: int) -> int:
-    word = _WORD.match(text, at)
-    return word.end() if word else at
