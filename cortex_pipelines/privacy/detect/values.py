@@ -195,6 +195,12 @@ def _varied(value: str) -> bool:
     return sum(any(map(test, value)) for test in (str.isdigit, str.isupper, str.islower)) >= 2
 
 
+def is_mixed(value: str) -> bool:
+    """Whether a value may be part of a random one: digits, capitals and small letters."""
+    kinds = (str.isdigit, str.isupper, str.islower)
+    return all(any(map(kind, value)) for kind in kinds) and lexical_share(value) < 0.5
+
+
 def is_strong_secret(value: str) -> bool:
     """Whether a value may be a key or token: random, long enough, not otherwise known."""
     return len(value) >= 10 and is_random(value) and not is_known(value)

@@ -26,6 +26,8 @@ _FALLBACKS = (
     re.compile(r"(?P<name>[\w.-]{1,80})['\"\])}]{0,4}\s*\?:\s*'(?P<value>[^'\n]{1,400})'"),
     re.compile(r'\b(?P<name>\w{0,20}[dD]efault):"(?P<value>[^"\n]{1,400})"'),
 )
+# Several lines are a value if they are a key.
+_KEY = re.compile(r"[A-Za-z0-9+/=_-]+")
 
 
 class CodeTree:
@@ -81,7 +83,8 @@ class CodeTree:
         reached = dict.fromkeys(reached_names(expression, self._data, is_whole))
         pieces = [piece for pieces in by_literal for piece in pieces]
         for group in [pieces] if is_whole else [[piece] for piece in pieces]:
-            yield from self._under(reached, group)
+            if all(len(piece.spans) == 1 or _KEY.fullmatch(piece.value) for piece in group):
+                yield from self._under(reached, group)
         inner = [*(name.name for name in reached), *self._tagged(expression)]
         for piece in pieces:
             yield from self._fallbacks(piece, inner)

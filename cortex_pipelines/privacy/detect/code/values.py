@@ -14,6 +14,7 @@ from cortex_pipelines.privacy.detect.code.tree import CodeTree
 from cortex_pipelines.privacy.detect.named_values import NamedValue
 from cortex_pipelines.privacy.detect.values import (
     is_garbled,
+    is_mixed,
     is_password,
     is_pattern,
     is_reference,
@@ -34,12 +35,11 @@ _LANGUAGES = {
     }.items()
     for ending in endings.split()
 }
-# A literal, or the first line in one of several, up to a blank; words have neither digits nor
-# signs, and random letters are at least ten.
+# What follows a quote, or begins the line after one, up to a blank or the next quote: words have
+# neither digits nor signs, and random letters are at least ten.
 _CANDIDATE = re.compile(
-    r"""(?:["'`]|(?:"{3}|'{3}|`)\\?\r?\n[ \t]*)(?:(?:Bearer|Basic|Token|Key)[ ])?
-    ((?=[^\s"'`]{0,999}?[\d!#$%^&*?@~]|[A-Za-z]{10})[^\s"'`]{6,1000})""",
-    re.VERBOSE,
+    r"""["'`](?:\\?\r?\n[ \t]*)?(?:(?:Bearer|Basic|Token|Key)[ ])?"""
+    r"""((?=[^\s"'`]{0,999}?[\d!#$%^&*?@~]|[A-Za-z]{10})[^\s"'`]{6,1000})"""
 )
 _FALLBACK = re.compile(r"\$\{\s*[\w.-]{1,80}\s*:[-=?]?\s*([^\s{}]{1,400})\}?")
 _NOTHING, _CHOSEN, _RANDOM = range(3)
@@ -84,6 +84,6 @@ def _kind(value: str) -> int:
         return _kind(fallback[1]) if fallback else _NOTHING
     if is_sample(value) or is_pattern(value):
         return _NOTHING
-    if is_strong_secret(value) or is_garbled(value, True):
+    if is_strong_secret(value) or is_garbled(value, True) or is_mixed(value):
         return _RANDOM
     return _CHOSEN if is_password(value, True, True) else _NOTHING
