@@ -77,7 +77,6 @@ _MOST_TRIES = 4
 _BARE = re.compile(rf"[^\s\"'`,;<>|&\\]{{1,{_LONGEST_VALUE}}}")
 _ENDING = ",;|&"
 _RUN = re.compile(rf"[^\s\"'`]{{1,{_LONGEST_VALUE}}}")
-_CHAINED = re.compile(r"\w=\w")
 # A setting after one that is empty: ``password=``, and in the next line ``db.url=``.
 _NEXT_NAME = re.compile(r"\w=\w|\A[\w-]+(?:\.[\w-]+)+=\Z")
 _ELEMENT = re.compile(r"[^<]{1,400}?(?=(?:\]\]>)?\s{0,40}</)")
@@ -290,7 +289,7 @@ def _is_set(
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
     quoted, element = operator["quote"] is not None, _is_element(operator)
-    if not quoted and (_CHAINED.search(value) or _EXPRESSION.search(value) or value[-1] == ":"):
+    if not quoted and (_NEXT_NAME.search(value) or _EXPRESSION.search(value) or value[-1] == ":"):
         return False
     if operator["op"] == "=" and not quoted and is_connection_entry(text, start, end):
         return is_chosen_word(value) or is_password(value, True, in_data=True)
