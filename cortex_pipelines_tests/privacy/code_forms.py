@@ -6,6 +6,25 @@
 
 FORMS = {
     "python": r"""
+TOKEN: ClassVar[str] = "%"
+api_key: "Final[Optional[str]]" = ("%")
+def connect(*, secret: "SecretStr" = SecretStr("%")): ...
+async def f(token: str | None = "%"): ...
+client = make(api_key=os.environ.get("K", "%"))
+x = environ.get("SECRET_TOKEN", default="%")
+cfg.setdefault("api_key", "%")
+cfg |= {"api_key": "%"}
+cfg.update({"api_key": "%"})
+cfg.update(api_key="%")
+api_key = Path("x").read_text() if p else "%"
+api_key = {"prod": "%"}[env]
+api_key = (os.getenv("K") or os.getenv("L") or "%").strip()
+api_key = os.environ.get("K") or ("%" if dev else None)
+(api_key) = "%"
+api_key: Annotated[str | None, Query(description="d")] = "%"
+@dataclass\nclass A:\n    token: str = field(default="%", repr=False)
+monkeypatch.setenv("API_KEY", "%")
+session.headers["Authorization"] = f"Bearer %"
 db_password: str = "%"
 db_password: Final = "%"
 db_password: Final[str] = "%"
@@ -130,6 +149,19 @@ api_key = unquote("%")
 api_key = "%".strip()
 """,
     "javascript": r"""
+const apiKey = (process.env.K || "").trim() || "%";
+let apiKey = null; apiKey = apiKey || "%";
+const apiKey = import.meta.env.VITE_KEY ?? "%";
+export const config = Object.freeze({ apiKey: "%" });
+const { api: { apiKey = "%" } = {} } = config;
+axios.create({ headers: { common: { "X-Api-Key": "%" } } });
+const client = new Client({ apiKey: process.env.API_KEY ?? "%" });
+const client = new Client("x", { apiKey: `%` });
+app.use(session({ secret: "%" }));
+jwt.sign(payload, process.env.JWT_SECRET || "%");
+const secretKey = Buffer.from("%").toString("base64");
+let f = function (token = "%") {};
+const apiKey = cond ? await get() : "%";
 const apiKey = "%";
 const apiKey = '%';
 const apiKey = `%`;
@@ -215,6 +247,14 @@ const password = "%".trim();
 process.env.API_KEY = "%";
 """,
     "typescript": r"""
+const apiKey = ("%" as string) as ApiKey;
+const apiKey: ApiKey | null | undefined = process.env.K ?? "%";
+const cfg: Record<string, string> = { apiKey: "%" };
+class A { private static apiKey?: string = process.env.K || "%"; }
+export class A { constructor(private readonly http: H, @Inject() private apiKey = "%") {} }
+const apiKey = <const>"%";
+const enum E { ApiKey = "%" }
+type T = { a: 1 }; const t: T & { apiKey: string } = { a: 1, apiKey: "%" };
 const dbPassword: string = "%";
 let dbPassword: string | undefined = "%";
 const dbPassword: Readonly<string> = "%";
@@ -255,6 +295,15 @@ const el = <Login password={"%" as string} />;
 const el = <Login password="%" />;
 """,
     "java": r"""
+Optional<String> token = Optional.<String>of("%");
+String token = Optional.ofNullable(System.getenv("K")).filter(f).orElseGet(() -> "%");
+String apiKey = (x == null) ? "%" : x;
+String apiKey = StringUtils.defaultIfBlank(x, "%");
+AtomicReference<String> token = new AtomicReference<>("%");
+var creds = new UsernamePasswordCredentials("bob", "%");
+final var apiKey = "%".intern();
+headers.put("X-Api-Key", List.of("%"));
+CompletableFuture<String> token = CompletableFuture.completedFuture("%");
 String password = "%";
 String password = new String("%");
 Optional<String> password = Optional.of("%");
@@ -371,6 +420,17 @@ func (c *C) APIKey() (string, error) { return "%", nil }
 var getPassword = func() string { return "%" }
 """,
     "gofunc": r"""
+apiKey := getenvDefault("K", "%")
+apiKey := func() string { return "%" }()
+apiKey := lo.Ternary(x, "%", "")
+cfg := &Config{Auth: &Auth{Token: aws.String("%")}}
+token, ok := "%", true
+if token == "" { token = "%" }
+var token = Token{Value: "%"}
+secret := template.HTML("%")
+client := New(WithToken("%"))
+t.Setenv("API_KEY", "%")
+var apiKey, user = "%", "bob"
 password := "%"
 user, password := "bob", "%"
 password, err := "%", error(nil)
@@ -420,6 +480,20 @@ struct S { #[arg(long, env = "PW", default_value = "%")] pub api_key: String }
 #[derive(Debug)] enum E { A } impl E { const API_KEY: &'static str = "%"; }
 """,
     "rustfn": r"""
+let api_key: Option<&'static str> = Some("%");
+let token = std::env::var("K").ok().unwrap_or_else(|| String::from("%"));
+let token = x.as_deref().unwrap_or("%");
+let token = SecretString::new("%".into());
+let token: Cow<'_, str> = Cow::Borrowed("%");
+let token = if let Ok(v) = env::var("K") { v } else { "%".to_string() };
+let client = Client::new("u").with_token("%".to_string());
+let cfg = Config { auth: Auth { token: String::from("%") } };
+static TOKEN: OnceLock<String> = OnceLock::new(); TOKEN.get_or_init(|| "%".into());
+let token = Bytes::from_static(b"%");
+let token = <String as From<&str>>::from("%");
+let token = match env::var("K") { Ok(v) => v, Err(_) => { warn!("x"); "%".into() } };
+headers.insert("x-api-key", HeaderValue::from_static("%"));
+let token = &*"%";
 let db_password: &str = "%";
 let db_password = String::from("%");
 let db_password = r#"%"#;

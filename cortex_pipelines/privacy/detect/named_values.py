@@ -81,9 +81,10 @@ def judge_named_values(
         ):
             rule = "password" if PASSWORD_NAME.search(value.name) else "assigned-secret"
             severity = "high" if strength == names.STRONG else "medium"
-            (first, end), *others = value.parts or ((value.start, value.end),)
-            yield Span(min(first + skipped, end), end, SECRET, rule, severity)
-            yield from (Span(*part, SECRET, rule, severity) for part in others)
+            for start, end in value.parts or ((value.start, value.end),):
+                first, skipped = start + skipped, max(0, skipped - (end - start))
+                if first < end:
+                    yield Span(first, end, SECRET, rule, severity)
 
 
 def name_strength(name: str) -> int:

@@ -38,7 +38,7 @@ def _steps(child: Node, node: Node, climb: Climb) -> Steps:
         return (yield from _named(child, node, climb))
     if kind in roles.ARGUMENTS:
         return (yield from _passed(child, node, climb))
-    if kind in roles.CALLS and child.type in ("template_string", "parenthesized_expression"):
+    if kind in roles.CALLS and child.type in roles.CALLED:
         climb.is_certain &= child.type != "template_string" or _is_raw(node)
         return node
     if kind in roles.MEMBERS or kind == "method_invocation":

@@ -107,6 +107,9 @@ FUNCTIONS = word_set(
 )
 ANONYMOUS = word_set("arrow_function lambda lambda_expression closure_expression func_literal")
 
+CALLED = ANONYMOUS | {"template_string", "parenthesized_expression"}
+"""What is called where it is written, and the text of a tagged template."""
+
 THROUGH = word_set(
     "parenthesized_expression as_expression satisfies_expression type_assertion "
     "non_null_expression cast_expression type_cast_expression type_conversion_expression "
@@ -152,6 +155,7 @@ FALLBACKS = word_set(
     "setdefault default getenvdefault getenvor envor getenvordefault get_env getconf envordefault "
     "lookup option getvalue optstring read ifempty ifblank nvl isnull requirenonnullelse "
     "requirenonnullelseget dict_get get_or_insert getoption or_insert or_insert_with putifabsent "
+    "get_or_init get_or_try_init "
     "computeifabsent getstringor string stringvar getconfig read_env getsetting"
 )
 """Calls, in lower case, that give a literal where nothing else is set."""
