@@ -25,22 +25,22 @@ def argument_steps(child: Node, call: Node, climb: Climb) -> Steps:
     function = callee(call, climb.data)
     owner, _, name = function.rpartition(".")
     verb = name.lower()
-    given = arguments(call)
-    index = given.index(child) if child in given else 0
-    others = [argument for argument in given if argument != child]
+    values = arguments(call)
+    index = values.index(child) if child in values else 0
+    others = [argument for argument in values if argument != child]
     if verb in roles.EQUALS or roles.ASSERTS.match(name):
         compared = [receiver(call), *others] if verb in roles.EQUALS else others
         for node in compared:
             yield from climb.reach(names_in(node, climb.data), verb in roles.EQUALS)
         return None
     if climb.is_default:
-        yield from climb.reach(_strings(given, climb.data))
-        yield from climb.reach(_named_elements(given, climb.data))
+        yield from climb.reach(_strings(values, climb.data))
+        yield from climb.reach(_named_elements(values, climb.data))
         yield from climb.reach([name])
         climb.is_default = False
         return call
     sets = verb in roles.PUTS or verb in roles.FALLBACKS
-    keys = given[:index] if verb.startswith(_FLAG) else given[max(0, index - 1) : index]
+    keys = values[:index] if verb.startswith(_FLAG) else values[max(0, index - 1) : index]
     for key in keys:
         yield from climb.reach(_key_names(key, climb.data), sets or verb.startswith(_FLAG))
     if not index:
@@ -78,19 +78,19 @@ def _fallback(verb: str, index: int, call: Node, climb: Climb) -> Steps:
     return call
 
 
-def _strings(given: list[Node], data: bytes) -> Iterator[str]:
-    for argument in given:
+def _strings(values: list[Node], data: bytes) -> Iterator[str]:
+    for argument in values:
         if argument.type in roles.STRINGS:
             yield from names_in(argument, data)
 
 
-def _named_elements(given: list[Node], data: bytes) -> Iterator[str]:
+def _named_elements(values: list[Node], data: bytes) -> Iterator[str]:
     """What an annotation or call says that a setting is called: ``name = "db.password"``."""
-    for argument in given:
-        name, *values = argument.named_children or [argument]
+    for argument in values:
+        name, *contents = argument.named_children or [argument]
         label = next(names_in(name, data), "") if argument.type in roles.NAMED else ""
-        if values and label.lower() in ("name", "env", "key"):
-            yield from names_in(values[0], data)
+        if contents and label.lower() in ("name", "env", "key"):
+            yield from names_in(contents[0], data)
 
 
 def _key_names(argument: Node, data: bytes) -> Iterator[str]:
