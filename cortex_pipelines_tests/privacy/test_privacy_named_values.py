@@ -43,3 +43,10 @@ def test_each_part_of_a_value_is_a_span_without_the_scheme(settings: PrivacySett
         Span(17, 25, SECRET, "assigned-secret", "high"),
         Span(36, 44, SECRET, "assigned-secret", "high"),
     ]
+
+
+def test_a_part_that_is_only_a_scheme_stays(settings: PrivacySettings) -> None:
+    value = NamedValue("token", f"Bearer {_DRAWN}", 1, 30, quoted=True, parts=((1, 8), (12, 28)))
+    assert list(judge_named_values([value], False, settings)) == [
+        Span(12, 28, SECRET, "assigned-secret", "high")
+    ]

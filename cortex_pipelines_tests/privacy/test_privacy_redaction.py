@@ -52,8 +52,10 @@ _PLANTED = st.one_of(
 )
 
 
-def redacted(text: str, settings: PrivacySettings, project: str = "demo") -> Redacted:
-    return redact_text(text, "a", None, settings, project_key(project, settings))
+def redacted(
+    text: str, settings: PrivacySettings, project: str = "demo", language: str | None = None
+) -> Redacted:
+    return redact_text(text, "a", language, settings, project_key(project, settings))
 
 
 def errors(text: str, language: str) -> int:
@@ -68,10 +70,10 @@ def errors(text: str, language: str) -> int:
 
 
 def check_promises(text: str, language: str, settings: PrivacySettings) -> Redacted:
-    done = redacted(text, settings)
+    done = redacted(text, settings, language=language)
     assert done.text.count("\n") == text.count("\n")
-    assert scan_text(done.text, "a", settings) == []
-    assert redacted(done.text, settings).text is done.text
+    assert scan_text(done.text, "a", settings, language) == []
+    assert redacted(done.text, settings, language=language).text is done.text
     assert errors(done.text, language) <= errors(text, language)
     lines = done.text.split("\n")
     for one in done.redactions:

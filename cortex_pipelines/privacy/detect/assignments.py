@@ -15,7 +15,7 @@ from cortex_pipelines.privacy.detect.context import (
     is_whole_line,
 )
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
-from cortex_pipelines.privacy.detect.literals import joined_pieces, key_lines, pieces_after
+from cortex_pipelines.privacy.detect.literals import key_lines, pieces_after
 from cortex_pipelines.privacy.detect.named_values import (
     PASSWORD_NAME,
     SCHEME,
@@ -77,7 +77,8 @@ _MOST_TRIES = 4
 _BARE = re.compile(rf"[^\s\"'`,;<>|&\\]{{1,{_LONGEST_VALUE}}}")
 _ENDING = ",;|&"
 _RUN = re.compile(rf"[^\s\"'`]{{1,{_LONGEST_VALUE}}}")
-_CHAINED = re.compile(r"\w=\w")
+# A setting after one that is empty: ``password=``, and in the next line ``db.url=``.
+_NEXT_NAME = re.compile(r"\w=\w|\A[\w-]+(?:\.[\w-]+)+=\Z")
 _ELEMENT = re.compile(r"[^<]{1,400}?(?=(?:\]\]>)?\s{0,40}</)")
 _PART = re.compile(r"[^\s{}\"'<>]{10,}")
 _QUOTED = {
@@ -268,9 +269,6 @@ def _candidates(text: str, operator: re.Match[str]) -> Iterator[list[tuple[int, 
         return
     if operator["quote"] in _PLAIN_QUOTES:
         if operator["open"] and operator["open"].startswith("["):
-            further = joined_pieces(text, place[1] + 1)
-            if further:
-                yield [place, *further]
             return
         parts = [place, *pieces_after(text, place[1] + 1)]
         if len(parts) > 1 and all(_PIECE.fullmatch(text, *part) for part in parts[:-1]):
@@ -291,7 +289,7 @@ def _is_set(
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
     quoted, element = operator["quote"] is not None, _is_element(operator)
-    if not quoted and (_CHAINED.search(value) or _EXPRESSION.search(value) or value[-1] == ":"):
+    if not quoted and (_NEXT_NAME.search(value) or _EXPRESSION.search(value) or value[-1] == ":"):
         return False
     if operator["op"] == "=" and not quoted and is_connection_entry(text, start, end):
         return is_chosen_word(value) or is_password(value, True, in_data=True)
@@ -371,7 +369,7 @@ def _is_secret(
     settings: PrivacySettings,
 ) -> bool:
     quoted = operator["quote"] is not None
-    if len(value) < settings.min_value_chars or (not quoted and _CHAINED.search(value)):
+    if len(value) < settings.min_value_chars or (not quoted and _NEXT_NAME.search(value)):
         return False
     if is_reference(value) or is_sample(value):
         return False

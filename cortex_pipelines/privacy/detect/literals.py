@@ -6,8 +6,6 @@ from collections.abc import Iterator
 _MOST = 40
 _LITERAL = re.compile(r"""(["'`])((?:\\.|(?!\1)[^\\\n]){0,1000})\1""")
 _PLUS = re.compile(r"\s{0,80}(?:[+.&]|\.\.|<>|\\(?=\r?\n))\s{0,80}(?=[\"'`])|\s{1,80}(?=[\"'`])")
-_COMMA = re.compile(r"\s{0,80},\s{0,80}(?=[\"'`])")
-_JOINED = re.compile(r"""\s{0,40},?\s{0,40}\]\s{0,10}\.join\(\s?(?:''|"")""")
 
 _KEY_LINE = re.compile(r"\s{0,40}([A-Za-z0-9+/_-]{4,200}={0,2})[ \t]*(?=[\r\n\"'`]|\Z)")
 _LEAST_KEY, _MOST_LINES = 32, 200
@@ -39,12 +37,6 @@ def pieces_after(text: str, end: int) -> Iterator[tuple[int, int]]:
         end: After the closing quote of the first literal.
     """
     return _chain(text, end, _PLUS)
-
-
-def joined_pieces(text: str, end: int) -> list[tuple[int, int]]:
-    """The further elements of a list of literals that is joined with nothing between."""
-    parts = list(_chain(text, end, _COMMA))
-    return parts if parts and _JOINED.match(text, parts[-1][1] + 1) else []
 
 
 def _chain(text: str, end: int, link: re.Pattern[str]) -> Iterator[tuple[int, int]]:

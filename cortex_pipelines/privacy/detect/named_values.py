@@ -11,7 +11,9 @@ from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,
     is_garbled,
+    is_identifier,
     is_password,
+    is_pattern,
     is_reference,
     is_sample,
     is_strong_secret,
@@ -79,9 +81,10 @@ def judge_named_values(
         ):
             rule = "password" if PASSWORD_NAME.search(value.name) else "assigned-secret"
             severity = "high" if strength == names.STRONG else "medium"
-            (first, end), *others = value.parts or ((value.start, value.end),)
-            yield Span(min(first + skipped, end), end, SECRET, rule, severity)
-            yield from (Span(*part, SECRET, rule, severity) for part in others)
+            for start, end in value.parts or ((value.start, value.end),):
+                first, skipped = start + skipped, max(0, skipped - (end - start))
+                if first < end:
+                    yield Span(first, end, SECRET, rule, severity)
 
 
 def name_strength(name: str) -> int:
@@ -113,6 +116,8 @@ def is_named_secret(
     """
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
+    if not in_data and is_pattern(value):
+        return False
     if strength == names.WEAK:
         strong = len(value) >= _LEAST_WEAK_CHARS and is_strong_secret(value)
         return strong and has_entropy(value, settings) and not is_attribute(value, quoted)
@@ -129,6 +134,8 @@ def _is_chosen_password(name: str, value: str, quoted: bool, in_data: bool) -> b
     if not (quoted or in_data) or (not quoted and _EXPRESSION.search(value)):
         return False
     password = PASSWORD_NAME.search(name) is not None
+    if not in_data and is_identifier(value):
+        return False
     if is_password(value, True, in_data=True):
         return password or (in_data and is_long_secret(value))
     return in_data and password and is_chosen_word(value) and value.islower()

@@ -89,7 +89,8 @@ def suspicion(name: str) -> int:
     for at in range(len(words) - 1, -1, -1):
         strength = _strength(words, at)
         if strength:
-            return NONE if any(word in _ABOUT for word in words[at + 1 :]) else strength
+            about = any(word in _ABOUT or word[:-1] in _ABOUT for word in words[at + 1 :])
+            return NONE if about else strength
     return NONE
 
 

@@ -4,10 +4,12 @@ import re
 
 from cortex_pipelines.privacy.detect.assignments import assigned_secrets, provided_secrets
 from cortex_pipelines.privacy.detect.author_names import author_names
+from cortex_pipelines.privacy.detect.code.values import code_values
 from cortex_pipelines.privacy.detect.commands import commanded_secrets
 from cortex_pipelines.privacy.detect.credentials import placed_secrets
 from cortex_pipelines.privacy.detect.findings import Finding, Span, findings_of, without_overlaps
 from cortex_pipelines.privacy.detect.marks import COLOUR, ESCAPES, marked_secrets
+from cortex_pipelines.privacy.detect.named_values import judge_named_values
 from cortex_pipelines.privacy.detect.personal import personal_data
 from cortex_pipelines.privacy.detect.statements import stated_secrets
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
@@ -46,6 +48,7 @@ def spans_of(
         *commanded_secrets(text, path),
         *marked_secrets(text, words),
         *assigned_secrets(text, lower, path, settings),
+        *judge_named_values(code_values(text, lower, path, language), False, settings),
         *provided_secrets(text, lower, " ".join(words).lower()),
         *personal_data(text),
         *author_names(text, lower),

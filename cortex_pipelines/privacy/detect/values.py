@@ -89,6 +89,11 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}|^\d{1,2}[:/]\d{2}")
 _CONSTANT = re.compile(r"^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$")
 _DOTTED = re.compile(r"^[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+$")
 _RUNS = ("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl")
+_PATTERN = re.compile(
+    r"\[\^|\[[^\]\s]*(?:\w-\w|\\)[^\]\s]*\]|\[[\w|()?.+-]{1,20}\][*+?{)|]|\\[dwsbDWSB](?![A-Za-z]{3})"
+    r"|\w\|\w+\|\w|\(\?[:=!<iP]|\.[*+][?)(\[$\\]|\w\?\|\w"
+)
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+){2,}")
 _ODD = frozenset("!#$%&()*+,;<=>?@[]^{|}~")
 _NOT_IN_CODE = frozenset("!#$%^&*?@~")
 _NUMBERED_WORD = re.compile(r"^[A-Za-z]+(?:[-_.][A-Za-z]+)*[-_.]?\d{0,2}$")
@@ -116,6 +121,16 @@ def is_default(value: str) -> bool:
     """Whether a value is a word that stands for a password: ``password``, Oracle's ``tiger``."""
     lower = value.lower()
     return lower in _DEFAULTS or len(set(lower)) <= 2 or _NAMED_SO.search(lower) is not None
+
+
+def is_pattern(value: str) -> bool:
+    """Whether a value is a regular expression: it has classes, groups or repeated dots."""
+    return _PATTERN.search(value) is not None
+
+
+def is_identifier(value: str) -> bool:
+    """Whether a value is a name of three or more words: ``set1_master_key``."""
+    return _IDENTIFIER.fullmatch(value) is not None and lexical_share(value) >= 0.6
 
 
 def is_sequence(value: str) -> bool:
@@ -178,6 +193,12 @@ def is_random(value: str) -> bool:
 
 def _varied(value: str) -> bool:
     return sum(any(map(test, value)) for test in (str.isdigit, str.isupper, str.islower)) >= 2
+
+
+def is_mixed(value: str) -> bool:
+    """Whether a value may be part of a random one: digits, capitals and small letters."""
+    kinds = (str.isdigit, str.isupper, str.islower)
+    return all(any(map(kind, value)) for kind in kinds) and lexical_share(value) < 0.5
 
 
 def is_strong_secret(value: str) -> bool:

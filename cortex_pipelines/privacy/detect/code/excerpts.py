@@ -1,0 +1,78 @@
+"""Parts of a large text that are parsed in its place.
+
+Parsing all of a text costs much more than looking for names in it, and a statement needs nothing
+of what is far from it. A part begins at a declaration that is not indented, else at a line, else
+between statements; a parser finds its way soon if it begins within others.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# A text of that many characters is parsed as it is.
+_SMALL = 6_000
+_BEFORE, _AFTER = 5_000, 2_000
+_LONGEST = 20_000
+# In a line of minified code.
+_BEFORE_IN_LINE, _AFTER_IN_LINE = 1_500, 700
+_DECLARATION = re.compile(r"\n(?=[A-Za-z@#\"'])")
+_STATEMENT = re.compile(r"[;{},]")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a text: where it begins and ends, and the characters in it that are of interest."""
+
+    start: int
+    end: int
+    positions: tuple[int, ...]
+
+
+def excerpts(text: str, positions: list[int]) -> Iterator[Excerpt]:
+    """Parts of a text around some characters, in order; those that overlap are one.
+
+    Args:
+        text: The text.
+        positions: Characters in it, in order.
+    """
+    if len(text) <= _SMALL:
+        yield Excerpt(0, len(text), tuple(positions))
+        return
+    start = end = 0
+    inside: list[int] = []
+    for position in positions:
+        if inside and (position >= end or end - start > _LONGEST):
+            yield Excerpt(start, end, tuple(inside))
+            inside = []
+        if not inside:
+            start = _start(text, position)
+        end = max(end, _end(text, position))
+        inside.append(position)
+    if inside:
+        yield Excerpt(start, end, tuple(inside))
+
+
+def _start(text: str, position: int) -> int:
+    low = max(0, position - _BEFORE)
+    declarations = [match.end() for match in _DECLARATION.finditer(text, low, position)]
+    if declarations:
+        return declarations[-1]
+    if not low:
+        return low
+    line = text.find("\n", low, position)
+    if line >= 0:
+        return line + 1
+    near = max(low, position - _BEFORE_IN_LINE)
+    statement = _STATEMENT.search(text, near, position)
+    return statement.end() if statement else near
+
+
+def _end(text: str, position: int) -> int:
+    high = min(len(text), position + _AFTER)
+    if high == len(text):
+        return high
+    declaration = _DECLARATION.search(text, position, high)
+    if declaration:
+        return declaration.end()
+    line = text.rfind("\n", position, high)
+    return line + 1 if line >= 0 else min(high, position + _AFTER_IN_LINE)

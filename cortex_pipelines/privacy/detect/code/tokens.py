@@ -1,0 +1,62 @@
+"""Names in what a grammar leaves unparsed (Rust's macros) and of what an annotation is about."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.privacy.detect.code.climb import Climb, Steps
+from cortex_pipelines.privacy.detect.code.expressions import names_in
+from cortex_pipelines.privacy.detect.code.roles import CONVERSIONS, GENERIC_KEYS, JOINS, STRINGS
+
+_GIVES = ("=", ":", "=>")
+_ENDS = (",", ";")
+_MACROS = CONVERSIONS | JOINS | {"vec"}
+
+
+def token_steps(child: Node, tree: Node, climb: Climb) -> Steps:
+    """Names before a literal in a macro's tokens: ``json!({"password": "…"})``."""
+    tokens = tree.children
+    at = tokens.index(child)
+    while at > 0 and tokens[at].type not in (*_GIVES, *_ENDS):
+        at -= 1
+    if at > 0 and tokens[at].type in _GIVES:
+        name = next(names_in(_key_before(tokens, at), climb.data), "")
+        if name.lower() not in GENERIC_KEYS:
+            yield from climb.reach([name])
+            climb.keys.insert(0, name)
+    parent = tree.parent
+    if parent is None or parent.type == "token_tree":
+        return tree
+    if parent.type == "attribute":
+        return parent
+    macro = parent.child_by_field_name("macro")
+    named = macro is not None and macro.text is not None and macro.text.decode() in _MACROS
+    climb.is_certain = climb.is_certain and (named or bool(climb.keys))
+    return parent
+
+
+def _key_before(tokens: list[Node], at: int) -> Node:
+    """The key that a value behind ``=>`` has: ``"password".to_string() => …``."""
+    first = at - 1
+    while first > 0 and tokens[first - 1].type not in (*_ENDS, "(", "{", "["):
+        first -= 1
+    literals = [token for token in tokens[first:at] if token.type in STRINGS]
+    return literals[0] if literals else tokens[at - 1]
+
+
+def annotated_names(annotation: Node, data: bytes) -> Iterator[str]:
+    """Names of the field, parameter or method that an annotation, decorator or attribute is on."""
+    parent = annotation.parent
+    if parent is not None and parent.type == "modifiers":
+        parent = parent.parent
+    if parent is None:
+        return
+    if parent.type.endswith(("body", "_list")):
+        follows: Node | None = annotation
+        while follows is not None and follows.type in ("attribute_item", "decorator"):
+            follows = follows.next_named_sibling
+        parent = follows
+    if parent is None:
+        return
+    for declaration in parent.children_by_field_name("declarator") or [parent]:
+        yield from names_in(declaration.child_by_field_name("name"), data)

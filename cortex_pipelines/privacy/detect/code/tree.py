@@ -1,0 +1,128 @@
+"""Read literals and their names from a syntax tree."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from tree_sitter import Node
+
+from cortex_pipelines.privacy.detect.code import roles
+from cortex_pipelines.privacy.detect.code.climb import ReachedName
+from cortex_pipelines.privacy.detect.code.concatenation import whole_value
+from cortex_pipelines.privacy.detect.code.excerpts import Excerpt
+from cortex_pipelines.privacy.detect.code.expressions import names_in
+from cortex_pipelines.privacy.detect.code.naming import reached_names
+from cortex_pipelines.privacy.detect.code.strings import Piece, pieces_of
+from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, name_strength
+from cortex_pipelines.privacy.detect.names import STRONG
+from cortex_pipelines.privacy.detect.values import is_strong_secret
+from cortex_pipelines.syntax.garbage import why_unparsed
+from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_counted
+
+_MAX_BYTES = 4_000_000
+# What stands in for a setting, in the text of a literal: ${name:…}, ?: '…' in Spring's, and the
+# default in a tag of Go.
+_FALLBACKS = (
+    re.compile(r"\$\{\s*(?P<name>[\w.-]{1,80})\s*:[-=?]?\s*(?P<value>[^\s{}]{1,400})\}"),
+    re.compile(r"(?P<name>[\w.-]{1,80})['\"\])}]{0,4}\s*\?:\s*'(?P<value>[^'\n]{1,400})'"),
+    re.compile(r'\b(?P<name>\w{0,20}[dD]efault):"(?P<value>[^"\n]{1,400})"'),
+)
+# Several lines are a value if they are a key.
+_KEY = re.compile(r"[A-Za-z0-9+/=_-]+")
+
+
+class CodeTree:
+    """A syntax tree of a part of a text.
+
+    Args:
+        text: The text.
+        excerpt: The part, with characters in literals.
+        grammar: The grammar of the text.
+    """
+
+    def __init__(self, text: str, excerpt: Excerpt, grammar: Grammar) -> None:
+        self._text, self._grammar = text[excerpt.start : excerpt.end], grammar
+        self._first, self._positions = excerpt.start, excerpt.positions
+        self._data = self._text.encode("utf-8", "replace")
+        self._is_ascii = len(self._data) == len(self._text)
+        self._root = self._parse()
+
+    def values(self) -> Iterator[NamedValue]:
+        """The literals, under each name that they may reach."""
+        seen: set[int] = set()
+        for position in self._positions:
+            literal = self._literal_at(position - self._first)
+            if literal is not None and literal.id not in seen:
+                expression, literals, are_all = whole_value(literal, self._data)
+                seen.update(each.id for each in literals)
+                yield from self._of_expression(expression, literals, are_all)
+
+    def _parse(self) -> Node | None:
+        """The tree's root; None for what no parser finishes in time."""
+        if why_unparsed(self._data, self._grammar, _MAX_BYTES) is not None:
+            return None
+        try:
+            return parse_counted(self._data, self._grammar).tree.root_node
+        except TooManyStepsError:
+            return None
+
+    def _literal_at(self, at: int) -> Node | None:
+        if self._root is None:
+            return None
+        byte = at if self._is_ascii else len(self._text[:at].encode("utf-8", "replace"))
+        node = self._root.descendant_for_byte_range(byte, byte + 1)
+        while node is not None and node.type not in roles.STRINGS:
+            node = node.parent
+        return node
+
+    def _of_expression(
+        self, expression: Node, literals: list[Node], are_all: bool
+    ) -> Iterator[NamedValue]:
+        """The literals of an expression: as one value if it has nothing else, else each."""
+        by_literal = [pieces_of(literal, self._data) for literal in literals]
+        is_whole = are_all and all(len(pieces) == 1 for pieces in by_literal)
+        reached = dict.fromkeys(reached_names(expression, self._data, is_whole))
+        pieces = [piece for pieces in by_literal for piece in pieces]
+        for group in [pieces] if is_whole else [[piece] for piece in pieces]:
+            if all(len(piece.spans) == 1 or _KEY.fullmatch(piece.value) for piece in group):
+                yield from self._under(reached, group)
+        inner = [*(name.name for name in reached), *self._tagged(expression)]
+        for piece in pieces:
+            yield from self._fallbacks(piece, inner)
+
+    def _under(self, reached: Iterable[ReachedName], pieces: list[Piece]) -> Iterator[NamedValue]:
+        value = "".join(piece.value for piece in pieces)
+        parts = tuple(self._characters(*span) for piece in pieces for span in piece.spans)
+        scheme = SCHEME.match(value)
+        is_random = is_strong_secret(value[scheme.end() :] if scheme else value)
+        for name in reached:
+            if parts and (name.is_certain or (is_random and _is_strong(name.name))):
+                start, end = parts[0][0], parts[-1][1]
+                several = parts if len(parts) > 1 else ()
+                yield NamedValue(name.name, value, start, end, quoted=True, parts=several)
+
+    def _fallbacks(self, piece: Piece, names: list[str]) -> Iterator[NamedValue]:
+        """Values in the text of a literal that stand in for a setting."""
+        for pattern in _FALLBACKS:
+            for match in pattern.finditer(piece.text):
+                before = len(piece.text[: match.start("value")].encode("utf-8", "replace"))
+                size = len(match["value"].encode("utf-8", "replace"))
+                span = self._characters(piece.start + before, piece.start + before + size)
+                for name in (match["name"], *names):
+                    yield NamedValue(name, match["value"], *span, quoted=True)
+
+    def _tagged(self, tag: Node) -> Iterator[str]:
+        """The field of a struct that a tag describes."""
+        field = tag.parent
+        if field is not None and field.type == "field_declaration":
+            yield from names_in(field.child_by_field_name("name"), self._data)
+
+    def _characters(self, start: int, end: int) -> tuple[int, int]:
+        """The characters of a span of bytes."""
+        if self._is_ascii:
+            return self._first + start, self._first + end
+        first = self._first + len(self._data[:start].decode("utf-8", "replace"))
+        return first, first + len(self._data[start:end].decode("utf-8", "replace"))
+
+
+def _is_strong(name: str) -> bool:
+    return name_strength(name) == STRONG
