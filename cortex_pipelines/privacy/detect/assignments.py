@@ -24,7 +24,7 @@ from cortex_pipelines.privacy.detect.named_values import (
     is_attribute,
     is_long_secret,
 )
-from cortex_pipelines.privacy.detect.providers import SHAPES
+from cortex_pipelines.privacy.detect.providers import ANY_PROVIDER, SHAPES
 from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,
@@ -181,8 +181,8 @@ def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:
         lower: The text in lower case, of the same length.
         words: The distinct words of it, in lower case, joined.
     """
-    for provider, shape in SHAPES.items():
-        at = lower.find(provider) if provider in words else -1
+    for provider in sorted(set(ANY_PROVIDER.findall(words))):
+        shape, at = SHAPES[provider], lower.find(provider)
         while at >= 0:
             end = _end_of(text, at + len(provider))
             operator = _OPERATOR.match(text, end)
