@@ -25,6 +25,7 @@ from cortex_pipelines.privacy.detect.named_values import (
     is_long_secret,
 )
 from cortex_pipelines.privacy.detect.providers import ANY_PROVIDER, SHAPES
+from cortex_pipelines.privacy.detect.settings_values import formats_of
 from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,
@@ -58,7 +59,7 @@ _OPERATOR = re.compile(
           | [ \t]*/?>\s{0,40}<(?:value|string|val)>                   # an element inside
           | </\w{1,20}>\s{0,40}<(?:string|value|val)>                 # a property list
         )(?:<!\[CDATA\[)?
-      | [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|<-|\|\||,|>|\(|%3[Dd])[ \t]*
+      | [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|<-|\|\||,|>|\()[ \t]*
         (?:[|>][+-]?[0-9]?[ \t]*\n[ \t]*|\n[ \t]*-[ \t]+|\*\*[ ]|<!\[CDATA\[)?  # a block
         (?P<open>[(\[]\s{0,40}(?=["'`]))?
       | \)[ \t]*(?:or|\|\||\?\?|\?:)[ \t]*                  # a default
@@ -225,7 +226,7 @@ def _values_after(
     strength = names.suspicion(name)
     if not strength:
         return
-    for parts in (*_further(text, start, operator, path), *_candidates(text, operator)):
+    for parts in (*_further(text, start, operator, path), *_candidates(text, operator, path)):
         value = "".join(text[first:last] for first, last in parts)
         if PLACEHOLDER.search(value):
             return
@@ -261,12 +262,13 @@ def _further(
         yield [(at, at + len(value))]
 
 
-def _candidates(text: str, operator: re.Match[str]) -> Iterator[list[tuple[int, int]]]:
+def _candidates(text: str, operator: re.Match[str], path: str) -> Iterator[list[tuple[int, int]]]:
     """What a name may be given: all literals that are put together, then the first alone."""
     place = _extent(text, operator)
     if place is None:
         return
-    if operator["quote"] in _PLAIN_QUOTES:
+    # settings have no literals that are put together; the next may be a key
+    if operator["quote"] in _PLAIN_QUOTES and not formats_of(path):
         if operator["open"] and operator["open"].startswith("["):
             further = joined_pieces(text, place[1] + 1)
             if further:

@@ -67,9 +67,7 @@ def _plain_spans(text: str, lower: str, path: str, settings: PrivacySettings) ->
 
 def _unescaped_spans(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
     """The same in lines of data and prose without their escapes; parsers know those of code."""
-    if is_code(path):
-        return
-    for view in unescaped_lines(text, lower):
+    for view in unescaped_lines(text, lower, is_code(path)):
         for span in _plain_spans(view.text, _lower(view.text), path, settings):
             start, end = view.source_span(span.start, span.end)
             yield Span(start, end, span.category, span.rule, span.severity)

@@ -6,6 +6,7 @@ from fnmatch import translate
 from functools import lru_cache
 
 from cortex_pipelines.privacy.detect import settings_files
+from cortex_pipelines.privacy.detect.context import is_code
 from cortex_pipelines.privacy.detect.fallbacks import fallback_settings
 from cortex_pipelines.privacy.detect.mapped_text import MappedText
 from cortex_pipelines.privacy.detect.named_values import NamedValue
@@ -41,7 +42,7 @@ _EXTRA = re.compile(
 
 
 def settings_values(text: str, path: str) -> Iterator[NamedValue]:
-    """Values of a file of settings with their names; nothing for other files.
+    """Values of a file of settings with their names; of other files fallbacks of variables.
 
     A file that is malformed yields what comes before the fault.
 
@@ -52,6 +53,9 @@ def settings_values(text: str, path: str) -> Iterator[NamedValue]:
     for format in formats_of(path):
         if format.name == "xml" or not text.lstrip("\ufeff \t\r\n").startswith("<"):
             yield from values_in(MappedText.whole(text), format)
+    if "${" in text and not is_code(path):
+        for setting in fallback_settings("", MappedText.whole(text)):
+            yield from _named_values(setting)
 
 
 def values_in(text: MappedText, format: SettingsFormat) -> Iterator[NamedValue]:
@@ -60,10 +64,14 @@ def values_in(text: MappedText, format: SettingsFormat) -> Iterator[NamedValue]:
         if not (SUSPECT.search(setting.name.lower()) or _COMPOUND.search(setting.value.text)):
             continue
         for inner in _expanded(setting, 0):
-            if len(inner.value.text) <= _LONGEST and SUSPECT.search(inner.name.lower()):
-                value = inner.named_value()
-                if value is not None:
-                    yield value
+            yield from _named_values(inner)
+
+
+def _named_values(setting: Setting) -> Iterator[NamedValue]:
+    if len(setting.value.text) <= _LONGEST and SUSPECT.search(setting.name.lower()):
+        value = setting.named_value()
+        if value is not None:
+            yield value
 
 
 def formats_of(path: str) -> tuple[SettingsFormat, ...]:

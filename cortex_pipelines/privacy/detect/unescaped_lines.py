@@ -18,6 +18,7 @@ _ESCAPE = re.compile(
     |%(?:2[02-9A-Fa-f]|3[A-Fa-f]|40|5[BbDd]|7[BbDd])""",
     re.VERBOSE,
 )
+_ESCAPE_IN_CODE = re.compile(r"&quot;|&#(?:34|39|61);|%3[Dd]|%22")
 _BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'/\\`nrt]))")
 _BLANKS = {"n": "\n", "r": "\r", "t": "\t"}
 _PERCENT = re.compile(r"%([2-7][0-9A-Fa-f])")
@@ -26,14 +27,15 @@ _MOST_LEVELS = 4
 _LONGEST_LINE = 20_000
 
 
-def unescaped_lines(text: str, lower: str) -> Iterator[MappedText]:
+def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
     """The lines that have escapes and may hold something private, one text a level of quoting.
 
     Args:
         text: The text.
         lower: The text in lower case, of the same length.
+        code: Whether it is code, whose own escapes its parser resolves.
     """
-    lines = _escaped_lines(text, lower)
+    lines = _escaped_lines(text, lower, _ESCAPE_IN_CODE if code else _ESCAPE)
     for _ in range(_MOST_LEVELS if lines.text else 0):
         view = _one_level(lines)
         if view.text == lines.text:
@@ -42,11 +44,11 @@ def unescaped_lines(text: str, lower: str) -> Iterator[MappedText]:
         lines = view
 
 
-def _escaped_lines(text: str, lower: str) -> MappedText:
+def _escaped_lines(text: str, lower: str, escape_pattern: re.Pattern[str]) -> MappedText:
     source = MappedText.whole(text)
     parts: list[MappedText] = []
     done = 0
-    for escape in _ESCAPE.finditer(text):
+    for escape in escape_pattern.finditer(text):
         if escape.start() < done:
             continue
         start = max(text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, done)
