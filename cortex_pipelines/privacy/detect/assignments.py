@@ -46,21 +46,19 @@ _AFTER = re.compile(r"[\w$.-]{0,40}")
 # What may stand between a name and its value, and how the value is quoted.
 _OPERATOR = re.compile(
     r"""
-    (?P<close>\\?["'`]\]?|\]|\)|&quot;|\[\d*\])?         # closes a name
+    (?P<close>\\?["'`]\]?|\]|\)|\[\d*\])?         # closes a name
     (?:\??\s*:\s*(?:str|String|string|&(?:'static\s+)?str|char\s*\*)\s*(?==)
       |[ ]As[ ]String[ ](?==)
       |[ ]+(?:string|String)[ ]+(?==))?
     (?:
         (?:,\s{0,40}["']?[\w-]{1,30}["']?[ \t]?[:=][ \t]?["'][^"'\n]{0,60}["']){0,2}
         [ \t]*,?\s{0,40}["']?(?:value|Value|secret_value|default)["']?[ \t]*[:=][ \t]*
-      | [ \t]*\{[ \t]*(?:\n[^{}\n]{0,100}){0,3}\n[ \t]*default[ \t]*=[ \t]*  # Terraform
       | (?P<tag>
             (?:[ \t]+[\w:.-]{1,40}=["'][^"'\n<>]{0,80}["']){1,3}[ \t]*>  # further attributes
           | [ \t]*/?>\s{0,40}<(?:value|string|val)>                   # an element inside
-          | </\w{1,20}>\s{0,40}<(?:string|value|val)>                 # a property list
-        )(?:<!\[CDATA\[)?
+        )
       | [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|<-|\|\||,|>|\()[ \t]*
-        (?:[|>][+-]?[0-9]?[ \t]*\n[ \t]*|\n[ \t]*-[ \t]+|\*\*[ ]|<!\[CDATA\[)?  # a block
+        (?:[|>][+-]?[0-9]?[ \t]*\n[ \t]*|\n[ \t]*-[ \t]+|\*\*[ ])?  # a block
         (?P<open>[(\[]\s{0,40}(?=["'`]))?
       | \)[ \t]*(?:or|\|\||\?\?|\?:)[ \t]*                  # a default
       | [ \t]+(?P<space>)
@@ -68,7 +66,7 @@ _OPERATOR = re.compile(
     (?:\n[ \t]*)?
     (?:(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|bearer|basic|token)[ \t]+)?
     (?P<value>
-        (?:[bBrRuUfFL@$]{0,2})(?P<quote>\\?["'`]|&quot;|"{3}|'{3})
+        (?:[bBrRuUfFL@$]{0,2})(?P<quote>\\?["'`]|"{3}|'{3})
       | [^\s"'`]
     )
     """,
@@ -89,7 +87,7 @@ _QUOTED = {
 }
 _ESCAPED = {
     quote: re.compile(rf"([^\\\n]{{0,{_LONGEST_VALUE}}}?){re.escape(quote)}")
-    for quote in ('\\"', "\\'", "\\`", "&quot;")
+    for quote in ('\\"', "\\'", "\\`")
 }
 _PIECE = re.compile(r"[^\s{}<>\"']*|(?:Bearer|Basic|Token|Key)[ ]", re.IGNORECASE)
 _PLAIN_QUOTES = ('"', "'", "`")

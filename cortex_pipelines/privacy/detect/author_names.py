@@ -12,10 +12,13 @@ from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.detect.wording import word_set
 
 # Cheap: what has to stand in a line, in lower case, for it to be read at all.
-_SIGN = re.compile(
-    r"auth?or|autor|auteur|verfass|copyr|maint|contr|-by:|©|from:|\bcc:|ed by|en by|ch by|devel"
-    r"|\(c\)|credits__|作者|著者|作成者|저자|автор|@\w[\w.-]*>"
-)
+_SIGNS = (
+    "author", "autor", "auteur", "verfass", "copyr", "maintain", "contributor", "-by:", "©",
+    "from:", "cc:", "ed by", "en by", "ch by", "code by", "work by", "idea by", "script by",
+    "ple by", "tation by", "developer", "(c)", "credits__", "作者", "著者",
+    "作成者", "저자", "автор",
+)  # fmt: skip
+_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;)|&#64;")
 _LINE_CHARS = 300
 _LINE = re.compile(
     r"""(?im)(?:
@@ -95,16 +98,29 @@ def author_names(text: str, lower: str) -> Iterator[Span]:
         lower: The text in lower case, of the same length.
     """
     yield from _task_owners(text)
-    done = 0
-    for sign in _SIGN.finditer(lower):
-        if sign.start() < done:
-            continue
-        start = max(text.rfind("\n", 0, sign.start()) + 1, sign.start() - _LINE_CHARS)
-        end = text.find("\n", sign.end(), sign.end() + _LINE_CHARS)
-        done = end if end >= 0 else min(len(text), sign.end() + _LINE_CHARS)
-        line = text[start:done]
+    for start in sorted(_line_starts(text, lower)):
+        end = text.find("\n", start, start + 3 * _LINE_CHARS)
+        line = text[start : end if end >= 0 else start + 3 * _LINE_CHARS]
         for first, last in sorted({*_in_line(line)}):
             yield Span(start + first, start + last, PERSONAL, "name", "medium")
+
+
+def _line_starts(text: str, lower: str) -> set[int]:
+    """Where the lines begin, or what is near in a long line, that may name a person."""
+    starts: set[int] = set()
+    for sign in _SIGNS:
+        at = lower.find(sign)
+        while at >= 0:
+            starts.add(_line_start(text, at))
+            at = lower.find(sign, at + len(sign))
+    for address in _ADDRESS.finditer(text):
+        starts.add(_line_start(text, address.start()))
+    return starts
+
+
+def _line_start(text: str, at: int) -> int:
+    """Where a line begins; in a long one, one of a few positions before the character."""
+    return max(text.rfind("\n", 0, at) + 1, (at // _LINE_CHARS - 1) * _LINE_CHARS)
 
 
 def _task_owners(text: str) -> Iterator[Span]:

@@ -17,13 +17,14 @@ from cortex_pipelines.privacy.detect.settings_file import (
     SettingsFileError,
     SettingsFormat,
 )
-from cortex_pipelines.privacy.detect.settings_files import dotenv, json5
+from cortex_pipelines.privacy.detect.settings_files import dotenv, json5, markup
 
 FORMATS = formats_in(settings_files)
 """All formats, by name."""
 
 _FILES = [(f, re.compile("|".join(map(translate, f.files)))) for f in FORMATS]
 _LONGEST_NAME = 100
+_HEAD = 1000
 _LONGEST = 5000  # keys of several lines included
 _DEEPEST = 5  # a value within a value within a value
 _JSON = re.compile(r"\s*(?:\{\s*[\"'}]|\[\s*[\"'{\[])")
@@ -48,11 +49,10 @@ def settings_values(text: str, path: str) -> Iterator[NamedValue]:
 
     Args:
         text: The text.
-        path: Its path, whose name tells the format.
+        path: Its path, whose name tells the format where the text does not.
     """
-    for format in formats_of(path):
-        if format.name == "xml" or not text.lstrip("\ufeff \t\r\n").startswith("<"):
-            yield from values_in(MappedText.whole(text), format)
+    for format in _formats_by_content(text, path):
+        yield from values_in(MappedText.whole(text), format)
     if "${" in text and not is_code(path):
         for setting in fallback_settings("", MappedText.whole(text)):
             yield from _named_values(setting)
@@ -77,6 +77,18 @@ def _named_values(setting: Setting) -> Iterator[NamedValue]:
 def formats_of(path: str) -> tuple[SettingsFormat, ...]:
     """Formats that a file may have by its name; several where the name leaves it open."""
     return _formats_of(path.replace("\\", "/").rpartition("/")[2].lower()[-_LONGEST_NAME:])
+
+
+def _formats_by_content(text: str, path: str) -> tuple[SettingsFormat, ...]:
+    """Formats by name, unless the text begins as XML; JSON where the name tells nothing."""
+    formats = formats_of(path)
+    start = text[:_HEAD].lstrip("\ufeff \t\r\n")
+    if start.startswith("<"):
+        is_page = path.lower().endswith((".html", ".htm", ".svg", ".md"))
+        return () if is_code(path) or is_page else (markup.FORMAT,)
+    if not formats and start.startswith("{") and not is_code(path):
+        return (json5.FORMAT,)
+    return tuple(format for format in formats if format is not markup.FORMAT)
 
 
 @lru_cache(maxsize=1 << 12)
