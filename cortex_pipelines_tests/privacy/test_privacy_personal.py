@@ -16,6 +16,27 @@ FOUND = [
     ("Signed-off-by: Grace Hopper <>", "name", "Grace Hopper"),
     ('"author": "Jean-Luc Picard",', "name", "Jean-Luc Picard"),
     ("__author__ = 'Margaret Hamilton'", "name", "Margaret Hamilton"),
+    ("__author__ = ['Ada Lovelace', 'Joan Clarke']", "name", "Joan Clarke"),
+    ("Authors: Ada Lovelace, Joan Clarke", "name", "Joan Clarke"),
+    ("# Author: Ada Lovelace and Joan Clarke", "name", "Joan Clarke"),
+    (" * @author ada42", "name", "ada42"),
+    ("# originally written by Ada Lovelace in 1843", "name", "Ada Lovelace"),
+    ("  Contributed by Ada Lovelace.", "name", "Ada Lovelace"),
+    ("Merged-by: Ada Lovelace", "name", "Ada Lovelace"),
+    ("* Ada Lovelace <ada@corp.de>", "name", "Ada Lovelace"),
+    ("Cc: Ada Lovelace", "name", "Ada Lovelace"),
+    ('LABEL maintainer="Ada Lovelace"', "name", "Ada Lovelace"),
+    ("<author>Ada Lovelace</author>", "name", "Ada Lovelace"),
+    ("\\author{Ada Lovelace}", "name", "Ada Lovelace"),
+    ("copyright = '2020, Ada Lovelace'", "name", "Ada Lovelace"),
+    ("SPDX-FileCopyrightText: 2020 Ada Lovelace", "name", "Ada Lovelace"),
+    ("# Author: Иван Петров", "name", "Иван Петров"),
+    ("Signed-off-by: 王小明 <>", "name", "王小明"),
+    ("作者：王小明", "name", "王小明"),
+    ("@author 홍길동", "name", "홍길동"),
+    ("# TODO(adal): later", "name", "adal"),
+    ("// FIXME(ada.love): now", "name", "ada.love"),
+    ("mail: ada&#64;corp.de", "email", "ada&#64;corp.de"),
 ]
 PASSED_OVER = [
     "git@github.com:acme/tools.git",
@@ -37,6 +58,10 @@ PASSED_OVER = [
     "Copyright (c) The Django Project Developers",
     "author = models.ForeignKey(User)",
     "@author",
+    "Author-email: Python Packaging Authority <authority@example.org>",
+    "# TODO(perf): faster",
+    "# TODO(parser): rewrite\ndef parser(): ...",
+    "# TODO(#12): x, TODO(b/34), TODO(1.10)",
 ]
 
 

@@ -24,7 +24,8 @@ from cortex_pipelines.privacy.detect.named_values import (
     is_attribute,
     is_long_secret,
 )
-from cortex_pipelines.privacy.detect.providers import SHAPES
+from cortex_pipelines.privacy.detect.providers import ANY_PROVIDER, SHAPES
+from cortex_pipelines.privacy.detect.settings_values import formats_of
 from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,
@@ -45,21 +46,19 @@ _AFTER = re.compile(r"[\w$.-]{0,40}")
 # What may stand between a name and its value, and how the value is quoted.
 _OPERATOR = re.compile(
     r"""
-    (?P<close>\\?["'`]\]?|\]|\)|&quot;|\[\d*\])?         # closes a name
+    (?P<close>\\?["'`]\]?|\]|\)|\[\d*\])?         # closes a name
     (?:\??\s*:\s*(?:str|String|string|&(?:'static\s+)?str|char\s*\*)\s*(?==)
       |[ ]As[ ]String[ ](?==)
       |[ ]+(?:string|String)[ ]+(?==))?
     (?:
         (?:,\s{0,40}["']?[\w-]{1,30}["']?[ \t]?[:=][ \t]?["'][^"'\n]{0,60}["']){0,2}
         [ \t]*,?\s{0,40}["']?(?:value|Value|secret_value|default)["']?[ \t]*[:=][ \t]*
-      | [ \t]*\{[ \t]*(?:\n[^{}\n]{0,100}){0,3}\n[ \t]*default[ \t]*=[ \t]*  # Terraform
       | (?P<tag>
             (?:[ \t]+[\w:.-]{1,40}=["'][^"'\n<>]{0,80}["']){1,3}[ \t]*>  # further attributes
           | [ \t]*/?>\s{0,40}<(?:value|string|val)>                   # an element inside
-          | </\w{1,20}>\s{0,40}<(?:string|value|val)>                 # a property list
-        )(?:<!\[CDATA\[)?
-      | [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|<-|\|\||,|>|\(|%3[Dd])[ \t]*
-        (?:[|>][+-]?[0-9]?[ \t]*\n[ \t]*|\n[ \t]*-[ \t]+|\*\*[ ]|<!\[CDATA\[)?  # a block
+        )
+      | [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|<-|\|\||,|>|\()[ \t]*
+        (?:[|>][+-]?[0-9]?[ \t]*\n[ \t]*|\n[ \t]*-[ \t]+|\*\*[ ])?  # a block
         (?P<open>[(\[]\s{0,40}(?=["'`]))?
       | \)[ \t]*(?:or|\|\||\?\?|\?:)[ \t]*                  # a default
       | [ \t]+(?P<space>)
@@ -67,7 +66,7 @@ _OPERATOR = re.compile(
     (?:\n[ \t]*)?
     (?:(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|bearer|basic|token)[ \t]+)?
     (?P<value>
-        (?:[bBrRuUfFL@$]{0,2})(?P<quote>\\?["'`]|&quot;|"{3}|'{3})
+        (?:[bBrRuUfFL@$]{0,2})(?P<quote>\\?["'`]|"{3}|'{3})
       | [^\s"'`]
     )
     """,
@@ -89,7 +88,7 @@ _QUOTED = {
 }
 _ESCAPED = {
     quote: re.compile(rf"([^\\\n]{{0,{_LONGEST_VALUE}}}?){re.escape(quote)}")
-    for quote in ('\\"', "\\'", "\\`", "&quot;")
+    for quote in ('\\"', "\\'", "\\`")
 }
 _PIECE = re.compile(r"[^\s{}<>\"']*|(?:Bearer|Basic|Token|Key)[ ]", re.IGNORECASE)
 _PLAIN_QUOTES = ('"', "'", "`")
@@ -182,8 +181,8 @@ def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:
         lower: The text in lower case, of the same length.
         words: The distinct words of it, in lower case, joined.
     """
-    for provider, shape in SHAPES.items():
-        at = lower.find(provider) if provider in words else -1
+    for provider in sorted(set(ANY_PROVIDER.findall(words))):
+        shape, at = SHAPES[provider], lower.find(provider)
         while at >= 0:
             end = _end_of(text, at + len(provider))
             operator = _OPERATOR.match(text, end)
@@ -226,7 +225,7 @@ def _values_after(
     strength = names.suspicion(name)
     if not strength:
         return
-    for parts in (*_further(text, start, operator, path), *_candidates(text, operator)):
+    for parts in (*_further(text, start, operator, path), *_candidates(text, operator, path)):
         value = "".join(text[first:last] for first, last in parts)
         if PLACEHOLDER.search(value):
             return
@@ -262,12 +261,13 @@ def _further(
         yield [(at, at + len(value))]
 
 
-def _candidates(text: str, operator: re.Match[str]) -> Iterator[list[tuple[int, int]]]:
+def _candidates(text: str, operator: re.Match[str], path: str) -> Iterator[list[tuple[int, int]]]:
     """What a name may be given: all literals that are put together, then the first alone."""
     place = _extent(text, operator)
     if place is None:
         return
-    if operator["quote"] in _PLAIN_QUOTES:
+    # settings have no literals that are put together; the next may be a key
+    if operator["quote"] in _PLAIN_QUOTES and not formats_of(path):
         if operator["open"] and operator["open"].startswith("["):
             return
         parts = [place, *pieces_after(text, place[1] + 1)]

@@ -97,7 +97,8 @@ def name_strength(name: str) -> int:
     last = name.rpartition(".")[2]
     if strength and last != name and not names.suspicion(last):
         generic = last.lower() in _GENERIC_KEYS or last.isdigit()
-        return strength if generic else names.WEAK
+        if not generic:
+            return names.WEAK if strength == names.STRONG else names.NONE
     return strength
 
 

@@ -7,6 +7,8 @@ of hexadecimals;
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 
 _SETS = {"h": "[0-9a-fA-F]", "a": "[A-Za-z0-9]", "w": r"[\w=-]", "d": "[0-9]"}
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -179,3 +181,17 @@ SHAPES = {
     for keyword, shapes in PROVIDERS.items()
 }
 """One pattern per provider, which must match a whole value."""
+
+
+def _prefix_tree(words: Iterable[str]) -> str:
+    """A pattern of words by their letters, which is faster than an alternative for each."""
+    by_letter: dict[str, list[str]] = defaultdict(list)
+    for word in words:
+        by_letter[word[:1]].append(word[1:])
+    ends = by_letter.pop("", None) is not None
+    branches = "|".join(letter + _prefix_tree(rest) for letter, rest in sorted(by_letter.items()))
+    return f"(?:{branches}){'?' if ends else ''}" if branches else ""
+
+
+ANY_PROVIDER = re.compile(_prefix_tree(SHAPES))
+"""Matches each provider's name in a text in lower case."""

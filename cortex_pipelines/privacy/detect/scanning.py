@@ -1,17 +1,22 @@
 """Scan a text for secrets and personal data."""
 
 import re
+from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.assignments import assigned_secrets, provided_secrets
 from cortex_pipelines.privacy.detect.author_names import author_names
 from cortex_pipelines.privacy.detect.code.values import code_values
 from cortex_pipelines.privacy.detect.commands import commanded_secrets
+from cortex_pipelines.privacy.detect.context import is_code
 from cortex_pipelines.privacy.detect.credentials import placed_secrets
+from cortex_pipelines.privacy.detect.fenced_blocks import fenced_values
 from cortex_pipelines.privacy.detect.findings import Finding, Span, findings_of, without_overlaps
 from cortex_pipelines.privacy.detect.marks import COLOUR, ESCAPES, marked_secrets
 from cortex_pipelines.privacy.detect.named_values import judge_named_values
 from cortex_pipelines.privacy.detect.personal import personal_data
+from cortex_pipelines.privacy.detect.settings_values import settings_values
 from cortex_pipelines.privacy.detect.statements import stated_secrets
+from cortex_pipelines.privacy.detect.unescaped_lines import unescaped_lines
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.settings import PrivacySettings
 
@@ -39,21 +44,43 @@ def spans_of(
     words = _words(text)
     if any(escape in text for escape in ESCAPES):
         words |= _words(COLOUR.sub(" ", text))
-    lower = text.lower()
-    if len(lower) != len(text):  # a few capital letters have lower forms of two characters
-        lower = "".join(c.lower() if c.isascii() else c for c in text)
+    lower = _lower(text)
     spans = [
-        *placed_secrets(text),
-        *stated_secrets(text, lower),
-        *commanded_secrets(text, path),
+        *_plain_spans(text, lower, path, settings),
+        *_unescaped_spans(text, lower, path, settings),
         *marked_secrets(text, words),
-        *assigned_secrets(text, lower, path, settings),
         *judge_named_values(code_values(text, lower, path, language), False, settings),
+        *judge_named_values(settings_values(text, path), True, settings),
+        *judge_named_values(fenced_values(text, path), True, settings),
         *provided_secrets(text, lower, " ".join(words).lower()),
-        *personal_data(text),
         *author_names(text, lower),
     ]
     return without_overlaps(span for span in spans if not _is_allowed(text, span, settings))
+
+
+def _plain_spans(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
+    """What patterns of single lines see."""
+    yield from placed_secrets(text)
+    yield from stated_secrets(text, lower)
+    yield from commanded_secrets(text, path)
+    yield from assigned_secrets(text, lower, path, settings)
+    yield from personal_data(text)
+
+
+def _unescaped_spans(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
+    """The same in lines of data and prose without their escapes; parsers know those of code."""
+    for view in unescaped_lines(text, lower, is_code(path)):
+        for span in _plain_spans(view.text, _lower(view.text), path, settings):
+            start, end = view.source_span(span.start, span.end)
+            yield Span(start, end, span.category, span.rule, span.severity)
+
+
+def _lower(text: str) -> str:
+    """The text in lower case, of the same length."""
+    lower = text.lower()
+    if len(lower) != len(text):  # a few capital letters have lower forms of two characters
+        lower = "".join(c.lower() if c.isascii() else c for c in text)
+    return lower
 
 
 def _words(text: str) -> set[str]:

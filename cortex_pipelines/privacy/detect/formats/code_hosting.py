@@ -10,6 +10,9 @@ FORMATS = (
         "[A-Za-z0-9]{36}",
         checksum=base62_crc32,
     ),
+    declare(
+        "github-token", "ghs_", r"[0-9]{1,12}_eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}", end=""
+    ),
     declare("github-token", "github_pat_", r"\w{82}"),
     declare(
         "gitlab-token",

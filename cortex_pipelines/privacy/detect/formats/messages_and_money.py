@@ -41,7 +41,7 @@ FORMATS = (
     declare("facebook-token", "EAA", "[A-Za-z0-9]{80,400}", very_random),
     declare("facebook-token", "", r"(?<![\w.])[0-9]{15,16}\|[\w-]{27,40}", end=LONE, inside="|"),
     declare("paypal-token", "access_token$", r"(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}"),
-    declare("shopify-token", "shpat_ shpca_ shppa_ shpss_ shptka_", f"{HEX}{{32}}"),
+    declare("shopify-token", "shpat_ shpca_ shppa_ shpss_ shptka_", "[A-Za-z0-9]{32,38}"),
     declare("shippo-token", "shippo_live_ shippo_test_", f"{HEX}{{40}}"),
     declare("easypost-key", "EZAK EZTK", "[A-Za-z0-9]{54}"),
     declare("duffel-token", "duffel_live_ duffel_test_", r"[\w=-]{43}", end=LONE),

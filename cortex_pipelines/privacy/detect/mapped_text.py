@@ -1,0 +1,86 @@
+"""Text that was read out of another text, with the position of each character in it."""
+
+import re
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class MappedText:
+    """A text and where its characters stand in the source that it was read out of.
+
+    Attributes:
+        text: The text, after escapes are resolved.
+        starts: For each character, the index in the source at which it begins.
+        ends: For each character, the index in the source after it. An escape is one character
+            here and several there.
+    """
+
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+    @classmethod
+    def whole(cls, text: str) -> Self:
+        """The source itself."""
+        return cls(text, range(len(text)), range(1, len(text) + 1))
+
+    @classmethod
+    def joined(cls, parts: Iterable["MappedText"]) -> Self:
+        """Several texts of one source, one after the other."""
+        texts: list[str] = []
+        starts, ends = array("q"), array("q")
+        for part in parts:
+            texts.append(part.text)
+            starts.extend(part.starts)
+            ends.extend(part.ends)
+        return cls("".join(texts), starts, ends)
+
+    def slice(self, start: int, end: int) -> "MappedText":
+        """The characters from ``start`` to ``end``."""
+        return MappedText(self.text[start:end], self.starts[start:end], self.ends[start:end])
+
+    def stripped(self, characters: str | None = None) -> "MappedText":
+        """The text without blanks, or given characters, around it."""
+        start = len(self.text) - len(self.text.lstrip(characters))
+        return self.slice(start, max(start, len(self.text.rstrip(characters))))
+
+    def replaced(
+        self, pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]
+    ) -> "MappedText":
+        """The text with a replacement for each match; itself if nothing matches."""
+        parts: list[MappedText] = []
+        at = 0
+        for match in pattern.finditer(self.text):
+            new = replacement(match)
+            first, last = self.starts[match.start()], self.ends[match.end() - 1]
+            parts += (
+                self.slice(at, match.start()),
+                MappedText(new, (first,) * len(new), (last,) * len(new)),
+            )
+            at = match.end()
+        return MappedText.joined([*parts, self.slice(at, len(self.text))]) if parts else self
+
+    def source_span(self, start: int, end: int) -> tuple[int, int]:
+        """Start and end in the source of the characters from ``start`` to ``end``, one or more."""
+        return self.starts[start], self.ends[end - 1]
+
+    def source_parts(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Start and end in the source of each run of characters in one line, without its blanks."""
+        parts: list[tuple[int, int]] = []
+        for at in range(start, end):
+            if self.text[at] in " \t\r\n" and (not parts or self._is_last(at, end)):
+                continue
+            first, last = self.starts[at], self.ends[at]
+            if parts and (first == parts[-1][1] or first < parts[-1][1]):
+                parts[-1] = parts[-1][0], max(last, parts[-1][1])
+            else:
+                parts.append((first, last))
+        return parts
+
+    def _is_last(self, at: int, end: int) -> bool:
+        """Whether only blanks follow in the line of a character."""
+        rest = self.text[at:end].partition("\n")[0]
+        return not rest.strip()
