@@ -19,6 +19,7 @@ import psutil
 
 _MARK = ".aside"
 _TEMPORARY = "cortex-"
+_MODE = 0o7777
 _BASE = "CORTEX_TEMPORARY_BASE"
 _OWNER = "CORTEX_TEMPORARY_OWNER"
 
@@ -39,7 +40,10 @@ def aside(path: Path, durable: bool = True, place: Path | None = None) -> Iterat
     try:
         if path.exists():
             shutil.copymode(path, scratch)
+        begun = scratch.stat()
         yield scratch
+        if not os.path.samestat(begun, scratch.stat()):  # renamed over it, with a mode of its own
+            scratch.chmod(begun.st_mode & _MODE)
         if durable:
             os.fsync(handle)
         scratch.replace(path)
@@ -67,6 +71,34 @@ def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def publish(new: Path, path: Path) -> None:
+    """Rename a finished file or folder to where it stays, with the modes of the umask.
+
+    Args:
+        new: On the same file system.
+        path: Not there yet, or a file.
+    """
+    follow_umask(new)
+    new.replace(path)
+
+
+def follow_umask(path: Path) -> None:
+    """Let everybody read a file, or a folder with all in it, whom the umask lets.
+
+    Some libraries (safetensors) write through temporary files, which are for their owner alone.
+    """
+    allowed = ~_umask()
+    for each in (path, *path.rglob("*")):
+        if each.is_symlink():
+            continue
+        mode = each.stat().st_mode & _MODE
+        wanted = mode | ((0o777 if mode & 0o100 else 0o666) & allowed)
+        if not mode & 0o200:  # what nobody is to change stays so
+            wanted &= ~0o222
+        if wanted != mode:
+            each.chmod(wanted)
 
 
 def is_same_file(out: Path, read: Path) -> bool:
@@ -203,6 +235,17 @@ def _remove(entry: Path) -> None:
         shutil.rmtree(entry, ignore_errors=True)
     else:
         entry.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The umask of this process, without changing it where other threads may write."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
+    except (OSError, StopIteration):  # not Linux
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return mask
 
 
 def _sync(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from cortex_pipelines.atomic import (
     aside,
     discard,
+    publish,
     scratch_folder,
     sweep,
     temporary_files,
@@ -116,3 +119,48 @@ def test_temporary_files_of_packages_and_programs_lie_in_one_folder(
     assert tempfile.gettempdir() == before
     assert os.environ["CORTEX_TEMPORARY_BASE"] == str(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(params=[0o022, 0o027])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def private(path: Path) -> None:
+    """Write as safetensors does: a temporary file for its owner alone, renamed into place."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    os.write(handle, b"x")
+    os.close(handle)
+    Path(name).replace(path)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(
+    tmp_path: Path, umask: int
+) -> None:
+    with aside(tmp_path / "file") as scratch:
+        private(scratch)
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    private(folder / "weights")
+    (folder / "run").touch(0o700)
+    (folder / "read_only").touch(0o400)
+    (folder / "link").symlink_to(tmp_path / "nowhere")
+    publish(folder, tmp_path / "folder")
+    made = tmp_path / "folder"
+    assert [mode(path) for path in (tmp_path / "file", made / "weights", made, made / "run")] == [
+        each & ~umask for each in (0o666, 0o666, 0o777, 0o777)
+    ]
+    assert mode(made / "read_only") == 0o444 & ~umask
+
+
+def test_a_file_made_private_on_purpose_stays_so(tmp_path: Path, umask: int) -> None:
+    for _ in range(2):  # new, and replaced
+        with aside(tmp_path / "key") as scratch:
+            scratch.chmod(0o600)
+            scratch.write_text("secret")
+        assert mode(tmp_path / "key") == 0o600

@@ -5,6 +5,8 @@ import errno
 import os
 from pathlib import Path
 
+from cortex_pipelines.atomic import follow_umask
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
@@ -17,6 +19,7 @@ def replace_folder(new: Path, place: Path) -> None:
     there stays at ``new``. Both have to be on one file system.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
+    follow_umask(new)
     if not place.exists():
         new.rename(place)
     elif not _exchange(new, place):

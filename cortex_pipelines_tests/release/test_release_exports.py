@@ -279,3 +279,21 @@ def test_a_base_with_stretched_positions_is_refused(base: BaseModel, tmp_path: P
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ExportError, match="rotary embeddings of type yarn"):
         write_base(replace(base, folder=folder), tmp_path / "base.gguf", "fp32")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+@pytest.mark.parametrize("write", [write_peft, write_merged, write_gguf])
+def test_all_that_an_export_writes_follows_the_umask(
+    base: BaseModel, tmp_path: Path, write: Any, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        made = source(base, write_adapter(base, tmp_path / "adapter"))
+        with put_aside(tmp_path / "out") as folder:
+            write(made, folder)
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in paths}
+    assert len(modes) > 2
+    assert modes == {path.name: (0o777 if path.is_dir() else 0o666) & ~umask for path in paths}

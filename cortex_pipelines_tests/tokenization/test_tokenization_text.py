@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,19 @@ def test_a_sentence_encoder_reads_marks_as_text() -> None:
     (ids,) = encoder.ids(["a [SEP] [CLS] b"])
     assert not set(ids) & set(encoder.controls.values())
     assert encoder.ids(["sep cls"]) == bert()(["sep cls"], add_special_tokens=False)["input_ids"]
+
+
+def test_only_this_room_calls_a_tokenizer() -> None:
+    """A call elsewhere would read the spelling of a control token as the token."""
+    call = re.compile(
+        r"tokenizer\(|apply_chat_template|encode_batch|tokenizer\.(tokenize|encode)\b|\.encode_plus"
+    )
+    package = ROOT / "cortex_pipelines"
+    callers = {
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in package.rglob("*.py")
+        if path.parent.name != "tokenization"
+        for line in path.read_text("utf-8").splitlines()
+        if call.search(line) and "def " not in line and "load_tokenizer(" not in line
+    }
+    assert callers == set()

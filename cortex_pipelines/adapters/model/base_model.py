@@ -6,12 +6,12 @@ import importlib.metadata
 import io
 import json
 import logging
-import tempfile
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.progress import quiet_transformers
 
@@ -152,11 +152,11 @@ def _converted(gguf: Path, cache: Path) -> Path:
     with (cache / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=cache) as aside:
-                made = Path(aside) / "model"
+            with scratch_folder(cache, ".model.") as scratch:
+                made = scratch / "model"
                 _LOG.info("Converting %s to safetensors (once, about 20 s)", gguf.name)
                 _convert(gguf, made)
-                made.replace(folder)
+                publish(made, folder)
     return folder
 
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, ValidationError
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.atomic import aside
 from cortex_pipelines.settings import PartShare, PositiveFloat, Rank, Regex
 
 WEIGHTS = "adapter_model.safetensors"
@@ -93,7 +94,8 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
         for name, tensor in sorted(state.items())
     }
     # safetensors keeps metadata in a hash map: several entries have no fixed order
-    save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
+    with aside(out / WEIGHTS, durable=False) as scratch:
+        save_file(tensors, scratch, metadata={"format": "pt"})
     write_json(out / CONFIGURATION, _configuration(model, base))
 
 

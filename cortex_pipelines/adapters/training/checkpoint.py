@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.atomic import aside
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -49,10 +49,8 @@ class Checkpoints:
         """
         import torch
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        aside = self.path.with_suffix(f".{os.getpid()}")
-        torch.save(dict(state), aside)
-        aside.replace(self.path)
+        with aside(self.path, durable=False) as scratch:
+            torch.save(dict(state), scratch)
 
     def load(self) -> dict[str, Any] | None:
         """The last checkpoint; None if there is none or it cannot be read."""

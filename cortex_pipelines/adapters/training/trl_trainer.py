@@ -38,7 +38,7 @@ from cortex_pipelines.adapters.training.loss import packing_is_separate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 from cortex_pipelines.adapters.training.state import progress_of, put_progress
 from cortex_pipelines.adapters.training.validation import general_losses, validate
-from cortex_pipelines.atomic import temporary_folder
+from cortex_pipelines.atomic import follow_umask, temporary_folder
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -165,6 +165,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save what TRL knows nothing of beside its own state."""
         if self._checkpoints and self._group.is_first:
+            follow_umask(self._checkpoints.trainer)
             self._checkpoints.save(progress_of(self.progress))
 
     def _validate(self, number: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from cortex_pipelines.atomic import scratch_folder
+from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.ingestion.entries import SourceError
 
 _TIMEOUT_SECONDS = 30.0
@@ -145,7 +145,7 @@ class Indexes:
                     hashes = self._copy(release, file)
                 self._compare(release, hashes)
                 sha256: str = hashes["sha256"].hexdigest()
-                (scratch / "file").replace(folder / sha256)
+                publish(scratch / "file", folder / sha256)
             return sha256
         except _network_errors() as error:
             raise SourceError(

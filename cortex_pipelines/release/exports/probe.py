@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from cortex_pipelines.tokenization.text_encoder import token_ids
+
 _TEXT = '''def parse_version(text):
     """Major, minor and patch of a version."""
     parts = text.strip().split(".")
@@ -20,7 +22,9 @@ _TOKENS = 96
 
 def probe(tokenizer: Any) -> Any:
     """Token ids of the fixed piece of code, shape (1, at most 96)."""
-    return tokenizer(_TEXT, return_tensors="pt")["input_ids"][:, :_TOKENS]
+    import torch
+
+    return torch.tensor(token_ids(tokenizer, [_TEXT]))[:, :_TOKENS]
 
 
 def logits(model: Any, ids: Any) -> Any:

@@ -1,13 +1,12 @@
 """Source and result of an export."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
-from cortex_pipelines.atomic import scratch_folder
+from cortex_pipelines.atomic import publish, scratch_folder
 
 CARD = "README.md"
 """File name of the model card in an export, as model hubs and editors expect it."""
@@ -69,4 +68,4 @@ def put_aside(out: Path) -> Iterator[Path]:
         yield aside
         if out.exists():
             out.rmdir()
-        shutil.move(aside, out)
+        publish(aside, out)

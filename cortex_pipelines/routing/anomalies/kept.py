@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from cortex_pipelines.atomic import aside
 from cortex_pipelines.routing.anomalies.detect import FittedDetectors, alert_rows
 from cortex_pipelines.routing.anomalies.detectors import (
     Autoencoder,
@@ -64,7 +65,8 @@ def save_detectors(folder: Path, watchers: Mapping[str, FittedDetectors], window
         }
     text = json.dumps({"window": window, "logs": logs}, indent=1, sort_keys=True)
     (folder / DETECTORS_FILE).write_text(text + "\n", encoding="utf-8")
-    save_file(tensors, folder / WEIGHTS_FILE)
+    with aside(folder / WEIGHTS_FILE, durable=False) as scratch:
+        save_file(tensors, scratch)
 
 
 def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.atomic import aside
 from cortex_pipelines.routing.features.encoder import Floats
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
@@ -124,10 +125,8 @@ def save_router(
             f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()
         }
     tensors["scope.requests"] = requests
-    save_file(
-        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
-        folder / WEIGHTS_FILE,
-    )
+    with aside(folder / WEIGHTS_FILE, durable=False) as scratch:
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, scratch)
     _write_json(folder / CONFIG_FILE, _plain(config))
     _write_json(folder / VOCABULARY_FILE, extractor.vocabulary())
     lines = [json.dumps(dict(task), sort_keys=True, ensure_ascii=True) for task in neighbours]

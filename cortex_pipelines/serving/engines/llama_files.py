@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS
-from cortex_pipelines.atomic import scratch_folder
+from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, write_gguf
 from cortex_pipelines.release.exports.gguf_base import Width, write_base
 from cortex_pipelines.release.exports.source import Source
@@ -109,7 +109,7 @@ class LlamaFiles:
                         made = scratch / "made"
                         made.mkdir()
                         write(made)
-                        made.replace(place)
+                        publish(made, place)
         return place
 
 
