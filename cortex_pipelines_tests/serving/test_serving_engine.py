@@ -21,6 +21,7 @@ from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.generation.sampling import Request, generate
 from cortex_pipelines.release.loading import ResidentBase
+from cortex_pipelines.serving.answer import Answer
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -32,6 +33,7 @@ from cortex_pipelines.serving.engines.engine import (
     Ready,
     RefusedAdapterError,
     Sampling,
+    Token,
 )
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
@@ -136,6 +138,25 @@ def test_tokens_and_their_bytes_are_those_of_the_text(
     assert b"".join(token.raw for token in tokens).decode(errors="replace") == text
     assert all(token.offset <= len(text) for token in tokens)
     assert sum(piece.generated for piece in taken) <= 40
+
+
+def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(
+    weights_here: Engine,
+) -> None:
+    tokenizer = weights_here.tokenizer
+    text = "x <eos> <bos>"
+    prompt = weights_here.prompt(text)
+    assert tokenizer.decode(prompt.ids, skip_special_tokens=True) == text
+    assert len(prompt.ids) == len(text)  # a token a byte
+    spelt = "<eos><bos>"
+    held = replace(prompt, start=spelt)
+    taken = pieces(weights_here, Job(None, held, Sampling(len(spelt) + 1)))
+    assert sum(len(piece.tokens) for piece in taken) == 1
+    assert taken[-1].finish == "length"
+    shown = Answer(tokenizer, "", Sampling(99))
+    (ids,) = token_ids(tokenizer, [f"{spelt}y"])
+    given = [piece.text for one in ids for piece in shown.add(0, one, Token("", 0.0))]
+    assert "".join(given) == f"{spelt}y"
 
 
 def in_ascii(text: str) -> str:
