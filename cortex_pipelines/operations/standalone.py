@@ -51,7 +51,7 @@ from cortex_pipelines.versioning.project import ProjectError, find_root
 _MODEL = "router"
 """Model name in the manifest of a router outside the asset graph."""
 
-_EMBEDDINGS = "2"
+_EMBEDDINGS = "3"
 """Version of the embedding cache; raise it when embeddings are computed differently."""
 
 

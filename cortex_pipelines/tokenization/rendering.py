@@ -17,7 +17,7 @@ class ModelText(str):
     __slots__ = ()
 
 
-def render(tokenizer: Any, template: Callable[..., str], **values: Any) -> Segments:
+def render(tokenizer: Any, template: Callable[..., str], /, **values: Any) -> Segments:
     """What a template makes of values: control tokens are those that the template writes.
 
     In the values, each spelling of a control token is replaced by a letter of the private use
@@ -54,7 +54,7 @@ def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more:
 
     conversation = [
         {**message, "content": ModelText(message["content"])}
-        if message["role"] == "assistant" and isinstance(message.get("content"), str)
+        if message.get("role") == "assistant" and isinstance(message.get("content"), str)
         else message
         for message in messages
     ]

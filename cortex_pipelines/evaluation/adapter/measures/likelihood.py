@@ -36,7 +36,6 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.tokenization.text_encoder import encoder_of
 
 _ORIGIN = frozenset({"example_id", "task", "path", "language", "kind", "cluster"})
 _SOMETHING = "x"  # an example without a completion would be left out
@@ -118,7 +117,7 @@ class ItemScorer:
         """
         window = window or self._settings.max_length
         keys = [
-            ["token likelihoods", window, self._content(adapter, item), self._shown(item)]
+            ["token likelihoods", window, self._content(adapter, item), _asked(item)]
             for item in items
         ]
         rows = self._cached(
@@ -177,7 +176,7 @@ class ItemScorer:
         drawn = seeded if request.sample else []
         most = most_tokens(request.item, settings)
         how = [settings.max_length, most, request.extent, drawn]
-        asked = self._shown(replace(request.item, completion=""))
+        asked = _asked(replace(request.item, completion=""))
         return ["output", how, self._content(adapter, request.item), asked]
 
     def _cached(
@@ -275,14 +274,6 @@ class ItemScorer:
             text = generate(model, self._tokenizer, prompt, request, self._settings)
         return {"text": text}
 
-    def _shown(self, item: Example) -> dict[str, Any]:
-        """Content of an example that a model sees or writes, without its origin."""
-        content = {name: value for name, value in asdict(item).items() if name not in _ORIGIN}
-        text = f"{item.prompt}\n{item.suffix or ''}\n{item.completion}"
-        if encoder_of(self._tokenizer).spells_control(text):
-            content["control"] = "text"  # such spellings were control tokens once
-        return content
-
     def _content(self, adapter: Path | None, item: Example) -> str | None:
         """Hash of the adapter's files, independent of the folder."""
         folder = _of_item(adapter, item)
@@ -304,3 +295,8 @@ def _last_only(model: Any) -> dict[str, Any]:
 
 def _of_item(adapter: Path | None, item: Example) -> Path | None:
     return adapter_for(adapter, item.form) if adapter else None
+
+
+def _asked(item: Example) -> dict[str, Any]:
+    """Content of an example that a model sees or writes, without its origin."""
+    return {name: value for name, value in asdict(item).items() if name not in _ORIGIN}
