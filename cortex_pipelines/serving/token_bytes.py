@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from cortex_pipelines.serving.engines.engine import Alternative
+from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _CACHED = 2**17
@@ -42,7 +43,7 @@ def alternative_bytes(tokenizer: Any, token: int) -> bytes:
     if raw is not None:
         return raw
     # behind another token, since some tokenizers drop the space that a text begins with
-    before = tokenizer("x", add_special_tokens=False)["input_ids"]
+    (before,) = token_ids(tokenizer, ["x"])
     text: str = tokenizer.decode([*before, token], clean_up_tokenization_spaces=False)
     return text.removeprefix("x").encode()
 

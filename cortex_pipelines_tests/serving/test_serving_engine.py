@@ -33,7 +33,7 @@ from cortex_pipelines.serving.engines.engine import (
     Ready,
     RefusedAdapterError,
     Sampling,
-    Token,
+    ScoredToken,
 )
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
@@ -150,12 +150,12 @@ def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(
     assert len(prompt.ids) == len(text)  # a token a byte
     spelt = "<eos><bos>"
     held = replace(prompt, start=spelt)
-    taken = pieces(weights_here, Job(None, held, Sampling(len(spelt) + 1)))
-    assert sum(len(piece.tokens) for piece in taken) == 1
+    taken = pieces(weights_here, Job(None, held, Sampling(len(spelt) + 8)))
     assert taken[-1].finish == "length"
+    assert text_of(taken)
     shown = Answer(tokenizer, "", Sampling(99))
     (ids,) = token_ids(tokenizer, [f"{spelt}y"])
-    given = [piece.text for one in ids for piece in shown.add(0, one, Token("", 0.0))]
+    given = [piece.text for one in ids for piece in shown.add(0, ScoredToken(one, 0.0))]
     assert "".join(given) == f"{spelt}y"
 
 
