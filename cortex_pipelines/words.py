@@ -19,7 +19,7 @@ The one tokeniser of search, notes, the router's features and of what counts as 
 import re
 import unicodedata
 from functools import cache, lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 
 LONGEST = 100
 """Characters of a word that is a word; longer ones are data (keys, encoded bytes)."""
@@ -28,7 +28,7 @@ LONGEST = 100
 _WITHOUT_SPACES = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-    "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3105-\u312f\u31a0-\u31bf"  # kana, bopomofo
+    "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3105-\u312f\u31a0-\u31bf"  # kana
     "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb"  # Hangul
     "\u0e01-\u0e4e\u0e81-\u0ece\u1780-\u17d3\u1000-\u103f\u1050-\u109f"  # Thai, Lao, Khmer, Burmese
 )
@@ -119,8 +119,8 @@ def _cluster() -> re.Pattern[str]:
 def words(text: str) -> list[str]:
     """The words of a text as they are written, in their order; identifiers are not split.
 
-    A run of a script without spaces is one word here, which ``parts_of_word`` cuts; ``Python3の設定``
-    are two.
+    A run of a script without spaces is one word here, which ``parts_of_word`` cuts;
+    ``Python3の設定`` are two.
     """
     if not text.isascii():
         return _word().findall(_composed(text))
@@ -257,7 +257,7 @@ def _pairs(run: str) -> list[str]:
     clusters = [fold(cluster) for cluster in _cluster().findall(run)]
     if len(clusters) < 2:
         return clusters
-    return [left + right for left, right in zip(clusters, clusters[1:], strict=False)]
+    return [left + right for left, right in pairwise(clusters)]
 
 
 def _humps(run: str) -> list[str]:
