@@ -45,12 +45,16 @@ def _with_signs(start: str) -> tuple[str, str, str]:
     """
     # in code, `c++;` and `f(c++)` increment
     plus = rf"(?<={start}[CG])\+\+(?!\+)|(?<={start}[cg])\+\+(?![+;)\]])"
-    sharp = rf"(?<={start}[cCfFjJqQ])#(?![^\W\d])"
+    sharp = rf"(?<={start}[cCfFjJqQ])#(?![A-Za-z_])"
     vendors = "|".join(
         rf"(?<={start}{name})" for name in ("[aA][sS][pP]", "[aA][dD][oO]", "[vV][bB]")
     )
-    version = rf"{start}(?<!\.)[vV]?\d+(?:\.\d+)+(?!\w)"
-    return version, f"(?:{plus}|{sharp})?", rf"(?:{start}|{vendors})\.(?:NET|Net|net)\b"
+    version = rf"{start}(?<!\.)[vV]?\d+(?:\.\d+)+(?![A-Za-z0-9_])"
+    return (
+        version,
+        f"(?:{plus}|{sharp})?",
+        rf"(?:{start}|{vendors})\.(?:NET|Net|net)(?![A-Za-z0-9_])",
+    )
 
 
 _ASCII = re.compile(r"\w+")
