@@ -12,7 +12,8 @@ The one tokeniser of search, notes, the router's features and of what counts as 
   whose words carry their particles, are cut into overlapping pairs of characters, which needs no
   dictionary (Nie, Gao, Zhang, Zhou: "On the use of words and n-grams for Chinese information
   retrieval", 2000).
-- ``C++``, ``C#``, ``F#`` and ``.NET`` are words of their own, and so is a version such as ``3.12``.
+- ``C++``, ``C#``, ``F#`` and ``.NET`` are words of their own, and so is a version such as
+  ``v3.12`` or ``1.2.3``; ``3.12`` may be a number.
 - Emoji and other symbols are no words.
 """
 
@@ -49,7 +50,8 @@ def _with_signs(start: str) -> tuple[str, str, str]:
     vendors = "|".join(
         rf"(?<={start}{name})" for name in ("[aA][sS][pP]", "[aA][dD][oO]", "[vV][bB]")
     )
-    version = rf"{start}(?<!\.)[vV]?\d+(?:\.\d+)+(?![A-Za-z0-9_])"
+    number = r"[vV]\d+(?:\.\d+)+|\d+(?:\.\d+){2,}"
+    version = rf"{start}(?<!\.)(?:{number})(?![A-Za-z0-9_])"
     return (
         version,
         f"(?:{plus}|{sharp})?",
@@ -58,9 +60,11 @@ def _with_signs(start: str) -> tuple[str, str, str]:
 
 
 _ASCII = re.compile(r"\w+")
-# Looked for first, as most texts have none and the plain pattern is faster.
-_SIGNS = re.compile(r"[cCgG]\+\+|[cCfFjJqQ]#|\.[nN][eE][tT]\b|\d\.\d")
-_ASCII_WITH_SIGNS = re.compile(r"{}|\w+{}|{}".format(*_with_signs(_START)))
+_DECIMAL = re.compile(r"\.\d")
+_SIGNS = re.compile(r"[cCgG]\+\+|[cCfFjJqQ]#|\.[nN][eE][tT]\b|[vV]\d+\.\d|\d\.\d+\.\d")
+# A word that nothing of note follows, which most are, is matched without a look at the rest.
+_USUAL = r"[A-Za-z_][A-Za-z0-9_]*+(?![^\x00-\x7f]|[+#]|\.\d)"
+_ASCII_WITH_SIGNS = re.compile(r"{}|{}|\w+{}|{}".format(_USUAL, *_with_signs(_START)))
 _NAMED = {
     **{"c++": "cplusplus", "g++": "gplusplus", ".net": "dotnet"},
     **{"c#": "csharp", "f#": "fsharp", "j#": "jsharp", "q#": "qsharp"},
@@ -103,7 +107,9 @@ def _word() -> re.Pattern[str]:
     version, signs, net = _with_signs(_START_IN_ANY)
     letter = rf"[^\W{_WITHOUT_SPACES}]"
     pairs = f"[{_WITHOUT_SPACES}][{_WITHOUT_SPACES}{_marks()}]*"
-    return re.compile(rf"{version}|{pairs}|{letter}(?:{letter}|[{_marks()}])*{signs}|{net}")
+    return re.compile(
+        rf"{_USUAL}|{version}|{pairs}|{letter}(?:{letter}|[{_marks()}])*{signs}|{net}"
+    )
 
 
 @cache
@@ -128,12 +134,12 @@ def words(text: str) -> list[str]:
     """
     if not text.isascii():
         return _word().findall(_composed(text))
-    return (_ASCII_WITH_SIGNS if _SIGNS.search(text) else _ASCII).findall(text)
+    return (_ASCII_WITH_SIGNS if _has_signs(text) else _ASCII).findall(text)
 
 
 def folded_words(text: str) -> list[str]:
     """The words of a text as they are compared: folded, and those without spaces in pairs."""
-    if text.isascii() and not _SIGNS.search(text):
+    if text.isascii() and not _has_signs(text):
         return _ASCII.findall(text.lower())
     return [part for word in words(text) for part in _folded_word(word)]
 
@@ -221,6 +227,12 @@ def fold(text: str) -> str:
     folded = unicodedata.normalize("NFKD", _composed(text).casefold())
     folded = _POINTS.sub("", _CYRILLIC.sub("", _ACCENTS.sub("", folded))).translate(_LETTERS)
     return unicodedata.normalize("NFC", "".join(map(_digit, folded)))
+
+
+def _has_signs(text: str) -> bool:
+    """Whether some words of an ASCII text have signs; most have none, which is told first."""
+    some = any(sign in text for sign in ("++", "#", ".net", ".NET", ".Net"))
+    return (some or _DECIMAL.search(text) is not None) and _SIGNS.search(text) is not None
 
 
 def _composed(text: str) -> str:
