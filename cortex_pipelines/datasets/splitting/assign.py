@@ -61,7 +61,7 @@ def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataF
         known: Clusters texts.
     """
     if "language" not in units.columns:
-        guessed = pl.Series("language", languages_of(units["code"]), dtype=pl.String)
+        guessed = pl.Series("language", languages_of(units["code"].to_list()), dtype=pl.String)
         units = units.with_columns(guessed)
     units = units.sort("unit_id").with_row_index("at")
     forest = UnionFind(units.height)

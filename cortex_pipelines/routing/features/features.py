@@ -156,7 +156,11 @@ def _clean(text: str) -> str:
 
 def _options(place: int) -> dict[str, Any]:
     """Word 1-2-grams and character 2-5-grams: the usual baseline for short texts."""
-    words = {"tokenizer": folded_words, "token_pattern": None, "ngram_range": (1, 2)}
+    words: dict[str, Any] = {
+        "tokenizer": folded_words,
+        "token_pattern": None,
+        "ngram_range": (1, 2),
+    }
     words |= {"lowercase": False}  # .NET is told by its case
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
