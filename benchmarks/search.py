@@ -35,7 +35,8 @@ from cortex_pipelines.retrieval.index import Index, Manifest, index_files
 from cortex_pipelines.retrieval.queries import Reading, understand
 from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, Evidence
 from cortex_pipelines.retrieval.search import Searcher
-from cortex_pipelines.retrieval.terms import EXACT, terms, words
+from cortex_pipelines.retrieval.terms import EXACT, terms
+from cortex_pipelines.words import words
 
 TRAINING = frozenset({"click", "celery", "gin", "ripgrep"})
 """Repositories on which weights were chosen."""

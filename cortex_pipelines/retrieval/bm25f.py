@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cortex_pipelines.retrieval.terms import terms_of_word, words
+from cortex_pipelines.retrieval.terms import terms_of_word
+from cortex_pipelines.words import words
 
 Floats = npt.NDArray[np.float32]
 

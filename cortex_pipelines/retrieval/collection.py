@@ -22,6 +22,7 @@ from cortex_pipelines.retrieval.bm25f import (
 )
 from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
 from cortex_pipelines.retrieval.encoder_text import UNITS, text_number
+from cortex_pipelines.words import same_name
 
 Encode = Callable[[Sequence[str]], Floats]
 """Texts to vectors of length 1, one a row."""
@@ -215,7 +216,7 @@ class Collection:
         places: dict[str, list[int]] = {}
         units = self.documents.with_row_index().filter(pl.col("kind").is_in(UNITS))
         for place, name in units.select("index", "name").iter_rows():
-            places.setdefault(name.rpartition(".")[2], []).append(place)
+            places.setdefault(same_name(name.rpartition(".")[2]), []).append(place)
         return places
 
     @cached_property
@@ -223,7 +224,7 @@ class Collection:
         """Files by each ending of their paths, without the ending of the name."""
         places: dict[str, list[int]] = {}
         for number, path in enumerate(self.files["path"]):
-            parts = path.lower().split("/")
+            parts = same_name(path).lower().split("/")
             name = parts[-1]
             stem = name.rpartition(".")[0] or name
             if stem in _FOLDER_FILES and len(parts) > 1:

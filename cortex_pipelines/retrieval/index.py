@@ -32,7 +32,7 @@ from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
 from cortex_pipelines.retrieval.levels import Levels, levels_of
 from cortex_pipelines.retrieval.listing import head_of, list_files
 
-FORMAT = 2
+FORMAT = 3
 """Raised when an index of before cannot be read any more, or would give other results."""
 
 MANIFEST = "index.json"

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from cortex_pipelines.retrieval.terms import (
     is_identifier,
+    query_terms,
+    query_terms_of_word,
     stop_terms,
     terms,
-    terms_of_word,
-    words,
 )
+from cortex_pipelines.words import same_name, word_count, words
 
 LONGEST = 1_000_000
 """Most characters of a query; issue texts of 5,000 words have some 50,000."""
@@ -31,7 +32,7 @@ LONG = 20
 _PATH = re.compile(
     r"(?<![\w.\-])[\w.\-]++(?:[/\\][\w.\-]++)+|(?<![\w\-])-*+\w[\w\-]*+\.[a-z]{1,4}\b"
 )
-_DOTTED = re.compile(r"\b[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_DOTTED = re.compile(r"\b[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _QUOTED = re.compile(r"`([^`\n]{2,80})`")
 _TESTS = frozenset(terms("test tests testing unittest pytest"))
 # What questions about code always say.
@@ -106,14 +107,14 @@ def understand(text: str, reading: Reading = Reading()) -> Query:
     if "\0" in text:
         raise QueryError("the query holds NUL bytes, so it is no text; give words or code")
     spoken = words(text)
-    long = len(spoken) >= LONG
+    long = word_count(text) >= LONG
     languages = frozenset(
         LANGUAGE_WORDS[word.lower()] for word in spoken if word.lower() in LANGUAGE_WORDS
     )
     named = Counter(word for word in spoken if is_identifier(word))
     for quoted in _QUOTED.findall(text):
         named.update(word for word in words(quoted) if len(word) > 2)
-    paths = Counter(_mentions(text))
+    paths = Counter(_mentions(same_name(text)))
     weights = _weights(text, spoken, named, reading, long)
     tests = not long and not _TESTS.isdisjoint(weights)
     return Query(text, weights, dict(named), dict(paths), long, tests, languages)
@@ -134,11 +135,11 @@ def _weights(
     counted: defaultdict[str, float] = defaultdict(float)
     for word, count in Counter(spoken).items():
         worth = count**reading.power * (reading.names if long and word in named else 1.0)
-        for term in terms_of_word(word):
+        for term in query_terms_of_word(word):
             counted[term] += worth
     if long:
         title = text.strip().split("\n", 1)[0][:300]
-        for term in set(terms(title)):
+        for term in set(query_terms(title)):
             counted[term] += reading.title
     if not reading.stop_words:
         return dict(counted)

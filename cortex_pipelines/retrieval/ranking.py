@@ -15,6 +15,7 @@ import numpy.typing as npt
 from cortex_pipelines.retrieval.bm25f import Floats, Vocabulary
 from cortex_pipelines.retrieval.collection import Collection
 from cortex_pipelines.retrieval.queries import Query
+from cortex_pipelines.words import is_name, same_name
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,6 @@ _USUAL_RANK = 60
 """Constant of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)."""
 _MOST_NAMED = 20
 """An identifier that is defined in more places than this names none of them."""
-_NAME = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::)[A-Za-z_$][\w$]*)*")
 _LONGEST_NAME = 200
 """Characters of a query that may be a name."""
 _GUESSED = 0.4
@@ -133,12 +133,13 @@ def _asked(collection: Collection, name: str) -> Floats:
     A name that no unit has may be that of a module: then what is left of the file counts.
     """
     scores = np.zeros(collection.documents.height, dtype=np.float32)
-    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+    if len(name) > _LONGEST_NAME or not is_name(name):
         return scores
+    name = same_name(name)
     parts = re.split(r"\.|::", name)
     places = collection.simple_names.get(parts[-1], ())
     for place in places if len(places) <= _MOST_NAMED else ():
-        scores[place] = _agreement(parts, collection.names[place].split("."))
+        scores[place] = _agreement(parts, same_name(collection.names[place]).split("."))
     if not places:
         files = collection.by_ending.get("/".join(parts).lower(), ())
         left = collection.left_over & np.isin(collection.file_of, list(files))

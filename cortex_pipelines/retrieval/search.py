@@ -27,7 +27,8 @@ from cortex_pipelines.retrieval.ranking import (
     combined_units,
     score_part,
 )
-from cortex_pipelines.retrieval.terms import terms_of_word, words
+from cortex_pipelines.retrieval.terms import query_terms_of_word
+from cortex_pipelines.words import words
 
 _OVERLAY_BYTES = 1_500_000
 """Bytes of changed files that are read again at once: less than a second of one core."""
@@ -445,7 +446,7 @@ class Searcher:
         """Words of the query that a document has, those first that count most."""
         worth: dict[str, float] = {}
         for word in dict.fromkeys(words(query.text)):
-            for term in terms_of_word(word):
+            for term in query_terms_of_word(word):
                 number = self.index.terms.numbers.get(term)
                 if term not in query.weights or number is None:
                     continue

@@ -1,22 +1,20 @@
-"""Words of code and prose as the terms that are matched: split, folded, stemmed.
+"""The terms that are matched: words (``cortex_pipelines.words``) split, folded, stemmed.
 
 ``getUserByName`` gives the stems of its parts and, as one more term, the whole identifier, so that
-a query that names it exactly finds it first while one that describes it finds it too.
+a query that names it exactly finds it first while one that describes it finds it too. A run of a
+script without spaces gives its pairs of characters and, where it is indexed, its single characters,
+so that a query of one finds it.
 """
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
 import snowballstemmer
 
-_WORD = re.compile(r"\w+")
-_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_A-Za-z]+")
-_LONGEST = 100
-"""Characters of a word that is a word; longer ones are data (keys, encoded bytes)."""
+from cortex_pipelines.words import characters_of_word, parts_of_word, split_name, words
 
 EXACT = "="
-"""What a term begins with that stands for a whole identifier of several parts."""
+"""What a term begins with that stands for a whole identifier of several parts, or a version."""
 
 
 @lru_cache(maxsize=1)
@@ -24,24 +22,22 @@ def _stemmer() -> "snowballstemmer.stemmer":
     return snowballstemmer.stemmer("english")
 
 
-def parts_of_word(word: str) -> list[str]:
-    """The parts of an identifier, in small letters; none of what is too long for a word."""
-    return [part.lower() for part in _PART.findall(word)] if len(word) <= _LONGEST else []
-
-
 @lru_cache(maxsize=1 << 18)
 def terms_of_word(word: str) -> tuple[str, ...]:
     """The terms of one word: stems of its parts, and the whole if it has several."""
+    return (*query_terms_of_word(word), *characters_of_word(word))
+
+
+@lru_cache(maxsize=1 << 16)
+def query_terms_of_word(word: str) -> tuple[str, ...]:
+    """The same without the single characters of a longer run, which would find too much."""
     parts = parts_of_word(word)
-    stems = [_stemmer().stemWord(part) for part in parts]
-    if len(parts) > 1:
+    stems = [_stemmer().stemWord(part) if part.isascii() else part for part in parts]
+    if "." in word and len(parts) > 1:
+        stems.append(EXACT + ".".join(part for part in parts if part.isdigit()))
+    elif len(parts) > 1 and not characters_of_word(word):
         stems.append(EXACT + "".join(parts))
     return tuple(stems)
-
-
-def words(text: str) -> list[str]:
-    """The words of a text as they are written, in their order."""
-    return _WORD.findall(text)
 
 
 # Function words of English and of questions; where a query has nothing else they count.
@@ -68,9 +64,16 @@ def terms(text: str) -> list[str]:
     return [term for word in words(text) for term in terms_of_word(word)]
 
 
+def query_terms(text: str) -> list[str]:
+    """The terms that a query looks for, in the order of its words."""
+    return [term for word in words(text) for term in query_terms_of_word(word)]
+
+
 def is_identifier(word: str) -> bool:
     """Whether a word is written as only code writes: several parts, or an underscore."""
-    return len(word) > 2 and len(_PART.findall(word)) > 1 and not word.isdigit()
+    if len(word) < 3 or word.isdigit() or "." in word:
+        return False
+    return len(split_name(word)) > 1 and not characters_of_word(word)
 
 
 def stop_terms(extra: Iterable[str] = ()) -> frozenset[str]:

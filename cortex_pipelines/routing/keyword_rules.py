@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.words import fold, whole_word
+
+_ENDINGS = "s|es|d|ed|ing"
+
 BOOSTER = 0.5
 """Weight of a booster, where a keyword has 1 and a negative indicator -1."""
 
@@ -181,6 +185,7 @@ def parse_rules(value: Any, name: str) -> Rules:
 
 def _hits(keywords: Sequence[Keyword], text: str) -> int:
     lowered = text.lower() if text.isascii() else ""
+    text = lowered or fold(text)
     return sum(keyword.occurs(text, lowered) for keyword in keywords)
 
 
@@ -205,7 +210,7 @@ def _patterns(expert: Mapping[str, Any], key: str, name: str) -> tuple[Keyword, 
     # Whole words with their regular endings: "add" must not be found in "address".
     return tuple(
         Keyword(
-            re.compile(rf"(?<!\w){re.escape(word.strip())}(?:s|es|d|ed|ing)?(?!\w)", re.IGNORECASE),
+            whole_word(word.strip(), _ENDINGS),
             word.strip().lower() if word.isascii() else "",
         )
         for word in words

@@ -226,12 +226,29 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
     """
     if root.has_error and _is_garbage(root):
         return []
-    cursor = QueryCursor(_query(grammar, queries), match_limit=_MATCH_LIMIT)
-    cursor.set_max_start_depth(_MAX_DEPTH)
+    cursor = _cursor(grammar, queries)
     all_matches = cursor.matches(root)
     if cursor.did_exceed_match_limit:
         raise TooManyStepsError(f"more than {_MATCH_LIMIT} matches of a query begun at once")
     return all_matches
+
+
+def captures(grammar: Grammar, root: Node, queries: Path) -> dict[str, list[Node]]:
+    """Nodes under a node by capture name of a query; faster than ``matches``.
+
+    Args:
+        grammar: Grammar of the tree.
+        root: Where to look.
+        queries: Folder that holds one ``<language>.scm`` a language.
+
+    Raises:
+        TooManyStepsError: so many matches were begun at once that some were given up.
+    """
+    cursor = _cursor(grammar, queries)
+    nodes = cursor.captures(root)
+    if cursor.did_exceed_match_limit:
+        raise TooManyStepsError(f"more than {_MATCH_LIMIT} matches of a query begun at once")
+    return nodes
 
 
 def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
@@ -239,6 +256,12 @@ def pattern_settings(grammar: Grammar, queries: Path) -> list[dict[str, str]]:
     query = _query(grammar, queries)
     settings = map(query.pattern_settings, range(query.pattern_count))
     return [{key: value or "" for key, value in pattern.items()} for pattern in settings]
+
+
+def _cursor(grammar: Grammar, queries: Path) -> QueryCursor:
+    cursor = QueryCursor(_query(grammar, queries), match_limit=_MATCH_LIMIT)
+    cursor.set_max_start_depth(_MAX_DEPTH)
+    return cursor
 
 
 def _is_garbage(root: Node) -> bool:

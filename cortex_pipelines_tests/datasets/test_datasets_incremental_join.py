@@ -78,13 +78,13 @@ def _counting(
 ) -> list[str]:
     """Texts of which shingles are made."""
     read: list[str] = []
-    make = incremental_join.all_shingles
+    make = incremental_join.shingles_of
 
-    def counted(texts: list[str], size: int) -> object:
-        read.extend(texts)
-        return make(texts, size)
+    def counted(frame: pl.DataFrame, text: str, settings: DatasetSettings) -> object:
+        read.extend(frame[text])
+        return make(frame, text, settings)
 
-    with patch.object(incremental_join, "all_shingles", counted):
+    with patch.object(incremental_join, "shingles_of", counted):
         found = join.between(mine, theirs, _COLUMNS, "step")
     assert found.height == 1
     return read

@@ -248,7 +248,7 @@ def test_files_that_cannot_be_used_get_a_sentence(store: MemoryStore) -> None:
     path = store.database.path
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 9")
-    with pytest.raises(MemoryStoreError, match="has format 9, and this version reads 1"):
+    with pytest.raises(MemoryStoreError, match="has format 9, and this version reads 2"):
         store.add(NOTE)
     path.write_bytes(b"not a database, and longer than a header of one " * 4)
     with pytest.raises(MemoryStoreError, match="is damaged"):
@@ -320,3 +320,42 @@ def test_a_project_is_as_somebody_left_it(store: MemoryStore) -> None:
     assert again.notes == (decided, by_ben)
     assert come_to(store, "shop", ANNA, versions | {"files": "2"}, {}).changed == ()
     assert [entry.author for entry in come_to(store, "shop", BEN, versions, {}).history] == [BEN]
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("配置", "读取用户的配置文件时出错"),
+        ("配", "读取用户的配置文件时出错"),
+        ("設定", "ユーザーの設定を読み込む"),
+        ("C++", "The C++ build needs clang"),
+        ("C", "The C build needs make"),
+        (".NET", "Bindings for .NET are generated"),
+        ("GROSSE", "Die Gro\u0308ße berechnen"),
+    ],
+)
+def test_notes_are_found_in_any_language(tmp_path: Path, query: str, text: str) -> None:
+    store = MemoryStore(tmp_path / "notes.sqlite")
+    texts = [
+        *("读取用户的配置文件时出错", "ユーザーの設定を読み込む", "The C++ build needs clang"),
+        *("The C build needs make", "Bindings for .NET are generated", "The net is a graph"),
+        "Die Gro\u0308ße berechnen",
+    ]
+    for each in texts:
+        store.add(Draft(each, "note", "author", "test"))
+    assert [entry.text for _, entry in store.search(query, Scope("author"), 9)] == [text]
+
+
+def test_notes_of_a_former_format_are_found_by_their_words(tmp_path: Path) -> None:
+    path = tmp_path / "notes.sqlite"
+    store = MemoryStore(path)
+    store.add(Draft("读取用户的配置文件", "note", "author", "test"))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TRIGGER entries_stay")
+        db.execute("UPDATE entries SET terms = text")
+        db.execute("INSERT INTO words (words) VALUES ('rebuild')")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    assert [entry.text for _, entry in store.search("配置", Scope("author"), 1)]
+    with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError):
+        db.execute("UPDATE entries SET terms = 'changed'")

@@ -32,6 +32,7 @@ from cortex_pipelines.routing.selection.search import search_fold
 from cortex_pipelines.routing.selection.significance import likelier, mcnemar_exact
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import compared_tasks
+from cortex_pipelines.words import fold
 
 CHOSEN = NeuralSettings(0.01, 0.01, 0.1)
 JUDGED_BY = Path(evaluation.__file__).parent / "router" / "out_of_scope_requests.txt"
@@ -345,7 +346,8 @@ def test_terms_are_weighed_as_scikit_learn_does(settings: RoutingSettings) -> No
     ours = extractor.features(others, np.zeros((len(others), 4), dtype=np.float32)).lexical
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True)
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
-    theirs = hstack([one.fit(texts).transform(others) for one in (words, letters)])
+    known, asked = ([fold(text) for text in some] for some in (texts, others))
+    theirs = hstack([one.fit(known).transform(asked) for one in (words, letters)])
     assert ours.shape == theirs.shape
     assert np.allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
 

@@ -1,9 +1,9 @@
 """Split names into words, and extract the first sentence of documentation."""
 
 import re
-from functools import lru_cache
 
-_RUNS = re.compile(r"[^\W\d_]+|\d+")
+from cortex_pipelines.words import split_name
+
 _SENTENCE_END = re.compile(r"(?<=[.!?。])\s|\n\s*\n|\n\s*(?:[@:]\w|Args:|[-*] )")
 _INLINE_TAG = re.compile(r"\{@\w+\s+([^{}]*)\}")
 _MOST_CHARS = 100
@@ -12,19 +12,7 @@ _MARKUP = re.compile(r"<[^<>]{1,40}>|(?::\w+)+:`[.~!]?|[`*]")
 
 def words_of(name: str) -> str:
     """Words of a name in any convention, in lower case: ``getHTTPUrl`` is ``get http url``."""
-    return " ".join(part for run in _RUNS.findall(name) for part in _humps(run)).lower()
-
-
-@lru_cache(maxsize=1 << 16)
-def _humps(run: str) -> list[str]:
-    """Parts of a camel-case name such as ``HTTPUrl``."""
-    borders = [
-        place
-        for place in range(1, len(run))
-        if run[place].isupper()
-        and (run[place - 1].islower() or run[place + 1 : place + 2].islower())
-    ]
-    return [run[start:end] for start, end in zip([0, *borders], [*borders, len(run)], strict=True)]
+    return " ".join(split_name(name)).lower()
 
 
 def first_sentence(docstring: str) -> str:

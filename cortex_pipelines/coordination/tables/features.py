@@ -17,6 +17,7 @@ import polars as pl
 
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.schemas.coordination import FEATURES
+from cortex_pipelines.words import unseparated_words
 
 _CODE = re.compile(r"\w+_\w+|\w+\(\)|\w+\.\w+|[a-z]+[A-Z]\w*")
 
@@ -143,7 +144,7 @@ def _of_text(text: str | None) -> dict[str, int | None]:
         return dict.fromkeys(("characters", "words", "code_words", "question"))
     return {
         "characters": len(text),
-        "words": len(text.split()),
+        "words": len(text.split()) + unseparated_words(text),
         "code_words": len(_CODE.findall(text)),
         "question": int(text.rstrip().endswith("?")),
     }

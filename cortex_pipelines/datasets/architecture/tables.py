@@ -20,6 +20,7 @@ from cortex_pipelines.datasets.assemble.selection import require_no_leakage, sel
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
+from cortex_pipelines.datasets.dedup.token_stream import token_streams
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
 from cortex_pipelines.datasets.publish.card import Part
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -174,8 +175,12 @@ def _judged(
 ) -> pl.DataFrame:
     """Candidates with near-duplicate cluster and exclusion reason."""
     rows = rows.sort("unit_id", "kind", "origin", "prompt")
-    clusters = near_duplicate_clusters(rows["target"].to_list(), settings)
-    dirty = contaminated(rows["completion"].to_list(), benchmarks, settings)
+    clusters = near_duplicate_clusters(
+        token_streams(rows["target"].to_list(), rows["language"].to_list()), settings
+    )
+    dirty = contaminated(
+        rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list()
+    )
     ids, sides = rows["unit_id"].to_list(), rows["split"].to_list()
     size = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
     elsewhere = [sides[first] != side for first, side in zip(clusters, sides, strict=True)]

@@ -11,6 +11,7 @@ import polars as pl
 
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
+from cortex_pipelines.datasets.dedup.similarity_join import compared_columns
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.schemas.vocabulary import SPLITS
@@ -108,7 +109,7 @@ class _Parts:
         step: str,
     ) -> None:
         """Add rows to a split, except near-duplicates of other splits, within the limits."""
-        alone = _without_near_duplicates(rows, held, texts, self._similar_pairs, step)
+        alone = _without_near_duplicates(rows, held, name, texts, self._similar_pairs, step)
         self.leave(_missing(rows, alone), "near_duplicate_elsewhere")
         by_kind = settings.max_by_kind.get(name, {})
         few = _capped(_capped_by_kind(alone, by_kind, side, settings), most, side, settings)
@@ -130,9 +131,12 @@ def require_no_leakage(
     sides = {side: rows[side] for side in SPLITS}
     for split, others in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
         for columns in texts:
-            wanted = ("example_id", *columns)
-            other = pl.concat([sides[side].select(wanted) for side in others])
-            leaks = join.between(sides[split].select(wanted), other, columns, f"{split} checked")
+            texts_of = {
+                side: rows.select(compared_columns(rows, name, columns))
+                for side, rows in sides.items()
+            }
+            other = pl.concat([texts_of[side] for side in others])
+            leaks = join.between(texts_of[split], other, columns, f"{split} checked")
             if leaks.height:
                 raise DatasetError(
                     f"{name}: {leaks.height} rows of {split} have a near-duplicate in another "
@@ -144,6 +148,7 @@ def require_no_leakage(
 def _without_near_duplicates(
     rows: pl.DataFrame,
     held: Sequence[pl.DataFrame],
+    name: str,
     texts: Texts,
     join: IncrementalSimilarityJoin,
     step: str,
@@ -151,9 +156,9 @@ def _without_near_duplicates(
     if not held or rows.is_empty():
         return rows
     for columns in texts:
-        wanted = ("example_id", *columns)
-        others = pl.concat([side.select(wanted) for side in held])
-        duplicates = join.between(rows.select(wanted), others, columns, step)
+        others = pl.concat([side.select(compared_columns(side, name, columns)) for side in held])
+        mine = rows.select(compared_columns(rows, name, columns))
+        duplicates = join.between(mine, others, columns, step)
         rows = rows.join(duplicates, on="example_id", how="anti", maintain_order="left")
     return rows
 

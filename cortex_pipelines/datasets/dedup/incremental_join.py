@@ -15,11 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cortex_pipelines.datasets.dedup.shingle_order import ShingleOrder
-from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets, all_shingles
+from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets
 from cortex_pipelines.datasets.dedup.similarity_join import (
     NEAR_DUPLICATE_PAIRS,
     compared,
     prefix_lengths,
+    shingles_of,
     similar_pairs,
 )
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -61,7 +62,8 @@ class IncrementalSimilarityJoin:
         """Near-duplicate pairs across two splits, equal to ``near_duplicate_pairs``.
 
         Args:
-            mine: One split: ``example_id``, a hash that tells the text, and what is compared.
+            mine: One split: ``example_id``, a hash that tells the text, what is compared, and its
+                ``language``.
             theirs: Another one.
             columns: What is compared, several joined.
             step: What the comparison is for; each remembers texts of its own.
@@ -128,8 +130,7 @@ class _Side:
     def sets_of(self, chosen: Bools) -> ShingleSets:
         """Shingles of some texts."""
         rows = self._frame.filter(pl.Series(chosen, dtype=pl.Boolean))
-        texts = compared(rows, self._columns)["compared"]
-        return all_shingles(texts.to_list(), self._settings.shingle_tokens)
+        return shingles_of(compared(rows, self._columns), "compared", self._settings)
 
     def new_sets(self) -> ShingleSets:
         """Shingles of the new texts, computed once."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cortex_pipelines.datasets.dedup.minhash import MOST_COMPARED, band_keys, clusters_of
 from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles
+from cortex_pipelines.datasets.dedup.token_stream import token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.union_find import UnionFind
 from cortex_pipelines.rowcache import RowCache
@@ -26,6 +27,8 @@ _WORTH_KEEPING = 0.01
 _TEXT, _CLUSTER, _BANDS = "text", "cluster", "bands"
 _HIGH = np.uint64(32)
 Bools = NDArray[np.bool_]
+Code = tuple[str, str | None]
+"""A text and its language; None where it is no code."""
 Bands = NDArray[np.uint32]
 Labels = NDArray[np.int64]
 
@@ -42,24 +45,31 @@ class IncrementalClustering:
     def __init__(self, cache: RowCache | None, project: str, settings: DatasetSettings) -> None:
         self._cache, self._project, self._settings = cache, project, settings
 
-    def firsts(self, name: str, texts: Sequence[str]) -> list[int]:
+    def firsts(
+        self, name: str, texts: Sequence[str], languages: Sequence[str | None] | None = None
+    ) -> list[int]:
         """Cluster of each text as the index of its first text; equal to a full run.
 
         Args:
             name: What the texts are; each name remembers its own.
             texts: The texts.
+            languages: Language of each; code is compared by its token stream. None for prose.
         """
-        places: dict[str, int] = {}
-        which = [places.setdefault(text, len(places)) for text in texts]
+        known_languages = languages if languages is not None else [None] * len(texts)
+        places: dict[Code, int] = {}
+        which = [
+            places.setdefault(code, len(places))
+            for code in zip(texts, known_languages, strict=True)
+        ]
         labels = self._labels(f"{self._project}/clusters/{name}", list(places))
         first: dict[int, int] = {}
         return [first.setdefault(labels[at], index) for index, at in enumerate(which)]
 
-    def _labels(self, name: str, texts: list[str]) -> list[int]:
+    def _labels(self, name: str, texts: list[Code]) -> list[int]:
         """Cluster labels of distinct texts."""
         if self._cache is None:
             return clusters_of(self._sets(texts), self._settings)
-        keys = pl.Series(_TEXT, [_key(text) for text in texts], dtype=pl.String)
+        keys = pl.Series(_TEXT, [_key(code) for code in texts], dtype=pl.String)
         state = self._cache.recall(name)
         known = None if state is None else _Known.of(keys, state)
         clustering = self._with_new(known, texts) if known and known.new.any() else known
@@ -74,13 +84,13 @@ class IncrementalClustering:
         labels: list[int] = clustering.labels.tolist()
         return labels
 
-    def _from_nothing(self, keys: pl.Series, texts: list[str]) -> "_Known":
+    def _from_nothing(self, keys: pl.Series, texts: list[Code]) -> "_Known":
         sets = self._sets(texts)
         bands = _halves(band_keys(sets, self._settings))
         labels = np.array(clusters_of(sets, self._settings), dtype=np.int64)
         return _Known(keys, labels, bands)
 
-    def _with_new(self, known: "_Known", texts: list[str]) -> "_Known | None":
+    def _with_new(self, known: "_Known", texts: list[Code]) -> "_Known | None":
         """Merge new texts into the clusters; None where a full run is needed."""
         new = known.new
         if new.mean() > _MOST_NEW:
@@ -95,8 +105,9 @@ class IncrementalClustering:
         _join(forest, places, clusters_of(self._sets(_chosen(texts, like)), self._settings))
         return _Known(known.keys, forest.labels(), known.bands)
 
-    def _sets(self, texts: Sequence[str]) -> ShingleSets:
-        return all_shingles(texts, self._settings.shingle_tokens)
+    def _sets(self, codes: Sequence[Code]) -> ShingleSets:
+        streams = token_streams([text for text, _ in codes], [language for _, language in codes])
+        return all_shingles(streams, self._settings.shingle_tokens)
 
 
 @dataclass(frozen=True)
@@ -173,7 +184,7 @@ def _join(forest: UnionFind, places: NDArray[np.int64], labels: Sequence[int] | 
             forest.join(place, known)
 
 
-def _chosen(texts: list[str], which: Bools) -> list[str]:
+def _chosen(texts: list[Code], which: Bools) -> list[Code]:
     return [texts[place] for place in np.flatnonzero(which).tolist()]
 
 
@@ -181,5 +192,6 @@ def _halves(keys: NDArray[np.uint64]) -> Bands:
     return (keys >> _HIGH).astype(np.uint32)
 
 
-def _key(text: str) -> str:
+def _key(code: Code) -> str:
+    text = f"{code[1] or ''}\0{code[0]}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

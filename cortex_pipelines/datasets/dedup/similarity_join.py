@@ -16,6 +16,7 @@ from cortex_pipelines.datasets.dedup.shingles import (
     all_shingles,
     jaccard,
 )
+from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
 
 COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
@@ -29,6 +30,10 @@ COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
 }
 """What is compared across the sides of a split: what has to be written, and what is seen."""
 
+_PROSE = frozenset({("documentation_dataset", ("completion",))})
+"""What is compared as it is written, being no code."""
+_LANGUAGE = "language"
+
 NEAR_DUPLICATE_PAIRS = pl.Schema(
     {"example_id": pl.String, "other_example_id": pl.String, "similarity": pl.Float64}
 )
@@ -41,7 +46,7 @@ def near_duplicate_pairs(
     """Near-duplicate pairs across two splits; empty if the split is clean.
 
     Args:
-        train: One split.
+        train: One split, with ``language`` where it is code; guessed where that is missing.
         other: Another split of the same data set.
         text: Column that is compared: ``completion`` of code to complete, ``prompt`` of names.
         settings: Threshold of near-duplicates, and tokens per shingle.
@@ -49,8 +54,7 @@ def near_duplicate_pairs(
     Returns:
         Columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted.
     """
-    mine = all_shingles(train[text].to_list(), settings.shingle_tokens)
-    theirs = all_shingles(other[text].to_list(), settings.shingle_tokens)
+    mine, theirs = (shingles_of(frame, text, settings) for frame in (train, other))
     return similar_pairs(
         train["example_id"].to_list(), mine, other["example_id"].to_list(), theirs, settings
     )
@@ -82,8 +86,33 @@ def similar_pairs(
 
 
 def compared(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    """Row ids with the text to compare in column ``compared``."""
-    return frame.select("example_id", pl.concat_str(columns, separator="\n").alias("compared"))
+    """Row ids with the text to compare in column ``compared``, and its ``language`` if known."""
+    text = pl.concat_str(columns, separator="\n").alias("compared")
+    return frame.select("example_id", text, *_language_of(frame))
+
+
+def compared_columns(frame: pl.DataFrame, name: str, columns: tuple[str, ...]) -> list[pl.Expr]:
+    """Columns of a data set's rows that tell near-duplicates: id, texts, and their language.
+
+    Args:
+        frame: Rows.
+        name: Name of the data set.
+        columns: What is compared.
+    """
+    if (name, columns) in _PROSE:
+        return [pl.col("example_id", *columns), pl.lit(None, dtype=pl.String).alias("language")]
+    return [pl.col("example_id", *columns), *_language_of(frame)]
+
+
+def shingles_of(frame: pl.DataFrame, text: str, settings: DatasetSettings) -> ShingleSets:
+    """Shingles of the token streams of a column."""
+    texts = frame[text].to_list()
+    known = frame["language"].to_list() if _LANGUAGE in frame.columns else languages_of(texts)
+    return all_shingles(token_streams(texts, known), settings.shingle_tokens)
+
+
+def _language_of(frame: pl.DataFrame) -> list[pl.Expr]:
+    return [pl.col(_LANGUAGE)] if _LANGUAGE in frame.columns else []
 
 
 def _candidates(

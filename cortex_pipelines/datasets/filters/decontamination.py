@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets, all_shingles
+from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
 
 SHIPPED = Path(__file__).parent / "fingerprints"
@@ -45,7 +46,10 @@ class Fingerprints:
 
 
 def contaminated(
-    texts: Sequence[str], fingerprints: Sequence[Fingerprints], settings: DatasetSettings
+    texts: Sequence[str],
+    fingerprints: Sequence[Fingerprints],
+    settings: DatasetSettings,
+    languages: Sequence[str | None] | None = None,
 ) -> list[str | None]:
     """Name of the benchmark that each text contains an item of, or None.
 
@@ -53,14 +57,27 @@ def contaminated(
         texts: Code.
         fingerprints: Benchmarks.
         settings: Share of an item's shingles from which a text counts as holding it.
+        languages: Language of each text, guessed without it.
     """
     benchmark_of: list[str | None] = [None] * len(texts)
     sizes = sorted({known.tokens for known in fingerprints})
-    sets = {tokens: all_shingles(texts, tokens) for tokens in sizes}
-    for known in fingerprints:
-        for index, name in matches(sets[known.tokens], known, settings):
-            benchmark_of[index] = benchmark_of[index] or name
+    for view in _views(texts, languages or languages_of(texts)):
+        sets = {tokens: all_shingles(view, tokens) for tokens in sizes}
+        for known in fingerprints:
+            for index, name in matches(sets[known.tokens], known, settings):
+                benchmark_of[index] = benchmark_of[index] or name
     return benchmark_of
+
+
+def _views(texts: Sequence[str], languages: Sequence[str | None]) -> Iterator[Sequence[str]]:
+    """Texts as they are and as formatters leave them, in either kind of quotes.
+
+    The shipped benchmarks are known by hashes of their texts alone, with the quotes that they have.
+    """
+    yield texts
+    streams = token_streams(texts, languages)
+    yield streams
+    yield [stream.replace('"', "'") for stream in streams]
 
 
 def fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
@@ -164,6 +181,8 @@ def _of_file(root: Path, benchmark: Benchmark, settings: DatasetSettings) -> Fin
             f"{benchmark.sha256}; write the former if the file is the one that is meant"
         )
     texts = list(_texts_in(data, path))
+    streams = token_streams(texts, languages_of(texts))
+    texts += [stream for stream, text in zip(streams, texts, strict=True) if stream != text]
     return fingerprints_of(texts, Path(benchmark.path).name, settings.contamination_tokens)
 
 

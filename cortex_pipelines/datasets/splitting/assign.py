@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
+from cortex_pipelines.datasets.dedup.token_stream import languages_of
 from cortex_pipelines.datasets.prompts.unit_text import Place
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.union_find import UnionFind
@@ -51,18 +52,24 @@ def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataF
     """Units with near-duplicate ``cluster``, named by its smallest unit id.
 
     Two units are near-duplicates if their whole code or their bodies are: short functions that
-    differ only in their signatures would give the same completion.
+    differ only in their signatures would give the same completion. Code is compared by its token
+    stream, so that a reformatted copy is one.
 
     Args:
-        units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none).
+        units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none), and
+            ``language``, which is guessed where the column is missing.
         known: Clusters texts.
     """
+    if "language" not in units.columns:
+        guessed = pl.Series("language", languages_of(units["code"].to_list()), dtype=pl.String)
+        units = units.with_columns(guessed)
     units = units.sort("unit_id").with_row_index("at")
     forest = UnionFind(units.height)
     for column in ("code", "body"):
         there = units.filter(pl.col(column).is_not_null())
         places = there["at"].to_numpy()
-        firsts = np.array(known.firsts(column, there[column].to_list()), dtype=np.int64)
+        labels = known.firsts(column, there[column].to_list(), there["language"].to_list())
+        firsts = np.array(labels, dtype=np.int64)
         forest.join_all(places, places[firsts])
     smallest = units["unit_id"][forest.smallest()]
     return units.drop("at").with_columns(smallest.alias("cluster"))

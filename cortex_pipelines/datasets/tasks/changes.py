@@ -173,7 +173,7 @@ def _why_not(
         settings: Their thresholds.
     """
     codes = (rows["before"] + "\n" + rows["after"]).to_list()
-    dirty = contaminated(codes, benchmarks, settings)
+    dirty = contaminated(codes, benchmarks, settings, rows["language"].to_list())
     columns = rows.select("why_not", "trainable", "language")
     for (missing, trainable, language), listed in zip(columns.iter_rows(), dirty, strict=True):
         if missing:

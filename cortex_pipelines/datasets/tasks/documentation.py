@@ -22,6 +22,7 @@ from cortex_pipelines.datasets.tasks.function_bodies import MADE
 from cortex_pipelines.extraction.documentation import docstring_text
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET, REQUEST
+from cortex_pipelines.words import unseparated_words
 
 NAME = "documentation_dataset"
 KINDS = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum")
@@ -179,7 +180,7 @@ def _why_not(unit: dict[str, Any], text: str, settings: DatasetSettings) -> str 
     words = _WORD.findall(_INLINE_TAG.sub("", text))
     if _NO_PROSE.match(text) or (not words and _SECTION.match(unit["docstring"])):
         return "documentation_no_prose"
-    if len(words) < _FEWEST_WORDS:
+    if len(words) + unseparated_words(text) < _FEWEST_WORDS:
         return "documentation_short"
     if len(text.encode()) > settings.max_body_bytes:
         return "documentation_long"

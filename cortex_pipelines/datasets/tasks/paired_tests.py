@@ -143,7 +143,8 @@ def _cases(
     settings: DatasetSettings,
 ) -> dict[str, TestCase]:
     """Test cases by id."""
-    dirty = contaminated(placed["code"].to_list(), benchmarks, settings)
+    languages = placed["language"].to_list()
+    dirty = contaminated(placed["code"].to_list(), benchmarks, settings, languages)
     nested = _nested(placed)
     lines: dict[Place, list[str]] = {}
     cases = {}

@@ -119,7 +119,7 @@ def pair_candidates(
     sides = sides_of(splits)
     licences = licences_of(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
-    dirty = contaminated(codes, benchmarks, settings)
+    dirty = contaminated(codes, benchmarks, settings, pairs["language"].to_list())
     places = [place_of(pair, sides, licences, settings) for pair in pairs.iter_rows(named=True)]
     place_columns = pl.DataFrame(places, schema=PLACE, orient="row")
     rows = pairs.select(

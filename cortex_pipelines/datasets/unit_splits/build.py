@@ -125,7 +125,7 @@ def _judged(units: pl.DataFrame, files: pl.DataFrame, known: UnitFacts) -> pl.Da
 def _clustered_statements(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataFrame:
     ordered = units.sort("unit_id")
     ids = ordered["unit_id"].to_list()
-    firsts = known.firsts("statements", ordered["code"].to_list())
+    firsts = known.firsts("statements", ordered["code"].to_list(), ordered["language"].to_list())
     return ordered.with_columns(pl.Series("cluster", [ids[at] for at in firsts], dtype=pl.String))
 
 

@@ -49,7 +49,7 @@ class UnitFacts:
 
     def contaminated(self, units: pl.DataFrame) -> list[str]:
         """Ids of units that contain a benchmark item."""
-        return self._that_hold("contaminated", units, ("code",), self._dirty)
+        return self._that_hold("contaminated", units, ("code", "language"), self._dirty)
 
     def in_every_data_set(self, units: pl.DataFrame) -> list[str]:
         """Ids of units that give both a completion and a naming example."""
@@ -57,7 +57,8 @@ class UnitFacts:
         return self._that_hold("example", functions, _OF_EXAMPLE, self._usable)
 
     def _dirty(self, units: pl.DataFrame) -> list[bool]:
-        benchmark_names = contaminated(units["code"].to_list(), self._benchmarks, self._settings)
+        code, languages = (units[name].to_list() for name in ("code", "language"))
+        benchmark_names = contaminated(code, self._benchmarks, self._settings, languages)
         return [name is not None for name in benchmark_names]
 
     def _usable(self, units: pl.DataFrame) -> list[bool]:

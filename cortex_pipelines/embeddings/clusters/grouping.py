@@ -16,8 +16,9 @@ import numpy.typing as npt
 import polars as pl
 
 from cortex_pipelines.retrieval.settings import ClusterSettings
-from cortex_pipelines.retrieval.terms import STOP_WORDS, parts_of_word, terms_of_word, words
+from cortex_pipelines.retrieval.terms import STOP_WORDS, query_terms_of_word
 from cortex_pipelines.schemas.search import CLUSTERED, CLUSTERS
+from cortex_pipelines.words import parts_of_word, words
 
 OUTLIER = -1
 """Number of no cluster."""
@@ -168,7 +169,7 @@ def _telling_terms(texts: Sequence[str], labels: npt.NDArray[np.int64]) -> list[
     for text, label in zip(texts, labels.tolist(), strict=True):
         terms = set()
         for part in _parts(text):
-            term = terms_of_word(part)[0]
+            term = query_terms_of_word(part)[0]
             terms.add(term)
             forms.setdefault(term, Counter())[part] += 1
         everywhere.update(terms)
@@ -191,7 +192,9 @@ def _parts(text: str) -> list[str]:
         part
         for word in words(text)
         for part in parts_of_word(word)
-        if len(part) >= _LEAST_LETTERS and part.isalpha() and part not in STOP_WORDS
+        if (len(part) >= _LEAST_LETTERS or not part.isascii())
+        and part.isalpha()
+        and part not in STOP_WORDS
     ]
 
 

@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 
+from cortex_pipelines.words import folded_words
+
 _WORD = re.compile(r"[^\W\d_]+")
 _FUNCTION_WORDS = frozenset(
     [
@@ -27,4 +29,5 @@ def word_f1(written: str, expected: str) -> float:
 
 
 def _words(text: str) -> Counter[str]:
-    return Counter(word for word in _WORD.findall(text.lower()) if word not in _FUNCTION_WORDS)
+    parts = (part for word in folded_words(text) for part in _WORD.findall(word))
+    return Counter(part for part in parts if part not in _FUNCTION_WORDS)

@@ -2,6 +2,8 @@
 
 import re
 
+from cortex_pipelines.words import unseparated_words
+
 # Machines' commits, merges and reverts, and bumps of versions: the noise that StarCoder and
 # CommitPackFT leave out.
 _NOISE = re.compile(
@@ -45,7 +47,9 @@ def is_noise(subject: str, min_words: int) -> bool:
         min_words: Fewest words that it must have.
     """
     words = re.findall(r"[^\W\d_]{2,}", subject)
-    if len(words) < min_words or all(_EMPTY.fullmatch(word) for word in words):
+    if len(words) + unseparated_words(subject) < min_words or all(
+        _EMPTY.fullmatch(word) for word in words
+    ):
         return True
     return bool(_NOISE.search(re.sub(r"^\w+(?:\([^)]*\))?!?:\s*", "", subject))) or bool(
         _NOISE.match(subject)

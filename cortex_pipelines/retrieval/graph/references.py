@@ -245,7 +245,7 @@ def expression(node: Node | None) -> str:
 
 
 _WRAPPED = re.compile(r"^(?:Optional|Type|type|Box|Rc|Arc|RefCell|Awaitable)\s*[\[<](.*)[\]>]$")
-_NAMED = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::)[A-Za-z_$][\w$]*)*")
+_NAMED = re.compile(r"(?:[^\W\d]|\$)[\w$]*(?:(?:\.|::)(?:[^\W\d]|\$)[\w$]*)*")
 _BEFORE_TYPE = re.compile(r"^(?:&|\*|mut\b|dyn\b|impl\b|const\b|'\w+\s|\s)+")
 
 

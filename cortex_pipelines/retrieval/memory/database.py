@@ -7,12 +7,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cortex_pipelines.retrieval.memory.entries import MemoryUnusableError
+from cortex_pipelines.retrieval.terms import terms
 
-FORMAT = 1
+FORMAT = 2
+_OTHER_WORDS = 1
+"""Format in which a run of Chinese or Japanese was one word."""
 _WAIT = 30.0
 """Seconds that one process waits for another; a forget of a large memory takes a few."""
 
-_SCHEMA = """
+_STAY = """
+CREATE TRIGGER entries_stay
+    BEFORE UPDATE OF number, id, kind, author, origin, at, text, answer, terms ON entries
+    BEGIN SELECT RAISE(ABORT, 'an entry is superseded or forgotten, never changed'); END;
+"""
+_SCHEMA = f"""
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -27,10 +35,7 @@ CREATE TABLE entries (
 CREATE VIEW shown AS
     SELECT number, id, kind, author, origin, at, text, answer, superseded_by FROM entries;
 CREATE INDEX entries_of_author ON entries (author, kind, number);
-CREATE TRIGGER entries_stay
-    BEFORE UPDATE OF number, id, kind, author, origin, at, text, answer, terms ON entries
-    BEGIN SELECT RAISE(ABORT, 'an entry is superseded or forgotten, never changed'); END;
-CREATE TRIGGER entries_superseded_once
+{_STAY}CREATE TRIGGER entries_superseded_once
     BEFORE UPDATE OF superseded_by ON entries WHEN OLD.superseded_by IS NOT NULL
     BEGIN SELECT RAISE(ABORT, 'an entry is superseded once'); END;
 CREATE VIRTUAL TABLE words USING fts5(terms, content='entries', content_rowid='number');
@@ -52,6 +57,11 @@ CREATE TABLE snapshots (
     at TEXT NOT NULL, number INTEGER NOT NULL, versions TEXT NOT NULL, author TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 """
+
+
+def searched_terms(text: str, answer: str) -> str:
+    """What the words of an entry are found by."""
+    return " ".join(terms(f"{text}\n{answer}"))
 
 
 class Database:
@@ -134,6 +144,9 @@ class Database:
         connection = _connect(self.path)
         try:
             (known,) = connection.execute("PRAGMA user_version").fetchone()
+            if known == _OTHER_WORDS:
+                _split_again(connection)
+                known = FORMAT
             if known == FORMAT:
                 return connection
         except sqlite3.Error:
@@ -161,6 +174,22 @@ class Database:
                 connection.executescript(
                     f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;"
                 )
+
+
+def _split_again(connection: sqlite3.Connection) -> None:
+    """Bring the terms of all entries up to date; a change of the tokeniser makes a new format."""
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone() == (_OTHER_WORDS,):
+        rows = connection.execute("SELECT number, text, answer FROM entries").fetchall()
+        connection.execute("DROP TRIGGER IF EXISTS entries_stay")
+        connection.executemany(
+            "UPDATE entries SET terms = ? WHERE number = ?",
+            [(searched_terms(text, answer), number) for number, text, answer in rows],
+        )
+        connection.execute(_STAY)
+        connection.execute("INSERT INTO words (words) VALUES ('rebuild')")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -16,7 +16,7 @@ import numpy as np
 
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
-from cortex_pipelines.retrieval.memory.database import Database
+from cortex_pipelines.retrieval.memory.database import Database, searched_terms
 from cortex_pipelines.retrieval.memory.entries import (
     OWN,
     SUMMARY,
@@ -27,7 +27,6 @@ from cortex_pipelines.retrieval.memory.entries import (
 )
 from cortex_pipelines.retrieval.memory.summaries import summary
 from cortex_pipelines.retrieval.queries import understand
-from cortex_pipelines.retrieval.terms import terms
 
 EXCHANGES = 50
 """Latest exchanges of an author that stay word for word."""
@@ -258,7 +257,7 @@ def _insert(db: Connection, draft: Draft, kind: str | None = None) -> Entry:
         draft.text,
         draft.answer,
     )
-    searched = " ".join(terms(f"{draft.text}\n{draft.answer}"))
+    searched = searched_terms(draft.text, draft.answer)
     (number,) = db.execute(
         "INSERT INTO entries (id, kind, author, origin, at, text, answer, terms) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",

@@ -1,5 +1,6 @@
 """Label logged tasks with the master they belong to, by outcome."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from cortex_pipelines.words import folded_words
+
+_WITHIN = re.compile(r"[_.]")
 _KINDS = ("decision", "outcome", "event")
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -33,9 +37,9 @@ class LabelledTask:
 
 
 def normalised(text: str) -> str:
-    """Letters and digits of a text, case-folded; equal texts are the same task."""
-    kept = "".join(char if char.isalnum() else " " for char in text.casefold())
-    return " ".join(kept.split()) or text
+    """The words of a text as they are compared; equal texts are the same task."""
+    parts = (part for word in folded_words(text) for part in _WITHIN.split(word) if part)
+    return " ".join(parts) or text
 
 
 def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cortex_pipelines.routing.features.encoder import Floats, sentence_part
+from cortex_pipelines.words import fold, folded_words
 
 Doubles = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-_WORD = r"(?u)\b\w+\b"
 _NOTHING = np.zeros(0, dtype=np.float32)
 
 _FAINTEST = 1e-6
@@ -150,12 +150,18 @@ class FeatureExtractor:
 
 
 def _clean(text: str) -> str:
-    return text[:_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    clipped = text[:_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    return clipped if clipped.isascii() else fold(clipped)
 
 
 def _options(place: int) -> dict[str, Any]:
     """Word 1-2-grams and character 2-5-grams: the usual baseline for short texts."""
-    words = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": _WORD}
+    words: dict[str, Any] = {
+        "tokenizer": folded_words,
+        "token_pattern": None,
+        "ngram_range": (1, 2),
+    }
+    words |= {"lowercase": False}  # .NET is told by its case
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
     return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
 

@@ -11,6 +11,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from cortex_pipelines.words import folded_words
+
+
+def _long_words(text: str) -> list[str]:
+    """Words of a text without single letters."""
+    return [word for word in folded_words(text) if len(word) > 1 or not word.isascii()]
+
+
+_OF_WORDS: dict[str, Any] = {
+    **{"tokenizer": _long_words, "token_pattern": None, "lowercase": False},
+    **{"sublinear_tf": True},
+}
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -125,7 +138,7 @@ class Encoding:
 
         if not self.words or self.columns.text is None:
             return sparse.csr_matrix((rows.height, 0))
-        vectorizer = TfidfVectorizer(vocabulary=list(self.words), sublinear_tf=True)
+        vectorizer = TfidfVectorizer(**_OF_WORDS, vocabulary=list(self.words))
         vectorizer.idf_ = np.array(self.idf)
         return vectorizer.transform(_texts_of(rows, self.columns.text))
 
@@ -152,7 +165,7 @@ def _vocabulary(
 
     if name is None or not most:
         return (), ()
-    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=min_documents, max_features=most)
+    vectorizer = TfidfVectorizer(**_OF_WORDS, min_df=min_documents, max_features=most)
     try:
         vectorizer.fit(_texts_of(rows, name))
     except ValueError:  # no word stands in enough texts

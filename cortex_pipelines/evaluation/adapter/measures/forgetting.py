@@ -65,8 +65,9 @@ def general_items(
         return GeneralItems((), (), 0, "general.project in params.yaml names no project")
     if general_project == project:
         return GeneralItems((), (), 0, f"{project} is itself the project that stands for all code")
-    train = pl.read_parquet(completion_dataset / "train.parquet", columns=["example_id", _COMPARED])
-    test = pl.read_parquet(general_code / "test.parquet", columns=["example_id", _COMPARED])
+    columns = ["example_id", _COMPARED, "language"]
+    train = pl.read_parquet(completion_dataset / "train.parquet", columns=columns)
+    test = pl.read_parquet(general_code / "test.parquet", columns=columns)
     leaking = set(
         near_duplicate_pairs(train, test, _COMPARED, dataset_settings)["other_example_id"]
     )

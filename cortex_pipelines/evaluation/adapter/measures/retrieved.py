@@ -12,7 +12,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.retrieval.bm25f import Counts, Vocabulary, Weights, postings, statistics
-from cortex_pipelines.retrieval.terms import terms
+from cortex_pipelines.retrieval.terms import query_terms
 
 _IMPORT = re.compile(r"^\s*(?:from|import|use|package|#include|(?:const|let|var)\b.*\brequire)\b")
 _BM25 = Weights(fields=(1.0,), lengths=(0.5,), saturation=1.2)
@@ -54,7 +54,9 @@ class SimilarExamples:
 
     def before(self, prompt: str) -> str:
         """The prompt with similar examples before it, the most similar one the nearest."""
-        counted = Counter(term for term in terms(without_imports(prompt)) if term in self._numbers)
+        counted = Counter(
+            term for term in query_terms(without_imports(prompt)) if term in self._numbers
+        )
         query = {self._numbers[term]: 1 + log(count) for term, count in counted.items()}
         ranked = np.argsort(-self._postings.scores(query), kind="stable")[:_CONSIDERED]
         left, shown = self._room, [prompt]

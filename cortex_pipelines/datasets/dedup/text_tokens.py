@@ -1,0 +1,62 @@
+"""The tokens of code that does not parse, by the signs of its language."""
+
+import re
+from functools import cache
+
+from cortex_pipelines.datasets.dedup.literals import normal_number, normal_string
+from cortex_pipelines.datasets.dedup.placeholders import Placeholders
+
+_NUMBER = (
+    r"(?P<number>(?<![\w.])"
+    r"(?:0[xXbBoO]\w+|\d[\d_]*\.?[\d_]*(?:[eE][+-]?\d+)?\w*|\.\d+)(?!\w))"
+)
+_QUOTED = r'"(?:\\.|[^"\\\n])*"'
+_SINGLE = r"'(?:\\.|[^'\\\n])*'"
+_BACKTICKS = r"`(?:\\.|[^`\\])*`"
+_COMMENT = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+_REGEX = r"(?<=[(,=:\[!&|?{};])[ \t]*/(?![*/ ])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*"
+_DOCSTRING = r"(?<=:\n)\s*[rRuU]?(?:\"\"\".*?\"\"\"|'''.*?''')"
+_PREFIX = r"(?<!\w)(?:[rRuUbBfF]{0,2})"
+_BY_LANGUAGE = {
+    "python": (
+        rf"#[^\n]*|\\\n|;|{_DOCSTRING}",
+        rf"{_PREFIX}(?:\"\"\"(?:\\.|.)*?\"\"\"|'''(?:\\.|.)*?'''|{_QUOTED}|{_SINGLE})",
+        "",
+    ),
+    "javascript": (rf"{_COMMENT}|;", f"{_QUOTED}|{_SINGLE}|{_BACKTICKS}", _REGEX),
+    "java": (rf"{_COMMENT}|;", rf'""".*?"""|{_QUOTED}|{_SINGLE}', ""),
+    "go": (rf"{_COMMENT}|;", f"{_QUOTED}|{_SINGLE}|`[^`]*`", ""),
+    "rust": (
+        _COMMENT,
+        rf'(?<!\w)[bc]?r(#*)".*?"\2|(?<!\w)[bc]?{_QUOTED}|(?<!\w)b?\'(?:\\[^\n\']+|[^\'\\\n])\'',
+        "",
+    ),
+}
+_TRAILING_COMMA = re.compile(r",(?=\s*[)\]}>])")
+
+
+def text_tokens(text: str, language: str) -> str:
+    """The token stream of code in a parsed language, as near to that of its tree as signs tell.
+
+    Parentheses stay, and strings with interpolations count as plain ones.
+    """
+    held = Placeholders()
+
+    def replaced(match: re.Match[str]) -> str:
+        if match["drop"] is not None:
+            return " "
+        if match["string"] is not None:
+            return held.hold(normal_string(match["string"], language))
+        if match["number"] is not None:
+            return f" {held.hold(normal_number(match['number'], language))} "
+        return held.hold(match[0])
+
+    plain = text.replace("\x01", " ").replace("\x02", " ").replace("\r\n", "\n")
+    return held.restored(_TRAILING_COMMA.sub(" ", _pattern(language).sub(replaced, plain)))
+
+
+@cache
+def _pattern(language: str) -> re.Pattern[str]:
+    drop, string, verbatim = _BY_LANGUAGE["javascript" if language == "typescript" else language]
+    kept = f"|(?P<verbatim>{verbatim})" if verbatim else ""
+    return re.compile(f"(?P<string>{string})|(?P<drop>{drop}){kept}|{_NUMBER}", re.DOTALL)

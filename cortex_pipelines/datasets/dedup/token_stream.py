@@ -1,0 +1,263 @@
+"""The tokens of code as its language reads them, without what formatters change.
+
+Copies that differ in quotes, semicolons, trailing commas, parentheses that change nothing,
+comments, docstrings or layout have one token stream. It is a text again: the code in which those
+are taken out or written in one form. White space in it means nothing, as shingles are made of its
+tokens.
+
+Queries (``queries/<language>.scm``) say what is changed:
+
+- ``@drop``: taken out. ``@verbatim``: what only looks like signs stays as it is.
+- ``@string``, ``@number``: by their values (``literals``). ``@key``: without quotes if it can be.
+- ``@parens``: taken out, unless an operator around them makes them count. ``@group``: an operation
+  within an operation of another operator, which gets parentheses where it has none.
+- ``@braces``: taken out around a single expression. ``@call``: gets empty parentheses.
+- ``@needed``: a comma before a closing bracket that counts; all others are taken out.
+
+What does not parse, as a piece of code or with brackets around it, is read by the signs of its
+language alone (``text_tokens``).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from tree_sitter import Node
+
+from cortex_pipelines.datasets.dedup.languages import guessed_language
+from cortex_pipelines.datasets.dedup.literals import (
+    escaped,
+    normal_number,
+    normal_string,
+    unescaped,
+)
+from cortex_pipelines.datasets.dedup.placeholders import Placeholders
+from cortex_pipelines.datasets.dedup.text_tokens import text_tokens
+from cortex_pipelines.syntax.grammars import (
+    PARSED,
+    Grammar,
+    TooManyStepsError,
+    captures,
+    grammar_for,
+    parse,
+)
+
+_QUERIES = Path(__file__).parent / "queries"
+_LONGEST = 200_000
+"""Characters of a text that is parsed; units are far shorter, and what is longer is data."""
+_REMEMBERED = 1 << 14
+
+_INSERTED = ("interpolation", "template_substitution")
+_OPERATION = re.compile(
+    r"\w+_operator|\w*(?:unary|binary|ternary|conditional|await|update|spread|member|subscript|call"
+    r"|new|as|satisfies|non_null|cast|instanceof|index|selector|slice|type_assertion|reference"
+    r"|range|try|field|optional_chain|type_conversion|class_heritage|type_cast)_expression"
+    r"|attribute|subscript|call|await|spread_element|field_access|method_invocation|array_access"
+    r"|list_splat|dictionary_splat|class_heritage|named_expression|method_reference"
+)
+"""Nodes in which parentheses around an operation may count."""
+_ATOM = re.compile(
+    r"\w*identifier|\w*literal|string|template_string|integer|float|number|regex|true|false|none"
+    r"|null|nil|this|self|super|call|call_expression|method_invocation|attribute|subscript|tuple"
+    r"|member_expression|subscript_expression|field_expression|field_access|selector_expression"
+    r"|index_expression|array_access|array|list|dictionary|set|\w*comprehension"
+    r"|parenthesized_expression|jsx_element|jsx_self_closing_element|concatenated_string"
+)
+"""Nodes that need no parentheses anywhere."""
+_NAME = re.compile(r"[^\W\d][\w$]*")
+_NAMED = re.compile(r"\w")
+_STATEMENT = ("_statement", "_declaration", "_item", "line_comment", "block_comment")
+_TRAILING_COMMA = re.compile(r",(?=\s*[)\]}>])")
+
+Edit = tuple[int, int, str]
+
+
+def token_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list[str]:
+    """The token stream of each text; a text of no parsed language stays as it is.
+
+    Args:
+        texts: Code, or pieces of it.
+        languages: Language of each as tables call it.
+    """
+    return [
+        token_stream(text, language) if language in PARSED else text
+        for text, language in zip(texts, languages, strict=True)
+    ]
+
+
+def languages_of(texts: Sequence[str]) -> list[str | None]:
+    """The language of each text where no table says it, by what it looks like."""
+    return [guessed_language(text) for text in texts]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def token_stream(text: str, language: str) -> str:
+    """The token stream of code in a language that is parsed."""
+    stream = _stream(text, language)
+    return stream if _NAMED.search(stream) else text  # of a comment alone it would be empty
+
+
+def _stream(text: str, language: str) -> str:
+    if len(text) <= _LONGEST:
+        plain = text.replace("\x01", " ").replace("\x02", " ")
+        for grammar in _grammars(language):
+            for before, after in _surroundings(plain, language):
+                stream = _parsed(plain, before, after, grammar)
+                if stream is not None:
+                    return stream
+    return text_tokens(text, language)
+
+
+def _grammars(language: str) -> tuple[Grammar, ...]:
+    if language == "typescript":
+        return grammar_for(language, ".ts"), grammar_for(language, ".tsx")
+    return (grammar_for(language),)
+
+
+def _surroundings(text: str, language: str) -> Iterator[tuple[str, str]]:
+    """What a piece of code may stand in, so that it parses; the likeliest first."""
+    if language == "python":
+        stripped = text.rstrip()
+        yield "", " pass" if stripped.endswith(":") else ""
+        return
+    opened = text.count("{") - text.count("}")
+    body = {"java": "class A { void a() {", "go": "func a() {", "rust": "fn a() {"}
+    if opened == -1:  # a body without its first brace
+        yield body.get(language, "async function* a() {"), " }" if language == "java" else ""
+        yield "class A {", ""
+        return
+    yield "", " }" * opened
+    if language in ("javascript", "typescript", "java"):
+        yield "class A {", " }" * (opened + 1)
+    if opened == 0:
+        yield body.get(language, "async function* a() {"), " }" * (2 if language == "java" else 1)
+
+
+def _parsed(text: str, before: str, after: str, grammar: Grammar) -> str | None:
+    """The token stream by the syntax tree; None if the text does not parse."""
+    lead, data = len(before.encode()), text.encode("utf-8", "surrogatepass")
+    if after.startswith(" pass"):
+        data = data.rstrip()
+    whole = b"%s%s%s" % (before.encode(), data, after.encode())
+    root = parse(whole, grammar).root_node
+    if root.has_error:
+        return None
+    try:
+        nodes = captures(grammar, root, _QUERIES)
+    except TooManyStepsError:
+        return None
+    held = Placeholders()
+    edits = _edits(nodes, grammar.language, held)
+    inside = [edit for edit in edits if lead <= edit[0] and edit[1] <= lead + len(data)]
+    return held.restored(_TRAILING_COMMA.sub(" ", _edited(whole, inside, lead, lead + len(data))))
+
+
+def _edited(data: bytes, edits: list[Edit], start: int, end: int) -> str:
+    """A text with edits; one within another that is dropped or replaced does not count."""
+    pieces: list[bytes] = []
+    at = start
+    # what is inserted comes before what is taken out at the same place
+    for first, last, new in sorted(edits, key=lambda edit: (edit[0], edit[1] > edit[0], -edit[1])):
+        if first < at:
+            continue
+        pieces += [data[at:first], new.encode("utf-8", "surrogatepass")]
+        at = last
+    pieces.append(data[at:end])
+    return b"".join(pieces).decode("utf-8", "surrogatepass")
+
+
+def _edits(nodes: dict[str, list[Node]], language: str, held: Placeholders) -> list[Edit]:
+    edits = [(node.start_byte, node.end_byte, " ") for node in nodes.get("drop", ())]
+    for node in nodes.get("key", ()):
+        edits.append((*node.byte_range, _key(node, language, held)))
+    keys = {node.start_byte for node in nodes.get("key", ())}
+    for node in nodes.get("string", ()):
+        if node.start_byte not in keys:
+            edits += _of_string(node, language, held)
+    for node in nodes.get("number", ()):
+        text = _text(node)
+        if not (text.isdecimal() and text[0] != "0"):
+            edits.append((*node.byte_range, f" {held.hold(normal_number(text, language))} "))
+    edits += [(*n.byte_range, held.hold(_text(n))) for n in nodes.get("verbatim", ())]
+    edits += [(*node.byte_range, ", ,") for node in nodes.get("needed", ())]
+    edits += [(node.end_byte, node.end_byte, "()") for node in nodes.get("call", ())]
+    edits += [e for node in nodes.get("braces", ()) if _is_expression(node) for e in _around(node)]
+    edits += [e for node in nodes.get("parens", ()) if not _counts(node) for e in _around(node)]
+    edits += [e for node in nodes.get("group", ()) if _is_mixed(node) for e in _grouped(node)]
+    return edits
+
+
+def _of_string(node: Node, language: str, held: Placeholders) -> Iterator[Edit]:
+    """Edits of a string, or of the text around its interpolations."""
+    inserted = [child for child in node.children if child.type in _INSERTED]
+    if not inserted:
+        yield (*node.byte_range, held.hold(normal_string(_text(node), language)))
+        return
+    literal, start = node.text or b"", node.start_byte
+    opening = re.match(rb"([A-Za-z]*)(\"\"\"|'''|\"|'|`)", literal)
+    quote = opening[2] if opening else b"`"
+    raw = bool(opening) and b"r" in opening[1].lower() if opening else False
+    begins = [start + (opening.end() if opening else 1), *(node.end_byte for node in inserted)]
+    ends = [*(node.start_byte for node in inserted), node.end_byte - len(quote)]
+    yield start, begins[0], held.hold('f"')
+    for begin, end in zip(begins, ends, strict=True):
+        text = literal[begin - start : end - start].decode("utf-8", "replace")
+        if text:
+            yield begin, end, held.hold(escaped(text if raw else unescaped(text, language)))
+    yield ends[-1], node.end_byte, held.hold('"')
+
+
+def _key(node: Node, language: str, held: Placeholders) -> str:
+    literal = normal_string(_text(node), language)
+    name = literal[1:-1]
+    return f" {name} " if _NAME.fullmatch(name) else held.hold(literal)
+
+
+def _around(node: Node) -> Iterator[Edit]:
+    """Edits that take out the first and last sign of a node."""
+    yield node.start_byte, node.start_byte + 1, " "
+    yield node.end_byte - 1, node.end_byte, " "
+
+
+def _grouped(node: Node) -> Iterator[Edit]:
+    yield node.start_byte, node.start_byte, "("
+    yield node.end_byte, node.end_byte, ")"
+
+
+def _counts(node: Node) -> bool:
+    """Whether the parentheses of an expression say something."""
+    inner, parent = _inner(node), node.parent
+    if inner is None or parent is None or _ATOM.fullmatch(inner.type):
+        return False
+    if parent.type == "arrow_function":
+        return inner.type in ("object", "sequence_expression")
+    if parent.type == "ternary_expression":
+        return inner.type not in ("binary_expression", "unary_expression")
+    if inner.type == parent.type == "binary_expression" and _operator(inner) == _operator(parent):
+        return parent.child_by_field_name("left") != node
+    return _OPERATION.fullmatch(parent.type) is not None or inner.type in ("object", "function")
+
+
+def _is_mixed(node: Node) -> bool:
+    return node.parent is not None and _operator(node) != _operator(node.parent)
+
+
+def _operator(node: Node) -> str:
+    sign = node.child_by_field_name("operator")
+    return sign.type if sign is not None else ""
+
+
+def _inner(node: Node) -> Node | None:
+    named = [child for child in node.named_children if "comment" not in child.type]
+    return named[0] if len(named) == 1 else None
+
+
+def _is_expression(block: Node) -> bool:
+    """Whether a block is nothing but one expression."""
+    inner = _inner(block)
+    return inner is not None and not inner.type.endswith(_STATEMENT)
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode("utf-8", "replace")
