@@ -13,6 +13,7 @@ from cortex_pipelines.tracking.store import database, is_deleted
 from cortex_pipelines.versioning import databases, kept
 from cortex_pipelines.versioning.dagster.instance import DATABASES
 from cortex_pipelines.versioning.dvc import dvc_store
+from cortex_pipelines.versioning.merging.conflicts import find_conflicts
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 
 _GATEWAY = (
@@ -26,8 +27,6 @@ _GATEWAY = (
     "uvicorn",
 )
 """What the extra `serve` installs."""
-
-_CONFLICT = "holds a merge conflict"
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,14 @@ def _programs() -> Iterator[Finding]:
 def stores(root: Path) -> Iterator[Finding]:
     """Check databases and lock files that a kill or a full disk may have damaged."""
     again = "any other command, such as `cortex sync`, restores the last good copy"
+    conflicts = find_conflicts(root)
+    for conflict in conflicts:
+        line = f"line {conflict.line}: conflict markers of a git merge"
+        yield Finding(f"whole: {conflict.file}", False, line, conflict.remedy)
     for name in kept.FILES:
-        if (root / name).is_file():
-            why = kept.damage(root, name)
-            if why is None and name != "params.yaml":
-                why = _unreadable(root / name)
-            remedy = again if why != _CONFLICT else f"resolve the conflict, then `git add {name}`"
-            yield Finding(f"whole: {name}", why is None, why or "not cut off", remedy)
+        if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
+            why = kept.damage(root, name) or _unreadable(root / name)
+            yield Finding(f"whole: {name}", why is None, why or "not cut off", again)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file():
         why = dvc_store.rwlock_damage(rwlock)
@@ -96,10 +96,12 @@ def stores(root: Path) -> Iterator[Finding]:
 
 
 def _unreadable(path: Path) -> str | None:
+    """Why a lock file cannot be read; params.yaml is checked by its values."""
     try:
-        read_yaml(path)
-    except ProjectError:
-        return _CONFLICT
+        if path.name in kept.BY_MACHINE:
+            read_yaml(path)
+    except ProjectError as error:
+        return str(error)
     return None
 
 
@@ -149,9 +151,9 @@ def _weights(root: Path) -> Iterator[Finding]:
 
     try:
         models = load_parameters(root).models
+        pins = read_yaml(root / "sources.lock").get("models") or {}
     except ProjectError:
-        return
-    pins = read_yaml(root / "sources.lock").get("models") or {}
+        return  # said of the file itself
     for name in ("base", "encoder"):
         try:
             weights_folder(getattr(models, name), pins.get(name) or {}, root)

@@ -16,6 +16,7 @@ from cortex_pipelines.operations.projects.parameter_file import read_values, wri
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.merging import git_index
 from cortex_pipelines.versioning.parameters import (
     DEMO,
     ENTRY,
@@ -49,6 +50,10 @@ def upgrade(root: Path) -> Iterator[str]:
     if _KEPT not in text.splitlines():
         write_whole(path, text.rstrip("\n") + f"\n{_KEPT}\n")
         yield f"{_IGNORED} lets {FOLDER} into git"
+    if git_index.write_attributes(root):
+        yield f"{git_index.ATTRIBUTES} names the merge driver of lock files; commit it"
+    if git_index.set_driver(root):
+        yield git_index.SET_UP
     project = open_project(root)
     ensure_keys(root, models(project))
     stages.write(project)
