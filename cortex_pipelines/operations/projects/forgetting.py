@@ -19,6 +19,7 @@ from cortex_pipelines.path_patterns import path_pattern
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
+from cortex_pipelines.release.history import ROLES
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
 from cortex_pipelines.tracking.lineage import Node, lineage
@@ -44,7 +45,6 @@ INTERACTIONS = "interactions"
 FEEDBACK = "feedback_dataset"
 """What of it models are trained on, by project."""
 
-_ROLES = ("champion", "canary", "challenger")
 _LEFTOVERS = (Path("damaged"), Path("cache") / "checkpoints")
 """Below ``.cortex``: set aside after damage, and trainings that were cut short."""
 
@@ -337,7 +337,7 @@ def _drop_weights(project: Project) -> tuple[str, ...]:
 def _in_use(project: Project, model: ledger.Model) -> set[str | None]:
     """Versions of a model that have a role."""
     now = standing(project.root, model)
-    return {now[role] for role in _ROLES}
+    return {now[role] for role in ROLES}
 
 
 def _size(folder: Path) -> int:

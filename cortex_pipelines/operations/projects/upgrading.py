@@ -28,6 +28,7 @@ from cortex_pipelines.versioning.parameters import (
 )
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 from cortex_pipelines.versioning.snapshot import stage_params
+from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
 _IGNORED, _KEPT = "data/.gitignore", "!/parameters/"
 
@@ -55,6 +56,8 @@ def upgrade(root: Path) -> Iterator[str]:
     if git_index.set_driver(root):
         yield git_index.SET_UP
     project = open_project(root)
+    if sentence := take_out_undeclared(project):
+        yield sentence
     ensure_keys(root, models(project))
     stages.write(project)
     yield "dvc.yaml and the effective parameters are up to date with this version"

@@ -41,6 +41,11 @@ def has_attributes(root: Path) -> bool:
     return set(_LINES) <= set(lines)
 
 
+def is_repository(root: Path) -> bool:
+    """Whether git has the project in a work tree."""
+    return _git(root, "rev-parse", "--is-inside-work-tree").strip() == b"true"
+
+
 def has_driver(root: Path) -> bool:
     """Whether this clone's configuration has a driver whose program is there."""
     command = _git(root, "config", "--get", _KEY).decode().strip()
@@ -58,7 +63,7 @@ def set_driver(root: Path) -> bool:
     program = str(beside) if beside.exists() else shutil.which("cortex")
     if program is None or not has_attributes(root) or has_driver(root):
         return False
-    if _git(root, "rev-parse", "--is-inside-work-tree").strip() != b"true":
+    if not is_repository(root):
         return False
     command = f"{shlex.quote(program)} merge-driver %O %A %B %P || {_PLAIN}"
     _git(root, "config", f"merge.{DRIVER}.name", "join lock files of cortex-pipelines")
