@@ -40,6 +40,7 @@ from cortex_pipelines.cli.promote import promote, rollback
 from cortex_pipelines.cli.prompts import prompts
 from cortex_pipelines.cli.refactorings import refactorings
 from cortex_pipelines.cli.releases import releases
+from cortex_pipelines.cli.remove import remove
 from cortex_pipelines.cli.reproduce import reproduce
 from cortex_pipelines.cli.resolve import merge_driver, resolve
 from cortex_pipelines.cli.review import review
@@ -178,6 +179,7 @@ _COMMANDS = (
     prompts,
     refactorings,
     releases,
+    remove,
     reproduce,
     resolve,
     restore,
