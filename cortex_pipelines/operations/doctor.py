@@ -90,8 +90,8 @@ def stores(root: Path) -> Iterator[Finding]:
     again = "any other command, such as `cortex sync`, restores the last good copy"
     conflicts = find_conflicts(root)
     for conflict in conflicts:
-        line = f"line {conflict.line}: conflict markers of a git merge"
-        yield Finding(f"whole: {conflict.file}", False, line, conflict.remedy)
+        words = f"holds a merge conflict, with markers from line {conflict.line}"
+        yield Finding(f"whole: {conflict.file}", False, words, conflict.remedy)
     for name in kept.FILES:
         if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
             why = kept.damage(root, name) or _unreadable(root / name)

@@ -277,7 +277,7 @@ def test_every_command_names_the_conflict(
     shown = cortex(command, status=1).output
     assert "dvc.lock line 2: conflict markers of a git merge; `cortex resolve` joins" in shown
     (found,) = (one for one in doctor.stores(tmp_path) if one.what == "whole: dvc.lock")
-    assert (found.good, found.detail) == (False, "line 2: conflict markers of a git merge")
+    assert (found.good, found.detail) == (False, "holds a merge conflict, with markers from line 2")
 
 
 def test_reading_a_file_in_conflict_says_so(tmp_path: Path) -> None:

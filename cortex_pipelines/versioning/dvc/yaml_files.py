@@ -50,7 +50,7 @@ def yaml_text(value: Mapping[str, Any], width: int | None = None) -> str:
     """A mapping as YAML, keys in their order; lines are broken at ``width``."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.width = width  # type: ignore[assignment]
+    yaml.width = width
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = StringIO()
     yaml.dump(dict(value), text)

@@ -85,10 +85,10 @@ def parse_yaml(data: bytes, name: str) -> Any:
     try:
         return _parsed(text, name)
     except YamlTextError as error:
-        if (line := marker_line(data)) is None:
+        if (at := marker_line(data)) is None:
             raise
         raise YamlTextError(
-            name, f"conflict markers of a git merge; {Conflict(name, line).remedy}", line
+            name, f"conflict markers of a git merge; {Conflict(name, at).remedy}", at
         ) from error
 
 
