@@ -35,6 +35,7 @@ from cortex_pipelines.ingestion.assets import repository_commits, repository_fil
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
 from cortex_pipelines.privacy.assets import compliance
+from cortex_pipelines.project_names import MEANINGS, graph_meanings, name_refusal
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.release.ledger import Model, load_pin
@@ -45,8 +46,8 @@ from cortex_pipelines.routing.assets import routing_dataset, task_router
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
-from cortex_pipelines.versioning.parameters import ENTRY
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.parameters import ENTRY, Effective
+from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.watching.assets import drift_report, router_drift_report
 
 SOURCES = "sources.lock"
@@ -192,7 +193,23 @@ lists of one file over each other; MLflow and Dagster draw them."""
 
 def open_project(root: Path) -> Project:
     """The project in a folder, with the complete asset graph."""
-    return Project(root, Graph(ASSETS, PINS, SECTIONS, PER_PROJECT), resolve, FIGURES)
+    return Project(root, Graph(ASSETS, PINS, SECTIONS, PER_PROJECT), _resolve, FIGURES)
+
+
+def _resolve(root: Path) -> Effective:
+    effective = resolve(root)
+    for name in effective.parameters.projects:
+        if refusal := project_name_refusal(name):
+            raise ProjectError(f"params.yaml: projects.{name}: {refusal}")
+    return effective
+
+
+def project_name_refusal(name: str) -> str | None:
+    """Why a project may not be called so, with a name that is free; None if it may."""
+    registered = [asset.registers for asset in ASSETS if asset.registers]
+    graph = graph_meanings((asset.name for asset in ASSETS), registered, (pin.name for pin in PINS))
+    partitioned = [a.registers for a in ASSETS if a.registers and a.partitioned]
+    return name_refusal(name, {**graph, **MEANINGS}, partitioned)
 
 
 def models(project: Project) -> list[Model]:

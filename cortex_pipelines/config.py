@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -33,6 +33,7 @@ from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.project_names import MEANINGS, case_clash, name_refusal
 from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.retrieval.settings import ClusterSettings, RetrievalSettings
@@ -81,6 +82,16 @@ class Models(Settings):
 
 Profile = Literal["standard", "demo", "thorough"]
 """Named defaults in ``cortex_pipelines/profiles``."""
+
+
+def _require_free(name: str) -> str:
+    if refusal := name_refusal(name, MEANINGS):
+        raise ValueError(refusal)
+    return name
+
+
+NewProjectName = Annotated[ProjectName, AfterValidator(_require_free)]
+"""Name of a project where it is declared."""
 
 
 class ProjectEntry(ProjectSettings):
@@ -138,7 +149,7 @@ class Parameters(Settings):
     profile: Profile
     """Profile that holds wherever nothing else is written."""
 
-    projects: dict[ProjectName, ProjectEntry]
+    projects: dict[NewProjectName, ProjectEntry]
     """Project by name; each is a partition."""
 
     coordination: CoordinationSettings
@@ -227,6 +238,13 @@ class Parameters(Settings):
 
     retraining: RetrainingSettings
     """When a model is trained again."""
+
+    @field_validator("projects")
+    @classmethod
+    def _differ(cls, projects: dict[str, ProjectEntry]) -> dict[str, ProjectEntry]:
+        if clash := case_clash(projects):
+            raise ValueError(clash)
+        return projects
 
     @field_validator("general")
     @classmethod

@@ -40,7 +40,9 @@ from cortex_pipelines.cli.promote import promote, rollback
 from cortex_pipelines.cli.prompts import prompts
 from cortex_pipelines.cli.refactorings import refactorings
 from cortex_pipelines.cli.releases import releases
+from cortex_pipelines.cli.remove import remove
 from cortex_pipelines.cli.reproduce import reproduce
+from cortex_pipelines.cli.resolve import merge_driver, resolve
 from cortex_pipelines.cli.review import review
 from cortex_pipelines.cli.route import route
 from cortex_pipelines.cli.router import router
@@ -124,17 +126,23 @@ def main(ctx: click.Context, debug: bool) -> None:
     # at each start it names a package that only quickens 4-bit inference on some processors
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     ctx.with_resource(temporary_files())
-    if ctx.invoked_subcommand != "doctor":  # that one only looks
+    if ctx.invoked_subcommand not in _IN_CONFLICT:
         _recover()
+
+
+_IN_CONFLICT = ("doctor", "init", "merge-driver", "resolve")
+"""Commands that work while a file of the project is in conflict; the first only looks."""
 
 
 def _recover() -> None:
     from cortex_pipelines.operations.recovery import recover
+    from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 
     try:
         root = find_root()
     except ProjectError:
         return  # not every command needs a project
+    require_no_conflicts(root)
     if not os.access(root, os.W_OK):
         return  # mounted read-only, as for a gateway in a container: nobody leaves anything here
     for sentence in recover(root):
@@ -160,6 +168,7 @@ _COMMANDS = (
     logs,
     mcp,
     memory,
+    merge_driver,
     mutate,
     off_policy,
     params,
@@ -170,7 +179,9 @@ _COMMANDS = (
     prompts,
     refactorings,
     releases,
+    remove,
     reproduce,
+    resolve,
     restore,
     review,
     rollback,

@@ -13,7 +13,10 @@ from cortex_pipelines.tracking.store import database, is_deleted
 from cortex_pipelines.versioning import databases, kept
 from cortex_pipelines.versioning.dagster.instance import DATABASES
 from cortex_pipelines.versioning.dvc import dvc_store
+from cortex_pipelines.versioning.merging import git_index
+from cortex_pipelines.versioning.merging.conflicts import find_conflicts
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
+from cortex_pipelines.versioning.undeclared import find_undeclared
 
 _GATEWAY = (
     "fastapi",
@@ -26,8 +29,6 @@ _GATEWAY = (
     "uvicorn",
 )
 """What the extra `serve` installs."""
-
-_CONFLICT = "holds a merge conflict"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Finding:
 def examine(root: Path) -> Iterator[Finding]:
     """Check everything the platform needs on this machine."""
     yield from _programs()
+    yield from _merge_driver(root)
     yield from stores(root)
     yield from _packages(root)
     yield from _parameters(root)
@@ -69,16 +71,31 @@ def _programs() -> Iterator[Finding]:
         yield Finding(name, path is not None, path or "not on the PATH", remedy)
 
 
+def _merge_driver(root: Path) -> Iterator[Finding]:
+    """Whether git joins lock files in this clone by the driver."""
+    if not git_index.is_repository(root):
+        return
+    yield Finding(
+        "git merge driver",
+        git_index.has_attributes(root) and git_index.has_driver(root),
+        f"joins lock files of two branches ({git_index.ATTRIBUTES}, merge.{git_index.DRIVER})",
+        f"`cortex upgrade` writes {git_index.ATTRIBUTES}; in a clone that has it, any command that "
+        "writes, such as `cortex update`, sets the driver up",
+        needed=False,
+    )
+
+
 def stores(root: Path) -> Iterator[Finding]:
     """Check databases and lock files that a kill or a full disk may have damaged."""
     again = "any other command, such as `cortex sync`, restores the last good copy"
+    conflicts = find_conflicts(root)
+    for conflict in conflicts:
+        words = f"holds a merge conflict, with markers from line {conflict.line}"
+        yield Finding(f"whole: {conflict.file}", False, words, conflict.remedy)
     for name in kept.FILES:
-        if (root / name).is_file():
-            why = kept.damage(root, name)
-            if why is None and name != "params.yaml":
-                why = _unreadable(root / name)
-            remedy = again if why != _CONFLICT else f"resolve the conflict, then `git add {name}`"
-            yield Finding(f"whole: {name}", why is None, why or "not cut off", remedy)
+        if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
+            why = kept.damage(root, name) or _unreadable(root / name)
+            yield Finding(f"whole: {name}", why is None, why or "not cut off", again)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file():
         why = dvc_store.rwlock_damage(rwlock)
@@ -96,10 +113,12 @@ def stores(root: Path) -> Iterator[Finding]:
 
 
 def _unreadable(path: Path) -> str | None:
+    """Why a lock file cannot be read; params.yaml is checked by its values."""
     try:
-        read_yaml(path)
-    except ProjectError:
-        return _CONFLICT
+        if path.name in kept.BY_MACHINE:
+            read_yaml(path)
+    except ProjectError as error:
+        return str(error)
     return None
 
 
@@ -126,21 +145,32 @@ def _packages(root: Path) -> Iterator[Finding]:
 
 def _parameters(root: Path) -> Iterator[Finding]:
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.config import load_parameters
     from cortex_pipelines.versioning.dvc import stages
 
     try:
-        load_parameters(root)
+        open_project(root).resolve()
     except ProjectError as error:
         yield Finding("params.yaml", False, str(error), "correct the keys named")
         return
     yield Finding("params.yaml", True, "valid")
+    project = open_project(root)
     try:
-        stages.check(open_project(root))
+        stages.check(project)
     except ProjectError as error:
         yield Finding("dvc.yaml", False, str(error), "run `cortex dvc-yaml`")
     else:
         yield Finding("dvc.yaml", True, "up to date with the asset graph")
+    try:
+        undeclared = find_undeclared(project)
+    except ProjectError:
+        return  # a lock that cannot be read was reported above
+    yield Finding(
+        "stages and pins",
+        not undeclared,
+        f"nothing declares {undeclared}" if undeclared else "each is declared in params.yaml",
+        "`cortex run` or `cortex update` takes them out",
+        needed=False,
+    )
 
 
 def _weights(root: Path) -> Iterator[Finding]:
@@ -149,9 +179,9 @@ def _weights(root: Path) -> Iterator[Finding]:
 
     try:
         models = load_parameters(root).models
+        pins = read_yaml(root / "sources.lock").get("models") or {}
     except ProjectError:
-        return
-    pins = read_yaml(root / "sources.lock").get("models") or {}
+        return  # said of the file itself
     for name in ("base", "encoder"):
         try:
             weights_folder(getattr(models, name), pins.get(name) or {}, root)

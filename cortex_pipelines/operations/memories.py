@@ -297,6 +297,11 @@ def _buried(stone: Tombstone, project: str, privacy: PrivacySettings) -> Selecti
     return Selection(matches=covers)
 
 
+def notes_files(root: Path, name: str) -> list[Path]:
+    """The database of a project's notes, with what SQLite keeps beside it; none without notes."""
+    return sorted((root / _KEPT).glob(f"{name}.sqlite*"))
+
+
 def wipe_answers(root: Path) -> None:
     """Delete the cached answers of all projects, which quote former versions."""
     for file in sorted((root / _KEPT).glob("*.sqlite")):

@@ -16,6 +16,7 @@ from cortex_pipelines.tracking.store import renew_database
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dagster.instance import renew_databases
 from cortex_pipelines.versioning.dvc import dvc_store
+from cortex_pipelines.versioning.merging.git_index import SET_UP, set_driver
 
 RELEASING = Path(".cortex", "releasing")
 """Marker file between an update of the ledger and that of the registry."""
@@ -58,6 +59,8 @@ def recover(root: Path) -> list[str]:
     for name in kept.FILES:
         if name != kept.DVC_LOCK and (sentence := kept.mend(root, name)):
             done.append(sentence)
+    if set_driver(root):  # a clone does not have it
+        done.append(SET_UP)
     done += renew_databases(root)
     done += renew_database(root)
     return [*done, *_finish_release(root)]

@@ -9,6 +9,7 @@ import polars as pl
 
 from cortex_pipelines.adapters.model.lora import TRAINING
 from cortex_pipelines.atomic import locked
+from cortex_pipelines.catalog import project_name_refusal
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.ways import gained
@@ -115,6 +116,8 @@ def begin_study(
     for name, path in repositories.items():
         if not PROJECT_NAME.fullmatch(name):
             raise ProjectError(f"--repo {name}: {PROJECT_NAME_WORDS}")
+        if refusal := project_name_refusal(name):
+            raise ProjectError(f"--repo {name}: {refusal}")
         if not path.is_dir():
             raise ProjectError(f"--repo {name}: no folder {path}; give a clone of the repository")
         source = parse_source(str(path.resolve()), folder)

@@ -1,5 +1,6 @@
 """``cortex sync``: bring Dagster, MLflow and registry aliases in line with DVC."""
 
+import logging
 from typing import Any
 
 import dagster as dg
@@ -16,6 +17,9 @@ from cortex_pipelines.versioning.dvc.reconcile import DvcView, sync
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.staleness import Staleness
+from cortex_pipelines.versioning.undeclared import take_out_undeclared
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 def sync_project(
@@ -24,6 +28,8 @@ def sync_project(
     """Report missing versions to Dagster and MLflow; returns the number of events."""
     close_dead_runs(instance)
     end_dead_runs(project.root)
+    if sentence := take_out_undeclared(project):
+        _LOG.warning(sentence)
     ensure_keys(project.root, models(project))
     staleness = Staleness(instance, definitions)
 

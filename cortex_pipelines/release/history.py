@@ -10,6 +10,12 @@ from cortex_pipelines.release.numbering import FIRST, change, following, record_
 
 ROLLED_BACK = "rollback"
 
+BASELINE = "baseline"
+"""What stands for no champion."""
+
+ROLES = ("champion", "canary", "challenger")
+"""Roles of a model's versions, which follow its name: ``NAME@champion``."""
+
 
 def numbers(lines: Sequence[Entry]) -> dict[str, str]:
     """Semantic version of each released version; a version keeps its first one."""
@@ -110,14 +116,14 @@ def resolve(lines: Sequence[Entry], reference: str) -> str | None:
     Raises:
         LookupError: there is no such version, or several; names those that there are.
     """
-    if reference == "baseline":
+    if reference == BASELINE:
         return None
     known = {version: numbers(lines).get(version, "") for version in champions(lines)}
     matches = [v for v, number in known.items() if reference == number or v.startswith(reference)]
     if len(matches) != 1:
         there = ", ".join(f"{n or '-'} ({v[:12]})" for v, n in known.items()) or "none yet"
         problem = "matches more than one version" if matches else "was never champion"
-        raise LookupError(f"{reference} {problem}; known versions: baseline, {there}")
+        raise LookupError(f"{reference} {problem}; known versions: {BASELINE}, {there}")
     return matches[0]
 
 

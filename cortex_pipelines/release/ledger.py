@@ -60,7 +60,8 @@ class Entry:
         by: Who.
         action: ``promote``, ``canary`` (a share of the requests, the champion stays),
             ``rollback`` (from a champion, or from a canary), ``undecided`` (of a canary that goes
-            on) or ``forget``; with these two nothing moves.
+            on), ``forget`` or ``merge`` (two branches decided: the later decision
+            stands); with these three nothing moves.
         model: Name of the model.
         version: Version that is champion from then on, or that is canary; None if none is.
         previous: Version that was champion or canary until then; None if there was none.

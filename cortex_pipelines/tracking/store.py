@@ -18,6 +18,8 @@ from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import databases
+from cortex_pipelines.versioning.locked import locked_stages
+from cortex_pipelines.versioning.parameters import STAGE
 from cortex_pipelines.versioning.root import ProjectError
 
 if TYPE_CHECKING:
@@ -74,7 +76,13 @@ def is_deleted(root: Path) -> bool:
 
 def lost(root: Path) -> bool:
     """Whether MLflow's records were lost and must be re-entered."""
-    return (root / ".mlflow" / _LOST).exists()
+    return (root / ".mlflow" / _LOST).exists() or _lacks_records(root)
+
+
+def _lacks_records(root: Path) -> bool:
+    """Whether outputs are committed and no local database was ever made: deleted, or a clone."""
+    here = tracking_uri(root) == database_uri(root) and not (root / ".mlflow" / _READY).exists()
+    return here and any(name != STAGE for name in locked_stages(root))
 
 
 def entered_again(root: Path) -> None:
@@ -133,6 +141,8 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         if not ready.exists() and database(root).exists():
             # a process was killed while it made the database, and MLflow cannot go on with that
             databases.set_aside_all(root, database(root))
+        if _lacks_records(root):
+            (home / _LOST).touch()  # for the next sync, which enters them
         # creates the database already
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         client.search_experiments(max_results=1)

@@ -15,13 +15,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.versioning.merging.conflicts import marker_line
 from cortex_pipelines.versioning.root import ProjectError
 
 DVC_LOCK = "dvc.lock"
 BY_MACHINE = (DVC_LOCK, "sources.lock", "releases.lock")
 BY_HAND = ("params.yaml",)
 FILES = BY_MACHINE + BY_HAND
-_CONFLICT = (b"<<<<<<< ", b"\n<<<<<<< ")
 
 
 def keep(root: Path, name: str) -> None:
@@ -105,8 +105,7 @@ def _copy(root: Path, name: str) -> Path:
 
 
 def _in_conflict(path: Path) -> bool:
-    text = path.read_bytes()
-    return text.startswith(_CONFLICT[0]) or _CONFLICT[1] in text
+    return marker_line(path.read_bytes()) is not None
 
 
 def _ends_early(values: dict[str, Any], good: dict[str, Any]) -> bool:

@@ -146,7 +146,7 @@ class Effective:
     def write(self, root: Path) -> bool:
         """Update ``data/parameters``; returns whether anything changed."""
         changed = False
-        texts = {name: _text(values) for name, values in self.files.items()}
+        texts = {name: json_text(values) for name, values in self.files.items()}
         for path in (root / FOLDER).rglob("*"):
             if path.is_file() and path.relative_to(root).as_posix() not in texts:
                 path.unlink()
@@ -167,7 +167,7 @@ class Effective:
             for path in (root / FOLDER).rglob("*")
             if path.is_file()
         }
-        return there == {name: _text(values) for name, values in self.files.items()}
+        return there == {name: json_text(values) for name, values in self.files.items()}
 
 
 def resolve(root: Path, layout: Layout, file: Path | None = None) -> Effective:
@@ -272,7 +272,8 @@ def _plain(settings: Settings, names: Any = None) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude_defaults=True, include=names)
 
 
-def _text(values: Mapping[str, Any]) -> str:
+def json_text(values: Mapping[str, Any]) -> str:
+    """The text of a file below ``data/parameters``."""
     return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

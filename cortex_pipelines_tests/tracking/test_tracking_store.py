@@ -124,3 +124,17 @@ def test_a_database_that_cannot_be_reached_is_said_at_once(
     with pytest.raises(ProjectError, match=words) as raised:
         store.open_client(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("stage", "lost"), [("repository_files@a", True), ("parameters", False)])
+def test_outputs_without_a_database_are_entered_by_the_next_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, lost: bool
+) -> None:
+    """After `rm -rf .mlflow`, and in a clone with outputs from a remote."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  {stage}:\n    cmd: x\n")
+    assert store.lost(tmp_path) == lost
+    store.open_client(tmp_path)  # another command comes before the sync
+    assert store.lost(tmp_path) == lost
+    store.entered_again(tmp_path)
+    assert not store.lost(tmp_path)

@@ -62,7 +62,6 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 
 _LOG = logging.getLogger("cortex_pipelines")
 _ADAPTER = "code_adapter"
-_ROLES = ("champion", "canary", "challenger")
 
 
 def open_gateway(
@@ -194,7 +193,7 @@ def _names(
         return replace(made, patterns=patterns, about={**made.about, "patterns": files})
 
     yield replace(make(name, now["champion"]), split=_split(project, model))
-    for role in _ROLES:
+    for role in history.ROLES:
         if now[role] is not None:
             yield make(f"{name}@{role}", now[role])
     for version, number in now["numbers"].items():
@@ -247,7 +246,7 @@ def _served(
     about = {
         "project": model.partition,
         "number": now["numbers"].get(version),
-        "roles": [role for role in _ROLES if version and now[role] == version],
+        "roles": [role for role in history.ROLES if version and now[role] == version],
         "verdict": now["verdict"] if own or version is None else None,
         "reason": now["reason"] if own or version is None else None,
         "base": _base_facts(base),
@@ -364,7 +363,7 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
                 "way": "model" if version else "rules",
                 "number": now["numbers"].get(version),
                 "created": _created(line),
-                "roles": {role: now[role] for role in _ROLES},
+                "roles": {role: now[role] for role in history.ROLES},
                 "plan": now["plan"],
                 "verdict": now["verdict"],
                 "reason": now["reason"],

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import aside
-from cortex_pipelines.catalog import models, open_project
+from cortex_pipelines.catalog import models, open_project, project_name_refusal
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.operations.projects.deleted_authors import bury_authors
@@ -35,6 +35,8 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
     """
     if not PROJECT_NAME.fullmatch(name):
         raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")
+    if refusal := project_name_refusal(name):
+        raise ProjectError(refusal)
     load_parameters(root)  # what is wrong there already is not this project's fault
     entry = parse_source(source, root)
     values = read_values(root)

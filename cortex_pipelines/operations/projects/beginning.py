@@ -8,6 +8,7 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.catalog import models, open_project
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.merging import git_index
 from cortex_pipelines.versioning.root import ProjectError
 
 PARAMETERS = """\
@@ -84,6 +85,9 @@ def begin_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
         ):
             _run(folder, "dvc", "config", key, value)
         yield "dvc init"
+    git_index.write_attributes(folder)
+    if git_index.set_driver(folder):
+        yield git_index.SET_UP
     project = open_project(folder)
     ensure_keys(folder, models(project))
     stages.write(project)

@@ -13,7 +13,7 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.feedback.pinned import events_folder
 from cortex_pipelines.feedback.store import open_store
 from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.connectors.snapshot import drop_snapshots
+from cortex_pipelines.ingestion.connectors.snapshot import drop_snapshots, snapshot_file
 from cortex_pipelines.ingestion.git.repository import mirror_folder
 from cortex_pipelines.ingestion.project_sources import GitSource
 from cortex_pipelines.operations import memories
@@ -79,6 +79,48 @@ def erase(
         log.unlink()
     gone["logs of errors"] = len(logs)
     return gone
+
+
+def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
+    """Delete what people left of a project, and copies of sources that only it has.
+
+    Args:
+        root: Project root.
+        params: Its parameters, with the project.
+        name: The project.
+
+    Returns:
+        How much of each kind of thing is gone.
+    """
+
+    def covers(event: Mapping[str, Any]) -> bool:
+        return event.get("project") == name
+
+    gone = {"events of feedback": _stored(root, params, covers)}
+    gone["events of the gateway"] = _drop(gateway_log(root), covers)
+    notes = memories.notes_files(root, name)
+    copies = _copies_of(root, params, name)
+    for path in (*notes, *copies):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return {**gone, "databases of notes": bool(notes), "copies of sources": len(copies)}
+
+
+def _copies_of(root: Path, params: Parameters, name: str) -> list[Path]:
+    """Mirrors, archives and snapshots of a project's sources that no other project needs."""
+    pinned: dict[str, Any] = read_yaml(root / "sources.lock").get("projects") or {}
+
+    def copies(project: str) -> set[Path]:
+        declared = params.projects[project].sources if project in params.projects else ()
+        git = [one for one in declared if isinstance(one, GitSource)]
+        hashes = [str(pin["sha256"]) for pin in pinned.get(project) or () if "sha256" in pin]
+        return {
+            *(mirror_folder(source, root, root / CACHE) for source in git),
+            *(root / CACHE / "downloads" / sha256 for sha256 in hashes),
+            *(snapshot_file(root, sha256) for sha256 in hashes),
+        }
+
+    others = [copies(project) for project in params.projects if project != name]
+    return sorted(path for path in copies(name).difference(*others) if path.exists())
 
 
 def emptied_projects(params: Parameters) -> frozenset[str]:

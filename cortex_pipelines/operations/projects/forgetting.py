@@ -4,8 +4,9 @@ Two steps, with `cortex run` between them: the tombstones make ingestion leave t
 that the data sets are made again without it; then former versions are purged where they are kept.
 """
 
+import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from cortex_pipelines.path_patterns import path_pattern
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
+from cortex_pipelines.release.history import ROLES
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
 from cortex_pipelines.tracking.lineage import Node, lineage
@@ -44,7 +46,6 @@ INTERACTIONS = "interactions"
 FEEDBACK = "feedback_dataset"
 """What of it models are trained on, by project."""
 
-_ROLES = ("champion", "canary", "challenger")
 _LEFTOVERS = (Path("damaged"), Path("cache") / "checkpoints")
 """Below ``.cortex``: set aside after damage, and trainings that were cut short."""
 
@@ -257,7 +258,7 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
         _purge_dagster(project, instance),
         len(folders),
         drop_indexes(project),
-        _drop_weights(project) if weights else (),
+        drop_weights(project, lambda tags: TAG in tags) if weights else (),
         remotes(project.root),
     )
 
@@ -282,6 +283,8 @@ def _purge_dvc(root: Path) -> int:
     cache = root / ".dvc" / "cache"
     before = _size(cache)
     with locked_repo(root) as repo:
+        # it warns, twice, of each stage that was never run
+        logging.getLogger("dvc").setLevel(logging.ERROR)
         repo.gc(workspace=True)
     return max(0, before - _size(cache))
 
@@ -316,13 +319,18 @@ def _drop_opened_data(project: Project) -> None:
             shutil.rmtree(folder)
 
 
-def _drop_weights(project: Project) -> tuple[str, ...]:
-    """Delete the weights of marked models that have no role any more; their records stay."""
+def drop_weights(project: Project, chosen: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
+    """Delete the weights of models that have no role any more; their records stay.
+
+    Args:
+        project: The project.
+        chosen: Whether a version with these tags is meant.
+    """
     client, uri = open_client(project.root), tracking_uri(project.root)
     gone = []
     for version in client.search_model_versions():
         tags = dict(version.tags)
-        if TAG not in tags or WEIGHTS in tags:
+        if not tags.keys() >= _ENTERED or WEIGHTS in tags or not chosen(tags):
             continue
         model = ledger.Model(tags["model_asset"], tags["partition"] or None)
         if tags["dvc_md5"] in _in_use(project, model):
@@ -337,7 +345,7 @@ def _drop_weights(project: Project) -> tuple[str, ...]:
 def _in_use(project: Project, model: ledger.Model) -> set[str | None]:
     """Versions of a model that have a role."""
     now = standing(project.root, model)
-    return {now[role] for role in _ROLES}
+    return {now[role] for role in ROLES}
 
 
 def _size(folder: Path) -> int:

@@ -26,6 +26,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key, project_key
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning.dvc.stages import follow_projects
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
+from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
 FILE = "sources.lock"
 
@@ -50,9 +51,11 @@ def move_pins(root: Path, project: str | None = None, missing: bool = False) -> 
     if project is not None and project not in params.projects:
         known = ", ".join(sorted(params.projects)) or "none yet"
         raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
+    opened = open_project(root)
+    if sentence := take_out_undeclared(opened):
+        _LOG.warning(sentence)
     changed = take_pins_of(root, project, params, missing)
     bury_authors(root)
-    opened = open_project(root)
     ensure_keys(root, models(opened))  # of a new project too, for `dvc repro`
     follow_projects(opened)
     return changed

@@ -1,14 +1,18 @@
 """Edit ``params.yaml`` with comments, order and quotes kept."""
 
+import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning.parameters import FILE
+from cortex_pipelines.versioning.root import ProjectError
 
 
 class _Representer(RoundTripRepresenter):
@@ -47,3 +51,88 @@ def as_text(values: Any) -> str:
     text = StringIO()
     round_trip().dump(values, text)
     return text.getvalue()
+
+
+def without_project(text: str, name: str) -> str:
+    """The text of ``params.yaml`` without a project and the settings that name it.
+
+    The rest stays to the letter, comments too: a comment above the project goes with it, one above
+    the next project stays. Where the text is not written in lines of its own, or another section
+    names the project, it is written anew by ``as_text``.
+
+    Raises:
+        ProjectError: another project repeats values of this one by an alias.
+    """
+    expected = _drop_project(round_trip().load(text), name)
+    shorter = _without_lines(text, name)
+    try:
+        if shorter is not None and _plain(round_trip().load(shorter)) == _plain(expected):
+            return shorter
+        written = as_text(expected)
+        round_trip().load(written)
+    except YAMLError as error:
+        raise ProjectError(
+            f"{FILE}: another project repeats values of projects.{name} by an alias; write them "
+            f"out, then remove {name}"
+        ) from error
+    return written
+
+
+def _drop_project(values: Any, name: str) -> Any:
+    del values["projects"][name]
+    consent = (values.get("feedback") or {}).get("consent") or []
+    if name in consent:
+        consent.remove(name)
+    for section in (values, *values["projects"].values()):
+        ((section.get("adapters") or {}).get("parents") or {}).pop(name, None)
+    return values
+
+
+def _plain(values: Any) -> Any:
+    return json.loads(json.dumps(values, default=str))
+
+
+def _without_lines(text: str, name: str) -> str | None:
+    """The text without the lines of a project; None if it has none of its own."""
+    key = re.compile(rf"""([ \t]+)(["']?){re.escape(name)}\2[ \t]*:(?:\s|$)""")
+    lines = text.splitlines(keepends=True)
+    top = next((n for n, line in enumerate(lines) if re.match(r"projects[ \t]*:\s", line)), None)
+    if top is None:
+        return None
+    after = range(top + 1, len(lines))
+    end_of_section = next((n for n in after if re.match(r"[^\s#]", lines[n])), len(lines))
+    begin = next((n for n in after if n < end_of_section and key.match(lines[n])), None)
+    if begin is None:
+        return None
+    indent = _indent(lines[begin])
+    end = begin + 1
+    while end < end_of_section and (not lines[end].strip() or _indent(lines[end]) > indent):
+        end += 1
+    while not lines[end - 1].strip():
+        end -= 1  # blank lines belong to what follows
+    above = begin
+    while above - 1 > top and lines[above - 1].lstrip().startswith("#"):
+        above -= 1
+    if above - 1 > top or begin == above:
+        begin = above  # below `projects:` itself a comment may be about all of them
+    if begin == top + 1:  # no gap below `projects:`
+        while end < len(lines) and not lines[end].strip():
+            end += 1
+    rest = lines[:begin] + lines[end:]
+    return "".join(rest) if _has_entry(rest, top) else _emptied(rest, top)
+
+
+def _has_entry(lines: list[str], top: int) -> bool:
+    for line in lines[top + 1 :]:
+        if line.strip() and not line.lstrip().startswith("#"):
+            return line[0] in " \t"
+    return False
+
+
+def _emptied(lines: list[str], top: int) -> str:
+    lines[top] = lines[top].replace(":", ": {}", 1)
+    return "".join(lines)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))

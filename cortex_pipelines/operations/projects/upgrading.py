@@ -16,6 +16,7 @@ from cortex_pipelines.operations.projects.parameter_file import read_values, wri
 from cortex_pipelines.release.ledger import ensure_keys
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.merging import git_index
 from cortex_pipelines.versioning.parameters import (
     DEMO,
     ENTRY,
@@ -27,6 +28,7 @@ from cortex_pipelines.versioning.parameters import (
 )
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 from cortex_pipelines.versioning.snapshot import stage_params
+from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
 _IGNORED, _KEPT = "data/.gitignore", "!/parameters/"
 
@@ -49,7 +51,13 @@ def upgrade(root: Path) -> Iterator[str]:
     if _KEPT not in text.splitlines():
         write_whole(path, text.rstrip("\n") + f"\n{_KEPT}\n")
         yield f"{_IGNORED} lets {FOLDER} into git"
+    if git_index.write_attributes(root):
+        yield f"{git_index.ATTRIBUTES} names the merge driver of lock files; commit it"
+    if git_index.set_driver(root):
+        yield git_index.SET_UP
     project = open_project(root)
+    if sentence := take_out_undeclared(project):
+        yield sentence
     ensure_keys(root, models(project))
     stages.write(project)
     yield "dvc.yaml and the effective parameters are up to date with this version"

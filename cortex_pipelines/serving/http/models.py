@@ -22,7 +22,8 @@ def models_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         now = gateway.source.current
         listed = [_shown(served) for _, served in sorted(now.models.items())]
         others = [*_router_entry(gateway), *_encoder_entry(services)]
-        return {"object": "list", "data": [*listed, *others]}
+        by_id = {entry["id"]: entry for entry in [*listed, *others]}
+        return {"object": "list", "data": list(by_id.values())}
 
     @router.get("/v1/models/{name:path}")
     def model(name: str) -> dict[str, Any]:

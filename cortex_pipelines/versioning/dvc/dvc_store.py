@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from cortex_pipelines.atomic import aside, began_before, write_whole
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
+from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.root import ProjectError
@@ -47,6 +48,7 @@ def locked_repo(root: Path) -> Iterator[Any]:
     """DVC's repository under an exclusive lock."""
     from dvc.repo import Repo, lock_repo
 
+    require_no_conflicts(root)  # of which DVC says that the file is corrupted
     logging.getLogger("dvc").setLevel(logging.WARNING)  # importing dvc sets it to INFO
     quicken_dvc()
     whole = _whole_files()

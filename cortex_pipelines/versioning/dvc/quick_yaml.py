@@ -70,9 +70,8 @@ def parsed_lock(text: str) -> dict[str, Any] | None:
     The text is divided where DVC begins a stage. A stage that does not parse alone, like one that
     refers to another's anchor, is no reason for an error: that is for the whole text to say.
     """
-    form = _LOCK.fullmatch(text)
-    parts = _STAGE.findall(form[2]) if form else []
-    if not form or sum(map(len, parts)) < len(form[2]):
+    form, parts = _divided(text)
+    if form is None:
         return None
     try:
         # unpickled anew each time, because whoever asks may change it
@@ -82,6 +81,23 @@ def parsed_lock(text: str) -> dict[str, Any] | None:
         return None
     stages = dict(pairs)
     return {**lock, "stages": stages} if len(stages) == len(parts) else None
+
+
+def stage_texts(text: str) -> dict[str, tuple[Any, str]] | None:
+    """Each stage's entry and text in a lock, by name; None as ``parsed_lock``."""
+    _, parts = _divided(text)
+    try:
+        pairs = [(pickle.loads(_pair(part)), part) for part in parts]  # nosec B301: as above
+    except (yaml.YAMLError, ValueError):
+        return None
+    return {name: (entry, part) for (name, entry), part in pairs}
+
+
+def _divided(text: str) -> tuple[re.Match[str] | None, list[str]]:
+    """A lock divided into its stages; no match where they are not all of it."""
+    form = _LOCK.fullmatch(text)
+    parts = _STAGE.findall(form[2]) if form else []
+    return (form, parts) if form and sum(map(len, parts)) == len(form[2]) else (None, [])
 
 
 @lru_cache(maxsize=_STAGES)

@@ -5,16 +5,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import parameters
 from cortex_pipelines.versioning.asset import VersionedAsset
+from cortex_pipelines.versioning.dvc.yaml_files import yaml_text
 from cortex_pipelines.versioning.figures import Figures, plot_entry
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.snapshot import stage_deps, stage_params
 
-_HEADER = "# Generated from the asset graph by `cortex dvc-yaml`; do not edit.\n"
+HEADER = "# Generated from the asset graph by `cortex dvc-yaml`; do not edit.\n"
+WIDTH = 1000
+"""Characters of a line of ``dvc.yaml``."""
+
 _KEY = "${key}"
 
 
@@ -74,7 +76,7 @@ def render(project: Project) -> str:
 
 
 def _stages_text(project: Project) -> str:
-    return _HEADER + _text(stages(project))
+    return HEADER + _text(stages(project))
 
 
 def _text(values: dict[str, Any]) -> str:
@@ -84,15 +86,7 @@ def _text(values: dict[str, Any]) -> str:
 @lru_cache(maxsize=8)
 def _written(values: str) -> str:
     """JSON as YAML; remembered, because it takes long and is asked for before each asset."""
-    from io import StringIO
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.width = 1000
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    text = StringIO()
-    yaml.dump(json.loads(values), text)
-    return text.getvalue()
+    return yaml_text(json.loads(values), WIDTH)
 
 
 def write(project: Project) -> Path:

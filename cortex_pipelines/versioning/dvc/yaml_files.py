@@ -3,12 +3,13 @@
 import copy
 import json
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning.dvc.yaml_text import YamlTextError, parse_yaml
 from cortex_pipelines.versioning.root import ProjectError
 
@@ -42,11 +43,18 @@ def peek_yaml(path: Path) -> dict[str, Any]:
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
     """Write a YAML mapping atomically."""
+    write_whole(path, yaml_text(value))
+
+
+def yaml_text(value: Mapping[str, Any], width: int | None = None) -> str:
+    """A mapping as YAML, keys in their order; lines are broken at ``width``."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.width = width
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    with aside(path) as scratch, scratch.open("w", encoding="utf-8") as file:
-        yaml.dump(dict(value), file)
+    text = StringIO()
+    yaml.dump(dict(value), text)
+    return text.getvalue()
 
 
 def look_up(values: Mapping[str, Any], dotted: str) -> Any:

@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from cortex_pipelines.settings import UnquotedError
 from cortex_pipelines.versioning.dvc.quick_yaml import parsed_lock
+from cortex_pipelines.versioning.merging.conflicts import Conflict, marker_line
 
 LARGEST = 64 * 2**20
 """Size limit of a YAML file, in bytes; a lock file of ten thousand stages has a tenth of that."""
@@ -81,7 +82,14 @@ def parse_yaml(data: bytes, name: str) -> Any:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise YamlTextError(name, "it is not UTF-8; save it as UTF-8", line) from error
-    return _parsed(text, name)
+    try:
+        return _parsed(text, name)
+    except YamlTextError as error:
+        if (at := marker_line(data)) is None:
+            raise
+        raise YamlTextError(
+            name, f"conflict markers of a git merge; {Conflict(name, at).remedy}", at
+        ) from error
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,77 @@
+"""Names that a project must not have, because they mean something else.
+
+Each is taken from where it is defined. Case and ``-`` or ``_`` make no difference: ``Base`` and
+``task-router`` would be read as what they resemble.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from cortex_pipelines.release.history import BASELINE, ROLES
+from cortex_pipelines.serving.catalogue import BASE, ENCODER, ROUTER
+
+_SERVED = {
+    BASE: "the base model without an adapter, in `GET /v1/models`",
+    ROUTER: "the task router, in `GET /v1/models`",
+    ENCODER: "the encoder of code, in `GET /v1/models`",
+}
+_ROLES = {
+    **{role: f"a role of a model's version (NAME@{role})" for role in ROLES},
+    BASELINE: "what `cortex rollback --to` calls no champion",
+}
+_WORDS = {
+    "all": "all projects together",
+    "general": "code that is not a project's own (general.project in params.yaml)",
+}
+
+MEANINGS: Mapping[str, str] = {**_SERVED, **_ROLES, **_WORDS}
+"""Reserved name to what it means, apart from the asset graph."""
+
+
+def graph_meanings(
+    assets: Iterable[str], models: Iterable[str], pins: Iterable[str]
+) -> dict[str, str]:
+    """Reserved name to what it means, of an asset graph."""
+    return {
+        **dict.fromkeys(pins, "a source in Dagster's asset graph"),
+        **dict.fromkeys(assets, "an asset, as in `cortex run NAME`"),
+        **dict.fromkeys(models, "a model, as in `cortex releases`"),
+    }
+
+
+def name_refusal(name: str, meanings: Mapping[str, str], models: Iterable[str] = ()) -> str | None:
+    """Why a project may not have a name, with a name that is free; None if it may.
+
+    Args:
+        name: The name.
+        meanings: Reserved names.
+        models: Models with a version for each project, whose names begin with theirs.
+    """
+    reserved = {_folded(word): meaning for word, meaning in meanings.items()}
+    folded = _folded(name)
+    meaning = reserved.get(folded)
+    for model in models:
+        if meaning is None and folded.startswith(f"{_folded(model)}_"):
+            meaning = f"the {model} of a project, as in `cortex releases`"
+    if meaning is None:
+        return None
+    return (
+        f"a project must not be called {name}, which means {meaning}; choose another name, such as "
+        f"team_{folded}"
+    )
+
+
+def case_clash(names: Iterable[str]) -> str | None:
+    """Why names that differ by case alone are refused; None if there are none."""
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(name.casefold(), name)
+        if other != name:
+            return (
+                f"projects {other} and {name} differ by case alone, so that their folders are one "
+                f"where the file system ignores case; rename one, for example to {name}_2"
+            )
+    return None
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "_")

@@ -1,0 +1,131 @@
+"""Join two versions of ``dvc.lock``, stage by stage.
+
+An entry says what an output was made from, so an entry of either side is true wherever it ends up:
+if its inputs are not those of the workspace, DVC reports the stage as changed and it is run again.
+Where both sides ran a stage with different results, the entry is taken whose inputs are the ones
+that the joined lock (and, once the merge is over, the workspace) has. An entry that fits neither is
+taken out.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from cortex_pipelines.versioning.merging.three_way import ABSENT, choose, join_keys, join_values
+
+Entries = Mapping[str, Any]
+"""Entry of each stage, by address."""
+
+Fits = Callable[[Mapping[str, Any]], bool]
+"""Whether the inputs that an entry names are those of the workspace."""
+
+
+def join_dvc_locks(
+    base: Mapping[str, Any] | None,
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    fits: Fits = lambda _: True,
+) -> tuple[dict[str, Any], list[str]]:
+    """Join the contents of two versions.
+
+    Args:
+        base: Content of the common ancestor; None if it is not known.
+        ours: Content on the current branch.
+        theirs: Content on the other branch.
+        fits: See ``Fits``; by default nothing is known of the workspace.
+
+    Returns:
+        The joined content, and what was decided, in sentences.
+    """
+    rest = [
+        {k: v for k, v in (each or {}).items() if k != "stages"} for each in (base, ours, theirs)
+    ]
+    entries = [dict((each or {}).get("stages") or {}) for each in (base, ours, theirs)]
+    stages, notes = _join_stages(entries[0], entries[1], entries[2], fits)
+    return {**join_values(*rest), "stages": stages}, notes
+
+
+def _join_stages(
+    base: Entries, ours: Entries, theirs: Entries, fits: Fits
+) -> tuple[dict[str, Any], list[str]]:
+    notes: list[str] = []
+    joined: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    names = join_keys(base, ours, theirs)
+
+    def is_consistent(entry: Mapping[str, Any], side: Entries) -> bool:
+        before = _outputs(side)
+        return all(
+            all(before.get(out) == versions.get(out) for out in _below(path, before, versions))
+            if path not in versions
+            else versions[path] == dep.get("md5")
+            for dep in entry.get("deps") or ()
+            for path in [str(dep["path"])]
+        )
+
+    for name in _upstream_first(names, ours, theirs):
+        both = False
+
+        def decide(mine: Any, other: Any) -> Any:
+            nonlocal both
+            if mine is ABSENT or other is ABSENT:  # removed on one side, run on the other
+                return other if mine is ABSENT else mine
+            both = True
+            sides = ((mine, ours), (other, theirs))
+            return next((e for e, side in sides if is_consistent(e, side) and fits(e)), ABSENT)
+
+        entry = choose(
+            base.get(name, ABSENT), ours.get(name, ABSENT), theirs.get(name, ABSENT), decide
+        )
+        if both:
+            notes.append(_note(name, entry, ours))
+        if entry is not ABSENT:
+            joined[name] = entry
+            versions |= _outputs({name: entry})
+    return {name: joined[name] for name in names if name in joined}, notes
+
+
+def _outputs(entries: Entries) -> dict[str, Any]:
+    """DVC's hash of each output, by path."""
+    return {
+        str(out["path"]): out.get("md5")
+        for entry in entries.values()
+        for out in entry.get("outs") or ()
+    }
+
+
+def _below(path: str, *outputs: Mapping[str, Any]) -> set[str]:
+    """Outputs below a folder: a fan-in stage reads the outputs of all projects."""
+    return {out for each in outputs for out in each if out.startswith(f"{path}/")}
+
+
+def _note(name: str, entry: Any, ours: Entries) -> str:
+    if entry is ABSENT:
+        return f"{name}: both branches ran it, on inputs that neither has now; it is run again"
+    side = "this branch" if entry == ours.get(name) else "the other branch"
+    return f"{name}: both branches ran it; the entry of {side} is taken"
+
+
+def _upstream_first(names: list[str], *sides: Entries) -> Iterator[str]:
+    """The stages, each after those whose outputs it reads on either side."""
+    made_by: dict[str, set[str]] = {}
+    for side in sides:
+        for name, entry in side.items():
+            for out in _outputs({name: entry}):
+                # the folder of all projects, too: a fan-in stage reads that
+                for path in (out, out.rpartition("/")[0]):
+                    made_by.setdefault(path, set()).add(name)
+    upstream = {
+        name: {
+            maker
+            for side in sides
+            for dep in (side.get(name) or {}).get("deps") or ()
+            for maker in made_by.get(str(dep["path"]), ())
+            if maker != name
+        }
+        for name in names
+    }
+    try:
+        yield from TopologicalSorter(upstream).static_order()
+    except CycleError:  # of stages that changed places between the branches
+        yield from names

@@ -1,0 +1,97 @@
+"""Three-way joins of plain values: mappings by key, lists by item.
+
+A value that only one side changed is taken; one that both changed differently is decided by the
+caller, or is ours.
+"""
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+K = TypeVar("K")
+
+ABSENT: Final = object()
+"""Stands for a key that a version does not have."""
+
+Decide = Callable[[Any, Any], Any]
+"""Takes our value and theirs, which differ from the base and from each other."""
+
+
+def choose(base: Any, ours: Any, theirs: Any, decide: Decide) -> Any:
+    """The value of three versions, each of which may be ``ABSENT``."""
+    if _equal(ours, theirs) or _equal(base, theirs):
+        return ours
+    if _equal(base, ours):
+        return theirs
+    return decide(ours, theirs)
+
+
+def join_keys(base: Mapping[K, Any], ours: Mapping[K, Any], theirs: Mapping[K, Any]) -> list[K]:
+    """The keys of all versions: in our order, those of theirs after the key they follow there."""
+    return _ordered(list(ours), list(theirs), list(base))
+
+
+def join_values(base: Any, ours: Any, theirs: Any) -> Any:
+    """Join nested mappings by key and lists by item; otherwise ours where both changed."""
+
+    def decide(mine: Any, other: Any) -> Any:
+        if mine is ABSENT or other is ABSENT:
+            return other if mine is ABSENT else mine
+        if isinstance(mine, Mapping) and isinstance(other, Mapping):
+            return _join_mappings(base if isinstance(base, Mapping) else {}, mine, other)
+        if isinstance(mine, list) and isinstance(other, list):
+            return join_lists(base if isinstance(base, list) else [], mine, other)
+        return mine
+
+    return choose(base, ours, theirs, decide)
+
+
+def join_lists(
+    base: Sequence[Any],
+    ours: Sequence[Any],
+    theirs: Sequence[Any],
+    key: Callable[[Any], Hashable] | None = None,
+    decide: Decide = lambda ours, theirs: theirs if ours is ABSENT else ours,
+) -> list[Any]:
+    """Join lists whose items are known by a key; by default by all that they say."""
+    of = key or (lambda item: json.dumps(item, sort_keys=True, default=str))
+    before, mine, other = ({of(item): item for item in items} for items in (base, ours, theirs))
+    joined = []
+    for name in _ordered(list(mine), list(other), list(before)):
+        item = choose(
+            before.get(name, ABSENT), mine.get(name, ABSENT), other.get(name, ABSENT), decide
+        )
+        if item is not ABSENT:
+            joined.append(item)
+    return joined
+
+
+def _join_mappings(
+    base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> dict[str, Any]:
+    joined = {}
+    for key in join_keys(base, ours, theirs):
+        value = join_values(*(each.get(key, ABSENT) for each in (base, ours, theirs)))
+        if value is not ABSENT:
+            joined[key] = value
+    return joined
+
+
+def _ordered(ours: list[Any], theirs: Iterable[Hashable], base: Iterable[Hashable]) -> list[Any]:
+    order, previous = list(ours), None
+    present = set(ours)
+    for name in theirs:
+        if name not in present:
+            order.insert(order.index(previous) + 1 if previous in present else 0, name)
+            present.add(name)
+        previous = name
+    return order + [name for name in base if name not in present]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is ABSENT or other is ABSENT:
+        return one is other
+    # 1, 1.0 and true are equal to Python, but not the same in a file
+    return bool(one == other) and json.dumps(one, sort_keys=True, default=str) == json.dumps(
+        other, sort_keys=True, default=str
+    )

@@ -1,0 +1,110 @@
+"""Stages in ``dvc.lock`` and pins in the other locks that nothing declares any more.
+
+They are of projects that were taken out of ``params.yaml`` by hand, or of assets of another
+version of the package.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning.dvc import dvc_store
+from cortex_pipelines.versioning.locked import locked_stages
+from cortex_pipelines.versioning.parameters import STAGE
+from cortex_pipelines.versioning.project import Project, look_up, read_yaml, write_yaml
+
+_BY_PROJECT = ".{project}"
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """What the locks hold and nothing declares.
+
+    Args:
+        stages: Stages of ``dvc.lock``.
+        pins: Lock file and dotted key of each pin.
+    """
+
+    stages: tuple[str, ...]
+    pins: tuple[tuple[str, str], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.stages or self.pins)
+
+    def __str__(self) -> str:
+        """What it is, in words that name the files."""
+        parts = [f"{kept.DVC_LOCK}: {_few(self.stages)}"] if self.stages else []
+        for lock in dict.fromkeys(file for file, _ in self.pins):
+            keys = tuple(key for file, key in self.pins if file == lock)
+            parts.append(f"{lock}: {_few(keys)}")
+        return "; ".join(parts)
+
+
+def find_undeclared(project: Project) -> Undeclared:
+    """Compare the locks with the asset graph and the projects in ``params.yaml``."""
+    declared = {STAGE} | {
+        project.address(asset, partition)
+        for asset in project.graph.order
+        for partition in project.partitions_of(asset)
+    }
+    stages = [name for name in locked_stages(project.root) if name not in declared]
+    pins = {
+        (lock, f"{above}.{name}")
+        for lock, above in _partitioned_keys(project)
+        for name in look_up(read_yaml(project.root / lock), above) or {}
+        if name not in project.partitions
+    }
+    return Undeclared(tuple(stages), tuple(sorted(pins)))
+
+
+def take_out_undeclared(project: Project) -> str | None:
+    """Remove undeclared stages and pins from the locks; what was done, in a sentence.
+
+    Outputs stay in DVC's cache; ``sync`` removes them from the workspace.
+    """
+    undeclared = find_undeclared(project)
+    if not undeclared:
+        return None
+    for lock in dict.fromkeys(file for file, _ in undeclared.pins):
+        values = read_yaml(project.root / lock)
+        for file, key in undeclared.pins:
+            if file == lock:
+                above, _, name = key.rpartition(".")
+                del look_up(values, above)[name]
+        write_yaml(project.root / lock, values)
+        kept.keep(project.root, lock)
+    if undeclared.stages:
+        _drop_stages(project.root, undeclared.stages)
+    return f"taken out, since nothing declares it any more: {undeclared}"
+
+
+def _partitioned_keys(project: Project) -> set[tuple[str, str]]:
+    """Lock file and dotted key above the pins of all projects."""
+    return {
+        (pin.lock, pin.lock_key.removesuffix(_BY_PROJECT))
+        for pin in project.graph.pins.values()
+        if pin.lock and pin.partitioned and pin.lock_key.endswith(_BY_PROJECT)
+    }
+
+
+def _drop_stages(root: Path, names: tuple[str, ...]) -> None:
+    from dvc.utils.serialize import modify_yaml
+
+    def act() -> None:
+        with dvc_store.locked_repo(root) as repo, contextlib.chdir(root):
+            with modify_yaml(kept.DVC_LOCK, fs=repo.fs) as lock:
+                entries: dict[str, Any] = lock.get("stages") or {}
+                for name in names:
+                    entries.pop(name, None)
+            repo._reset()
+            kept.keep(root, kept.DVC_LOCK)
+
+    dvc_store.patiently(root, act)
+
+
+def _few(names: tuple[str, ...]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

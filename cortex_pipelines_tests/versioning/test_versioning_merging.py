@@ -1,0 +1,444 @@
+"""Two branches that both ran are joined by real git, and conflicts are named as such."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.operations import doctor
+from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.dvc.reconcile import dvc_views
+from cortex_pipelines.versioning.dvc.yaml_files import read_yaml, yaml_text
+from cortex_pipelines.versioning.merging import git_index
+from cortex_pipelines.versioning.merging.conflicts import (
+    ConflictError,
+    Versions,
+    find_conflicts,
+    require_no_conflicts,
+    split_versions,
+)
+from cortex_pipelines.versioning.merging.dvc_lock import join_dvc_locks
+from cortex_pipelines.versioning.merging.releases_lock import join_releases_locks
+from cortex_pipelines.versioning.merging.resolve import resolve
+from cortex_pipelines.versioning.merging.sources_lock import join_sources_locks
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines.versioning.undeclared import find_undeclared, take_out_undeclared
+from cortex_pipelines_tests.command import cortex
+from cortex_pipelines_tests.versioning.toy import Workbench, recomputed
+
+Values = dict[str, Any]
+
+
+def run_all(bench: Workbench) -> None:
+    for name, partition in bench.all_stages():
+        bench.make(name, partition)
+
+
+def note(bench: Workbench, project: str, *words: str) -> None:
+    bench.edit("sources.lock", lambda lock: lock["projects"].update({project: list(words)}))
+
+
+def suffix(text: str) -> Callable[[Values], None]:
+    return lambda params: params["loudness"].update(suffix=text)
+
+
+def first(bench: Workbench) -> None:
+    note(bench, "a", "three")
+
+
+def second_elsewhere(bench: Workbench) -> None:
+    note(bench, "b", "four")
+
+
+def second_alike(bench: Workbench) -> None:
+    note(bench, "a", "four")
+
+
+def second_same(bench: Workbench) -> None:
+    note(bench, "a", "three")
+
+
+def second_code(bench: Workbench) -> None:
+    (bench.root / "toy" / "loud.py").write_text("x")
+
+
+Second = Callable[[Workbench], None]
+Branches = Callable[[Second], Workbench]
+
+
+@pytest.fixture(scope="module")
+def _begun(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    """A project with all made, and a branch ``other`` with the first change that ran, too."""
+    bench = Workbench.create(tmp_path_factory.mktemp("begun") / "p")
+    git_index.write_attributes(bench.root)
+    run_all(bench)
+    bench.commit()
+    bench.git("checkout", "-q", "-b", "other")
+    first(bench)
+    run_all(bench)
+    bench.commit()
+    bench.checkout("main")
+    return bench
+
+
+@pytest.fixture
+def bench(_begun: Workbench, tmp_path: Path) -> Workbench:
+    return copied(_begun, tmp_path / "p")
+
+
+@pytest.fixture(scope="module")
+def _branched(_begun: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Branches:
+    @cache
+    def make(second: Second) -> Workbench:
+        bench = copied(_begun, tmp_path_factory.mktemp("branched") / "p")
+        second(bench)
+        run_all(bench)
+        bench.commit()
+        return bench
+
+    return make
+
+
+@pytest.fixture
+def branched(_branched: Branches, tmp_path: Path) -> Branches:
+    """Opens a copy of the project whose ``main`` has a second change that ran, too."""
+    return lambda second: copied(_branched(second), tmp_path / "branched")
+
+
+def copied(bench: Workbench, root: Path) -> Workbench:
+    shutil.copytree(bench.root, root, symlinks=True)
+    return Workbench(root)
+
+
+def generate(bench: Workbench) -> Callable[[], None]:
+    def write() -> None:
+        stages.write(bench.project())
+
+    return write
+
+
+def attempt(bench: Workbench, *words: str) -> None:
+    """A git command that may end in a conflict."""
+    subprocess.run(["git", *words], cwd=bench.root, check=False, capture_output=True)
+
+
+def require_right_outputs(bench: Workbench, scratch: Path) -> None:
+    """What is stale is run, and then everything is as if made from nothing."""
+    run_all(bench)
+    views = dvc_views(bench.project())
+    assert [view.asset.name for view in views if view.changed] == []
+    for view in views:
+        assert view.version == recomputed(bench, view.asset.name, view.partition, scratch)
+
+
+GIT = {
+    "merge": ("merge", "--no-edit", "other"),
+    "rebase": ("rebase", "other"),
+    "cherry-pick": ("cherry-pick", "other"),
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "second"),
+    [
+        ("merge", second_elsewhere),
+        ("merge", second_alike),
+        ("merge", second_same),
+        ("rebase", second_code),
+        ("cherry-pick", second_elsewhere),
+    ],
+)
+def test_the_driver_joins_what_both_branches_ran(
+    branched: Branches, tmp_path: Path, how: str, second: Second
+) -> None:
+    bench = branched(second)
+    assert git_index.set_driver(bench.root)
+    bench.git(*GIT[how])
+    assert find_conflicts(bench.root) == []
+    assert bench.git("status", "--porcelain", "-uno") == ""
+    require_right_outputs(bench, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize(
+    ("style", "from_index"),
+    [("merge", True), ("merge", False), ("diff3", False), ("zdiff3", False)],
+)
+def test_resolve_joins_afterwards_what_git_left_in_conflict(
+    branched: Branches, tmp_path: Path, style: str, from_index: bool
+) -> None:
+    bench = branched(second_alike)
+    bench.git("config", "merge.conflictStyle", style)
+    attempt(bench, *GIT["merge"])
+    assert {conflict.file for conflict in find_conflicts(bench.root)} >= {"dvc.lock"}
+    with pytest.raises(ConflictError, match=r"dvc.lock line \d+: .*`cortex resolve`"):
+        dvc_views(bench.project())
+    if not from_index:  # markers that somebody committed
+        bench.commit()
+    resolution = resolve(bench.root, generate(bench))
+    assert "dvc.lock" in resolution.files
+    assert resolution.remaining == ()
+    assert resolution.staged == (resolution.files if from_index else ())
+    assert bench.git("ls-files", "--unmerged") == ""
+    require_right_outputs(bench, tmp_path / "scratch")
+
+
+def test_resolve_takes_the_entry_that_fits_the_merged_inputs(branched: Branches) -> None:
+    bench = branched(second_alike)
+    theirs = read_yaml_of(bench, "other")["words@a"]
+    attempt(bench, *GIT["merge"])
+    bench.git("checkout", "--theirs", "sources.lock")
+    bench.git("add", "sources.lock")
+    resolve(bench.root, generate(bench))
+    assert bench.lock()["words@a"] == theirs
+
+
+def read_yaml_of(bench: Workbench, revision: str) -> Values:
+    path = bench.root / ".cortex" / "shown.yaml"
+    path.write_text(bench.git("show", f"{revision}:dvc.lock") + "\n")
+    return dict(read_yaml(path)["stages"])
+
+
+def test_params_in_conflict_are_left_to_a_person(bench: Workbench) -> None:
+    bench.git("checkout", "-q", "-b", "else")
+    bench.edit("params.yaml", suffix("a"))
+    bench.commit()
+    bench.git("checkout", "-q", "main")
+    bench.edit("params.yaml", suffix("b"))
+    bench.commit()
+    attempt(bench, "merge", "else")
+    before = (bench.root / "params.yaml").read_bytes()
+    resolution = resolve(bench.root, generate(bench))
+    (conflict,) = resolution.remaining
+    assert str(conflict).startswith("params.yaml line 7: conflict markers of a git merge; edit it")
+    assert (bench.root / "params.yaml").read_bytes() == before
+
+
+def test_a_driver_whose_program_is_gone_is_set_up_again(bench: Workbench) -> None:
+    assert git_index.set_driver(bench.root)
+    assert not git_index.set_driver(bench.root)
+    bench.git("config", "merge.cortex.driver", "/gone/cortex merge-driver %O %A %B %P")
+    assert git_index.set_driver(bench.root)
+    assert "/gone/" not in bench.git("config", "merge.cortex.driver")
+
+
+def test_a_driver_that_cannot_run_leaves_the_markers_of_git(branched: Branches) -> None:
+    """Otherwise git would keep ours without a word."""
+    bench = branched(second_alike)
+    assert git_index.set_driver(bench.root)
+    command = bench.git("config", "merge.cortex.driver").partition(" ||")[2]
+    bench.git("config", "merge.cortex.driver", f"/gone/cortex ||{command}")
+    attempt(bench, *GIT["merge"])
+    assert "dvc.lock" in {conflict.file for conflict in find_conflicts(bench.root)}
+
+
+NESTED = "<<<<<<<<< x\n0\n=========\n>>>>>>>>> y\n"
+CONFLICT = "a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> other\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("params.yaml", CONFLICT, 2),
+        ("dvc.lock", CONFLICT.replace("\n", "\r\n"), 2),
+        ("sources.lock", CONFLICT.replace("<<<<<<<", "<<<<<<<<<<"), 2),
+        ("dvc.yaml", "a: 1\n>>>>>>> other\n", 2),  # half resolved
+        ("data/parameters/shared.json", CONFLICT, 2),
+        ("profiles/standard.yaml", "", None),
+        ("cortex_pipelines/profiles/standard.yaml", CONFLICT, 2),
+        ("prompts/worker.jinja", CONFLICT, 2),
+        ("prompts/review.md", "Title\n=======\n\na <<<<<<< b\n", None),
+        ("patterns/team/rule.yaml", "x: '<<<<<<< HEAD'\n", None),
+        ("releases.lock", "a: '======='\n", None),
+    ],
+)
+def test_markers_are_found_by_file_and_line(
+    tmp_path: Path, file: str, text: str, line: int | None
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_bytes(text.encode())
+    places = [(conflict.file, conflict.line) for conflict in find_conflicts(tmp_path)]
+    assert places == ([(file, line)] if line else [])
+    if line:
+        with pytest.raises(ConflictError, match=f"{file} line {line}: conflict markers"):
+            require_no_conflicts(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["status", "summary", "run", "update", "sync", "retrain"])
+def test_every_command_names_the_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").write_text("projects: {}\n")
+    (tmp_path / "dvc.lock").write_text(CONFLICT)
+    shown = cortex(command, status=1).output
+    assert "dvc.lock line 2: conflict markers of a git merge; `cortex resolve` joins" in shown
+    (found,) = (one for one in doctor.stores(tmp_path) if one.what == "whole: dvc.lock")
+    assert (found.good, found.detail) == (False, "holds a merge conflict, with markers from line 2")
+
+
+def test_reading_a_file_in_conflict_says_so(tmp_path: Path) -> None:
+    (tmp_path / "sources.lock").write_text(CONFLICT)
+    with pytest.raises(ProjectError, match=r"sources.lock .*line 2: conflict .*`cortex resolve`"):
+        read_yaml(tmp_path / "sources.lock")
+
+
+@pytest.mark.parametrize(
+    ("text", "versions"),
+    [
+        ("a\n", Versions("a\n", "a\n", "a\n")),
+        (CONFLICT, Versions(None, "a: 1\nb: 2\n", "a: 1\nb: 3\n")),
+        ("<<<<<<<\r\nx\r\n=======\r\n>>>>>>>\r\ny\r\n", Versions(None, "x\r\ny\r\n", "y\r\n")),
+        ("<<<<<<< o\n1\n||||||| b\n0\n=======\n2\n>>>>>>> t\n", Versions("0\n", "1\n", "2\n")),
+        (
+            f"<<<<<<< o\n1\n||||||| b\n{NESTED}=======\n2\n>>>>>>> t",
+            Versions(NESTED, "1\n", "2\n"),
+        ),
+        (CONFLICT + CONFLICT, Versions(None, "a: 1\nb: 2\n" * 2, "a: 1\nb: 3\n" * 2)),
+    ],
+)
+def test_a_text_with_markers_is_its_versions(text: str, versions: Versions) -> None:
+    assert split_versions(text) == versions
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a\n>>>>>>> t\n", "line 2: .* without the one"), ("<<<<<<< o\n1\n", "line 1: .* not end")],
+)
+def test_markers_that_do_not_belong_together_are_named(text: str, words: str) -> None:
+    with pytest.raises(ConflictError, match=words):
+        split_versions(text)
+
+
+def stage(made: str, read: Mapping[str, str] | None = None, out: str = "data/x") -> Values:
+    deps = [{"path": path, "md5": md5} for path, md5 in (read or {}).items()]
+    return {"cmd": "run", "deps": deps, "outs": [{"path": out, "md5": made}]}
+
+
+def lock(**entries: Values) -> Values:
+    return {"schema": "2.0", "stages": entries}
+
+
+OLD, NEW, NEWER = stage("1"), stage("2"), stage("3")
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        (lock(x=OLD), lock(x=OLD), lock(x=NEW), lock(x=NEW)),
+        (lock(x=OLD), lock(x=NEW), lock(x=OLD), lock(x=NEW)),
+        (lock(), lock(x=NEW), lock(y=OLD), lock(x=NEW, y=OLD)),
+        (lock(x=OLD, y=OLD), lock(x=OLD), lock(x=OLD, y=OLD), lock(x=OLD)),  # removed
+        (lock(x=OLD), lock(), lock(x=NEW), lock(x=NEW)),  # removed here, run there
+        (None, lock(x=NEW), lock(y=OLD), lock(x=NEW, y=OLD)),
+        (lock(x=OLD), lock(x=NEW), lock(x=NEWER), lock(x=NEW)),
+    ],
+)
+def test_stages_are_joined_by_what_each_side_ran(
+    base: Values | None, ours: Values, theirs: Values, expected: Values
+) -> None:
+    assert join_dvc_locks(base, ours, theirs)[0] == expected
+
+
+def test_of_two_entries_the_one_is_taken_whose_inputs_the_joined_lock_has() -> None:
+    base = lock(x=OLD, y=stage("a", {"data/x": "1"}, "data/y"))
+    ours = lock(x=OLD, y=stage("b", {"data/x": "1", "code": "new"}, "data/y"))
+    theirs = lock(x=NEW, y=stage("c", {"data/x": "2"}, "data/y"))
+    joined, notes = join_dvc_locks(base, ours, theirs)
+    assert joined == theirs
+    assert notes == ["y: both branches ran it; the entry of the other branch is taken"]
+
+
+def test_an_entry_of_inputs_that_neither_side_has_is_taken_out() -> None:
+    """Each branch added a project, and ran what reads the folder of all projects."""
+
+    def of(project: str, total: str) -> Values:
+        return {
+            f"x@{project}": stage("1", out=f"data/x/{project}"),
+            "sum": stage(total, {"data/x": f"{total}.dir"}, "data/sum"),
+        }
+
+    joined, notes = join_dvc_locks(lock(), lock(**of("a", "5")), lock(**of("b", "6")))
+    assert set(joined["stages"]) == {"x@a", "x@b"}
+    assert notes == ["sum: both branches ran it, on inputs that neither has now; it is run again"]
+
+
+def git_pin(revision: str, commits: int) -> Values:
+    return {"git": "../shop", "ref": "main", "revision": revision, "commits": commits}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_pins_are_joined_by_project_and_source(swapped: bool) -> None:
+    folder = {"directory": "../docs", "sha256": "1"}
+    base = {"projects": {"shop": [git_pin("r1", 1), folder]}, "coordination": None}
+    ours = {"projects": {"shop": [git_pin("r2", 2), folder], "ours": []}, "coordination": None}
+    theirs = {
+        "projects": {"shop": [git_pin("r3", 3), {**folder, "sha256": "2"}], "theirs": []},
+        "coordination": {"files": []},
+    }
+    sides = (theirs, ours) if swapped else (ours, theirs)
+    joined, notes = join_sources_locks(base, *sides)
+    assert joined == {
+        "projects": {
+            "ours": [],
+            "shop": [git_pin("r3", 3), {**folder, "sha256": "2"}],
+            "theirs": [],
+        },
+        "coordination": {"files": []},
+    }
+    (words,) = notes
+    assert "projects.shop git:../shop: both branches moved this pin; the later one" in words
+
+
+def promotion(at: str, version: str, number: str) -> Values:
+    model = {"by": "ann", "action": "promote", "model": "task_router"}
+    return {"at": at, **model, "version": version, "previous": "v0", "why": "", "number": number}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_later_decision_is_champion_and_the_ledger_has_both(swapped: bool) -> None:
+    champion = {"champion": "v0", "previous": None}
+    start = promotion("2026-01-01T00:00:00+00:00", "v0", "1.0.0")
+    base = {"champions": {"task_router": champion, "code_adapter": {"a": None}}, "ledger": [start]}
+    sides = []
+    for at, version in (("2026-01-03T00:00:00+00:00", "v2"), ("2026-01-02T09:00:00+02:00", "v1")):
+        champions: Values = {"task_router": {"champion": version, "previous": "v0"}}
+        line = promotion(at, version, "1.1.0")
+        adapters: Values = {"code_adapter": {"a": None, version: None}}
+        sides.append({"champions": {**champions, **adapters}, "ledger": [start, line]})
+    ours, theirs = reversed(sides) if swapped else sides
+    joined, notes = join_releases_locks(base, ours, theirs)
+    assert joined["champions"]["task_router"] == {"champion": "v2", "previous": "v0"}
+    assert set(joined["champions"]["code_adapter"]) == {"a", "v1", "v2"}
+    assert [(line["action"], line["version"], line.get("number")) for line in joined["ledger"]] == [
+        ("promote", "v0", "1.0.0"),
+        ("promote", "v1", "1.1.0"),
+        ("promote", "v2", "1.1.1"),  # a number names one version
+        ("merge", "v2", None),
+    ]
+    assert notes[0].startswith("task_router: two branches decided; the later decision stands")
+
+
+def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -> None:
+    bench.edit("params.yaml", lambda params: params["projects"].pop("a"))
+    undeclared = find_undeclared(bench.project())
+    assert undeclared.stages == ("words@a", "loud@a", "page@a")
+    assert undeclared.pins == (("sources.lock", "projects.a"),)
+    others = {name: entry for name, entry in bench.lock().items() if "@a" not in name}
+    sentence = take_out_undeclared(bench.project())
+    assert sentence is not None
+    assert sentence.endswith("dvc.lock: words@a, loud@a, page@a; sources.lock: projects.a")
+    assert bench.lock() == others
+    assert set(read_yaml(bench.root / "sources.lock")["projects"]) == {"b"}
+    assert take_out_undeclared(bench.project()) is None
+
+
+def test_a_joined_lock_is_written_as_dvc_writes_it(branched: Branches) -> None:
+    bench = branched(second_elsewhere)
+    assert git_index.set_driver(bench.root)
+    bench.git(*GIT["merge"])
+    text = (bench.root / "dvc.lock").read_text()
+    assert text == yaml_text(read_yaml(bench.root / "dvc.lock"))
