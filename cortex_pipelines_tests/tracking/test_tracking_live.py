@@ -15,14 +15,14 @@ from cortex_pipelines.adapters.training import launch
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.tracking import live
 from cortex_pipelines.tracking.curves import record_curves
+from cortex_pipelines.tracking.experiments import experiment_id, experiment_ids
 from cortex_pipelines.tracking.live import LiveMetrics, watched
 from cortex_pipelines.tracking.processes import end_dead_runs, going_on, note_process
-from cortex_pipelines.tracking.runs import MlflowTracker, experiment_name, find_run
+from cortex_pipelines.tracking.run_search import find_run
+from cortex_pipelines.tracking.runs import MlflowTracker, experiment_name
 from cortex_pipelines.tracking.store import (
     connect,
     database_uri,
-    experiment_id,
-    experiment_ids,
     open_client,
 )
 from cortex_pipelines.versioning import materialise

@@ -21,9 +21,10 @@ from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.release import ledger
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
+from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
 from cortex_pipelines.tracking.lineage import Node, lineage
+from cortex_pipelines.tracking.model_versions import find_logged_model
 from cortex_pipelines.tracking.store import (
-    experiment_ids,
     open_client,
     tracking_uri,
     workspace_id,
@@ -369,11 +370,12 @@ def _purge_mlflow(project: Project) -> int:
     former -= models
     for run in runs:
         if run.info.run_id in former or run.data.tags.get("mlflow.parentRunId") in former:
-            for made in run.outputs.model_outputs if run.outputs else []:
-                model = client.get_logged_model(made.model_id)
-                _delete_artifacts(model.artifact_location, uri)
-                client.delete_logged_model(model.model_id)
+            for output in run.outputs.model_outputs if run.outputs else []:
+                if model := find_logged_model(client, output.model_id):
+                    _delete_artifacts(model.artifact_location, uri)
+                    client.delete_logged_model(model.model_id)
             _delete_artifacts(run.info.artifact_uri, uri)
+            client.set_tag(run.info.run_id, FORGOTTEN, "true")
             client.delete_run(run.info.run_id)
     return len(former)
 
