@@ -53,6 +53,14 @@ def is_checked(path: Path, revision: str) -> bool:
     return mark.exists() and mark.read_text(encoding="utf-8") == _mark(revision)
 
 
+def mismatch(path: Path) -> str | None:
+    """Why a schema does not fit, in words, as far as that is known without importing MLflow."""
+    revision = read_revision(path)
+    if revision is None or not path.with_name(_CHECKED).exists() or is_checked(path, revision):
+        return None
+    return f"{revision} was not checked with MLflow {version('mlflow')}"
+
+
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Raise a ProjectError with the remedy where MLflow refuses the schema of a shared database."""

@@ -177,6 +177,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
+        schema.upgrade(database(root))  # it is new: only noted, so that no command has to look
         write_whole(ready, artifact_root(root))
     return client
 
@@ -188,8 +189,8 @@ def _connect_elsewhere(tracking: str, registry: str) -> "MlflowClient":
     for uri in {tracking, registry}:
         if uri.startswith(_SERVED):
             _reach(uri)
-    client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
     with schema.explained():
+        client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         if tracking.startswith(DATABASES):
             client.search_experiments(max_results=1)
         if registry.startswith(DATABASES):

@@ -23,7 +23,7 @@ from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
 from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
 from cortex_pipelines.tracking.lineage import Node, lineage
-from cortex_pipelines.tracking.model_versions import find_logged_model
+from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model
 from cortex_pipelines.tracking.store import (
     open_client,
     tracking_uri,
@@ -198,7 +198,7 @@ def trained_on(
 
     models = []
     for version in client.search_model_versions():
-        tags = dict(version.tags)
+        tags = _tags_of(project, version)
         if not tags.keys() >= _ENTERED:
             continue
         tree = lineage(project, f"{version.name}/{version.version}")
@@ -301,7 +301,7 @@ def _drop_opened_data(project: Project) -> None:
     """
     kept = set()
     for version in open_client(project.root).search_model_versions():
-        tags = dict(version.tags)
+        tags = _tags_of(project, version)
         kept.add(tags.get("dvc_md5"))
         if tags.keys() >= _ENTERED:
             model = ledger.Model(tags["model_asset"], tags["partition"] or None)
@@ -322,8 +322,8 @@ def _drop_weights(project: Project) -> tuple[str, ...]:
     client, uri = open_client(project.root), tracking_uri(project.root)
     gone = []
     for version in client.search_model_versions():
-        tags = dict(version.tags)
-        if TAG not in tags or WEIGHTS in tags:
+        tags = _tags_of(project, version)
+        if TAG not in tags or WEIGHTS in tags or not tags.keys() >= _ENTERED:
             continue
         model = ledger.Model(tags["model_asset"], tags["partition"] or None)
         if tags["dvc_md5"] in _in_use(project, model):
@@ -333,6 +333,14 @@ def _drop_weights(project: Project) -> tuple[str, ...]:
         client.set_model_version_tag(version.name, version.version, WEIGHTS, "deleted")
         gone.append(f"{version.name}/{version.version}")
     return tuple(sorted(gone))
+
+
+def _tags_of(project: Project, version: Any) -> dict[str, str]:
+    """Tags of a version; what somebody else entered keeps its own."""
+    try:
+        return complete_tags(project, version)
+    except LookupError:
+        return dict(version.tags)
 
 
 def _in_use(project: Project, model: ledger.Model) -> set[str | None]:
