@@ -51,25 +51,31 @@ def restore_runs(root: Path, versions: Collection[Key]) -> int:
     Runs that ``cortex forget`` deleted stay deleted.
     """
     experiments, missing = all_experiments(root), set(versions)
-    restored = 0
+    restored = single = 0
     for run in deleted_runs(root, list(experiments), _VERSION) if missing else ():
         tags = run.data.tags
         key = (tags.get("asset_key", ""), tags.get("partition", ""), tags[_VERSION])
         if key in missing and FORGOTTEN not in tags and run.info.status == "FINISHED":
             missing.discard(key)
-            restore_run(root, run, experiments)
+            single += restore_run(root, run, experiments)
             restored += 1
-    if restored:
-        _LOG.warning("MLflow: %d runs had been deleted; they are restored", restored)
+    if single:
+        _LOG.warning("MLflow: restored deleted runs: %d", single)
     return restored
 
 
-def restore_run(root: Path, run: Any, experiments: dict[str, Any] | None = None) -> None:
-    """Restore a deleted run, with its experiment if that is deleted too."""
+def restore_run(root: Path, run: Any, experiments: dict[str, Any] | None = None) -> bool:
+    """Restore a deleted run, with its experiment if that is deleted too.
+
+    Returns:
+        Whether the run alone was deleted.
+    """
     client = open_client(root)
     number = str(run.info.experiment_id)
     experiment = (experiments or {}).get(number) or client.get_experiment(number)
     if is_deleted(experiment) and is_deleted(client.get_experiment(number)):
         restore_experiment(root, experiment)
-    if is_deleted(client.get_run(run.info.run_id).info):
-        client.restore_run(run.info.run_id)
+    if not is_deleted(client.get_run(run.info.run_id).info):
+        return False
+    client.restore_run(run.info.run_id)
+    return True

@@ -73,6 +73,10 @@ def empty_dvc_cache(mini: MiniProject) -> None:
     shutil.rmtree(mini.root / ".dvc" / "tmp")
 
 
+def delete_dvc(mini: MiniProject) -> None:
+    shutil.rmtree(mini.root / ".dvc")
+
+
 @pytest.mark.parametrize(
     ("tidy", "notice"),
     [
@@ -81,6 +85,7 @@ def empty_dvc_cache(mini: MiniProject) -> None:
         (delete_dagster_history, "task_router: Dagster now has"),
         (wipe_in_dagster, "Dagster now has"),
         (empty_dvc_cache, "outputs that are in the workspace; they are stored there again"),
+        (delete_dvc, "outputs that are in the workspace; they are stored there again"),
     ],
 )
 def test_a_sync_brings_all_three_views_back(

@@ -94,7 +94,7 @@ def test_deleted_runs_come_back_except_the_forgotten(
         client.delete_run(run)
     keys = {("words", "a", f"{number}.dir") for number in (1, 3)}
     assert restore_runs(tmp_path, keys) == 1
-    assert "1 runs had been deleted; they are restored" in caplog.text
+    assert "restored deleted runs: 1" in caplog.text
     assert known_versions(tmp_path).keys() == {("words", "a", "1.dir")}
     client.delete_experiment(experiment_id(tmp_path, NAME))
     experiment_id(tmp_path, NAME)

@@ -1,12 +1,13 @@
 """DVC's cache after somebody emptied it: outputs that are in the workspace are stored again."""
 
 import logging
+import subprocess  # nosec B404
 from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc import dvc_store
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, ProjectError
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -32,6 +33,23 @@ def restore_outputs(project: Project) -> int:
             count,
         )
     return count
+
+
+def restore_settings(root: Path) -> list[str]:
+    """Bring a deleted ``.dvc`` back from git; returns what was done, in sentences.
+
+    Raises:
+        ProjectError: git does not have it.
+    """
+    if (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
+        return []
+    git = ["git", "-C", str(root), "checkout", "--", ".dvc"]
+    if subprocess.run(git, capture_output=True, check=False).returncode:  # nosec B603
+        raise ProjectError(
+            f"{root / '.dvc'} was deleted and is not in git: `dvc init` creates it (with `--no-scm` "
+            "outside of git), then run the same command again"
+        )
+    return [".dvc was deleted: restored from git"]
 
 
 def _store(root: Path, out: Any) -> bool:
