@@ -46,8 +46,8 @@ def restore_settings(root: Path) -> list[str]:
     git = ["git", "-C", str(root), "checkout", "--", ".dvc"]
     if subprocess.run(git, capture_output=True, check=False).returncode:  # nosec B603
         raise ProjectError(
-            f"{root / '.dvc'} was deleted and is not in git: `dvc init` creates it (with `--no-scm` "
-            "outside of git), then run the same command again"
+            f"{root / '.dvc'} was deleted and is not in git: `dvc init` creates it (with "
+            "`--no-scm` outside of git), then run the same command again"
         )
     return [".dvc was deleted: restored from git"]
 
