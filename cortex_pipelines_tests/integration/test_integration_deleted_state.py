@@ -190,7 +190,7 @@ def test_the_registry_is_what_the_ledger_says_again(
         named = client.get_model_version_by_alias(ROUTER, alias)
         assert (named.tags["dvc_md5"], named.tags["stage"]) == (md5, "champion")
         assert (named.tags["semantic_version"], named.tags["verdict"]) == ("1.0.0", "promoted")
-        files = Path(named.source.removeprefix("file://"))
+        files = Path(str(named.source).removeprefix("file://"))
         assert (files / "MLmodel").is_file()
         assert (files / "files" / "weights.safetensors").is_file()
     mini.cortex("lineage", f"{ROUTER}@champion")
