@@ -416,7 +416,7 @@ def sync() -> None:
     from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
 
     project, definitions, instance = _open()
-    events = sync_project(project, definitions, instance)
+    events = sync_project(project, definitions, instance, thorough=True)
     if signed := sign_known(project):
         _say(f"{signed} models signed")
     _say(f"{events} versions reported, {sync_aliases(project)} aliases moved")

@@ -9,9 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cortex_pipelines.operations import backups
+from cortex_pipelines.tracking import schema
 from cortex_pipelines.tracking.store import database, is_deleted
 from cortex_pipelines.versioning import databases, kept
-from cortex_pipelines.versioning.dagster.instance import DATABASES
+from cortex_pipelines.versioning.dagster.instance import DATABASES, deleted_databases
 from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.merging import git_index
 from cortex_pipelines.versioning.merging.conflicts import find_conflicts
@@ -104,6 +105,11 @@ def stores(root: Path) -> Iterator[Finding]:
     begun = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
     if is_deleted(root):
         yield Finding("whole: .mlflow/mlflow.db", False, "was deleted", begun)
+    for name in deleted_databases(root):
+        yield Finding(f"whole: .dagster/{name}", False, "was deleted", begun)
+    if words := schema.mismatch(database(root)):
+        remedy = "any other command upgrades it, or says which MLflow is needed"
+        yield Finding("schema of .mlflow/mlflow.db", False, words, remedy)
     paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
     for path in dict.fromkeys(paths):
         why = databases.damage(path, thorough=True)

@@ -17,6 +17,7 @@ from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dagster.instance import renew_databases
 from cortex_pipelines.versioning.dvc import dvc_store
 from cortex_pipelines.versioning.merging.git_index import SET_UP, set_driver
+from cortex_pipelines.versioning.dvc.output_cache import restore_settings
 
 RELEASING = Path(".cortex", "releasing")
 """Marker file between an update of the ledger and that of the registry."""
@@ -55,7 +56,7 @@ def recover(root: Path) -> list[str]:
         for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
             sweep(folder)
     _sweep_training(root / CACHE)
-    done = dvc_store.mend_unless_busy(root)
+    done = restore_settings(root) + dvc_store.mend_unless_busy(root)
     for name in kept.FILES:
         if name != kept.DVC_LOCK and (sentence := kept.mend(root, name)):
             done.append(sentence)

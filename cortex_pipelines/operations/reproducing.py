@@ -13,7 +13,8 @@ from typing import Any
 
 from cortex_pipelines.release.ledger import FILE as RELEASES
 from cortex_pipelines.tracking.registry import locks_of, resolve
-from cortex_pipelines.tracking.runs import find_run, processor_type
+from cortex_pipelines.tracking.run_search import find_run
+from cortex_pipelines.tracking.runs import processor_type
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.champions import model_folder
 from cortex_pipelines.versioning.committed import differing_code

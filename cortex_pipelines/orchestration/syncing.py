@@ -8,12 +8,15 @@ import dagster as dg
 from cortex_pipelines.catalog import models
 from cortex_pipelines.orchestration.runs import close_dead_runs
 from cortex_pipelines.release.ledger import ensure_keys
+from cortex_pipelines.tracking.known import Key, known_versions
 from cortex_pipelines.tracking.processes import end_dead_runs
 from cortex_pipelines.tracking.registry import follow_ledger
-from cortex_pipelines.tracking.runs import MlflowTracker, find_run
-from cortex_pipelines.tracking.store import entered_again, lost
+from cortex_pipelines.tracking.run_search import find_run, restore_runs
+from cortex_pipelines.tracking.runs import MlflowTracker
+from cortex_pipelines.tracking.store import entered_again, lost, uses_own_database
 from cortex_pipelines.versioning.dagster.dagster_assets import describe
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, sync
+from cortex_pipelines.versioning.locked import locked_stages, locked_version
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.staleness import Staleness
@@ -21,33 +24,71 @@ from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
 _LOG = logging.getLogger("cortex_pipelines")
 
+_LOG = logging.getLogger("cortex_pipelines")
+
 
 def sync_project(
-    project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance
+    project: Project,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    thorough: bool = False,
 ) -> int:
-    """Report missing versions to Dagster and MLflow; returns the number of events."""
+    """Report missing versions to Dagster and MLflow; returns the number of events.
+
+    Args:
+        project: The project.
+        definitions: Its code location.
+        instance: Its Dagster instance.
+        thorough: Ask MLflow for every version even where it is a server.
+    """
     close_dead_runs(instance)
     end_dead_runs(project.root)
     if sentence := take_out_undeclared(project):
         _LOG.warning(sentence)
     ensure_keys(project.root, models(project))
     staleness = Staleness(instance, definitions)
+    missing, entered = _missing_runs(project, thorough), set[Key]()
 
     def unknown(view: DvcView) -> bool:
-        if not view.version or view.version != view.locked:
+        key = (view.asset.name, view.partition or "", str(view.locked))
+        if view.version != view.locked or key not in missing:
             return False
-        known = find_run(project.root, view.asset.name, view.partition, view.version)
-        return known is None
+        entered.add(key)
+        return True
 
     def describe_again(view: DvcView) -> dict[str, Any]:
         return _metadata(project, view)
 
-    if not lost(project.root):
-        return sync(project, instance, staleness, describe_again)
     events = sync(project, instance, staleness, describe_again, unknown=unknown)
-    sync_aliases(project)
-    entered_again(project.root)
+    if entered:
+        _LOG.warning(
+            "MLflow had no run of %d versions of the workspace; they are entered again",
+            len(entered),
+        )
+    if lost(project.root):
+        sync_aliases(project)
+        entered_again(project.root)
     return events
+
+
+def _missing_runs(project: Project, thorough: bool) -> set[Key]:
+    """Versions of ``dvc.lock`` that MLflow has no run of, after deleted ones were restored.
+
+    A server is only asked where that is wanted or its records were lost: it may hold many runs.
+    """
+    root, stages = project.root, locked_stages(project.root)
+    if not (thorough or lost(root) or uses_own_database(root)):
+        return set()
+    locked = {
+        (asset.name, partition or "", str(version))
+        for asset in project.graph.order
+        for partition in project.partitions_of(asset)
+        if (version := locked_version(stages, project.address(asset, partition)))
+    }
+    missing = locked - known_versions(root).keys()
+    if missing and restore_runs(root, missing):
+        missing -= known_versions(root).keys()
+    return missing
 
 
 def sync_aliases(project: Project) -> int:

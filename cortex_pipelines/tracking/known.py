@@ -52,7 +52,8 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
 
 def _asked(root: Path) -> dict[Key, tuple[str, str | None]]:
     """The same through MLflow's client, some hundred runs at a time."""
-    from cortex_pipelines.tracking.store import experiment_ids, open_client
+    from cortex_pipelines.tracking.experiments import experiment_ids
+    from cortex_pipelines.tracking.store import open_client
 
     versions: dict[Key, tuple[str, str | None]] = {}
     token: str | None = ""

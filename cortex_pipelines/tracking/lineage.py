@@ -1,13 +1,18 @@
 """Lineage of a registered model back to the commits of its sources."""
 
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortex_pipelines.tracking.known import Key
 from cortex_pipelines.tracking.registry import resolve
-from cortex_pipelines.tracking.runs import find_run
+from cortex_pipelines.tracking.run_search import find_run, restore_runs
 from cortex_pipelines.versioning.graph import Graph
+from cortex_pipelines.versioning.locked import stage_address
 from cortex_pipelines.versioning.project import Project
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 @dataclass
@@ -53,14 +58,24 @@ def lineage(project: Project, reference: str) -> Node:
         LookupError: the registry has no such model, alias or version.
     """
     name, number, tags = resolve(project, reference)
-    walk = _Walk(project)
-    top = walk.node(tags["model_asset"], tags["partition"] or None, tags["dvc_md5"])
+    top = lineage_of(project, tags["model_asset"], tags["partition"] or None, tags["dvc_md5"])
     return Node(f"{name} version {number}", None, tags["dvc_md5"], made_from=[top])
 
 
 def lineage_of(project: Project, asset: str, partition: str | None, version: str) -> Node:
     """The tree of a model by its version, whether the registry has a name for it or not."""
-    return _Walk(project).node(asset, partition, version)
+    while True:
+        walk = _Walk(project)
+        tree = walk.node(asset, partition, version)
+        if not restore_runs(project.root, walk.missing):
+            break
+    if walk.missing:
+        _LOG.warning(
+            "MLflow has no run of %s, so what it was made from is unknown; `cortex sync` enters "
+            "again what is in the workspace",
+            ", ".join(sorted(stage_address(name, part or None) for name, part, _ in walk.missing)),
+        )
+    return tree
 
 
 class _Walk:
@@ -69,10 +84,12 @@ class _Walk:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._seen: set[tuple[str, str | None, str]] = set()
+        self.missing: set[Key] = set()
 
     def node(self, name: str, partition: str | None, version: str) -> Node:
         run = find_run(self._project.root, name, partition, version)
         if run is None:
+            self.missing.add((name, partition or "", version))
             return Node(name, partition, version)
         run_id, tags = run
         node = Node(name, partition, version, run_id, tags.get("git_commit", ""))

@@ -41,6 +41,7 @@ class LiveMetrics:
     label: str
     written: set[Point] = field(default_factory=set)
     _waiting: list[Any] = field(default_factory=list)
+    _rejected: bool = False
     _last: float = field(default_factory=time.monotonic)
 
     def writer(self, folder: Path, beside: Any) -> "LiveWriter":
@@ -66,7 +67,13 @@ class LiveMetrics:
             try:
                 self.client.log_batch(self.run_id, metrics=part)
             except MlflowException as error:
-                _LOG.warning("MLflow rejected %d metrics: %s", len(part), error)
+                if not self._rejected:
+                    _LOG.warning(
+                        "MLflow takes no metrics of run %s now (%s); they are entered when it ends",
+                        self.run_id,
+                        str(error).partition("\n")[0],
+                    )
+                self._rejected = True
                 continue
             self.written |= {(metric.key, metric.step) for metric in part}
 

@@ -58,14 +58,14 @@ class Description:
         asset: The asset whose output is the model.
         name: Its name in the registry.
         version: DVC's hash of its files.
-        run_id: Run that registers it.
+        run_id: Run that registers it; None if MLflow has none.
         model_id: Its id among MLflow's logged models; None if it is none.
     """
 
     asset: str
     name: str
     version: str
-    run_id: str
+    run_id: str | None
     model_id: str | None = None
 
 

@@ -1,29 +1,40 @@
 """The model registry, written by releases and promotions, never read by assets."""
 
+import logging
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from cortex_pipelines.release.ledger import Model
-from cortex_pipelines.release.loading import base_of, parent_of
-from cortex_pipelines.release.promotion import standing
-from cortex_pipelines.release.signing import sign_version
-from cortex_pipelines.tracking.model_file import FILES, SIGNATURE, Description, write_model_file
+from cortex_pipelines.release.promotion import standing, verdict_folder
+from cortex_pipelines.tracking.model_versions import (
+    ASSET,
+    LOCKS,
+    PARTITION,
+    complete_tags,
+    enter_version,
+    find_version,
+    model_of,
+    restore_version,
+)
+from cortex_pipelines.tracking.run_search import get_run
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.champions import model_folder, model_name
+from cortex_pipelines.versioning.champions import model_name
+from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.materialise import Version
-from cortex_pipelines.versioning.project import Project
+from cortex_pipelines.versioning.project import Project, ProjectError
 
 CHALLENGER, CANARY, CHAMPION = "challenger", "canary", "champion"
-_LOCKS = ("params.yaml", "sources.lock", "dvc.lock")
+_ALIASES = (CHALLENGER, CANARY, CHAMPION)
 _GAIN = ("improvement", "improvement_low", "improvement_high")
 """Figures of a verdict that become tags: the gain over the reference, with its interval."""
+
+_LOG = logging.getLogger("cortex_pipelines")
 
 
 def register(
@@ -41,86 +52,22 @@ def register(
     verdict = read_json(project.output(asset.name, partition) / "verdict.json")
     md5 = str(verdict["model_version"])
     client = open_client(project.root)
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    number = find_version(project, name, md5)
-    if number is None:
-        folder = model_folder(project, model, partition, md5)
-        signed = sign_version(project.root, folder, name, md5, base_of(folder))
-        client.log_artifacts(run_id, str(signed), "signature")
-        logged = log_model(client, Description(model, name, md5, run_id), folder, signed)
-        for lock in _LOCKS:
-            if (project.root / lock).exists():
-                client.log_artifact(run_id, str(project.root / lock))
-        entry = client.create_model_version(
-            name,
-            # not models:/ID, which MLflow would look for at its own default address
-            source=client.get_logged_model(logged).artifact_location,
-            run_id=run_id,
-            model_id=logged,
-            tags={"dvc_md5": md5} | parent_tag(folder),
-        )
-        number = str(entry.version)
-    figures = verdict["figures"]
-    for key, value in {
-        "verdict": verdict["verdict"],
-        "reason": verdict["reason"],
-        "model_asset": model,
-        "partition": partition or "",
-        "release_md5": version.value,
-        **{name: f"{figures[name]:.4g}" for name in _GAIN if name in figures},
-    }.items():
-        client.set_model_version_tag(name, number, key, value)
+    number = enter_version(project, Model(model, partition), md5, run_id)
+    tags = {ASSET: model, PARTITION: partition or ""} | _verdict_tags(verdict, version.value)
+    _set_tags(client, name, number, tags)
     client.set_registered_model_alias(name, CHALLENGER, number)
     return number
 
 
-def log_model(client: Any, about: Description, folder: Path, signed: Path) -> str:
-    """Log a model to its run in a form that ``mlflow.pyfunc`` loads.
-
-    Args:
-        client: An MLflow client.
-        about: The model.
-        folder: Its files.
-        signed: Manifest and signature of them.
-
-    Returns:
-        Its id among MLflow's logged models.
-    """
-    from mlflow.entities import LoggedModelOutput
-
-    run = client.get_run(about.run_id)
-    logged = client.create_logged_model(
-        run.info.experiment_id,
-        name=about.name,
-        source_run_id=about.run_id,
-        tags={"dvc_md5": about.version} | parent_tag(folder),
-        params=dict(run.data.params),
-        model_type=about.asset,
-    )
-    model_id = str(logged.model_id)
-    client.log_outputs(about.run_id, [LoggedModelOutput(model_id, 0)])
-    with TemporaryDirectory() as scratch:
-        write_model_file(replace(about, model_id=model_id), Path(scratch))
-        client.log_model_artifacts(model_id, scratch)
-    client.log_model_artifacts(model_id, str(folder), FILES)
-    client.log_model_artifacts(model_id, str(signed), SIGNATURE)
-    client.finalize_logged_model(model_id, "READY")
-    return model_id
-
-
-def parent_tag(folder: Path) -> dict[str, str]:
-    """Tag ``parent``: the version that a model's training continued from, if any."""
-    parent = parent_of(folder)
-    return {"parent": parent} if parent else {}
-
-
-def find_version(project: Project, name: str, md5: str) -> str | None:
-    """Registry number of the version with a DVC hash; None if there is none."""
-    versions = open_client(project.root).search_model_versions(
-        f"name = '{name}' and tags.dvc_md5 = '{md5}'"
-    )
-    return str(versions[0].version) if versions else None
+def _verdict_tags(verdict: Mapping[str, Any], release: str) -> dict[str, str]:
+    """Tags that tell a verdict and the version of the release that holds it."""
+    figures = verdict["figures"]
+    return {
+        "verdict": str(verdict["verdict"]),
+        "reason": str(verdict["reason"]),
+        "release_md5": release,
+        **{name: f"{figures[name]:.4g}" for name in _GAIN if name in figures},
+    }
 
 
 def evolution(project: Project, model: Model) -> Iterator[tuple[str, str, str, str, str]]:
@@ -147,30 +94,55 @@ def evolution(project: Project, model: Model) -> Iterator[tuple[str, str, str, s
 
 
 def follow_ledger(project: Project, model: Model) -> int:
-    """Set aliases and tags from releases.lock; returns how many aliases moved.
+    """Set aliases and tags from releases.lock and the newest verdict.
 
     Every released version has the tags ``semantic_version`` and ``stage``: ``champion``,
-    ``canary``, or ``archived``.
+    ``canary``, or ``archived``. Versions that have an alias are restored if somebody deleted them.
+
+    Returns:
+        How many aliases moved.
     """
     now = standing(project.root, model)
-    moved = sum(_point(project, model.name, alias, now[alias]) for alias in (CHAMPION, CANARY))
+    roles = {alias: _restored(project, model, now[alias]) for alias in _ALIASES}
+    challenger = roles.pop(CHALLENGER)
+    if challenger:  # else not judged here, but perhaps elsewhere
+        roles[CHALLENGER] = challenger
+        _restore_verdict(project, model, challenger)
+    moved = sum(_point(project, model.name, alias, number) for alias, number in roles.items())
     stages = dict.fromkeys(now["numbers"], "archived")
     stages |= {now[alias]: alias for alias in (CANARY, CHAMPION) if now[alias]}
-    client = open_client(project.root)
     for version, stage in stages.items():
         number = find_version(project, model.name, version)
-        if number is None:
-            continue  # released on another machine, or before MLflow's records were deleted
-        tags = {"stage": stage, "semantic_version": now["numbers"].get(version, "")}
-        for key, value in tags.items():
-            client.set_model_version_tag(model.name, number, key, value)
+        if number is not None:  # else released elsewhere, or its files are gone
+            tags = {"stage": stage, "semantic_version": now["numbers"].get(version, "")}
+            _set_tags(open_client(project.root), model.name, number, tags)
     return moved
 
 
-def _point(project: Project, name: str, alias: str, md5: str | None) -> bool:
+def _restored(project: Project, model: Model, md5: str | None) -> str | None:
+    """Registry number of the version with a role; None if there is none or its files are gone."""
+    if md5 is None:
+        return None
+    try:
+        return restore_version(project, model, md5)
+    except ProjectError as error:
+        _LOG.warning("MLflow's registry cannot hold %s: %s", model.name, error)
+        return find_version(project, model.name, md5)
+
+
+def _restore_verdict(project: Project, model: Model, number: str) -> None:
+    """Set the tags of the newest verdict again if they were removed."""
+    client, folder = open_client(project.root), verdict_folder(project.root, model)
+    tags = _verdict_tags(read_json(folder / "verdict.json"), str(content_md5(folder)))
+    present = client.get_model_version(model.name, number).tags
+    if not tags.keys() <= present.keys():
+        _set_tags(client, model.name, number, tags)
+
+
+def _point(project: Project, name: str, alias: str, number: str | None) -> bool:
+    """Let an alias name a version, or nothing; returns whether it moved."""
     client = open_client(project.root)
     current = _alias(client, name, alias)
-    number = find_version(project, name, md5) if md5 else None
     if current == number:
         return False
     if number is None:
@@ -178,6 +150,11 @@ def _point(project: Project, name: str, alias: str, md5: str | None) -> bool:
     else:
         client.set_registered_model_alias(name, alias, number)
     return True
+
+
+def _set_tags(client: Any, name: str, number: str, tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        client.set_model_version_tag(name, number, key, value)
 
 
 def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]:
@@ -197,12 +174,16 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     if name not in known:
         raise LookupError(
             f"no model {name} in the registry; models: {', '.join(known) or 'none yet'}"
+            f"{_remedy(project, name, None)}"
         )
     if not number:
         wanted = [alias] if alias else [CHAMPION, CHALLENGER]
         number = next((n for a in wanted if (n := _alias(client, name, a))), None)
         if number is None:
-            raise LookupError(f"model {name} has no version named {' or '.join(wanted)}")
+            raise LookupError(
+                f"model {name} has no version named {' or '.join(wanted)}"
+                f"{_remedy(project, name, wanted)}"
+            )
     which = (
         f"version_number = {int(number)}"
         if number.isdigit()
@@ -211,18 +192,30 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
     versions = client.search_model_versions(f"name = '{name}' and {which}")
     if not versions:
         raise LookupError(f"model {name} has no version {number}")
-    return name, str(versions[0].version), dict(versions[0].tags)
+    return name, str(versions[0].version), complete_tags(project, versions[0])
+
+
+def _remedy(project: Project, name: str, aliases: Collection[str] | None) -> str:
+    """The command that enters a version again, if the ledger or a verdict names one."""
+    model = model_of(project, name)
+    now: Mapping[str, Any] = standing(project.root, model) if model else {}
+    if any(now.get(alias) for alias in aliases or _ALIASES):
+        return "; `cortex sync` enters again what releases.lock and the verdicts name"
+    return ""
 
 
 def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
     """Text of a version's ``params.yaml``, ``sources.lock`` and ``dvc.lock``, where stored."""
     client = open_client(project.root)
-    run_id = str(client.get_model_version(name, number).run_id)
+    run = get_run(project.root, str(client.get_model_version(name, number).run_id))
+    if run is None:
+        return {}
+    run_id = str(run.info.run_id)
     kept = {file.path for file in client.list_artifacts(run_id)}
     with TemporaryDirectory() as scratch:
         return {
             lock: Path(client.download_artifacts(run_id, lock, scratch)).read_text(encoding="utf-8")
-            for lock in _LOCKS
+            for lock in LOCKS
             if lock in kept
         }
 
@@ -230,8 +223,7 @@ def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
 def registered(project: Project, name: str) -> dict[str, str | None]:
     """Registry numbers as ``challenger_number``, ``canary_number``, ``champion_number``."""
     client = open_client(project.root)
-    aliases = (CHALLENGER, CANARY, CHAMPION)
-    return {f"{alias}_number": _alias(client, name, alias) for alias in aliases}
+    return {f"{alias}_number": _alias(client, name, alias) for alias in _ALIASES}
 
 
 def _parse(reference: str) -> tuple[str, str | None, str | None]:

@@ -16,12 +16,13 @@ from urllib.parse import urlsplit, urlunsplit
 from cortex_pipelines.ingestion.project_sources import is_url
 from cortex_pipelines.tracking.curves import record_curves
 from cortex_pipelines.tracking.data_sets import INPUT, OUTPUT, data_set
+from cortex_pipelines.tracking.experiments import experiment_id, is_deleted
 from cortex_pipelines.tracking.live import LiveMetrics, watched
+from cortex_pipelines.tracking.model_versions import parent_tag
 from cortex_pipelines.tracking.processes import going_on, note_process
-from cortex_pipelines.tracking.registry import parent_tag, register
+from cortex_pipelines.tracking.registry import register
+from cortex_pipelines.tracking.run_search import get_run, restore_run
 from cortex_pipelines.tracking.store import (
-    experiment_id,
-    experiment_ids,
     open_client,
     tracking_uri,
     ui,
@@ -113,6 +114,7 @@ class OpenRun:
         experiment: Its experiment.
         live: What has been written of it while it went.
         watching: Ends the watching.
+        dagster_run_id: The Dagster run that it belongs to.
     """
 
     project: Project
@@ -122,6 +124,7 @@ class OpenRun:
     experiment: str
     live: LiveMetrics
     watching: ExitStack
+    dagster_run_id: str
 
     def finish(self, version: Version) -> str:
         """Record the output, and register its model if it is a release.
@@ -135,6 +138,7 @@ class OpenRun:
         from mlflow.entities import Metric, RunTag
 
         self.watching.close()
+        self._require_active(version.made_from)
         client, run_id = self.live.client, self.run_id
         folder = self.project.output(self.asset.name, self.partition)
         now = int(time.time() * 1000)
@@ -156,6 +160,27 @@ class OpenRun:
             register(self.project, self.asset, self.partition, version, run_id)
         self._end("FINISHED")
         return run_id
+
+    def _require_active(self, made_from: Snapshot) -> None:
+        """Restore the run if somebody deleted it meanwhile, or open another in its place."""
+        root = self.project.root
+        run = get_run(root, self.run_id)
+        if run is not None and not is_deleted(run.info):
+            return
+        if run is not None:
+            restore_run(root, run)
+            _LOG.warning("MLflow: run %s was deleted meanwhile; it is restored", self.run_id)
+            return
+        going_on(root, self.run_id).unlink(missing_ok=True)
+        new = _open(
+            self.project, self.asset, self.partition, made_from, self.dagster_run_id, live=False
+        )
+        _LOG.warning(
+            "MLflow: run %s was deleted for good meanwhile; run %s records what it made",
+            self.run_id,
+            new.run_id,
+        )
+        self.run_id, self.experiment, self.live = new.run_id, new.experiment, new.live
 
     def fail(self, error: BaseException) -> None:
         """Record the error; an interrupt counts as killed.
@@ -198,7 +223,9 @@ def _open(
     _PLACE_OF[run_id] = (project.root, experiment)
     note_process(project.root, run_id)
     metrics = LiveMetrics(client, run_id, f"{asset.name}-{partition}" if partition else asset.name)
-    opened = OpenRun(project, asset, partition, run_id, experiment, metrics, ExitStack())
+    opened = OpenRun(
+        project, asset, partition, run_id, experiment, metrics, ExitStack(), dagster_run_id
+    )
     try:
         client.log_batch(run_id, params=[Param(k, v) for k, v in _params(made_from)])
         client.log_inputs(run_id, list(_inputs(project, asset, partition, made_from)))
@@ -288,19 +315,6 @@ def _public(remote: str) -> str:
         return remote.rpartition("@")[2] if is_url(remote) else ""
     parts = urlsplit(remote)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def find_run(
-    root: Path, name: str, partition: str | None, version: str
-) -> tuple[str, dict[str, str]] | None:
-    """Newest run that made this version: its id and tags; None if there is none."""
-    runs = open_client(root).search_runs(
-        experiment_ids(root),
-        filter_string=f"tags.dvc_md5 = '{version}' and tags.asset_key = '{name}' "
-        f"and tags.partition = '{partition or ''}' and attributes.status = 'FINISHED'",
-        max_results=1,
-    )
-    return (str(runs[0].info.run_id), dict(runs[0].data.tags)) if runs else None
 
 
 @lru_cache(maxsize=8)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.tracking import schema
 from cortex_pipelines.versioning import databases
 from cortex_pipelines.versioning.locked import locked_stages
 from cortex_pipelines.versioning.parameters import STAGE
@@ -25,12 +26,16 @@ from cortex_pipelines.versioning.root import ProjectError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_LOG = logging.getLogger("cortex_pipelines")
+
 UI = "http://127.0.0.1:5000"
 """Address of ``make ui``'s MLflow."""
 
 
 _SERVED = ("postgresql", "mysql", "mssql")
-_DATABASES = ("sqlite:", *_SERVED)
+DATABASES = ("sqlite:", *_SERVED)
+"""Beginnings of tracking URIs that name a database instead of a server."""
+
 _WAIT_SECONDS = 30.0
 """For a database that something else writes to."""
 
@@ -51,14 +56,23 @@ def database(root: Path) -> Path:
 
 
 def renew_database(root: Path) -> list[str]:
-    """Set a damaged MLflow database aside, or note a deleted one; returns this in sentences."""
+    """Prepare MLflow's database after damage, a deletion or an update of MLflow.
+
+    A damaged one is set aside, a deleted one is noted, and one of an older schema is upgraded.
+
+    Returns:
+        What was done, in sentences.
+
+    Raises:
+        ProjectError: a newer MLflow wrote the database.
+    """
     home = root / ".mlflow"
     if not (home / _READY).exists():
         return []
     with FileLock(home / _LOCK):
         deleted = is_deleted(root)
         if not deleted and databases.damage(database(root)) is None:
-            return []
+            return schema.upgrade(database(root))
         (home / _LOST).touch()  # before the database goes: a kill in between must not hide it
         if deleted:
             (home / _READY).unlink(missing_ok=True)
@@ -113,7 +127,30 @@ def open_client(root: Path) -> "MlflowClient":
     Raises:
         ProjectError: the server of the database cannot be used.
     """
+    if uses_own_database(root) and not _is_ready(root):
+        _drop_clients()
+        for sentence in renew_database(root):
+            _LOG.warning(sentence)
     return connect(root, tracking_uri(root), registry_uri(root))
+
+
+def uses_own_database(root: Path) -> bool:
+    """Whether MLflow's records are in the project itself."""
+    return tracking_uri(root) == database_uri(root)
+
+
+def _is_ready(root: Path) -> bool:
+    return (root / ".mlflow" / _READY).exists() and database(root).exists()
+
+
+def _drop_clients() -> None:
+    """Drop the clients of this process, which would not create the tables of a deleted database."""
+    connect.cache_clear()
+    from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
+    from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
+
+    for stores in (TrackingStoreRegistry, ModelRegistryStoreRegistry):
+        stores._get_store_with_resolved_uri.cache_clear()
 
 
 @lru_cache(maxsize=8)
@@ -122,6 +159,9 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    if tracking.startswith("sqlite:"):
+        # a connection that stays open would go on with the file of a deleted database
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     from mlflow import MlflowClient
 
     # it logs what it raises as well, with a traceback
@@ -147,7 +187,8 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
-        write_whole(ready, _place(root))
+        schema.upgrade(database(root))  # it is new: only noted, so that no command has to look
+        write_whole(ready, artifact_root(root))
     return client
 
 
@@ -158,11 +199,12 @@ def _connect_elsewhere(tracking: str, registry: str) -> "MlflowClient":
     for uri in {tracking, registry}:
         if uri.startswith(_SERVED):
             _reach(uri)
-    client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
-    if tracking.startswith(_DATABASES):
-        client.search_experiments(max_results=1)
-    if registry.startswith(_DATABASES):
-        client.search_registered_models(max_results=1)
+    with schema.explained():
+        client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
+        if tracking.startswith(DATABASES):
+            client.search_experiments(max_results=1)
+        if registry.startswith(DATABASES):
+            client.search_registered_models(max_results=1)
     return client
 
 
@@ -187,31 +229,6 @@ def _reach(uri: str) -> None:
         ) from error
 
 
-def experiment_id(root: Path, name: str) -> str:
-    """Id of an experiment, created if missing."""
-    client = open_client(root)
-    experiment = client.get_experiment_by_name(name)
-    if experiment:
-        return str(experiment.experiment_id)
-    with FileLock(root / ".mlflow" / ".experiment.lock"):
-        experiment = client.get_experiment_by_name(name)
-        if experiment:
-            return str(experiment.experiment_id)
-        return str(client.create_experiment(name, artifact_location=_artifacts(root, name)))
-
-
-def _artifacts(root: Path, experiment: str) -> str | None:
-    """Artifact location of an experiment; None for a server's own.
-
-    A database has none: MLflow's default would be a folder in wherever one stands.
-    """
-    if tracking_uri(root).startswith(_DATABASES):
-        if place := os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT"):
-            return f"{place.rstrip('/')}/{experiment}"
-        return f"{_place(root)}{experiment}"
-    return None
-
-
 def ui(root: Path) -> str:
     """URL of MLflow's UI: the tracking server, or ``make ui``."""
     uri = tracking_uri(root)
@@ -229,17 +246,6 @@ def workspace_id(root: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def experiment_ids(root: Path) -> list[str]:
-    """Ids of all experiments."""
-    client, ids, token = open_client(root), [], None
-    while True:
-        page = client.search_experiments(max_results=1000, page_token=token)
-        ids += [str(experiment.experiment_id) for experiment in page]
-        token = page.token
-        if not token:
-            return ids
-
-
 def _follow_folder(root: Path) -> None:
     """Let the records of a project that was moved, copied or restored name its own artifacts.
 
@@ -250,7 +256,7 @@ def _follow_folder(root: Path) -> None:
     Raises:
         ProjectError: the database cannot be written to now.
     """
-    ready, own = root / ".mlflow" / _READY, _place(root)
+    ready, own = root / ".mlflow" / _READY, artifact_root(root)
     if ready.read_text() == own or not os.access(database(root), os.W_OK):
         return
     with FileLock(root / ".mlflow" / _LOCK):
@@ -276,6 +282,6 @@ def _rename_artifacts(root: Path, former: str, own: str) -> None:
         return  # damaged: whoever reads it next says so
 
 
-def _place(root: Path) -> str:
-    """Where a project's own artifacts are, ending in a slash."""
+def artifact_root(root: Path) -> str:
+    """Folder of a project's own artifacts as a URI that ends in a slash."""
     return f"{(root / '.mlflow' / 'artifacts').resolve().as_uri()}/"

@@ -81,7 +81,7 @@ def model_folder(
     if content_md5(workspace) == version:
         return workspace
     kept = project.state / "models" / version
-    if not kept.exists():
+    if content_md5(kept) != version:  # missing, or somebody deleted a part of it
         with scratch_folder(project.state / "tmp") as scratch:
             if not restore(project.root, version, scratch / "model"):
                 otherwise = "`cortex rollback` to" if named_in == "releases.lock" else "name there"

@@ -16,7 +16,7 @@ import pytest
 from cortex_pipelines.operations import doctor
 from cortex_pipelines.operations.recovery import recover
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.tracking import store
+from cortex_pipelines.tracking import experiments, store
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dagster.instance import DATABASES, open_instance
 from cortex_pipelines.versioning.databases import damage
@@ -62,7 +62,7 @@ def looked_at(root: Path) -> dict[str, doctor.Finding]:
 def mlflow_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database, made by another process: MLflow keeps open what it opened once."""
     root = tmp_path_factory.mktemp("mlflow")
-    words = "from cortex_pipelines.tracking.store import *; "
+    words = "from cortex_pipelines.tracking.experiments import *; "
     words += f"experiment_id(Path({str(root)!r}), 'w')"
     subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[2])
     return store.database(root)
@@ -246,7 +246,7 @@ def test_a_cut_or_deleted_database_of_mlflow_begins_anew(
 def test_a_database_that_a_killed_process_had_half_made_is_made_again(tmp_path: Path) -> None:
     store.database(tmp_path).parent.mkdir()
     store.database(tmp_path).write_bytes(b"")
-    assert store.experiment_id(tmp_path, "words")
+    assert experiments.experiment_id(tmp_path, "words")
     store.connect.cache_clear()
     (moved,) = (tmp_path / ".cortex" / "damaged").iterdir()
     assert moved.name.startswith("mlflow.db.")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.tracking.runs import find_run
+from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.store import connect, open_client
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dagster.instance import DATABASES

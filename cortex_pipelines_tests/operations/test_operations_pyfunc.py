@@ -18,9 +18,10 @@ from cortex_pipelines.routing.features.encoder import SentenceEncoder
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import train_router
+from cortex_pipelines.tracking.experiments import experiment_id
 from cortex_pipelines.tracking.model_file import Description
-from cortex_pipelines.tracking.registry import log_model
-from cortex_pipelines.tracking.store import experiment_id, open_client, tracking_uri
+from cortex_pipelines.tracking.model_versions import log_model
+from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.adapters.tinymodel import pinned, write_tiny_base
@@ -38,7 +39,7 @@ def registered(root: Path, asset: str, name: str, folder: Path) -> str:
     client, version = open_client(root), str(content_md5(folder))
     run = str(client.create_run(experiment_id(root, name)).info.run_id)
     signed = sign_version(root, folder, name, version, base_of(folder))
-    logged = log_model(client, Description(asset, name, version, run), folder, signed)
+    logged = log_model(root, Description(asset, name, version, run), folder, signed)
     client.create_registered_model(name)
     entry = client.create_model_version(name, f"models:/{logged}", run, model_id=logged)
     client.set_registered_model_alias(name, "champion", str(entry.version))

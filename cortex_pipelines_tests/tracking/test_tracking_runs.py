@@ -12,7 +12,8 @@ import pytest
 from cortex_pipelines.operations.inference import pyfunc
 from cortex_pipelines.release.ledger import Entry, Model
 from cortex_pipelines.release.ledger import record as ledger_record
-from cortex_pipelines.tracking import registry
+from cortex_pipelines.tracking import model_versions, registry
+from cortex_pipelines.tracking.experiments import experiment_id
 from cortex_pipelines.tracking.known import known_versions
 from cortex_pipelines.tracking.lineage import Node, lineage, render
 from cortex_pipelines.tracking.model_file import (
@@ -21,8 +22,9 @@ from cortex_pipelines.tracking.model_file import (
     described,
     write_model_file,
 )
-from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, find_run, git_commit
-from cortex_pipelines.tracking.store import database_uri, experiment_id, open_client
+from cortex_pipelines.tracking.run_search import find_run
+from cortex_pipelines.tracking.runs import MlflowTracker, digest_of, git_commit
+from cortex_pipelines.tracking.store import database_uri, open_client
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.materialise import ContractCheck, Version
 from cortex_pipelines.versioning.project import Project
@@ -119,7 +121,7 @@ def test_an_experiment_is_made_once(tmp_path: Path) -> None:
 def test_processes_that_come_first_together_find_one_database(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path;"
-        "from cortex_pipelines.tracking.store import experiment_id;"
+        "from cortex_pipelines.tracking.experiments import experiment_id;"
         "print(experiment_id(Path(sys.argv[1]), 'words'))"
     )
     running = [
@@ -235,11 +237,11 @@ def test_a_warm_start_leads_to_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_registered_version_names_its_parent(tmp_path: Path) -> None:
-    assert registry.parent_tag(tmp_path) == {}
+    assert model_versions.parent_tag(tmp_path) == {}
     (tmp_path / "training.json").write_text(json.dumps({"parent": None}))
-    assert registry.parent_tag(tmp_path) == {}
+    assert model_versions.parent_tag(tmp_path) == {}
     (tmp_path / "training.json").write_text(json.dumps({"parent": "1f.dir"}))
-    assert registry.parent_tag(tmp_path) == {"parent": "1f.dir"}
+    assert model_versions.parent_tag(tmp_path) == {"parent": "1f.dir"}
 
 
 def test_what_no_run_made_ends_the_branch(made: tuple[Workbench, dict[Any, str]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.tracking import store
+from cortex_pipelines.tracking import experiments, store
 from cortex_pipelines.versioning.root import ProjectError
 
 
@@ -18,10 +18,10 @@ def test_the_variables_of_mlflow_name_another_place(
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     root, shared = tmp_path / "p", tmp_path / "shared.db"
     root.mkdir()
-    own = store.experiment_id(root, "task_router")
+    own = experiments.experiment_id(root, "task_router")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}")
     assert store.open_client(root).get_experiment_by_name("task_router") is None
-    other = store.experiment_id(root, "task_router")
+    other = experiments.experiment_id(root, "task_router")
     found = store.open_client(root).get_experiment(other)
     assert found.artifact_location == (root / ".mlflow/artifacts/task_router").as_uri()
     assert store.registry_uri(root) == f"sqlite:///{shared}"
@@ -30,9 +30,9 @@ def test_the_variables_of_mlflow_name_another_place(
     assert (tmp_path / "models.db").exists()
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name)
-    assert store.experiment_id(root, "task_router") == own
+    assert experiments.experiment_id(root, "task_router") == own
     assert store.open_client(root).search_registered_models() == []
-    assert store.experiment_ids(root) == [own, "0"]
+    assert experiments.experiment_ids(root) == [own, "0"]
 
 
 def test_a_server_chooses_where_artifacts_go(
@@ -49,9 +49,9 @@ def test_a_server_chooses_where_artifacts_go(
             return "7"
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org:5000")
-    monkeypatch.setattr(store, "open_client", lambda root: Server())
+    monkeypatch.setattr(experiments, "open_client", lambda root: Server())
     (tmp_path / ".mlflow").mkdir()
-    assert store.experiment_id(tmp_path, "task_router") == "7"
+    assert experiments.experiment_id(tmp_path, "task_router") == "7"
     assert asked == [{"artifact_location": None}]
 
 
@@ -62,13 +62,13 @@ def test_the_records_of_a_copy_name_artifacts_of_its_own(
     original.mkdir()
     other.mkdir()
     client = store.open_client(original)
-    run = client.create_run(store.experiment_id(original, "task_router")).info.run_id
+    run = client.create_run(experiments.experiment_id(original, "task_router")).info.run_id
     client.log_text(run, "kept", "note.txt")
     client.create_registered_model("task_router")
     client.create_model_version("task_router", client.get_run(run).info.artifact_uri, run)
     with monkeypatch.context() as shared:
         shared.setenv("MLFLOW_TRACKING_URI", store.database_uri(original))
-        theirs = store.experiment_id(other, "code_adapter")
+        theirs = experiments.experiment_id(other, "code_adapter")
     shutil.copytree(original, copied)
     before = store.database(original).read_bytes()
 
@@ -89,7 +89,7 @@ def test_a_copy_whose_records_cannot_be_written_says_so(
 ) -> None:
     original, copied = tmp_path / "original", tmp_path / "copied"
     original.mkdir()
-    run = store.open_client(original).create_run(store.experiment_id(original, "task_router"))
+    run = store.open_client(original).create_run(experiments.experiment_id(original, "task_router"))
     shutil.copytree(original, copied)
     monkeypatch.setattr(store, "_WAIT_SECONDS", 0.1)
     with contextlib.closing(sqlite3.connect(store.database(copied))) as busy:
@@ -105,7 +105,7 @@ def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://team/mlflow/")
-    made = store.experiment_id(tmp_path, "task_router")
+    made = experiments.experiment_id(tmp_path, "task_router")
     found = store.open_client(tmp_path).get_experiment(made)
     assert found.artifact_location == "s3://team/mlflow/task_router"
 

@@ -30,7 +30,7 @@ from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.release.signing import sign_file
 from cortex_pipelines.serving.reviews import ReviewQueue
 from cortex_pipelines.serving.security import audit
-from cortex_pipelines.tracking.registry import find_version
+from cortex_pipelines.tracking.model_versions import find_version
 from cortex_pipelines.tracking.store import database_uri, open_client, tracking_uri
 from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, dvc_views

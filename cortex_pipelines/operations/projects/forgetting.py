@@ -23,9 +23,10 @@ from cortex_pipelines.release import ledger
 from cortex_pipelines.release.history import ROLES
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
+from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
 from cortex_pipelines.tracking.lineage import Node, lineage
+from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model
 from cortex_pipelines.tracking.store import (
-    experiment_ids,
     open_client,
     tracking_uri,
     workspace_id,
@@ -198,7 +199,7 @@ def trained_on(
 
     models = []
     for version in client.search_model_versions():
-        tags = dict(version.tags)
+        tags = _tags_of(project, version)
         if not tags.keys() >= _ENTERED:
             continue
         tree = lineage(project, f"{version.name}/{version.version}")
@@ -303,7 +304,7 @@ def _drop_opened_data(project: Project) -> None:
     """
     kept = set()
     for version in open_client(project.root).search_model_versions():
-        tags = dict(version.tags)
+        tags = _tags_of(project, version)
         kept.add(tags.get("dvc_md5"))
         if tags.keys() >= _ENTERED:
             model = ledger.Model(tags["model_asset"], tags["partition"] or None)
@@ -329,7 +330,7 @@ def drop_weights(project: Project, chosen: Callable[[dict[str, str]], bool]) -> 
     client, uri = open_client(project.root), tracking_uri(project.root)
     gone = []
     for version in client.search_model_versions():
-        tags = dict(version.tags)
+        tags = _tags_of(project, version)
         if not tags.keys() >= _ENTERED or WEIGHTS in tags or not chosen(tags):
             continue
         model = ledger.Model(tags["model_asset"], tags["partition"] or None)
@@ -340,6 +341,14 @@ def drop_weights(project: Project, chosen: Callable[[dict[str, str]], bool]) -> 
         client.set_model_version_tag(version.name, version.version, WEIGHTS, "deleted")
         gone.append(f"{version.name}/{version.version}")
     return tuple(sorted(gone))
+
+
+def _tags_of(project: Project, version: Any) -> dict[str, str]:
+    """Tags of a version; what somebody else entered keeps its own."""
+    try:
+        return complete_tags(project, version)
+    except LookupError:
+        return dict(version.tags)
 
 
 def _in_use(project: Project, model: ledger.Model) -> set[str | None]:
@@ -377,11 +386,12 @@ def _purge_mlflow(project: Project) -> int:
     former -= models
     for run in runs:
         if run.info.run_id in former or run.data.tags.get("mlflow.parentRunId") in former:
-            for made in run.outputs.model_outputs if run.outputs else []:
-                model = client.get_logged_model(made.model_id)
-                _delete_artifacts(model.artifact_location, uri)
-                client.delete_logged_model(model.model_id)
+            for output in run.outputs.model_outputs if run.outputs else []:
+                if model := find_logged_model(client, output.model_id):
+                    _delete_artifacts(model.artifact_location, uri)
+                    client.delete_logged_model(model.model_id)
             _delete_artifacts(run.info.artifact_uri, uri)
+            client.set_tag(run.info.run_id, FORGOTTEN, "true")
             client.delete_run(run.info.run_id)
     return len(former)
 

@@ -21,14 +21,25 @@ DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db
 
 
 def renew_databases(root: Path) -> list[str]:
-    """Set damaged Dagster databases aside; returns what was done, in sentences."""
+    """Set damaged Dagster databases aside, and note deleted ones; returns this in sentences."""
     home = root / ".dagster"
     if not (home / _READY).exists():
         return []
     with FileLock(home / _LOCK):
         sentences = [databases.renew(root, home / name, home / _READY) for name in DATABASES]
+        if deleted := [name for name in deleted_databases(root) if not any(sentences)]:
+            (home / _READY).unlink(missing_ok=True)
+            sentences.append(f".dagster/{', '.join(deleted)} deleted")
     words = "Dagster creates a new one; run `cortex sync` to report existing versions"
     return [f"{sentence}: {words}" for sentence in sentences if sentence]
+
+
+def deleted_databases(root: Path) -> list[str]:
+    """Databases of Dagster that the project had and that are gone."""
+    home = root / ".dagster"
+    if not (home / _READY).exists() or not has_own_databases(root):
+        return []
+    return [name for name in DATABASES if not (home / name).exists()]
 
 
 def has_own_databases(root: Path) -> bool:
@@ -53,7 +64,8 @@ def open_instance(root: Path) -> "DagsterInstance":
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     ready = home / _READY
-    if ready.exists() and ready.stat().st_mtime_ns >= settings.stat().st_mtime_ns:
+    current = ready.exists() and ready.stat().st_mtime_ns >= settings.stat().st_mtime_ns
+    if current and not deleted_databases(root):
         return dg.DagsterInstance.get()
     with FileLock(home / _LOCK):
         instance = dg.DagsterInstance.get()

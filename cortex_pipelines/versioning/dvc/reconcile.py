@@ -34,6 +34,7 @@ from cortex_pipelines.versioning.dagster.provenance import (
     observe_pins,
 )
 from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.dvc.output_cache import restore_outputs
 from cortex_pipelines.versioning.dvc.yaml_files import read_values
 from cortex_pipelines.versioning.parameters import FILE, FOLDER
 from cortex_pipelines.versioning.project import Project
@@ -203,13 +204,27 @@ def sync(
         for partition in project.partitions_of(pin)
     )
     reading, read_at = staleness.snapshot(), events
-    for _, views in groupby(dvc_views(project), key=lambda view: view.asset.name):
+    for _, views in groupby(_cached_views(project), key=lambda view: view.asset.name):
         if events != read_at:  # reported of an asset before, which changes what is said of this
             reading, read_at = staleness.snapshot(), events
         for view in views:
             if unknown(view) or not _agree(reading, view):
                 events += _sync_one(project, instance, view, staleness, describe, emit_inputs)
     return events
+
+
+def _cached_views(project: Project) -> list[DvcView]:
+    """DVC's views, after outputs that its cache lost were stored there again."""
+    views = dvc_views(project)
+    lost = any(
+        view.version and view.version == view.locked and any(map(_is_uncached, view.reasons))
+        for view in views
+    )
+    return dvc_views(project) if lost and restore_outputs(project) else views
+
+
+def _is_uncached(reason: str) -> bool:
+    return reason.endswith(" not in cache")
 
 
 def _agree(reading: Reading, view: DvcView) -> bool:

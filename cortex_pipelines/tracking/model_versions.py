@@ -1,0 +1,299 @@
+"""Versions in MLflow's model registry: found by DVC's hash, entered, or restored.
+
+The registry is a copy of what ``releases.lock`` and DVC hold. A version that somebody deleted, or
+whose tags or files are gone, is entered, tagged or filled again from there.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.loading import base_of, parent_of
+from cortex_pipelines.release.manifest import MANIFEST, Manifest, UntrustedModelError
+from cortex_pipelines.release.promotion import verdict_folder
+from cortex_pipelines.release.signing import SIGNED, sign_version, signed_folder
+from cortex_pipelines.release.verdict import read_verdict
+from cortex_pipelines.tracking.experiments import experiment_id
+from cortex_pipelines.tracking.model_file import (
+    FILES,
+    INTERFACES,
+    SIGNATURE,
+    Description,
+    described,
+    write_model_file,
+)
+from cortex_pipelines.tracking.run_search import find_run
+from cortex_pipelines.tracking.store import open_client, tracking_uri
+from cortex_pipelines.versioning.champions import model_folder, model_name
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.locked import locked_stages, locked_version
+from cortex_pipelines.versioning.project import Project
+
+DIGEST, ASSET, PARTITION = "dvc_md5", "model_asset", "partition"
+"""Tags that say what a version is; the others say what was thought of it."""
+
+LOCKS = ("params.yaml", "sources.lock", "dvc.lock")
+"""Files that a version is reproduced from, logged to its run."""
+
+_MODEL_FILE = "MLmodel"
+_DELETED_WEIGHTS = "weights"  # tag of a version whose files `cortex forget` deleted
+_MISSING = "RESOURCE_DOES_NOT_EXIST"
+_LOG = logging.getLogger("cortex_pipelines")
+
+
+def model_of(project: Project, name: str) -> Model | None:
+    """The model with a name in the registry; None if the project makes no such model."""
+    for asset in project.graph.order:
+        for partition in project.partitions_of(asset) if asset.registers else ():
+            if model_name(str(asset.registers), partition) == name:
+                return Model(str(asset.registers), partition)
+    return None
+
+
+def find_version(project: Project, name: str, md5: str) -> str | None:
+    """Registry number of the version with a DVC hash; None if there is none."""
+    versions = open_client(project.root).search_model_versions(
+        f"name = '{name}' and tags.{DIGEST} = '{md5}'"
+    )
+    return str(versions[0].version) if versions else None
+
+
+def enter_version(project: Project, model: Model, md5: str, run_id: str | None) -> str:
+    """Registry number of a version, entered with its files and signature if it is missing.
+
+    Args:
+        project: The project.
+        model: The model.
+        md5: DVC's hash of the version.
+        run_id: Run that releases it; None if MLflow has none any more.
+
+    Raises:
+        ProjectError: its files are neither in the workspace nor in DVC's cache.
+    """
+    client = open_client(project.root)
+    if not client.search_registered_models(f"name = '{model.name}'"):
+        client.create_registered_model(model.name)
+    number = find_version(project, model.name, md5) or _tag_again(project, model, md5)
+    if number is not None:
+        return number
+    folder = model_folder(project, model.asset, model.partition, md5)
+    signed = sign_version(project.root, folder, model.name, md5, base_of(folder))
+    about = Description(model.asset, model.name, md5, run_id)
+    logged = log_model(project.root, about, folder, signed)
+    if run_id:
+        client.log_artifacts(run_id, str(signed), SIGNATURE)
+    entry = client.create_model_version(
+        model.name,
+        # not models:/ID, which MLflow would look for at its own default address
+        source=client.get_logged_model(logged).artifact_location,
+        run_id=run_id,
+        model_id=logged,
+        tags=_own_tags(model, md5) | parent_tag(folder),
+    )
+    if run_id and locked_version(locked_stages(project.root), model.address) == md5:
+        for lock in LOCKS:
+            if (project.root / lock).exists():
+                client.log_artifact(run_id, str(project.root / lock))
+    return str(entry.version)
+
+
+def restore_version(project: Project, model: Model, md5: str) -> str:
+    """Registry number of a version that has a role, restored if somebody deleted a part of it.
+
+    Raises:
+        ProjectError: it is incomplete, and its files are neither in the workspace nor in DVC's
+            cache.
+    """
+    number = find_version(project, model.name, md5)
+    if number is None:
+        number = enter_version(project, model, md5, _run_of(project, model, md5))
+        _LOG.warning(
+            "MLflow's registry lacked version %s of %s; it is entered as %s/%s",
+            *(md5, model.name, model.name, number),
+        )
+        return number
+    version = open_client(project.root).get_model_version(model.name, number)
+    _set_missing(project, version, _own_tags(model, md5))
+    if _DELETED_WEIGHTS not in version.tags:
+        _restore_files(project, model, version, md5)
+    return number
+
+
+def complete_tags(project: Project, version: Any) -> dict[str, str]:
+    """The tags of a version; those that say what it is are set again if they were removed.
+
+    Raises:
+        LookupError: nothing says what the version is.
+    """
+    tags = dict(version.tags)
+    if {DIGEST, ASSET, PARTITION} <= tags.keys():
+        return tags
+    model = model_of(project, version.name)
+    md5 = tags.get(DIGEST) or _recorded_digest(project.root, version)
+    if model is None or md5 is None:
+        raise LookupError(
+            f"{version.name}/{version.version} in MLflow's registry has no tag {DIGEST}: it was "
+            "not entered by a release, or was edited; choose another version, or let "
+            "`cortex sync` enter again those that releases.lock names"
+        )
+    return tags | _set_missing(project, version, _own_tags(model, md5))
+
+
+def log_model(root: Path, about: Description, folder: Path, signed: Path) -> str:
+    """Log a model to its run in a form that ``mlflow.pyfunc`` loads.
+
+    Args:
+        root: Project root.
+        about: The model; without a run it is logged to the experiment of its name.
+        folder: Its files.
+        signed: Manifest and signature of them.
+
+    Returns:
+        Its id among MLflow's logged models.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    client = open_client(root)
+    run = client.get_run(about.run_id) if about.run_id else None
+    logged = client.create_logged_model(
+        run.info.experiment_id if run else experiment_id(root, about.name),
+        name=about.name,
+        source_run_id=about.run_id,
+        tags={DIGEST: about.version} | parent_tag(folder),
+        params=dict(run.data.params) if run else {},
+        model_type=about.asset,
+    )
+    model_id = str(logged.model_id)
+    if about.run_id:
+        client.log_outputs(about.run_id, [LoggedModelOutput(model_id, 0)])
+    with TemporaryDirectory() as scratch:
+        write_model_file(replace(about, model_id=model_id), Path(scratch))
+        client.log_model_artifacts(model_id, scratch)
+    client.log_model_artifacts(model_id, str(folder), FILES)
+    client.log_model_artifacts(model_id, str(signed), SIGNATURE)
+    client.finalize_logged_model(model_id, "READY")
+    return model_id
+
+
+def find_logged_model(client: Any, model_id: str) -> Any | None:
+    """A logged model; None if it was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code != _MISSING:
+            raise
+        return None
+
+
+def parent_tag(folder: Path) -> dict[str, str]:
+    """Tag ``parent``: the version that a model's training continued from, if any."""
+    parent = parent_of(folder)
+    return {"parent": parent} if parent else {}
+
+
+def _run_of(project: Project, model: Model, md5: str) -> str | None:
+    """The run that a version belongs to: of its release, else of its training."""
+    folder = verdict_folder(project.root, model)
+    verdict = read_verdict(folder)
+    release = content_md5(folder) if verdict and verdict["model_version"] == md5 else None
+    run = release and find_run(project.root, f"{model.asset}_release", model.partition, release)
+    run = run or find_run(project.root, model.asset, model.partition, md5)
+    return run[0] if run else None
+
+
+def _own_tags(model: Model, md5: str) -> dict[str, str]:
+    return {DIGEST: md5, ASSET: model.asset, PARTITION: model.partition or ""}
+
+
+def _set_missing(project: Project, version: Any, tags: Mapping[str, str]) -> dict[str, str]:
+    """Set the tags that a version lacks; returns these."""
+    missing = {key: value for key, value in tags.items() if version.tags.get(key) != value}
+    for key, value in missing.items():
+        open_client(project.root).set_model_version_tag(version.name, version.version, key, value)
+    if missing:
+        _LOG.warning(
+            "MLflow's registry: the tags %s of %s/%s had been removed; they are set again",
+            *(", ".join(sorted(missing)), version.name, version.version),
+        )
+    return missing
+
+
+def _tag_again(project: Project, model: Model, md5: str) -> str | None:
+    """Number of a version with a lost or edited hash, found by what its files are."""
+    versions = open_client(project.root).search_model_versions(f"name = '{model.name}'")
+    for version in sorted(versions, key=lambda version: int(version.version)):
+        if _recorded_digest(project.root, version) == md5:
+            _set_missing(project, version, _own_tags(model, md5))
+            return str(version.version)
+    return None
+
+
+def _recorded_digest(root: Path, version: Any) -> str | None:
+    """DVC's hash of a version by its logged model or ``MLmodel`` file; None if neither is left."""
+    from mlflow.exceptions import MlflowException
+
+    logged = find_logged_model(open_client(root), str(version.source).split("/")[-2])
+    if logged is not None and DIGEST in logged.tags:
+        return str(logged.tags[DIGEST])
+    try:
+        with TemporaryDirectory() as scratch:
+            _artifacts(root, version).download_artifacts(_MODEL_FILE, scratch)
+            return described(Path(scratch))[2]
+    except (MlflowException, OSError, ValueError):
+        return None
+
+
+def _artifacts(root: Path, version: Any) -> Any:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(version.source, tracking_uri=tracking_uri(root))
+
+
+def _restore_files(project: Project, model: Model, version: Any, md5: str) -> None:
+    """Log the files of a version again if some are missing at its source."""
+    if str(version.source).startswith("runs:"):
+        return  # nothing that a release entered
+    artifacts = _artifacts(project.root, version)
+    if not _expected_files(project.root, model, md5) - set(_list_files(artifacts)):
+        return
+    folder = model_folder(project, model.asset, model.partition, md5)
+    signed = sign_version(project.root, folder, model.name, md5, base_of(folder))
+    with TemporaryDirectory() as scratch:
+        model_id = str(version.source).split("/")[-2]
+        about = Description(model.asset, model.name, md5, version.run_id, model_id)
+        write_model_file(about, Path(scratch))
+        artifacts.log_artifacts(scratch)
+    artifacts.log_artifacts(str(folder), FILES)
+    artifacts.log_artifacts(str(signed), SIGNATURE)
+    _LOG.warning(
+        "MLflow's registry: files of %s/%s were missing; they are copied there again from DVC",
+        *(model.name, version.version),
+    )
+
+
+def _expected_files(root: Path, model: Model, md5: str) -> set[str]:
+    """Paths that a version's artifacts have to hold, as far as its manifest is there."""
+    expected = {f"{SIGNATURE}/{name}" for name in SIGNED}
+    if model.asset in INTERFACES:
+        expected.add(_MODEL_FILE)
+    try:
+        manifest = Manifest.from_bytes(
+            (signed_folder(root, model.name, md5) / MANIFEST).read_bytes()
+        )
+    except (OSError, UntrustedModelError):
+        return expected
+    return expected | {f"{FILES}/{name}" for name in manifest.files}
+
+
+def _list_files(artifacts: Any, folder: str | None = None) -> Iterator[str]:
+    for entry in artifacts.list_artifacts(folder):
+        if entry.is_dir:
+            yield from _list_files(artifacts, entry.path)
+        else:
+            yield entry.path

@@ -1,0 +1,207 @@
+"""A person tidies up in MLflow's or Dagster's page, or deletes state: later commands go on."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.orchestration.syncing import sync_aliases
+from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines_tests.conftest import made_once
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+pytestmark = pytest.mark.slow
+
+ROUTER = "task_router"
+
+
+@pytest.fixture(scope="module")
+def promoted(finished: MiniProject, tmp_path_factory: pytest.TempPathFactory) -> MiniProject:
+    """A project with a champion."""
+
+    def make(root: Path) -> MiniProject:
+        mini = finished.copy(root)
+        mini.cortex("promote", ROUTER)
+        return mini
+
+    return made_once(tmp_path_factory, "promoted", make)
+
+
+@pytest.fixture
+def mini(promoted: MiniProject, tmp_path: Path) -> MiniProject:
+    return promoted.copy(tmp_path / "tidied")
+
+
+def version(mini: MiniProject) -> Any:
+    (only,) = open_client(mini.root).search_model_versions(f"name = '{ROUTER}'")
+    return only
+
+
+def delete_experiments(mini: MiniProject) -> None:
+    client = open_client(mini.root)
+    for experiment in client.search_experiments():
+        if experiment.name != "Default":
+            client.delete_experiment(experiment.experiment_id)
+
+
+def delete_mlflow(mini: MiniProject) -> None:
+    shutil.rmtree(mini.root / ".mlflow")
+
+
+def delete_dagster_history(mini: MiniProject) -> None:
+    for name in ("history", "schedules", "storage"):
+        shutil.rmtree(mini.root / ".dagster" / name, ignore_errors=True)
+    mini.instance()  # the page is open meanwhile
+
+
+def wipe_in_dagster(mini: MiniProject) -> None:
+    instance = mini.instance()
+    instance.wipe_assets(list(instance.all_asset_keys())[:3])
+    for run in instance.get_runs(limit=2):
+        instance.delete_run(run.run_id)
+    instance.delete_dynamic_partition("projects", "beta")
+
+
+def empty_dvc_cache(mini: MiniProject) -> None:
+    objects = sorted((mini.root / ".dvc" / "cache" / "files").glob("md5/*/*"))
+    for path in objects[::2]:  # as a disk that was cleaned up by hand
+        path.unlink()
+    shutil.rmtree(mini.root / ".dvc" / "tmp")
+
+
+def delete_dvc(mini: MiniProject) -> None:
+    shutil.rmtree(mini.root / ".dvc")
+
+
+@pytest.mark.parametrize(
+    ("tidy", "notice"),
+    [
+        (delete_experiments, "the experiment task_router had been deleted; it is restored"),
+        (delete_mlflow, "MLflow had no run of 63 versions of the workspace; they are entered"),
+        (delete_dagster_history, "task_router: Dagster now has"),
+        (wipe_in_dagster, "Dagster now has"),
+        (empty_dvc_cache, "outputs that are in the workspace; they are stored there again"),
+        (delete_dvc, "outputs that are in the workspace; they are stored there again"),
+    ],
+)
+def test_a_sync_brings_all_three_views_back(
+    mini: MiniProject,
+    caplog: pytest.LogCaptureFixture,
+    tidy: Callable[[MiniProject], None],
+    notice: str,
+) -> None:
+    before = {row["asset"] + str(row["partition"]): row["dvc_md5"] for row in mini.status()}
+    tidy(mini)
+    shown = mini.cortex("releases").output
+    assert ROUTER in shown
+    mini.cortex("sync")
+    assert notice in caplog.text
+    rows = mini.status()
+    assert {row["asset"] + str(row["partition"]): row["dvc_md5"] for row in rows} == before
+    assert [row for row in rows if row["data_version"] != row["dvc_md5"]] == []
+    assert [row for row in rows if row["mlflow_digest"] != row["dvc_md5"]] == []
+    assert [row["reason"] for row in rows if "not in cache" in row["reason"]] == []
+    tree = json.loads(mini.cortex("lineage", f"{ROUTER}@champion", "--json").stdout)
+    assert tree["made_from"][0]["made_from"], "the champion leads to what it was made from"
+
+
+def delete_model(mini: MiniProject) -> None:
+    open_client(mini.root).delete_registered_model(ROUTER)
+
+
+def delete_version(mini: MiniProject) -> None:
+    open_client(mini.root).delete_model_version(ROUTER, "1")
+
+
+def delete_run_and_version(mini: MiniProject) -> None:
+    open_client(mini.root).delete_run(version(mini).run_id)
+    delete_version(mini)
+
+
+def delete_logged_model(mini: MiniProject) -> None:
+    client = open_client(mini.root)
+    client.delete_logged_model(version(mini).source.split("/")[-2])
+    client.delete_model_version_tag(ROUTER, "1", "dvc_md5")
+
+
+def empty_artifacts(mini: MiniProject) -> None:
+    shutil.rmtree(mini.root / ".mlflow" / "artifacts" / ROUTER)
+
+
+def delete_aliases(mini: MiniProject) -> None:
+    for alias in ("champion", "challenger"):
+        open_client(mini.root).delete_registered_model_alias(ROUTER, alias)
+
+
+def move_aliases(mini: MiniProject) -> None:
+    client, first = open_client(mini.root), version(mini)
+    copy = client.create_model_version(ROUTER, first.source, first.run_id)
+    for alias in ("champion", "challenger"):
+        client.set_registered_model_alias(ROUTER, alias, copy.version)
+
+
+def delete_tags(mini: MiniProject) -> None:
+    for tag in version(mini).tags:
+        open_client(mini.root).delete_model_version_tag(ROUTER, "1", tag)
+
+
+def edit_tags(mini: MiniProject) -> None:
+    client = open_client(mini.root)
+    for tag in ("dvc_md5", "stage", "semantic_version"):
+        client.set_model_version_tag(ROUTER, "1", tag, "edited")
+
+
+@pytest.mark.parametrize(
+    ("tidy", "notice"),
+    [
+        (delete_model, "registry lacked version"),
+        (delete_version, "it is entered as task_router/2"),
+        (delete_run_and_version, "it is entered as task_router/2"),
+        (delete_logged_model, "tags dvc_md5 of task_router/1 had been removed"),
+        (empty_artifacts, "files of task_router/1 were missing"),
+        (delete_aliases, ""),
+        (move_aliases, ""),
+        (delete_tags, "had been removed; they are set again"),
+        (edit_tags, "tags dvc_md5 of task_router/1"),
+    ],
+)
+def test_the_registry_is_what_the_ledger_says_again(
+    mini: MiniProject,
+    caplog: pytest.LogCaptureFixture,
+    tidy: Callable[[MiniProject], None],
+    notice: str,
+) -> None:
+    md5 = mini.version(ROUTER)
+    tidy(mini)
+    told = mini.cortex("releases").output
+    assert f"champion 1.0.0 {md5}" in told
+    project = open_project(mini.root)
+    sync_aliases(project)
+    assert notice in caplog.text
+    caplog.clear()
+    assert sync_aliases(project) == 0
+    assert caplog.text == "", "nothing is left to mend"
+    client = open_client(mini.root)
+    for alias in ("champion", "challenger"):
+        named = client.get_model_version_by_alias(ROUTER, alias)
+        assert (named.tags["dvc_md5"], named.tags["stage"]) == (md5, "champion")
+        assert (named.tags["semantic_version"], named.tags["verdict"]) == ("1.0.0", "promoted")
+        files = Path(str(named.source).removeprefix("file://"))
+        assert (files / "MLmodel").is_file()
+        assert (files / "files" / "weights.safetensors").is_file()
+    mini.cortex("lineage", f"{ROUTER}@champion")
+    assert "baseline is champion" in mini.cortex("rollback", ROUTER).output
+    assert "is champion" in mini.cortex("promote", ROUTER).output
+
+
+@pytest.mark.parametrize("tidy", [delete_model, delete_aliases])
+def test_what_a_sync_restores_is_said_where_it_is_missing(
+    mini: MiniProject, tidy: Callable[[MiniProject], None]
+) -> None:
+    tidy(mini)
+    said = mini.cortex("lineage", f"{ROUTER}@champion", status=1).output
+    assert "`cortex sync` enters again" in said
