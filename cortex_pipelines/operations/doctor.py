@@ -107,9 +107,9 @@ def stores(root: Path) -> Iterator[Finding]:
         yield Finding("whole: .mlflow/mlflow.db", False, "was deleted", begun)
     for name in deleted_databases(root):
         yield Finding(f"whole: .dagster/{name}", False, "was deleted", begun)
-    if words := schema.mismatch(database(root)):
+    if mismatch := schema.mismatch(database(root)):
         remedy = "any other command upgrades it, or says which MLflow is needed"
-        yield Finding("schema of .mlflow/mlflow.db", False, words, remedy)
+        yield Finding("schema of .mlflow/mlflow.db", False, mismatch, remedy)
     paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
     for path in dict.fromkeys(paths):
         why = databases.damage(path, thorough=True)

@@ -16,8 +16,8 @@ from cortex_pipelines.tracking.store import renew_database
 from cortex_pipelines.versioning import kept
 from cortex_pipelines.versioning.dagster.instance import renew_databases
 from cortex_pipelines.versioning.dvc import dvc_store
-from cortex_pipelines.versioning.merging.git_index import SET_UP, set_driver
 from cortex_pipelines.versioning.dvc.output_cache import restore_settings
+from cortex_pipelines.versioning.merging.git_index import SET_UP, set_driver
 
 RELEASING = Path(".cortex", "releasing")
 """Marker file between an update of the ledger and that of the registry."""
