@@ -44,7 +44,7 @@ def resolve() -> None:
         click.echo("no file of the project is in conflict", err=True)
 
 
-@click.command("merge-driver", hidden=True)
+@click.command("merge-driver", hidden=True, epilog="Example: cortex merge-driver %O %A %B %P")
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("ours", type=click.Path(path_type=Path))
 @click.argument("theirs", type=click.Path(path_type=Path))
