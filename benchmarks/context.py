@@ -21,14 +21,14 @@ from benchmarks.search import REPOSITORIES, TRAINING, git_folders
 from benchmarks.search_sets import Asked, Set, commit_sets, git
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
-from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import limits_of, open_encoder
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.context import Packing, Piece, Read, approximate_tokens, pack
 from cortex_pipelines.retrieval.documents import read_text
 from cortex_pipelines.retrieval.index import Index, Manifest, index_files
+from cortex_pipelines.retrieval.open_index import limits_of, open_encoder
 from cortex_pipelines.retrieval.queries import understand
 from cortex_pipelines.retrieval.search import Searcher
+from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 BUDGETS = (2_000, 4_000, 8_000)
 _CHOSEN = Packing()

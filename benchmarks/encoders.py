@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.routing import encoder_folder
 from benchmarks.timing import BenchmarkError, Timing, repeat
 from benchmarks.workspace import Workspace
-from cortex_pipelines.routing.features.encoder import Floats, SentenceEncoder, sentence_part
+from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, sentence_part
 
 _PACKAGES = ("asyncio", "email", "http", "logging", "multiprocessing", "unittest", "urllib", "xml")
 _NEEDED = ("onnx", "onnxruntime", "openvino")

@@ -16,7 +16,7 @@ from scipy.special import ndtri
 
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
-from cortex_pipelines.evaluation.statistics.sequential import Sums, difference, sample_ratio
+from cortex_pipelines.statistics.sequential import Sums, difference, sample_ratio
 
 _ERROR = 0.05
 _SMALLEST = 0.05

@@ -19,12 +19,12 @@ from scipy import sparse
 import cortex_pipelines
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import limits_of
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Vocabulary
 from cortex_pipelines.retrieval.collection import Counted, Vectors, collect, count
 from cortex_pipelines.retrieval.index import Index, Manifest, open_index, read_folder, save
 from cortex_pipelines.retrieval.levels import levels_of
+from cortex_pipelines.retrieval.open_index import limits_of
 from cortex_pipelines.retrieval.search import Filters, Searcher
 
 FOLDER, ROWS = "CORTEX_BENCH_FOLDER", "CORTEX_BENCH_ROWS"

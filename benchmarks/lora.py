@@ -21,7 +21,6 @@ from benchmarks.measured import Act, measured
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.adapters.data.corpus import Corpus, token_count
-from cortex_pipelines.adapters.data.examples import Example, shuffled
 from cortex_pipelines.adapters.data.packing import TokenisedExample, pack, within_budget
 from cortex_pipelines.adapters.model.base_model import (
     BaseModel,
@@ -38,6 +37,7 @@ from cortex_pipelines.adapters.training.validation import validation_loss
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters, resolve
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
+from cortex_pipelines.prompts.examples import Example, shuffled
 from cortex_pipelines.versioning.parameters import SHARED
 from cortex_pipelines.versioning.project import look_up, read_yaml
 

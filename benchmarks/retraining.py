@@ -26,13 +26,13 @@ from benchmarks.search import git_folders
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.adapters.data.packing import TokenisedExample
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.ngrams import TokenNgrams
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
-from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.monitoring.policy import Evidence, should_retrain
+from cortex_pipelines.monitoring.settings import RetrainingRule
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
-from cortex_pipelines.watching.policy import Evidence, should_retrain
-from cortex_pipelines.watching.settings import RetrainingRule
 
 _DAYS = 40
 _VOCABULARY = 50_000

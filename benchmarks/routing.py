@@ -21,7 +21,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
     take_model_pin,
     weights_folder,
 )
-from cortex_pipelines.operations.standalone import open_model, train_on_logs
+from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
 from cortex_pipelines.routing.serving.router import Router
 
 LABELS, TASKS, WORDS = 77, 10_000, 12

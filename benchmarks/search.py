@@ -20,9 +20,10 @@ from benchmarks.corpus import write_packages
 from benchmarks.search_sets import Set, commit_sets, docstring_set
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
-from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import (
+from cortex_pipelines.api import load_parameters
+from cortex_pipelines.retrieval.bm25f import Weights, postings, statistics
+from cortex_pipelines.retrieval.index import Index, Manifest, index_files
+from cortex_pipelines.retrieval.open_index import (
     SENTENCE,
     WITHOUT,
     index_folder,
@@ -30,12 +31,11 @@ from cortex_pipelines.operations.searching import (
     open_encoder,
     open_searcher,
 )
-from cortex_pipelines.retrieval.bm25f import Weights, postings, statistics
-from cortex_pipelines.retrieval.index import Index, Manifest, index_files
 from cortex_pipelines.retrieval.queries import Reading, understand
 from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, Evidence
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.terms import EXACT, terms
+from cortex_pipelines.statistics.intervals import paired_bootstrap
 from cortex_pipelines.words import words
 
 TRAINING = frozenset({"click", "celery", "gin", "ripgrep"})

@@ -17,9 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from cortex_pipelines.annotation.detector import is_test
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.extraction.units import units_of
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.operations.notebooks import load_parameters
 from cortex_pipelines.retrieval.documents import FileText, Limits
 from cortex_pipelines.retrieval.index import read_folder
 from cortex_pipelines.syntax.grammars import PARSED

@@ -15,20 +15,15 @@ from benchmarks.workspace import CHECKOUT
 from cortex_pipelines.adapters.model.base_model import BaseModel, resolve_base
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
-from cortex_pipelines.operations.inference.gateway import gateway_over
-from cortex_pipelines.operations.inference.serving import pinned_base
-from cortex_pipelines.operations.standalone import open_model
-from cortex_pipelines.serving.catalogue import (
-    BASE,
-    Catalogue,
-    CatalogueSource,
-    Release,
-    Served,
-)
+from cortex_pipelines.project_names import BASE
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
+from cortex_pipelines.release.open_model import pinned_base
+from cortex_pipelines.routing.router_from_logs import open_model
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Release, Served
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.llama_files import LlamaFiles
 from cortex_pipelines.serving.http.server import run
+from cortex_pipelines.serving.project_gateway import gateway_over
 from cortex_pipelines.serving.routing import Opened, RouterDesk
 from cortex_pipelines.serving.settings import EngineName
 

@@ -28,7 +28,7 @@ from benchmarks.served import ADAPTERS, write_adapters
 from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.standalone import train_on_logs
+from cortex_pipelines.routing.router_from_logs import train_on_logs
 
 TOKENS, PROMPTS, LEARNT = 40, 3, 1_540
 ALONE, SECONDS, SOAK = 200, 5.0, 20.0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from benchmarks.plain import PlainStages
 from benchmarks.timing import Spent, Timing
 from benchmarks.workspace import DATA_STAGES, SOURCES, Workspace
-from cortex_pipelines.operations.status_memory import FILE
+from cortex_pipelines.projects.status_cache import FILE
 
 _PLAIN = "dvc repro, plain stages"
 _TARGETS = {"dvc repro": 3.0, "cortex status": 2.0, "cortex --help": 0.5}

@@ -18,19 +18,19 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cortex_pipelines.adapters.data.examples import Example, read_examples, shuffled
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
-from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.evaluation.generation.sampling import Request
-from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, extent_of
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
 from cortex_pipelines.evaluation.metrics.style import Style, learnt_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.operations.inference.serving import pinned_base
-from cortex_pipelines.operations.study import partners
-from cortex_pipelines.operations.study_results import mean_over_projects
+from cortex_pipelines.orchestration.adapter_study.results import mean_over_projects
+from cortex_pipelines.orchestration.adapter_study.study_project import partners
+from cortex_pipelines.prompts.examples import Example, read_examples, shuffled
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
+from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of
+from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.versioning.project import Project
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cortex_pipelines.operations.notebooks import (
+    from cortex_pipelines.api import (
         extract_units,
         lineage,
         load_adapter,
@@ -37,7 +37,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("cortex_pipelines.operations.notebooks"), name)
+    return getattr(import_module("cortex_pipelines.api"), name)
 
 
 def __dir__() -> list[str]:

@@ -20,35 +20,35 @@ from cortex_pipelines.datasets.assets import (
     tests_dataset,
     unit_splits,
 )
-from cortex_pipelines.embeddings.assets import code_embeddings
-from cortex_pipelines.embeddings.clusters.assets import clusters
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
-from cortex_pipelines.evaluation.audit.assets import routing_audit
-from cortex_pipelines.evaluation.outcomes.assets import outcome_evaluation
-from cortex_pipelines.evaluation.router.assets import task_router_evaluation
 from cortex_pipelines.extraction.assets import architecture_facts, code_units
 from cortex_pipelines.extraction.pairs_assets import refactoring_pairs
 from cortex_pipelines.feedback.assets import interactions
-from cortex_pipelines.feedback.pinned import FeedbackSource
+from cortex_pipelines.feedback.pinned_events import FeedbackSource
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.ingestion.assets import repository_commits, repository_files
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
+from cortex_pipelines.monitoring.anomalies.assets import worker_anomalies
+from cortex_pipelines.monitoring.assets import drift_report, router_drift_report
 from cortex_pipelines.privacy.assets import compliance
 from cortex_pipelines.project_names import MEANINGS, graph_meanings, name_refusal
 from cortex_pipelines.release.assets import code_adapter_release, task_router_release
 from cortex_pipelines.release.ledger import FILE as RELEASES
-from cortex_pipelines.release.ledger import Model, load_pin
+from cortex_pipelines.release.ledger import load_pin
 from cortex_pipelines.retrieval.assets import search_documents
+from cortex_pipelines.retrieval.clusters.assets import clusters
 from cortex_pipelines.retrieval.graph.assets import code_graph
-from cortex_pipelines.routing.anomalies.assets import worker_anomalies
+from cortex_pipelines.retrieval.vectors.assets import code_embeddings
 from cortex_pipelines.routing.assets import routing_dataset, task_router
+from cortex_pipelines.routing.audit.assets import routing_audit
+from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
-from cortex_pipelines.versioning.figures import Figures, Plot
+from cortex_pipelines.routing.outcomes.evaluation_assets import outcome_evaluation
 from cortex_pipelines.versioning.graph import Graph, Pin
+from cortex_pipelines.versioning.metrics_files import Figures, Plot
 from cortex_pipelines.versioning.parameters import ENTRY, Effective
 from cortex_pipelines.versioning.project import Project, ProjectError
-from cortex_pipelines.watching.assets import drift_report, router_drift_report
 
 SOURCES = "sources.lock"
 
@@ -210,13 +210,3 @@ def project_name_refusal(name: str) -> str | None:
     graph = graph_meanings((asset.name for asset in ASSETS), registered, (pin.name for pin in PINS))
     partitioned = [a.registers for a in ASSETS if a.registers and a.partitioned]
     return name_refusal(name, {**graph, **MEANINGS}, partitioned)
-
-
-def models(project: Project) -> list[Model]:
-    """All released models, one per partition."""
-    return [
-        Model(asset.registers, partition)
-        for asset in project.graph.order
-        if asset.registers
-        for partition in project.partitions_of(asset)
-    ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,7 +19,6 @@ from cortex_pipelines.datasets.settings import (
     FeedbackExampleSettings,
     GeneralSettings,
 )
-from cortex_pipelines.evaluation.audit.settings import AuditSettings
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.pairs.settings import PairSettings
@@ -29,23 +29,23 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, is_url
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
+from cortex_pipelines.monitoring.settings import RetrainingSettings
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.project_names import MEANINGS, case_clash, name_refusal
-from cortex_pipelines.release.deployment import DeploymentSettings
-from cortex_pipelines.release.settings import ReleaseSettings
+from cortex_pipelines.release.settings import DeploymentSettings, ReleaseSettings
 from cortex_pipelines.retrieval.settings import ClusterSettings, RetrievalSettings
-from cortex_pipelines.routing.anomalies.settings import AnomalySettings
+from cortex_pipelines.routing.audit.settings import AuditSettings
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
 from cortex_pipelines.versioning.parameters import Effective, Layout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
-from cortex_pipelines.versioning.root import ProjectError
-from cortex_pipelines.watching.settings import RetrainingSettings
+from cortex_pipelines.versioning.root import ProjectError, find_root
 
 
 class AutomationSettings(Settings):
@@ -286,6 +286,27 @@ def load_parameters(root: Path, file: Path | None = None) -> Parameters:
     """The validated parameters for all projects; raises as ``resolve``."""
     parameters: Parameters = resolve(root, file).parameters
     return parameters
+
+
+def load_parameters_anywhere(folder: str | Path | None = None) -> Parameters:
+    """Parameters of the project around a folder; outside a project, those of the standard profile.
+
+    Args:
+        folder: A folder in a project; None means the current one (or ``CORTEX_ROOT``), which need
+            not be in a project.
+
+    Raises:
+        ProjectError: ``params.yaml`` is wrong, or ``folder`` is not in a project.
+    """
+    try:
+        root = find_root(None if folder is None else Path(folder))
+    except ProjectError:
+        if folder is not None:
+            raise
+        with TemporaryDirectory() as empty:
+            (Path(empty) / "params.yaml").write_text("profile: standard\nprojects: {}\n")
+            return load_parameters(Path(empty))
+    return load_parameters(root)
 
 
 def _refuse_private_places(params: Parameters) -> None:

@@ -1,13 +1,19 @@
 """Names that a project must not have, because they mean something else.
 
-Each is taken from where it is defined. Case and ``-`` or ``_`` make no difference: ``Base`` and
-``task-router`` would be read as what they resemble.
+Those of the asset graph are added by the catalog. Case and ``-`` or ``_`` make no difference:
+``Base`` and ``task-router`` would be read as what they resemble.
 """
 
 from collections.abc import Iterable, Mapping
 
-from cortex_pipelines.release.history import BASELINE, ROLES
-from cortex_pipelines.serving.catalogue import BASE, ENCODER, ROUTER
+BASE, ROUTER, ENCODER = "base", "task_router", "code_encoder"
+"""Models of the gateway that belong to no project."""
+
+BASELINE = "baseline"
+"""What `cortex rollback --to` calls no champion."""
+
+ROLES = ("champion", "canary", "challenger")
+"""Roles of a model's version."""
 
 _SERVED = {
     BASE: "the base model without an adapter, in `GET /v1/models`",

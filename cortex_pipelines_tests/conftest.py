@@ -9,6 +9,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
 
 settings.register_profile("shared-machine", deadline=None)
@@ -36,6 +37,12 @@ def of_all_workers(factory: pytest.TempPathFactory) -> Path:
     """The folder for what the workers of a test run share."""
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an untrained encoder with the architecture of the default one."""
+    return make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,7 @@ import pytest
 
 from cortex_pipelines.catalog import ASSETS, PINS, open_project, project_name_refusal
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.project_names import case_clash
-from cortex_pipelines.release.history import ROLES
-from cortex_pipelines.serving.catalogue import BASE, ENCODER, ROUTER
+from cortex_pipelines.project_names import BASE, ENCODER, ROLES, ROUTER, case_clash
 from cortex_pipelines.versioning.root import ProjectError
 
 RESERVED = [

@@ -39,10 +39,10 @@ PYTHON = {
     },
     "What they return": {
         "cortex_pipelines.routing.serving.router": ("Router", "Decision"),
-        "cortex_pipelines.operations.inference.serving": ("Opened",),
+        "cortex_pipelines.release.open_model": ("Opened",),
     },
     "Training a router": {
-        "cortex_pipelines.operations.standalone": ("train_on_logs", "Trained"),
+        "cortex_pipelines.routing.router_from_logs": ("train_on_logs", "Trained"),
     },
     "Assets and tables": {
         "cortex_pipelines.versioning.asset": ("versioned_asset",),
@@ -205,7 +205,7 @@ def assets_page() -> Iterator[str]:
 def columns_page() -> Iterator[str]:
     """Every column of every table: the data dictionary."""
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.cli.dictionary import render
+    from cortex_pipelines.cli.data.dictionary import render
 
     body = render(open_project(ROOT)).split("\n## ", 1)[1]
     yield (

@@ -10,7 +10,6 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.canaries import listed
 from cortex_pipelines.adapters.data.corpus import Corpus, read_corpus, seen
-from cortex_pipelines.adapters.data.examples import read_examples
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import (
     SEEN,
@@ -31,6 +30,7 @@ from cortex_pipelines.adapters.training.launch import (
 from cortex_pipelines.adapters.training.search import search
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.prompts.examples import read_examples
 
 _LOG = logging.getLogger("cortex_pipelines")
 

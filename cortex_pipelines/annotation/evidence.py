@@ -9,11 +9,11 @@ from typing import Any
 
 from tree_sitter import Tree
 
+from cortex_pipelines.annotation.comment_markers import marks_of
 from cortex_pipelines.annotation.complexity.measure import Complexity, complexity_of
 from cortex_pipelines.annotation.complexity.treewalk import Walk, walk
 from cortex_pipelines.annotation.detector import Evidence, Place, detectors_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
-from cortex_pipelines.annotation.marks import marks_of
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError
 

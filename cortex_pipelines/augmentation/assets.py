@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.augmentation.augment import UNIT_COLUMNS, augment
+from cortex_pipelines.augmentation.mutant_verification import verified
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.augmentation.verification.build import verified
-from cortex_pipelines.augmentation.verification.environment import open_environment
+from cortex_pipelines.execution.tests.environment import open_environment
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.augmentation import (

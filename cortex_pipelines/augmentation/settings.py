@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from cortex_pipelines.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox.settings import Limits
 from cortex_pipelines.settings import (
     MOST,
     Bytes,

@@ -12,50 +12,50 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortex_pipelines.atomic import temporary_files
-from cortex_pipelines.cli.anomalies import anomalies
-from cortex_pipelines.cli.audit import audit
-from cortex_pipelines.cli.backup import backup, restore
-from cortex_pipelines.cli.context import context
-from cortex_pipelines.cli.dictionary import dictionary
-from cortex_pipelines.cli.drift import drift
-from cortex_pipelines.cli.experiment import experiment
-from cortex_pipelines.cli.export import export, verify
-from cortex_pipelines.cli.extract import extract
+from cortex_pipelines.cli.data.dictionary import dictionary
+from cortex_pipelines.cli.data.extract import extract
+from cortex_pipelines.cli.data.logs import logs
+from cortex_pipelines.cli.data.mutate import mutate
+from cortex_pipelines.cli.data.patterns import patterns
+from cortex_pipelines.cli.data.refactorings import refactorings
+from cortex_pipelines.cli.data.scan import scan
 from cortex_pipelines.cli.failures import failure
-from cortex_pipelines.cli.feedback import feedback
-from cortex_pipelines.cli.forget import forget
-from cortex_pipelines.cli.graph import graph
-from cortex_pipelines.cli.init import init
-from cortex_pipelines.cli.keys import keys
-from cortex_pipelines.cli.logs import logs
-from cortex_pipelines.cli.mcp import mcp
-from cortex_pipelines.cli.memory import memory
-from cortex_pipelines.cli.mutate import mutate
-from cortex_pipelines.cli.off_policy import off_policy
-from cortex_pipelines.cli.params import params
-from cortex_pipelines.cli.patterns import patterns
-from cortex_pipelines.cli.predict import predict
-from cortex_pipelines.cli.predict_batch import predict_batch
-from cortex_pipelines.cli.promote import promote, rollback
-from cortex_pipelines.cli.prompts import prompts
-from cortex_pipelines.cli.refactorings import refactorings
-from cortex_pipelines.cli.releases import releases
-from cortex_pipelines.cli.remove import remove
-from cortex_pipelines.cli.reproduce import reproduce
-from cortex_pipelines.cli.resolve import merge_driver, resolve
-from cortex_pipelines.cli.review import review
-from cortex_pipelines.cli.route import route
-from cortex_pipelines.cli.router import router
-from cortex_pipelines.cli.scan import scan
-from cortex_pipelines.cli.search import index, search
-from cortex_pipelines.cli.serve import serve
-from cortex_pipelines.cli.status import status
-from cortex_pipelines.cli.study import study
-from cortex_pipelines.cli.suggest import suggest
-from cortex_pipelines.cli.summary import summary
-from cortex_pipelines.cli.test_environment import test_environment
-from cortex_pipelines.cli.tune_machine import tune_machine
-from cortex_pipelines.cli.upgrade import upgrade
+from cortex_pipelines.cli.models.export import export, verify
+from cortex_pipelines.cli.models.promote import promote, rollback
+from cortex_pipelines.cli.models.releases import releases
+from cortex_pipelines.cli.models.reproduce import reproduce
+from cortex_pipelines.cli.models.tune_machine import tune_machine
+from cortex_pipelines.cli.monitoring.anomalies import anomalies
+from cortex_pipelines.cli.monitoring.drift import drift
+from cortex_pipelines.cli.projects.backup import backup, restore
+from cortex_pipelines.cli.projects.forget import forget
+from cortex_pipelines.cli.projects.init import init
+from cortex_pipelines.cli.projects.params import params
+from cortex_pipelines.cli.projects.remove import remove
+from cortex_pipelines.cli.projects.resolve import merge_driver, resolve
+from cortex_pipelines.cli.projects.status import status
+from cortex_pipelines.cli.projects.study import study
+from cortex_pipelines.cli.projects.summary import summary
+from cortex_pipelines.cli.projects.test_environment import test_environment
+from cortex_pipelines.cli.projects.upgrade import upgrade
+from cortex_pipelines.cli.retrieval.context import context
+from cortex_pipelines.cli.retrieval.graph import graph
+from cortex_pipelines.cli.retrieval.memory import memory
+from cortex_pipelines.cli.retrieval.search import index, search
+from cortex_pipelines.cli.routing.off_policy import off_policy
+from cortex_pipelines.cli.routing.predict import predict
+from cortex_pipelines.cli.routing.review import review
+from cortex_pipelines.cli.routing.route import route
+from cortex_pipelines.cli.routing.router import router
+from cortex_pipelines.cli.serving.audit import audit
+from cortex_pipelines.cli.serving.experiment import experiment
+from cortex_pipelines.cli.serving.feedback import feedback
+from cortex_pipelines.cli.serving.keys import keys
+from cortex_pipelines.cli.serving.mcp import mcp
+from cortex_pipelines.cli.serving.predict_batch import predict_batch
+from cortex_pipelines.cli.serving.prompts import prompts
+from cortex_pipelines.cli.serving.serve import serve
+from cortex_pipelines.cli.serving.suggest import suggest
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ _IN_CONFLICT = ("doctor", "init", "merge-driver", "resolve")
 
 
 def _recover() -> None:
-    from cortex_pipelines.operations.recovery import recover
+    from cortex_pipelines.orchestration.recovery import recover
     from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 
     try:
@@ -221,7 +221,7 @@ def _finish(outcome: "Outcome", project: "Project") -> None:
     for address, words in outcome.failed.items():
         _say(f"FAILED {address}: {words}")
     if outcome.failed:
-        from cortex_pipelines.operations.planning import unused_code
+        from cortex_pipelines.orchestration.planning import unused_code
 
         for sentence in unused_code(project, outcome.failed):
             _say(sentence)
@@ -278,14 +278,14 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
     The policy is section `retraining` of params.yaml. MODEL is a name as in `cortex releases`;
     without it all are decided.
     """
-    from cortex_pipelines.catalog import models
-    from cortex_pipelines.operations.releasing import find_model
     from cortex_pipelines.orchestration import retraining
     from cortex_pipelines.orchestration.syncing import sync_project
+    from cortex_pipelines.release.ledger import project_models
+    from cortex_pipelines.release.promote import find_model
 
     project, definitions, instance = _open()
     among = _makeable(project)
-    every = [one for one in models(project) if one.asset in among]
+    every = [one for one in project_models(project) if one.asset in among]
     chosen = [find_model(project, model)] if model else every
     if only_plan:
         for line in retraining.plan_in_words(project, chosen, anyway):
@@ -315,8 +315,8 @@ def _show_plan(
     project: "Project", assets: Collection[str], partition: str | None, among: set[str]
 ) -> None:
     """Show which assets are stale, how long they take, and what limits leave out."""
-    from cortex_pipelines.operations.planning import duration, left_out, plan
-    from cortex_pipelines.versioning.locked import split_address
+    from cortex_pipelines.orchestration.planning import duration, left_out, plan
+    from cortex_pipelines.versioning.lock_file import split_address
 
     wanted = set(assets) or among
     steps = [step for step in plan(project, partition) if split_address(step.address)[0] in wanted]
@@ -340,7 +340,7 @@ def _of_one_project(
     addresses: tuple[str, ...], partition: str | None
 ) -> tuple[tuple[str, ...], str | None]:
     """The assets' names, and the project that they or the option name."""
-    from cortex_pipelines.versioning.locked import split_address
+    from cortex_pipelines.versioning.lock_file import split_address
 
     pairs = [split_address(address) for address in addresses]
     named = {part for _, part in pairs if part} | ({partition} if partition else set())
@@ -373,8 +373,8 @@ def add(name: str, source: str, control: bool) -> None:
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.operations.planning import without_control
-    from cortex_pipelines.operations.projects.adding import add_project
+    from cortex_pipelines.orchestration.planning import without_control
+    from cortex_pipelines.projects.add import add_project
 
     root = find_root()
     entry = add_project(root, name, source, control)
@@ -387,7 +387,7 @@ def add(name: str, source: str, control: bool) -> None:
 @click.argument("project", required=False)
 def update(project: str | None) -> None:
     """Update the pins in sources.lock to the current sources, of all projects or of PROJECT."""
-    from cortex_pipelines.operations.projects.moving_pins import move_pins
+    from cortex_pipelines.projects.update_pins import move_pins
 
     moved = move_pins(find_root(), project)
     _say("\n".join(f"moved: {key}" for key in moved) or "every pin is where it was")
@@ -397,23 +397,23 @@ def update(project: str | None) -> None:
 @click.option("--check", is_flag=True, help="Only fail if dvc.yaml is out of date.")
 def dvc_yaml(check: bool) -> None:
     """Write dvc.yaml from the asset graph."""
-    from cortex_pipelines.catalog import models, open_project
-    from cortex_pipelines.release.ledger import ensure_keys
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.release.ledger import ensure_keys, project_models
     from cortex_pipelines.versioning.dvc import stages
 
     project = open_project(find_root())
     if check:
         stages.check(project)
     else:
-        ensure_keys(project.root, models(project))
+        ensure_keys(project.root, project_models(project))
         stages.write(project)
 
 
 @main.command(epilog=_example("dvc repro && cortex sync"))
 def sync() -> None:
     """Synchronise Dagster, MLflow and the registry's aliases with DVC."""
-    from cortex_pipelines.operations.releasing import sign_known
     from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
+    from cortex_pipelines.release.promote import sign_known
 
     project, definitions, instance = _open()
     events = sync_project(project, definitions, instance, thorough=True)
@@ -442,7 +442,7 @@ def lineage(model: str, as_json: bool) -> None:
 @main.command(epilog=_example("cortex doctor"))
 def doctor() -> None:
     """Check what is missing on this machine, and how to install it."""
-    from cortex_pipelines.operations.doctor import examine
+    from cortex_pipelines.projects.doctor import examine
 
     missing = 0
     for finding in examine(find_root()):

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from pydantic import field_validator
 
-from cortex_pipelines.coordination.connected import connected_logs
+from cortex_pipelines.coordination.connector_source import connected_logs
 from cortex_pipelines.coordination.incremental import LogReader, first_of_each
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.privacy.paths import PathRedactor

@@ -5,8 +5,8 @@ from hashlib import blake2b
 from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
 from cortex_pipelines.syntax.grammars import TooManyStepsError, grammar_for
+from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
 
 
 def read_code(

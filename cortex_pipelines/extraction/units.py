@@ -38,8 +38,8 @@ from cortex_pipelines.extraction.testcases import cases_in
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
-from cortex_pipelines.syntax.garbage import Unparsed
 from cortex_pipelines.syntax.grammars import PARSED
+from cortex_pipelines.syntax.unparsable import Unparsed
 
 _KEY = "cache_key"
 # What a file's rows are made from; the rest of its row is put beside them afterwards.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.feedback.pinned import FeedbackSource, pinned_events
-from cortex_pipelines.feedback.settle import settle
+from cortex_pipelines.feedback.pinned_events import FeedbackSource, pinned_events
+from cortex_pipelines.feedback.retention import settle
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.feedback import INTERACTIONS

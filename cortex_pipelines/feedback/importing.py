@@ -14,7 +14,7 @@ from typing import Any
 
 from cortex_pipelines.feedback.events import EventError, FeedbackEvent, parse_event
 from cortex_pipelines.feedback.formats import EventReader
-from cortex_pipelines.feedback.pinned import FeedbackError
+from cortex_pipelines.feedback.pinned_events import FeedbackError
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import EventStore, oldest_kept
 from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked, separator_of

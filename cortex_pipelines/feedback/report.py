@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cortex_pipelines.feedback.figures import FIGURES, GROUPS
+from cortex_pipelines.feedback.metrics import FIGURES, GROUPS
 from cortex_pipelines.pages import heading, page, paragraph, table
 
 SIMULATION = "Simulation: no person did any of this, and no promotion may rest on it."

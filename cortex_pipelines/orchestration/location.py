@@ -9,8 +9,8 @@ import polars as pl
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.publish.contracts import validate, write_data_docs
-from cortex_pipelines.operations.recovery import recover
 from cortex_pipelines.orchestration.nightly import nightly_job
+from cortex_pipelines.orchestration.recovery import recover
 from cortex_pipelines.orchestration.schedules import project_job, schedules, sync_sensor
 from cortex_pipelines.orchestration.syncing import sync_project
 from cortex_pipelines.schemas.table import Table

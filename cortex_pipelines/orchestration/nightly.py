@@ -16,11 +16,11 @@ from typing import Any
 
 import dagster as dg
 
-from cortex_pipelines.catalog import models
-from cortex_pipelines.operations.projects.moving_pins import move_pins
-from cortex_pipelines.operations.releasing import deployment, promote_passed
-from cortex_pipelines.operations.retraining import ANYWAY, decide
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.monitoring.decision import Decision, Occasion, note
+from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, decide
+from cortex_pipelines.projects.update_pins import move_pins
+from cortex_pipelines.release.ledger import Model, project_models
+from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import passed
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, made_by_step
@@ -32,7 +32,6 @@ from cortex_pipelines.versioning.graph import Graph
 from cortex_pipelines.versioning.materialise import Validate
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.staleness import Staleness
-from cortex_pipelines.watching.decision import Decision, Occasion, note
 
 JOB = "nightly"
 WHY = "nightly run"
@@ -298,7 +297,9 @@ def _plan_op(night: Night) -> dg.OpDefinition:
             reached = plan(project, dvc_views(project))
         except Exception as error:
             raise failure(error) from error
-        waiting = {model.partition for model in models(project) if passed(project.root, model)}
+        waiting = {
+            model.partition for model in project_models(project) if passed(project.root, model)
+        }
         for name, key in step_names(project.partitions).items():
             if reached[name] or name in waiting:
                 yield dg.DynamicOutput(Todo(name, reached[name]), key, output_name="projects")

@@ -4,13 +4,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import dagster as dg
 
-from cortex_pipelines.operations.retraining import ANYWAY, FRESH, decide
+from cortex_pipelines.monitoring.decision import Decision, note
 from cortex_pipelines.orchestration.nightly import models_of, plan
+from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, FRESH, decide
 from cortex_pipelines.orchestration.runs import Outcome, run_stale
 from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.project import Project
-from cortex_pipelines.watching.decision import Decision, note
 
 
 def plan_in_words(project: Project, models: Sequence[Model], anyway: bool) -> Iterator[str]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import dagster as dg
 import psutil
 
-from cortex_pipelines.operations.planning import stages_of
+from cortex_pipelines.orchestration.planning import stages_of
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines.versioning.locked import stage_address
+from cortex_pipelines.versioning.lock_file import stage_address
 from cortex_pipelines.versioning.project import Project
 
 _LOG = logging.getLogger("cortex_pipelines")

@@ -5,18 +5,17 @@ from typing import Any
 
 import dagster as dg
 
-from cortex_pipelines.catalog import models
 from cortex_pipelines.orchestration.runs import close_dead_runs
-from cortex_pipelines.release.ledger import ensure_keys
-from cortex_pipelines.tracking.known import Key, known_versions
+from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.tracking.processes import end_dead_runs
+from cortex_pipelines.tracking.recorded_versions import Key, known_versions
 from cortex_pipelines.tracking.registry import follow_ledger
 from cortex_pipelines.tracking.run_search import find_run, restore_runs
 from cortex_pipelines.tracking.runs import MlflowTracker
 from cortex_pipelines.tracking.store import entered_again, lost, uses_own_database
 from cortex_pipelines.versioning.dagster.dagster_assets import describe
 from cortex_pipelines.versioning.dvc.reconcile import DvcView, sync
-from cortex_pipelines.versioning.locked import locked_stages, locked_version
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.materialise import Version
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.staleness import Staleness
@@ -45,7 +44,7 @@ def sync_project(
     end_dead_runs(project.root)
     if sentence := take_out_undeclared(project):
         _LOG.warning(sentence)
-    ensure_keys(project.root, models(project))
+    ensure_keys(project.root, project_models(project))
     staleness = Staleness(instance, definitions)
     missing, entered = _missing_runs(project, thorough), set[Key]()
 
@@ -93,7 +92,7 @@ def _missing_runs(project: Project, thorough: bool) -> set[Key]:
 
 def sync_aliases(project: Project) -> int:
     """Set the registry's aliases from ``releases.lock``; returns how many moved."""
-    return sum(follow_ledger(project, model) for model in models(project))
+    return sum(follow_ledger(project, model) for model in project_models(project))
 
 
 def _metadata(project: Project, view: DvcView) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cortex_pipelines.evaluation.statistics.intervals import wilson
+from cortex_pipelines.statistics.intervals import wilson
 
 Conclusion = Literal["success", "failure", "inconclusive"]
 

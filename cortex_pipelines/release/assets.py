@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cortex_pipelines.adapters.data.examples import measured
 from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks
+from cortex_pipelines.prompts.examples import measured
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import Training, replayed, write_card
 from cortex_pipelines.release.settings import ReleaseSettings

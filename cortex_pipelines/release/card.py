@@ -179,7 +179,7 @@ def _loading(model: str) -> list[str]:
         "where this is not the base it was trained on:",
         "",
         "```python",
-        "from cortex_pipelines.operations.inference.serving import open_adapter",
+        "from cortex_pipelines.release.open_model import open_adapter",
         "",
         f'opened = open_adapter(root, "{model}@champion")',
         "```",

@@ -4,17 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines.project_names import BASELINE
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.ledger import Entry, Model, champion, moves
 from cortex_pipelines.release.numbering import FIRST, change, following, record_of
 
 ROLLED_BACK = "rollback"
-
-BASELINE = "baseline"
-"""What stands for no champion."""
-
-ROLES = ("champion", "canary", "challenger")
-"""Roles of a model's versions, which follow its name: ``NAME@champion``."""
 
 
 def numbers(lines: Sequence[Entry]) -> dict[str, str]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.versioning.champions import ChampionPin, model_name
-from cortex_pipelines.versioning.project import look_up, read_yaml, write_yaml
+from cortex_pipelines.versioning.project import Project, look_up, read_yaml, write_yaml
 
 FILE = "releases.lock"
+
+RELEASING = Path(".cortex", "releasing")
+"""Marker file between an update of the ledger and that of the registry."""
 
 
 class ReleaseError(RuntimeError):
@@ -49,6 +52,16 @@ class Model:
         """DVC stage of the model's gate."""
         release = f"{self.asset}_release"
         return f"{release}@{self.partition}" if self.partition else release
+
+
+def project_models(project: Project) -> list[Model]:
+    """All released models of a project folder, one per partition."""
+    return [
+        Model(asset.registers, partition)
+        for asset in project.graph.order
+        if asset.registers
+        for partition in project.partitions_of(asset)
+    ]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from cortex_pipelines.adapters.model.lora import (
     ConfigurationError,
     read_configuration,
 )
-from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.signing.manifest import UntrustedModelError
 
 A, B = ".lora_A.weight", ".lora_B.weight"
 """Ends of the names of a layer's two matrices: (rank, inputs) and (outputs, rank)."""

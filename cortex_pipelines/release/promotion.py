@@ -7,7 +7,6 @@ from typing import Any
 
 from cortex_pipelines.release import history
 from cortex_pipelines.release.answering import read_release
-from cortex_pipelines.release.deployment import DeploymentSettings, mebibytes
 from cortex_pipelines.release.ledger import (
     Entry,
     Model,
@@ -17,16 +16,17 @@ from cortex_pipelines.release.ledger import (
     record,
 )
 from cortex_pipelines.release.numbering import inputs_of, record_of
+from cortex_pipelines.release.settings import DeploymentSettings, mebibytes
 from cortex_pipelines.release.verdict import read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
-from cortex_pipelines.versioning.committed import (
+from cortex_pipelines.versioning.committed_code import (
     code_of,
     differing_code,
     path_to,
     uncommitted,
 )
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.locked import locked_stages
+from cortex_pipelines.versioning.lock_file import locked_stages
 
 _NAMED = 5
 

@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cortex_pipelines.retrieval.excerpts import Excerpts, Place
-from cortex_pipelines.retrieval.memory.attempts import LikeTask
-from cortex_pipelines.retrieval.memory.entries import Entry
+from cortex_pipelines.retrieval.notes.attempts import LikeTask
+from cortex_pipelines.retrieval.notes.note import Entry
 from cortex_pipelines.retrieval.queries import Query, QueryError, understand
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
 

@@ -7,15 +7,15 @@ from time import monotonic
 
 import polars as pl
 
-from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
-from cortex_pipelines.routing.dataset.assets import RULES_FILE, routing_dataset
-from cortex_pipelines.routing.features.encoder import (
+from cortex_pipelines.embeddings.encoder import (
     Floats,
     SentenceEncoder,
     cached_embeddings,
     machine_precision,
 )
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.routing.dataset.assets import RULES_FILE, routing_dataset
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import train_router
 from cortex_pipelines.rowcache import RowCache

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from cortex_pipelines.embeddings.encoder import Floats, sentence_part
+from cortex_pipelines.embeddings.threads import pinned_threads
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
-from cortex_pipelines.routing.features.encoder import Floats, sentence_part
 from cortex_pipelines.routing.features.features import FeatureExtractor, Indices
-from cortex_pipelines.routing.features.threads import pinned_threads
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.keywords import Keywords

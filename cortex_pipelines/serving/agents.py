@@ -13,16 +13,16 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import AfterValidator, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.retrieval.memory.entries import LONGEST as LONGEST_NOTE
-from cortex_pipelines.retrieval.memory.entries import Kind
+from cortex_pipelines.project_names import ROUTER
+from cortex_pipelines.retrieval.notes.note import LONGEST as LONGEST_NOTE
+from cortex_pipelines.retrieval.notes.note import Kind
 from cortex_pipelines.routing.serving.router import RULES
-from cortex_pipelines.serving.catalogue import ROUTER
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.errors import sentences_of
-from cortex_pipelines.serving.http.forms import LONGEST, encodable
-from cortex_pipelines.serving.prompts.forms import completion, infill, worker
+from cortex_pipelines.serving.http.schemas import LONGEST, encodable
+from cortex_pipelines.serving.request_prompts import completion, infill, worker
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import (

@@ -7,19 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
+from cortex_pipelines.project_names import ENCODER, ROUTER
+from cortex_pipelines.prompts.templates import Templates, package_templates
 from cortex_pipelines.release.answering import Release, Way
+from cortex_pipelines.release.experiments.plan import Arm, Plan
 from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.experiments.plan import Arm, Plan
-from cortex_pipelines.serving.prompts.templates import Templates, package_templates
 from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines.serving.security.access import Caller, caller
 
 _LOG = logging.getLogger("cortex_pipelines")
-
-BASE = "base"
-ROUTER = "task_router"
-ENCODER = "code_encoder"
 
 
 class UnknownModelError(LookupError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.routing.features.encoder import Floats, SentenceEncoder, sentence_part
+from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, sentence_part
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
 MAX_TOKENS = 256

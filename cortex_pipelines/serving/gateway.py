@@ -17,9 +17,11 @@ from queue import SimpleQueue
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
+from cortex_pipelines.feedback.answer_events import EventLog
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Way, shows_context
-from cortex_pipelines.serving.asked import Answering, Asked
+from cortex_pipelines.release.experiments.analysis import Became
+from cortex_pipelines.release.experiments.running import Assigned, Experiments, Vote
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
@@ -32,12 +34,10 @@ from cortex_pipelines.serving.engines.engine import (
     Sampling,
     UnavailableError,
 )
-from cortex_pipelines.serving.events import EventLog
-from cortex_pipelines.serving.experiments.analysis import Became
-from cortex_pipelines.serving.experiments.running import Assigned, Experiments, Vote
 from cortex_pipelines.serving.metrics import Metrics
-from cortex_pipelines.serving.prompts.forms import Form, Target
-from cortex_pipelines.serving.remembered import Remembered, job_key, keeping
+from cortex_pipelines.serving.request_prompts import Form, Target
+from cortex_pipelines.serving.requests import Answering, Asked
+from cortex_pipelines.serving.response_cache import Remembered, job_key, keeping
 from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, user
 from cortex_pipelines.serving.routing import RouterDesk
 from cortex_pipelines.serving.security.access import caller

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from cortex_pipelines.jsonl import appending, json_object, line_start, lines_of, rewrite
 from cortex_pipelines.routing.serving.router import Decision
-from cortex_pipelines.serving.lines import appending, json_object, line_start, lines_of, rewrite
 
 FILE = "reviews.jsonl"
 LARGEST = 16 << 20

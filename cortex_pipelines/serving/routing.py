@@ -9,7 +9,7 @@ from typing import Any
 
 from cortex_pipelines.routing.serving.router import RULES, Decision, Router, RouterError
 from cortex_pipelines.serving.engines.engine import EngineError
-from cortex_pipelines.serving.remembered import Remembered, task_key
+from cortex_pipelines.serving.response_cache import Remembered, task_key
 
 _AT_ONCE = 256
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cortex_pipelines.retrieval.memory.entries import Kind
+from cortex_pipelines.prompts.templates import Templates, package_templates
+from cortex_pipelines.retrieval.notes.note import Kind
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.embeddings import CodeEncoder
-from cortex_pipelines.serving.prompts.templates import Templates, package_templates
 
 Expect = Callable[[str, str | None], Mapping[str, Any]]
 """Task and master (None for each known one) to what is expected, and ``version``."""

@@ -11,19 +11,19 @@ from pydantic import ConfigDict
 from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import Name, naming_example
-from cortex_pipelines.evaluation.generation.stopping import (
+from cortex_pipelines.evaluation.metrics.patterns import CODE, broken_patterns
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.prompts.stopping import (
     StopRule,
     cut,
     extent_of_test,
     is_complete,
 )
-from cortex_pipelines.evaluation.metrics.patterns import CODE, broken_patterns
-from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.serving.asked import Answering, Asked
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.forms import Short, Words
-from cortex_pipelines.serving.prompts.forms import task as asked_as
+from cortex_pipelines.serving.http.schemas import Short, Words
+from cortex_pipelines.serving.request_prompts import task as asked_as
+from cortex_pipelines.serving.requests import Answering, Asked
 
 _DRAWN = 0.8
 """Temperature of alternatives (Chen et al. 2021)."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _EXAMPLE = "input_example.json"
-_LOADER = "cortex_pipelines.operations.inference.pyfunc"
+_LOADER = "cortex_pipelines.serving.pyfunc"
 
 FILES, SIGNATURE = "files", "signature"
 """Folders beside ``MLmodel``: what DVC versions, and what proves that it is that."""
@@ -37,14 +37,14 @@ INTERFACES = {
         {"prompt": "string"},
         {"completion": "string"},
         {"prompt": "def read_lines(path):\n    "},
-        "cortex_pipelines.operations.inference.serving.open_adapter",
+        "cortex_pipelines.release.open_model.open_adapter",
         {"task": "", "max_new_tokens": 128},
     ),
     "task_router": Interface(
         {"task": "string"},
         {"master": "string", "probability": "double", "abstained": "boolean"},
         {"task": "Rotate the leaked API key"},
-        "cortex_pipelines.operations.inference.serving.open_router",
+        "cortex_pipelines.release.open_model.open_router",
     ),
 }
 """Interfaces by the asset that makes the model."""

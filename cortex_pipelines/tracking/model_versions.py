@@ -13,10 +13,10 @@ from typing import Any
 
 from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.release.loading import base_of, parent_of
-from cortex_pipelines.release.manifest import MANIFEST, Manifest, UntrustedModelError
 from cortex_pipelines.release.promotion import verdict_folder
-from cortex_pipelines.release.signing import SIGNED, sign_version, signed_folder
 from cortex_pipelines.release.verdict import read_verdict
+from cortex_pipelines.signing.manifest import MANIFEST, Manifest, UntrustedModelError
+from cortex_pipelines.signing.signatures import SIGNED, sign_version, signed_folder
 from cortex_pipelines.tracking.experiments import experiment_id
 from cortex_pipelines.tracking.model_file import (
     FILES,
@@ -30,7 +30,7 @@ from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.champions import model_folder, model_name
 from cortex_pipelines.versioning.content import content_md5
-from cortex_pipelines.versioning.locked import locked_stages, locked_version
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.project import Project
 
 DIGEST, ASSET, PARTITION = "dvc_md5", "model_asset", "partition"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cortex_pipelines.serving.prompts.templates import Template, Templates
+from cortex_pipelines.prompts.templates import Template, Templates
 from cortex_pipelines.tracking.store import open_client
 
 _TAG = "template"

@@ -13,7 +13,7 @@ from cortex_pipelines.tracking.experiments import (
     is_deleted,
     restore_experiment,
 )
-from cortex_pipelines.tracking.known import Key
+from cortex_pipelines.tracking.recorded_versions import Key
 from cortex_pipelines.tracking.store import open_client
 
 _VERSION, _MISSING = "dvc_md5", "RESOURCE_DOES_NOT_EXIST"

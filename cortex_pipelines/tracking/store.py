@@ -19,7 +19,7 @@ from filelock import FileLock
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.tracking import schema
 from cortex_pipelines.versioning import databases
-from cortex_pipelines.versioning.locked import locked_stages
+from cortex_pipelines.versioning.lock_file import locked_stages
 from cortex_pipelines.versioning.parameters import STAGE
 from cortex_pipelines.versioning.root import ProjectError
 

@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from cortex_pipelines.versioning.kept import set_aside
+from cortex_pipelines.versioning.retained_outputs import set_aside
 
 _BESIDE = ("-wal", "-shm", "-journal")
 

@@ -14,9 +14,9 @@ from cortex_pipelines.versioning.dvc.yaml_files import look_up as look_up
 from cortex_pipelines.versioning.dvc.yaml_files import peek_yaml as peek_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml as read_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import write_yaml as write_yaml
-from cortex_pipelines.versioning.figures import Figures
 from cortex_pipelines.versioning.graph import Graph, Pin
-from cortex_pipelines.versioning.locked import stage_address
+from cortex_pipelines.versioning.lock_file import stage_address
+from cortex_pipelines.versioning.metrics_files import Figures
 from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
 
 # one name for those who read a project, one import for those who only look for it

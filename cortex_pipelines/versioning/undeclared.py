@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning import retained_outputs
 from cortex_pipelines.versioning.dvc import dvc_store
-from cortex_pipelines.versioning.locked import locked_stages
+from cortex_pipelines.versioning.lock_file import locked_stages
 from cortex_pipelines.versioning.parameters import STAGE
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml, write_yaml
 
@@ -36,7 +36,7 @@ class Undeclared:
 
     def __str__(self) -> str:
         """What it is, in words that name the files."""
-        parts = [f"{kept.DVC_LOCK}: {_few(self.stages)}"] if self.stages else []
+        parts = [f"{retained_outputs.DVC_LOCK}: {_few(self.stages)}"] if self.stages else []
         for lock in dict.fromkeys(file for file, _ in self.pins):
             keys = tuple(key for file, key in self.pins if file == lock)
             parts.append(f"{lock}: {_few(keys)}")
@@ -75,7 +75,7 @@ def take_out_undeclared(project: Project) -> str | None:
                 above, _, name = key.rpartition(".")
                 del look_up(values, above)[name]
         write_yaml(project.root / lock, values)
-        kept.keep(project.root, lock)
+        retained_outputs.keep(project.root, lock)
     if undeclared.stages:
         _drop_stages(project.root, undeclared.stages)
     return f"taken out, since nothing declares it any more: {undeclared}"
@@ -95,12 +95,12 @@ def _drop_stages(root: Path, names: tuple[str, ...]) -> None:
 
     def act() -> None:
         with dvc_store.locked_repo(root) as repo, contextlib.chdir(root):
-            with modify_yaml(kept.DVC_LOCK, fs=repo.fs) as lock:
+            with modify_yaml(retained_outputs.DVC_LOCK, fs=repo.fs) as lock:
                 entries: dict[str, Any] = lock.get("stages") or {}
                 for name in names:
                     entries.pop(name, None)
             repo._reset()
-            kept.keep(root, kept.DVC_LOCK)
+            retained_outputs.keep(root, retained_outputs.DVC_LOCK)
 
     dvc_store.patiently(root, act)
 

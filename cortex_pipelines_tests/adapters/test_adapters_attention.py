@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
-from cortex_pipelines.adapters.optimised.apply import efficient
-from cortex_pipelines.adapters.optimised.packed_attention import (
+from cortex_pipelines.adapters.kernels.apply import efficient
+from cortex_pipelines.adapters.kernels.packed_attention import (
     attends_apart,
     borders,
     per_example_attention,

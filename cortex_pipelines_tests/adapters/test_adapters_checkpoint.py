@@ -30,7 +30,7 @@ import json, os, signal, sys
 from pathlib import Path
 
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.data.examples import DATASETS
+from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
 
 save = Checkpoints.save

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 
 from cortex_pipelines.adapters.data.corpus import GENERAL, Corpus, read_corpus, token_count
-from cortex_pipelines.adapters.data.examples import Example, prompt_segments, read_examples
 from cortex_pipelines.adapters.model.base_model import load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import (
     SEEN,
@@ -20,6 +19,7 @@ from cortex_pipelines.adapters.model.lora import (
     adapter_for,
     trained_tasks,
 )
+from cortex_pipelines.prompts.examples import Example, prompt_segments, read_examples
 from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
 from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.tokenization.segments import Segment, as_text

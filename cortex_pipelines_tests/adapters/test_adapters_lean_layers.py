@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from cortex_pipelines.adapters.kernels.fused_lora import fused_lora
 from cortex_pipelines.adapters.model.base_model import load_causal_model, resolve_base
 from cortex_pipelines.adapters.model.lora import with_new_adapter
-from cortex_pipelines.adapters.optimised.fused_lora import fused_lora
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
 
 IDS = torch.tensor([[10, 20, 30, 40, 50], [60, 70, 80, 90, 100]])

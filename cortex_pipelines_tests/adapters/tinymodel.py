@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.assets import code_adapter
-from cortex_pipelines.adapters.data.examples import DATASETS, Example
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines.prompts.examples import DATASETS, Example
 from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET

@@ -25,8 +25,8 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "sqlite3.connect"}
 _LOADED = (
     "cortex_pipelines.orchestration.location",
-    "cortex_pipelines.operations.releasing",
-    "cortex_pipelines.operations.projects.adding",
+    "cortex_pipelines.release.promote",
+    "cortex_pipelines.projects.add",
     "cortex_pipelines.orchestration.runs",
     "cortex_pipelines.cli.main",
     "dvc.cli",

@@ -9,7 +9,7 @@ import json
 import textwrap
 from dataclasses import dataclass
 
-from cortex_pipelines.sandbox import seccomp
+from cortex_pipelines.execution.sandbox import seccomp
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ import pytest
 
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
-from cortex_pipelines.operations.standalone import open_model, train_on_logs
+from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
 from cortex_pipelines_tests.attacks.planted import Planted, leaks
 from cortex_pipelines_tests.conftest import made_once
+from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git, run_in
-from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
 MINUTES = 3
 ROOT = Path(__file__).parents[2]

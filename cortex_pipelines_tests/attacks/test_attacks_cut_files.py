@@ -13,11 +13,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.operations import doctor
-from cortex_pipelines.operations.recovery import recover
+from cortex_pipelines.orchestration.recovery import recover
+from cortex_pipelines.projects import doctor
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.tracking import experiments, store
-from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning import retained_outputs
 from cortex_pipelines.versioning.dagster.instance import DATABASES, open_instance
 from cortex_pipelines.versioning.databases import damage
 from cortex_pipelines.versioning.dvc import dvc_store
@@ -81,7 +81,7 @@ def lengths(text: bytes) -> list[int]:
     return sorted({*some, ends[-4], ends[-5], len(text) - 1})
 
 
-@pytest.mark.parametrize("name", kept.BY_MACHINE)
+@pytest.mark.parametrize("name", retained_outputs.BY_MACHINE)
 def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
     path = bench.root / name
     whole = path.read_bytes()

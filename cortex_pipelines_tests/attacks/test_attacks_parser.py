@@ -21,13 +21,13 @@ from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.refactoring.reading import read_file
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
-from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
 from cortex_pipelines.syntax.grammars import (
     TooManyStepsError,
     grammar_for,
     parse_counted,
     weighed,
 )
+from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
 from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
 
 MINUTES = 5

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.sandbox import sandbox, seccomp
-from cortex_pipelines.sandbox.sandbox import DOORS, Door, Result
-from cortex_pipelines.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox import sandbox, seccomp
+from cortex_pipelines.execution.sandbox.sandbox import DOORS, Door, Result
+from cortex_pipelines.execution.sandbox.settings import Limits
 from cortex_pipelines_tests.attacks.sandbox_programs import ATTACKS, Attack, program
 
 MINUTES = 5

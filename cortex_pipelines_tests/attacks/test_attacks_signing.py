@@ -14,16 +14,16 @@ from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.model.lora import ConfigurationError, read_configuration
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.pretrained_models import ModelSource
-from cortex_pipelines.operations.standalone import open_model, train_on_logs
-from cortex_pipelines.release.keys import known_keys, private_key, public_key, trust
 from cortex_pipelines.release.loading import read_lora
-from cortex_pipelines.release.manifest import UntrustedModelError, make_manifest
-from cortex_pipelines.release.signing import SIGNED, sign_version, verify, write_signed
+from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
 from cortex_pipelines.routing.serving.bundle import RouterError
+from cortex_pipelines.signing.keys import known_keys, private_key, public_key, trust
+from cortex_pipelines.signing.manifest import UntrustedModelError, make_manifest
+from cortex_pipelines.signing.signatures import SIGNED, sign_version, verify, write_signed
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines_tests.adapters.tinymodel import write_tiny_base
+from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
-from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
 MINUTES = 3
 ROOT = Path(__file__).parents[2]

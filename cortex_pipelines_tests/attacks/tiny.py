@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration import miniproject
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
-from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
 
 PROJECT = "alpha"
 COMMITS = (("datasets", "routing"), ("annotation",))

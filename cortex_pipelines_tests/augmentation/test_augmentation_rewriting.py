@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.augmentation.node_table import View
 from cortex_pipelines.augmentation.rewriting.python_canonical import canonical
 from cortex_pipelines.augmentation.rewriting.rewrite_units import is_same, rewrites, rewritten
 from cortex_pipelines.augmentation.snippets import parse_unit
-from cortex_pipelines.augmentation.view import View
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 PYTHON = '''def f(a, b):

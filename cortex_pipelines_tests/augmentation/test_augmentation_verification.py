@@ -7,16 +7,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.augmentation.verification import compiling, killing
-from cortex_pipelines.augmentation.verification.build import verified
-from cortex_pipelines.augmentation.verification.compiling import (
+from cortex_pipelines.augmentation import compiling
+from cortex_pipelines.augmentation.compiling import (
     TOOLCHAINS,
     compiles,
     toolchain_version,
 )
-from cortex_pipelines.augmentation.verification.killing import Answer, Subject, killed
+from cortex_pipelines.augmentation.mutant_verification import verified
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.sandbox import sandbox
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests import mutant_killing
+from cortex_pipelines.execution.tests.mutant_killing import Answer, Subject, killed
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
 from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
@@ -159,10 +160,10 @@ def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
         "tests/test_lists.py": "[].take()\n",
         "tests/test_other.py": "object.__init__\n",
     }
-    tests = killing.pytest_files(texts)
+    tests = mutant_killing.pytest_files(texts)
 
     def related(name: str, path: str = "src/shop/till.py") -> Any:
-        job = killing._job(Subject("1", path, name, "", ""), texts, tests)
+        job = mutant_killing._job(Subject("1", path, name, "", ""), texts, tests)
         return job["tests"], job["naming"]
 
     # a shorter file has the word as well, but nothing else of it
@@ -202,7 +203,7 @@ def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
         raise sandbox.SandboxError("no room")
 
     monkeypatch.setattr(sandbox, "unavailable", lambda: None)
-    monkeypatch.setattr(killing.sandbox, "run", fail)
+    monkeypatch.setattr(mutant_killing.sandbox, "run", fail)
     one = subject("price", "amount * each", "amount / each")
     assert killed([one], TEXTS, SETTINGS)["price"] == ("unknown", "the sandbox failed: no room")
     if shutil.which("node"):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.experiments import TESTS, Case, Seen, doubling, peeking, shares
-from cortex_pipelines.evaluation.statistics.sequential import Sums
 from cortex_pipelines.release.analysis import Count, analysed, look_of
+from cortex_pipelines.statistics.sequential import Sums
 
 RULES = {"least_answers": 50, "most_answers": 10**9, "margin": 0.0}
 

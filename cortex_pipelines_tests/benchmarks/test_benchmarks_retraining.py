@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.retraining import History, cost, decided, hindsight, replay, rows
 from benchmarks.timing import BenchmarkError
-from cortex_pipelines.operations.notebooks import load_parameters
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines_tests.integration.miniproject import commit, git
 
 DAYS = 7

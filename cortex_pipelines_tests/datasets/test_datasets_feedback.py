@@ -13,7 +13,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleS
 from cortex_pipelines.datasets.tasks.changes import sides_of
 from cortex_pipelines.datasets.tasks.feedback import feedback_tables
 from cortex_pipelines.feedback.events import FeedbackEvent
-from cortex_pipelines.feedback.settle import settle
+from cortex_pipelines.feedback.retention import settle
 from cortex_pipelines.feedback.store import open_store
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.feedback import INTERACTIONS

@@ -4,7 +4,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, questions
@@ -13,6 +12,7 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import 
     choice_table,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines_tests.adapters.tinymodel import example, feedback_example
 from cortex_pipelines_tests.evaluation.workshop import SETTINGS, Workshop
 

@@ -4,8 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.data.examples import Example
-from cortex_pipelines.evaluation.generation.stopping import StopRule, cut, extent_of, is_complete
 from cortex_pipelines.evaluation.metrics.codebleu import (
     codebleu_without_dataflow,
     same_code,
@@ -14,6 +12,8 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
 )
 from cortex_pipelines.evaluation.metrics.grading import grade, rephrased, same_answer
 from cortex_pipelines.evaluation.metrics.prose import word_f1
+from cortex_pipelines.prompts.examples import Example
+from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of, is_complete
 from cortex_pipelines_tests.adapters.tinymodel import example
 
 # language: code, the same in another layout, other code, and code that does not parse

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
     CanaryError,
     canary_table,
@@ -28,6 +27,7 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import memorised_metrics
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.release.gates import decide
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import CANARIES, MEMORISED

@@ -11,10 +11,10 @@ from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import score_tab
 from cortex_pipelines.evaluation.adapter.measures.generations import generation_metrics
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.evaluation.adapter.report.quality import quality_reports, run_metrics
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS, MULTIPLE_CHOICE
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import read_examples
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     attempts,
@@ -12,6 +11,7 @@ from cortex_pipelines.evaluation.adapter.measures.memorisation import (
 )
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.prompts.examples import read_examples
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import MEMORISED
 from cortex_pipelines_tests.adapters import tinymodel

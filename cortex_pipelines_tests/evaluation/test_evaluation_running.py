@@ -9,8 +9,6 @@ from unittest import mock
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.data.examples import Example
-from cortex_pipelines.augmentation.verification import killing
 from cortex_pipelines.evaluation.adapter.measures import humaneval
 from cortex_pipelines.evaluation.adapter.measures.humaneval import (
     ProblemError,
@@ -21,7 +19,9 @@ from cortex_pipelines.evaluation.adapter.measures.humaneval import (
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
-from cortex_pipelines.sandbox import sandbox
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests import mutant_killing
+from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.evaluation.workshop import PARAMETERS, SETTINGS, SOURCE, Workshop
@@ -111,7 +111,7 @@ def test_functions_whose_tests_notice_a_body_that_raises_are_chosen_first(
     price, doomed = (known.runnable[name].item for name in ("price", "doomed"))
     assert known.tested([doomed, price], 1) == [price]
     assert known.tested([doomed, price], 2) == [price, doomed]
-    with mock.patch.object(killing.sandbox, "run", side_effect=AssertionError):
+    with mock.patch.object(mutant_killing.sandbox, "run", side_effect=AssertionError):
         assert known.run([(known.runnable["doomed"], "    return 7")])[0][0] is None
     assert known.tested([doomed, price], 0) == []
 
@@ -132,8 +132,10 @@ def test_without_a_sandbox_nothing_is_run_and_it_is_said(
 ) -> None:
     known = repository(workshop, tmp_path / "data")
     with (
-        mock.patch.object(killing.sandbox, "unavailable", return_value="no sandbox: for a test"),
-        mock.patch.object(killing.sandbox, "run", side_effect=AssertionError),
+        mock.patch.object(
+            mutant_killing.sandbox, "unavailable", return_value="no sandbox: for a test"
+        ),
+        mock.patch.object(mutant_killing.sandbox, "run", side_effect=AssertionError),
     ):
         found = known.run([(known.runnable["price"], "    return 6")])
     assert found == [(None, "no sandbox: for a test")]

@@ -6,13 +6,13 @@ from unittest import mock
 import polars as pl
 import pytest
 
-from cortex_pipelines.augmentation.verification import single_tests
 from cortex_pipelines.evaluation.adapter.measures.written_tests import (
     written_test_metrics,
     written_test_table,
 )
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
-from cortex_pipelines.sandbox import sandbox
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests import single_tests
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS, WRITTEN_TESTS
 from cortex_pipelines.schemas.datasets.tests import TESTS_DATASET
 from cortex_pipelines_tests.adapters import tinymodel

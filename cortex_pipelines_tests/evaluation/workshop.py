@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import torch
 
-from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
 from cortex_pipelines.evaluation.adapter.assets import code_adapter_evaluation
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.extraction.units import extract_units
+from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.versioning.champions import ReferenceModel

@@ -14,7 +14,7 @@ import pytest
 from cortex_pipelines.feedback.assets import interactions
 from cortex_pipelines.feedback.events import canonical
 from cortex_pipelines.feedback.importing import Imported, Importer, Refused
-from cortex_pipelines.feedback.pinned import FeedbackError, FeedbackSource, take_feedback_pin
+from cortex_pipelines.feedback.pinned_events import FeedbackError, FeedbackSource, take_feedback_pin
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import open_store
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key

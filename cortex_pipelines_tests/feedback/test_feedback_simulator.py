@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from cortex_pipelines.feedback.answer_events import FILE, EventLog
 from cortex_pipelines.feedback.commits import standing
 from cortex_pipelines.feedback.distance import correction_distance
 from cortex_pipelines.feedback.events import parse_event
-from cortex_pipelines.feedback.figures import FIGURES, GROUPS, figures
 from cortex_pipelines.feedback.formats import EventReader
+from cortex_pipelines.feedback.metrics import FIGURES, GROUPS, figures
+from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.feedback.report import report
-from cortex_pipelines.feedback.settle import settle
+from cortex_pipelines.feedback.retention import settle
 from cortex_pipelines.feedback.simulator import (
     Change,
     from_before,
@@ -25,9 +27,7 @@ from cortex_pipelines.feedback.simulator import (
     send,
     simulate,
 )
-from cortex_pipelines.operations.feedback import gateway_log
 from cortex_pipelines.schemas.feedback import INTERACTIONS
-from cortex_pipelines.serving.events import FILE, EventLog
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.command import cortex

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from cortex_pipelines.config import resolve
 from cortex_pipelines.datasets.tasks.reviews import review_rows
-from cortex_pipelines.ingestion.connectors import taking
+from cortex_pipelines.ingestion.connectors import fetch
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, drop_snapshots
 from cortex_pipelines.ingestion.entries import SourceError
@@ -311,7 +311,7 @@ def test_a_url_of_no_database_is_not_repeated(
 def test_dlt_has_to_be_installed(
     tracker: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(taking, "find_spec", lambda name: None)
+    monkeypatch.setattr(fetch, "find_spec", lambda name: None)
     with pytest.raises(SourceError, match=r"pip install 'cortex-pipelines\[connectors\]'"):
         take(SQL)
 
@@ -376,7 +376,7 @@ def test_values_are_the_same_whatever_a_driver_calls_them(
     more = {"duration_seconds": "d", "tokens": "b"}
     table = {"rows": "outcomes", "columns": roles | more}
     source = DltSource.model_validate({"dlt": "a", "sql": "URL", "tables": {"t": table}})
-    assert taking.take_snapshot(source, tmp_path)["rows"] == 1
+    assert fetch.take_snapshot(source, tmp_path)["rows"] == 1
     assert json.loads(kept(tmp_path)) == {
         "table": "t",
         "row": {

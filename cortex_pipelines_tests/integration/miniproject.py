@@ -22,8 +22,8 @@ from click.testing import CliRunner, Result
 from cortex_pipelines.catalog import ASSETS
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import LAYOUT
-from cortex_pipelines.operations.projects.parameter_file import round_trip
 from cortex_pipelines.orchestration.location import open_location
+from cortex_pipelines.projects.parameter_file import round_trip
 from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.parameters import FOLDER
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml

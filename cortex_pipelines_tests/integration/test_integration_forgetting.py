@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.feedback import gateway_log
+from cortex_pipelines.feedback.answer_events import EventLog
+from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
-from cortex_pipelines.release.keys import keys_folder
-from cortex_pipelines.serving.events import EventLog
-from cortex_pipelines.serving.experiments.plan import Book, Plan, append
+from cortex_pipelines.release.experiments.plan import Book, Plan, append
 from cortex_pipelines.serving.security.audit import FILE, AuditLog, verify
 from cortex_pipelines.serving.security.keys import KeyRing
+from cortex_pipelines.signing.keys import keys_folder
 from cortex_pipelines_tests.integration.miniproject import MiniProject, git
 from cortex_pipelines_tests.integration.planted import holding
 

@@ -24,12 +24,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.adapters.model.lora import SEEN
+from cortex_pipelines.feedback.project_feedback import git_folder
 from cortex_pipelines.feedback.simulator import history
-from cortex_pipelines.operations.feedback import git_folder
-from cortex_pipelines.operations.inference.gateway import open_gateway
-from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.project_gateway import open_gateway
+from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
 from cortex_pipelines_tests.integration.month import Clock, Team, commit_as, room

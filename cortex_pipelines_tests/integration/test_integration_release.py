@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.operations.releasing import promote_passed
 from cortex_pipelines.release.ledger import Model, ledger
+from cortex_pipelines.release.promote import promote_passed
 from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.project import read_yaml

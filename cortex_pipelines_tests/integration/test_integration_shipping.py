@@ -7,10 +7,11 @@ import pytest
 
 from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import load_adapter
-from cortex_pipelines.operations.inference.serving import open_adapter
+from cortex_pipelines.catalog import open_project
 from cortex_pipelines.release.exports.probe import logits, probe
-from cortex_pipelines.release.manifest import UntrustedModelError
-from cortex_pipelines.release.signing import signed_folder
+from cortex_pipelines.release.open_model import open_adapter
+from cortex_pipelines.signing.manifest import UntrustedModelError
+from cortex_pipelines.signing.signatures import signed_folder
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
@@ -31,18 +32,18 @@ def weights(mini: MiniProject) -> Path:
 def test_an_adapter_is_opened_by_name_on_its_own_base(own: MiniProject) -> None:
     import torch
 
-    opened = open_adapter(own.root, REFERENCE)
+    opened = open_adapter(open_project(own.root), REFERENCE)
     assert (opened.adapted, opened.notice) == (True, "")
     assert opened.version == own.version("code_adapter@alpha")
     resident = opened.resident
     ids = probe(resident.tokenizer)
     expected = load_adapter(load_causal_model(resident.base, "fp32"), weights(own).parent)
     torch.testing.assert_close(logits(resident.model, ids), logits(expected, ids))
-    again = open_adapter(own.root, "code_adapter-beta@challenger", resident=resident)
+    again = open_adapter(open_project(own.root), "code_adapter-beta@challenger", resident=resident)
     assert again.resident is resident
     assert again.version == own.version("code_adapter@beta")
 
-    alone = open_adapter(own.root, NAME, resident=resident)
+    alone = open_adapter(open_project(own.root), NAME, resident=resident)
     assert not alone.adapted
     assert alone.notice == f"{NAME} has no champion yet: directory:base is used without adapter"
     plain = load_causal_model(resident.base, "fp32")
@@ -53,14 +54,14 @@ def test_an_adapter_is_opened_by_name_on_its_own_base(own: MiniProject) -> None:
         (f"{NAME}/7", "has no version 7"),
     ):
         with pytest.raises(LookupError, match=words):
-            open_adapter(own.root, reference, resident=resident)
+            open_adapter(open_project(own.root), reference, resident=resident)
 
 
 def test_on_another_base_the_base_answers_alone_and_says_so(own: MiniProject) -> None:
     vocabulary = own.root / "models" / "base" / "tokenizer_config.json"
     vocabulary.write_text(vocabulary.read_text() + "\n")
     own.cortex("update")
-    opened = open_adapter(own.root, REFERENCE)
+    opened = open_adapter(open_project(own.root), REFERENCE)
     assert not opened.adapted
     assert "was trained on directory:base, which is not this directory:base" in opened.notice
     said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
@@ -72,7 +73,7 @@ def test_a_tampered_adapter_is_neither_opened_nor_exported(own: MiniProject) -> 
     before = manifest.read_bytes()
     manifest.write_bytes(before.replace(b'"directory:base"', b'"directory:evil"'))
     with pytest.raises(UntrustedModelError, match="it was modified"):
-        open_adapter(own.root, REFERENCE)
+        open_adapter(open_project(own.root), REFERENCE)
     said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
     assert "it was modified" in said
     assert not (own.root / "out").exists()
@@ -83,7 +84,7 @@ def test_a_tampered_adapter_is_neither_opened_nor_exported(own: MiniProject) -> 
     # files changed in the workspace are no version: the one that was registered is taken
     weights(own).unlink()
     weights(own).write_bytes(b"other")
-    opened = open_adapter(own.root, REFERENCE)
+    opened = open_adapter(open_project(own.root), REFERENCE)
     assert opened.version == own.version("code_adapter@alpha")
     assert opened.adapted
 
@@ -161,6 +162,6 @@ def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(own: MiniProject) -
 def test_a_lost_key_is_replaced_by_sync(own: MiniProject) -> None:
     shutil.rmtree(own.root / ".cortex" / "keys")
     with pytest.raises(UntrustedModelError, match="unknown key"):
-        open_adapter(own.root, REFERENCE)
+        open_adapter(open_project(own.root), REFERENCE)
     assert "3 models signed" in own.cortex("sync").stderr
-    assert open_adapter(own.root, REFERENCE).adapted
+    assert open_adapter(open_project(own.root), REFERENCE).adapted

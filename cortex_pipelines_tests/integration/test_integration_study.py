@@ -15,11 +15,9 @@ from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
-from cortex_pipelines.operations import study
-from cortex_pipelines.operations.projects import moving_pins
-from cortex_pipelines.operations.projects.parameter_file import round_trip
-from cortex_pipelines.operations.study import begin_study
-from cortex_pipelines.operations.study_results import (
+from cortex_pipelines.orchestration.adapter_study import run as orchestrated
+from cortex_pipelines.orchestration.adapter_study import study_project
+from cortex_pipelines.orchestration.adapter_study.results import (
     Asked,
     Gain,
     Studied,
@@ -29,9 +27,11 @@ from cortex_pipelines.operations.study_results import (
     recorded,
     write_results,
 )
-from cortex_pipelines.operations.study_tables import curve_table
-from cortex_pipelines.orchestration import study as orchestrated
+from cortex_pipelines.orchestration.adapter_study.study_project import begin_study
+from cortex_pipelines.orchestration.adapter_study.tables import curve_table
 from cortex_pipelines.orchestration.runs import Outcome
+from cortex_pipelines.projects import update_pins
+from cortex_pipelines.projects.parameter_file import round_trip
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.project import ProjectError, read_yaml
 from cortex_pipelines_tests.integration.miniproject import MiniProject, without_root_variable
@@ -89,7 +89,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     path = tmp_path / "listed.yaml"
     round_trip().dump(listed, path)
-    monkeypatch.setattr(study, "PROJECTS", path)
+    monkeypatch.setattr(study_project, "PROJECTS", path)
     return tmp_path
 
 
@@ -123,7 +123,7 @@ def test_a_study_that_was_cut_short_when_it_began_goes_on(
         with pytest.raises(OSError, match="out of reach"):
             list(begin_study(folder, ["first"], {}, {}))
     with monkeypatch.context() as patched:
-        patched.setattr(moving_pins, "take_pins", _fail)
+        patched.setattr(update_pins, "take_pins", _fail)
         with pytest.raises(OSError, match="out of reach"):
             list(begin_study(folder, [], {}, {}))
     assert "pinned: projects.first" in list(begin_study(folder, [], {}, {}))
@@ -169,9 +169,9 @@ def test_two_runs_of_a_study_keep_each_others_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both read study.json before one of them writes it."""
-    monkeypatch.setattr(study, "read_json", lambda _: {"known": 1.0})
+    monkeypatch.setattr(study_project, "read_json", lambda _: {"known": 1.0})
     monkeypatch.setattr(pl, "read_parquet", lambda _: pl.DataFrame())
-    monkeypatch.setattr(study, "_studied", lambda _, name, *__: one(name))
+    monkeypatch.setattr(study_project, "_studied", lambda _, name, *__: one(name))
     reading = threading.Barrier(2)
 
     def slowly(root: Path) -> list[Studied]:
@@ -180,10 +180,10 @@ def test_two_runs_of_a_study_keep_each_others_results(
             reading.wait(1)  # for the other one, which has to wait its turn
         return known
 
-    monkeypatch.setattr(study, "recorded", slowly)
+    monkeypatch.setattr(study_project, "recorded", slowly)
     project: Any = SimpleNamespace(root=tmp_path, output=lambda *_: tmp_path)
     with ThreadPoolExecutor() as both:
-        list(both.map(lambda name: study.record(project, name), ("alpha", "beta")))
+        list(both.map(lambda name: study_project.record(project, name), ("alpha", "beta")))
     assert [known.name for known in recorded(tmp_path)] == ["alpha", "beta"]
 
 
@@ -297,7 +297,7 @@ def test_projects_that_were_not_chosen_wait(
         asked.append(name)
         return Outcome()
 
-    monkeypatch.setattr(study, "begin_study", lambda *_: iter(()))
+    monkeypatch.setattr(study_project, "begin_study", lambda *_: iter(()))
     monkeypatch.setattr(orchestrated, "open_location", lambda root: (None, None))
     monkeypatch.setattr(orchestrated, "studied_projects", lambda _: ["alpha", "beta", "shop"])
     monkeypatch.setattr(orchestrated, "partners", lambda _: {})

@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from cortex_pipelines.monitoring.decision import Decision, last_decisions
 from cortex_pipelines.orchestration import nightly
 from cortex_pipelines.release.ledger import Model
 from cortex_pipelines.versioning.dagster import retrying
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker
 from cortex_pipelines.versioning.dvc import stages
-from cortex_pipelines.watching.decision import Decision, last_decisions
 from cortex_pipelines_tests.versioning import toy
 from cortex_pipelines_tests.versioning.toy import NoTracker, Workbench
 

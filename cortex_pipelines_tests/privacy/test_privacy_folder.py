@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cortex_pipelines.cli.scan import scan
-from cortex_pipelines.operations import notebooks
+from cortex_pipelines import api
+from cortex_pipelines.cli.data.scan import scan
 from cortex_pipelines.privacy.folder import scan_path
 from cortex_pipelines.privacy.settings import PrivacySettings
 
@@ -31,7 +31,7 @@ def run(settings: PrivacySettings, monkeypatch: pytest.MonkeyPatch) -> CliRunner
     class Known:
         privacy = settings
 
-    monkeypatch.setattr(notebooks, "load_parameters", lambda: Known)
+    monkeypatch.setattr(api, "load_parameters", lambda: Known)
     return CliRunner()
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.adapters.data.examples import DATASETS as NAMES
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
+from cortex_pipelines.prompts.examples import DATASETS as NAMES
 from cortex_pipelines.release.answering import Release, read_release
 from cortex_pipelines.release.assets import code_adapter_release
 from cortex_pipelines.release.card import CARD, Training, write_card

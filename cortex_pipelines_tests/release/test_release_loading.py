@@ -16,7 +16,7 @@ from cortex_pipelines.release.loading import (
     base_of,
     read_lora,
 )
-from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
 VARIANTS: tuple[dict[str, Any], ...] = (

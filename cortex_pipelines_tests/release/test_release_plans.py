@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.history import archived, canary, numbers, plan_of, resolve
 from cortex_pipelines.release.ledger import (
     Entry,
@@ -29,8 +28,9 @@ from cortex_pipelines.release.promotion import (
     standing,
     verdict_folder,
 )
+from cortex_pipelines.release.settings import DeploymentSettings
 from cortex_pipelines.versioning.champions import ChampionPin
-from cortex_pipelines.versioning.committed import path_to, uncommitted
+from cortex_pipelines.versioning.committed_code import path_to, uncommitted
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.parameters import sections

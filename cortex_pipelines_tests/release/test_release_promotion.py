@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.release.deployment import DeploymentSettings
 from cortex_pipelines.release.history import canary, numbers, prompts_of, was_rolled_back
 from cortex_pipelines.release.ledger import (
     Entry,
@@ -27,7 +26,7 @@ from cortex_pipelines.release.promotion import (
     standing,
     verdict_folder,
 )
-from cortex_pipelines.release.settings import GateSettings
+from cortex_pipelines.release.settings import DeploymentSettings, GateSettings
 from cortex_pipelines.release.verdict import judge, read_metrics, read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml

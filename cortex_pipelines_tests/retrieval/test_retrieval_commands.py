@@ -133,7 +133,7 @@ def test_the_graph_of_an_index_that_cannot_be_written_is_made_and_not_kept(
     def refuse(*_: object) -> None:  # by hand, as root may write everywhere
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("cortex_pipelines.operations.graphs.scratch_folder", refuse)
+    monkeypatch.setattr("cortex_pipelines.retrieval.graph.open_graph.scratch_folder", refuse)
     done = cortex("graph", "callers", "retry", "--index", index)
     assert done.exit_code == 0, done.stderr
     assert "Read-only file system" in caplog.text
@@ -158,7 +158,7 @@ def test_the_traceback_outside_of_a_project_is_there_when_the_command_has_ended(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cortex_pipelines.operations.searching.index_folder", fail)
+    monkeypatch.setattr("cortex_pipelines.retrieval.open_index.index_folder", fail)
     done = cortex("index", tmp_path, "--out", tmp_path / "out")
     named = done.stderr.rpartition("(traceback in ")[2].strip().rstrip(")")
     assert "No space left" in Path(named).read_text()
@@ -285,7 +285,7 @@ def test_the_encoder_of_the_project_finds_meaning_and_may_be_absent(
     def nowhere(*_: object, **__: object) -> None:
         raise WeightsError("no model weights: it is not installed")
 
-    monkeypatch.setattr("cortex_pipelines.operations.searching.weights_folder", nowhere)
+    monkeypatch.setattr("cortex_pipelines.retrieval.open_index.weights_folder", nowhere)
     done = cortex("search", "--index", out, "retry", "--json")
     assert "searched by words alone: no model weights" in done.stderr
     assert json.loads(done.stdout)[0]["name"] == "retry"

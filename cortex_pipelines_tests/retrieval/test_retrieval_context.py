@@ -7,12 +7,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cortex_pipelines
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.operations.contexts import ContextSource, index_context
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import index_folder
 from cortex_pipelines.retrieval.context import Piece, approximate_tokens
 from cortex_pipelines.retrieval.excerpts import Excerpts, Place
+from cortex_pipelines.retrieval.open_index import index_folder
+from cortex_pipelines.serving.task_context import ContextSource, index_context
 
 PARAMETERS = load_parameters()
 PACKAGE = Path(cortex_pipelines.__file__).parent

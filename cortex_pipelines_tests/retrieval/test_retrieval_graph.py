@@ -16,14 +16,14 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.operations.graphs import project_graph
-from cortex_pipelines.operations.inference.project_services import project_services
 from cortex_pipelines.retrieval.graph.build import Tables, code_graph
 from cortex_pipelines.retrieval.graph.history import LEAST_TOGETHER, changed_together
+from cortex_pipelines.retrieval.graph.open_graph import project_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
 from cortex_pipelines.retrieval.graph.references import expression, plain_type
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.parameters import sections
 

@@ -6,15 +6,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import limits_of
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.excerpts import Excerpts, Place
 from cortex_pipelines.retrieval.index import Manifest, index_files
+from cortex_pipelines.retrieval.open_index import limits_of
 from cortex_pipelines.retrieval.search import Filters, Searcher
 from cortex_pipelines.retrieval.tables import searched_files, searched_tables
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
-from cortex_pipelines_tests.operations.searchedproject import save
+from cortex_pipelines_tests.retrieval.searchedproject import save
 
 PARAMETERS = load_parameters()
 CODE = "def apply_voucher(order, voucher):\n    return order.total - voucher.amount\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import index_folder, limits_of
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.index import read_folder
 from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.retrieval.open_index import index_folder, limits_of
 
 PARAMETERS = load_parameters()
 CODE = "def alpha():\n    return 1\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import limits_of
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.index import Manifest, index_files, read_folder
+from cortex_pipelines.retrieval.open_index import limits_of
 from cortex_pipelines.retrieval.queries import understand
 from cortex_pipelines.retrieval.ranking import FOR_UNITS, combined_units
 from cortex_pipelines.retrieval.search import Searcher

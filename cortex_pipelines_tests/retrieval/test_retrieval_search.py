@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import cortex_pipelines
-from cortex_pipelines.operations.notebooks import load_parameters
-from cortex_pipelines.operations.searching import index_folder, limits_of, open_searcher
+from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval import index as index_module
 from cortex_pipelines.retrieval.documents import read_file
 from cortex_pipelines.retrieval.index import (
@@ -29,6 +28,7 @@ from cortex_pipelines.retrieval.index import (
     save,
 )
 from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.retrieval.open_index import index_folder, limits_of, open_searcher
 from cortex_pipelines.retrieval.queries import QueryError, understand
 from cortex_pipelines.retrieval.search import FilterError, Filters, Searcher
 from cortex_pipelines.retrieval.terms import terms

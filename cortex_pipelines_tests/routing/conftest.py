@@ -1,20 +1,9 @@
-"""A sentence encoder small enough to be made anew in each run, and settings to use it with."""
-
-from pathlib import Path
+"""Settings of the router for a small encoder."""
 
 import pytest
 
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines_tests.parameters import sections
-from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an untrained encoder with the architecture of the default one."""
-    return make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from cortex_pipelines.coordination.logs import (
     CoordinationSource,
     take_coordination_pin,
 )
-from cortex_pipelines.evaluation.router.assets import task_router_evaluation
 from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
@@ -25,6 +24,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
 )
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.routing.assets import routing_dataset, task_router
+from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.rowcache import RowCache

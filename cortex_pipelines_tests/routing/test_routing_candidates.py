@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines import evaluation
+from cortex_pipelines.routing import evaluation
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import TrainingData
@@ -29,13 +29,13 @@ from cortex_pipelines.routing.selection.model_selection import (
 )
 from cortex_pipelines.routing.selection.out_of_scope import Scope, learn_scope, read_requests
 from cortex_pipelines.routing.selection.search import search_fold
-from cortex_pipelines.routing.selection.significance import likelier, mcnemar_exact
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import compared_tasks
+from cortex_pipelines.statistics.significance import likelier, mcnemar_exact
 from cortex_pipelines.words import fold
 
 CHOSEN = NeuralSettings(0.01, 0.01, 0.1)
-JUDGED_BY = Path(evaluation.__file__).parent / "router" / "out_of_scope_requests.txt"
+JUDGED_BY = Path(evaluation.__file__).parent / "out_of_scope_requests.txt"
 WORDS = ("alpha", "beta", "gamma", "delta")
 
 

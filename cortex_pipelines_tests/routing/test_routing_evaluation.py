@@ -8,26 +8,26 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.router.model_scores import (
+from cortex_pipelines.release.gates import decide
+from cortex_pipelines.routing.evaluation.model_scores import (
     CurvePoint,
     area_under_risk,
     class_table,
     coverage_risk,
 )
-from cortex_pipelines.evaluation.router.report import routing_report
-from cortex_pipelines.evaluation.router.scope import scope_metrics
-from cortex_pipelines.evaluation.router.scores import (
+from cortex_pipelines.routing.evaluation.report import routing_report
+from cortex_pipelines.routing.evaluation.scope import scope_metrics
+from cortex_pipelines.routing.evaluation.scores import (
     compare,
     recalls,
     routing_metrics,
     score_tasks,
 )
-from cortex_pipelines.evaluation.statistics.intervals import Interval
-from cortex_pipelines.release.gates import decide
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.schemas.datasets.routing import ROUTING_DATASET
+from cortex_pipelines.statistics.intervals import Interval
 
 ROOT = Path(__file__).parents[2]
 Row = tuple[str, str, str | None, str | None]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cortex_pipelines.routing.features.encoder import SentenceEncoder
+from cortex_pipelines.embeddings.encoder import SentenceEncoder
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.serving.bundle import (
     RouterConfig,

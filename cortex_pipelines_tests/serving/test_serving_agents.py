@@ -16,7 +16,7 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
-from cortex_pipelines.operations.inference.project_services import project_services
+from cortex_pipelines.prompts.templates import package_templates
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
 from cortex_pipelines.schemas.code_graph import CODE_GRAPH
 from cortex_pipelines.schemas.code_units import CODE_UNITS
@@ -24,7 +24,7 @@ from cortex_pipelines.serving.agents import agents_server
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.prompts.templates import package_templates
+from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.versioning.root import ProjectError
 from cortex_pipelines_tests.integration.miniproject import BIN, MiniProject
@@ -145,7 +145,7 @@ def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None
 
 def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
     from cortex_pipelines.serving.engines.engine import Sampling
-    from cortex_pipelines.serving.prompts.forms import completion
+    from cortex_pipelines.serving.request_prompts import completion
 
     asked = gateway.ask(gateway.answering(model), completion(prompt), Sampling(most))
     return "".join(piece.text for piece in gateway.written(asked))
@@ -266,14 +266,14 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
 
 _LOADING = """
 import time
-from cortex_pipelines.cli import mcp
-from cortex_pipelines.operations.inference import gateway, project_services
+from cortex_pipelines.cli.serving import mcp
+from cortex_pipelines.serving import project_gateway, project_services
 from cortex_pipelines.serving.services import NOTHING
 from cortex_pipelines.versioning import root
 
 root.find_root = lambda: None
 project_services.project_services = lambda root: NOTHING
-gateway.open_gateway = lambda root, model: time.sleep(10_000)
+project_gateway.open_gateway = lambda root, model: time.sleep(10_000)
 mcp.mcp(["--model", "shop"], standalone_mode=False)
 print("left")
 """

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from cortex_pipelines.serving.answer import Answer
 from cortex_pipelines.serving.engines.engine import Piece, Sampling, ScoredToken, Token
 from cortex_pipelines.serving.token_bytes import (
     alternative,
@@ -19,6 +18,7 @@ from cortex_pipelines.serving.token_bytes import (
     token_bytes,
     unspelled,
 )
+from cortex_pipelines.serving.token_stream import Answer
 from cortex_pipelines_tests.adapters import tinymodel
 
 EMOJI = "\N{GRINNING FACE}"

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.operations.inference import gateway as opening
+from cortex_pipelines.serving import project_gateway as opening
 from cortex_pipelines_tests.serving import tinygateway
 
 NAMING = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}

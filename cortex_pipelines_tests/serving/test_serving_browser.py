@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.redacting import redacted
-from cortex_pipelines.serving.events import FILE
+from cortex_pipelines.feedback.answer_events import FILE
+from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway

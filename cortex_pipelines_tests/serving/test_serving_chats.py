@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.serving.prompts.chat_rendering import ChatError, ChatMessage, ToolCall
-from cortex_pipelines.serving.prompts.forms import Target, chat
+from cortex_pipelines.prompts.chat_rendering import ChatError, ChatMessage, ToolCall
+from cortex_pipelines.serving.request_prompts import Target, chat
 from cortex_pipelines_tests.adapters import tinymodel
 
 _ALTERNATE = (

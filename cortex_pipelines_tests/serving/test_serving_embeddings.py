@@ -14,7 +14,7 @@ from cortex_pipelines.ingestion.pretrained_models import WeightsError
 from cortex_pipelines.serving.embeddings import CodeEncoder
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.services import ProjectServices
-from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
+from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.serving import tinygateway
 
 DIGEST = "e" * 64

@@ -21,7 +21,6 @@ from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.generation.sampling import Request, generate
 from cortex_pipelines.release.loading import ResidentBase
-from cortex_pipelines.serving.answer import Answer
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -37,6 +36,7 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
+from cortex_pipelines.serving.token_stream import Answer
 from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter

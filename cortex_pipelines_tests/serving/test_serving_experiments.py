@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.operations import experimenting
-from cortex_pipelines.operations.inference.gateway import compare
-from cortex_pipelines.serving.asked import Answering
-from cortex_pipelines.serving.beside import with_others
+from cortex_pipelines.release.experiments import project_experiments
+from cortex_pipelines.release.experiments.analysis import Tally
+from cortex_pipelines.release.experiments.plan import Book, ExperimentError, Plan, append
+from cortex_pipelines.release.experiments.running import Assigned, Experiments, Log
+from cortex_pipelines.serving import experiment_arms
 from cortex_pipelines.serving.catalogue import Catalogue, Served
+from cortex_pipelines.serving.conditions import with_others
 from cortex_pipelines.serving.engines.engine import AdapterFiles
-from cortex_pipelines.serving.experiments.analysis import Tally
-from cortex_pipelines.serving.experiments.plan import Book, ExperimentError, Plan, append
-from cortex_pipelines.serving.experiments.running import Assigned, Experiments, Log
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.project_gateway import compare
+from cortex_pipelines.serving.requests import Answering
 from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -58,7 +59,7 @@ def models(home: Path, broken: bool = False) -> dict[str, Served]:
 @pytest.fixture
 def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     """A gateway that follows the experiments of the folder, as that of a project does."""
-    book = experimenting.book_of(tmp_path)
+    book = project_experiments.book_of(tmp_path)
 
     def catalogue(broken: bool) -> Catalogue:
         served = models(home, broken)
@@ -73,7 +74,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     @contextmanager
     def opened(broken: bool = False, full: bool = False, **changes: Any) -> Iterator[TestClient]:
         def finish(plan: Plan, result: Any) -> None:
-            experimenting.finish(tmp_path, plan, result)
+            project_experiments.finish(tmp_path, plan, result)
 
         counting = Experiments(book, finish)
         gateway = tinygateway.open_tiny(
@@ -88,7 +89,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
 
 
 def start(root: Path, home: Path, a: str = "champion", b: str = "base", **changes: Any) -> Plan:
-    return experimenting.start(root, models(home), "shop", a, b, **(USUAL | changes))
+    return experiment_arms.start(root, models(home), "shop", a, b, **(USUAL | changes))
 
 
 def ask(client: TestClient, user: str, **changes: Any) -> Any:
@@ -97,8 +98,8 @@ def ask(client: TestClient, user: str, **changes: Any) -> Any:
 
 
 def state(root: Path) -> dict[str, Any]:
-    (entry,) = experimenting.book_of(root).entries()
-    return experimenting.shown(root, entry)
+    (entry,) = project_experiments.book_of(root).entries()
+    return project_experiments.shown(root, entry)
 
 
 def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
@@ -155,12 +156,12 @@ def test_users_keep_their_arm_and_votes_count(
         )
         assert 'vote="up"' in page
 
-        end = experimenting.stop(tmp_path, "shop", "seen enough").end
+        end = project_experiments.stop(tmp_path, "shop", "seen enough").end
         assert end is not None
         assert (end.outcome, end.figures["arms"]) == ("stopped", shown["arms"])
         assert ask(client, chosen).headers["x-cortex-way"] == "adapter"
         assert state(tmp_path)["arms"] == shown["arms"]
-    text = (experimenting.book_of(tmp_path).answers(plan)).read_text()
+    text = (project_experiments.book_of(tmp_path).answers(plan)).read_text()
     assert chosen not in text
     assert "def f" not in text
 
@@ -277,8 +278,8 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
 COUNTING = """
 import sys
 from pathlib import Path
-from cortex_pipelines.serving.experiments.plan import Book, Plan
-from cortex_pipelines.serving.experiments.running import Assigned, Experiments
+from cortex_pipelines.release.experiments.plan import Book, Plan
+from cortex_pipelines.release.experiments.running import Assigned, Experiments
 
 book, plan = Book(Path(sys.argv[1])), Plan(**eval(sys.argv[2]))
 experiments = Experiments(book, lambda *_: None)
@@ -350,21 +351,21 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
     refused("have to be above 0", most_answers=0)
     known = models(home)
     with pytest.raises(ExperimentError, match=r"no project shelf; projects: .*, shop"):
-        experimenting.start(tmp_path, known, "shelf", "base", "base", **USUAL)
+        experiment_arms.start(tmp_path, known, "shelf", "base", "base", **USUAL)
     known["shop"] = replace(known["shop"], split=Split("shop", "docs.dir", {}, "now"))
     with pytest.raises(ExperimentError, match="shop has a canary"):
-        experimenting.start(tmp_path, known, "shop", "base", "base", **USUAL)
+        experiment_arms.start(tmp_path, known, "shop", "base", "base", **USUAL)
     with pytest.raises(ExperimentError, match="no experiment is under way on shop"):
-        experimenting.stop(tmp_path, "shop", "")
-    assert not experimenting.book_of(tmp_path).path.exists()
+        project_experiments.stop(tmp_path, "shop", "")
+    assert not project_experiments.book_of(tmp_path).path.exists()
 
     plan = start(tmp_path, home, "champion:adapter", "1.1.0")
     assert (plan.a, plan.b) == ("1.2.0:adapter", "1.1.0"), "a promotion moves neither"
     refused("is under the experiment shop-.* already")
-    experimenting.stop_for_release(tmp_path, "docs", "promoted")
-    assert experimenting.book_of(tmp_path).running("shop") == plan
-    experimenting.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
-    (entry,) = experimenting.book_of(tmp_path).entries()
+    project_experiments.stop_for_release(tmp_path, "docs", "promoted")
+    assert project_experiments.book_of(tmp_path).running("shop") == plan
+    project_experiments.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
+    (entry,) = project_experiments.book_of(tmp_path).entries()
     assert entry.end is not None
     assert (entry.end.outcome, entry.end.reason) == ("stopped", "1.3.0 is champion")
     start(tmp_path, home)
@@ -373,7 +374,7 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
 def test_a_plan_whose_release_is_gone_waits(
     home: Path, tmp_path: Path, serve: Callable[..., Any]
 ) -> None:
-    append(experimenting.book_of(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
+    append(project_experiments.book_of(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
     with serve() as client:
         answer = ask(client, "anna")
         assert (answer.status_code, answer.headers["x-cortex-way"]) == (200, "adapter")

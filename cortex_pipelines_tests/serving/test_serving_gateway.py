@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from cortex_pipelines.adapters.data.examples import prompt_segments, read_examples
-from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
+from cortex_pipelines.prompts.chat_rendering import ChatMessage
+from cortex_pipelines.prompts.examples import prompt_segments, read_examples
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release, best_way
-from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.serving import gateway as module
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.prompts.chat_rendering import ChatMessage
-from cortex_pipelines.serving.prompts.forms import Target, chat, completion, infill
+from cortex_pipelines.serving.request_prompts import Target, chat, completion, infill
 from cortex_pipelines.serving.tasks import Context, TaskError, suggest
+from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.segments import Segment, as_text
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS
 from cortex_pipelines_tests.adapters import tinymodel

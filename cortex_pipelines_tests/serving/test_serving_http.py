@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cortex_pipelines.feedback.answer_events import FILE
 from cortex_pipelines.routing.serving.router import Decision
-from cortex_pipelines.serving.events import FILE
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.limits import LARGEST_BODY

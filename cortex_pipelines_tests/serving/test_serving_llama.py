@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from cortex_pipelines.adapters.model.lora import WEIGHTS
-from cortex_pipelines.cli.serve import serve
-from cortex_pipelines.operations.inference import serving_exports
+from cortex_pipelines.cli.serving.serve import serve
+from cortex_pipelines.serving import exported_gateway
 from cortex_pipelines.serving.engines import opening as engines
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
@@ -236,7 +236,7 @@ def test_the_command_takes_another_engine_than_the_parameters(
         asked.append(tinygateway.settings().with_engine(engine).engine)
         return gateway
 
-    monkeypatch.setattr(serving_exports, "open_exported", opened)
+    monkeypatch.setattr(exported_gateway, "open_exported", opened)
     monkeypatch.setattr(server, "run", lambda *_: None)
     monkeypatch.setattr(server, "require_free", lambda *_: None)
     for words in ((), ("--engine", "llama")):

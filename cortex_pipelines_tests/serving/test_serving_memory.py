@@ -10,12 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.operations import memories
-from cortex_pipelines.operations.inference.project_services import project_services
-from cortex_pipelines.operations.memories import open_memory
+from cortex_pipelines.retrieval.notes import project_notes
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.guard import Door, hosts_of
+from cortex_pipelines.serving.project_services import open_memory, project_services
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -25,7 +24,7 @@ Ask = Callable[..., Any]
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(tinygateway.ROOT / "params.yaml", tmp_path)
-    monkeypatch.setattr(memories, "_encoder", lambda params: (None, ""))
+    monkeypatch.setattr(project_notes, "_encoder", lambda params: (None, ""))
     return tmp_path
 
 

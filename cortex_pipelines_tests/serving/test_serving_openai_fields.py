@@ -33,7 +33,7 @@ from cortex_pipelines.serving.http.openai_fields import (
     fields_as_markdown,
 )
 from cortex_pipelines.serving.services import ProjectServices
-from cortex_pipelines_tests.routing.tinyencoder import make_tiny_encoder
+from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.serving import tinygateway
 
 PAGE = tinygateway.ROOT / "docs" / "guides" / "openai-api.md"

@@ -10,11 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.inference.gateway import read_catalogue
-from cortex_pipelines.operations.redacting import redacted
-from cortex_pipelines.serving.events import FILE
+from cortex_pipelines.feedback.answer_events import FILE
+from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.http.page import _FOLDER
+from cortex_pipelines.serving.project_gateway import read_catalogue
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 from cortex_pipelines_tests.serving import tinygateway

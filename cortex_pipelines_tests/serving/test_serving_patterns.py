@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.serving.catalogue import Catalogue
 from cortex_pipelines.serving.engines.engine import Event, Job, Piece
 from cortex_pipelines.serving.http.app import create_app

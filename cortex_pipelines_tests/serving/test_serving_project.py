@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.operations.inference.gateway import open_gateway, read_catalogue
-from cortex_pipelines.operations.inference.serving_exports import open_exported
 from cortex_pipelines.release.answering import FILE as FILE_OF_RELEASE
 from cortex_pipelines.release.answering import Release, write_release
 from cortex_pipelines.release.ledger import Model
-from cortex_pipelines.release.manifest import UntrustedModelError
 from cortex_pipelines.release.promotion import Act, promote, verdict_folder
-from cortex_pipelines.release.signing import signed_folder
+from cortex_pipelines.serving.exported_gateway import open_exported
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.project_gateway import open_gateway, read_catalogue
+from cortex_pipelines.signing.manifest import UntrustedModelError
+from cortex_pipelines.signing.signatures import signed_folder
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.parameters import FILE
 from cortex_pipelines.versioning.root import ProjectError

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.prompts.unit_text import asked_of_unit
+from cortex_pipelines.prompts.chat_rendering import ChatMessage
+from cortex_pipelines.prompts.templates import (
+    PromptFileError,
+    package_templates,
+    project_templates,
+)
 from cortex_pipelines.release.numbering import TASK_FORMAT
 from cortex_pipelines.schemas.datasets import documentation, tests
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.prompts.chat_rendering import ChatMessage
-from cortex_pipelines.serving.prompts.forms import Target, chat, infill
-from cortex_pipelines.serving.prompts.templates import (
-    PromptFileError,
-    package_templates,
-    project_templates,
-)
+from cortex_pipelines.serving.request_prompts import Target, chat, infill
 from cortex_pipelines.serving.tasks import TASKS, Context
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.serving import tinygateway

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.operations.inference import gateway
-from cortex_pipelines.serving import tasks
+from cortex_pipelines.serving import project_gateway, tasks
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def _in_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORTEX_ROOT", str(ROOT))
     closed = SimpleNamespace(close=lambda: None, datasets=load_parameters(ROOT).datasets)
-    monkeypatch.setattr(gateway, "open_gateway", lambda *_: closed)
+    monkeypatch.setattr(project_gateway, "open_gateway", lambda *_: closed)
 
 
 @pytest.mark.parametrize(

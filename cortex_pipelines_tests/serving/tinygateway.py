@@ -22,20 +22,16 @@ import uvicorn
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
+from cortex_pipelines.project_names import BASE
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release, Way
+from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.routing.serving.router import Router
-from cortex_pipelines.serving.beside import with_others
-from cortex_pipelines.serving.catalogue import (
-    BASE,
-    Catalogue,
-    CatalogueSource,
-    Served,
-)
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Served
+from cortex_pipelines.serving.conditions import with_others
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
-from cortex_pipelines.serving.experiments.running import Experiments
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import Rollouts

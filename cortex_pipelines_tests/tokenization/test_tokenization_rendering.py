@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.serving.prompts.chat_rendering import ChatMessage
-from cortex_pipelines.serving.prompts.forms import Target, chat, completion, task
+from cortex_pipelines.prompts.chat_rendering import ChatMessage
+from cortex_pipelines.serving.request_prompts import Target, chat, completion, task
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.segments import Segment, as_text
 from cortex_pipelines.tokenization.text_encoder import encoder_of, token_ids

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.adapters.data.packing import tokenise
+from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.tokenization.segments import Segment
 from cortex_pipelines.tokenization.text_encoder import (
     GAP_TOKENS,

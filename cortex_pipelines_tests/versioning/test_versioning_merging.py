@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.operations import doctor
+from cortex_pipelines.projects import doctor
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml, yaml_text

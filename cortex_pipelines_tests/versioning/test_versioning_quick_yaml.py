@@ -13,7 +13,7 @@ from dvc.utils.serialize import _yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.operations.projects.parameter_file import as_text
+from cortex_pipelines.projects.parameter_file import as_text
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
 from cortex_pipelines.versioning.dvc.yaml_text import YamlTextError, parse_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY

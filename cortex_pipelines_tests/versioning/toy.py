@@ -32,9 +32,9 @@ from cortex_pipelines.versioning.dagster.instance import open_instance
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import sync
-from cortex_pipelines.versioning.figures import Figures, Plot
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.materialise import Version, materialise
+from cortex_pipelines.versioning.metrics_files import Figures, Plot
 from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, Effective, Layout, resolve
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines.versioning.staleness import Staleness

@@ -6,7 +6,7 @@ among others of the same format (Carlini et al., "The secret sharer", 2019).
 
 import hashlib
 
-from cortex_pipelines.adapters.data.examples import Example
+from cortex_pipelines.prompts.examples import Example
 
 KIND = "canary"
 _DIGITS = 9

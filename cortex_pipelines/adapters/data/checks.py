@@ -5,7 +5,6 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.adapters.settings import AdapterSettings, TrainingChecks
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, near_duplicate_pairs
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -13,6 +12,7 @@ from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.privacy.detect.findings import SECRET
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.prompts.examples import DATASETS
 
 _HELD_OUT = ("validation", "test")
 _SEEN = ("prompt", "completion")

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.data.canaries import planted
-from cortex_pipelines.adapters.data.examples import (
+from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, within_budget
+from cortex_pipelines.adapters.settings import AdapterSettings
+from cortex_pipelines.prompts.examples import (
     DATASETS,
     TASKS,
     Example,
@@ -14,8 +16,6 @@ from cortex_pipelines.adapters.data.examples import (
     shuffled,
     without_gaps,
 )
-from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, within_budget
-from cortex_pipelines.adapters.settings import AdapterSettings
 
 GENERAL = "general"
 """Task name of general-code examples."""

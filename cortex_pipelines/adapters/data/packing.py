@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from cortex_pipelines.adapters.data.boundary import divide_segments
-from cortex_pipelines.adapters.data.examples import Example, prompt_segments
+from cortex_pipelines.prompts.examples import Example, prompt_segments
 from cortex_pipelines.tokenization.segments import Segments
 from cortex_pipelines.tokenization.text_encoder import continuation_ids, token_ids
 

@@ -63,7 +63,7 @@ def train(
         TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and no
             partial adapter is wanted or there is none yet.
     """
-    from cortex_pipelines.adapters.optimised.apply import efficient  # which needs torch
+    from cortex_pipelines.adapters.kernels.apply import efficient  # which needs torch
 
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)

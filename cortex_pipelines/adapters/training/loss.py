@@ -36,7 +36,7 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
     import torch
     from torch.nn.functional import cross_entropy
 
-    from cortex_pipelines.adapters.optimised.packed_attention import (  # which needs torch
+    from cortex_pipelines.adapters.kernels.packed_attention import (  # which needs torch
         attends_apart,
         borders,
     )

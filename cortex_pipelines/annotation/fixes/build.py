@@ -13,8 +13,8 @@ from tree_sitter import Tree
 
 from cortex_pipelines.annotation.detector import Evidence
 from cortex_pipelines.annotation.evidence import FileReading
+from cortex_pipelines.annotation.fixes.fixer import Fixer, Smelling, applied
 from cortex_pipelines.annotation.fixes.fixers import blocks, python
-from cortex_pipelines.annotation.fixes.fixing import Fixer, Smelling, applied
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.syntax.grammars import Grammar, grammar_for, parse

@@ -5,9 +5,9 @@ from bisect import bisect_right
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import Change
-from cortex_pipelines.augmentation.view import BLOCKS, View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import BLOCKS, View
 
 _JUMPS = words(
     "return_statement raise_statement continue_statement break_statement throw_statement"

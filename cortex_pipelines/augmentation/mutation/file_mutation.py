@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.inject import (
     Mutant,
     MutatedUnit,
@@ -12,11 +13,10 @@ from cortex_pipelines.augmentation.mutation.inject import (
     sampled,
     sites,
 )
+from cortex_pipelines.augmentation.node_table import View
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.snippets import parse_file
-from cortex_pipelines.augmentation.view import View
-from cortex_pipelines.augmentation.words import words
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
 

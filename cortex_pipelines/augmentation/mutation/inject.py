@@ -10,10 +10,10 @@ from tree_sitter import Node
 from cortex_pipelines.augmentation.mutation.equivalence import is_equivalent
 from cortex_pipelines.augmentation.mutation.operator import Change, Operator
 from cortex_pipelines.augmentation.mutation.operator_registry import operators_at
+from cortex_pipelines.augmentation.node_table import View
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
-from cortex_pipelines.augmentation.view import View
 
 CHECKS = ("reparses", "tree_differs", "not_equivalent", "reverses")
 """What every mutant has passed: no new syntax error; another tree, comments and layout aside; no

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.view import View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.node_table import View
 
 # Where an identifier is the value of a variable and nothing else.
 _USES = words(

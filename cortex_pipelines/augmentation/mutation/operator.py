@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.view import View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.node_table import View
 
 ErrorType = Literal["operator", "literal", "identifier", "control_flow", "removal"]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.identifier_words import words
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.renaming.variables import LocalVariable
 from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
-from cortex_pipelines.augmentation.words import words
 
 # What can see a local variable by its name at run time: where one of these words is used,
 # nothing is renamed.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.python_code import header_for
 from cortex_pipelines.augmentation.renaming.block_scopes import block_locals
 from cortex_pipelines.augmentation.renaming.python_equivalence import (
@@ -14,7 +15,6 @@ from cortex_pipelines.augmentation.renaming.python_scopes import python_locals
 from cortex_pipelines.augmentation.renaming.variables import LocalVariable
 from cortex_pipelines.augmentation.seeding import choose
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
-from cortex_pipelines.augmentation.words import words
 
 # Names that a person could give to anything, reserved in none of the six languages; none beside
 # which a text looks like a secret.

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import formatters as folder
+from cortex_pipelines.augmentation.rewriting.enclosing_code import closing_indent
 from cortex_pipelines.augmentation.rewriting.formatter import Formatter, Style
+from cortex_pipelines.augmentation.rewriting.layout_equality import is_same_but_for_layout
 from cortex_pipelines.augmentation.rewriting.rewrite_units import Rewritten
 from cortex_pipelines.augmentation.rewriting.rule import Edit, applied
-from cortex_pipelines.augmentation.rewriting.same_layout import is_same_but_for_layout
-from cortex_pipelines.augmentation.rewriting.standing import closing_indent
 from cortex_pipelines.augmentation.seeding import choose, draw
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from cortex_pipelines.augmentation.node_table import View
 from cortex_pipelines.augmentation.python_code import compiled, header_for, same_code
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import rewrites as folder
@@ -13,7 +14,6 @@ from cortex_pipelines.augmentation.rewriting.python_canonical import canonical
 from cortex_pipelines.augmentation.rewriting.rule import Rewrite, applied
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
-from cortex_pipelines.augmentation.view import View
 
 # Structural rewrites are more instructive than layout, and rarer.
 _WEIGHTS = {"structure": 16, "comments": 4, "layout": 1}

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.node_table import View
 
 
 class Edit(NamedTuple):

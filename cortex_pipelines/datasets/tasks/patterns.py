@@ -10,7 +10,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.pairs.purposes import said_purpose
 from cortex_pipelines.extraction.patterns.pattern import Pattern, filled
-from cortex_pipelines.extraction.patterns.reading import Written, written_patterns
+from cortex_pipelines.extraction.patterns.pattern_files import Written, written_patterns
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings

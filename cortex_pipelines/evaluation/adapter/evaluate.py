@@ -9,10 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import measured, task_counts
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
 from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks, write_json
-from cortex_pipelines.augmentation.verification.environment import open_environment
 from cortex_pipelines.evaluation.adapter.inputs import (
     AdapterVersion,
     EvaluationInputs,
@@ -30,6 +28,7 @@ from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
     canary_table,
     exposure_metrics,
 )
+from cortex_pipelines.evaluation.adapter.measures.conditions import Ways, way_metrics, way_table
 from cortex_pipelines.evaluation.adapter.measures.forgetting import forgetting_metrics
 from cortex_pipelines.evaluation.adapter.measures.generations import (
     generation_metrics,
@@ -53,7 +52,6 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import 
     choice_table,
 )
 from cortex_pipelines.evaluation.adapter.measures.specialisations import specialisation_metrics
-from cortex_pipelines.evaluation.adapter.measures.ways import Ways, way_metrics, way_table
 from cortex_pipelines.evaluation.adapter.measures.written_tests import (
     written_test_metrics,
     written_test_table,
@@ -69,15 +67,17 @@ from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.patterns import pattern_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics.multiple_comparisons import (
+from cortex_pipelines.execution.tests.environment import open_environment
+from cortex_pipelines.extraction.patterns.pattern_files import project_checks
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.prompts.examples import measured, task_counts
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
+from cortex_pipelines.statistics.multiple_comparisons import (
     Comparison,
     Paired,
     compare_all,
 )
-from cortex_pipelines.extraction.patterns.reading import project_checks
-from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
 
 Observe = Callable[[str, float], None]
 

@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cortex_pipelines.adapters.data.examples import (
-    Example,
-    grouped_by_file,
-    read_examples,
-    without_gaps,
-)
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import held_out
 from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
 from cortex_pipelines.evaluation.adapter.measures.memorisation import Attempt, attempts
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question, questions
-from cortex_pipelines.evaluation.adapter.measures.retrieved import SimilarExamples
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.prompts.examples import (
+    Example,
+    grouped_by_file,
+    read_examples,
+    without_gaps,
+)
+from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 
 
 @dataclass(frozen=True)

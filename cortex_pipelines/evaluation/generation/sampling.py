@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortex_pipelines.adapters.data.boundary import ForcedStart, divide_segments
-from cortex_pipelines.adapters.data.examples import Example, prompt_segments
-from cortex_pipelines.evaluation.generation.stopping import StopRule, is_complete
 from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.prompts.examples import Example, prompt_segments
+from cortex_pipelines.prompts.stopping import StopRule, is_complete
 
 
 @dataclass(frozen=True)

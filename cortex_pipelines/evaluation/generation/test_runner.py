@@ -13,15 +13,15 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import Example, read_examples
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.augmentation.verification.environment import OWN, Interpreter
-from cortex_pipelines.augmentation.verification.killing import (
+from cortex_pipelines.execution.tests.environment import OWN, Interpreter
+from cortex_pipelines.execution.tests.mutant_killing import (
     Subject,
     killed,
     pytest_files,
     used_as,
 )
+from cortex_pipelines.prompts.examples import Example, read_examples
 
 Outcome = tuple[str | None, str]
 """``passed``, ``failed``, or None where it is not known; and why."""

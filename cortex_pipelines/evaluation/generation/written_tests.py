@@ -13,12 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import Example, read_examples
 from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
-from cortex_pipelines.augmentation.verification.environment import OWN, Interpreter
-from cortex_pipelines.augmentation.verification.killing import pytest_files
-from cortex_pipelines.augmentation.verification.single_tests import SingleTest, Verdict, judged
+from cortex_pipelines.execution.tests.environment import OWN, Interpreter
+from cortex_pipelines.execution.tests.mutant_killing import pytest_files
+from cortex_pipelines.execution.tests.single_tests import SingleTest, Verdict, judged
+from cortex_pipelines.prompts.examples import Example, read_examples
 
 _NAME = "test_written_here"
 _UNIT = ("unit_id", "source", "path", "kind", "name", "qualified_name", "start_byte", "end_byte")

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.metrics.codebleu import (
     codebleu_without_dataflow,
     same_code,
@@ -14,6 +13,7 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
 )
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
 from cortex_pipelines.evaluation.metrics.prose import word_f1
+from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.syntax.grammars import PARSED
 
 _NAME = re.compile(r"[^\W\d][\w$]*")

@@ -4,8 +4,8 @@ import textwrap
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import DATASETS
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
+from cortex_pipelines.prompts.examples import DATASETS
 
 CODE = ("completion", "refactoring")
 """Tasks whose answers are code."""

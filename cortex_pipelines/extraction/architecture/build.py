@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.extraction.architecture.collect import collected
+from cortex_pipelines.extraction.architecture.doc_comments import UnitNotes
 from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, UNREAD
 from cortex_pipelines.extraction.architecture.mounts import Mounts
 from cortex_pipelines.extraction.architecture.resolvers import Resolver
@@ -23,7 +24,6 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
 )
 from cortex_pipelines.extraction.architecture.route import plain_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
-from cortex_pipelines.extraction.architecture.unit_notes import UnitNotes
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS

@@ -13,8 +13,8 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
+from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
 
 _QUERIES = Path(__file__).parent / "queries"
 _COMMENT = re.compile(r"[ \t]*(#(?!\[|!)|//|/\*|\*|--)")

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import polars as pl
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.extraction.patterns.pattern import (
     Pattern,
     PatternError,
     filled,
     pattern_of,
 )
-from cortex_pipelines.extraction.patterns.shapes import (
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
+from cortex_pipelines.extraction.patterns.statement_templates import (
     Group,
     Shape,
     edits,

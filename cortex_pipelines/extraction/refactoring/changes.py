@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from cortex_pipelines.extraction.refactoring.extracting import Extraction, find_extractions
+from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction, find_extractions
 from cortex_pipelines.extraction.refactoring.inner_changes import (
     inner_changes,
     look_inside,
     renamed_in_extraction,
 )
-from cortex_pipelines.extraction.refactoring.matching.pairing import Home, Pairing, home_of, inside
 from cortex_pipelines.extraction.refactoring.model import OBJECT, WHOLE, Function, Type
+from cortex_pipelines.extraction.refactoring.pairing.units import Home, Pairing, home_of, inside
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import Mapped
 from cortex_pipelines.extraction.refactoring.reporting import (

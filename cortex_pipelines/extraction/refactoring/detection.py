@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from cortex_pipelines.extraction.refactoring.changes import Changes
 from cortex_pipelines.extraction.refactoring.files import pair_files
-from cortex_pipelines.extraction.refactoring.matching.function_pairing import pair_functions
-from cortex_pipelines.extraction.refactoring.matching.pairing import Pairing
-from cortex_pipelines.extraction.refactoring.matching.type_pairing import pair_types
+from cortex_pipelines.extraction.refactoring.pairing.functions import pair_functions
+from cortex_pipelines.extraction.refactoring.pairing.types import pair_types
+from cortex_pipelines.extraction.refactoring.pairing.units import Pairing
 from cortex_pipelines.extraction.refactoring.reading import read_file
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings

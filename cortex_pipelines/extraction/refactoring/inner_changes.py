@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cortex_pipelines.extraction.refactoring.extracting import Extraction
+from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap
 from cortex_pipelines.extraction.refactoring.model import VARIABLE, Function
 from cortex_pipelines.extraction.refactoring.purity import Purity

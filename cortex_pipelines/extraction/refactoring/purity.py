@@ -6,9 +6,9 @@ A unit is compared after its renames were undone. What is left that differs make
 from collections import Counter
 from collections.abc import Mapping
 
-from cortex_pipelines.extraction.refactoring.extracting import Extraction
-from cortex_pipelines.extraction.refactoring.matching.pairing import Pairing
+from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction
 from cortex_pipelines.extraction.refactoring.model import Function, Statement
+from cortex_pipelines.extraction.refactoring.pairing.units import Pairing
 
 Names = Mapping[str, str]
 

@@ -25,8 +25,8 @@ from cortex_pipelines.extraction.refactoring.statements import (
 )
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
+from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _FORM = re.compile(r"\*\*?|\.\.\.")

@@ -10,14 +10,14 @@ from difflib import SequenceMatcher
 from functools import cached_property
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap
-from cortex_pipelines.extraction.refactoring.matching.likeness import names_alike
-from cortex_pipelines.extraction.refactoring.matching.pairing import Home, home_of, inside
 from cortex_pipelines.extraction.refactoring.model import (
     PARAMETER,
     VARIABLE,
     Function,
     Statement,
 )
+from cortex_pipelines.extraction.refactoring.pairing.similarity import names_alike
+from cortex_pipelines.extraction.refactoring.pairing.units import Home, home_of, inside
 
 OWN = "own"
 """A parameter of the function itself; ``PARAMETER`` is one of a function inside it."""

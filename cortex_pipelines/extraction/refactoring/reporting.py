@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cortex_pipelines.extraction.refactoring.extracting import Extraction
+from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction
 from cortex_pipelines.extraction.refactoring.model import Function, Place
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from cortex_pipelines.extraction.refactoring.matching.likeness import names_alike
 from cortex_pipelines.extraction.refactoring.model import Function, Parameter, words_of
+from cortex_pipelines.extraction.refactoring.pairing.similarity import names_alike
 
 _ALIKE = 0.6
 

@@ -17,12 +17,12 @@ import polars as pl
 from cortex_pipelines.ingestion.entries import Listed, Skipped, SourceError
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
 from cortex_pipelines.ingestion.files.file_metadata import with_neighbours
-from cortex_pipelines.ingestion.forgotten import REASON, forgotten_by_author, forgotten_file
 from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins
 from cortex_pipelines.ingestion.readers.open import Reading, open_source
 from cortex_pipelines.ingestion.redactions import name_rows, redaction_table, without_private_errors
 from cortex_pipelines.ingestion.row_batches import frame_of
 from cortex_pipelines.ingestion.settings import IngestionSettings
+from cortex_pipelines.ingestion.tombstone_filter import REASON, forgotten_by_author, forgotten_file
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.settings import PrivacySettings

@@ -9,7 +9,6 @@ import polars as pl
 
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.forgotten import kept_commits
 from cortex_pipelines.ingestion.git.authors import pseudonyms
 from cortex_pipelines.ingestion.git.history import (
     commits_without_parents,
@@ -26,6 +25,7 @@ from cortex_pipelines.ingestion.redactions import (
     without_private_errors,
 )
 from cortex_pipelines.ingestion.row_batches import frame_of
+from cortex_pipelines.ingestion.tombstone_filter import kept_commits
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text

@@ -9,7 +9,7 @@ from pathlib import Path
 from cortex_pipelines.ingestion.archives.archive import archive_path
 from cortex_pipelines.ingestion.cache import file_sha256
 from cortex_pipelines.ingestion.connectors.declared import DltSource
-from cortex_pipelines.ingestion.connectors.taking import take_snapshot
+from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.git.repository import take_revision
 from cortex_pipelines.ingestion.packages.npm import take_npm
 from cortex_pipelines.ingestion.packages.sdist import take_sdist

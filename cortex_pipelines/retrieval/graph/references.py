@@ -29,8 +29,8 @@ from cortex_pipelines.extraction.architecture.sourcefile import Captures, Source
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
-from cortex_pipelines.syntax.garbage import Unparsed, syntax_tree
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
+from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
 
 _QUERIES = Path(__file__).parent / "queries"
 _IMPORTS: dict[str, ModuleType] = {

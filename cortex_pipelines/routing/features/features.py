@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.routing.features.encoder import Floats, sentence_part
+from cortex_pipelines.embeddings.encoder import Floats, sentence_part
 from cortex_pipelines.words import fold, folded_words
 
 Doubles = npt.NDArray[np.float64]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import (
     Doubles,
     FeatureExtractor,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import Doubles, Indices
 
 _STEPS = 60

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import Doubles, Features
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import log_softmax

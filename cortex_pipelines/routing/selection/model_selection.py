@@ -27,7 +27,7 @@ from cortex_pipelines.routing.models.network import Neural, NeuralSettings
 from cortex_pipelines.routing.models.tfidf import Lexical
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
-from cortex_pipelines.routing.selection.significance import holm, likelier, mcnemar_exact
+from cortex_pipelines.statistics.significance import holm, likelier, mcnemar_exact
 
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
 """Candidates, simplest first; rules are absent without a rules file."""

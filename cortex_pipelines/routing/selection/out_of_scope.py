@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.models.knn import nearest
 

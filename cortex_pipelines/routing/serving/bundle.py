@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import aside
-from cortex_pipelines.routing.features.encoder import Floats
+from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
 from cortex_pipelines.routing.models.base import CandidateModel

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from cortex_pipelines.release.manifest import UntrustedModelError
+from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.tokenization.segments import Segments
 
 Finish = Literal["stop", "length", "cancelled"]

@@ -19,7 +19,6 @@ import numpy as np
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
 from cortex_pipelines.release.exports.gguf_base import Width
 from cortex_pipelines.release.exports.source import ExportError
-from cortex_pipelines.serving.answer import Answer
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     EngineError,
@@ -40,6 +39,7 @@ from cortex_pipelines.serving.engines.queued import (
     window,
 )
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.token_stream import Answer
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _BOUNDS = {"fp32": 1e-3, "fp16": 0.05}

@@ -14,7 +14,6 @@ from typing import Any
 from cortex_pipelines.adapters.data.boundary import ForcedStart
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
-from cortex_pipelines.serving.answer import Answer
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     Job,
@@ -26,6 +25,7 @@ from cortex_pipelines.serving.engines.probing import Probe
 from cortex_pipelines.serving.engines.queued import QueuedEngine, Request, end_tokens, window
 from cortex_pipelines.serving.engines.sampler import Sampler
 from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.token_stream import Answer
 
 _CHUNK = 256
 """Tokens of a prompt between two looks at whether anybody still waits for it."""

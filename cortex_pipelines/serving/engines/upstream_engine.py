@@ -18,7 +18,6 @@ from typing import Any
 import httpx2
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer
-from cortex_pipelines.serving.answer import Answer
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
@@ -34,6 +33,7 @@ from cortex_pipelines.serving.engines.engine import (
 from cortex_pipelines.serving.engines.queued import model_file, prompt_of, window
 from cortex_pipelines.serving.engines.upstream_form import Chunk, chunk_of, message_of
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
+from cortex_pipelines.serving.token_stream import Answer
 from cortex_pipelines.tokenization.segments import Segments
 from cortex_pipelines.tokenization.text_encoder import continuation_ids, text_for_servers
 

@@ -11,10 +11,10 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from cortex_pipelines.serving.asked import Answering, Asked
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Piece, Token
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
+from cortex_pipelines.serving.requests import Answering, Asked
 
 CACHE = "x-cortex-cache"
 """In an answer ``hit`` if it was given before; in a request ``no`` to have it made anew."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.serving.catalogue import UnknownModelError
 from cortex_pipelines.serving.engines.engine import EngineError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import sentences_of
 from cortex_pipelines.serving.http.tasks import PredictForm, predicted
-from cortex_pipelines.serving.prompts.templates import PromptFileError
 from cortex_pipelines.serving.tasks import TaskError
 
 

@@ -8,7 +8,6 @@ from fastapi.responses import Response
 from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.asked import Answering, Asked
 from cortex_pipelines.serving.engines.engine import Alternative, Piece, Sampling, Token
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
@@ -23,10 +22,10 @@ from cortex_pipelines.serving.http.answers import (
     whole,
 )
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import ChatForm, CompletionForm, GapForm, Generation
+from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
 from cortex_pipelines.serving.http.search import packed, require_project
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
-from cortex_pipelines.serving.prompts.forms import (
+from cortex_pipelines.serving.request_prompts import (
     Form,
     chat,
     cited,
@@ -34,6 +33,7 @@ from cortex_pipelines.serving.prompts.forms import (
     infill,
     shown,
 )
+from cortex_pipelines.serving.requests import Answering, Asked
 from cortex_pipelines.serving.services import ProjectServices
 
 _USUAL_TOKENS = 16

@@ -9,12 +9,13 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from cortex_pipelines.ingestion.pretrained_models import WeightsError
-from cortex_pipelines.serving.catalogue import ENCODER, UnknownModelError
+from cortex_pipelines.project_names import ENCODER
+from cortex_pipelines.serving.catalogue import UnknownModelError
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import ModelName, OpenAIForm, Words
 from cortex_pipelines.serving.http.openai_fields import EMBEDDING_FIELDS
+from cortex_pipelines.serving.http.schemas import ModelName, OpenAIForm, Words
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 

@@ -9,10 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from cortex_pipelines.prompts.chat_rendering import ChatError
+from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.serving.catalogue import ForbiddenModelError, UnknownModelError
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, UnavailableError
-from cortex_pipelines.serving.prompts.chat_rendering import ChatError
-from cortex_pipelines.serving.prompts.templates import PromptFileError
 from cortex_pipelines.serving.routing import NoRouterError
 from cortex_pipelines.serving.services import ServiceError
 

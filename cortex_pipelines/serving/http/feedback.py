@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, Id, Words
+from cortex_pipelines.serving.http.schemas import Form, Id, Words
 from cortex_pipelines.serving.rollout import user
 from cortex_pipelines.serving.services import ProjectServices
 

@@ -23,11 +23,11 @@ from strawberry.extensions import (
 from strawberry.scalars import JSON
 from strawberry.types import ExecutionContext
 
+from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.serving.agents import lineage_of
-from cortex_pipelines.serving.catalogue import ROUTER
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.forms import Form, Words
 from cortex_pipelines.serving.http.overview import counted, row
+from cortex_pipelines.serving.http.schemas import Form, Words
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cortex_pipelines.serving.http.answers import CACHE
 from cortex_pipelines.serving.http.errors import error_response
 from cortex_pipelines.serving.metrics import Metrics
-from cortex_pipelines.serving.remembered import answered_anew
+from cortex_pipelines.serving.response_cache import answered_anew
 from cortex_pipelines.serving.rollout import answering_user
 
 USER = "x-cortex-user"

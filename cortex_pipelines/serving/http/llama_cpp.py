@@ -11,7 +11,6 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.asked import Asked
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
@@ -23,9 +22,10 @@ from cortex_pipelines.serving.http.answers import (
     outcome_of,
 )
 from cortex_pipelines.serving.http.errors import error_body
-from cortex_pipelines.serving.http.forms import Form, Generation, Words
 from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
-from cortex_pipelines.serving.prompts.forms import completion, infill
+from cortex_pipelines.serving.http.schemas import Form, Generation, Words
+from cortex_pipelines.serving.request_prompts import completion, infill
+from cortex_pipelines.serving.requests import Asked
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _ENDINGS = {"stop": "eos", "length": "limit", "cancelled": "limit"}

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.http.answers import versioned
-from cortex_pipelines.serving.http.forms import Form, Short, TaskText
+from cortex_pipelines.serving.http.schemas import Form, Short, TaskText
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 
 _NO_PROJECT = "an exported folder has no {}; start `cortex serve` in the project"

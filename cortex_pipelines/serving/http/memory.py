@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.retrieval.memory.entries import (
+from cortex_pipelines.retrieval.notes.note import (
     LONGEST,
     Kind,
     MemoryStoreError,
@@ -15,7 +15,7 @@ from cortex_pipelines.retrieval.memory.entries import (
 )
 from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, ModelName, Short, TaskText, Words
+from cortex_pipelines.serving.http.schemas import Form, ModelName, Short, TaskText, Words
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import Memory, ProjectServices, ServiceError
 from cortex_pipelines.versioning.root import ProjectError

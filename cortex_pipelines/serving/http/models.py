@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from cortex_pipelines.serving.catalogue import ENCODER, ROUTER, Served
+from cortex_pipelines.project_names import ENCODER, ROUTER
+from cortex_pipelines.serving.catalogue import Served
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.beside import ways_of
+from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.serving.catalogue import Served
-from cortex_pipelines.serving.experiments.running import Experiments
+from cortex_pipelines.serving.conditions import ways_of
 from cortex_pipelines.serving.gateway import Gateway
 
 LOOKED_AT = frozenset(

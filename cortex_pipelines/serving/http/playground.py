@@ -7,16 +7,16 @@ from fastapi.responses import Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.asked import Asked
-from cortex_pipelines.serving.beside import ways_of
+from cortex_pipelines.serving.conditions import ways_of
 from cortex_pipelines.serving.engines.engine import Piece, Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import envelope, headers_of, streamed
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, ModelName, Words
+from cortex_pipelines.serving.http.schemas import Form, ModelName, Words
 from cortex_pipelines.serving.http.tabby import offered
-from cortex_pipelines.serving.prompts.forms import completion, infill
-from cortex_pipelines.serving.remembered import answered_anew
+from cortex_pipelines.serving.request_prompts import completion, infill
+from cortex_pipelines.serving.requests import Asked
+from cortex_pipelines.serving.response_cache import answered_anew
 from cortex_pipelines.serving.rollout import user
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, Short, TaskText
+from cortex_pipelines.serving.http.schemas import Form, Short, TaskText
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 

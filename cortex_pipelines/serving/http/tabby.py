@@ -12,13 +12,13 @@ from pydantic import BeforeValidator, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.privacy.places import repository_name, repository_path
-from cortex_pipelines.serving.asked import Answering
+from cortex_pipelines.release.experiments.running import Vote
 from cortex_pipelines.serving.engines.engine import Sampling
-from cortex_pipelines.serving.experiments.running import Vote
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
-from cortex_pipelines.serving.http.forms import Form, Id, ModelName, Words
-from cortex_pipelines.serving.prompts.forms import infill
+from cortex_pipelines.serving.http.schemas import Form, Id, ModelName, Words
+from cortex_pipelines.serving.request_prompts import infill
+from cortex_pipelines.serving.requests import Answering
 from cortex_pipelines.serving.rollout import user
 
 _MOST = 64

@@ -15,7 +15,7 @@ from cortex_pipelines.routing.serving.exploration import send
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import CACHE, plain
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.forms import Form, ModelName, Short, TaskText, Words
+from cortex_pipelines.serving.http.schemas import Form, ModelName, Short, TaskText, Words
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines.serving.tasks import Context, Suggestion, TaskError, suggest

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cortex_pipelines.serving.lines import appending, line_start, lines_of, rewrite
+from cortex_pipelines.jsonl import appending, line_start, lines_of, rewrite
 
 FILE = "audit.jsonl"
 FIRST = "0" * 64

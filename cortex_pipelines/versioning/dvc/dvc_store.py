@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cortex_pipelines.atomic import aside, began_before, write_whole
-from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning import retained_outputs
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
 from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
 from cortex_pipelines.versioning.parameters import STAGE as PARAMETERS
@@ -92,7 +92,7 @@ def forget_listings() -> None:
 
 def mend_lockfile(root: Path, report: Callable[[str], None]) -> None:
     """See ``kept.mend``; requires DVC's lock."""
-    if sentence := kept.mend(root, kept.DVC_LOCK):
+    if sentence := retained_outputs.mend(root, retained_outputs.DVC_LOCK):
         report(sentence)
 
 
@@ -139,7 +139,7 @@ def _mend_rwlock(root: Path, path: Path) -> list[str]:
     if not path.exists():
         return []
     if why := rwlock_damage(path):
-        remains = kept.set_aside(root, path)
+        remains = retained_outputs.set_aside(root, path)
         return [f".dvc/tmp/rwlock {why}: DVC creates a new one; the damaged file is {remains}"]
     held = _held_locks(path)
     living = [lock for lock in held if began_before(int(lock[2]["pid"]), path) is not False]
@@ -257,7 +257,7 @@ def record_parameters(project: Project, repo: Any) -> None:
     if find_stage(repo, PARAMETERS).changed():
         with contextlib.chdir(project.root):
             repo.commit(PARAMETERS, force=True)
-        kept.keep(project.root, kept.DVC_LOCK)
+        retained_outputs.keep(project.root, retained_outputs.DVC_LOCK)
 
 
 def locked_snapshot(stage: Any) -> Snapshot:
@@ -344,7 +344,7 @@ def commit(
             check()
             publish()
             (stage,) = repo.commit(address, force=True)
-            kept.keep(root, kept.DVC_LOCK)
+            retained_outputs.keep(root, retained_outputs.DVC_LOCK)
             return str(stage.outs[0].hash_info.value), locked_snapshot(stage)
 
     return patiently(root, act)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.versioning import kept
+from cortex_pipelines.versioning import retained_outputs
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.dvc.yaml_files import look_up, read_values
 from cortex_pipelines.versioning.merging.conflicts import (
@@ -64,12 +64,19 @@ def resolve(root: Path, generate: Callable[[], None]) -> Resolution:
     remaining = find_conflicts(root)
     if files and all(conflict.file != FILE for conflict in remaining):
         generate()
-        if kept.DVC_LOCK in versions:
+        if retained_outputs.DVC_LOCK in versions:
             # now that the inputs are those of the merge
-            texts[kept.DVC_LOCK] = join_file(
-                kept.DVC_LOCK, versions[kept.DVC_LOCK], lambda entry: fits_workspace(root, entry)
+            texts[retained_outputs.DVC_LOCK] = join_file(
+                retained_outputs.DVC_LOCK,
+                versions[retained_outputs.DVC_LOCK],
+                lambda entry: fits_workspace(root, entry),
             )
-            _write(root, kept.DVC_LOCK, texts[kept.DVC_LOCK][0], versions[kept.DVC_LOCK])
+            _write(
+                root,
+                retained_outputs.DVC_LOCK,
+                texts[retained_outputs.DVC_LOCK][0],
+                versions[retained_outputs.DVC_LOCK],
+            )
     staged = [file for file in files if file in unmerged]
     stage_files(root, staged)
     notes = tuple(note for file in files for note in texts[file][1])
@@ -101,5 +108,5 @@ def _write(root: Path, file: str, text: str, versions: Versions) -> None:
     if removed and file.startswith(f"{GENERATED}/") and not (root / file).exists():
         return  # of a project that one side removed; it is generated again if it is still there
     write_whole(root / file, text)
-    if file in RESOLVED and file in kept.BY_MACHINE:
-        kept.keep(root, file)
+    if file in RESOLVED and file in retained_outputs.BY_MACHINE:
+        retained_outputs.keep(root, file)

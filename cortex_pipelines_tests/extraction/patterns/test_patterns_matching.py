@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, filled, pattern_of
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 

@@ -6,10 +6,14 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
 from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.extraction.patterns.proposals import proposals_of_code, proposals_of_history
-from cortex_pipelines.extraction.patterns.shapes import recurring, shapes_of, statements
+from cortex_pipelines.extraction.patterns.statement_templates import (
+    recurring,
+    shapes_of,
+    statements,
+)
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.extraction.patterns.pattern import PatternError
-from cortex_pipelines.extraction.patterns.reading import (
+from cortex_pipelines.extraction.patterns.pattern_files import (
     folder_patterns,
     project_checks,
     usable,

@@ -10,7 +10,7 @@ from cortex_pipelines.annotation.complexity.nodes import (
     text,
     within,
 )
-from cortex_pipelines.annotation.fixes.fixing import Edit, Fixer, Smelling
+from cortex_pipelines.annotation.fixes.fixer import Edit, Fixer, Smelling
 
 _IFS = ("if_statement", "if_expression")
 _LISTS = BLOCKS | {"module", "program", "source_file"}

@@ -5,7 +5,7 @@ import re
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import child, text, within
-from cortex_pipelines.annotation.fixes.fixing import Edit, Fixer, Smelling
+from cortex_pipelines.annotation.fixes.fixer import Edit, Fixer, Smelling
 
 _SCOPES = frozenset({"function_definition", "lambda", "class_definition"})
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
     Change,
     Operator,
@@ -13,8 +14,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     on,
     replace_span,
 )
-from cortex_pipelines.augmentation.view import COMMENTS, View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import COMMENTS, View
 
 _FAMILY: Literal["identifier"] = "identifier"
 _REMOVAL: Literal["removal"] = "removal"

@@ -16,7 +16,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
     swapping,
 )
-from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.node_table import View
 
 _BINARY = everywhere("binary_expression", python="binary_operator")
 _ASSIGNMENT = everywhere(

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
     Change,
     Operator,
@@ -14,8 +15,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_node,
     swapping,
 )
-from cortex_pipelines.augmentation.view import View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import View
 
 _COMPARISON = everywhere("binary_expression", python="comparison_operator")
 _FAMILY: Literal["operator"] = "operator"

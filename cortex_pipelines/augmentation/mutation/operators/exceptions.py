@@ -5,6 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
     Change,
     Operator,
@@ -12,8 +13,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     remove_statement,
     replace_node,
 )
-from cortex_pipelines.augmentation.view import COMMENTS, View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import COMMENTS, View
 
 _FAMILY: Literal["removal"] = "removal"
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
     Change,
     Operator,
@@ -16,8 +17,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_quoting_around,
     replace_span,
 )
-from cortex_pipelines.augmentation.view import COMMENTS, View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import COMMENTS, View
 
 _FAMILY: Literal["literal"] = "literal"
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")

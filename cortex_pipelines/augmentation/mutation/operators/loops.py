@@ -5,6 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
     Change,
     Operator,
@@ -13,8 +14,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
 )
 from cortex_pipelines.augmentation.mutation.operators.condition import bare
-from cortex_pipelines.augmentation.view import COMMENTS, FUNCTIONS, View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import COMMENTS, FUNCTIONS, View
 
 _FAMILY: Literal["control_flow"] = "control_flow"
 _LOOPS = words(

@@ -6,9 +6,9 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import Change, Operator, on, replace_span
-from cortex_pipelines.augmentation.view import View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import View
 
 _FAMILY: Literal["removal"] = "removal"
 _WITHOUT_EFFECT = words(

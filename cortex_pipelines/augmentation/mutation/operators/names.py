@@ -22,7 +22,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_quoting_around,
 )
 from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
-from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.node_table import View
 
 _FAMILY: Literal["identifier"] = "identifier"
 _MOST = 2

@@ -12,7 +12,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_part,
     swapping,
 )
-from cortex_pipelines.augmentation.view import View
+from cortex_pipelines.augmentation.node_table import View
 
 _FAMILY: Literal["identifier"] = "identifier"
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.namespaces import bound_before
 from cortex_pipelines.augmentation.mutation.operator import (
     Change,
@@ -14,8 +15,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     remove_statement,
 )
 from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
-from cortex_pipelines.augmentation.view import View
-from cortex_pipelines.augmentation.words import words
+from cortex_pipelines.augmentation.node_table import View
 
 _REMOVAL: Literal["removal"] = "removal"
 _CONTROL: Literal["control_flow"] = "control_flow"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.node_table import COMMENTS, View
 from cortex_pipelines.augmentation.rewriting.rule import Edit, Rewrite
-from cortex_pipelines.augmentation.view import COMMENTS, View
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 # What a tool reads: the comment is a part of the program for someone.

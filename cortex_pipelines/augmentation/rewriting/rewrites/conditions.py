@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import everywhere, on, reindented
 from cortex_pipelines.augmentation.mutation.operators.branches import branches
 from cortex_pipelines.augmentation.mutation.operators.condition import bare, condition_of
+from cortex_pipelines.augmentation.node_table import COMMENTS, View
 from cortex_pipelines.augmentation.rewriting.rule import Edit, NodeRewrite
-from cortex_pipelines.augmentation.view import COMMENTS, View
-from cortex_pipelines.augmentation.words import words
 
 _MIRROR = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 _MIRROR |= {"===": "===", "!==": "!=="}

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.rewriting.enclosing_code import own_indent
 from cortex_pipelines.augmentation.rewriting.rule import Edit, Rewrite
-from cortex_pipelines.augmentation.rewriting.standing import own_indent
-from cortex_pipelines.augmentation.view import COMMENTS, View
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _LISTS = ("argument_list", "arguments", "parameters", "formal_parameters", "parameter_list")

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import on, reindented
 from cortex_pipelines.augmentation.mutation.operators.branches import branches
+from cortex_pipelines.augmentation.node_table import BLOCKS, COMMENTS, View
 from cortex_pipelines.augmentation.rewriting.rule import Edit, NodeRewrite
-from cortex_pipelines.augmentation.view import BLOCKS, COMMENTS, View
-from cortex_pipelines.augmentation.words import words
 
 _NUMBERS = words("integer number int_literal integer_literal")
 _NAMES = ("result", "value", "outcome", "answer", "returned")

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import DATASETS, Example, read_examples, sampled
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics.intervals import (
+from cortex_pipelines.prompts.examples import DATASETS, Example, read_examples, sampled
+from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
+from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.statistics.intervals import (
     Interval,
     cluster_sums,
     two_sample_bootstrap,
 )
-from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
-from cortex_pipelines.schemas.adapter_scores import ADAPTER_SCORES
-from cortex_pipelines.schemas.table import Table
+from cortex_pipelines.statistics.multiple_comparisons import Paired
 
 
 def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:

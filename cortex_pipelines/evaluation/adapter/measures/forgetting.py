@@ -7,19 +7,19 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import (
+from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, perplexity
+from cortex_pipelines.evaluation.adapter.measures.models import ROLES
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.prompts.examples import (
     Example,
     grouped_by_file,
     read_examples,
     sampled,
     without_gaps,
 )
-from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
-from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte, perplexity
-from cortex_pipelines.evaluation.adapter.measures.models import ROLES
-from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
+from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 _COMPARED = "completion"
 _SEEN = 40  # characters that the models see before the first that is scored

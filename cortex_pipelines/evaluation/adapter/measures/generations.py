@@ -7,17 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import (
-    DATASETS,
-    Example,
-    sampled,
-    shuffled,
-    without_gaps,
-)
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import Request, most_tokens
-from cortex_pipelines.evaluation.generation.stopping import extent_of
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.grading import (
@@ -30,7 +22,15 @@ from cortex_pipelines.evaluation.metrics.grading import (
 from cortex_pipelines.evaluation.metrics.patterns import broken_patterns
 from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.extraction.patterns.matching import PatternChecks
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
+from cortex_pipelines.prompts.examples import (
+    DATASETS,
+    Example,
+    sampled,
+    shuffled,
+    without_gaps,
+)
+from cortex_pipelines.prompts.stopping import extent_of
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS
 
 WRITERS = ("base", "challenger")

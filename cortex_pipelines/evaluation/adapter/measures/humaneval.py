@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
@@ -19,7 +18,8 @@ from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import Request
 from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_figures
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
-from cortex_pipelines.sandbox import sandbox
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.schemas.adapter_scores import BENCHMARK_PROBLEMS
 
 _KEYS = ("task_id", "prompt", "test", "entry_point")

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.adapters.data.boundary import ends_of_name
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise
 from cortex_pipelines.adapters.model.base_model import (
     BaseModel,
@@ -31,10 +30,11 @@ from cortex_pipelines.adapters.model.base_model import (
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
 from cortex_pipelines.evaluation.generation.sampling import Request, generate, most_tokens
-from cortex_pipelines.evaluation.generation.stopping import cut
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.progress import track
+from cortex_pipelines.prompts.examples import Example
+from cortex_pipelines.prompts.stopping import cut
 from cortex_pipelines.rowcache import RowCache
 
 _ORIGIN = frozenset({"example_id", "task", "path", "language", "kind", "cluster"})

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import Example, without_gaps
 from cortex_pipelines.adapters.model.lora import SEEN, adapter_for
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics.intervals import wilson
+from cortex_pipelines.prompts.examples import Example, without_gaps
 from cortex_pipelines.schemas.adapter_scores import MEMORISED
+from cortex_pipelines.statistics.intervals import wilson
 
 _WORD = re.compile(r"\w+")
 _SHORTEST, _LONGEST = 40, 160  # characters of a line

@@ -30,8 +30,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from cortex_pipelines.adapters.data.examples import Example, shuffled
-from cortex_pipelines.evaluation.generation.stopping import cut
+from cortex_pipelines.prompts.examples import Example, shuffled
+from cortex_pipelines.prompts.stopping import cut
 from cortex_pipelines.schemas.datasets.feedback import CORRECTION, REQUEST, TITLE
 
 KINDS = ("naming", "fix", "statement", "correction")

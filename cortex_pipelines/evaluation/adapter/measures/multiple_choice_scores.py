@@ -6,14 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES, ComparedModels
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap, wilson
-from cortex_pipelines.evaluation.statistics.multiple_comparisons import Paired
+from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
+from cortex_pipelines.statistics.intervals import paired_bootstrap, wilson
+from cortex_pipelines.statistics.multiple_comparisons import Paired
 
 _SHOWN = {"context": "base", "both": "challenger"}
 """Way with similar examples before the question, and the role that answers so."""

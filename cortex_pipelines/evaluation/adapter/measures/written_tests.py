@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from cortex_pipelines.augmentation.verification.single_tests import Verdict
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.generation.written_tests import RunnableTest, WrittenTests
+from cortex_pipelines.execution.tests.single_tests import Verdict
 from cortex_pipelines.schemas.adapter_scores import WRITTEN_TESTS
 
 REPOSITORY = "repository"

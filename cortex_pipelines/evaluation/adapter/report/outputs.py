@@ -6,10 +6,10 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.adapters.data.examples import DATASETS
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.written_tests import ROLES
 from cortex_pipelines.evaluation.adapter.report.sections import percents
+from cortex_pipelines.prompts.examples import DATASETS
 
 _PROMPT_END = 500
 _FIGURES = {

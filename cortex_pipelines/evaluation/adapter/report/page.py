@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.adapters.data.examples import DATASETS, Example
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
 from cortex_pipelines.evaluation.adapter.report.outputs import outputs_part
@@ -23,6 +22,7 @@ from cortex_pipelines.evaluation.adapter.report.sections import (
     specialisations_part,
 )
 from cortex_pipelines.evaluation.metrics.style import FEATURES
+from cortex_pipelines.prompts.examples import DATASETS, Example
 
 _SHOWN = 5
 _PROMPT_END = 600

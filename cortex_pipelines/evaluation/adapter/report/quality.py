@@ -15,7 +15,7 @@ from cortex_pipelines.evaluation.metrics.style import (
     style_distance,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.evaluation.statistics.intervals import paired_bootstrap
+from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 _MANY_RIGHT = ("documentation", "tests")
 

@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines import pages
-from cortex_pipelines.adapters.data.examples import Example
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.adapter.measures.specialisations import (
@@ -15,7 +14,8 @@ from cortex_pipelines.evaluation.adapter.measures.specialisations import (
     SPECIALISATIONS,
 )
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
-from cortex_pipelines.evaluation.statistics.multiple_comparisons import Comparison, seen_with
+from cortex_pipelines.prompts.examples import Example
+from cortex_pipelines.statistics.multiple_comparisons import Comparison, seen_with
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from cortex_pipelines.privacy.detect.code.strings import Piece, pieces_of
 from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, name_strength
 from cortex_pipelines.privacy.detect.names import STRONG
 from cortex_pipelines.privacy.detect.values import is_strong_secret
-from cortex_pipelines.syntax.garbage import why_unparsed
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_counted
+from cortex_pipelines.syntax.unparsable import why_unparsed
 
 _MAX_BYTES = 4_000_000
 # What stands in for a setting, in the text of a literal: ${name:…}, ?: '…' in Spring's, and the

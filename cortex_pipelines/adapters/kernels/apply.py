@@ -1,0 +1,30 @@
+"""Apply faster implementations to a model in training, with the same numerical results."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from cortex_pipelines.adapters.kernels.compile import compile_blocks
+from cortex_pipelines.adapters.kernels.fused_lora import fused_lora
+from cortex_pipelines.adapters.kernels.packed_attention import per_example_attention
+from cortex_pipelines.adapters.settings import AdapterSettings
+
+
+@contextmanager
+def efficient(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
+    """Use lean LoRA layers and per-example attention, or compiled blocks, within a context.
+
+    Args:
+        model: A peft model with one active adapter, in evaluation mode.
+        settings: Whether to compile.
+        separate: Whether nothing but attention mixes the examples of a row, so that rows can be put
+            into one.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(fused_lora(model))
+        if settings.torch_compile:
+            # with attention apart each row's borders would be compiled anew
+            compile_blocks(model)
+        elif separate:
+            stack.enter_context(per_example_attention(model))
+        yield

@@ -1,0 +1,245 @@
+"""The Python API for notebooks and programs, exported lazily by the package.
+
+Nothing here is new: each function opens the project, takes its parameters and calls the room that
+does the work. ``folder`` is any folder in a project; by default the current one (or
+``CORTEX_ROOT``).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortex_pipelines.versioning.root import find_root
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cortex_pipelines.config import Parameters
+    from cortex_pipelines.release.open_model import Opened
+    from cortex_pipelines.retrieval.open_index import Result
+    from cortex_pipelines.routing.serving.router import Router
+    from cortex_pipelines.tracking.lineage import Node
+    from cortex_pipelines.versioning.project import Project
+
+
+def load_parameters(folder: str | Path | None = None) -> "Parameters":
+    """The parameters of the project; outside of any project, those of the ``standard`` profile.
+
+    Args:
+        folder: A folder in the project.
+
+    Returns:
+        All sections of ``params.yaml``, checked; ``load_parameters().extraction`` is one.
+
+    Raises:
+        ProjectError: ``params.yaml`` is wrong, or there is no project in or above ``folder``.
+    """
+    from cortex_pipelines.config import load_parameters_anywhere
+
+    return load_parameters_anywhere(folder)
+
+
+def open_project(folder: str | Path | None = None) -> "Project":
+    """The project in a folder: its assets, where their outputs lie, and their versions.
+
+    Args:
+        folder: A folder in the project.
+
+    Raises:
+        ProjectError: there is no project in the folder or above it.
+    """
+    from cortex_pipelines import catalog
+
+    return catalog.open_project(_root(folder))
+
+
+def extract_units(path: str | Path, folder: str | Path | None = None) -> "pl.DataFrame":
+    """The functions, methods, types, imports and declarations of a source file or folder.
+
+    Args:
+        path: File or folder with Python, JavaScript, TypeScript, Java, Go or Rust.
+        folder: A folder in the project whose limits (section ``extraction``) count.
+
+    Returns:
+        A row per unit, in order of path and place: the columns of ``code_units``. Offsets
+        (``start_byte``, ``end_byte``) are bytes of the file in UTF-8, lines count from 1.
+
+    Raises:
+        FileNotFoundError: nothing is at ``path``.
+        ProjectError: ``params.yaml`` is wrong.
+    """
+    from cortex_pipelines.extraction.folder import extract_path
+
+    return extract_path(Path(path), load_parameters(folder).extraction).units
+
+
+def scan_private(path: str | Path, folder: str | Path | None = None) -> "pl.DataFrame":
+    """Locations of secrets and personal data in a file or folder, without their values.
+
+    Args:
+        path: File or folder.
+        folder: A folder in the project whose rules (section ``privacy``) count.
+
+    Returns:
+        A row per finding: ``path``, ``line`` (from 1), ``start`` and ``end`` (characters in the
+        line, from 0), ``category``, ``rule``, ``severity``.
+
+    Raises:
+        FileNotFoundError: nothing is at ``path``.
+        ProjectError: ``params.yaml`` is wrong.
+    """
+    from dataclasses import asdict
+
+    import polars as pl
+
+    from cortex_pipelines.privacy.folder import scan_path
+
+    scans = scan_path(Path(path), load_parameters(folder).privacy)
+    rows = [{"path": scan.path, **asdict(finding)} for scan in scans for finding in scan.findings]
+    places = dict.fromkeys(("line", "start", "end"), pl.Int64)
+    words = dict.fromkeys(("category", "rule", "severity"), pl.String)
+    return pl.DataFrame(rows, schema={"path": pl.String, **places, **words})
+
+
+def search_code(
+    query: str,
+    index: str | Path | None = None,
+    folder: str | Path | None = None,
+    k: int = 10,
+    by: str | None = None,
+) -> "list[Result]":
+    """Places in code and documentation that a query is about, best first.
+
+    Args:
+        query: Words, an identifier, a line of code, an error message, or the text of an issue.
+        index: Folder of `cortex index`. Without it the files of the project in ``folder`` are
+            searched, as its assets have them.
+        folder: A folder in the project.
+        k: Most results.
+        by: ``unit`` for places, ``file`` for files; None decides by the query.
+
+    Returns:
+        Results with ``path``, ``start_line``, ``end_line`` (from 1, inclusive), ``name``, ``kind``,
+        ``score``, ``why``, ``commit`` and ``stale``.
+
+    Raises:
+        QueryError: the query is empty, enormous, or no text.
+        SearchIndexError: ``index`` holds no index that can be used.
+        ProjectError: there is no project, or its files are not made yet.
+    """
+    from cortex_pipelines.retrieval.open_index import opened_once
+    from cortex_pipelines.retrieval.project_index import open_project_searcher
+
+    if index is not None:
+        searcher = opened_once(Path(index), load_parameters(folder))
+    else:
+        searcher = open_project_searcher(open_project(folder), None, load_parameters(folder))
+    searcher.refresh()
+    return searcher.search(query, k, by=by)
+
+
+def read_table(
+    asset: str, table: str, project: str | None = None, folder: str | Path | None = None
+) -> "pl.DataFrame":
+    """Read a table of an asset's output from the workspace.
+
+    Args:
+        asset: Name of the asset, for example ``annotated_units``.
+        table: Name of its table, for example ``units``.
+        project: Only this project; None takes every project in which the asset is made.
+        folder: A folder in the project.
+
+    Returns:
+        The table; of an asset made for each project with the further column ``project``.
+
+    Raises:
+        LookupError: there is no such asset or project, or it is not made yet.
+        ProjectError: there is no project in the folder or above it.
+    """
+    import polars as pl
+
+    opened = open_project(folder)
+    try:
+        partitions = opened.partitions_of(opened.graph.assets[asset])
+    except KeyError:
+        raise LookupError(f"no asset {asset}; assets: {', '.join(opened.graph.assets)}") from None
+    if project is not None and project not in partitions:
+        raise LookupError(f"{asset} has no project {project}; projects: {partitions}")
+    frames = [
+        pl.read_parquet(path).with_columns(*([pl.lit(name).alias("project")] if name else []))
+        for name in partitions
+        if project in (None, name)
+        and (path := opened.output(asset, name) / f"{table}.parquet").exists()
+    ]
+    if not frames:
+        raise LookupError(f"no table {table} of {asset} yet: run `cortex run {asset}` first")
+    return pl.concat(frames)
+
+
+def load_router(folder: str | Path | None = None) -> "Router":
+    """Load a verified task router: ``load_router().route(["a task"])``.
+
+    Args:
+        folder: What ``cortex router train`` wrote, or the folder of a project, whose champion
+            (until there is one, whose keyword rules) then answers. None: the project around the
+            current folder.
+
+    Returns:
+        The router; ``route`` gives a ``Decision`` per task, with ``master``, a calibrated
+        ``confidence`` in [0, 1] and why.
+
+    Raises:
+        RouterError: there is no router in the folder.
+        UntrustedModelError: its files are not those that the training wrote.
+        WeightsError: its encoder is not on this machine.
+        CoordinationError: the project has neither a champion nor a folder of logs with rules.
+        ProjectError: the project is not as it has to be, or there is none.
+    """
+    from cortex_pipelines.release.open_model import open_router
+    from cortex_pipelines.routing.router_from_logs import open_model
+
+    if folder is None or (Path(folder) / "params.yaml").is_file():
+        return open_router(open_project(folder))
+    return open_model(Path(folder))
+
+
+def load_adapter(model: str, task: str | None = None, folder: str | Path | None = None) -> "Opened":
+    """Load a verified, released adapter on its base for inference.
+
+    Args:
+        model: ``code_adapter-NAME``, and if it is not the champion that is wanted ``@challenger``,
+            ``@canary``, ``/NUMBER`` or ``/1.0.0`` after it.
+        task: Which adapter, of a model with one a task.
+        folder: A folder in the project.
+
+    Returns:
+        The base with the adapter: ``resident.model`` and ``resident.tokenizer``. The base alone,
+        with a ``notice`` that says why, if there is no champion or it belongs on another base.
+
+    Raises:
+        ProjectError: there is no such model, or its files are gone.
+        LookupError: it has no such version or task.
+        UntrustedModelError: a file was changed since it was released, or nobody signed it.
+    """
+    from cortex_pipelines.release.open_model import open_adapter
+
+    return open_adapter(open_project(folder), model, task)
+
+
+def lineage(model: str, folder: str | Path | None = None) -> "Node":
+    """The tree from a released model to the commits that it was made from.
+
+    Args:
+        model: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
+        folder: A folder in the project.
+
+    Raises:
+        LookupError: the registry has no such model, alias or version.
+        ProjectError: there is no project in the folder or above it.
+    """
+    from cortex_pipelines.tracking.lineage import lineage as walk
+
+    return walk(open_project(folder), model)
+
+
+def _root(folder: str | Path | None) -> Path:
+    return find_root(None if folder is None else Path(folder))

@@ -1,0 +1,142 @@
+"""A parsed text with parent, field and enclosing function of each node.
+
+tree-sitter finds a parent by walking down from the root; here one walk records all parents.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.snippets import Snippet
+
+FUNCTIONS = words(
+    "function_definition function_declaration generator_function_declaration function_expression "
+    "generator_function arrow_function method_definition method_declaration "
+    "constructor_declaration function_item func_literal lambda lambda_expression "
+    "closure_expression"
+)
+BLOCKS = words(
+    "block statement_block statement_list module program constructor_body "
+    "switch_case switch_default switch_block_statement_group"
+)
+"""Node types that hold statements, one after the other."""
+COMMENTS = words("comment line_comment block_comment")
+
+
+class View:
+    """All nodes of a snippet, parents first, in source order.
+
+    Args:
+        snippet: The parsed text. Offsets of nodes count from the start of its prefix.
+
+    Attributes:
+        notes: What operators have found out about a function, by kind and the function's node.
+    """
+
+    def __init__(self, snippet: Snippet) -> None:
+        self.snippet = snippet
+        self.language = snippet.language
+        self.text = snippet.prefix + snippet.code + snippet.suffix
+        self.nodes: list[Node] = []
+        self._above: list[int] = []
+        self._fields: list[str] = []
+        self.notes: dict[str, dict[int, Any]] = {}
+        self._walk()
+        self._place = {node.id: place for place, node in enumerate(self.nodes)}
+
+    def _walk(self) -> None:
+        cursor, around = self.snippet.tree.walk(), [-1]
+        while True:
+            node = cursor.node
+            if node is not None:
+                self.nodes.append(node)
+                self._above.append(around[-1])
+                self._fields.append(cursor.field_name or "")
+            if cursor.goto_first_child():
+                around.append(len(self.nodes) - 1)
+                continue
+            while not cursor.goto_next_sibling():
+                if not cursor.goto_parent():
+                    return
+                around.pop()
+
+    def parent(self, node: Node) -> Node | None:
+        """The parent node, or None."""
+        above = self._above[self._place[node.id]]
+        return self.nodes[above] if above >= 0 else None
+
+    def parent_type(self, node: Node) -> str:
+        """Type of the parent; empty for the root."""
+        above = self._above[self._place[node.id]]
+        return self.nodes[above].type if above >= 0 else ""
+
+    def field(self, node: Node) -> str:
+        """Field name of the node in its parent; empty if it has none."""
+        return self._fields[self._place[node.id]]
+
+    def around(self, node: Node) -> Iterator[Node]:
+        """Ancestors of a node, innermost first."""
+        above = self._above[self._place[node.id]]
+        while above >= 0:
+            yield self.nodes[above]
+            above = self._above[above]
+
+    def inside(self, node: Node) -> Iterator[Node]:
+        """The node and its descendants, parents first."""
+        place = self._place[node.id]
+        for at in range(place, len(self.nodes)):
+            if at > place and self._above[at] < place:
+                return
+            yield self.nodes[at]
+
+    def code(self, node: Node) -> str:
+        """Text of a node, with replacement characters for invalid UTF-8."""
+        return self.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
+
+    def between(self, start: int, end: int) -> str:
+        """Text of a byte span."""
+        return self.text[start:end].decode("utf-8", "replace")
+
+    def home(self, node: Node) -> Node:
+        """The outermost function around a node; the root if there is none."""
+        return self.nodes[self._homes[self._place[node.id]]]
+
+    @cached_property
+    def _homes(self) -> list[int]:
+        homes = [0]
+        for above in self._above[1:]:
+            is_home = homes[above] == 0 and self.nodes[above].type in FUNCTIONS
+            homes.append(above if is_home else homes[above])
+        return homes
+
+    @cached_property
+    def by_type(self) -> dict[str, list[Node]]:
+        """Nodes of the code by type, in source order."""
+        start = len(self.snippet.prefix)
+        end = start + len(self.snippet.code)
+        nodes_by_type: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            if start <= node.start_byte and node.end_byte <= end:
+                nodes_by_type.setdefault(node.type, []).append(node)
+        return nodes_by_type
+
+    def statements(self, block: Node) -> list[Node]:
+        """Statements directly in a block, without comments."""
+        return [part for part in block.named_children if part.type not in COMMENTS]
+
+    def lines(self, node: Node) -> tuple[int, int] | None:
+        """Span of the lines that a statement occupies alone, with its line break; else None."""
+        text = self.text
+        start = text.rfind(b"\n", 0, node.start_byte) + 1
+        end = node.end_byte
+        if text[end : end + 1] == b";":
+            end += 1
+        line_end = text.find(b"\n", end)
+        stop = line_end + 1 if line_end >= 0 else len(text)
+        if text[start : node.start_byte].strip() or text[end:stop].strip():
+            return None
+        inside = len(self.snippet.prefix) <= start and stop <= len(text) - len(self.snippet.suffix)
+        return (start, stop) if inside else None

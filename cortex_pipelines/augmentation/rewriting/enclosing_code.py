@@ -1,0 +1,40 @@
+"""Where a unit stands in its file: its first line has lost its indentation, the others have not."""
+
+from cortex_pipelines.augmentation.node_table import View
+
+_CLOSING = ("}", ")", "]")
+
+
+def closing_indent(code: str) -> str | None:
+    """Indentation of a unit in a language with braces, by its closing line; None without one."""
+    last = code.rstrip().rpartition("\n")[2]
+    bare = last.lstrip()
+    closes = len(code.split("\n")) > 1 and bare.startswith(_CLOSING)
+    return last[: len(last) - len(bare)] if closes else None
+
+
+def own_indent(view: View) -> str | None:
+    """Indentation of a unit's first line in its file; None where the rest does not tell it.
+
+    In Python the body is one level deeper, and how wide a level is shows where a block stands in
+    another one.
+    """
+    if view.language != "python":
+        return closing_indent(view.snippet.code.decode("utf-8", "replace"))
+    given = view.snippet.prefix.rpartition(b"\n")[2].decode()
+    if given:
+        return given
+    found = (_indent_before(node.start_byte, view.text) for node in view.by_type.get("block", ()))
+    blocks = [indent for indent in found if indent]
+    if not blocks:
+        return None
+    body = blocks[0]
+    nested = [indent for indent in blocks if indent.startswith(body) and indent != body]
+    level = min(map(len, nested), default=0) - len(body)
+    return body[: len(body) - level] if 0 < level <= len(body) else None
+
+
+def _indent_before(place: int, text: bytes) -> str:
+    """White space between the line's start and a place; empty if more stands there."""
+    before = text[text.rfind(b"\n", 0, place) + 1 : place]
+    return "" if before.strip() else before.decode()

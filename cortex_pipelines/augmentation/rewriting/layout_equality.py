@@ -1,0 +1,108 @@
+"""Compare two texts for equality except for layout.
+
+A formatter does more than a token-preserving layout: it chooses quotes, brackets that mean nothing
+and the commas at the end of a list, moves comments, and indents what is in docstrings.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from inspect import cleandoc
+from itertools import zip_longest
+
+from tree_sitter import Node
+
+from cortex_pipelines.augmentation.node_table import COMMENTS
+from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
+
+_QUOTES = frozenset("\"'")
+_COMMENT_MARKS = re.compile(r"[\s/*#]+")
+_END = ("end", "")
+_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
+    """Whether two versions of a unit have equal syntax trees and comment words.
+
+    Python: the interpreter's own tree, docstrings without their indentation (PEP 257). Other
+    languages: every node of the parse, whatever quotes stand around a string.
+
+    Args:
+        before: The unit.
+        after: The other version, in whatever surroundings it needs.
+    """
+    if after.errors or _commented(before) != _commented(after):
+        return False
+    if before.language == "python":
+        trees = _python_tree(before), _python_tree(after)
+        return None not in trees and _same_python(*trees)
+    pairs = zip_longest(_shape(before), _shape(after))
+    return all(mine == theirs for mine, theirs in pairs)
+
+
+def _commented(snippet: Snippet) -> str:
+    """Words of all comments without markers; a long comment may have been split."""
+    comments = [text_of(node) for node in walk(snippet.tree.root_node) if node.type in COMMENTS]
+    return _COMMENT_MARKS.sub("", "".join(comments))
+
+
+def _shape(snippet: Snippet) -> Iterator[tuple[str, str]]:
+    """Node types, leaf texts and node ends, without comments."""
+    stack: list[Node | None] = [snippet.tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node is None:
+            yield _END
+        elif node.type in _QUOTES:
+            yield "quote", ""
+        elif node.child_count:
+            yield node.type, ""
+            stack.append(None)
+            stack.extend(reversed(node.children))
+        elif node.type not in COMMENTS:
+            yield node.type, text_of(node)
+
+
+def _python_tree(snippet: Snippet) -> ast.Module | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tree = ast.parse(snippet.prefix + snippet.code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and node.body:
+            _without_indentation(node.body[0])
+    return tree
+
+
+def _same_python(left: object, right: object) -> bool:
+    pairs = [(left, right)]
+    while pairs:
+        mine, theirs = pairs.pop()
+        if type(mine) is not type(theirs):
+            return False
+        if isinstance(mine, list) and isinstance(theirs, list):
+            if len(mine) != len(theirs):
+                return False
+            pairs.extend(zip(mine, theirs, strict=True))
+        elif isinstance(mine, ast.AST):
+            # the kind is the u of u"", which says nothing
+            pairs.extend(
+                (getattr(mine, name, None), getattr(theirs, name, None))
+                for name in mine._fields
+                if name != "kind"
+            )
+        elif mine != theirs:
+            return False
+    return True
+
+
+def _without_indentation(first: ast.stmt) -> None:
+    """Normalise the indentation of a docstring."""
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        constant = first.value
+        if isinstance(constant.value, str):
+            lines = cleandoc(constant.value).splitlines()
+            constant.value = "\n".join(line.rstrip() for line in lines)

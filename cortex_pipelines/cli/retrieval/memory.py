@@ -1,0 +1,154 @@
+"""``cortex memory``: what people and agents want kept of a project."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cortex_pipelines.retrieval.notes.note import KINDS, SUMMARY, Kind
+
+if TYPE_CHECKING:
+    from cortex_pipelines.retrieval.notes.project_notes import ProjectMemory
+
+_KIND = click.Choice(tuple(KINDS))
+_FOUND = click.Choice((*KINDS, SUMMARY))
+_PROJECT = click.option("--project", help="The project; without it the only one.")
+_AUTHOR = click.option(
+    "--author", help="Mail address or name of an agent; without it yours, as git has it."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+
+
+@click.group(epilog='Example: cortex memory search "rounding of prices" --project shop')
+def memory() -> None:
+    """Keep, find and forget notes, decisions, outcomes and exchanges of a project."""
+
+
+@memory.command(
+    epilog='Example: cortex memory add "prices are rounded half up" --kind decision --project shop'
+)
+@click.argument("text")
+@_PROJECT
+@click.option("--kind", type=_KIND, default="note", show_default=True, help="What it is.")
+@click.option("--answer", default="", help="The answer, if TEXT is the question of an exchange.")
+@click.option("--supersedes", help="Identity of the entry in whose place it is.")
+@click.option("--origin", default="cortex memory", show_default=True, help="Where it comes from.")
+@_AUTHOR
+def add(
+    text: str,
+    project: str | None,
+    kind: Kind,
+    answer: str,
+    supersedes: str | None,
+    origin: str,
+    author: str | None,
+) -> None:
+    """Keep TEXT, without the secrets and personal data in it, and print its identity."""
+    kept = _open(project).add(author or "", text, kind, origin, answer, supersedes)
+    if kept["redacted"]:
+        click.echo(f"kept without {kept['redacted']} secrets or personal data", err=True)
+    click.echo(kept["id"])
+
+
+@memory.command(epilog='Example: cortex memory search "rounding of prices" --project shop')
+@click.argument("query")
+@_PROJECT
+@click.option("-k", type=click.IntRange(1, 100), default=10, help="Most entries.")
+@click.option("--kind", type=_FOUND, help="Only this kind.")
+@click.option("--history", is_flag=True, help="Also what was superseded.")
+@_AUTHOR
+@_JSON
+def search(
+    query: str,
+    project: str | None,
+    k: int,
+    kind: str | None,
+    history: bool,
+    author: str | None,
+    as_json: bool,
+) -> None:
+    """Find what is kept about QUERY, what was tried on tasks like it, and relations of its names.
+
+    Of exchanges only those of --author are shown.
+    """
+    answer = _open(project).search(author or "", query, k, kind, history)
+    if as_json:
+        click.echo(json.dumps(answer, indent=1))
+        return
+    if answer["notice"]:
+        click.echo(answer["notice"], err=True)
+    for entry in answer["entries"]:
+        _show(entry)
+    for task in answer["attempts"]:
+        for tried in task["tried"]:
+            click.echo(f"tried: {task['task']}  {_came(tried)}")
+    for edge in answer["relations"]:
+        click.echo(f"{edge['source']} {edge['kind']} {edge['target']}  ({edge['origin']})")
+    if not (answer["entries"] or answer["attempts"] or answer["relations"]):
+        click.echo("nothing is kept about that", err=True)
+
+
+@memory.command(epilog="Example: cortex memory show --project shop")
+@_PROJECT
+@_AUTHOR
+@_JSON
+def show(project: str | None, author: str | None, as_json: bool) -> None:
+    """Show a project as you left it: exchanges, notes, and what is new since you were here."""
+    shown = _open(project).show(author or "")
+    if as_json:
+        click.echo(json.dumps(shown, indent=1))
+        return
+    languages = shown["metadata"].get("languages", {})
+    files = ", ".join(f"{count:,} {name}" for name, count in languages.items()) or "not made yet"
+    click.echo(f"{shown['project']}: files: {files}; {shown['answers']} cached answers", err=True)
+    if shown["since"] is not None:
+        changed = ", ".join(shown["changed"]) or "no asset"
+        words = f"since {shown['since']}: {changed} changed, {shown['added']} entries of others"
+        click.echo(words, err=True)
+    for entry in (*shown["history"], *shown["notes"]):
+        _show(entry)
+
+
+@memory.command(epilog="Example: cortex memory forget 3f9a0c11d2e4 --project shop")
+@click.argument("ids", nargs=-1)
+@_PROJECT
+@click.option("--author", help="All entries of this mail address, key or agent.")
+@click.option("--before", help="Only what was added before this day, such as 2026-01-31.")
+def forget(
+    ids: tuple[str, ...], project: str | None, author: str | None, before: str | None
+) -> None:
+    """Delete the entries IDS, or all of an author or before a day, from the files.
+
+    What is named together has to hold together. `cortex forget` reaches the memories, too.
+    """
+    if not (ids or author or before):
+        raise click.UsageError("say what to forget: identities, --author or --before")
+    from datetime import date
+
+    if before is not None:
+        try:
+            before = date.fromisoformat(before).isoformat()
+        except ValueError as error:
+            raise click.BadParameter(f"{before} is no day, such as 2026-01-31") from error
+    gone = _open(project).forget(author, ids, before)
+    click.echo(f"{len(gone['forgotten'])} entries deleted, and all cached answers", err=True)
+
+
+def _open(project: str | None) -> "ProjectMemory":
+    from cortex_pipelines.serving.project_services import open_memory
+    from cortex_pipelines.versioning.root import find_root
+
+    return open_memory(find_root(), project)
+
+
+def _show(entry: dict[str, Any]) -> None:
+    mark = f", superseded by {entry['superseded_by']}" if "superseded_by" in entry else ""
+    click.echo(f"{entry['id']}  {entry['at'][:10]}  {entry['kind']}{mark}: {entry['text']}")
+    if "answer" in entry:
+        click.echo(f"              {entry['answer']}")
+
+
+def _came(tried: dict[str, Any]) -> str:
+    known = tried["succeeded"] + tried["failed"]
+    came = f"{tried['succeeded']} of {known} succeeded" if known else tried["outcome"] or "unknown"
+    return f"{tried['worker']} ({tried['attempts']} times, {came})"

@@ -1,0 +1,39 @@
+"""``cortex audit``: the log of who asked the gateway for what."""
+
+import click
+
+
+@click.group(epilog="Example: cortex audit verify")
+def audit() -> None:
+    """Check the audit log of `cortex serve`."""
+
+
+@audit.command(epilog="Example: cortex audit verify --head 5feceb66ffc8")
+@click.option("--head", help="A hash that an earlier call printed and that has to be in the log.")
+def verify(head: str | None) -> None:
+    """Say whether the log is whole and, if not, where it breaks.
+
+    Note the hash that is printed: with --head, a later call also notices if lines at the end were
+    taken out, or all of it was written anew.
+    """
+    from cortex_pipelines.serving.exported_gateway import served_root
+    from cortex_pipelines.serving.security.audit import FILE
+    from cortex_pipelines.serving.security.audit import verify as verified
+
+    path = served_root() / ".cortex" / "serving" / FILE
+    if not path.exists():
+        raise click.ClickException(f"no {path}: nobody has asked yet, or it was deleted")
+    seen = verified(path, head)
+    if seen.problem:
+        raise click.ClickException(
+            f"{path}: {seen.problem}; {seen.entries} entries before are whole"
+        )
+    click.echo(f"{seen.entries} entries are whole, the last is {seen.head}")
+    if seen.redacted:
+        click.echo(
+            f"{seen.redacted} of them without who asked, by `cortex forget`, whose certificates "
+            "say how many",
+            err=True,
+        )
+    if seen.unfinished:
+        click.echo("behind it is a line that a killed process left unfinished", err=True)

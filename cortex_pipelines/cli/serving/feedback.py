@@ -1,0 +1,170 @@
+"""``cortex feedback``: what people do with completions."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from cortex_pipelines.feedback.importing import Imported
+
+_SHOWN = 20
+
+
+@click.group(epilog="Example: cortex feedback import ~/.continue/dev_data/0.2.0/autocomplete.jsonl")
+def feedback() -> None:
+    """Import what people do with completions, and show figures of it."""
+
+
+@feedback.command("import", epilog="Example: cortex feedback import corrections.csv --project shop")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--project", help="Project of lines that name none.")
+@click.option(
+    "--refused",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write each refused line's file, number and reason here, as JSON lines.",
+)
+def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) -> None:
+    """Import FILES of feedback; without any, the log of this project's gateway.
+
+    Each is the gateway's log, Continue's development data, Tabby's events, or a table of
+    corrections (JSON lines or CSV), recognised line by line. What was imported before changes
+    nothing. `cortex update` then pins what there is.
+    """
+    from contextlib import ExitStack
+
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.feedback.importing import Imported
+    from cortex_pipelines.feedback.project_feedback import gateway_log, import_files
+    from cortex_pipelines.versioning.root import find_root
+
+    root = find_root()
+    done = Imported()
+    with ExitStack() as stack:
+        out = stack.enter_context(refused.open("w", encoding="utf-8")) if refused else None
+        every = import_files(
+            root, load_parameters(root), files or (gateway_log(root),), project, done
+        )
+        for count, line in enumerate(every):
+            if out is not None:
+                out.write(json.dumps(asdict(line)) + "\n")
+            if count < _SHOWN:
+                click.echo(f"{line.file}, line {line.line}: {line.reason}", err=True)
+    for sentence in _summary(done):
+        click.echo(sentence)
+
+
+def _summary(done: "Imported") -> Sequence[str]:
+    refused = sum(done.refused.values())
+    return [
+        f"{done.lines:,} lines: {done.taken:,} taken, {refused:,} refused",
+        f"{done.new:,} new events, {done.repeated:,} known already",
+        *(f"  {count:,} refused: {reason}" for reason, count in done.refused.most_common()),
+    ]
+
+
+@feedback.command(epilog="Example: cortex feedback show --project shop --json")
+@click.option("--project", help="Only this project's interactions.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to this file."
+)
+def show(project: str | None, as_json: bool, html: Path | None) -> None:
+    """Show figures with intervals by project, language, task and version.
+
+    They are of data/interactions, which `cortex run interactions` makes of the pinned events.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from cortex_pipelines.atomic import write_whole
+    from cortex_pipelines.feedback.metrics import GROUPS
+    from cortex_pipelines.feedback.project_feedback import figures_of
+    from cortex_pipelines.feedback.report import SIMULATION, cells, report
+    from cortex_pipelines.versioning.root import find_root
+
+    groups = figures_of(find_root(), project)
+    if html is not None:
+        write_whole(html, report(groups))
+        click.echo(f"{html} was written", err=True)
+    if as_json:
+        click.echo(json.dumps(groups, indent=1))
+        return
+    if not groups:
+        click.echo("no interaction yet; `cortex feedback import` takes some in")
+    for simulated in (False, True):
+        if simulated and any(group["simulated"] for group in groups):
+            click.echo(SIMULATION)
+        for by in GROUPS:
+            head, rows = cells(
+                [g for g in groups if g["by"] == by and g["simulated"] == simulated], by
+            )
+            if rows:  # a line for each figure: their names are too long to stand side by side
+                names, *figures = zip(head, *rows, strict=True)
+                groups_of = (Column(str(name), overflow="fold") for name in names[1:])
+                first = Column(str(names[0]), no_wrap=True)
+                table = Table(first, *groups_of, box=box.SIMPLE_HEAD)
+                for line in figures:
+                    table.add_row(*map(str, line))
+                Console(markup=False, emoji=False).print(table)
+
+
+@feedback.command(epilog="Example: cortex feedback commits shop ../shop")
+@click.argument("project")
+@click.argument("repository", type=click.Path(path_type=Path))
+def commits(project: str, repository: Path) -> None:
+    """Look what of PROJECT's accepted completions stands in the next commit of REPOSITORY.
+
+    Of completions in data/interactions whose text and file are known (Continue's are). What is
+    found are new events: `cortex update` and `cortex run interactions` take them into the table.
+    """
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.feedback.project_feedback import take_commits
+    from cortex_pipelines.versioning.root import find_root
+
+    root = find_root()
+    done = take_commits(root, load_parameters(root), project, repository)
+    click.echo(
+        f"{done.taken:,} completions were committed; {done.new:,} new events, "
+        f"{done.repeated:,} known already"
+    )
+
+
+@feedback.command(epilog="Example: cortex feedback simulate . --project shop --out simulated.jsonl")
+@click.argument("repository", type=click.Path(path_type=Path))
+@click.option("--project", required=True, help="Project that the events name.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write events to this file."
+)
+@click.option("--url", help="Ask the gateway there, and send it the events.")
+@click.option("--ending", default=".py", show_default=True, help="Files that end so.")
+@click.option("--most", default=20, show_default=True, help="Number of changes of files.")
+def simulate(
+    repository: Path, project: str, out: Path | None, url: str | None, ending: str, most: int
+) -> None:
+    """Simulate a developer who types the latest changes in the history of REPOSITORY.
+
+    With --url a gateway suggests; otherwise a baseline does, which repeats the line that once
+    followed. Each event is marked as simulated, and figures of people never contain one.
+    """
+    from cortex_pipelines.atomic import write_whole
+    from cortex_pipelines.feedback import simulator
+    from cortex_pipelines.feedback.project_feedback import git_folder, posting
+
+    if (out is None) == (url is None):
+        raise click.UsageError("give either --out or --url")
+    changes = simulator.history(git_folder(repository), ending, most)
+    if url is not None:
+        with posting(url) as post:
+            suggest = simulator.from_gateway(post, project)
+            events = simulator.simulate(changes, lambda _: suggest, project, url)
+            sent = simulator.send(events, post)
+        click.echo(f"{sent:,} simulated events were sent to {url}")
+    elif out is not None:
+        typed = list(simulator.simulate(changes, simulator.from_before, project, "baseline"))
+        write_whole(out, "".join(json.dumps(event) + "\n" for event in typed))
+        click.echo(f"{len(typed):,} simulated events of {len(changes):,} changes in {out}")

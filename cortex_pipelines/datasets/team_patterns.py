@@ -1,0 +1,208 @@
+"""The patterns of a project: read for the gateway and the command line, proposed and accepted."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.tasks.changes import place_of, sides_of
+from cortex_pipelines.extraction.patterns.pattern import PatternError
+from cortex_pipelines.extraction.patterns.pattern_files import (
+    PROPOSED,
+    Written,
+    folder_patterns,
+    may_hold_patterns,
+    project_checks,
+    usable,
+    written_patterns,
+)
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks, Place
+from cortex_pipelines.extraction.patterns.proposals import (
+    Proposal,
+    proposals_of_code,
+    proposals_of_history,
+)
+from cortex_pipelines.ingestion.files.languages import language_of
+from cortex_pipelines.retrieval.listing import list_files
+from cortex_pipelines.schemas.code_units import CODE_UNITS
+from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
+from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
+from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
+from cortex_pipelines.syntax.grammars import PARSED
+from cortex_pipelines.versioning.champions import model_folder
+from cortex_pipelines.versioning.project import Project, ProjectError
+
+_LOG = logging.getLogger("cortex_pipelines")
+_FILES = "repository_files"
+_DEFINED = ("function", "method", "class", "struct", "trait", "interface", "enum")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A place in a file that breaks a pattern."""
+
+    path: str
+    place: Place
+
+    @property
+    def line(self) -> str:
+        """As compilers write it."""
+        return f"{self.path}:{self.place.line}: {self.place.name}: {self.place.when}"
+
+
+def served_patterns(project: Project, name: str, version: str | None) -> PatternChecks:
+    """What the answers of a project are held against.
+
+    Args:
+        project: Where.
+        name: The project.
+        version: Of its ``repository_files``; None if dvc.lock names none.
+    """
+    if version is None:
+        return PatternChecks(())
+    try:
+        return project_checks(model_folder(project, _FILES, name, version, "dvc.lock"))
+    except ProjectError as error:
+        _LOG.warning("answers are not held against the patterns of %s: %s", name, error)
+        return PatternChecks(())
+
+
+def patterns_of(project: Project, name: str) -> list[Written]:
+    """The patterns in a project's files, and what looks like one and is none.
+
+    Raises:
+        ProjectError: there is no such project, or its files were not read yet.
+    """
+    folder = _made(project, _FILES, name)
+    columns = ("source", "path", "language", "text")
+    return written_patterns(REPOSITORY_FILES.read(folder, *columns))
+
+
+def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Broken]:
+    """What breaks a pattern in files, or in those of folders that people write.
+
+    Raises:
+        PatternError: there is no such file or folder.
+    """
+    for path in _files(paths):
+        text = path.read_text("utf-8", "replace")
+        language = language_of(path.as_posix(), text)
+        if language in checks.languages:
+            for place in checks.places(text, str(language), path.as_posix()):
+                yield Broken(path.as_posix(), place)
+
+
+def proposed_patterns(
+    project: Project, name: str, settings: DatasetSettings, least: int
+) -> list[Proposal]:
+    """Patterns that a person may accept: held-out code has no part in them.
+
+    Args:
+        project: Where.
+        name: The project.
+        settings: Which side a file is on that is gone.
+        least: Fewest commits or files.
+
+    Raises:
+        ProjectError: there is no such project, or what they are made from is not there yet.
+    """
+    splits = UNIT_SPLITS.read(_made(project, "unit_splits", name))
+    sides = sides_of(splits)
+    pairs = REFACTORING_PAIRS.read(_made(project, "refactoring_pairs", name))
+    trained = [place_of(pair, sides, {}, settings)[1] == "train"
+               for pair in pairs.iter_rows(named=True)]  # fmt: skip
+    files = REPOSITORY_FILES.read(_made(project, _FILES, name)).filter("trainable")
+    own = [sides.get(place, ("", ""))[0] == "train"
+           for place in files.select("source", "path").iter_rows()]  # fmt: skip
+    units = CODE_UNITS.read(_made(project, "code_units", name), "kind", "name")
+    names = units.filter(pl.col("kind").is_in(_DEFINED))["name"]
+    code = files.filter(pl.Series(own, dtype=pl.Boolean) & ~may_hold_patterns())
+    return [
+        *proposals_of_history(pairs.filter(pl.Series(trained, dtype=pl.Boolean)), code, least),
+        *proposals_of_code(code, names, least),
+    ]
+
+
+def write_proposals(proposals: Iterable[Proposal], folder: Path) -> list[tuple[Proposal, Path]]:
+    """Write proposals into files of their own; a name that is taken is left alone.
+
+    Args:
+        proposals: What to write.
+        folder: Where to; what is in it, or was accepted beside it, stays as it is.
+
+    Returns:
+        What was written, and where.
+    """
+    written = []
+    for proposal in proposals:
+        path = folder / f"{proposal.pattern.name}.yaml"
+        if not path.exists() and not (folder.parent / path.name).exists():
+            write_whole(path, proposal.as_yaml())
+            written.append((proposal, path))
+    return written
+
+
+def accept(names: Sequence[str], folder: Path) -> list[Path]:
+    """Move proposed patterns to the patterns that count.
+
+    Args:
+        names: Their names.
+        folder: The folder of patterns, with ``proposed`` in it.
+
+    Returns:
+        Where they are.
+
+    Raises:
+        PatternError: one is not proposed, is taken, or is no pattern; then none is moved.
+    """
+    moves = []
+    known = {one.name for one in usable(folder_patterns(folder))} if folder.is_dir() else set()
+    for name in dict.fromkeys(names):
+        old, new = folder / PROPOSED / f"{name}.yaml", folder / f"{name}.yaml"
+        if not old.is_file():
+            there = ", ".join(sorted(path.stem for path in (folder / PROPOSED).glob("*.yaml")))
+            raise PatternError(f"{old}: no such proposal; there is {there or 'none'}")
+        if new.exists():
+            raise PatternError(f"{new}: is there already; rename one of the two")
+        held = [one for one in folder_patterns(old.parent) if one.path == old.as_posix()]
+        if not held:
+            raise PatternError(f"{old}: holds no pattern; correct or delete it")
+        for one in held:
+            if one.pattern is None:
+                raise PatternError(one.sentence)
+            if one.pattern.name in known:
+                raise PatternError(
+                    f"{old}: name: {one.pattern.name} was accepted before; rename one of the two"
+                )
+        moves.append((old, new))
+    for old, new in moves:
+        old.rename(new)
+    return [new for _, new in moves]
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            for file in list_files(path):
+                if not file.left_out and language_of(file.path, "") in PARSED:
+                    yield path / file.path
+        elif path.is_file():
+            yield path
+        else:
+            raise PatternError(f"{path}: no such file or folder")
+
+
+def _made(project: Project, asset: str, name: str) -> Path:
+    if name not in project.partitions:
+        known = ", ".join(project.partitions) or "none yet"
+        raise ProjectError(f"params.yaml has no project {name}; there is: {known}")
+    folder = project.output(asset, name)
+    if not folder.is_dir():
+        raise ProjectError(
+            f"{asset} of {name} is not made yet; `cortex run {asset} --project {name}` makes it"
+        )
+    return folder

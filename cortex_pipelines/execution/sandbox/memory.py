@@ -1,0 +1,212 @@
+"""Memory limit over all processes of a sandbox.
+
+A control group (cgroup v2) holds the limit exactly, where one may be made: as root on a machine
+that lets it, or where systemd has delegated them to the user. Elsewhere the processes are added up
+from /proc, twenty times a second; what a program can take until it is noticed is what the machine
+can hand out in that time. The sum leaves out nothing that the sandbox's filter lets a program have:
+
+- memory of each process, with pages that are shared after a fork counted once;
+- page tables and descriptions of mappings;
+- anonymous shared memory, at the most that one piece may have;
+- what pipes and sockets may hold, at their limits.
+
+Files that it writes are in a file system with a limit of its own.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from cortex_pipelines.execution.sandbox.seccomp import SHARED_BYTES
+from cortex_pipelines.execution.sandbox.settings import Limits
+
+SECONDS_BETWEEN = 0.05
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PIPE_BYTES = 1 << 16
+_MAPPING_BYTES = 256  # struct vm_area_struct
+_SHARED = re.compile(
+    rb"^\S+ ...s \S+ (\S+ \d+) +(?:/dev/zero|/memfd:|/SYSV).*\(deleted\)$", re.MULTILINE
+)
+_OWN_BYTES = 64 << 20  # beside the limit, for the sandbox's own processes
+_KIB = 1024
+
+
+class Watch(Protocol):
+    """Memory monitor of one sandbox."""
+
+    def exceeded(self) -> bool:
+        """Whether the sandbox has exceeded its limit, or tried to."""
+
+    def close(self) -> None:
+        """Release the monitor after all processes have ended."""
+
+
+def watch(first: int, limits: Limits, groups: Path = Path("/sys/fs/cgroup")) -> Watch:
+    """Start the memory monitor of a sandbox, before anything runs in it.
+
+    Args:
+        first: Its first process, as it is called outside.
+        limits: What it may use.
+        groups: Where control groups are.
+    """
+    group = _new_group(groups, first)
+    if group is not None:
+        try:
+            return ControlGroup(group, first, limits.memory_bytes + limits.folder_bytes)
+        except OSError:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+    return Sum(first, limits.memory_bytes)
+
+
+class ControlGroup:
+    """Memory limit by a control group; the kernel kills all processes beyond it.
+
+    Args:
+        folder: A new control group.
+        first: The sandbox's first process; those that it starts are in the group too.
+        most: Memory and files together, in bytes.
+
+    Raises:
+        OSError: the group does not take the limit or the process.
+    """
+
+    def __init__(self, folder: Path, first: int, most: int) -> None:
+        self._folder = folder
+        self._write("memory.max", most + _OWN_BYTES)
+        with contextlib.suppress(FileNotFoundError):  # a machine without swap accounting
+            self._write("memory.swap.max", 0)
+        self._write("memory.oom.group", 1)
+        self._write("cgroup.procs", first)
+
+    def _write(self, name: str, value: int) -> None:
+        with (self._folder / name).open("r+", encoding="ascii") as file:
+            file.write(str(value))
+
+    def exceeded(self) -> bool:
+        """Whether the kernel killed a process for lack of memory."""
+        events = (self._folder / "memory.events").read_text(encoding="ascii").split()
+        return int(events[events.index("oom_kill") + 1]) > 0
+
+    def close(self) -> None:
+        """Remove the group, whose processes have all ended."""
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+
+def _new_group(groups: Path, first: int) -> Path | None:
+    """New control group below the nearest one with a memory controller; None if not possible.
+
+    The group that this process is in cannot be divided: one with processes has no divided children.
+    """
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    here = next((line[3:] for line in lines if line.startswith("0::")), None)
+    if here is None:
+        return None
+    place = groups / here.lstrip("/")
+    for above in (place, *place.parents):
+        if not above.is_relative_to(groups):
+            return None
+        try:
+            controllers = (above / "cgroup.subtree_control").read_text(encoding="ascii").split()
+            if "memory" in controllers:
+                group = above / f"cortex-sandbox-{first}"
+                group.mkdir()
+                return group
+        except OSError:
+            return None
+    return None
+
+
+class Sum:
+    """Memory limit by adding up the processes' memory.
+
+    Args:
+        first: The sandbox's first process.
+        most: What they may have, in bytes.
+    """
+
+    def __init__(self, first: int, most: int) -> None:
+        self._first = first
+        self._most = most + _OWN_BYTES
+        buffered = Path("/proc/sys/net/core/wmem_default").read_text(encoding="ascii")
+        self._socket_bytes = int(buffered)  # the filter lets no program ask for more
+
+    def exceeded(self) -> bool:
+        """Whether the sum exceeds the limit now; cheaper bounds are tested first."""
+        processes = list(_descendants(self._first))
+        held = sum(len(_listed(process, "fd")) for process in processes) * _PIPE_BYTES
+        held += self._sockets() * self._socket_bytes + _mappings(processes)
+        if held + sum(map(_address_space, processes)) <= self._most:
+            return False
+        for process in processes:
+            held += _status(process, "VmPTE") + _status(process, "VmSwap")
+        if held + sum(_status(process, "RssAnon") for process in processes) <= self._most:
+            return False
+        return held + sum(map(_share, processes)) > self._most
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _sockets(self) -> int:
+        return max(0, _read(self._first, "net/unix").count(b"\n") - 1)
+
+
+def _mappings(processes: list[int]) -> int:
+    """Memory of mappings and shared segments, in bytes: one mapped page may keep a segment."""
+    pieces: set[bytes] = set()
+    count = 0
+    for process in processes:
+        maps = _read(process, "maps")
+        pieces.update(_SHARED.findall(maps))
+        count += maps.count(b"\n")
+    return count * _MAPPING_BYTES + len(pieces) * SHARED_BYTES
+
+
+def _descendants(first: int) -> Iterator[int]:
+    """All descendants of a process; orphans belong to process 1 of the sandbox."""
+    waiting = [first]
+    while waiting:
+        process = waiting.pop()
+        for thread in _listed(process, "task"):
+            children = _read(process, f"task/{thread}/children").split()
+            waiting += map(int, children)
+            yield from map(int, children)
+
+
+def _listed(process: int, name: str) -> list[str]:
+    try:
+        return [path.name for path in Path(f"/proc/{process}/{name}").iterdir()]
+    except OSError:
+        return []
+
+
+def _address_space(process: int) -> int:
+    words = _read(process, "statm").split()
+    return int(words[0]) * _PAGE if words else 0
+
+
+def _status(process: int, name: str) -> int:
+    match = re.search(rf"^{name}:\s+(\d+)".encode(), _read(process, "status"), re.MULTILINE)
+    return int(match[1]) * _KIB if match else 0
+
+
+def _share(process: int) -> int:
+    """Anonymous memory of a process, with shared pages in proportion (PSS), in bytes."""
+    match = re.search(rb"^Pss_Anon:\s+(\d+)", _read(process, "smaps_rollup"), re.MULTILINE)
+    return int(match[1]) * _KIB if match else _status(process, "RssAnon")
+
+
+def _read(process: int, name: str) -> bytes:
+    """Content of a file in /proc; empty if the process has ended."""
+    try:
+        return Path(f"/proc/{process}/{name}").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,224 @@
+"""Check which mutants of Python code are killed by tests or by differing outputs."""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from math import log
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cortex_pipelines.atomic import temporary_folder
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests import test_run
+from cortex_pipelines.execution.tests.declared_packages import own_metadata
+from cortex_pipelines.execution.tests.environment import OWN, Interpreter
+
+_TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+_MOST_TESTS = 2
+_WORDS = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A mutant in its file.
+
+    Args:
+        mutant_id: Its id.
+        path: Path of its file.
+        qualified_name: Name with those of its classes and functions.
+        fixed_code: The unit as it is.
+        buggy_file: Text of the file with the error.
+    """
+
+    mutant_id: str
+    path: str
+    qualified_name: str
+    fixed_code: str
+    buggy_file: str
+
+
+Answer = tuple[str, str]
+"""``yes``, ``no`` or ``unknown``, and why."""
+
+
+def killed(
+    subjects: list[Subject],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter = OWN,
+) -> dict[str, Answer]:
+    """Whether a test or call distinguishes each mutant from the original.
+
+    The related tests of the repository run in a sandbox, on the original first, and those that
+    fail there are left out; where none of the others kills the mutant, original and mutant are
+    called with the same values and compared.
+
+    Args:
+        subjects: Mutants of Python files of one source.
+        texts: All text files of that source, by path.
+        settings: Limits.
+        interpreter: Runs the tests.
+
+    Returns:
+        The answer for each mutant, ``unknown`` with the reason where nothing could be run.
+    """
+    why = sandbox.unavailable()
+    if why is not None:
+        return {subject.mutant_id: ("unknown", why) for subject in subjects}
+    tests = pytest_files(texts)
+    jobs = [_job(subject, texts, tests) for subject in subjects]
+    return answered(jobs, texts, settings, interpreter)
+
+
+def answered(
+    jobs: list[dict[str, Any]],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter = OWN,
+) -> dict[str, Answer]:
+    """What ``trial`` answers to each job, by its ``mutant_id``; ``unknown`` where it did not."""
+    roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
+    task = {
+        "jobs": jobs,
+        "roots": roots,
+        "test_seconds": settings.test_seconds,
+        "calls": settings.calls_per_unit,
+    }
+    answers, trouble = _run(task, texts, settings, interpreter)
+    asked = [job["mutant_id"] for job in jobs]
+    return {job: answers.get(job, ("unknown", trouble)) for job in asked}
+
+
+def _run(
+    task: dict[str, Any],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter,
+) -> tuple[dict[str, Answer], str]:
+    """Results that arrived, and why the others are missing."""
+    limits = settings.sandbox_limits(settings.verification_seconds)
+    with temporary_folder("trial") as folder:
+        for path, text in {**own_metadata(texts), **texts}.items():
+            if ".." not in PurePosixPath(path).parts:
+                place = folder / "project" / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(text.encode())
+        (folder / "jobs.json").write_text(json.dumps(task), encoding="utf-8")
+        script = Path(test_run.__file__).read_text(encoding="utf-8")
+        (folder / "trial.py").write_text(script, encoding="utf-8")
+        command = [str(interpreter.program), "trial.py"]
+        shown = interpreter.readable
+        try:
+            result = sandbox.run(command, folder, limits, interpreter.variables, shown)
+        except sandbox.SandboxError as error:
+            return {}, f"the sandbox failed: {error}"
+    answers = dict(_answers(result.stdout))
+    if result.stopped:
+        return answers, f"not reached: the sandbox was stopped by its limit of {result.stopped}"
+    words = result.stderr.decode(errors="replace").strip().splitlines()
+    return answers, f"the trial ended early: {words[-1] if words else result.status}"
+
+
+def _answers(output: bytes) -> list[tuple[str, Answer]]:
+    answers = []
+    for line in output.decode(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+            answers.append((str(row["mutant_id"]), (str(row["result"]), str(row["detail"]))))
+        except (ValueError, KeyError, TypeError):
+            continue  # the last line may be cut
+    return [answer for answer in answers if answer[1][0] in ("yes", "no", "unknown")]
+
+
+def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
+    """Test files of pytest, with the words in each and, without ``test``, in its path."""
+    return {
+        path: {*_WORDS.findall(text), *_WORDS.findall(re.sub(r"test_|_test\b", " ", path))}
+        for path, text in texts.items()
+        if _TEST_FILE.search(path)
+    }
+
+
+def used_as(qualified_name: str) -> str:
+    """The word by which a test uses a unit: nobody calls a special method by its own name."""
+    *owners, name = qualified_name.split(".")
+    return owners[-1] if owners and name.startswith("__") else name
+
+
+def _job(subject: Subject, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
+    root = _root(subject.path, texts)
+    module = PurePosixPath(subject.path).relative_to(root).with_suffix("")
+    parts = module.parts[:-1] if module.name == "__init__" else module.parts
+    return {
+        "mutant_id": subject.mutant_id,
+        "path": subject.path,
+        "buggy_file": subject.buggy_file,
+        "module": ".".join(parts),
+        "qualified_name": subject.qualified_name,
+        "parameters": _parameters(subject.fixed_code),
+        "tests": _related(subject, parts, tests),
+        "naming": [
+            path for path, words in tests.items() if used_as(subject.qualified_name) in words
+        ],
+    }
+
+
+def _root(path: str, texts: dict[str, str]) -> str:
+    """Import root of a file: the nearest folder above it that is not a package."""
+    folder = PurePosixPath(path).parent
+    while str(folder) != "." and f"{folder}/__init__.py" in texts:
+        folder = folder.parent
+    return "" if str(folder) == "." else str(folder)
+
+
+def _related(subject: Subject, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
+    """Test files that use the unit, then others of its class and module, at most a few.
+
+    Of those that use it the ones with its rarest words come first: a file with ``append`` may be
+    about any list, one with ``bitstring`` is about that module.
+    """
+    if subject.path in tests:
+        return [subject.path]
+    telling = {
+        word: log(len(tests) / files)
+        for word in sorted({*module, *subject.qualified_name.split(".")})
+        if (files := sum(word in words for words in tests.values()))
+    }
+    used = used_as(subject.qualified_name)
+    ranked = [
+        (used not in words, -sum(telling[word] for word in known), len(words), path)
+        for path, words in tests.items()
+        if (known := [word for word in telling if word in words])
+    ]
+    return [path for *_, path in sorted(ranked)][:_MOST_TESTS]
+
+
+def _parameters(code: str) -> list[dict[str, str]]:
+    """Names and types of required parameters, without ``self`` and ``cls``."""
+    lines = code.split("\n")
+    indent = next((line for line in lines[1:] if line.lstrip().startswith(("def ", "async "))), "")
+    source = f"if 1:\n{indent[: len(indent) - len(indent.lstrip())]}{code}" if indent else code
+    for attempt in (code, source, f"if 1:\n {code}"):
+        try:
+            tree = ast.parse(attempt)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                return _of(node.args)
+    return []
+
+
+def _of(arguments: ast.arguments) -> list[dict[str, str]]:
+    given = [*arguments.posonlyargs, *arguments.args]
+    given = given[: len(given) - len(arguments.defaults)] if arguments.defaults else given
+    return [
+        {
+            "name": parameter.arg,
+            "type": ast.unparse(parameter.annotation) if parameter.annotation else "",
+        }
+        for parameter in given
+        if parameter.arg not in ("self", "cls")
+    ]

@@ -1,0 +1,90 @@
+"""Check single tests: whether they pass with the right code, and which mutants of it they kill."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cortex_pipelines.augmentation.settings import AugmentationSettings
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests.environment import OWN, Interpreter
+from cortex_pipelines.execution.tests.mutant_killing import answered
+
+
+@dataclass(frozen=True)
+class SingleTest:
+    """One test in its file.
+
+    Args:
+        name: What tells it from the others.
+        path: File of the unit that is tested.
+        mutants: That file, with an error each.
+        test_path: File of the test.
+        test_file: That file with the test in it.
+        node: The test, as pytest names it.
+    """
+
+    name: str
+    path: str
+    mutants: tuple[str, ...]
+    test_path: str
+    test_file: str
+    node: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a test shows.
+
+    Args:
+        passes: Whether it passes with the right code; None where it could not be run. A test that
+            is skipped does not pass.
+        killed: Mutants with which it fails; 0 where it fails with the right code too.
+        detail: What failed, or why nothing was run.
+    """
+
+    passes: bool | None
+    killed: int
+    detail: str
+
+
+def judged(
+    tests: Sequence[SingleTest],
+    texts: dict[str, str],
+    settings: AugmentationSettings,
+    interpreter: Interpreter = OWN,
+) -> list[Verdict]:
+    """Run each test on the right code, and on each mutant if it passes there.
+
+    Args:
+        tests: Tests of one source.
+        texts: All text files of that source, by path.
+        settings: Limits.
+        interpreter: Runs the tests.
+    """
+    why = sandbox.unavailable()
+    if why is not None or not tests:
+        return [Verdict(None, 0, why or "") for _ in tests]
+    jobs = [job for test in tests for job in _jobs(test)]
+    answers = answered(jobs, texts, settings, interpreter)
+    verdicts = []
+    for test in tests:
+        failed, detail = answers[f"{test.name}:right"]
+        passes = {"yes": False, "no": True}.get(failed)
+        results = [answers[f"{test.name}:{place}"][0] for place in range(len(test.mutants))]
+        if passes and "unknown" in results:  # the time is up: a part would count as too few
+            passes, detail = None, answers[f"{test.name}:{results.index('unknown')}"][1]
+        verdicts.append(Verdict(passes, results.count("yes") if passes else 0, detail))
+    return verdicts
+
+
+def _jobs(test: SingleTest) -> Iterator[dict[str, Any]]:
+    """Jobs of ``trial``: the test alone, and with each mutant."""
+    job = {
+        "path": test.path,
+        "files": {test.test_path: test.test_file},
+        "tests": [test.node],
+        "naming": [test.node],
+    }
+    yield {**job, "mutant_id": f"{test.name}:right"}
+    for place, mutant in enumerate(test.mutants):
+        yield {**job, "mutant_id": f"{test.name}:{place}", "buggy_file": mutant}

@@ -1,0 +1,164 @@
+"""Figures of interactions with intervals; acceptance never stands alone.
+
+Rewarding acceptance by itself lowers quality (arXiv 2306.04930), so what is retained of the
+characters that were shown is the first figure, and acceptance one of several beside it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import exp, log
+from typing import Any
+from zlib import crc32
+
+import polars as pl
+
+from cortex_pipelines.feedback.distance import correction_distance
+from cortex_pipelines.statistics.intervals import paired_bootstrap
+
+GROUPS = ("project", "language", "task", "version")
+FIGURES: Mapping[str, str] = {
+    "retained_of_shown": "characters retained of those shown",
+    "acceptance": "completions taken of those shown",
+    "retained_30s": "characters retained of those taken, after 30 s",
+    "retained_5min": "after 5 min",
+    "retained_1h": "after 1 h",
+    "retained_commit": "in the next commit",
+    "correction_distance": "share of characters that a correction changes",
+    "seconds_to_accept": "seconds until taken, geometric mean",
+}
+"""What each figure says."""
+
+LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s", "retained_commit")
+"""Columns that say what was retained; a commit may hold what others wrote, so it comes last."""
+
+_QUICKEST = 1e-3
+_RESAMPLES = 2000
+_CONFIDENCE = 0.95
+_MOST_CLUSTERS = 1000
+
+
+def figures(
+    interactions: pl.DataFrame, project: str | None = None, groups: Sequence[str] = GROUPS
+) -> list[dict[str, Any]]:
+    """Figures of people, then of simulations, which are never mixed.
+
+    Args:
+        interactions: As ``schemas.feedback.INTERACTIONS``.
+        project: Only this project's.
+        groups: Columns by which to group.
+
+    Returns:
+        For each group ``simulated``, ``by`` (of ``groups``), ``value``, ``interactions``,
+        ``users`` (pseudonyms), ``contradictory``, and ``figures``: for each of ``FIGURES``
+        ``value``, ``low``, ``high`` (95 %, whole users drawn; None for fewer than two) and
+        ``count``, or None where nothing was observed.
+    """
+    if project is not None:
+        interactions = interactions.filter(pl.col("project") == project)
+    return [
+        _group(rows.to_dicts(), simulated, by, value)
+        for simulated in (False, True)
+        for by in groups
+        for (value,), rows in sorted(
+            interactions.filter(pl.col("simulated") == simulated)
+            .with_columns(pl.col(by).fill_null("unknown"))
+            .group_by(by)
+        )
+    ]
+
+
+def _group(
+    rows: Sequence[dict[str, Any]], simulated: bool, by: str, value: object
+) -> dict[str, Any]:
+    ordered = sorted(rows, key=lambda row: str(row["completion_id"]))
+    return {
+        "simulated": simulated,
+        "by": by,
+        "value": value,
+        "interactions": len(ordered),
+        "users": len({row["user"] for row in ordered} - {None}),
+        "contradictory": sum(row["contradictory"] for row in ordered),
+        "figures": {name: _figure(name, ordered) for name in FIGURES},
+    }
+
+
+def _figure(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Mean with its interval, of items that weigh as many characters as they hold."""
+    if name == "retained_of_shown":
+        found = list(_retained_of_shown(rows))
+    else:
+        found = [(row, *item) for row in rows for item in _item(name, row)]
+    items = [(row["user"] or row["completion_id"], value, weight) for row, value, weight in found]
+    if not items:
+        return None
+    names, values, weights = zip(*items, strict=True)
+    clusters = _pooled(names)
+    interval = paired_bootstrap(
+        values,
+        weights=weights,
+        clusters=clusters,
+        resamples=_RESAMPLES,
+        confidence=_CONFIDENCE,
+        seed=0,
+    )
+    ends = (interval.low, interval.high) if len(set(clusters)) > 1 else (None, None)
+    value, low, high = (_shown(name, number) for number in (interval.estimate, *ends))
+    return {"value": value, "low": low, "high": high, "count": len(items)}
+
+
+def _pooled(names: Sequence[str]) -> list[str]:
+    """Clusters of users; many are pooled, which stay independent and cost less to draw."""
+    if len(set(names)) <= _MOST_CLUSTERS:
+        return list(names)
+    return [str(crc32(name.encode()) % _MOST_CLUSTERS) for name in names]
+
+
+def _shown(name: str, number: float | None) -> float | None:
+    return exp(number) if name == "seconds_to_accept" and number is not None else number
+
+
+def _retained_of_shown(
+    rows: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[Mapping[str, Any], float, float]]:
+    """Interaction, share retained, and weight, of what was shown.
+
+    Many editors never look again at what was taken, though all say what was not: counted as it
+    stands, only what was not taken would count. So what was looked at stands for all that was
+    taken, by the inverse of its share; if nothing was, there is no figure.
+    """
+    shown = [row for row in rows if row["shown"] and row["characters"]]
+    taken = [row for row in shown if _is_taken(row)]
+    kept = [(row, count) for row in taken if (count := _latest(row)) is not None]
+    if taken and not kept:
+        return
+    looked_at = sum(row["characters"] for row, _ in kept)
+    scale = sum(row["characters"] for row in taken) / looked_at if looked_at else 1.0
+    for row, count in kept:
+        yield row, count / row["characters"], scale * row["characters"]
+    for row in shown:
+        if not _is_taken(row):
+            yield row, 0.0, float(row["characters"])
+
+
+def _is_taken(row: Mapping[str, Any]) -> bool:
+    """Whether a completion was taken, whole or in part."""
+    return bool(row["accepted"] or row["partly_accepted"])
+
+
+def _latest(row: Mapping[str, Any]) -> int | None:
+    return next((row[name] for name in LATEST_FIRST if row[name] is not None), None)
+
+
+def _item(name: str, row: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+    """Value and weight of an interaction in a figure; nothing where it was not observed."""
+    if name == "correction_distance":
+        if row["original"] is not None and row["corrected"] is not None:
+            yield correction_distance(row["original"], row["corrected"]), 1.0
+    elif not row["shown"]:
+        return
+    elif name == "acceptance":
+        yield float(_is_taken(row)), 1.0
+    elif name == "seconds_to_accept":
+        if row[name] is not None:
+            yield log(max(row[name], _QUICKEST)), 1.0
+    elif row["accepted_characters"] and row[name] is not None:
+        yield row[name] / row["accepted_characters"], float(row["accepted_characters"])

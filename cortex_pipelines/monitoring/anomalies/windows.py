@@ -1,0 +1,129 @@
+"""Windows of a log's series, split by time and scaled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from cortex_pipelines.monitoring.anomalies.series import Series
+from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
+
+PARTS = ("train", "threshold", "latest")
+MOST_SPREADS = 50.0
+"""Clip for scaled values, so that a wrong unit does not dominate all other values."""
+
+_STILL_SPREADS = 4.0
+"""Clip for a metric that never moved. How much is much for it is not known, so each movement counts
+as this: enough to be found beside 30 noisy metrics, and not enough to hide a spike in them if it
+moves now and then from then on, as counts of errors do (``docs/guides/watching.md``)."""
+
+_ROUNDING = 1e-9
+_LEAST_SPREAD = 1e-12
+"""Least spread as a share of the largest value, and where all of them are 0. Differences of that
+size are rounding; nearly any other one is then at the clip."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Centre and spread of each metric, from the training records.
+
+    Args:
+        centre: Median.
+        spread: Half of the distance between the 16th and 84th percentile, which for a normal
+            distribution is its standard deviation; else the standard deviation. Where nothing
+            varied it is hardly more than 0, so that any movement is at the clip.
+        most: Clip, in spreads.
+    """
+
+    centre: np.ndarray
+    spread: np.ndarray
+    most: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> "Scale":
+        """Fit to records of shape (records, metrics)."""
+        low, centre, high = np.percentile(values, [16, 50, 84], axis=0)
+        spread, deviation = (high - low) / 2, values.std(axis=0)
+        least = np.maximum(_ROUNDING * np.abs(values).max(axis=0), _LEAST_SPREAD)
+        spread = np.maximum(np.where(spread > 0, spread, deviation), least)
+        still = values.min(axis=0) == values.max(axis=0)
+        return cls(centre, spread, np.where(still, _STILL_SPREADS, MOST_SPREADS))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Values in spreads from the centre."""
+        with np.errstate(over="ignore"):  # infinitely many spreads are at the clip as well
+            scaled = (values - self.centre) / self.spread
+        return np.asarray(np.clip(scaled, -self.most, self.most))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of one split of a log, of all its workers.
+
+    Args:
+        subjects: Worker of each window.
+        starts: Time of its first record.
+        ends: Time of its last record.
+        values: Shape (windows, records, metrics), as measured.
+    """
+
+    subjects: tuple[str, ...]
+    starts: tuple[datetime, ...]
+    ends: tuple[datetime, ...]
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+
+def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Windows]:
+    """Split a log's windows by time into ``PARTS``.
+
+    No window reaches over the end of a part, so no record is in two of them.
+    """
+    times = sorted(time for series in log for time in series.times)
+    shares = (settings.train_share, settings.train_share + settings.threshold_share)
+    # the first record of a part; past the end there is none
+    first = [times[min(round(len(times) * share), len(times) - 1)] for share in shares]
+    by_part: dict[str, list[tuple[str, datetime, datetime, np.ndarray]]] = {p: [] for p in PARTS}
+    for series in log:
+        part_of = [sum(time >= begin for begin in first) for time in series.times]
+        for start in range(len(series.times) - settings.window + 1):
+            end = start + settings.window
+            if part_of[start] == part_of[end - 1]:
+                by_part[PARTS[part_of[start]]].append(
+                    (
+                        series.subject,
+                        series.times[start],
+                        series.times[end - 1],
+                        series.values[start:end],
+                    )
+                )
+    shape = (0, settings.window, len(log[0].metrics))
+    return {part: _together(windows, shape) for part, windows in by_part.items()}
+
+
+def all_windows(log: Sequence[Series], size: int) -> Windows:
+    """All windows of a log, without a split.
+
+    Args:
+        log: Its series, at least one.
+        size: Records of a window.
+    """
+    windows = [
+        (series.subject, series.times[start], series.times[start + size - 1], values)
+        for series in log
+        for start in range(len(series.times) - size + 1)
+        for values in [series.values[start : start + size]]
+    ]
+    return _together(windows, (0, size, len(log[0].metrics)))
+
+
+def _together(
+    windows: Sequence[tuple[str, datetime, datetime, np.ndarray]], empty: tuple[int, ...]
+) -> Windows:
+    if not windows:
+        return Windows((), (), (), np.zeros(empty))
+    subjects, starts, ends, values = zip(*windows, strict=True)
+    return Windows(subjects, starts, ends, np.stack(values))

@@ -1,0 +1,100 @@
+"""Score new worker records with the project's fitted detectors."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.atomic import temporary_folder
+from cortex_pipelines.config import Parameters
+from cortex_pipelines.coordination.logs import CoordinationError, read_logs, take_coordination_pin
+from cortex_pipelines.coordination.tables.metrics import metrics_with_counters
+from cortex_pipelines.monitoring.anomalies.detector_store import (
+    DetectorError,
+    load_detectors,
+    score_records,
+)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Detector scores of new records.
+
+    Args:
+        log: Log whose detectors were used.
+        windows: Windows that were scored.
+        alerts: ``schemas.ANOMALY_ALERTS``.
+    """
+
+    log: str
+    windows: int
+    alerts: pl.DataFrame
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, times in ISO 8601."""
+        alerts = [
+            row | {name: row[name].isoformat() for name in ("start", "end")}
+            for row in self.alerts.iter_rows(named=True)
+        ]
+        return {"log": self.log, "windows": self.windows, "alerts": alerts}
+
+
+def watch_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> Watched:
+    """Score the records of a file.
+
+    Args:
+        path: New records of a log, in its form.
+        log: Which log, as ``series.parquet`` of the detectors names it; None to go by the name of
+            the file.
+        detectors: Output of ``worker_anomalies``.
+        params: Parameters; of them the sections coordination and privacy count.
+
+    Raises:
+        DetectorError: there are no detectors, or none for such a log.
+        CoordinationError: the file is not there or is no log.
+    """
+    window, watchers = load_detectors(detectors)
+    chosen = _log_of(path.name, log, sorted(watchers))
+    folder = path.resolve().parent
+    if not path.is_file():
+        raise CoordinationError(f"no such file: {path}; expected a log in JSON lines")
+    pin = take_coordination_pin(folder, folder, params.privacy)
+    pin = {"files": [file for file in pin["files"] if file["path"] == path.name]}
+    if not pin["files"]:
+        raise CoordinationError(f"{path} is not a log; log files are named *.jsonl or *.ndjson")
+    events = read_logs(folder, pin, params.coordination, params.privacy).events
+    watcher = watchers[chosen]
+    metrics = metrics_with_counters(events, watcher.counters)
+    return Watched(chosen, *score_records(metrics, chosen, watcher, window))
+
+
+def watch_records(
+    records: Sequence[Mapping[str, Any]], log: str, detectors: Path, params: Parameters
+) -> Watched:
+    """The same for records that are in no file; see ``watch_file``.
+
+    Args:
+        records: New records, oldest first.
+        log: Which log, as the detectors name it or by its file name alone.
+        detectors: Output of ``worker_anomalies``.
+        params: Parameters; of them the sections coordination and privacy count.
+    """
+    known = sorted(load_detectors(detectors)[1])
+    chosen = _log_of(log, log if log in known else None, known)
+    with temporary_folder("records") as folder:
+        path = folder / Path(chosen).name
+        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        return watch_file(path, chosen, detectors, params)
+
+
+def _log_of(name: str, log: str | None, known: list[str]) -> str:
+    matching = [file for file in known if (file == log if log else Path(file).name == name)]
+    if len(matching) != 1:
+        raise DetectorError(
+            f"{len(matching)} of the fitted logs match {log or name}; choose one of them with "
+            f"--log: {', '.join(known) or 'none is fitted'}"
+        )
+    return matching[0]

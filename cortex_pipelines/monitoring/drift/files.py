@@ -1,0 +1,89 @@
+"""Compare two files for drift."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.config import load_parameters_anywhere
+from cortex_pipelines.ingestion.files.packed import UNPACKING_ERRORS, open_unpacked
+from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
+from cortex_pipelines.monitoring.drift.result import Drift
+from cortex_pipelines.retrieval.open_index import open_encoder
+
+_MOST_ROWS = 20_000
+"""Rows of a file that are compared, drawn by a fixed seed."""
+
+_PARQUET = b"PAR1"
+
+
+class SampleError(ValueError):
+    """A file to compare cannot be read as records."""
+
+
+def drift_between(reference: Path, current: Path) -> Drift:
+    """Which columns of a file are no longer distributed as in another.
+
+    Args:
+        reference: JSON lines, which may be packed by gzip, or Parquet.
+        current: The same.
+
+    Raises:
+        SampleError: a file is not there, is neither, or holds no record.
+        WeightsError: a column holds text and the sentence encoder is not on this machine.
+    """
+    return compare(_records(reference), _records(current), _encode)
+
+
+def _encode(texts: Sequence[str]) -> np.ndarray:
+    encoder = open_encoder(load_parameters_anywhere())
+    return np.asarray(encoder.encode([text[:CHARACTERS] for text in texts]))
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise SampleError(f"no such file: {path}; expected JSON lines or Parquet")
+    with path.open("rb") as file:
+        records = _parquet(path) if file.read(4) == _PARQUET else _json_lines(path)
+    if not records:
+        raise SampleError(f"{path} holds no record; at least one is needed")
+    return records
+
+
+def _drawn(count: int) -> list[int]:
+    if count <= _MOST_ROWS:
+        return list(range(count))
+    drawn = np.random.default_rng(1).choice(count, _MOST_ROWS, replace=False)
+    return [int(place) for place in np.sort(drawn)]
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SampleError(f"{path} begins like Parquet but cannot be read: {error}") from error
+    return frame[_drawn(frame.height)].to_dicts()
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        with open_unpacked(path) as file:
+            numbered = [(n, line) for n, line in enumerate(file, start=1) if line.strip()]
+    except UNPACKING_ERRORS as error:
+        raise SampleError(f"{path} cannot be unpacked: {error}") from error
+    records = []
+    for place in _drawn(len(numbered)):
+        number, line = numbered[place]
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise SampleError(
+                f"{path} line {number} is no JSON ({error}); expected JSON lines or Parquet"
+            ) from error
+        if not isinstance(record, dict):
+            raise SampleError(f'{path} line {number} is no JSON object; expected {{"name": value}}')
+        records.append(record)
+    return records

@@ -1,0 +1,162 @@
+"""What a column holds, judged by the values of both samples together.
+
+The judgement must not depend on which sample a value is from: else a test that it leads to would no
+longer keep its rate of false alarms.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+from cortex_pipelines.monitoring.drift.result import Kind
+from cortex_pipelines.timestamps import is_timestamp
+
+_FEW = 10
+"""Different numbers up to which a number is a category, like a grade or a status."""
+
+_FEW_TEXTS = 30
+_REPEATED = 0.1
+"""Different texts, and share of different texts, up to which a text is a category."""
+
+_NAMES = 0.5
+"""Share of different words up to which a single word is a category, like a city."""
+
+_IDENTIFIER = re.compile(r"(?=.*\d)[A-Za-z]{0,12}[-_:#/.]?[0-9A-Fa-f-]+")
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*")
+_LONGEST_NUMBER = 40
+_NOTHING = frozenset({"", "-", "nan", "null", "none", "n/a", "na"})
+_EPOCHS = tuple((1e9 * unit, 4.2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
+"""Of time stamps in seconds, ms, µs and ns: the years 2001 to 2103."""
+_NAME_OF_TIME = re.compile(
+    r"(^|[^a-z])(ts|time|timestamp|date|at|when|epoch|created|updated)($|[^a-z])"
+)
+
+
+def flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A record with the fields of its objects as ``object.field``, and lists as JSON text."""
+    values: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            values |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            values[prefix + key] = json.dumps(value, sort_keys=True, default=str)
+        elif isinstance(value, float | Decimal) and math.isnan(value):
+            values[prefix + key] = None
+        elif isinstance(value, Decimal):
+            values[prefix + key] = float(value)
+        else:
+            values[prefix + key] = value
+    return values
+
+
+def as_values(values: Sequence[Any]) -> list[Any]:
+    """A column's values as what they are, however a writer put them down.
+
+    Numbers that stand as text in both samples, in one, or here and there are numbers, and `true` is
+    a truth value. Beside numbers, an empty text or a word for nothing is a missing value.
+
+    Args:
+        values: Values of both samples, those missing as None.
+    """
+    if all(_is_truth(value) for value in values if value is not None):
+        return [str(value).lower() == "true" if value is not None else None for value in values]
+    plain = [None if _is_nothing(value) else value for value in values]
+    present = [value for value in plain if value is not None]
+    if not present or not all(_is_number(value) for value in present):
+        return list(values)
+    return [None if value is None else _number(value) for value in plain]
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool) or (
+        isinstance(value, str) and value.lower() in ("true", "false")
+    )
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING)
+
+
+def _is_number(value: Any) -> bool:
+    # a code such as 00417 is no quantity
+    if not isinstance(value, str):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return (
+        len(value) <= _LONGEST_NUMBER
+        and _NUMBER.fullmatch(value) is not None
+        and re.match(r"\s*[+-]?0\d", value) is None
+    )
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, int | float):
+        return value
+    return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", value) else float(value)
+
+
+def kind_of(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
+    """Kind of a column.
+
+    Args:
+        name: Its name, which tells a time stamp in seconds from another number.
+        reference: Values of one sample that are not missing, in its order.
+        current: Those of the other.
+    """
+    values = [*reference, *current]
+    different = len({(type(value) is bool, value) for value in values})
+    if different <= 1:
+        return "constant"
+    if all(isinstance(value, date | time | timedelta) for value in values):
+        return "time"
+    if all(_is_number(value) and not isinstance(value, str) for value in values):
+        if _counts(reference) and _counts(current):
+            return "identifier"
+        if _stamps(name, reference, current):
+            return "time"
+        return "category" if different <= _FEW else "number"
+    if all(is_timestamp(value) for value in values):
+        return "time"
+    return _kind_of_words([as_text(value) for value in values], different)
+
+
+def _kind_of_words(values: Sequence[str], different: int) -> Kind:
+    if different <= max(_FEW_TEXTS, _REPEATED * len(values)) and different < _NAMES * len(values):
+        return "category"
+    if all(_IDENTIFIER.fullmatch(value) for value in values):
+        return "identifier"
+    several_words = sum(len(value.split()) > 1 for value in values) / len(values)
+    if several_words < _NAMES and different <= _NAMES * len(values):
+        return "category"
+    return "text"
+
+
+def _counts(values: Sequence[Any]) -> bool:
+    """Whether each number is a whole one above the one before it: a key or a counter."""
+    return (
+        len(values) > _FEW
+        and all(isinstance(value, int) for value in values)
+        and all(before < after for before, after in pairwise(values))
+    )
+
+
+def _stamps(name: str, *samples: Sequence[Any]) -> bool:
+    """Whether numbers are time stamps: of recent decades, and named so or in the order of time."""
+    values = [value for sample in samples for value in sample]
+    if not all(any(low <= value < high for low, high in _EPOCHS) for value in values):
+        return False
+    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+    return _NAME_OF_TIME.search(words) is not None or all(
+        before <= after for sample in samples for before, after in pairwise(sample)
+    )
+
+
+def as_text(value: Any) -> str:
+    """A value of mixed type as text, the same for 3 and 3.0."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, datetime | date) else str(value)

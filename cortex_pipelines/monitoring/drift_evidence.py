@@ -1,0 +1,107 @@
+"""What moved between two samples, with examples, as parts of a page."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
+from cortex_pipelines.monitoring.drift.kinds import as_values
+from cortex_pipelines.monitoring.drift.result import Drift, Feature
+from cortex_pipelines.pages import code, folded, paragraph, table
+
+Encode = Callable[[Sequence[str]], np.ndarray]
+Records = Sequence[dict[str, Any]]
+
+_HOW = (
+    "Tests by column as by `cortex drift`, with Holm's correction over the columns at 1 %: rows of "
+    "one distribution raise an alarm at most once in a hundred times. Rows of one file, or of one "
+    "request that comes again, are not independent; one large new file can raise it alone."
+)
+_LEVELS = 3
+_EXAMPLES = 3
+_SHOWN = 600
+"""Characters of an example."""
+
+
+def what_moved(before: Records, since: Records, encode: Encode) -> tuple[Drift, list[str]]:
+    """Compare two samples, and say on a page which columns drift and how.
+
+    Args:
+        before: Rows of the reference, at least one.
+        since: Rows of what came after, at least one, with the same columns.
+        encode: Texts to vectors of length 1.
+    """
+    known: dict[str, np.ndarray] = {}
+
+    def once(texts: Sequence[str]) -> np.ndarray:
+        cut = [text[:CHARACTERS] for text in texts]
+        new = list(dict.fromkeys(text for text in cut if text not in known))
+        if new:
+            known.update(zip(new, encode(new), strict=True))
+        return np.stack([known[text] for text in cut])
+
+    drift = compare(before, since, once)
+    rows = [_row(feature, before, since) for feature in drift.features]
+    head = ("column", "kind", "test", "p", "drift", "then", "since")
+    parts = [paragraph(_HOW), table(head, rows)]
+    for feature in drift.features:
+        if feature.drift and feature.kind == "text":
+            parts += _strangest(feature.name, before, since, known)
+    return drift, parts
+
+
+def _row(feature: Feature, before: Records, since: Records) -> list[str]:
+    chance = "" if feature.p_value is None else f"{feature.p_value:.2g}"
+    values = [[row[feature.name] for row in rows] for rows in (before, since)]
+    return [
+        feature.name,
+        feature.kind,
+        feature.test or "not compared",
+        chance,
+        "yes" if feature.drift else "",
+        *_in_words(feature.kind, *values),
+    ]
+
+
+def _in_words(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]:
+    """Both samples of a column: the median of numbers, the levels whose share changed most."""
+    if kind == "number":
+        numbers = as_values([*before, *since])
+        halves = numbers[: len(before)], numbers[len(before) :]
+        then, now = ([value for value in half if value is not None] for half in halves)
+        return f"median {median(then):g}", f"median {median(now):g}"
+    if kind != "category":
+        return "", ""
+    shares = [
+        {level: count / len(values) for level, count in Counter(map(str, values)).items()}
+        for values in (before, since)
+    ]
+    levels = sorted(
+        shares[0].keys() | shares[1].keys(),
+        key=lambda level: (-abs(shares[0].get(level, 0) - shares[1].get(level, 0)), level),
+    )[:_LEVELS]
+    texts = [", ".join(f"{level} {own.get(level, 0):.0%}" for level in levels) for own in shares]
+    return texts[0], texts[1]
+
+
+def _strangest(
+    name: str, before: Records, since: Records, known: dict[str, np.ndarray]
+) -> Iterator[str]:
+    """Texts since then whose nearest text from before is furthest away, of those compared."""
+    old, new = (
+        sorted({row[name][:CHARACTERS] for row in rows} & known.keys()) for rows in (before, since)
+    )
+    nearest = (_matrix(new, known) @ _matrix(old, known).T).max(axis=1)
+    order = np.argsort(nearest, kind="stable")[:_EXAMPLES]
+    examples = [
+        code(f"at most {nearest[place]:.2f} like any from before", new[place][:_SHOWN])
+        for place in order
+    ]
+    yield folded(f"{name}: the least like what was there before", examples, "bad")
+
+
+def _matrix(texts: Sequence[str], known: dict[str, np.ndarray]) -> np.ndarray:
+    return np.stack([known[text] for text in texts])

@@ -1,0 +1,102 @@
+"""Whether to train a model again: rules over evidence, with the reasons in words."""
+
+from dataclasses import dataclass
+
+from cortex_pipelines.monitoring.decision import Decision
+from cortex_pipelines.monitoring.settings import RetrainingRule
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a model before it is decided whether to train it again.
+
+    Args:
+        trained: Whether there is a version of it at all.
+        champion: Whether there is a champion.
+        settings: Names of settings that a person changed since the last training.
+        days: Since the last training; None if not known.
+        new: Examples or tasks that the champion has not seen; None if not known.
+        new_share: Their share; None if not known.
+        drifting: Features that drift.
+        worse: Whether realised quality fell by more than chance explains.
+        errors: Share of wrong or not retained answers since, and the lower end of its interval;
+            None if not known.
+        corrections: By people, that the champion was not trained on; None if not known.
+        forgotten: Whether something that it was made from is to be forgotten since.
+        minutes: Expected duration of training and evaluation; None if nothing says.
+    """
+
+    trained: bool
+    champion: bool
+    settings: tuple[str, ...] = ()
+    days: float | None = None
+    new: int | None = None
+    new_share: float | None = None
+    drifting: int = 0
+    worse: bool = False
+    errors: tuple[float, float] | None = None
+    corrections: int | None = None
+    forgotten: bool = False
+    minutes: float | None = None
+
+
+def should_retrain(evidence: Evidence, rule: RetrainingRule, most_minutes: int | None) -> Decision:
+    """Decide whether a model whose inputs changed is trained again.
+
+    A model without a champion is trained as often as there is something new: nothing else can get
+    it past its gate. What a person changed in the settings, or asked to be forgotten, is obeyed.
+    Otherwise there has to be a reason, the last training has to be some days ago, and the cost has
+    to be within the budget.
+
+    Args:
+        evidence: What is known.
+        rule: What calls for a training.
+        most_minutes: Longest training that may begin now; None for any.
+    """
+    for_it = _reasons(evidence, rule)
+    if not for_it:
+        return Decision(False, (_nothing(evidence, rule),))
+    obeyed = not evidence.champion or bool(evidence.settings) or evidence.forgotten
+    if not obeyed and evidence.days is not None and evidence.days < rule.rest_days:
+        rest = f"but it was trained {evidence.days:.1f} days ago, and rests for {rule.rest_days}"
+        return Decision(False, (*for_it, rest))
+    if most_minutes is not None and (evidence.minutes or 0) > most_minutes:
+        cost = f"but it takes some {evidence.minutes:.0f} minutes, of at most {most_minutes} now"
+        return Decision(False, (*for_it, cost))
+    return Decision(True, for_it)
+
+
+def _reasons(evidence: Evidence, rule: RetrainingRule) -> tuple[str, ...]:
+    if not evidence.trained:
+        return ("there is no model yet",)
+    reasons = []
+    if not evidence.champion:
+        reasons.append("there is no champion yet, and something is new")
+    if evidence.forgotten:
+        reasons.append("something that it was made from is to be forgotten")
+    if evidence.settings:
+        reasons.append(f"settings changed: {', '.join(evidence.settings)}")
+    if evidence.worse:
+        reasons.append("the champion does worse than it did, by more than chance")
+    if evidence.errors and evidence.errors[1] > rule.error_budget:
+        reasons.append(
+            f"the error budget of {rule.error_budget:.0%} is spent: {evidence.errors[0]:.0%}, and "
+            f"at least {evidence.errors[1]:.0%}"
+        )
+    enough = (evidence.new or 0) >= rule.new_items
+    if rule.drift and evidence.drifting and enough:
+        reasons.append(f"{evidence.drifting} features of what is new drift")
+    if enough and evidence.new_share is not None and evidence.new_share >= rule.new_share:
+        reasons.append(f"{evidence.new_share:.0%} is new ({evidence.new:,})")
+    if rule.corrections is not None and (evidence.corrections or 0) >= rule.corrections:
+        reasons.append(f"{evidence.corrections} corrections by people that it has not seen")
+    if evidence.new and evidence.days is not None and evidence.days >= rule.most_days:
+        reasons.append(f"the last training is {evidence.days:.0f} days ago, and {evidence.new} new")
+    return tuple(reasons)
+
+
+def _nothing(evidence: Evidence, rule: RetrainingRule) -> str:
+    if evidence.new is None or evidence.new_share is None:
+        return "what the champion has not seen is not known, and nothing else calls for a training"
+    words = f"{evidence.new:,} new ({evidence.new_share:.1%}, at {rule.new_share:.0%} it trains)"
+    return words if evidence.drifting else f"{words}, no drift"

@@ -1,0 +1,179 @@
+"""The router's champion against the tasks that were logged after its training."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.monitoring.change_detection import Change, changes
+from cortex_pipelines.monitoring.drift_evidence import Encode, what_moved
+from cortex_pipelines.pages import heading, paragraph, table
+from cortex_pipelines.routing.dataset.labels import normalised
+from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.vocabulary import SPLITS
+from cortex_pipelines.statistics.intervals import two_sample_bootstrap, wilson
+
+Decide = Callable[[Sequence[str]], list[Decision]]
+
+_OUTCOME = "outcome"
+_ESTIMATED = (
+    "Without outcomes, the mean of the champion's calibrated probabilities estimates its accuracy; "
+    "the estimate holds as far as the calibration does."
+)
+_STREAM = (
+    "ADWIN over the tasks with an outcome in order of time, those held out from the champion's "
+    "training and the later ones: whether the share of right decisions changed."
+)
+
+
+def logged_tasks(dataset: Path) -> pl.DataFrame:
+    """Logged tasks of a routing data set, with ``key`` (equal texts) and ``split``, by time."""
+    sides = [
+        pl.read_parquet(dataset / f"{side}.parquet").with_columns(split=pl.lit(side))
+        for side in SPLITS
+    ]
+    tasks = pl.concat(sides).filter(pl.col("label_source").is_in([_OUTCOME, "decision"]))
+    keys = pl.Series("key", [normalised(text) for text in tasks["text"]], pl.String)
+    return tasks.with_columns(keys).sort("occurred_at", "example_id", nulls_last=False)
+
+
+def watch_router(
+    then: pl.DataFrame, now: pl.DataFrame, decide: Decide, encode: Encode, settings: RoutingSettings
+) -> tuple[dict[str, float], list[str]]:
+    """Figures and parts of a page: what moved since the champion was trained, what it costs.
+
+    Args:
+        then: ``logged_tasks`` of the data set of the champion's training.
+        now: The same of today's data set.
+        decide: The champion's decisions; raises ``UnreadableChampionError`` if it cannot run.
+        encode: Texts to vectors of length 1.
+        settings: Confidence, resamples and seed.
+    """
+    later = now.filter(~pl.col("key").is_in(then["key"].implode()))
+    figures = {
+        "drifting": 0.0,
+        "known": float(then.height),
+        "new": float(later.height),
+        "new_share": later.height / max(then.height, 1),
+        "worse": 0.0,
+    }
+    if later.is_empty() or then.is_empty():
+        return figures, [paragraph("No task was logged since that was not known then.")]
+    drift, moved = what_moved(_records(then), _records(later), encode)
+    figures["drifting"] = float(sum(feature.drift for feature in drift.features))
+    parts = [
+        paragraph(
+            f"{then.height:,} tasks were known then, {later.height:,} came since"
+            f"{_since(later['occurred_at'].min())}."
+        ),
+        heading("Tasks"),
+        *moved,
+        heading("Decisions"),
+    ]
+    try:
+        realised, decided = _realised(then, later, decide, settings)
+    except UnreadableChampionError as error:
+        realised = {}
+        decided = [paragraph(f"{error}, so its decisions are not known.", warning=True)]
+    return figures | realised, parts + decided
+
+
+def _records(tasks: pl.DataFrame) -> list[dict[str, Any]]:
+    words = pl.col("text").str.split(" ").list.len().alias("words")
+    return tasks.select("text", words, "master", "label_source").to_dicts()
+
+
+def _realised(
+    then: pl.DataFrame, later: pl.DataFrame, decide: Decide, settings: RoutingSettings
+) -> tuple[dict[str, float], list[str]]:
+    borne_out = pl.col("label_source") == _OUTCOME
+    held_out, with_outcome = then.filter(borne_out, split="test"), later.filter(borne_out)
+    estimated = decide(later["text"].to_list())
+    figures = {"estimated": float(np.mean([decision.confidence for decision in estimated]))}
+    parts = [paragraph(f"{_ESTIMATED} Here: {figures['estimated']:.1%}.")]
+    if held_out.is_empty() or with_outcome.is_empty():
+        return figures, [*parts, paragraph("No later task has an outcome yet.")]
+    sides = (held_out, with_outcome)
+    decisions = [decide(side["text"].to_list()) for side in sides]
+    right = [
+        [decision.master == master for decision, master in zip(own, side["master"], strict=True)]
+        for own, side in zip(decisions, sides, strict=True)
+    ]
+    shares = [wilson(sum(own), len(own), settings.confidence) for own in right]
+    errors = [
+        expected_calibration_error([decision.confidence for decision in own], truth)
+        for own, truth in zip(decisions, right, strict=True)
+    ]
+    fall = two_sample_bootstrap(
+        *((np.array(own, dtype=float), np.ones(len(own))) for own in reversed(right)),
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+    rows = [
+        (
+            name,
+            len(own),
+            f"{share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})",
+            f"{error:.3f}",
+        )
+        for name, own, share, error in zip(
+            ("held out", "since"), right, shares, errors, strict=True
+        )
+    ]
+    head = ("tasks with an outcome", "count", "accuracy (interval)", "calibration error")
+    stream = changes([float(value) for value in chain(*right)])
+    late = [change for change in stream if change.noticed >= len(right[0])]
+    fell = fall.high < 0
+    figures |= {
+        "accuracy_then": shares[0].estimate,
+        "accuracy_since": shares[1].estimate,
+        "calibration_error_since": errors[1],
+        "errors_since": 1 - shares[1].estimate,
+        "errors_since_low": 1 - shares[1].high,
+        "difference": fall.estimate,
+        "difference_low": fall.low,
+        "difference_high": fall.high,
+        "worse": float(fell or any(change.since < change.before for change in late)),
+    }
+    words = (
+        f"Since minus then: {fall.estimate:+.1%} ({fall.low:+.1%} to {fall.high:+.1%}), which is "
+        f"{'worse by more than chance explains' if fell else 'no fall beyond chance'}."
+    )
+    times = [*held_out["occurred_at"], *with_outcome["occurred_at"]]
+    return figures, [
+        *parts,
+        table(head, rows),
+        paragraph(words, warning=fell),
+        paragraph(_STREAM),
+        stream_table(stream, times),
+    ]
+
+
+def stream_table(stream: Sequence[Change], times: Sequence[datetime | None]) -> str:
+    """Changes of a stream as a table of a page.
+
+    Args:
+        stream: The changes.
+        times: Time of each value of the stream.
+    """
+    rows = [
+        (_day(times[change.noticed]), f"{change.before:.1%}", f"{change.since:.1%}")
+        for change in stream
+    ]
+    return table(("change noticed", "mean before", "mean since"), rows)
+
+
+def _since(moment: Any) -> str:
+    return "" if moment is None else f", the first on {_day(moment)}"
+
+
+def _day(moment: datetime | None) -> str:
+    return "at an unknown time" if moment is None else moment.date().isoformat()

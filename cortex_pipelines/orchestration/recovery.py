@@ -1,0 +1,94 @@
+"""Clean up after killed processes when the next one starts.
+
+Nothing here needs a person: what was cut off is set aside and begun anew or brought back, scratch
+of the dead is removed, and a release that was cut short is ended. Each is said in a sentence.
+"""
+
+import fcntl
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+from cortex_pipelines.atomic import began_before, sweep
+from cortex_pipelines.ingestion.cache import CACHE
+from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
+from cortex_pipelines.release.ledger import RELEASING
+from cortex_pipelines.tracking.store import renew_database
+from cortex_pipelines.versioning import retained_outputs
+from cortex_pipelines.versioning.dagster.instance import renew_databases
+from cortex_pipelines.versioning.dvc import dvc_store
+from cortex_pipelines.versioning.dvc.output_cache import restore_settings
+from cortex_pipelines.versioning.merging.git_index import SET_UP, set_driver
+
+_SCRATCH = (
+    ".",
+    "data",
+    "data/*",
+    ".cortex/environments",
+    ".cortex/tmp",
+    ".cortex/kept",
+    ".cortex/keys",
+    ".cortex/keys/trusted",
+    ".cortex/serving",
+    ".cortex/feedback",
+    ".cortex/signed/*/*",
+    ".cortex/cache/rows/*",
+    ".cortex/cache/llama/*",
+    f"{CACHE.as_posix()}/downloads",
+    SNAPSHOTS.as_posix(),
+    ".dagster",
+    ".dvc/tmp",
+)
+"""Folders of unfinished files, relative to the project root."""
+
+
+def recover(root: Path) -> list[str]:
+    """Clean up after killed processes; returns what was done, in sentences.
+
+    What a living process works on is not touched.
+
+    Raises:
+        ProjectError: a file is cut off and there is no good copy of it; says what to type.
+    """
+    for pattern in _SCRATCH:
+        for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
+            sweep(folder)
+    _sweep_training(root / CACHE)
+    done = restore_settings(root) + dvc_store.mend_unless_busy(root)
+    for name in retained_outputs.FILES:
+        if name != retained_outputs.DVC_LOCK and (sentence := retained_outputs.mend(root, name)):
+            done.append(sentence)
+    if set_driver(root):  # a clone does not have it
+        done.append(SET_UP)
+    done += renew_databases(root)
+    done += renew_database(root)
+    return [*done, *_finish_release(root)]
+
+
+def _sweep_training(cache: Path) -> None:
+    """Remove unfinished training states and adapter conversions, which have their own locks."""
+    for entry in (cache / "checkpoints").glob("*"):
+        owner = entry.suffix[1:]
+        if owner.isdigit() and not began_before(int(owner), entry):
+            entry.unlink(missing_ok=True)
+    unfinished = list((cache / "models").glob("tmp*"))
+    with ExitStack() as locks:
+        for path in (cache / "models").glob("*.lock") if unfinished else ():
+            file = locks.enter_context(path.open())
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+        for folder in unfinished:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _finish_release(root: Path) -> list[str]:
+    if not (root / RELEASING).exists():
+        return []
+    # only now: the catalogue and MLflow take seconds to load
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.release.promote import finish_release
+
+    sentence = finish_release(open_project(root))
+    return [sentence] if sentence else []

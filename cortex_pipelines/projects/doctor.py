@@ -1,0 +1,235 @@
+"""``cortex doctor``: check this machine and say how to get what is missing."""
+
+import importlib.metadata
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from cortex_pipelines.projects import backups
+from cortex_pipelines.tracking import schema
+from cortex_pipelines.tracking.store import database, is_deleted
+from cortex_pipelines.versioning import databases, retained_outputs
+from cortex_pipelines.versioning.dagster.instance import DATABASES, deleted_databases
+from cortex_pipelines.versioning.dvc import dvc_store
+from cortex_pipelines.versioning.merging import git_index
+from cortex_pipelines.versioning.merging.conflicts import find_conflicts
+from cortex_pipelines.versioning.project import ProjectError, read_yaml
+from cortex_pipelines.versioning.undeclared import find_undeclared
+
+_GATEWAY = (
+    "fastapi",
+    "jwt",
+    "mcp",
+    "opentelemetry",
+    "prometheus_client",
+    "sse_starlette",
+    "strawberry",
+    "uvicorn",
+)
+"""What the extra `serve` installs."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Args:
+        what: What it is.
+        good: Whether it is as it has to be.
+        detail: What was found.
+        remedy: What to do if it is not good.
+        needed: Nothing can be made without it; otherwise some figures will be missing.
+    """
+
+    what: str
+    good: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = True
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """Check everything the platform needs on this machine."""
+    yield from _programs()
+    yield from _merge_driver(root)
+    yield from stores(root)
+    yield from _packages(root)
+    yield from _parameters(root)
+    yield from _weights(root)
+    yield _disk(root)
+    yield _sandbox()
+    yield gateway_packages()
+    yield _backups()
+
+
+def _programs() -> Iterator[Finding]:
+    for name, needed_for in (("git", "git sources"), ("dvc", "dvc repro and dvc pull")):
+        path = shutil.which(name)
+        remedy = f"install {name} and put it on the PATH (needed for {needed_for})"
+        yield Finding(name, path is not None, path or "not on the PATH", remedy)
+
+
+def _merge_driver(root: Path) -> Iterator[Finding]:
+    """Whether git joins lock files in this clone by the driver."""
+    if not git_index.is_repository(root):
+        return
+    yield Finding(
+        "git merge driver",
+        git_index.has_attributes(root) and git_index.has_driver(root),
+        f"joins lock files of two branches ({git_index.ATTRIBUTES}, merge.{git_index.DRIVER})",
+        f"`cortex upgrade` writes {git_index.ATTRIBUTES}; in a clone that has it, any command that "
+        "writes, such as `cortex update`, sets the driver up",
+        needed=False,
+    )
+
+
+def stores(root: Path) -> Iterator[Finding]:
+    """Check databases and lock files that a kill or a full disk may have damaged."""
+    again = "any other command, such as `cortex sync`, restores the last good copy"
+    conflicts = find_conflicts(root)
+    for conflict in conflicts:
+        words = f"holds a merge conflict, with markers from line {conflict.line}"
+        yield Finding(f"whole: {conflict.file}", False, words, conflict.remedy)
+    for name in retained_outputs.FILES:
+        if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
+            why = retained_outputs.damage(root, name) or _unreadable(root / name)
+            yield Finding(f"whole: {name}", why is None, why or "not cut off", again)
+    rwlock = root / ".dvc" / "tmp" / "rwlock"
+    if rwlock.is_file():
+        why = dvc_store.rwlock_damage(rwlock)
+        yield Finding("whole: .dvc/tmp/rwlock", why is None, why or "not cut off", again)
+    home = root / ".dagster"
+    begun = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
+    if is_deleted(root):
+        yield Finding("whole: .mlflow/mlflow.db", False, "was deleted", begun)
+    for name in deleted_databases(root):
+        yield Finding(f"whole: .dagster/{name}", False, "was deleted", begun)
+    if mismatch := schema.mismatch(database(root)):
+        remedy = "any other command upgrades it, or says which MLflow is needed"
+        yield Finding("schema of .mlflow/mlflow.db", False, mismatch, remedy)
+    paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
+    for path in dict.fromkeys(paths):
+        why = databases.damage(path, thorough=True)
+        if path.is_file() and (why or path.parent.name != "runs" or path.name == "index.db"):
+            place = path.relative_to(root)
+            yield Finding(f"whole: {place}", why is None, why or "intact", begun)
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why a lock file cannot be read; params.yaml is checked by its values."""
+    try:
+        if path.name in retained_outputs.BY_MACHINE:
+            read_yaml(path)
+    except ProjectError as error:
+        return str(error)
+    return None
+
+
+def _packages(root: Path) -> Iterator[Finding]:
+    constraints = root / "constraints.txt"
+    if not constraints.exists():
+        return
+    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text("utf-8"), re.MULTILINE)
+    wrong = []
+    for name, wanted in pinned:
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # a package for tests only, or for another platform
+        if installed.partition("+")[0] != wanted:
+            wrong.append(f"{name} {installed} (pinned {wanted})")
+    yield Finding(
+        "packages as pinned",
+        not wrong,
+        ", ".join(wrong) or f"{len(pinned)} versions checked",
+        "run `make install`; outputs are reproducible only with the pinned versions",
+    )
+
+
+def _parameters(root: Path) -> Iterator[Finding]:
+    from cortex_pipelines.catalog import open_project
+    from cortex_pipelines.versioning.dvc import stages
+
+    try:
+        open_project(root).resolve()
+    except ProjectError as error:
+        yield Finding("params.yaml", False, str(error), "correct the keys named")
+        return
+    yield Finding("params.yaml", True, "valid")
+    project = open_project(root)
+    try:
+        stages.check(project)
+    except ProjectError as error:
+        yield Finding("dvc.yaml", False, str(error), "run `cortex dvc-yaml`")
+    else:
+        yield Finding("dvc.yaml", True, "up to date with the asset graph")
+    try:
+        undeclared = find_undeclared(project)
+    except ProjectError:
+        return  # a lock that cannot be read was reported above
+    yield Finding(
+        "stages and pins",
+        not undeclared,
+        f"nothing declares {undeclared}" if undeclared else "each is declared in params.yaml",
+        "`cortex run` or `cortex update` takes them out",
+        needed=False,
+    )
+
+
+def _weights(root: Path) -> Iterator[Finding]:
+    from cortex_pipelines.config import load_parameters
+    from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
+
+    try:
+        models = load_parameters(root).models
+        pins = read_yaml(root / "sources.lock").get("models") or {}
+    except ProjectError:
+        return  # said of the file itself
+    for name in ("base", "encoder"):
+        try:
+            weights_folder(getattr(models, name), pins.get(name) or {}, root)
+        except WeightsError as error:
+            yield Finding(f"weights: {name}", False, "not usable", str(error))
+        else:
+            yield Finding(f"weights: {name}", True, "there, and as pinned")
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / 2**30
+    return Finding("free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB for caches and models")
+
+
+def _sandbox() -> Finding:
+    from cortex_pipelines.execution.sandbox import sandbox
+
+    why = sandbox.unavailable()
+    if why is not None:
+        lost = "tests and generated code are not run here, so their results will be missing"
+        return Finding("sandbox", False, f"{why}; {lost}", sandbox.REMEDY, needed=False)
+    doors = " or ".join(door for door in sandbox.DOORS if sandbox.trouble(door) is None)
+    why = sandbox.trouble("bubblewrap")
+    detail = f"works, by {doors}" + (f"; not by bubblewrap: {why}" if why else "")
+    # the other door has the same guarantees, but what is installed was meant to be used
+    good = why is None or shutil.which("bwrap") is None
+    return Finding("sandbox", good, detail, sandbox.REMEDY, needed=False)
+
+
+def _backups() -> Finding:
+    path = shutil.which("restic")
+    detail = path or "`cortex backup` needs restic"
+    return Finding("backups", path is not None, detail, backups.REMEDY, needed=False)
+
+
+def gateway_packages() -> Finding:
+    """Whether what the gateway needs is installed."""
+    missing = [name for name in _GATEWAY if find_spec(name) is None]
+    return Finding(
+        "gateway",
+        not missing,
+        f"without {', '.join(missing)}" if missing else "`cortex serve` can be started",
+        "pip install 'cortex-pipelines[serve]'",
+        needed=False,
+    )

@@ -1,0 +1,437 @@
+"""``cortex forget``: exclude data from now on, and find and purge what was made from it.
+
+Two steps, with `cortex run` between them: the tombstones make ingestion leave the material out, so
+that the data sets are made again without it; then former versions are purged where they are kept.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.path_patterns import path_pattern
+from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
+from cortex_pipelines.privacy.settings import Tombstone
+from cortex_pipelines.project_names import ROLES
+from cortex_pipelines.projects.parameter_file import read_values, write_values
+from cortex_pipelines.release import ledger
+from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.retrieval.project_index import drop_indexes
+from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
+from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
+from cortex_pipelines.tracking.lineage import Node, lineage
+from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model
+from cortex_pipelines.tracking.store import (
+    open_client,
+    tracking_uri,
+    workspace_id,
+)
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.dvc.dvc_store import locked_repo
+from cortex_pipelines.versioning.project import Project, ProjectError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+INGESTED = ("repository_files", "repository_commits")
+"""Assets that read sources; everything that contains source data depends on them."""
+
+INTERACTIONS = "interactions"
+"""The asset that reads feedback."""
+
+FEEDBACK = "feedback_dataset"
+"""What of it models are trained on, by project."""
+
+_LEFTOVERS = (Path("damaged"), Path("cache") / "checkpoints")
+"""Below ``.cortex``: set aside after damage, and trainings that were cut short."""
+
+TAG = "forgotten"
+"""Tag of registered model versions that were trained on forgotten data."""
+
+WEIGHTS = "weights"
+"""Tag of those whose weights are deleted."""
+
+_ENTERED = frozenset({"dvc_md5", "model_asset", "partition"})
+"""Tags of a version that a release has entered; on a shared server others may have any or none."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A registered model version that was made from a project.
+
+    Args:
+        name: Name in the registry.
+        number: Number in the registry.
+        asset: Asset that is the model.
+        partition: Project of the asset; None if it is for all.
+        projects: Projects it was made from, of those asked for.
+        version: DVC's hash of it.
+    """
+
+    name: str
+    number: str
+    asset: str
+    partition: str | None
+    projects: tuple[str, ...]
+    version: str
+
+
+@dataclass(frozen=True)
+class Purged:
+    """Counts of what was deleted.
+
+    Args:
+        dvc_bytes: Bytes by which DVC's cache became smaller.
+        mlflow_runs: Runs of former versions whose record and artifacts are gone.
+        dagster_runs: Runs whose events, with their previews, are gone.
+        row_caches: Folders of cached rows.
+        index_bytes: Bytes of the indexes of search, all of them: the next search makes its own.
+        weights: Marked model versions whose weights are gone.
+        remotes: Names of DVC's remotes with their addresses: what they hold is not deleted.
+    """
+
+    dvc_bytes: int
+    mlflow_runs: int
+    dagster_runs: int
+    row_caches: int
+    index_bytes: int
+    weights: tuple[str, ...]
+    remotes: tuple[tuple[str, str], ...]
+
+
+def tombstones(
+    root: Path,
+    author: str | None = None,
+    path: str | None = None,
+    source: str | None = None,
+    project: str | None = None,
+    user: str | None = None,
+) -> list[Tombstone]:
+    """Tombstones for a request; an author has a different pseudonym in each project.
+
+    One of an author without a project has the pseudonym by the key of logs: by it the author is
+    known in projects that come later (`deleted_authors`).
+
+    Args:
+        root: Project root.
+        author: Mail address of an author, who may be a user by the same name; only pseudonyms are
+            kept.
+        path: Pattern of paths.
+        source: A source, as in params.yaml (``git:PATH``).
+        project: Only in this project; None for all.
+        user: A user of the gateway, as it knows them: name of a key, subject of a token, or what
+            clients send.
+
+    Raises:
+        ProjectError: there is no such project, or nothing is asked for.
+        PathPatternError: the path is not a pattern.
+    """
+    if path is not None:
+        path_pattern(path)
+    parameters = load_parameters(root)
+    if project is not None and project not in parameters.projects:
+        known = ", ".join(sorted(parameters.projects)) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
+    if not (author or path or source or user):
+        raise ProjectError(
+            "say what to forget: --author ADDRESS, --user NAME, --path PATTERN or --repository"
+        )
+    place: dict[str, Any] = {"source": source, "path": path}
+    person = author or user
+    if person is None:
+        return [Tombstone(project=project, **place, author=None)]
+    pseudonym = author_pseudonym(person, logs_key(parameters.privacy))
+    as_user = Tombstone(project=project, **place, author=None, user=pseudonym)
+    if author is None:
+        return [as_user]
+    names = [project] if project else sorted(parameters.projects)
+    keys = {name: project_key(name, parameters.privacy) for name in names}
+    later = [] if project else [Tombstone(project=None, **place, author=pseudonym)]
+    return [
+        *(
+            Tombstone(project=name, **place, author=author_pseudonym(author, key))
+            for name, key in keys.items()
+        ),
+        *later,
+        as_user,
+    ]
+
+
+def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
+    """Write new tombstones into params.yaml, comments and order kept."""
+    values = read_values(root)
+    privacy = values.setdefault("privacy", {})
+    present = [dict(entry) for entry in privacy.get("forgotten") or []]
+    wanted = [(stone, stone.model_dump(exclude_defaults=True)) for stone in stones]
+    new = [stone for stone, fields in wanted if fields not in present]
+    if new:
+        privacy["forgotten"] = [*present, *(f for _, f in wanted if f not in present)]
+        write_values(root, values)
+    return new
+
+
+def trained_on(
+    project: Project, partitions: Iterable[str], feedback: Iterable[str] = ()
+) -> list[TrainedModel]:
+    """Registered model versions that were made from any of these projects.
+
+    A model counts whichever files of a project it saw: what a forgotten line has done to weights
+    cannot be told, so the answer errs on the side of naming too many.
+
+    Args:
+        project: The project.
+        partitions: Projects whose sources count.
+        feedback: Projects of which examples made of people's feedback count.
+    """
+    wanted, taught = set(partitions), set(feedback)
+    client = open_client(project.root)
+
+    def counts(node: Node) -> bool:
+        if node.name == FEEDBACK and node.partition in taught:
+            known = client.get_run(node.run_id).data.metrics if node.run_id else {}
+            return known.get("rows_train", 1) > 0
+        return node.name in INGESTED and node.partition in wanted
+
+    models = []
+    for version in client.search_model_versions():
+        tags = _tags_of(project, version)
+        if not tags.keys() >= _ENTERED:
+            continue
+        tree = lineage(project, f"{version.name}/{version.version}")
+        used = {str(node.partition) for node in _nodes(tree) if counts(node)}
+        if used:
+            models.append(
+                TrainedModel(
+                    str(version.name),
+                    str(version.version),
+                    tags["model_asset"],
+                    tags["partition"] or None,
+                    tuple(sorted(used)),
+                    tags["dvc_md5"],
+                )
+            )
+    return sorted(models, key=lambda model: (model.name, int(model.number)))
+
+
+def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why: str) -> None:
+    """Tag models in the registry, and record each in the ledger."""
+    client = open_client(project.root)
+    for model in models:
+        client.set_model_version_tag(model.name, model.number, TAG, ",".join(model.projects))
+        known = ledger.Model(model.asset, model.partition)
+        pin = ledger.champion(project.root, known)
+        line = ledger.Entry(
+            at, by, "forget", model.name, pin.champion, pin.champion, f"{model.number}: {why}"
+        )
+        ledger.record(project.root, known, pin, line)
+
+
+def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = False) -> Purged:
+    """Delete former versions of everything made from sources, in all stores.
+
+    What the workspace holds now stays; DVC's cache keeps nothing else, so former versions of all
+    assets are gone from this machine. Remotes stay as they are, and are named: others may keep
+    versions there of which this workspace knows nothing.
+
+    Args:
+        project: The project.
+        instance: Dagster's.
+        weights: Delete the weights of marked models, too, except where one is champion, canary or
+            challenger; otherwise they stay, since a person decides.
+    """
+    rows = project.state / "cache" / "rows"
+    folders = list(rows.iterdir()) if rows.is_dir() else []
+    for folder in folders:
+        shutil.rmtree(folder)
+    # adapters of former versions in another format
+    shutil.rmtree(project.root / CONVERTED, ignore_errors=True)
+    for place in _LEFTOVERS:
+        shutil.rmtree(project.state / place, ignore_errors=True)
+    _drop_opened_data(project)
+    return Purged(
+        _purge_dvc(project.root),
+        _purge_mlflow(project),
+        _purge_dagster(project, instance),
+        len(folders),
+        drop_indexes(project),
+        drop_weights(project, lambda tags: TAG in tags) if weights else (),
+        remotes(project.root),
+    )
+
+
+def made_from_sources(project: Project) -> list[str]:
+    """Names of assets that contain source data, directly or indirectly."""
+    made: list[str] = []
+    for asset in project.graph.order:
+        inputs = {other.name for other in project.graph.wiring(asset.name).assets}
+        if asset.name in (*INGESTED, INTERACTIONS) or inputs & set(made):
+            made.append(asset.name)
+    return made
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.made_from:
+        yield from _nodes(child)
+
+
+def _purge_dvc(root: Path) -> int:
+    cache = root / ".dvc" / "cache"
+    before = _size(cache)
+    with locked_repo(root) as repo:
+        # it warns, twice, of each stage that was never run
+        logging.getLogger("dvc").setLevel(logging.ERROR)
+        repo.gc(workspace=True)
+    return max(0, before - _size(cache))
+
+
+def remotes(root: Path) -> tuple[tuple[str, str], ...]:
+    """Names of DVC's remotes with their addresses."""
+    with locked_repo(root) as repo:
+        known = repo.config["remote"]
+        return tuple((name, str(known[name]["url"])) for name in sorted(known))
+
+
+def _drop_opened_data(project: Project) -> None:
+    """Delete the data sets that models of before were opened with; what is in use stays.
+
+    Of registered models nothing is deleted here: whether their weights stay, a person decides.
+    """
+    kept = set()
+    for version in open_client(project.root).search_model_versions():
+        tags = _tags_of(project, version)
+        kept.add(tags.get("dvc_md5"))
+        if tags.keys() >= _ENTERED:
+            model = ledger.Model(tags["model_asset"], tags["partition"] or None)
+            used = _in_use(project, model)
+            kept |= {
+                line.release.get("index")
+                for line in ledger.moves(project.root, model)
+                if line.release and line.version in used
+            }
+    opened = project.state / "models"
+    for folder in opened.iterdir() if opened.is_dir() else ():
+        if folder.name not in kept:
+            shutil.rmtree(folder)
+
+
+def drop_weights(project: Project, chosen: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
+    """Delete the weights of models that have no role any more; their records stay.
+
+    Args:
+        project: The project.
+        chosen: Whether a version with these tags is meant.
+    """
+    client, uri = open_client(project.root), tracking_uri(project.root)
+    gone = []
+    for version in client.search_model_versions():
+        tags = _tags_of(project, version)
+        if not tags.keys() >= _ENTERED or WEIGHTS in tags or not chosen(tags):
+            continue
+        model = ledger.Model(tags["model_asset"], tags["partition"] or None)
+        if tags["dvc_md5"] in _in_use(project, model):
+            continue
+        _delete_artifacts(str(version.source), uri)
+        shutil.rmtree(project.state / "models" / tags["dvc_md5"], ignore_errors=True)
+        client.set_model_version_tag(version.name, version.version, WEIGHTS, "deleted")
+        gone.append(f"{version.name}/{version.version}")
+    return tuple(sorted(gone))
+
+
+def _tags_of(project: Project, version: Any) -> dict[str, str]:
+    """Tags of a version; what somebody else entered keeps its own."""
+    try:
+        return complete_tags(project, version)
+    except LookupError:
+        return dict(version.tags)
+
+
+def _in_use(project: Project, model: ledger.Model) -> set[str | None]:
+    """Versions of a model that have a role."""
+    now = standing(project.root, model)
+    return {now[role] for role in ROLES}
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _purge_mlflow(project: Project) -> int:
+    """Delete this workspace's runs of former versions, except those of registered models.
+
+    Runs that failed hold no version and go too; the trials of a search go with its run.
+    """
+    client, uri = open_client(project.root), tracking_uri(project.root)
+    models = {str(version.run_id) for version in client.search_model_versions()}
+    here = workspace_id(project.root)
+    runs = [
+        run for experiment in experiment_ids(project.root) for run in _all_runs(client, experiment)
+    ]
+    former: set[str] = set()
+    for name in made_from_sources(project):
+        asset = project.graph.assets[name]
+        current = {content_md5(project.output(name, p)) for p in project.partitions_of(asset)}
+        former |= {
+            run.info.run_id
+            for run in runs
+            if run.data.tags.get("asset_key") == name
+            and run.data.tags.get("workspace", here) == here
+            and run.data.tags.get("dvc_md5") not in current
+        }
+    former -= models
+    for run in runs:
+        if run.info.run_id in former or run.data.tags.get("mlflow.parentRunId") in former:
+            for output in run.outputs.model_outputs if run.outputs else []:
+                if model := find_logged_model(client, output.model_id):
+                    _delete_artifacts(model.artifact_location, uri)
+                    client.delete_logged_model(model.model_id)
+            _delete_artifacts(run.info.artifact_uri, uri)
+            client.set_tag(run.info.run_id, FORGOTTEN, "true")
+            client.delete_run(run.info.run_id)
+    return len(former)
+
+
+def _delete_artifacts(place: str, uri: str) -> None:
+    if place.startswith("file://"):
+        shutil.rmtree(url2pathname(urlsplit(place).path), ignore_errors=True)
+        return
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    kept: Any = get_artifact_repository(place, tracking_uri=uri)
+    kept.delete_artifacts()
+
+
+def _all_runs(client: Any, experiment: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_runs([experiment], max_results=500, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _purge_dagster(project: Project, instance: "dg.DagsterInstance") -> int:
+    """Delete events with their previews; `cortex sync` reports current ones again."""
+    import dagster as dg
+
+    runs: set[str] = set()
+    for name in made_from_sources(project):
+        key = dg.AssetKey(name)
+        cursor = None
+        while True:
+            page = instance.fetch_materializations(key, limit=500, cursor=cursor)
+            runs.update(record.event_log_entry.run_id for record in page.records)
+            cursor = page.cursor
+            if not page.has_more:
+                break
+        instance.wipe_assets([key])
+    known = [run for run in sorted(runs) if run and instance.get_run_by_id(run) is not None]
+    for run in known:
+        instance.delete_run(run)
+    return len(known)

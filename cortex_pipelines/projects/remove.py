@@ -1,0 +1,130 @@
+"""``cortex remove``: take a project out of the workspace."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cortex_pipelines.atomic import aside, discard
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.projects.parameter_file import without_project
+from cortex_pipelines.release.experiments.project_experiments import stop_for_release
+from cortex_pipelines.release.ledger import ensure_keys, ledger, project_models
+from cortex_pipelines.retrieval.notes import project_notes
+from cortex_pipelines.retrieval.project_index import drop_indexes
+from cortex_pipelines.versioning.dvc import stages
+from cortex_pipelines.versioning.lock_file import locked_stages, split_address
+from cortex_pipelines.versioning.parameters import FILE
+from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml
+from cortex_pipelines.versioning.undeclared import take_out_undeclared
+
+_DOCS = "data_docs"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a removal takes out, and what it keeps.
+
+    Args:
+        name: The project.
+        sources: How many sources it has.
+        outputs: Folders of its outputs.
+        size: Their bytes.
+        stages: Its stages in ``dvc.lock``.
+        pinned: Whether ``sources.lock`` has pins of it.
+        releases: How many entries the ledger of releases has on it.
+        notes: Whether there are notes on it.
+    """
+
+    name: str
+    sources: int
+    outputs: tuple[Path, ...]
+    size: int
+    stages: tuple[str, ...]
+    pinned: bool
+    releases: int
+    notes: bool
+
+    def lines(self, purge: bool) -> list[str]:
+        """What goes and what stays, in sentences."""
+        pins = "; its pins in sources.lock" if self.pinned else ""
+        gone = [
+            f"{FILE}: projects.{self.name} (sources: {self.sources}){pins}",
+            f"dvc.lock: {len(self.stages)} of its stages; releases.lock: the champion's key",
+            "dvc.yaml and data/parameters: what is about it",
+            f"data/: {len(self.outputs)} of its outputs, {self.size:,} bytes",
+            "indexes of search (the next search makes those of the other projects anew), pages of "
+            "checks, the partition in Dagster",
+        ]
+        record = f"the ledger of releases (entries on it: {self.releases}), the audit log, API keys"
+        notes = "notes, " if self.notes else ""
+        rest = (
+            f"DVC's cache, MLflow's runs and weights, row caches, {notes}feedback, copies of "
+            "sources, Dagster's history"
+        )
+        kept = [f"{record}, tombstones of `cortex forget`", *([] if purge else [rest])]
+        return [
+            *(f"to remove: {line}" for line in gone),
+            *([f"to delete, with former versions of all projects: {rest}"] if purge else []),
+            *(f"to keep for the record: {line}" for line in kept[:1]),
+            *(f"to keep until `--purge`: {line}" for line in kept[1:]),
+        ]
+
+
+def plan_removal(project: Project, name: str) -> Removal:
+    """What removing a project would do; changes nothing.
+
+    Raises:
+        ProjectError: there is no such project, or others use it; says what to do.
+    """
+    root, params = project.root, project.effective.parameters
+    if name not in params.projects:
+        known = ", ".join(project.partitions) or "none"
+        raise ProjectError(f"{FILE} has no project {name}; projects: {known}")
+    if params.general.project == name:
+        raise ProjectError(
+            f"{name} stands for all other code (general.project), which other projects are trained "
+            "and measured with; set general.project to another project or to null first"
+        )
+    outputs = tuple(
+        folder
+        for asset in project.graph.order
+        if asset.partitioned and (folder := project.output(asset.name, name)).is_dir()
+    )
+    return Removal(
+        name=name,
+        sources=len(params.projects[name].sources),
+        outputs=outputs,
+        size=sum(f.stat().st_size for one in outputs for f in one.rglob("*") if f.is_file()),
+        stages=tuple(a for a in locked_stages(root) if split_address(a)[1] == name),
+        pinned=name in (read_yaml(root / "sources.lock").get("projects") or {}),
+        releases=sum(line.model in _models_of(project, name) for line in ledger(root)),
+        notes=bool(project_notes.notes_files(root, name)),
+    )
+
+
+def remove_project(project: Project, removal: Removal) -> Project:
+    """Take a project out of the workspace; returns the project as it is then.
+
+    What Dagster knows follows with the next sync. After a kill, the same command goes on.
+    """
+    root, name = project.root, removal.name
+    text = without_project((root / FILE).read_text(encoding="utf-8"), name)
+    stop_for_release(root, name, f"{name} was removed")
+    with aside(root / FILE) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+        load_parameters(root, scratch)  # before anything is deleted
+        for folder in removal.outputs:
+            discard(folder)
+        drop_indexes(project)
+        for pages in (project.state / _DOCS).glob(f"*@{name}"):
+            shutil.rmtree(pages)
+    smaller = open_project(root)
+    take_out_undeclared(smaller)
+    ensure_keys(root, project_models(smaller))
+    stages.write(smaller)
+    return smaller
+
+
+def _models_of(project: Project, name: str) -> set[str]:
+    return {model.name for model in project_models(project) if model.partition == name}

@@ -1,0 +1,389 @@
+"""Reproduce a registered model in a fresh folder from the registry alone."""
+
+import json
+import os
+import shutil
+import subprocess  # nosec B404
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.release.ledger import FILE as RELEASES
+from cortex_pipelines.tracking.registry import locks_of, resolve
+from cortex_pipelines.tracking.run_search import find_run
+from cortex_pipelines.tracking.runs import processor_type
+from cortex_pipelines.tracking.store import open_client
+from cortex_pipelines.versioning.champions import model_folder
+from cortex_pipelines.versioning.committed_code import differing_code
+from cortex_pipelines.versioning.dagster.dagster_assets import read_json
+from cortex_pipelines.versioning.lock_file import (
+    locked_stages,
+    locked_version,
+    split_address,
+    stage_address,
+)
+from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
+
+_RELATIVE = ("git", "directory", "archive", "logs", "path")
+"""Keys of params.yaml with paths relative to the project."""
+
+
+class ReproductionError(ProjectError):
+    """A model cannot be reproduced; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class VersionComparison:
+    """A version as registered and as reproduced.
+
+    Args:
+        stage: Address of the stage, ``asset`` or ``asset@project``.
+        determinism: ``exact``: the same bytes everywhere; ``machine``: on one type of processor.
+        registered: DVC hash when the model was registered.
+        found: DVC hash now.
+        detail: What differs, in words; empty where nothing does.
+    """
+
+    stage: str
+    determinism: str
+    registered: str
+    found: str
+    detail: str
+
+    @property
+    def same(self) -> bool:
+        """Whether both have the same bytes."""
+        return self.registered == self.found
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The result of reproducing a model.
+
+    Args:
+        model: Its name and version number in the registry.
+        commit: Commit of the code that was checked out.
+        folder: Where it was made.
+        same_processor: Whether the model was trained on a processor of this machine's type.
+        comparisons: Every stage from the sources to the evaluation, in order.
+    """
+
+    model: str
+    commit: str
+    folder: Path
+    same_processor: bool
+    comparisons: tuple[VersionComparison, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether every version was reproduced byte for byte."""
+        return all(comparison.same for comparison in self.comparisons)
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything that must match does: on the same processor type, everything."""
+        return all(
+            comparison.same
+            for comparison in self.comparisons
+            if comparison.determinism == "exact" or self.same_processor
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "model": self.model,
+            "commit": self.commit,
+            "folder": str(self.folder),
+            "same_processor": self.same_processor,
+            "same": self.same,
+            "stages": [
+                asdict(comparison) | {"same": comparison.same} for comparison in self.comparisons
+            ],
+        }
+
+
+def reproduce(
+    project: Project,
+    reference: str,
+    into: Path | None,
+    data_only: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> Reproduction:
+    """Check out code, parameters and pins of a registered model, rebuild it, and compare.
+
+    Nothing is taken over from this project but its git history, the locks in the registry, DVC's
+    cache (for the champion that the evaluation met; what is made is computed, never restored) and
+    sources that lie in its folder but not in git.
+
+    Args:
+        project: The project whose registry knows the model.
+        reference: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
+        into: Folder to make it in, absent or empty; None for one beside the project, where
+            relative paths to sources mean the same.
+        data_only: Stop before the model is trained.
+        report: Told what happens.
+
+    Raises:
+        LookupError: the registry has no such model.
+        ReproductionError: no commit holds the code it was made from, its locks are gone, or the
+            folder is in use; says which.
+    """
+    entry = _Entry(project, reference)
+    folder = (
+        into or project.root.parent / f"{project.root.name}-{entry.name}-{entry.number}"
+    ).resolve()
+    _check_out(entry, folder)
+    report(f"{entry.commit[:12]} is checked out in {folder}")
+    _cortex(folder, "dvc-yaml")
+    names = [asset.name for asset in entry.path(data_only)]
+    report(f"making {', '.join(names)}")
+    for part, shared in entry.shared(data_only).items():
+        _cortex(folder, "run", *shared, "--project", part)
+    _cortex(folder, "run", *names, *(("--project", entry.partition) if entry.partition else ()))
+    made = locked_stages(folder)
+    compared = tuple(
+        _compare(entry, folder, address, determinism, made)
+        for address, determinism in entry.stages(data_only)
+    )
+    return Reproduction(
+        f"{entry.name} version {entry.number}",
+        entry.commit,
+        folder,
+        entry.processor == processor_type(),
+        compared,
+    )
+
+
+class _Entry:
+    """A model version as recorded in the registry."""
+
+    def __init__(self, project: Project, reference: str) -> None:
+        self.project = project
+        self.name, self.number, tags = resolve(project, reference)
+        self.asset: str = tags["model_asset"]
+        self.partition: str | None = tags["partition"] or None
+        self.version: str = tags["dvc_md5"]
+        self.evaluation = f"{self.asset}_evaluation"
+        self.locks = locks_of(project, self.name, self.number)
+        run = find_run(project.root, self.asset, self.partition, self.version)
+        self.commit = run[1].get("git_commit", "") if run else ""
+        self.processor = run[1].get("processor", "") if run else ""
+        if not self.commit or "dvc.lock" not in self.locks:
+            raise ReproductionError(
+                f"{self.name} version {self.number}: the registry does not record "
+                f"{'which commit' if not self.commit else 'which data'} it was made from; "
+                "models are reproducible if the project is in git and MLflow still has their runs"
+            )
+
+    @cached_property
+    def stages_then(self) -> dict[str, Any]:
+        """The stages of dvc.lock at registration."""
+        return dict(_yaml(self.locks["dvc.lock"]).get("stages") or {})
+
+    def path(self, data_only: bool) -> Iterator[Any]:
+        """The assets that the model depends on, in topological order, and its evaluation."""
+        graph = self.project.graph
+        wanted = {self.asset} if data_only else {self.asset, self.evaluation}
+        for asset in reversed(graph.order):
+            if asset.name in wanted:
+                wanted |= {other.name for other in graph.wiring(asset.name).assets}
+        for asset in graph.order:
+            if asset.name in wanted and not (data_only and asset.name == self.asset):
+                yield asset
+
+    def shared(self, data_only: bool) -> dict[str, list[str]]:
+        """Assets of other projects that the model depends on.
+
+        A model that is itself made of all projects has none: all of them are on its way.
+        """
+        if self.partition is None:
+            return {}
+        path = list(self.path(data_only))
+        read: set[str] = set()
+        for asset in reversed(path):
+            if not asset.partitioned or asset.name in read:
+                read |= {other.name for other in self.project.graph.wiring(asset.name).assets}
+        stages: dict[str, list[str]] = {}
+        for asset in path:
+            for address in self.stages_then:
+                name, part = split_address(address)
+                if name == asset.name and name in read and part not in (None, self.partition):
+                    stages.setdefault(part, []).append(name)
+        return stages
+
+    def stages(self, data_only: bool) -> Iterator[tuple[str, str]]:
+        """Address and determinism of every dependency that is in the lock."""
+        shared = self.shared(data_only)
+        for asset in self.path(data_only):
+            for address in self.stages_then:
+                name, part = split_address(address)
+                wanted = not part or self.partition in (None, part) or name in shared.get(part, ())
+                if name == asset.name and wanted:
+                    yield address, asset.determinism
+
+    def champion_met(self) -> Any:
+        """Pin of the champion that the version was compared with."""
+        address = stage_address(self.evaluation, self.partition)
+        version = locked_version(self.stages_then, address)
+        run = version and find_run(self.project.root, self.evaluation, self.partition, version)
+        return json.loads(run[1].get(f"pin.{self.asset}_champion", "null")) if run else None
+
+
+def _check_out(entry: _Entry, folder: Path) -> None:
+    """Check out code from git, parameters and pins from the registry, and verify the code."""
+    if folder.exists() and any(folder.iterdir()):
+        raise ReproductionError(f"{folder} is not empty; choose another folder with --into")
+    root = entry.project.root
+    if below := _git(root, "rev-parse", "--show-prefix"):
+        raise ReproductionError(
+            f"{root} is the folder {below} of a larger repository; to be reproducible, a "
+            "project must be a git repository of its own"
+        )
+    _git(root, "clone", "--quiet", "--no-checkout", str(root), str(folder))
+    _git(folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", entry.commit)
+    for name, text in entry.locks.items():
+        if name != "dvc.lock":
+            (folder / name).write_text(text, encoding="utf-8")
+    (folder / "dvc.lock").unlink(missing_ok=True)  # nothing may count as made already
+    (folder / ".dvc" / "config.local").write_text(
+        f"[cache]\n    dir = {root / '.dvc' / 'cache'}\n", encoding="utf-8"
+    )
+    releases = read_yaml(folder / RELEASES)
+    champions = releases.setdefault("champions", {})
+    if entry.partition:
+        champions.setdefault(entry.asset, {})[entry.partition] = entry.champion_met()
+    else:
+        champions[entry.asset] = entry.champion_met()
+    write_yaml(folder / RELEASES, releases)
+    _bring_sources(root, folder)
+    _require_same_code(entry, folder)
+
+
+def _bring_sources(root: Path, folder: Path) -> None:
+    """Copy sources in the project's own folder that git does not track.
+
+    Their pins say what they have to contain, so a source that was edited since is an error of the
+    asset that reads it and not a silent difference.
+    """
+    for place in _places(read_yaml(folder / "params.yaml")):
+        source, target = (root / place).resolve(), (folder / place).resolve()
+        inside = source.is_relative_to(root.resolve()) and target.is_relative_to(folder)
+        if inside and source.exists() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, symlinks=True)
+            else:
+                shutil.copy2(source, target)
+
+
+def _places(value: Any) -> Iterator[str]:
+    """All relative paths in a part of params.yaml."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in _RELATIVE and isinstance(inner, str) and "://" not in inner:
+                yield inner
+            else:
+                yield from _places(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _places(inner)
+
+
+def _require_same_code(entry: _Entry, folder: Path) -> None:
+    """Raise if the commit does not contain the code recorded in the lock."""
+    addresses = [address for address, _ in entry.stages(data_only=False)]
+    differing = differing_code(folder, entry.stages_then, addresses)
+    if differing:
+        raise ReproductionError(
+            f"{entry.name} version {entry.number} was made from code that commit "
+            f"{entry.commit[:12]} does not contain: {', '.join(differing[:5])}"
+            f"{' …' if len(differing) > 5 else ''}. Commit the code, then train again"
+        )
+
+
+def _compare(
+    entry: _Entry, folder: Path, address: str, determinism: str, made: Mapping[str, Any]
+) -> VersionComparison:
+    registered = str(locked_version(entry.stages_then, address))
+    reproduced = locked_version(made, address) or "not made"
+    name, partition = split_address(address)
+    at, detail = folder / "data" / name / (partition or ""), ""
+    if registered != reproduced and name == entry.asset:
+        detail = _weights_apart(entry, at)
+    elif registered != reproduced and name == entry.evaluation:
+        detail = _figures_apart(entry, at, registered)
+    return VersionComparison(address, determinism, registered, reproduced, detail)
+
+
+def _weights_apart(entry: _Entry, made: Path) -> str:
+    """Largest difference between tensors, in words."""
+    from safetensors.numpy import load_file
+
+    try:
+        then = model_folder(entry.project, entry.asset, entry.partition, entry.version)
+    except ProjectError as error:
+        return f"the registered files are gone: {error}"
+    apart = 0.0
+    for file in sorted(then.glob("*.safetensors")):
+        old = load_file(file)
+        new = load_file(made / file.name) if (made / file.name).exists() else {}
+        if {k: v.shape for k, v in old.items()} != {k: v.shape for k, v in new.items()}:
+            return f"{file.name} has other tensors"
+        apart = max(
+            [apart, *(float(abs(old[k].astype("f8") - new[k].astype("f8")).max()) for k in old)]
+        )
+    return f"weights differ by at most {apart:.3g}"
+
+
+def _figures_apart(entry: _Entry, made: Path, registered: str) -> str:
+    """Metrics outside their interval at registration, in words."""
+    run = find_run(entry.project.root, entry.evaluation, entry.partition, registered)
+    then = open_client(entry.project.root).get_run(run[0]).data.metrics if run else {}
+    now = read_json(made / "metrics.json")
+    left = [
+        f"{name} {now[name]:.4g}, was {then[name]:.4g}"
+        for name in sorted(then)
+        if f"{name}_low" in then
+        and now.get(name) is not None
+        and not then[f"{name}_low"] <= now[name] <= then[f"{name}_high"]
+    ]
+    return f"out of the interval: {'; '.join(left)}" if left else "figures within their intervals"
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    return dict(YAML(typ="safe").load(text) or {})
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(  # nosec B603 B607
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ReproductionError(f"git {words[0]} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def _cortex(folder: Path, *words: str) -> None:
+    """Run the checked-out command line in a subprocess.
+
+    Raises:
+        ReproductionError: it failed, with its own words.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEX_", "DVC_", "DAGSTER"))}
+    done = subprocess.run(  # nosec B603
+        [sys.executable, "-c", "from cortex_pipelines.cli.main import main; main()", *words],
+        cwd=folder,
+        env=kept | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ReproductionError(
+            f"`cortex {' '.join(words)}` failed in {folder}: {done.stderr.strip()[-2000:]}"
+        )

@@ -1,0 +1,161 @@
+"""``cortex upgrade``: migrate a project from an earlier version of the package.
+
+What was made stays: an entry of ``dvc.lock`` is written in today's form with the values it was made
+from, so a stage is stale exactly if a value or its code is another one now.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import LAYOUT, load_parameters
+from cortex_pipelines.projects.parameter_file import read_values, write_values
+from cortex_pipelines.release.ledger import ensure_keys, project_models
+from cortex_pipelines.versioning import retained_outputs
+from cortex_pipelines.versioning.dvc import dvc_store, stages
+from cortex_pipelines.versioning.merging import git_index
+from cortex_pipelines.versioning.parameters import (
+    DEMO,
+    ENTRY,
+    FILE,
+    FOLDER,
+    STANDARD,
+    Layout,
+    settings_in,
+)
+from cortex_pipelines.versioning.project import Project, look_up, read_yaml
+from cortex_pipelines.versioning.snapshot import stage_params
+from cortex_pipelines.versioning.undeclared import take_out_undeclared
+
+_IGNORED, _KEPT = "data/.gitignore", "!/parameters/"
+
+
+def upgrade(root: Path) -> Iterator[str]:
+    """Migrate a project's own files to the current format.
+
+    Yields:
+        What was done, in sentences.
+
+    Raises:
+        ProjectError: params.yaml holds what is no parameter any more; names it.
+    """
+    load_parameters(root)
+    if "profile" not in read_yaml(root / FILE):
+        profile, left = shorten(root, LAYOUT)
+        yield f"{FILE} is profile {profile} and {left} values that differ from it"
+    path = root / _IGNORED
+    text = path.read_text(encoding="utf-8") if path.exists() else "/*\n!.gitignore\n"
+    if _KEPT not in text.splitlines():
+        write_whole(path, text.rstrip("\n") + f"\n{_KEPT}\n")
+        yield f"{_IGNORED} lets {FOLDER} into git"
+    if git_index.write_attributes(root):
+        yield f"{git_index.ATTRIBUTES} names the merge driver of lock files; commit it"
+    if git_index.set_driver(root):
+        yield git_index.SET_UP
+    project = open_project(root)
+    if sentence := take_out_undeclared(project):
+        yield sentence
+    ensure_keys(root, project_models(project))
+    stages.write(project)
+    yield "dvc.yaml and the effective parameters are up to date with this version"
+    moved = move_lock(project)
+    if moved:
+        yield f"dvc.lock: {moved} stages now depend on the effective parameters"
+
+
+def shorten(root: Path, layout: Layout) -> tuple[str, int]:
+    """Reduce ``params.yaml`` to the differences from the closest profile.
+
+    Comments stay beside the values that stay.
+
+    Returns:
+        The profile's name, and how many values are left beside projects.
+    """
+    given = read_yaml(root / FILE)
+    sections = {name: given[name] for name in layout.sections if name in given}
+    known = {name: layout.profile(root, name) for name in (STANDARD, DEMO)}
+    counts = {name: _count(_differences(sections, known[name], layout.model)) for name in known}
+    profile = min(counts, key=lambda name: counts[name])
+    values = read_values(root)
+    for name in sections:
+        _strip(values, known[profile], name, layout.model)
+    values.insert(0, "profile", profile)
+    write_values(root, values)
+    return profile, counts[profile]
+
+
+def _strip(values: Any, base: Mapping[str, Any], key: str, model: Any) -> None:
+    """Remove a key whose value equals the base's, or the equal parts of it."""
+    inner, under = settings_in(model, key), base.get(key)
+    if inner is not None and isinstance(values[key], Mapping) and isinstance(under, Mapping):
+        for below in list(values[key]):
+            _strip(values[key], under, below, inner)
+        if not values[key]:
+            del values[key]
+    elif key in base and values[key] == base[key]:
+        del values[key]
+
+
+def _differences(values: Mapping[str, Any], base: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        inner, under = settings_in(model, key), base.get(key)
+        if inner is not None and isinstance(value, Mapping) and isinstance(under, Mapping):
+            if below := _differences(value, under, inner):
+                changed[key] = below
+        elif key not in base or value != under:
+            changed[key] = value
+    return changed
+
+
+def _count(differences: Any) -> int:
+    if not isinstance(differences, dict) or not differences:
+        return int(differences != {})
+    return sum(_count(value) for value in differences.values())
+
+
+def move_lock(project: Project) -> int:
+    """Point ``dvc.lock`` entries to effective parameters; returns how many could not be."""
+
+    def act() -> int:
+        from dvc.utils.serialize import modify_yaml
+
+        with dvc_store.locked_repo(project.root) as repo, contextlib.chdir(project.root):
+            moved = 0
+            if (project.root / retained_outputs.DVC_LOCK).exists():
+                with modify_yaml(retained_outputs.DVC_LOCK, fs=repo.fs) as lock:
+                    moved = _move(project, lock.get("stages") or {})
+            repo._reset()
+            dvc_store.record_parameters(project, repo)
+            return moved
+
+    count = dvc_store.patiently(project.root, act)
+    if (project.root / retained_outputs.DVC_LOCK).exists():
+        retained_outputs.keep(project.root, retained_outputs.DVC_LOCK)
+    return count
+
+
+def _move(project: Project, entries: Any) -> int:
+    effective, moved = project.effective.files, 0
+    for asset in project.graph.order:
+        for partition in project.partitions_of(asset):
+            entry = entries.get(project.address(asset, partition)) or {}
+            before = (entry.get("params") or {}).get(FILE)
+            if before is None:
+                continue
+            of_old = dict(entry["params"].pop(FILE))
+            for file, keys in stage_params(project, asset, partition).items():
+                if file not in effective:
+                    continue
+                for key in keys:
+                    old_key = f"projects.{partition}" if key == ENTRY else key
+                    if old_key in of_old:
+                        now, old = look_up(effective[file], key), of_old[old_key]
+                        # equal values, such as 1 and 1.0, are written as today
+                        entry["params"].setdefault(file, {})[key] = now if now == old else old
+            entry["params"] = dict(sorted(entry["params"].items()))
+            moved += 1
+    return moved

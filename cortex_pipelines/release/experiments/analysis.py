@@ -1,0 +1,211 @@
+"""What the answers of an experiment show: a function of their log, whenever it is looked at."""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from cortex_pipelines.release.experiments.plan import ARMS, Arm, Plan
+from cortex_pipelines.statistics.sequential import (
+    LEAST_UNITS,
+    Sums,
+    difference,
+    lower_share,
+    sample_ratio,
+)
+
+Outcome = Literal[
+    "better", "worse", "no difference", "inconclusive", "guardrail", "invalid", "stopped"
+]
+"""``better``, ``worse``: of b against a; ``no difference``: none of the smallest size that matters;
+``inconclusive``: as many answers as planned and none of these; ``guardrail``: b fails, withholds or
+is slow beyond what is tolerated; ``invalid``: users are not divided as planned; ``stopped``: by a
+person or a promotion."""
+
+Became = Literal["answered", "failed", "refused", "left"]
+"""What became of a request: answered; not, or by the base for an adapter; turned away; its client
+has gone."""
+
+_ERROR = 0.05
+_GUARD_ERROR = 0.01
+_RATIO_ERROR = 0.01
+_TAIL = 0.05
+_MEASURES = ("good", "failed", "withheld", "slow")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an experiment ends, and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Answer:
+    arm: Arm
+    unit: str
+    became: Became
+    flagged: bool
+    seconds: float
+    vote: str | None = None
+
+    def has(self, plan: Plan) -> tuple[bool, bool, bool, bool]:
+        """The measures, in order."""
+        failed = self.became == "failed"
+        served = self.became in ("answered", "left")
+        good = self.vote == "up" if plan.metric == "accepted" else served and self.vote != "down"
+        withheld = self.became == "refused" or self.flagged
+        slow = plan.slowest is not None and self.seconds > plan.slowest
+        return good, failed, withheld, slow
+
+
+@dataclass
+class _Side:
+    """The answers of one arm."""
+
+    sums: dict[str, Sums] = field(default_factory=lambda: dict.fromkeys(_MEASURES, Sums()))
+    units: dict[str, list[int]] = field(default_factory=dict)
+    seconds: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def change(self, unit: str, count: int, steps: Mapping[str, int]) -> None:
+        """Add to a unit's answers, and to those with each measure."""
+        before = self.units.get(unit, [0] * (1 + len(_MEASURES)))
+        after = [before[0] + count]
+        for place, name in enumerate(_MEASURES, 1):
+            after.append(before[place] + steps[name])
+            self.sums[name] = self.sums[name].moved(
+                (before[0], before[place]), (after[0], after[-1])
+            )
+        self.units[unit] = after
+
+
+class Tally:
+    """An experiment's answers and votes, each counted once.
+
+    Args:
+        plan: The experiment.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._answers: dict[str, _Answer] = {}
+        self._sides = {arm: _Side() for arm in ARMS}
+
+    def __contains__(self, answer: str) -> bool:
+        return answer in self._answers
+
+    def arm_of(self, answer: str) -> Arm:
+        """Who gave an answer."""
+        return self._answers[answer].arm
+
+    def take(self, line: Mapping[str, Any]) -> None:
+        """Count a line of the log: an answer, or a vote on one.
+
+        A second line of an answer is ignored. Of votes the last one counts, and one on an answer
+        that is not here none.
+        """
+        name = line["id"]
+        known = self._answers.get(name)
+        if "vote" in line:
+            if known is not None:
+                self._replace(name, known, _Answer(**{**vars(known), "vote": line["vote"]}))
+        elif known is None:
+            parts = ("arm", "unit", "became", "flagged", "seconds")
+            made = _Answer(**{part: line[part] for part in parts})
+            self._sides[made.arm].seconds.append(made.seconds)
+            self._replace(name, None, made)
+
+    def _replace(self, name: str, old: _Answer | None, new: _Answer) -> None:
+        had = old.has(self.plan) if old else (False,) * len(_MEASURES)
+        steps = {
+            m: has - was for m, has, was in zip(_MEASURES, new.has(self.plan), had, strict=True)
+        }
+        self._sides[new.arm].change(new.unit or name, 0 if old else 1, steps)
+        self._answers[name] = new
+
+    def sums(self, measure: str) -> tuple[Sums, Sums]:
+        """Of both arms."""
+        first, second = (self._sides[arm].sums[measure] for arm in ARMS)
+        return first, second
+
+    def figures(self) -> dict[str, Any]:
+        """All that was counted, and the intervals, as plain values."""
+        plan, ratio = self.plan, self.ratio()
+        low, high = self.interval("good")
+        good = self.sums("good")
+        sides = {}
+        for arm in ARMS:
+            side = self._sides[arm]
+            counts = {name: int(side.sums[name].y) for name in _MEASURES}
+            if plan.slowest is None:
+                del counts["slow"]
+            p95 = float(np.quantile(side.seconds, 1 - _TAIL)) if side.seconds else None
+            answers = int(side.sums["good"].n)
+            sides[arm] = {"users": len(side.units), "answers": answers, **counts, "p95": p95}
+        return {
+            "arms": sides,
+            "difference": {
+                "value": float(good[1].share - good[0].share),
+                "low": low,
+                "high": high,
+            },
+            "sample_ratio": {"evidence": ratio, "limit": 1 / _RATIO_ERROR},
+        }
+
+    def ratio(self) -> float:
+        """Evidence against users being divided as planned; see ``sample_ratio``."""
+        first, second = (len(self._sides[arm].units) for arm in ARMS)
+        return float(sample_ratio(first, second, self.plan.share))
+
+    def interval(self, measure: str, error: float = _ERROR, least: int = LEAST_UNITS) -> Any:
+        """Confidence sequence of b's share less that of a."""
+        low, high = difference(*self.sums(measure), error, 2 * self.plan.smallest, least)
+        return float(low), float(high)
+
+    def result(self) -> Result | None:
+        """How it ends by the rule; None while it goes on."""
+        return self._invalid() or self._guarded() or self._decided()
+
+    def _invalid(self) -> Result | None:
+        if self.ratio() <= 1 / _RATIO_ERROR:
+            return None
+        first, second = (len(self._sides[arm].units) for arm in ARMS)
+        return Result(
+            "invalid",
+            f"{second} of {first + second} users got b, where {self.plan.share:.0%} were planned: "
+            "requests are lost or counted twice, so nothing can be concluded",
+        )
+
+    def _guarded(self) -> Result | None:
+        plan = self.plan
+        for measure in ("failed", "withheld"):
+            low, high = self.interval(measure, _GUARD_ERROR, 2)
+            if low > plan.tolerance:
+                words = f"{self._shares(measure)}: {low:+.1%} to {high:+.1%}"
+                return Result("guardrail", f"{words}, where {plan.tolerance:.1%} is tolerated")
+        slow = self.sums("slow")[1]
+        if lower_share(slow, _GUARD_ERROR, 2 * plan.smallest) > _TAIL:
+            words = f"{slow.y} of {slow.n} answers of b took longer than {plan.slowest:g} s"
+            return Result("guardrail", f"{words}, where {_TAIL:.0%} may")
+        return None
+
+    def _decided(self) -> Result | None:
+        plan, first = self.plan, self.sums("good")
+        low, high = self.interval("good")
+        words = f"{self._shares('good')}: {low:+.1%} to {high:+.1%}"
+        if low > 0 or high < 0:
+            return Result("better" if low > 0 else "worse", words)
+        # where nobody ever votes, both shares are 0 and nothing was compared
+        if -plan.smallest < low and high < plan.smallest and any(sums.y for sums in first):
+            return Result("no difference", f"{words}, within {plan.smallest:.1%}")
+        if sum(sums.n for sums in first) >= plan.most_answers:
+            return Result("inconclusive", f"{words}, which decides nothing")
+        return None
+
+    def _shares(self, measure: str) -> str:
+        first, second = self.sums(measure)
+        name = self.plan.metric if measure == "good" else measure
+        return f"{name} {second.y} of {second.n} answers by b, {first.y} of {first.n} by a"

@@ -1,0 +1,120 @@
+"""Export a released adapter in other programs' formats, verified and signed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cortex_pipelines.adapters.model.base_model import base_digest, base_name, resolve_base
+from cortex_pipelines.ingestion.pretrained_models import weights_folder
+from cortex_pipelines.release.card import CARD
+from cortex_pipelines.release.exports.gguf_adapter import write_gguf
+from cortex_pipelines.release.exports.merged import write_merged
+from cortex_pipelines.release.exports.ollama import write_ollama
+from cortex_pipelines.release.exports.peft_folder import write_peft
+from cortex_pipelines.release.exports.source import Checked, ExportError, Source, put_aside
+from cortex_pipelines.release.history import numbers
+from cortex_pipelines.release.ledger import moves
+from cortex_pipelines.release.loading import adapter_folder
+from cortex_pipelines.release.open_model import find_released, pinned_base, verified
+from cortex_pipelines.release.promotion import verdict_folder
+from cortex_pipelines.signing.manifest import make_manifest
+from cortex_pipelines.signing.openssf import require_signer, sign_openssf
+from cortex_pipelines.signing.signatures import write_signed
+from cortex_pipelines.versioning.project import Project
+
+Format = Literal["peft", "merged", "gguf", "ollama"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished export.
+
+    Args:
+        model: Name of the model.
+        version: DVC's hash of it.
+        checked: What was checked, and what could not be.
+    """
+
+    model: str
+    version: str
+    checked: Checked
+
+
+def export(
+    project: Project,
+    reference: str,
+    form: Format,
+    out: Path,
+    task: str | None = None,
+    base_gguf: Path | None = None,
+    openssf: bool = False,
+) -> Exported:
+    """Export a released adapter, reload it, compare it, and sign it.
+
+    Args:
+        project: The project.
+        reference: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
+        form: Which form.
+        out: Folder to write to, absent or empty; stays so if a check fails.
+        task: Which adapter, of a model with one a task.
+        base_gguf: GGUF file of the base for ``ollama``; None takes that of the pinned base.
+        openssf: Sign it in OpenSSF's form, too.
+
+    Raises:
+        LookupError: there is no such version, or nothing was released.
+        UntrustedModelError: its files are not what was released.
+        ExportError: it cannot be exported so, or does not do there what the model does.
+    """
+    if openssf:
+        require_signer()
+    model, version = find_released(project, reference)
+    if version is None:
+        raise LookupError(
+            f"{model.name} has no champion yet; use {model.name}@challenger for the latest version"
+        )
+    released, pinned = verified(project, model, version), pinned_base(project)
+    if released.base is None:
+        raise ExportError(f"{model.name} is not an adapter; only adapters can be exported")
+    if released.base["digest"] != base_digest(pinned):
+        raise ExportError(
+            f"{model.name} ({version}) was trained on {released.base['name']}, models.base in "
+            f"params.yaml is {base_name(pinned)}; set it to that base and run `cortex update`"
+        )
+    source = Source(
+        model=model.name,
+        version=version,
+        number=numbers(moves(project.root, model)).get(version, ""),
+        folder=adapter_folder(released.folder, task),
+        base=resolve_base(pinned, project.root),
+        card=_card(verdict_folder(project.root, model) / CARD, version),
+    )
+
+    def ollama(source: Source, folder: Path) -> Checked:
+        gguf = base_gguf or _only_gguf(weights_folder(pinned.source, pinned.pin, project.root))
+        return write_ollama(source, gguf, folder)
+
+    writers: dict[str, Callable[[Source, Path], Checked]] = {
+        "peft": write_peft,
+        "merged": write_merged,
+        "gguf": write_gguf,
+        "ollama": ollama,
+    }
+    with put_aside(out) as aside:
+        checked = writers[form](source, aside)
+        manifest = make_manifest(aside, model.name, version, released.base)
+        write_signed(project.root, manifest, aside)
+    if openssf:  # the form names the folder, so it is signed where it stays
+        sign_openssf(project.root, out)
+    return Exported(model.name, version, checked)
+
+
+def _only_gguf(folder: Path) -> Path | None:
+    files = sorted(folder.glob("*.gguf"))
+    return files[0] if len(files) == 1 else None
+
+
+def _card(path: Path, version: str) -> str:
+    """The model card beside the newest verdict, if it is of this version."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text if version in text else ""

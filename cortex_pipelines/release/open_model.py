@@ -1,0 +1,167 @@
+"""Open a released model by name, verified and on its own base."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import base_name, resolve_base
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import logs_folder
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel
+from cortex_pipelines.release.ledger import Model, champion, project_models
+from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
+from cortex_pipelines.release.promote import find_model
+from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.routing.serving.load import open_trained
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.serving.tasks import find_rules
+from cortex_pipelines.signing.signatures import signed_folder, verify
+from cortex_pipelines.tracking.registry import resolve
+from cortex_pipelines.versioning.champions import model_folder
+from cortex_pipelines.versioning.project import Project, look_up, read_yaml
+
+_ALIASES = ("champion", "canary", "challenger")
+
+
+@dataclass(frozen=True)
+class Released:
+    """A verified model version.
+
+    Args:
+        model: The model.
+        version: DVC's hash of its files.
+        folder: Its files.
+        base: ``name`` and ``digest`` of the base it belongs on; None if it stands alone.
+    """
+
+    model: Model
+    version: str
+    folder: Path
+    base: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A base in memory with the requested adapter, or without if it cannot be loaded.
+
+    Args:
+        resident: The base; ``resident.model`` and ``resident.tokenizer`` are ready for use.
+        adapted: Whether the adapter is on it.
+        version: DVC's hash of the adapter; None if the base is alone.
+        notice: Why the base is alone; empty otherwise.
+    """
+
+    resident: ResidentBase
+    adapted: bool
+    version: str | None
+    notice: str
+
+
+def open_adapter(
+    project: Project, reference: str, task: str | None = None, resident: ResidentBase | None = None
+) -> Opened:
+    """Load a released adapter on the project's base for inference.
+
+    Args:
+        project: The project.
+        reference: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
+        task: Which adapter, of a model with one a task.
+        resident: The base from an earlier call, to put the adapter on; None loads it.
+
+    Returns:
+        The base with the adapter; the base alone, with a notice, if there is no champion yet or
+        the adapter was trained on another base.
+
+    Raises:
+        ProjectError: there is no such model, or its files are gone.
+        LookupError: it has no such version or task.
+        UntrustedModelError: a file was changed since it was released, or by whom is not known.
+    """
+    pinned = pinned_base(project)
+    resident = resident or ResidentBase(resolve_base(pinned, project.root))
+    model, version = find_released(project, reference)
+    if version is None:
+        resident.take_off()
+        notice = f"{model.name} has no champion yet: {base_name(pinned)} is used without adapter"
+        return Opened(resident, False, None, notice)
+    released = verified(project, model, version)
+    if released.base is None or released.base["digest"] != resident.base.digest:
+        resident.take_off()
+        trained = (released.base or {}).get("name", "no base")
+        notice = (
+            f"{model.name} ({version}) was trained on {trained}, which is not this "
+            f"{resident.base.name}: the base is used without adapter"
+        )
+        return Opened(resident, False, None, notice)
+    resident.put(read_lora(adapter_folder(released.folder, task)))
+    return Opened(resident, True, version, "")
+
+
+def pinned_base(project: Project) -> PinnedModel:
+    """The pinned base of the adapters."""
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.base")
+    return PinnedModel(load_parameters(project.root).models.base, pin or {})
+
+
+def find_released(project: Project, reference: str) -> tuple[Model, str | None]:
+    """Resolve a model reference by ``releases.lock`` and the registry.
+
+    Returns:
+        The version is None if the champion is asked for and there is none.
+
+    Raises:
+        ProjectError: there is no such model.
+        LookupError: it has no such version.
+    """
+    name, _, alias = reference.partition("@")
+    name, _, number = name.partition("/")
+    model = find_model(project, name)
+    if number:
+        return model, str(resolve(project, reference)[2]["dvc_md5"])
+    alias = alias or "champion"
+    if alias not in _ALIASES:
+        raise LookupError(f"{reference}: an alias is one of {', '.join(_ALIASES)}")
+    version: Any = standing(project.root, model)[alias]
+    if version is None and alias != "champion":
+        raise LookupError(f"{model.name} has no {alias}")
+    return model, version
+
+
+def verified(project: Project, model: Model, version: str) -> Released:
+    """The verified files of a version.
+
+    Raises:
+        ProjectError: they are neither in the workspace nor in DVC's cache.
+        UntrustedModelError: they are not what was signed, or nothing was.
+    """
+    folder = model_folder(project, model.asset, model.partition, version)
+    signed = signed_folder(project.root, model.name, version)
+    manifest = verify(project.root, folder, signed, model.name, version)
+    return Released(model, version, folder, dict(manifest.base) if manifest.base else None)
+
+
+def open_router(project: Project) -> Router:
+    """The champion task router, or the keyword rules if there is none.
+
+    Raises:
+        ProjectError: the champion's files are not to be had.
+        UntrustedModelError: they are not what was released.
+        RouterError: there is neither a champion nor a file of rules.
+    """
+    (model,) = [model for model in project_models(project) if model.asset == "task_router"]
+    version = champion(project.root, model).champion
+    if version is None:
+        return open_rules(project)
+    return open_trained(verified(project, model, version).folder, project.root, version)
+
+
+def open_rules(project: Project) -> Router:
+    """The keyword rules alone.
+
+    Raises:
+        RouterError: there are none.
+    """
+    params = load_parameters(project.root)
+    rules = find_rules(logs_folder(params.coordination.logs, project.root))
+    fallback = params.routing.fallback_master
+    return Router.from_rules(rules, fallback) if rules else Router(None, None, None, fallback)

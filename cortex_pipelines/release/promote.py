@@ -1,0 +1,215 @@
+"""Promote and roll back models in a project: ledger first, then registry."""
+
+import getpass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.prompts.templates import PromptFileError, project_templates
+from cortex_pipelines.release import promotion
+from cortex_pipelines.release.analysis import Analysis
+from cortex_pipelines.release.experiments.project_experiments import stop_for_release
+from cortex_pipelines.release.ledger import RELEASING, Entry, Model, ReleaseError, project_models
+from cortex_pipelines.release.loading import base_of
+from cortex_pipelines.release.promotion import Act, passed
+from cortex_pipelines.release.settings import DeploymentSettings
+from cortex_pipelines.signing.manifest import UntrustedModelError
+from cortex_pipelines.signing.signatures import sign_version, signed_folder, verify
+from cortex_pipelines.tracking.prompts import register_templates
+from cortex_pipelines.tracking.registry import follow_ledger
+from cortex_pipelines.versioning.champions import model_folder
+from cortex_pipelines.versioning.project import Project, ProjectError
+
+_ROLES = ("challenger", "canary", "champion")
+
+Report = Callable[[str], None]
+
+
+def find_model(project: Project, name: str) -> Model:
+    """Find a model by name.
+
+    Raises:
+        ProjectError: there is none; names those that there are.
+    """
+    known = {model.name: model for model in project_models(project)}
+    if name not in known:
+        raise ProjectError(f"no model {name}; models: {', '.join(known)}")
+    return known[name]
+
+
+def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettings:
+    """Section ``deployment`` of params.yaml with overrides.
+
+    Raises:
+        ValueError: a value is out of its range; names it.
+    """
+    section = load_parameters(project.root).deployment.model_dump()
+    return DeploymentSettings.model_validate(section | dict(changes))
+
+
+def promote(
+    project: Project, model: Model, why: str, how: DeploymentSettings, report: Report
+) -> Entry | None:
+    """See ``release.promotion.promote``."""
+    try:
+        templates = project_templates(project.root)
+    except PromptFileError as error:
+        raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
+    own = templates.own if model.partition else None
+    with _alone(project), _followed(project):
+        entry = promotion.promote(project.root, model, _act(why), how, report, own)
+        if entry:
+            _moved(project, model, entry)
+            register_templates(project.root, templates)
+    return entry
+
+
+def promote_passed(
+    project: Project,
+    why: str,
+    how: DeploymentSettings | None = None,
+    report: Report = lambda _: None,
+    of: Iterable[Model] | None = None,
+) -> tuple[Entry, ...]:
+    """Promote every challenger that passed its gate and was not rolled back.
+
+    One that is refused for another reason (code that is not committed) is reported, and the others
+    go on. The gateway divides no requests to routers, so one would stay canary for ever: it becomes
+    champion at once.
+
+    Args:
+        project: The project.
+        why: Reason, for the ledger.
+        how: How they are put to use; None for what params.yaml says.
+        report: Told what was refused.
+        of: Only these models; None for all.
+    """
+    how = how or deployment(project, {})
+    entries = []
+    for model in project_models(project) if of is None else of:
+        if not passed(project.root, model):
+            continue
+        try:
+            own = how if model.partition else how.untried()
+            entry = promote(project, model, why, own, report)
+        except ReleaseError as refused:
+            report(f"not promoted: {refused}")
+            continue
+        if entry:
+            entries.append(entry)
+    return tuple(entries)
+
+
+def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry | None:
+    """See ``release.promotion.rollback``."""
+    with _alone(project), _followed(project):
+        entry = promotion.rollback(project.root, model, _act(why), to)
+        if entry:
+            _moved(project, model, entry)
+    return entry
+
+
+def _moved(project: Project, model: Model, entry: Entry) -> None:
+    """Have the registry follow, and end an experiment on what was moved."""
+    follow_ledger(project, model)
+    stop_for_release(project.root, model.partition, entry.in_words())
+
+
+def conclude(project: Project, model: Model, version: str, analysis: Analysis) -> Entry | None:
+    """Advance a canary, withdraw it, or note that nothing was decided.
+
+    Repeating it changes nothing: only what is canary still is moved.
+    """
+    act = _act(f"{analysis.conclusion}: {analysis.reason}")
+    with _alone(project), _followed(project):
+        running = promotion.standing(project.root, model)["canary"]
+        if running != version:
+            return None
+        if analysis.conclusion == "success":
+            entry = promotion.advance(project.root, model, act, version)
+        elif analysis.conclusion == "failure":
+            entry = promotion.rollback(project.root, model, act)
+        else:
+            entry = promotion.leave_undecided(project.root, model, act, version)
+        if entry:
+            follow_ledger(project, model)
+    return entry
+
+
+def sign_known(project: Project) -> int:
+    """Sign unsigned challengers, canaries and champions that are present.
+
+    What they have to hold is DVC's hash of them, which git keeps in dvc.lock and releases.lock.
+
+    Returns:
+        How many were signed.
+    """
+    count = 0
+    for model in project_models(project):
+        now = promotion.standing(project.root, model)
+        for version in sorted({now[role] for role in _ROLES} - {None}):
+            count += _sign(project, model, version)
+    return count
+
+
+def _sign(project: Project, model: Model, version: str) -> bool:
+    try:
+        folder = model_folder(project, model.asset, model.partition, version)
+    except ProjectError:
+        return False  # nobody has fetched it; `dvc pull` and another sync do
+    try:
+        verify(
+            project.root,
+            folder,
+            signed_folder(project.root, model.name, version),
+            model.name,
+            version,
+        )
+    except UntrustedModelError:
+        sign_version(project.root, folder, model.name, version, base_of(folder))
+        return True
+    return False
+
+
+def finish_release(project: Project) -> str | None:
+    """Update the registry from the ledger after an interrupted promotion or rollback.
+
+    Returns:
+        What was done, in a sentence; None if it is going on, or nothing was left to do.
+    """
+    try:
+        with _alone(project).acquire(timeout=0):
+            if not (project.root / RELEASING).exists():
+                return None
+            moved = sum(follow_ledger(project, model) for model in project_models(project))
+            (project.root / RELEASING).unlink()
+    except Timeout:
+        return None
+    return f"interrupted promotion or rollback finished from releases.lock, {moved} aliases updated"
+
+
+@contextmanager
+def _followed(project: Project) -> Iterator[None]:
+    """Mark the release as unfinished until the registry follows the ledger."""
+    mark = project.root / RELEASING
+    mark.touch()
+    try:
+        yield
+    except (ReleaseError, LookupError):  # refused: nothing has moved
+        mark.unlink()
+        raise
+    mark.unlink()
+
+
+def _alone(project: Project) -> FileLock:
+    """Lock the ledger while it is read and written."""
+    project.state.mkdir(exist_ok=True)
+    return FileLock(project.state / "releasing.lock")
+
+
+def _act(why: str) -> Act:
+    return Act(getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"), why)

@@ -1,0 +1,43 @@
+"""Asset of clusters: which units of a project are alike, and their map."""
+
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.retrieval.clusters.grouping import group
+from cortex_pipelines.retrieval.clusters.page import map_page
+from cortex_pipelines.retrieval.settings import ClusterSettings
+from cortex_pipelines.retrieval.vectors.matrix import vectors_of
+from cortex_pipelines.schemas.search import (
+    CLUSTERED,
+    CLUSTERS,
+    EMBEDDINGS,
+    SEARCHED_DOCUMENTS,
+)
+from cortex_pipelines.versioning import versioned_asset
+
+_UNIT = ("source", "path", "number")
+
+
+@versioned_asset(
+    tables=(CLUSTERED, CLUSTERS),
+    determinism="machine",
+)
+def clusters(
+    code_embeddings: Path,
+    search_documents: Path,
+    clustering: ClusterSettings,
+    project: str,
+    out: Path,
+) -> dict[str, pl.DataFrame]:
+    """Clusters of units that are alike, with names, outliers and a map to look at."""
+    documents = SEARCHED_DOCUMENTS.read(search_documents)
+    units = (
+        EMBEDDINGS.read(code_embeddings)
+        .filter(level="unit")
+        .join(documents.drop("name", "start_line"), on=_UNIT, how="left", maintain_order="left")
+    )
+    texts = [" ".join(row) for row in units.select("name", "documentation", "body").iter_rows()]
+    grouped = group(units, vectors_of(units), texts, clustering)
+    (out / "report.html").write_text(map_page(project, grouped), encoding="utf-8")
+    return {CLUSTERED.name: grouped.places, CLUSTERS.name: grouped.clusters}

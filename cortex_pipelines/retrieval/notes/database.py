@@ -1,0 +1,200 @@
+"""The SQLite file of a memory: how it is opened, written by several at once, and wiped."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from cortex_pipelines.retrieval.notes.note import MemoryUnusableError
+from cortex_pipelines.retrieval.terms import terms
+
+FORMAT = 2
+_OTHER_WORDS = 1
+"""Format in which a run of Chinese or Japanese was one word."""
+_WAIT = 30.0
+"""Seconds that one process waits for another; a forget of a large memory takes a few."""
+
+_STAY = """
+CREATE TRIGGER entries_stay
+    BEFORE UPDATE OF number, id, kind, author, origin, at, text, answer, terms ON entries
+    BEGIN SELECT RAISE(ABORT, 'an entry is superseded or forgotten, never changed'); END;
+"""
+_SCHEMA = f"""
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL, author TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    at TEXT NOT NULL,
+    text TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    superseded_by TEXT,
+    terms TEXT NOT NULL
+);
+CREATE VIEW shown AS
+    SELECT number, id, kind, author, origin, at, text, answer, superseded_by FROM entries;
+CREATE INDEX entries_of_author ON entries (author, kind, number);
+{_STAY}CREATE TRIGGER entries_superseded_once
+    BEFORE UPDATE OF superseded_by ON entries WHEN OLD.superseded_by IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'an entry is superseded once'); END;
+CREATE VIRTUAL TABLE words USING fts5(terms, content='entries', content_rowid='number');
+CREATE TRIGGER entries_searched AFTER INSERT ON entries
+    BEGIN INSERT INTO words (rowid, terms) VALUES (NEW.number, NEW.terms); END;
+CREATE TRIGGER entries_deleted AFTER DELETE ON entries BEGIN
+    INSERT INTO words (words, rowid, terms) VALUES ('delete', OLD.number, OLD.terms);
+    DELETE FROM vectors WHERE number = OLD.number;
+END;
+CREATE TABLE vectors (
+    number INTEGER NOT NULL, encoder TEXT NOT NULL, vector BLOB NOT NULL,
+    PRIMARY KEY (number, encoder)
+) WITHOUT ROWID;
+CREATE TABLE answers (
+    key TEXT PRIMARY KEY, kind TEXT NOT NULL, rests_on TEXT NOT NULL, answer TEXT NOT NULL,
+    used REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE snapshots (
+    at TEXT NOT NULL, number INTEGER NOT NULL, versions TEXT NOT NULL, author TEXT PRIMARY KEY
+) WITHOUT ROWID;
+"""
+
+
+def searched_terms(text: str, answer: str) -> str:
+    """What the words of an entry are found by."""
+    return " ".join(terms(f"{text}\n{answer}"))
+
+
+class Database:
+    """A file that many processes and threads read and write; each opens it for one thing only.
+
+    So nobody holds a view of what was deleted, and a wipe does not have to wait for an idle reader.
+
+    Args:
+        path: The file; made with the first that is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection; None where nothing was ever kept."""
+        if not self.path.exists():
+            yield None
+            return
+        with self._opened() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction, alone among the writers; all of it is kept, or nothing.
+
+        Args:
+            durable: Whether what was written has to survive a power failure, too.
+        """
+        with self._opened() as connection:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def wipe(self) -> None:
+        """Write the file anew without what was deleted, and empty its write-ahead log.
+
+        Raises:
+            MemoryUnusableError: somebody reads it for too long.
+        """
+        with self._opened() as connection:
+            # the index keeps words of deleted rows until it is made again
+            connection.execute("INSERT INTO words (words) VALUES ('rebuild')")
+            connection.execute("VACUUM")
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise MemoryUnusableError(
+                f"{self.path}: deleted, but another process still reads an earlier state, so its "
+                "bytes are in the file; run the same command again"
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(self._connected()) as connection:
+                yield connection
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                raise MemoryUnusableError(
+                    f"{self.path}: another process has been writing for {_WAIT:.0f} s; try again"
+                ) from error
+            raise MemoryUnusableError(f"{self.path} cannot be used: {error}") from error
+        except OSError as error:
+            raise MemoryUnusableError(f"{self.path} cannot be used: {error.strerror}") from error
+        except sqlite3.DatabaseError as error:
+            raise MemoryUnusableError(
+                f"{self.path} is damaged ({error}); bring it back from a backup, or move it away "
+                "to begin a new one"
+            ) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            self._make()
+        connection = _connect(self.path)
+        try:
+            (known,) = connection.execute("PRAGMA user_version").fetchone()
+            if known == _OTHER_WORDS:
+                _split_again(connection)
+                known = FORMAT
+            if known == FORMAT:
+                return connection
+        except sqlite3.Error:
+            connection.close()
+            raise
+        connection.close()
+        if known == 0:  # a process was killed before it made the tables
+            self._make()
+            return _connect(self.path)
+        raise MemoryUnusableError(
+            f"{self.path} has format {known}, and this version reads {FORMAT}: a newer "
+            "cortex-pipelines made it; update this one"
+        )
+
+    def _make(self) -> None:
+        """The tables; by one process, as two at once would fail where the mode is changed."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.path.parent / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with closing(_connect(self.path)) as connection:
+                if connection.execute("PRAGMA user_version").fetchone() != (0,):
+                    return
+                self.path.chmod(0o600)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;"
+                )
+
+
+def _split_again(connection: sqlite3.Connection) -> None:
+    """Bring the terms of all entries up to date; a change of the tokeniser makes a new format."""
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone() == (_OTHER_WORDS,):
+        rows = connection.execute("SELECT number, text, answer FROM entries").fetchall()
+        connection.execute("DROP TRIGGER IF EXISTS entries_stay")
+        connection.executemany(
+            "UPDATE entries SET terms = ? WHERE number = ?",
+            [(searched_terms(text, answer), number) for number, text, answer in rows],
+        )
+        connection.execute(_STAY)
+        connection.execute("INSERT INTO words (words) VALUES ('rebuild')")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+    # zeros over what is deleted, and no copy of it in temporary files
+    for pragma in ("secure_delete = ON", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection

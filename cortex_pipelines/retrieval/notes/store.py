@@ -1,0 +1,314 @@
+"""The memory of one project: entries are added, superseded, searched and forgotten.
+
+The last exchanges of each author stay word for word, of older ones a summary. All else stays until
+it is forgotten, also what was superseded.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection
+
+import numpy as np
+
+from cortex_pipelines.retrieval.bm25f import Floats
+from cortex_pipelines.retrieval.collection import Encode
+from cortex_pipelines.retrieval.notes.database import Database, searched_terms
+from cortex_pipelines.retrieval.notes.note import (
+    OWN,
+    SUMMARY,
+    Draft,
+    Entry,
+    MemoryStoreError,
+    refuse_no_text,
+)
+from cortex_pipelines.retrieval.notes.summaries import summary
+from cortex_pipelines.retrieval.queries import understand
+
+EXCHANGES = 50
+"""Latest exchanges of an author that stay word for word."""
+FOLDED = 10
+"""Older ones that become one summary, as soon as there are so many."""
+
+_MAY_SEE = """
+(kind NOT IN ('exchange', 'summary') OR author = :author)
+AND (:kind IS NULL OR kind = :kind) AND (:history OR superseded_by IS NULL)
+"""
+_LATEST = f"""
+SELECT * FROM shown WHERE {_MAY_SEE}
+AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
+ORDER BY number DESC LIMIT :most
+"""  # nosec B608: constants alone
+_BY_WORDS = f"""
+SELECT number FROM words JOIN entries ON number = words.rowid
+WHERE words MATCH :asked AND {_MAY_SEE} ORDER BY bm25(words), number DESC LIMIT :most
+"""  # nosec B608: constants alone
+_VECTORS = f"""
+SELECT number, vector FROM entries JOIN vectors USING (number)
+WHERE encoder = :encoder AND {_MAY_SEE} ORDER BY number DESC
+"""  # nosec B608: constants alone
+_MOST_TERMS = 2000
+_CANDIDATES = 200
+_FUSED = 60
+"""What is added to a rank before ranks are fused (Cormack, Clarke, Büttcher 2009)."""
+_EMBEDDED = 256
+"""Entries that one search embeds at most; the next goes on."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which entries somebody looks at.
+
+    Args:
+        author: Who looks: of exchanges they are shown their own only.
+        kind: Only this kind; None for all.
+        history: Whether what was superseded is shown, too.
+    """
+
+    author: str
+    kind: str | None = None
+    history: bool = False
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is to be forgotten: what all that is given holds of.
+
+    Args:
+        ids: Identities; empty for any.
+        author: Pseudonym; None for any.
+        before: Added before this time, ISO 8601 in UTC; None for any.
+        matches: Holds of the entry; None for any.
+    """
+
+    ids: tuple[str, ...] = ()
+    author: str | None = None
+    before: str | None = None
+    matches: Callable[[Entry], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What makes vectors of entries.
+
+    Args:
+        name: What decides them.
+        encode: Texts to vectors of length 1.
+    """
+
+    name: str
+    encode: Encode
+
+
+class MemoryStore:
+    """The memory of one project.
+
+    Args:
+        path: Its file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database(path)
+
+    def add(self, draft: Draft) -> Entry:
+        """Keep an entry; once this returns it survives a kill and a power failure.
+
+        Raises:
+            MemoryStoreError: it is no text, or what it supersedes is not there or not current.
+        """
+        refuse_no_text(draft)
+        with self.database.writing() as db:
+            entry = _insert(db, draft)
+            if draft.supersedes is not None:
+                _supersede(db, draft.supersedes, entry)
+            if draft.kind == "exchange":
+                _fold(db, draft.author)
+        return entry
+
+    def entries(self, scope: Scope, most: int, *kinds: str) -> list[Entry]:
+        """The latest entries, the oldest of them first.
+
+        Args:
+            scope: Which.
+            most: At most how many.
+            kinds: Of these kinds; none for all.
+        """
+        with self.database.reading() as db:
+            if db is None:
+                return []
+            given = {**asdict(scope), "kinds": json.dumps(kinds), "most": most}
+            rows = db.execute(_LATEST, given).fetchall()
+        return [Entry(*row) for row in reversed(rows)]
+
+    def search(
+        self, query: str, scope: Scope, k: int, encoder: Encoder | None = None
+    ) -> list[tuple[float, Entry]]:
+        """The entries most like a query, best first, with what they were ranked by.
+
+        Args:
+            query: Words.
+            scope: Which.
+            k: At most how many.
+            encoder: Adds likeness of meaning to that of words; None for words alone.
+
+        Raises:
+            QueryError: the query is empty, enormous, or no text.
+        """
+        weights = understand(query).weights
+        heaviest = sorted(weights, key=lambda term: (-weights[term], term))[:_MOST_TERMS]
+        asked = " OR ".join(f'"{term}"' for term in heaviest)
+        given = {**asdict(scope), "asked": asked, "most": _CANDIDATES}
+        with self.database.reading() as db:
+            if db is None:
+                return []
+            by_words = [number for (number,) in db.execute(_BY_WORDS, given)] if asked else []
+        by_meaning = self._by_meaning(query, scope, encoder) if encoder else []
+        scores: dict[int, float] = {}
+        for ranked in (by_words, by_meaning):
+            for rank, number in enumerate(ranked, start=1):
+                scores[number] = scores.get(number, 0.0) + 1 / (_FUSED + rank)
+        best = sorted(scores, key=lambda number: (-scores[number], -number))[:k]
+        entries = self._numbered(best)
+        return [(scores[number], entries[number]) for number in best if number in entries]
+
+    def forget(self, selection: Selection) -> list[Entry]:
+        """Delete entries so that their bytes are gone from the files, with all cached answers.
+
+        A summary goes with any exchange that it was made of.
+
+        Raises:
+            MemoryStoreError: somebody reads the file for too long for its bytes to be gone.
+        """
+        if not self.database.path.exists():
+            return []
+        with self.database.writing() as db:
+            chosen = [entry for entry in _all(db) if _is_meant(entry, selection)]
+            db.executemany("DELETE FROM entries WHERE number = ?", [(e.number,) for e in chosen])
+            db.execute("DELETE FROM answers")
+            left = {entry.author for entry in _all(db)}
+            for author in {selection.author, *(entry.author for entry in chosen)} - left:
+                db.execute("DELETE FROM snapshots WHERE author = ?", (author,))
+        # also where nothing was chosen: a kill may have come between the two
+        self.database.wipe()
+        return chosen
+
+    def state(self) -> str:
+        """Changes with every entry that is added, superseded or forgotten."""
+        with self.database.reading() as db:
+            if db is None:
+                return "0 0 0"
+            last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+            counted = db.execute("SELECT count(*), count(superseded_by) FROM entries").fetchone()
+        return " ".join(map(str, (*(last or (0,)), *counted)))
+
+    def _by_meaning(self, query: str, scope: Scope, encoder: Encoder) -> list[int]:
+        with self.database.reading() as db:
+            if db is None:
+                return []
+            without = db.execute(
+                "SELECT number, text, answer FROM entries WHERE number NOT IN "
+                "(SELECT number FROM vectors WHERE encoder = ?) ORDER BY number DESC LIMIT ?",
+                (encoder.name, _EMBEDDED),
+            ).fetchall()
+        if without:
+            self._embed(without, encoder)
+        given = {**asdict(scope), "encoder": encoder.name}
+        with self.database.reading() as db:
+            rows = [] if db is None else db.execute(_VECTORS, given).fetchall()
+        if not rows:
+            return []
+        vectors = np.stack([np.frombuffer(vector, np.float16) for _, vector in rows])
+        likeness = vectors.astype(np.float32) @ encoder.encode([query])[0]
+        order = np.argsort(-likeness, kind="stable")[:_CANDIDATES]
+        return [int(rows[place][0]) for place in order]
+
+    def _embed(self, rows: Sequence[tuple[int, str, str]], encoder: Encoder) -> None:
+        made: Floats = encoder.encode([f"{text}\n{answer}".strip() for _, text, answer in rows])
+        with self.database.writing(durable=False) as db:
+            db.executemany(  # what was forgotten meanwhile gets none
+                "INSERT OR IGNORE INTO vectors SELECT number, ?, ? FROM entries WHERE number = ?",
+                [
+                    (encoder.name, vector.astype(np.float16).tobytes(), number)
+                    for (number, _, _), vector in zip(rows, made, strict=True)
+                ],
+            )
+
+    def _numbered(self, numbers: Sequence[int]) -> dict[int, Entry]:
+        with self.database.reading() as db:
+            if db is None:
+                return {}
+            rows = db.execute(
+                "SELECT * FROM shown WHERE number IN (SELECT value FROM json_each(?))",
+                (json.dumps(numbers),),
+            )
+            return {row[0]: Entry(*row) for row in rows}
+
+
+def _insert(db: Connection, draft: Draft, kind: str | None = None) -> Entry:
+    values = (
+        uuid.uuid4().hex[:12],
+        kind or draft.kind,
+        draft.author,
+        draft.origin,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        draft.text,
+        draft.answer,
+    )
+    searched = searched_terms(draft.text, draft.answer)
+    (number,) = db.execute(
+        "INSERT INTO entries (id, kind, author, origin, at, text, answer, terms) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        (*values, searched),
+    ).fetchone()
+    return Entry(number, *values, None)
+
+
+def _supersede(db: Connection, former: str, entry: Entry) -> None:
+    row = db.execute(
+        "SELECT kind, author, superseded_by FROM entries WHERE id = ?", (former,)
+    ).fetchone()
+    if row is None or (row[0] in OWN and row[1] != entry.author):
+        raise MemoryStoreError(f"no entry {former}; `cortex memory show` lists what there is")
+    if row[0] in OWN:
+        raise MemoryStoreError(f"{former} is an exchange, which is not superseded; forget it")
+    if row[2] is not None:
+        raise MemoryStoreError(
+            f"{former} was superseded by {row[2]} already; read that one, and supersede it if it "
+            "no longer holds"
+        )
+    db.execute("UPDATE entries SET superseded_by = ? WHERE id = ?", (entry.id, former))
+
+
+def _fold(db: Connection, author: str) -> None:
+    """Put a summary in the place of the oldest exchanges once there are enough of them."""
+    rows = db.execute(
+        "SELECT * FROM shown WHERE author = ? AND kind = 'exchange' ORDER BY number",
+        (author,),
+    ).fetchall()
+    if len(rows) < EXCHANGES + FOLDED:
+        return
+    old = [Entry(*row) for row in rows[:FOLDED]]
+    text = summary([f"{entry.text}\n{entry.answer}" for entry in old]) or old[0].text
+    ids = ", ".join(entry.id for entry in old)
+    origin = f"exchanges of {old[0].at} to {old[-1].at}: {ids}"
+    _insert(db, Draft(text, "exchange", author, origin), kind=SUMMARY)
+    db.executemany("DELETE FROM entries WHERE number = ?", [(entry.number,) for entry in old])
+
+
+def _all(db: Connection) -> Iterable[Entry]:
+    return [Entry(*row) for row in db.execute("SELECT * FROM shown ORDER BY number")]
+
+
+def _is_meant(entry: Entry, selection: Selection) -> bool:
+    if selection.ids and entry.id not in selection.ids:
+        made_of = entry.origin.rpartition(": ")[2].split(", ") if entry.kind == SUMMARY else []
+        if not set(made_of) & set(selection.ids):
+            return False
+    if selection.author is not None and entry.author != selection.author:
+        return False
+    if selection.before is not None and entry.at >= selection.before:
+        return False
+    return selection.matches is None or selection.matches(entry)

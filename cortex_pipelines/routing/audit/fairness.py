@@ -1,0 +1,136 @@
+"""Fairness of a router across groups: by master, priority, source, language."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
+from cortex_pipelines.statistics.significance import holm
+
+ATTRIBUTES = ("master", "priority", "source", "language")
+NOT_KNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class AuditGroup:
+    """Held-out tasks with the same value of an attribute.
+
+    Args:
+        attribute: One of ``ATTRIBUTES``.
+        value: The value they share.
+        items: Number of tasks.
+        accuracy: Share that goes to the right master.
+        confidence: Mean confidence of the router.
+        overconfidence: Mean confidence less accuracy, with its bootstrap interval.
+        abstention: Share that is left to a person.
+        p_accuracy: That the group is served no worse than the rest (Fisher's exact test, one
+            side); None without a rest.
+        p_abstention: The same that it is left to a person no more often.
+        warnings: What it falls behind in: accuracy and abstention after Holm's correction over the
+            groups of the attribute, and whether the interval of overconfidence is above 0.
+    """
+
+    attribute: str
+    value: str
+    items: int
+    accuracy: Interval
+    confidence: float
+    overconfidence: Interval
+    abstention: Interval
+    p_accuracy: float | None
+    p_abstention: float | None
+    warnings: tuple[str, ...]
+
+
+def audit_groups(
+    tasks: pl.DataFrame, min_items: int, settings: EvaluationSettings
+) -> list[AuditGroup]:
+    """All groups of held-out tasks, ordered by attribute and value.
+
+    Args:
+        tasks: Columns ``right`` (Boolean), ``confidence`` (0 to 1), ``abstained`` (Boolean) and
+            ``ATTRIBUTES``; a value that is null is not known.
+        min_items: Fewest tasks for a group to be tested; smaller ones are shown only.
+        settings: Confidence, resamples and seed.
+    """
+    rows = []
+    for attribute in ATTRIBUTES:
+        named = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
+        values = sorted(named[attribute].unique().to_list())
+        groups = [_group(named, attribute, value, settings) for value in values]
+        rows += _warned(groups, min_items, 1 - settings.confidence)
+    return rows
+
+
+def _group(
+    tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings
+) -> AuditGroup:
+    own = tasks.filter(pl.col(attribute) == value)
+    rest = tasks.filter(pl.col(attribute) != value)
+    right, left = int(own["right"].sum()), int(own["abstained"].sum())
+    gaps = own["confidence"].to_numpy() - own["right"].to_numpy().astype(float)
+    return AuditGroup(
+        attribute=attribute,
+        value=value,
+        items=own.height,
+        accuracy=wilson(right, own.height, settings.confidence),
+        confidence=float(own["confidence"].to_numpy().mean()),
+        overconfidence=paired_bootstrap(
+            gaps.tolist(),
+            resamples=settings.resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        ),
+        abstention=wilson(left, own.height, settings.confidence),
+        p_accuracy=_p_fewer(right, own.height, int(rest["right"].sum()), rest.height),
+        p_abstention=_p_fewer(
+            own.height - left, own.height, rest.height - int(rest["abstained"].sum()), rest.height
+        ),
+        warnings=(),
+    )
+
+
+def _p_fewer(successes: int, trials: int, other_successes: int, others: int) -> float | None:
+    """P-value that a group succeeds less often than the rest: one-sided Fisher's exact test."""
+    from scipy.stats import hypergeom
+
+    if not others:
+        return None
+    total, good = trials + others, successes + other_successes
+    return float(hypergeom.cdf(successes, total, good, trials))
+
+
+def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
+    """Groups with their warnings."""
+    tested = [group for group in groups if group.items >= min_items]
+    worse = rejected([group.p_accuracy for group in tested], alpha)
+    left = rejected([group.p_abstention for group in tested], alpha)
+    warnings: dict[str, list[str]] = {group.value: [] for group in groups}
+    for group, falls, is_left in zip(tested, worse, left, strict=True):
+        own = warnings[group.value]
+        own += ["right less often than the rest"] if falls else []
+        own += ["left to a person more often than the rest"] if is_left else []
+        own += ["more confident than right"] if group.overconfidence.low > 0 else []
+    return [
+        AuditGroup(**{**vars(group), "warnings": tuple(warnings[group.value])}) for group in groups
+    ]
+
+
+def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
+    """Hypotheses rejected at family-wise error rate ``alpha`` (Holm).
+
+    A missing p-value is no hypothesis.
+    """
+    corrected = iter(holm([p for p in p_values if p is not None]))
+    return [p is not None and next(corrected) <= alpha for p in p_values]
+
+
+def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:
+    """Accuracy difference of the best and worst group of an attribute; None without two."""
+    known = [
+        g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items
+    ]
+    return float(np.max(known) - np.min(known)) if len(known) > 1 else None

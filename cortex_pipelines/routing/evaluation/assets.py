@@ -1,0 +1,114 @@
+"""Evaluation of the task router in the asset graph."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from cortex_pipelines.coordination.logs import CoordinationSettings
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.routing.evaluation.champion import (
+    UnreadableChampionError,
+    champion_decisions,
+)
+from cortex_pipelines.routing.evaluation.model_scores import (
+    area_under_risk,
+    coverage_risk,
+    learning_curve,
+    plainest_learner,
+    voter_figures,
+)
+from cortex_pipelines.routing.evaluation.report import routing_report
+from cortex_pipelines.routing.evaluation.scope import requests_to_judge_by, scope_metrics
+from cortex_pipelines.routing.evaluation.scores import routing_metrics, score_tasks
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+from cortex_pipelines.versioning import versioned_asset
+from cortex_pipelines.versioning.champions import ReferenceModel
+
+
+@versioned_asset(
+    tables=(ROUTING_SCORES,),
+    partitioned=False,
+    determinism="machine",
+    champion_of="task_router",
+)
+def task_router_evaluation(
+    task_router: Path,
+    routing_dataset: Path,
+    sentence_encoder: PinnedModel,
+    routing: RoutingSettings,
+    coordination: CoordinationSettings,
+    reference: ReferenceModel | None,
+    versions: dict[str, str],
+    out: Path,
+    root: Path,
+) -> dict[str, pl.DataFrame]:
+    """Compare the router with rules, TF-IDF and the champion on held-out tasks."""
+    test = pl.read_parquet(routing_dataset / "test.parquet")
+    texts = test["text"].to_list()
+    encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
+    router = Router.load(task_router, encoder, versions["task_router"])
+    baseline, known, notes = _baseline(router, routing_dataset, texts)
+    champion, remark = _champion(reference, root, texts)
+    train = pl.concat(
+        [pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")]
+    )
+    decisions, requests = router.route(texts), requests_to_judge_by()
+    strangers = router.route(requests)
+    tfidf = plainest_learner(router, train, test, routing)
+    scores = score_tasks(test, decisions, baseline, tfidf, champion)
+    risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
+    metrics = {
+        **routing_metrics(
+            scores, known, routing, coordination.sample, set(router.weights) == {"lexical"}
+        ),
+        **scope_metrics(decisions, strangers, router.in_scope, routing),
+        **voter_figures(router, test),
+        "aurc": area_under_risk(risk),
+    }
+    (out / "metrics.json").write_text(
+        json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    page = routing_report(
+        scores,
+        metrics,
+        known,
+        [f"Version {router.version}.", *notes, *remark],
+        json.loads((task_router / "candidates.json").read_text(encoding="utf-8")),
+        learning_curve(router, train, test, routing),
+        [
+            (text, str(decision.master))
+            for text, decision in zip(requests, strangers, strict=True)
+            if not decision.abstained
+        ],
+    )
+    (out / "report.html").write_text(page, encoding="utf-8")
+    return {ROUTING_SCORES.name: scores}
+
+
+def _baseline(
+    router: Router, dataset: Path, texts: Sequence[str]
+) -> tuple[list[str | None], tuple[str, ...], list[str]]:
+    """Masters chosen by the keyword rules, the masters they know, and remarks."""
+    if router.rules is not None:
+        return [router.by_rules(text).master for text in texts], router.rules.masters, []
+    train = pl.read_parquet(dataset / "train.parquet")
+    master = str(train["master"].value_counts(sort=True).sort("count", "master")["master"][-1])
+    note = f"The logs hold no keyword rules; in their place stands the commonest master, {master}."
+    return [master] * len(texts), (), [note]
+
+
+def _champion(
+    reference: ReferenceModel | None, root: Path, texts: Sequence[str]
+) -> tuple[list[str | None] | None, list[str]]:
+    """Masters chosen by the champion; None if there is none or it cannot run any more."""
+    if reference is None:
+        return None, []
+    try:
+        decisions = champion_decisions(reference.folder, reference.version, root, texts)
+    except UnreadableChampionError as error:
+        return None, [f"{error}; the router is compared with the rules instead."]
+    return [decision.master for decision in decisions], []

@@ -1,0 +1,200 @@
+"""Score a router's candidates on held-out tasks, and compute the learning curve."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.embeddings.encoder import Floats
+from cortex_pipelines.embeddings.threads import pinned_threads
+from cortex_pipelines.routing.features.features import FeatureExtractor
+from cortex_pipelines.routing.models.base import TrainingData
+from cortex_pipelines.routing.models.embedding_logreg import Semantic
+from cortex_pipelines.routing.models.tfidf import Lexical
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.selection.ensemble import combined
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.statistics.intervals import Interval, wilson
+from cortex_pipelines.statistics.significance import mcnemar_exact
+
+_SHARES = (0.125, 0.25, 0.5, 1.0)
+"""Shares of the training tasks at which the learning curve is measured."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of the learning curve.
+
+    Args:
+        tasks: Training tasks.
+        lexical: Accuracy of TF-IDF with logistic regression on the held-out tasks.
+        semantic: Accuracy of the encoder with logistic regression.
+    """
+
+    tasks: int
+    lexical: Interval
+    semantic: Interval
+
+
+def voter_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
+    """Metrics of each voter, their average and the ensemble on held-out tasks.
+
+    ``voter_NAME`` is the accuracy of a voter; ``plain_average`` and ``ensemble`` those of the two
+    ways to join them, with ``average_mcnemar_p`` between them; ``ece_before`` is the calibration
+    error of the plain average. Empty for a router of rules alone.
+
+    Args:
+        router: A router.
+        test: ``schemas.ROUTING_DATASET``.
+    """
+    texts, names = test["text"].to_list(), list(router.masters)
+    scores = router.candidate_scores(texts, router.encode(texts))
+    if not scores:
+        return {}
+    place = {name: number for number, name in enumerate(names)}
+    labels = np.array([place.get(name, -1) for name in test["master"]])
+    average = combined(list(scores.values()), [1.0 / len(scores)] * len(scores))
+    decided = combined(list(scores.values()), [router.weights[name] for name in scores])
+    plain, joined = average.argmax(axis=1) == labels, decided.argmax(axis=1) == labels
+    confidence = np.exp(average.max(axis=1)).tolist()
+    return {
+        **{
+            f"voter_{name}": float((s.argmax(axis=1) == labels).mean())
+            for name, s in scores.items()
+        },
+        "plain_average": float(plain.mean()),
+        "ensemble": float(joined.mean()),
+        "average_mcnemar_p": mcnemar_exact(
+            int((joined & ~plain).sum()), int((~joined & plain).sum())
+        ),
+        "ece_before": expected_calibration_error(confidence, plain.tolist()),
+    }
+
+
+def learning_curve(
+    router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
+) -> list[CurvePoint]:
+    """Accuracy of the two simplest learners by number of training tasks.
+
+    The tasks of a smaller share are among those of a larger one, chosen by a hash of their text.
+
+    Args:
+        router: Its encoder is used.
+        train: ``schemas.ROUTING_DATASET``, to train on.
+        test: The same, to judge on.
+        settings: The section ``routing``.
+    """
+    order = sorted(
+        range(train.height),
+        key=lambda row: hashlib.sha256(
+            train["text"][row].encode("utf-8", "surrogatepass")
+        ).hexdigest(),
+    )
+    train = train[order]
+    known, unknown = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    with pinned_threads(settings.threads):
+        return [
+            point
+            for share in _SHARES
+            if (
+                point := _point(
+                    train.head(round(train.height * share)), test, known, unknown, settings
+                )
+            )
+        ]
+
+
+def _point(
+    train: pl.DataFrame,
+    test: pl.DataFrame,
+    known: Floats,
+    unknown: Floats,
+    settings: RoutingSettings,
+) -> CurvePoint | None:
+    names = sorted(train["master"].unique())
+    if len(names) < 2:
+        return None
+    place = {name: number for number, name in enumerate(names)}
+    training, extractor = _training_data(train, known[: train.height], names, settings)
+    features = extractor.features(test["text"].to_list(), unknown)
+    right = np.array([place.get(name, -1) for name in test["master"]])
+    shares = [
+        wilson(
+            int((fit(training).scores(features).argmax(axis=1) == right).sum()),
+            test.height,
+            settings.confidence,
+        )
+        for fit in (Lexical.fit, Semantic.fit)
+    ]
+    return CurvePoint(train.height, shares[0], shares[1])
+
+
+def plainest_learner(
+    router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
+) -> list[str]:
+    """Masters chosen by TF-IDF with logistic regression on the same training tasks.
+
+    Args:
+        router: Its encoder is used.
+        train: ``schemas.ROUTING_DATASET``, to train on.
+        test: The same, to judge on.
+        settings: The section ``routing``.
+    """
+    names = sorted(train["master"].unique())
+    known, unknown = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    with pinned_threads(settings.threads):
+        training, extractor = _training_data(train, known, names, settings)
+        features = extractor.features(test["text"].to_list(), unknown)
+        best = Lexical.fit(training).scores(features).argmax(axis=1)
+    return [names[place] for place in best]
+
+
+def _training_data(
+    train: pl.DataFrame, embeddings: Floats, names: Sequence[str], settings: RoutingSettings
+) -> tuple[TrainingData, FeatureExtractor]:
+    texts, place = train["text"].to_list(), {name: number for number, name in enumerate(names)}
+    extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
+    training = TrainingData(
+        extractor.features(texts, embeddings),
+        np.array([place[name] for name in train["master"]], dtype=np.int64),
+        train["weight"].to_numpy().astype(np.float32),
+        len(names),
+        settings,
+    )
+    return training, extractor
+
+
+def coverage_risk(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
+    """Coverage and error rate of the covered tasks, surest tasks first."""
+    order = np.argsort(-np.asarray(confidence, dtype=float), kind="stable")
+    wrong = 1.0 - np.asarray(right, dtype=float)[order]
+    counts = np.arange(1, len(wrong) + 1)
+    risks = np.cumsum(wrong) / counts
+    return [
+        (float(count / len(wrong)), float(risk)) for count, risk in zip(counts, risks, strict=True)
+    ]
+
+
+def area_under_risk(curve: Sequence[tuple[float, float]]) -> float:
+    """Area under the risk-coverage curve (AURC); lower is better."""
+    return float(np.mean([risk for _, risk in curve]))
+
+
+def class_table(scores: pl.DataFrame) -> list[Mapping[str, float | str]]:
+    """Tasks, precision and recall of the challenger by master, worst recall first."""
+    rows: list[Mapping[str, float | str]] = []
+    for master in sorted(set(scores["master"])):
+        own = scores.filter(pl.col("master") == master)
+        sent = scores.filter(pl.col("challenger") == master)
+        row: dict[str, float | str] = {
+            "master": master,
+            "tasks": float(own.height),
+            "recall": int(own["challenger_right"].sum()) / own.height,
+        }
+        if sent.height:
+            row["precision"] = int(sent["challenger_right"].sum()) / sent.height
+        rows.append(row)
+    return sorted(rows, key=lambda row: (float(row["recall"]), str(row["master"])))

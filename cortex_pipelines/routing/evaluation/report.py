@@ -1,0 +1,140 @@
+"""Self-contained HTML report of the router's evaluation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from cortex_pipelines.pages import confusion, heading, page, paragraph, table
+from cortex_pipelines.routing.evaluation.charts import (
+    candidates_table,
+    class_rows,
+    coverage_risk_picture,
+    curve_table,
+    reliability_picture,
+    voters_table,
+)
+from cortex_pipelines.routing.evaluation.model_scores import CurvePoint
+
+_SAMPLE = (
+    "The tasks are a hand-written sample. They show that the path works; no figure on this page is "
+    "evidence that the router is any good on real tasks."
+)
+_EXAMPLES = 20
+
+
+def routing_report(
+    scores: pl.DataFrame,
+    metrics: Mapping[str, float],
+    known: Sequence[str],
+    notes: Sequence[str],
+    steps: Sequence[Mapping[str, Any]],
+    curve: Sequence[CurvePoint],
+    strangers: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Render the report; the same figures give the same bytes.
+
+    Args:
+        scores: A frame of ``schemas.ROUTING_SCORES``.
+        metrics: As ``routing_metrics`` gives them.
+        known: Masters that the keyword rules know.
+        notes: Further remarks on the comparison, each a paragraph.
+        steps: Results of model selection, from ``candidates.json``.
+        curve: The learning curve.
+        strangers: Requests that belong to no master and were sent to one all the same, with it.
+    """
+    parts = [
+        *([paragraph(_SAMPLE, warning=True)] if metrics["hand_written_sample"] else []),
+        *map(paragraph, notes),
+        *_accuracies(metrics, known),
+        *_scope(metrics, strangers),
+        *candidates_table(steps),
+        *voters_table(metrics),
+        heading("Can it be trusted?"),
+        reliability_picture(scores),
+        coverage_risk_picture(scores),
+        *class_rows(scores),
+        *curve_table(curve),
+        heading("Confusion: rows belong to, columns sent to"),
+        _confusion(scores),
+        *_examples(scores, "Gained: right where the rules are wrong", gained=True),
+        *_examples(scores, "Lost: wrong where the rules are right", gained=False),
+    ]
+    return page("Task router on held-out tasks", parts)
+
+
+def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> list[str]:
+    rows = [("Router", _span(metrics, "challenger"))]
+    rows += _compared(metrics, "Keyword rules", "rules", "baseline", "baseline_")
+    rows += _compared(metrics, "TF-IDF, trained on the same tasks", "TF-IDF", "tfidf", "tfidf_")
+    if "champion" in metrics:
+        rows += _compared(metrics, "Champion", "champion", "champion", "")
+    rows += [
+        ("Decided without a person", f"{metrics['coverage']:.3f}"),
+        ("Right among these", _span(metrics, "covered") if "covered" in metrics else "none"),
+        ("Expected calibration error", f"{metrics['ece']:.3f}"),
+    ]
+    parts = [table(("", f"{metrics['items']:.0f} tasks, accuracy"), rows)]
+    if "known_items" in metrics:
+        known_rows = [("Router", _span(metrics, "known_challenger"))]
+        known_rows += _compared(metrics, "Keyword rules", "rules", "known_baseline", "known_")
+        parts += [
+            heading(f"Only the masters that the rules know ({', '.join(known)})"),
+            table(("", f"{metrics['known_items']:.0f} tasks, accuracy"), known_rows),
+        ]
+    return parts
+
+
+def _compared(
+    metrics: Mapping[str, float], title: str, name: str, figure: str, prefix: str
+) -> list[tuple[str, str]]:
+    return [
+        (title, _span(metrics, figure)),
+        (f"Router minus {name}", _span(metrics, f"{prefix}difference")),
+        ("McNemar's exact p", f"{metrics[f'{prefix}mcnemar_p']:.4f}"),
+    ]
+
+
+def _scope(metrics: Mapping[str, float], strangers: Sequence[tuple[str, str]]) -> list[str]:
+    """How often out-of-scope requests are left to a person; empty where not measured."""
+    if "out_of_scope_items" not in metrics:
+        return []
+    head = ("", f"{metrics['out_of_scope_items']:.0f} requests of daily life")
+    rows = [
+        ("Left to a person", _span(metrics, "out_of_scope_abstained")),
+        ("Tasks that count as in scope", _span(metrics, "in_scope_kept")),
+        ("Area under the ROC curve of the score", f"{metrics['scope_auroc']:.4f}"),
+    ]
+    text = (
+        "The requests were written for this purpose, by the same hand as those that the score "
+        "was learnt from. Requests nearer to the tasks of a team are harder to tell."
+    )
+    parts = [heading("Does it know what it does not know?"), paragraph(text), table(head, rows)]
+    return [*parts, table(("Sent all the same", "To"), strangers)] if strangers else parts
+
+
+def _confusion(scores: pl.DataFrame) -> str:
+    counts = {
+        (right, sent): count
+        for right, sent, count in scores.group_by("master", "challenger").len().rows()
+    }
+    sent_to = sorted({sent for _, sent in counts if sent is not None})
+    masters = sorted({right for right, _ in counts} | set(sent_to))
+    return confusion(counts, masters)
+
+
+def _examples(scores: pl.DataFrame, title: str, *, gained: bool) -> list[str]:
+    right, wrong = ("challenger", "baseline") if gained else ("baseline", "challenger")
+    chosen = scores.filter(pl.col(f"{right}_right") & ~pl.col(f"{wrong}_right")).sort("example_id")
+    rows = [
+        (row["text"], row["master"], row[wrong] or "nobody")
+        for row in chosen.head(_EXAMPLES).iter_rows(named=True)
+    ]
+    shown = f"{len(rows)} of {chosen.height} shown" if chosen.height > len(rows) else ""
+    what = "Rules said" if gained else "Router said"
+    parts = [heading(f"{title} ({chosen.height})"), table(("Task", "Belongs to", what), rows)]
+    return [*parts, paragraph(shown)] if shown else parts
+
+
+def _span(metrics: Mapping[str, float], name: str) -> str:
+    return f"{metrics[name]:.3f} ({metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f})"

@@ -1,0 +1,177 @@
+"""Compare the task router with keyword rules, TF-IDF and the champion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.routing.settings import RoutingSettings
+from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+from cortex_pipelines.statistics.intervals import (
+    Interval,
+    paired_bootstrap,
+    wilson,
+)
+from cortex_pipelines.statistics.significance import mcnemar_exact
+
+
+@dataclass(frozen=True)
+class RouterComparison:
+    """Two routers on the same tasks.
+
+    Args:
+        items: Number of tasks.
+        first: Accuracy of the first, with Wilson's interval.
+        second: Accuracy of the second, with Wilson's interval.
+        difference: First minus second, with the interval of the paired bootstrap.
+        p_value: Of McNemar's exact test that both err alike.
+    """
+
+    items: int
+    first: Interval
+    second: Interval
+    difference: Interval
+    p_value: float
+
+
+def score_tasks(
+    test: pl.DataFrame,
+    challenger: Sequence[Decision],
+    baseline: Sequence[str | None],
+    tfidf: Sequence[str],
+    champion: Sequence[str | None] | None,
+) -> pl.DataFrame:
+    """Each held-out task with the decision of every router.
+
+    Args:
+        test: ``schemas.ROUTING_DATASET``.
+        challenger: The router's decisions, in the order of the tasks.
+        baseline: Master by the baseline; None where it has no answer, which counts as wrong.
+        tfidf: Master by the plainest learner.
+        champion: Master by the champion; None if there is no champion to compare with.
+
+    Returns:
+        A frame of ``schemas.ROUTING_SCORES``.
+    """
+    before: Sequence[str | None] = champion if champion is not None else [None] * test.height
+    rows = [
+        {
+            "example_id": task["example_id"],
+            "text": task["text"],
+            "master": task["master"],
+            "challenger": decision.master,
+            "challenger_right": decision.master == task["master"],
+            "confidence": decision.confidence,
+            "in_scope": decision.in_scope,
+            "decided_by": decision.decided_by,
+            "baseline": rule,
+            "baseline_right": rule == task["master"],
+            "tfidf": learnt,
+            "tfidf_right": learnt == task["master"],
+            "champion": old,
+            "champion_right": None if champion is None else old == task["master"],
+        }
+        for task, decision, rule, learnt, old in zip(
+            test.iter_rows(named=True), challenger, baseline, tfidf, before, strict=True
+        )
+    ]
+    return ROUTING_SCORES.frame(rows)
+
+
+def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> RouterComparison:
+    """Compare the challenger with ``baseline``, ``tfidf`` or ``champion``.
+
+    Raises:
+        ValueError: there is no task.
+    """
+    mine = scores["challenger_right"].to_numpy()
+    theirs = scores[f"{other}_right"].to_numpy().astype(bool)
+    differences = mine.astype(float) - theirs.astype(float)
+    return RouterComparison(
+        items=scores.height,
+        first=wilson(int(mine.sum()), len(mine), settings.confidence),
+        second=wilson(int(theirs.sum()), len(theirs), settings.confidence),
+        difference=paired_bootstrap(
+            differences.tolist(),
+            resamples=settings.resamples,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        ),
+        p_value=mcnemar_exact(int((mine & ~theirs).sum()), int((~mine & theirs).sum())),
+    )
+
+
+def routing_metrics(
+    scores: pl.DataFrame,
+    known: Sequence[str],
+    settings: RoutingSettings,
+    sample: bool,
+    is_tfidf: bool = False,
+) -> dict[str, float]:
+    """All metrics of a router evaluation, by name.
+
+    ``challenger``, ``baseline``, ``tfidf`` and ``champion`` (if there is one) are accuracies; the
+    reference is the champion, or else the baseline, and ``difference`` is challenger minus
+    reference. ``least_difference`` is that or the one to TF-IDF, whichever interval begins lower:
+    what a gate goes by, since rules that do not know all masters are easily beaten. Names that
+    begin with ``known_`` are for the tasks of those masters only that the baseline knows.
+
+    Args:
+        scores: A frame of ``schemas.ROUTING_SCORES``.
+        known: Masters that the baseline knows.
+        settings: Confidence, resamples and seed.
+        sample: Whether the tasks are a hand-written sample.
+        is_tfidf: Whether the challenger is nothing but TF-IDF, which cannot beat itself.
+    """
+    against_rules = compare(scores, "baseline", settings)
+    has_champion = scores["champion_right"].null_count() == 0
+    against = compare(scores, "champion", settings) if has_champion else against_rules
+    against_tfidf = compare(scores, "tfidf", settings)
+    least = against if is_tfidf else min(against, against_tfidf, key=lambda c: c.difference.low)
+    certain = scores.filter(pl.col("decided_by") != "person")
+    metrics = {
+        "items": float(scores.height),
+        "hand_written_sample": float(sample),
+        "coverage": certain.height / scores.height,
+        "ece": expected_calibration_error(
+            scores["confidence"].to_list(), scores["challenger_right"].to_list()
+        ),
+        "worst_recall": min(recalls(scores).values()),
+        **against_rules.first.figures("challenger"),
+        **against_rules.second.figures("baseline"),
+        **against.second.figures("reference"),
+        **against.difference.figures("difference"),
+        "mcnemar_p": against.p_value,
+        **against_rules.difference.figures("baseline_difference"),
+        "baseline_mcnemar_p": against_rules.p_value,
+        **against_tfidf.second.figures("tfidf"),
+        **against_tfidf.difference.figures("tfidf_difference"),
+        "tfidf_mcnemar_p": against_tfidf.p_value,
+        **least.difference.figures("least_difference"),
+    }
+    if has_champion:
+        metrics |= against.second.figures("champion")
+    if certain.height:
+        metrics |= compare(certain, "baseline", settings).first.figures("covered")
+    return metrics | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
+
+
+def recalls(scores: pl.DataFrame) -> dict[str, float]:
+    """Recall of the challenger by master."""
+    shares = scores.group_by("master").agg(pl.col("challenger_right").mean()).sort("master")
+    return dict(zip(shares["master"], shares["challenger_right"], strict=True))
+
+
+def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str, float]:
+    if not scores.height:
+        return {}
+    among = compare(scores, "baseline", settings)
+    return {
+        "known_items": float(among.items),
+        **among.first.figures("known_challenger"),
+        **among.second.figures("known_baseline"),
+        **among.difference.figures("known_difference"),
+        "known_mcnemar_p": among.p_value,
+    }

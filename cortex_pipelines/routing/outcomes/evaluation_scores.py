@@ -1,0 +1,125 @@
+"""Score the outcome predictors and their baseline on later tasks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.routing.selection.calibration import expected_calibration_error
+from cortex_pipelines.statistics.intervals import Interval, paired_bootstrap, wilson
+
+BASELINE = "constant"
+
+
+@dataclass(frozen=True)
+class CandidateScore:
+    """Score of one model for one target on the later tasks.
+
+    Args:
+        target: What is predicted.
+        candidate: The model.
+        chosen: Whether it is the one that is used.
+        items: Number of tasks.
+        loss: Its mean loss: Brier score of a probability; else mean absolute error, of the
+            logarithm where the target varies by factors.
+        gain: Loss of the plainest model less its own, with the interval of the paired bootstrap
+            over texts; above 0 it is better.
+        coverage: Share of tasks whose value its interval held; None for a probability.
+        width: Median width of its intervals in the target's unit; None for a probability.
+        calibration: Expected calibration error before and after; None for an amount.
+        auroc: Area under the ROC curve; None for an amount, or where all went alike.
+    """
+
+    target: str
+    candidate: str
+    chosen: bool
+    items: int
+    loss: float
+    gain: Interval
+    coverage: Interval | None
+    width: float | None
+    calibration: tuple[float, float] | None
+    auroc: float | None
+
+
+def score_predictions(
+    predictions: pl.DataFrame, settings: EvaluationSettings
+) -> list[CandidateScore]:
+    """Score every model of every target in ``schemas.PREDICTIONS``, in table order."""
+    return list(_scores(predictions, settings))
+
+
+def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[CandidateScore]:
+    for (target,), own in predictions.group_by("target", maintain_order=True):
+        plain = own.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
+        for (candidate,), rows in own.group_by("model", maintain_order=True):
+            ordered = rows.sort("attempt_id")
+            gain = paired_bootstrap(
+                (plain - ordered["loss"].to_numpy()).tolist(),
+                clusters=ordered["cluster"].to_list(),
+                resamples=settings.resamples,
+                confidence=settings.confidence,
+                seed=settings.seed,
+            )
+            yield _score(str(target), str(candidate), ordered, gain, settings.confidence)
+
+
+def _score(
+    target: str, candidate: str, rows: pl.DataFrame, gain: Interval, confidence: float
+) -> CandidateScore:
+    amount = rows["low"].null_count() == 0
+    held = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
+    return CandidateScore(
+        target=target,
+        candidate=candidate,
+        chosen=bool(rows["chosen"].all()),
+        items=rows.height,
+        loss=float(rows["loss"].to_numpy().mean()),
+        gain=gain,
+        coverage=wilson(int(held.sum()), rows.height, confidence) if amount else None,
+        width=float(np.median((rows["high"] - rows["low"]).to_numpy())) if amount else None,
+        calibration=None if amount else (_ece(rows, "uncalibrated"), _ece(rows, "predicted")),
+        auroc=None if amount else _auroc(rows),
+    )
+
+
+def _ece(rows: pl.DataFrame, column: str) -> float:
+    return expected_calibration_error(rows[column].to_list(), rows["actual"].to_list())
+
+
+def _auroc(rows: pl.DataFrame) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    if rows["actual"].n_unique() < 2:
+        return None
+    return float(roc_auc_score(rows["actual"].to_numpy(), rows["predicted"].to_numpy()))
+
+
+def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, float]:
+    """Metrics of the selected models; ``<target>_gain`` is over the simplest.
+
+    Args:
+        scores: As ``score_predictions`` gives them.
+        sample: Whether the logs are a hand-written sample.
+    """
+    metrics = {"hand_written_sample": float(sample)}
+    plain = {score.target: score.loss for score in scores if score.candidate == BASELINE}
+    for score in scores:
+        if not score.chosen:
+            continue
+        name = score.target
+        metrics |= {
+            f"{name}_items": float(score.items),
+            f"{name}_loss": score.loss,
+            f"{name}_baseline_loss": plain[name],
+            **score.gain.figures(f"{name}_gain"),
+        }
+        if score.coverage is not None:
+            metrics |= score.coverage.figures(f"{name}_coverage")
+        if score.calibration is not None:
+            metrics |= {f"{name}_ece": score.calibration[1]}
+        if score.auroc is not None:
+            metrics |= {f"{name}_auroc": score.auroc}
+    return metrics

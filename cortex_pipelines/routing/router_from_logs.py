@@ -1,0 +1,194 @@
+"""Train and open a router outside the asset graph, from folders."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.config import Parameters
+from cortex_pipelines.coordination.logs import (
+    CoordinationError,
+    read_logs,
+    take_coordination_pin,
+)
+from cortex_pipelines.ingestion.external_folder import absolute, home_folder
+from cortex_pipelines.ingestion.pretrained_models import (
+    PinnedModel,
+    take_model_pin,
+)
+from cortex_pipelines.privacy.paths import PathRedactor
+from cortex_pipelines.privacy.pseudonyms import logs_key
+from cortex_pipelines.privacy.settings import PrivacySettings
+from cortex_pipelines.routing.assets import embedder
+from cortex_pipelines.routing.dataset.build import logged_rules, training_tasks
+from cortex_pipelines.routing.serving.bundle import RouterError, load_config
+from cortex_pipelines.routing.serving.load import open_trained
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.routing.train import train_router
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.signing.keys import has_key
+from cortex_pipelines.signing.manifest import (
+    MANIFEST,
+    Manifest,
+    UntrustedModelError,
+    checksums,
+    compare,
+    refuse_pickles,
+)
+from cortex_pipelines.signing.signatures import (
+    SIGNATURE,
+    SIGNED,
+    signed_folder,
+    verify,
+    write_signed,
+)
+from cortex_pipelines.versioning.content import content_md5
+from cortex_pipelines.versioning.project import ProjectError, find_root
+
+_MODEL = "router"
+"""Model name in the manifest of a router outside the asset graph."""
+
+_EMBEDDINGS = "3"
+"""Version of the embedding cache; raise it when embeddings are computed differently."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a training.
+
+    Args:
+        steps: The table of the competition, a row a candidate.
+        tasks: Tasks trained on.
+        masters: Masters to choose from.
+        seconds: How long it took.
+    """
+
+    steps: Sequence[Mapping[str, Any]]
+    tasks: int
+    masters: int
+    seconds: float
+
+
+def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
+    """Train a router on all logs in a folder.
+
+    Args:
+        logs: Folder of logs, or one log.
+        out: Folder that gets the router; made if it is not there.
+        params: Parameters; of them the sections coordination, models, privacy and routing count.
+
+    Raises:
+        CoordinationError: there is no such folder, or no log in it.
+        TooFewMastersError: the logs hold no two masters.
+    """
+    began = monotonic()
+    folder, pin = _pinned(logs, params.privacy)
+    events = read_logs(folder, pin, params.coordination, params.privacy).events
+    home = home_folder()
+    source = absolute(params.models.encoder)
+    encoder = PinnedModel(source, take_model_pin(source, home))
+    out.mkdir(parents=True, exist_ok=True)
+    metrics = train_router(
+        training_tasks(events, params.routing),
+        embedder(encoder, params.routing, home, RowCache(home / "embeddings", _EMBEDDINGS)),
+        params.routing,
+        encoder.pin,
+        logged_rules(events),
+        out,
+        home / "studies",
+    )
+    _seal(out)
+    steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
+    tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
+    return Trained(steps, tasks, masters, monotonic() - began)
+
+
+def open_model(folder: Path) -> Router:
+    """Open a router from its folder, with the encoder it was trained on.
+
+    Raises:
+        RouterError: the folder holds no router.
+        UntrustedModelError: its files are not those that the training wrote.
+        WeightsError: the encoder is not on this machine.
+    """
+    if not folder.is_dir():
+        raise RouterError(
+            f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`"
+        )
+    load_config(folder)  # what is no router at all is said to be none
+    return open_trained(folder, home_folder(), _sealed_version(folder))
+
+
+def _seal(folder: Path) -> None:
+    """Write a manifest of a router's files, signed if the enclosing project has a key."""
+    for name in SIGNED:
+        (folder / name).unlink(missing_ok=True)
+    files = checksums(folder)
+    refuse_pickles(_MODEL, files)
+    manifest = Manifest(_MODEL, str(content_md5(folder)), None, files)
+    root = _project()
+    if root is not None and has_key(root):
+        write_signed(root, manifest, folder)
+        return
+    write_whole(folder / MANIFEST, manifest.to_bytes())
+
+
+def _sealed_version(folder: Path) -> str:
+    """Version of a router whose files match its manifest.
+
+    A manifest without a signature tells damage, not who wrote it.
+    """
+    root = _project()
+    if (folder / SIGNATURE).exists():
+        if root is None:
+            raise UntrustedModelError(
+                f"{folder} is signed, but there is no project here with keys to verify it; "
+                f"change to one, or delete {SIGNATURE} to check the checksums only"
+            )
+        manifest = verify(root, folder, folder, _MODEL)
+    elif (folder / MANIFEST).exists():
+        manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
+        compare(folder, manifest, leave_out=SIGNED)
+    else:
+        version = str(content_md5(folder))
+        if root is None or not (signed := signed_folder(root, "task_router", version)).is_dir():
+            raise UntrustedModelError(
+                f"{folder} has no {MANIFEST}, so it cannot be verified; train it again with "
+                f"`cortex router train LOGS --out {folder}`"
+            )
+        verify(root, folder, signed, "task_router", version)
+        return version
+    version = str(content_md5(folder, leave_out=SIGNED))
+    if (manifest.model, manifest.version) != (_MODEL, version):
+        raise UntrustedModelError(
+            f"the {MANIFEST} in {folder} was not written by `cortex router train`, or was modified;"
+            " train it again"
+        )
+    return version
+
+
+def _project() -> Path | None:
+    """The enclosing project whose keys are trusted, if any."""
+    try:
+        return find_root()
+    except ProjectError:
+        return None
+
+
+def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]:
+    whole = logs.resolve()
+    if not whole.exists():
+        raise CoordinationError(f"coordination logs: no file or folder {logs}")
+    folder = whole if whole.is_dir() else whole.parent
+    pin = take_coordination_pin(folder, folder, privacy)
+    if whole.is_file():
+        name = PathRedactor(privacy, logs_key(privacy))(whole.name)
+        pin = {"files": [file for file in pin["files"] if file["path"] == name]}
+    if not pin["files"]:
+        raise CoordinationError(
+            f"coordination logs: no log in {logs}; log files are named *.jsonl or *.ndjson"
+        )
+    return folder, pin

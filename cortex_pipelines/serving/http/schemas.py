@@ -1,0 +1,268 @@
+"""Requests in OpenAI's form, with the bounds that they have here."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from cortex_pipelines.prompts.chat_rendering import ChatMessage, ToolCall
+from cortex_pipelines.serving.http.errors import RequestError
+from cortex_pipelines.serving.http.openai_fields import (
+    CHAT_FIELDS,
+    COMPLETION_FIELDS,
+    GENERATION_FIELDS,
+    MESSAGE_FIELDS,
+    STREAM_OPTION_FIELDS,
+    RequestField,
+    require_supported,
+)
+
+LONGEST = 2_000_000
+"""Characters of a text; far beyond any window, and short enough to be tokenised at once."""
+
+
+def encodable(text: str) -> str:
+    """The text, if UTF-8 can hold it; ValueError otherwise."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("the text holds half a surrogate pair, which UTF-8 cannot hold") from error
+    return text
+
+
+Words = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
+TaskText = Annotated[Words, Field(max_length=100_000)]
+Short = Annotated[Words, Field(max_length=1000)]
+ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]{0,199}$")]
+"""An identity or a version: nothing that a prompt could be hidden in by mistake."""
+
+Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]
+Count = Annotated[int, Field(ge=1, le=8)]
+Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Form(BaseModel):
+    """A body: types are strict, numbers finite, and what is not known is ignored."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class OpenAIForm(Form):
+    """A body of which no field is ignored that would change the answer."""
+
+    api_fields: ClassVar[tuple[RequestField, ...]] = ()
+    refuses_unknown: ClassVar[bool] = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_supported(cls, body: Any) -> Any:
+        if isinstance(body, Mapping):
+            known = cls.model_fields if cls.refuses_unknown else None
+            require_supported(body, cls.api_fields, known)
+        return body
+
+
+class StreamOptions(OpenAIForm):
+    """What a stream holds besides the answer."""
+
+    api_fields = STREAM_OPTION_FIELDS
+    include_usage: bool | None = None
+
+
+class Generation(OpenAIForm):
+    """What every request for text may say."""
+
+    api_fields = GENERATION_FIELDS
+    model: ModelName | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    n: Count | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    cache_prompt: bool | None = None
+    user: Short | None = None
+
+    @model_validator(mode="after")
+    def _require_stream(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise RequestError("stream_options: only with stream: true", "stream_options")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+
+class CompletionForm(Generation):
+    """``POST /v1/completions``."""
+
+    api_fields = COMPLETION_FIELDS
+    prompt: Words | Annotated[list[Words], Field(min_length=1, max_length=16)]
+    suffix: Words | None = None
+    max_tokens: Tokens | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    best_of: Count | None = None
+
+    @model_validator(mode="after")
+    def _require_all_answers(self) -> Self:
+        if self.best_of not in (None, self.n or 1):
+            raise RequestError(
+                "best_of: only as many as n, since every answer is returned", "best_of"
+            )
+        return self
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts, one answer or more each."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+
+class TextPart(Form):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: Words
+
+
+class RefusalPart(Form):
+    """A part of an earlier answer in which the model refused."""
+
+    type: Literal["refusal"]
+    refusal: Words
+
+    @property
+    def text(self) -> str:
+        """What is said."""
+        return self.refusal
+
+
+class FunctionCall(Form):
+    """A call of a function in an earlier answer."""
+
+    name: Short
+    arguments: Words
+
+
+class FunctionToolCall(Form):
+    """The same with the id by which its result is told."""
+
+    id: Short
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+def _part_type(part: Any) -> Any:
+    return part.get("type") if isinstance(part, Mapping) else getattr(part, "type", None)
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("text")] | Annotated[RefusalPart, Tag("refusal")],
+    Discriminator(_part_type),
+]
+
+_LEGACY_CALL = "function_call"
+"""The id of a call in the older form, which has none."""
+
+
+class Message(OpenAIForm):
+    """A turn of a conversation."""
+
+    api_fields = MESSAGE_FIELDS
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Words | Annotated[list[Part], Field(max_length=1000)] | None = None
+    name: Short | None = None
+    refusal: Words | None = None
+    tool_calls: Annotated[list[FunctionToolCall], Field(max_length=128)] | None = None
+    function_call: FunctionCall | None = None
+    tool_call_id: Short | None = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _require_text(cls, content: Any) -> Any:
+        for part in content if isinstance(content, list) else ():
+            kind = _part_type(part)
+            if isinstance(kind, str) and kind not in ("text", "refusal"):
+                raise RequestError(f"parts of type {kind[:50]} cannot be read; send text")
+        return content
+
+    @model_validator(mode="after")
+    def _require_consistent(self) -> Self:
+        assistant = self.role == "assistant"
+        for field in ("tool_calls", "function_call", "refusal"):
+            if getattr(self, field) and not assistant:
+                raise RequestError(f"{field}: only of messages with the role assistant", field)
+        calls = self.tool_calls or self.function_call
+        if self.content is None and not (assistant and (calls or self.refusal)):
+            raise RequestError("content: expected, a text or a list of parts", "content")
+        return self
+
+    @property
+    def text(self) -> str:
+        """What is said."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or self.refusal or ""
+
+    def as_chat_message(self) -> ChatMessage:
+        """The message as chats are rendered."""
+        calls = [
+            ToolCall(call.id, call.function.name, call.function.arguments)
+            for call in self.tool_calls or ()
+        ]
+        if self.function_call is not None:
+            call = self.function_call
+            calls.append(ToolCall(_LEGACY_CALL, call.name, call.arguments))
+        role, call_id = self.role, self.tool_call_id or ""
+        if role == "function":
+            role, call_id = "tool", _LEGACY_CALL
+        return ChatMessage(role, self.text, self.name or "", tuple(calls), call_id)
+
+
+class ChatForm(Generation):
+    """``POST /v1/chat/completions``."""
+
+    api_fields = CHAT_FIELDS
+    messages: Annotated[list[Message], Field(min_length=1, max_length=1000)]
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    context: Annotated[int, Field(ge=200, le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _require_one_limit(self) -> Self:
+        if None not in (self.max_tokens, self.max_completion_tokens) and (
+            self.max_tokens != self.max_completion_tokens
+        ):
+            raise RequestError("max_tokens: not the same as max_completion_tokens", "max_tokens")
+        if self.top_logprobs and not self.logprobs:
+            raise RequestError("top_logprobs: only with logprobs: true", "top_logprobs")
+        return self
+
+    @property
+    def question(self) -> str:
+        """What the user said last."""
+        return next((turn.text for turn in reversed(self.messages) if turn.role == "user"), "")
+
+
+class GapForm(Generation):
+    """``POST /fim/completions``."""
+
+    prompt: Words
+    suffix: Words | None = None
+    max_tokens: Tokens | None = None

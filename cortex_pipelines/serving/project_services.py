@@ -1,0 +1,218 @@
+"""What a project answers besides its models: lineage, outcome predictors, code search."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from cortex_pipelines.adapters.model.base_model import base_digest
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.coordination.logs import CoordinationError
+from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
+from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError
+from cortex_pipelines.monitoring.anomalies.worker_scores import watch_records
+from cortex_pipelines.privacy.typed_text import redacted
+from cortex_pipelines.project_names import ROUTER
+from cortex_pipelines.prompts.templates import project_templates
+from cortex_pipelines.retrieval.notes.project_notes import ProjectMemory
+from cortex_pipelines.routing.outcomes.predict import expect
+from cortex_pipelines.routing.outcomes.predictors import PredictorError
+from cortex_pipelines.routing.serving.router import Decision
+from cortex_pipelines.serving.embeddings import CodeEncoder
+from cortex_pipelines.serving.review_decisions import review_queue
+from cortex_pipelines.serving.reviews import ReviewQueue
+from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.services import ProjectServices, ServiceError
+from cortex_pipelines.signing.verified_output import made_output
+from cortex_pipelines.tracking.lineage import lineage_of
+from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
+from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
+
+_ADAPTER = "code_adapter"
+_FORM = 2
+"""Form of packed contexts: those that an earlier version keeps have no ``known``."""
+
+
+def project_services(root: Path) -> ProjectServices:
+    """The services of a project."""
+    code = _CodeSearch(root)
+    params = load_parameters(root)
+    return ProjectServices(
+        expect=partial(_expected, root),
+        score=partial(_scored, root),
+        search=code.search,
+        context=code.context,
+        relations=_Relations(root).ask,
+        encoder=code_encoder(root),
+        lineage=partial(_lineage, root),
+        templates=partial(project_templates, root),
+        redact=partial(redacted, params.privacy),
+        memory=partial(open_memory, root),
+        review=partial(_kept, review_queue(root)) if params.serving.review else None,
+    )
+
+
+def code_encoder(root: Path) -> CodeEncoder:
+    """The pinned sentence encoder; it is loaded by the first text."""
+    project = open_project(root)
+    params = load_parameters(root)
+    pin = look_up(read_yaml(project.root / "sources.lock"), "models.encoder")
+    pinned = PinnedModel(params.models.encoder, pin or {})
+    locate = partial(weights_folder, pinned.source, pinned.pin, root)
+    return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
+
+
+def _kept(queue: ReviewQueue, texts: Sequence[str], decisions: Sequence[Decision]) -> None:
+    queue.add(texts, decisions, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
+    project = open_project(root)
+    tables = project.output("coordination_tables", None)
+    settings = load_parameters(root).log_tables
+    try:
+        predictors, version = made_output(project, "outcome_predictors")
+        rows = expect(task, master, datetime.now(UTC), tables, predictors, settings)
+    except (ProjectError, PredictorError) as error:
+        raise ServiceError(str(error)) from error
+    return {"expected": rows, "version": version}
+
+
+def _scored(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    project = open_project(root)
+    try:
+        detectors, version = made_output(project, "worker_anomalies")
+        watched = watch_records(records, log, detectors, load_parameters(root))
+    except (ProjectError, DetectorError, CoordinationError) as error:
+        raise ServiceError(str(error)) from error
+    return {**watched.as_json(), "version": version}
+
+
+def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
+    asset = ROUTER if name is None else _ADAPTER
+    return lineage_of(open_project(root), asset, name, version).to_json()
+
+
+class _CodeSearch:
+    """A project's files as they are searched, kept open until they have another version."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._opened: dict[str | None, tuple[object, Any]] = {}
+        self._lock = Lock()
+
+    def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
+        """The best places for a query."""
+
+        def make() -> tuple[dict[str, Any], bool]:
+            with self._lock:  # two at once would make the same index
+                source, versions = self._source(name)
+                notice = source.notice()
+                results = source.searcher.search(query, k)
+            rows = [result.as_json() for result in results]
+            answer = {"results": rows, "notice": notice, "versions": versions}
+            return answer, not source.searcher.note
+
+        return self._answered("search", name, [query, k], make)
+
+    def context(self, task: str, name: str | None, tokens: int) -> Mapping[str, Any]:
+        """The packed context of a task, which whoever asks knows."""
+
+        def make() -> tuple[dict[str, Any], bool]:
+            with self._lock:
+                source, versions = self._source(name)
+                packed = source.context(task, tokens).as_json()
+            del packed["task"]
+            return {**packed, "versions": versions}, not source.searcher.note
+
+        return self._answered("context", name, [task, tokens, _FORM], make)
+
+    def _answered(
+        self,
+        kind: str,
+        name: str | None,
+        asked: list[Any],
+        make: Callable[[], tuple[dict[str, Any], bool]],
+    ) -> Mapping[str, Any]:
+        """An answer of the project's cache; nobody learns by its speed what others asked."""
+        if name is None:
+            return make()[0]
+        try:
+            memory = open_memory(self._root, name)
+        except ProjectError as error:
+            raise ServiceError(str(error)) from error
+        return memory.answered(kind, [caller().name, *asked], make)
+
+    def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
+        try:
+            return self._opened_source(name)
+        except ProjectError as error:
+            raise ServiceError(str(error)) from error
+
+    def _opened_source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
+        project = open_project(self._root)
+        names = [name] if name else list(project.partitions)
+        versions = _versions(project, "search_documents", names)
+        made_from = (versions, _versions(project, "code_embeddings", names))
+        known, source = self._opened.get(name, (None, None))
+        if source is None or known != made_from:
+            contexts = import_module("cortex_pipelines.serving.task_context")
+            source = contexts.project_context(project, name, load_parameters(self._root))
+            self._opened[name] = (made_from, source)
+        return source, versions
+
+
+class _Relations:
+    """The graphs of a project's code, kept open until they have another version."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._opened: dict[str | None, tuple[dict[str, str | None], Any]] = {}
+        self._lock = Lock()
+
+    def ask(
+        self, question: str, name: str, to: str | None, project_name: str | None, depth: int
+    ) -> Mapping[str, Any]:
+        """The answer to a question over the graph."""
+        project = open_project(self._root)
+        names = [project_name] if project_name else list(project.partitions)
+        versions = _versions(project, "code_graph", names)
+        with self._lock:
+            known, graph = self._opened.get(project_name, ({}, None))
+            if graph is None or known != versions:
+                graphs = import_module("cortex_pipelines.retrieval.graph.open_graph")
+                graph = graphs.project_graph(project, project_name)
+                self._opened[project_name] = (versions, graph)
+        return {**graph.ask(question, name, to, depth).as_json(), "versions": versions}
+
+
+def _versions(project: Project, asset: str, names: list[str]) -> dict[str, str | None]:
+    """DVC's hash of an asset that is asked, by project."""
+    stages = locked_stages(project.root)
+    return {name: locked_version(stages, stage_address(asset, name)) for name in names}
+
+
+def open_memory(root: Path, name: str | None) -> ProjectMemory:
+    """The memory of a project; of the only one without a name.
+
+    Raises:
+        ProjectError: there is no such project, or several and none is named.
+    """
+    file = (root / "params.yaml").stat()
+    project, params = _read(root, (file.st_mtime_ns, file.st_size, file.st_ino))
+    if name is None:
+        if len(project.partitions) != 1:
+            known = ", ".join(project.partitions) or "none yet"
+            raise ProjectError(f"say which project it is about; there is: {known}")
+        (name,) = project.partitions
+    return ProjectMemory(project, name, params)
+
+
+@lru_cache(maxsize=4)
+def _read(root: Path, _: tuple[int, int, int]) -> tuple[Project, Parameters]:
+    """Project and parameters; read again when params.yaml is another."""
+    return open_project(root), load_parameters(root)

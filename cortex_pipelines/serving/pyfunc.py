@@ -1,0 +1,184 @@
+"""Serve a released model as an MLflow pyfunc: ``models:/NAME@ALIAS``.
+
+MLflow imports this module by the name that stands in the model's ``MLmodel``. Nothing is loaded
+that a key which this project trusts has not signed; the base of an adapter and the encoder of a
+router come from the project that one stands in, or that ``CORTEX_ROOT`` names.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortex_pipelines.adapters.data.boundary import ForcedStart, divide
+from cortex_pipelines.adapters.data.packing import start_token
+from cortex_pipelines.adapters.model.base_model import resolve_base
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
+from cortex_pipelines.release.open_model import pinned_base
+from cortex_pipelines.routing.serving.load import open_trained
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
+from cortex_pipelines.signing.signatures import verify
+from cortex_pipelines.tokenization.text_encoder import token_ids
+from cortex_pipelines.tracking.model_file import SIGNATURE, described
+from cortex_pipelines.versioning.project import find_root
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Texts = Any
+"""Input of a model: a frame or dictionary with its column, a list of strings, or a string."""
+
+
+class RouterModel:
+    """A task router as an MLflow pyfunc."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
+        """Route each task.
+
+        Args:
+            data: The tasks; of a frame the column ``task`` counts.
+            params: None are known.
+
+        Returns:
+            A row a task: ``master``, ``probability`` that it is right, and ``abstained``, true
+            where a person should decide.
+
+        Raises:
+            ValueError: the data holds no tasks.
+        """
+        import pandas as pd
+
+        decisions = self._router.route(texts(data, "task"))
+        return pd.DataFrame(
+            {
+                "master": [decision.master for decision in decisions],
+                "probability": [decision.confidence for decision in decisions],
+                "abstained": [decision.abstained for decision in decisions],
+            }
+        )
+
+
+class AdapterModel:
+    """A code adapter on its base as an MLflow pyfunc.
+
+    Args:
+        resident: The base, with the adapter on it.
+        max_new_tokens: Most tokens that are written after a prompt.
+    """
+
+    def __init__(self, resident: ResidentBase, max_new_tokens: int) -> None:
+        self._resident = resident
+        self._max_new_tokens = max_new_tokens
+
+    def predict(self, data: Texts, params: Mapping[str, Any] | None = None) -> "pd.DataFrame":
+        """Complete each prompt by greedy decoding.
+
+        Args:
+            data: The prompts; of a frame the column ``prompt`` counts.
+            params: ``max_new_tokens``, for this call.
+
+        Returns:
+            A row a prompt: ``completion``, without the prompt.
+
+        Raises:
+            ValueError: the data holds no prompts.
+        """
+        import pandas as pd
+
+        most = int((params or {}).get("max_new_tokens", self._max_new_tokens))
+        written = [self._complete(prompt, most) for prompt in texts(data, "prompt")]
+        return pd.DataFrame({"completion": written})
+
+    def _complete(self, prompt: str, most: int) -> str:
+        import torch
+
+        model, tokenizer = self._resident.model, self._resident.tokenizer
+        context, space = divide(prompt)
+        (known,) = token_ids(tokenizer, [context])
+        ids = torch.tensor([known or [start_token(tokenizer)]], device=model.device)
+        with torch.no_grad():
+            written = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=most,
+                do_sample=False,
+                pad_token_id=tokenizer.eos_token_id,
+                logits_processor=[ForcedStart(tokenizer, ids.shape[1], space)],
+            )
+        text: str = tokenizer.decode(
+            written[0, ids.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text.removeprefix(space)
+
+
+def texts(data: Texts, column: str) -> list[str]:
+    """Extract the strings from an MLflow model input.
+
+    Args:
+        data: See ``Texts``.
+        column: Column of a frame, or key of a dictionary, with the strings.
+
+    Raises:
+        ValueError: there is no such column, or something in it is no string.
+    """
+    values = data
+    if hasattr(data, "columns") or isinstance(data, Mapping):
+        names = list(data.columns if hasattr(data, "columns") else data)
+        if column not in names:
+            raise ValueError(
+                f"expected a column {column!r} or a list of strings; the columns are "
+                f"{', '.join(map(repr, names)) or 'none'}"
+            )
+        values = data[column]
+    rows: Sequence[Any] = [values] if isinstance(values, str) else list(values)
+    rows = [row.get(column) if isinstance(row, Mapping) else row for row in rows]
+    wrong = [number for number, row in enumerate(rows) if not isinstance(row, str)]
+    if wrong:
+        first = rows[wrong[0]]
+        raise ValueError(
+            f"row {wrong[0]} of {column!r} is a {type(first).__name__}, where a string is expected"
+        )
+    return list(rows)
+
+
+def _load_pyfunc(
+    path: str, model_config: Mapping[str, Any] | None = None
+) -> RouterModel | AdapterModel:
+    """Entry point that MLflow calls to load a model.
+
+    Args:
+        path: The model's files; manifest and signature are in the folder beside.
+        model_config: Of an adapter ``task`` (which one, of a model with one a task) and
+            ``max_new_tokens``.
+
+    Raises:
+        ProjectError: there is no project here.
+        UntrustedModelError: the files are not what was signed, or nobody signed them whom this
+            project trusts.
+        LookupError: the model has one adapter a task, and none was named.
+    """
+    folder, root = Path(path), find_root()
+    asset, name, version = described(folder.parent)
+    manifest = verify(root, folder, folder.parent / SIGNATURE, name, version)
+    if asset == "task_router":
+        return RouterModel(open_trained(folder, root, version))
+    given = dict(model_config or {})
+    resident = _base_of(root, manifest)
+    resident.put(read_lora(adapter_folder(folder, given.get("task") or None)))
+    return AdapterModel(resident, int(given["max_new_tokens"]))
+
+
+def _base_of(root: Path, manifest: Manifest) -> ResidentBase:
+    base = resolve_base(pinned_base(open_project(root)), root)
+    wanted = dict(manifest.base or {})
+    if wanted.get("digest") != base.digest:
+        raise UntrustedModelError(
+            f"{manifest.model} was trained on {wanted.get('name', 'no base')}, which is not this "
+            f"project's {base.name}; run from the project it was trained in, or set "
+            "models.base in params.yaml to its base"
+        )
+    return ResidentBase(base)

@@ -1,0 +1,172 @@
+"""Sign manifests with the project's Ed25519 key, and verify against trusted keys.
+
+A signature is local: it says "this project released these files", is no part of any versioned
+output, and is kept beside the caches; the registry and every export get a copy.
+"""
+
+import base64
+import json
+from pathlib import Path
+
+from cortex_pipelines.atomic import write_whole
+from cortex_pipelines.signing.keys import fingerprint, known_keys, private_key
+from cortex_pipelines.signing.manifest import (
+    MANIFEST,
+    Manifest,
+    UntrustedModelError,
+    compare,
+    make_manifest,
+)
+from cortex_pipelines.signing.openssf import OPENSSF_SIGNATURE
+from cortex_pipelines.versioning.content import content_md5
+
+SIGNATURE = "manifest.sig"
+SIGNED = (MANIFEST, SIGNATURE)
+
+
+def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
+    """Sign a model's folder and store manifest and signature.
+
+    Args:
+        root: Project root.
+        folder: The model's files.
+        manifest: What ``make_manifest`` gave for them.
+
+    Returns:
+        Folder with the two files of ``SIGNED``.
+
+    Raises:
+        UntrustedModelError: the files are no longer those of the manifest.
+    """
+    compare(folder, manifest)
+    kept = signed_folder(root, manifest.model, manifest.version)
+    kept.mkdir(parents=True, exist_ok=True)
+    write_signed(root, manifest, kept)
+    return kept
+
+
+def sign_version(
+    root: Path, folder: Path, model: str, version: str, base: dict[str, str] | None
+) -> Path:
+    """Sign the files of a version after checking its hash; see ``sign_model``.
+
+    Raises:
+        UntrustedModelError: the folder holds something else, or pickled weights.
+    """
+    if content_md5(folder) != version:
+        raise UntrustedModelError(
+            f"{model}: {folder} no longer contains version {version}; it was not signed"
+        )
+    return sign_model(root, folder, make_manifest(folder, model, version, base))
+
+
+def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
+    """Write a manifest and its signature by this project's key."""
+    key = private_key(root)
+    data = manifest.to_bytes()
+    signature = _signature_bytes(fingerprint(key.public_key()), key.sign(data))
+    for name, content in ((MANIFEST, data), (SIGNATURE, signature)):
+        write_whole(out / name, content)
+
+
+def sign_file(root: Path, path: Path) -> None:
+    """Sign a file by this project's key; the signature lies beside it."""
+    key = private_key(root)
+    signature = key.sign(path.read_bytes())
+    write_whole(beside(path), _signature_bytes(fingerprint(key.public_key()), signature))
+
+
+def verify_file(root: Path, path: Path) -> bytes:
+    """The content of a file that a trusted key has signed.
+
+    Raises:
+        UntrustedModelError: it has no signature, was changed, or the key is unknown.
+    """
+    if not beside(path).is_file():
+        raise UntrustedModelError(f"no {beside(path)}, the signature of {path.name}")
+    data = path.read_bytes()
+    _check_signature(root, data, beside(path), path)
+    return data
+
+
+def beside(path: Path) -> Path:
+    """Where the signature of a file lies."""
+    return path.with_name(f"{path.name}.sig")
+
+
+def verify(
+    root: Path, folder: Path, signed: Path, model: str | None = None, version: str | None = None
+) -> Manifest:
+    """Verify a model's files against a manifest signed by a trusted key.
+
+    Args:
+        root: Project whose keys are trusted.
+        folder: The model's files.
+        signed: Folder with manifest and signature; may be the same.
+        model: Name the manifest has to be for; None for any.
+        version: Version it has to be for; None for any.
+
+    Raises:
+        UntrustedModelError: manifest or signature is missing or was changed, the key is unknown, it
+            is for another model or version, or a file was changed, is missing or is one too many.
+    """
+    missing = [name for name in SIGNED if not (signed / name).is_file()]
+    if missing:
+        raise UntrustedModelError(
+            f"{model or folder.name}: no {' and no '.join(missing)} in {signed}; "
+            "`cortex sync` signs the versions that dvc.lock holds"
+        )
+    data = (signed / MANIFEST).read_bytes()
+    _check_signature(root, data, signed / SIGNATURE, signed / MANIFEST)
+    manifest = Manifest.from_bytes(data)
+    for what, wanted, signed_for in (
+        ("model", model, manifest.model),
+        ("version", version, manifest.version),
+    ):
+        if wanted is not None and wanted != signed_for:
+            raise UntrustedModelError(
+                f"the manifest in {signed} is for the {what} {signed_for}, not for {wanted}"
+            )
+    beside = (*SIGNED, OPENSSF_SIGNATURE) if signed == folder else ()
+    compare(folder, manifest, leave_out=beside)
+    return manifest
+
+
+def signed_folder(root: Path, model: str, version: str) -> Path:
+    """Folder of a version's manifest and signature."""
+    return root / ".cortex" / "signed" / model / version
+
+
+def _signature_bytes(mark: str, signature: bytes) -> bytes:
+    """Canonical encoding of a signature."""
+    value = {
+        "algorithm": "ed25519",
+        "key": mark,
+        "signature": base64.b64encode(signature).decode(),
+    }
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _check_signature(root: Path, data: bytes, path: Path, of: Path) -> None:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        text = path.read_bytes()
+        content = json.loads(text)
+        mark, signature = str(content["key"]), base64.b64decode(content["signature"], validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UntrustedModelError(f"{path} is not a signature ({type(error).__name__})") from error
+    known = known_keys(root)
+    if mark not in known:
+        raise UntrustedModelError(
+            f"{path} is by the unknown key {mark}; if its owner confirms this fingerprint, "
+            "`cortex verify … --trust FILE` takes their public key"
+        )
+    if text != _signature_bytes(mark, signature):
+        raise UntrustedModelError(f"{path} is not in canonical form: it was modified")
+    try:
+        known[mark].verify(signature, data)
+    except InvalidSignature:
+        raise UntrustedModelError(
+            f"{of} does not match the signature of key {mark}: it was modified"
+        ) from None

@@ -1,0 +1,134 @@
+"""Embeddings: exact whatever the company, and never computed twice."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cortex_pipelines.embeddings.encoder import (
+    HALF,
+    EncoderError,
+    SentenceEncoder,
+    cached_embeddings,
+    machine_precision,
+    sentence_part,
+)
+from cortex_pipelines.rowcache import RowCache
+
+TEXTS = ["fix the bug", "scan", "", "list all repositories", "plan work", "fix the bug in login"]
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder: Path) -> SentenceEncoder:
+    return SentenceEncoder(tiny_encoder, max_tokens=32, batch=4, threads=1)
+
+
+def test_an_embedding_does_not_depend_on_its_company(encoder: SentenceEncoder) -> None:
+    together = encoder.encode(TEXTS)
+    assert together.shape == (len(TEXTS), 4 * 32)
+    assert together.dtype == np.float32
+    for part, length in enumerate((1.0, 1.0, 1.0, 0.5)):
+        rows = together[:, part * 32 : (part + 1) * 32]
+        assert np.allclose(np.linalg.norm(rows, axis=1), length, atol=1e-6)
+    for place, text in enumerate(TEXTS):
+        assert (encoder.encode([text])[0] == together[place]).all()
+    assert (encoder.encode(TEXTS[::-1] * 3)[: len(TEXTS)] == together[::-1]).all()
+    assert encoder.encode([]).shape == (0, 4 * 32)
+
+
+def test_it_is_what_three_layers_say(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokens = AutoTokenizer.from_pretrained(tiny_encoder)(TEXTS[0], return_tensors="pt")
+    with torch.inference_mode():
+        model = AutoModel.from_pretrained(tiny_encoder)
+        found = model(**tokens, output_hidden_states=True).hidden_states
+    last, first = found[-1][0], found[1][0]
+    top = last.max(dim=0).values
+    wanted = [last.mean(dim=0), first.mean(dim=0), first.mean(dim=0), top]
+    parts = [part / part.norm() for part in wanted]
+    parts[-1] = parts[-1] / 2
+    embedded = encoder.encode(TEXTS[:1])
+    assert np.allclose(embedded[0], torch.cat(parts), atol=1e-5)
+    assert (sentence_part(embedded) == embedded[:, :32]).all()
+
+
+def test_serving_gives_the_same_up_to_the_last_digits(encoder: SentenceEncoder) -> None:
+    assert np.allclose(encoder.serve(TEXTS * 3), encoder.encode(TEXTS * 3), atol=1e-5)
+
+
+def test_packed_weights_compute_the_same(
+    encoder: SentenceEncoder, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    plain = SentenceEncoder(tiny_encoder, max_tokens=32, batch=4, threads=1)
+    assert np.allclose(plain.encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
+
+
+def test_half_precision_agrees(encoder: SentenceEncoder, tiny_encoder: Path) -> None:
+    half = SentenceEncoder(tiny_encoder, 32, 4, 1, "bf16").encode(TEXTS)
+    cosines = (sentence_part(half) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
+    assert (cosines > 0.99).all()
+
+
+def test_the_machine_decides_what_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in HALF:
+        monkeypatch.setattr(f"torch.cpu.{name}", lambda: False)
+    assert machine_precision("bf16") == "bf16"
+    assert machine_precision("auto", HALF) == "fp32"
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    assert machine_precision("fp32", HALF) == "fp32"
+    assert machine_precision("auto", HALF) == "bf16"
+    assert machine_precision("auto") == "fp32"
+
+
+def test_an_encoder_of_another_kind_is_read_by_transformers(
+    encoder: SentenceEncoder, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config["hidden_act"] = "gelu_new"
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    other = SentenceEncoder(tmp_path / "other", 32, 4, 1).encode(TEXTS)
+    cosines = (sentence_part(other) * sentence_part(encoder.encode(TEXTS))).sum(axis=1)
+    assert (cosines > 0.99).all()
+    assert not (other == encoder.encode(TEXTS)).all()
+
+
+def test_odd_texts_are_embedded_too(encoder: SentenceEncoder) -> None:
+    odd = ["\ud800", "\x00\x01", "fix " * 500_000, "日本語", " "]
+    found = encoder.encode(odd)
+    assert np.isfinite(found).all()
+    # what lies beyond the limit changes nothing
+    assert (found[2] == encoder.encode(["fix " * 1_000])[0]).all()
+
+
+def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"models\.encoder"):
+        SentenceEncoder(tmp_path, 32, 4, 1)
+
+
+def test_known_embeddings_need_no_encoder(encoder: SentenceEncoder, tmp_path: Path) -> None:
+    cache = RowCache(tmp_path, "1")
+    seen: list[str] = []
+
+    class Counting(SentenceEncoder):
+        def __init__(self) -> None:
+            pass
+
+        def encode(self, texts: list[str]) -> np.ndarray:  # type: ignore[override]
+            seen.extend(texts)
+            return encoder.encode(texts)
+
+    first = cached_embeddings(["fix", "scan", "fix"], Counting, cache, "pin")
+    assert seen == ["fix", "scan"]
+    again = cached_embeddings(["scan", "fix", "plan"], Counting, cache, "pin")
+    assert seen == ["fix", "scan", "plan"]
+    assert (first[[1, 0]] == again[:2]).all()
+    assert (first[0] == first[2]).all()
+    cached_embeddings(["fix"], Counting, cache, "another pin")
+    assert seen[-1] == "fix"
+    assert cached_embeddings([], Counting, cache, "pin").shape[0] == 0

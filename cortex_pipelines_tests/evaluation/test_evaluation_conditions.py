@@ -1,0 +1,87 @@
+"""What the adapter saves over the best way without training, chosen on other files."""
+
+import random
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.evaluation.adapter.measures.conditions import chosen_elsewhere, way_metrics
+from cortex_pipelines.evaluation.settings import EvaluationSettings
+from cortex_pipelines.schemas.adapter_scores import TRAINED_WAYS, UNTRAINED_WAYS, WAYS
+from cortex_pipelines_tests.parameters import sections
+
+CHOSEN = EvaluationSettings.model_validate(sections()["evaluation"])
+
+
+def table(
+    bits: dict[str, list[float]], clusters: list[str], lines: dict[str, list[bool]] | None = None
+) -> pl.DataFrame:
+    lines = {way: [False] * len(clusters) for way in ("base", "adapter")} | (lines or {})
+    always = ("base", "adapter", "cache", "base_cache", "adapter_cache")
+    bits = {way: [20.0] * len(clusters) for way in always} | bits
+    rows = [
+        {"example_id": str(place), "path": cluster, "language": "python", "cluster": cluster}
+        | {"bytes": 10}
+        | {f"{way}_bits": values[place] for way, values in bits.items()}
+        | {"gap": cluster == "gap"}
+        | {f"{way}_line": values[place] for way, values in lines.items()}
+        for place, cluster in enumerate(clusters)
+    ]
+    return WAYS.frame(rows)
+
+
+def test_a_way_is_measured_on_files_that_it_was_not_chosen_on() -> None:
+    # context is the better one in group a alone, the base in group b alone
+    known = table({"base": [9.0, 8.0, 1.0], "context": [1.0, 2.0, 9.0]}, ["a", "a", "b"])
+    assert chosen_elsewhere(known, UNTRAINED_WAYS) == [9.0, 8.0, 9.0]
+
+
+def test_a_way_that_was_not_measured_is_not_chosen() -> None:
+    known = table({"base": [5.0, 5.0], "adapter": [4.0, 3.0]}, ["a", "b"])
+    assert chosen_elsewhere(known, TRAINED_WAYS) == [4.0, 3.0]
+    assert way_metrics(known, CHOSEN)["gain_over_untrained"] == pytest.approx(0.15)
+
+
+def test_choosing_among_equal_ways_shows_no_gain() -> None:
+    """Four ways of the same worth: the best of each pair, chosen on its own items, would win."""
+    drawn = random.Random(3)
+    gains, flattered = [], []
+    for _ in range(40):
+        clusters = [str(place // 2) for place in range(24)]
+        bits: dict[str, list[float]] = {
+            way: [drawn.gauss(10, 3) for _ in clusters] for way in (*UNTRAINED_WAYS, *TRAINED_WAYS)
+        }
+        bits["base"] = [drawn.gauss(10, 3) for _ in clusters]
+        metrics = way_metrics(table(bits, clusters), CHOSEN.model_copy(update={"resamples": 200}))
+        gains.append(metrics["gain_over_untrained"])
+        flattered.append(sum(bits["base"]) - min(sum(bits[way]) for way in TRAINED_WAYS))
+    assert abs(sum(gains) / len(gains)) < 0.04
+    assert sum(flattered) / len(flattered) / 240 > 0.02
+
+
+def test_the_low_end_is_below_zero_where_context_does_as_well() -> None:
+    drawn = random.Random(1)
+    plain = [drawn.gauss(10, 1) for _ in range(30)]
+    bits = {
+        "base": [value + 3 for value in plain],
+        "context": plain,
+        "adapter": [value + drawn.gauss(0, 0.5) for value in plain],
+        "both": [value + drawn.gauss(0, 0.5) for value in plain],
+    }
+    metrics = way_metrics(table(bits, [str(place) for place in range(30)]), CHOSEN)
+    assert metrics["gain_over_untrained_low"] < 0 < metrics["gain_over_untrained_high"]
+    assert metrics["retrieval_gain"] == pytest.approx(0, abs=0.05)
+
+
+def test_first_lines_and_gaps_have_figures_of_their_own() -> None:
+    bits = {"base": [9.0, 8.0, 4.0], "adapter": [7.0, 8.0, 2.0]}
+    lines = {"base": [False, True, False], "adapter": [True, True, False]}
+    metrics = way_metrics(table(bits, ["a", "b", "gap"], lines), CHOSEN)
+    assert metrics["line_base"] == pytest.approx(1 / 3)
+    assert metrics["line_adapter"] == pytest.approx(2 / 3)
+    assert "line_context" not in metrics
+    assert metrics["gap_items"] == 1
+    assert metrics["gap_adapter_bits_per_byte"] == pytest.approx(0.2)
+    none = way_metrics(table(bits, ["a", "b", "c"], lines), CHOSEN)
+    assert none["gap_items"] == 0
+    assert "gap_base_bits_per_byte" not in none

@@ -1,0 +1,142 @@
+"""A project's tests run with the packages that it pins, and nothing is built or run to get them."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.augmentation.settings import PinnedEnvironment
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.execution.sandbox import sandbox
+from cortex_pipelines.execution.tests.declared_packages import (
+    declared_packages,
+    own_metadata,
+)
+from cortex_pipelines.execution.tests.environment import (
+    OWN,
+    EnvironmentNotMadeError,
+    open_environment,
+)
+from cortex_pipelines.execution.tests.mutant_killing import Subject, killed
+from cortex_pipelines_tests.execution.wheels import only_these, write_wheel
+
+SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
+    update={"test_seconds": 10.0, "verification_seconds": 60.0}
+)
+SHOP = "import needle\n\n\ndef price(amount: int) -> int:\n    return amount * needle.EACH\n"
+PYPROJECT = """\
+[project]
+name = "Shop"
+dynamic = ["version"]
+dependencies = ["needle>=1", "far ; sys_platform == 'win32'"]
+
+[project.optional-dependencies]
+tests = ["thread", "shop[all]", "odd @ https://example.org/odd.whl"]
+docs = ["sphinx"]
+
+[dependency-groups]
+dev = [{include-group = "style"}, "pytest<9"]
+style = ["ruff", {include-group = "dev"}]
+"""
+pytestmark = pytest.mark.skipif(
+    sandbox.unavailable() is not None, reason=str(sandbox.unavailable())
+)
+
+
+def pinned(root: Path, wheel: Path) -> PinnedEnvironment:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    text = f"needle=={wheel.name.split('-')[1]} \\\n    --hash=sha256:{digest}\n"
+    (root / "pins.txt").write_text(text)
+    known = hashlib.sha256(text.encode()).hexdigest()
+    return PinnedEnvironment(requirements="pins.txt", sha256=known)
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    only_these(tmp_path / "index", monkeypatch, {})
+    return write_wheel(tmp_path / "index", "needle", "1.5", "EACH = 3\n")
+
+
+def test_code_runs_with_the_pinned_packages_and_fails_without(tmp_path: Path, wheel: Path) -> None:
+    subject = Subject(
+        "one", "shop.py", "price", SHOP[15:].strip(), SHOP.replace("amount *", "amount +")
+    )
+    texts = {"shop.py": SHOP}
+    answer, why = killed([subject], texts, SETTINGS, OWN)["one"]
+    assert answer == "unknown"
+    assert "No module named 'needle'" in why
+    made = open_environment(pinned(tmp_path, wheel), tmp_path)
+    answer, why = killed([subject], texts, SETTINGS, made)["one"]
+    assert answer == "yes"
+    assert "price(" in why
+
+
+def test_an_environment_is_made_once(tmp_path: Path, wheel: Path) -> None:
+    wanted = pinned(tmp_path, wheel)
+    made = open_environment(wanted, tmp_path)
+    wheel.unlink()
+    assert open_environment(wanted, tmp_path) == made
+
+
+def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path: Path, wheel: Path) -> None:
+    wanted = pinned(tmp_path, wheel)
+    wheel.unlink()
+    write_wheel(wheel.parent, "needle", "1.5", "EACH = 4\n")
+    with pytest.raises(EnvironmentNotMadeError, match=r"(?is)`uv pip sync` failed.*hash"):
+        open_environment(wanted, tmp_path)
+    assert not list((tmp_path / ".cortex" / "environments").glob("*-3*"))  # nothing half made
+
+
+def test_a_list_that_was_edited_or_is_gone_is_refused(tmp_path: Path, wheel: Path) -> None:
+    wanted = pinned(tmp_path, wheel)
+    (tmp_path / "pins.txt").write_text("needle\n")
+    with pytest.raises(EnvironmentNotMadeError, match=r"pins\.txt is another one than was pinned"):
+        open_environment(wanted, tmp_path)
+    (tmp_path / "pins.txt").unlink()
+    with pytest.raises(EnvironmentNotMadeError, match=r"pins\.txt is missing: .*test-environment"):
+        open_environment(wanted, tmp_path)
+
+
+def test_what_a_project_declares_for_its_tests_is_read() -> None:
+    texts = {
+        "pyproject.toml": PYPROJECT,
+        "setup.cfg": "[options]\ninstall_requires = wool\n[options.extras_require]\ntest = hook\n",
+        "requirements-dev.txt": "-r other.txt\nyarn==2  # soft\n-e .\n",
+        "tests/requirements.txt": "loom\n",
+        "docs/requirements.txt": "furo\n",
+        "setup.py": "raise SystemExit('never run')\n",
+    }
+    kept, left = declared_packages(texts)
+    assert kept == ["hook", "loom", "needle>=1", "pytest<9", "ruff", "thread", "wool", "yarn==2"]
+    assert left == ["odd @ https://example.org/odd.whl", "shop[all]"]
+
+
+def test_the_metadata_of_a_source_distribution_counts_too() -> None:
+    about = "Name: shop\nVersion: 2.0\nRequires-Dist: wool\nRequires-Dist: hook; extra == 'test'\n"
+    about += "Requires-Dist: sphinx; extra == 'docs'\n\nShop sells wool.\n"
+    assert declared_packages({"PKG-INFO": about}) == (["hook", "wool"], [])
+    assert declared_packages({"pyproject.toml": "[project"}) == ([], [])
+
+
+def test_a_project_finds_its_own_version() -> None:
+    (path,) = own_metadata({"pyproject.toml": PYPROJECT})
+    assert path == "shop-0.dist-info/METADATA"
+    test = "from importlib.metadata import version\n\ndef test_it():\n    assert version('shop')\n"
+    texts = {
+        "pyproject.toml": PYPROJECT,
+        "shop.py": "def price(a: int):\n    return 2 * a\n",
+        "test_shop.py": f"from shop import price\n{test}    assert price(2) == 4\n",
+    }
+    wrong = Subject("one", "shop.py", "price", texts["shop.py"], "def price(a):\n    return 0\n")
+    assert killed([wrong], texts, SETTINGS)["one"][0] == "yes"
+    without = {"shop.py": texts["shop.py"], "test_shop.py": texts["test_shop.py"]}
+    settings = SETTINGS.model_copy(update={"calls_per_unit": 0})
+    assert "PackageNotFoundError" in killed([wrong], without, settings)["one"][1]
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ""])
+def test_a_name_that_is_a_path_makes_no_file(name: str) -> None:
+    assert own_metadata({"PKG-INFO": f"Name: {name}\nVersion: 1\n"}) == {}
+    assert own_metadata({"PKG-INFO": "Name: a\nVersion: ../1\n"}) == {
+        "a-0.dist-info/METADATA": "Name: a\nVersion: ../1\n"
+    }

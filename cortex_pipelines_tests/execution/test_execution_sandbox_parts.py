@@ -1,0 +1,219 @@
+"""Parts of the sandbox by themselves: the filter's numbers, the sum of memory, its parent's end."""
+
+import os
+import re
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cortex_pipelines.execution.sandbox import filesystem_view, memory, sandbox, seccomp
+from cortex_pipelines.execution.sandbox.sandbox import DOORS
+from cortex_pipelines.execution.sandbox.settings import Limits
+from cortex_pipelines_tests.execution.test_execution_sandbox import LIMITS
+
+HEADERS = {
+    "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
+    "aarch64": "/usr/include/asm-generic/unistd.h",
+}
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_the_numbers_are_the_kernels(machine: str) -> None:
+    header = Path(HEADERS[machine])
+    if not header.exists():
+        pytest.skip(f"{header} is not there (linux-libc-dev)")
+    lines = header.read_text()
+    kernels = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", lines))
+    ours = seccomp.numbers(machine)
+    assert {name: str(number) for name, number in ours.items()} == {
+        name: kernels[name] for name in ours
+    }
+    absent = {*seccomp.REFUSED, *seccomp.ABSENT, *seccomp.CHECKED} - set(ours)
+    assert absent & set(kernels) == set()
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_the_program_is_well_formed(machine: str) -> None:
+    code = seccomp.program(machine)
+    steps = [struct.unpack_from("=HBBI", code, place) for place in range(0, len(code), 8)]
+    assert 0 < len(steps) < 4096  # BPF_MAXINSNS
+    for place, (kind, yes, no, _) in enumerate(steps):
+        if kind & 0x07 == 0x05:  # a jump stays inside
+            assert place + 1 + max(yes, no) < len(steps)
+    assert steps[-1][0] == 0x06
+
+
+def test_another_machine_has_no_filter() -> None:
+    with pytest.raises(seccomp.UnknownMachineError, match="no table of system calls for riscv64"):
+        seccomp.program("riscv64")
+
+
+def test_memory_of_children_is_added_up() -> None:
+    code = (
+        "import os, time\n"
+        "held = bytearray(60 << 20)\n"
+        "for place in range(0, len(held), 4096): held[place] = 1\n"
+        "if os.fork() == 0:\n"
+        "    more = bytearray(90 << 20)\n"
+        "    for place in range(0, len(more), 4096): more[place] = 1\n"
+        "    print(1, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    first = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", first, code],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        # the 60 MiB are shared after the fork: about 150 together, beside what is granted anyway
+        assert memory.Sum(process.pid, 50 << 20).exceeded()
+        assert not memory.Sum(process.pid, 130 << 20).exceeded()
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def group_folder(root: Path, controllers: str) -> Path:
+    """What a kernel shows of control groups, with a group of this process's."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    here = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), None)
+    if here is None:
+        pytest.skip("this machine has no cgroup v2")
+    (root / here).mkdir(parents=True, exist_ok=True)
+    (root / "cgroup.subtree_control").write_text(controllers)
+    return root
+
+
+def test_where_groups_hand_out_no_memory_it_is_added_up(tmp_path: Path) -> None:
+    groups = group_folder(tmp_path, "cpu pids")
+    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.Sum)
+
+
+def test_a_group_that_takes_no_limit_is_taken_away(tmp_path: Path) -> None:
+    """In a plain folder no kernel makes the group's files."""
+    groups = group_folder(tmp_path, "cpu memory pids")
+    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.Sum)
+    assert not list(groups.glob("**/cortex-sandbox-*"))
+
+
+def test_a_group_gets_the_limit_and_the_process(tmp_path: Path) -> None:
+    names = ("memory.max", "memory.swap.max", "memory.oom.group", "cgroup.procs")
+    for name in names:
+        (tmp_path / name).write_text("")
+    (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 3\noom 0\noom_kill 0\n")
+    group = memory.ControlGroup(tmp_path, 4711, 1 << 30)
+    written = [(tmp_path / name).read_text() for name in names]
+    assert written == [str((1 << 30) + (64 << 20)), "0", "1", "4711"]
+    assert not group.exceeded()
+    (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 3\noom 1\noom_kill 2\n")
+    assert group.exceeded()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_it_ends_when_its_parent_is_killed(door: str, tmp_path: Path) -> None:
+    reason = sandbox.trouble(door)
+    if reason:
+        pytest.skip(f"{door}: {reason}")
+    marker = f"cortex-orphan-{door}-{os.getpid()}"
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from cortex_pipelines.execution.sandbox import sandbox\n"
+        "from cortex_pipelines.execution.sandbox.settings import Limits\n"
+        f"limits = Limits(**{vars(LIMITS)!r})\n"
+        "inside = 'import os, time\\nif os.fork() == 0: os.setsid()\\ntime.sleep(600)'\n"
+        f"command = [sys.executable, '-c', inside, {marker!r}]\n"
+        f"sandbox.run(command, Path({str(tmp_path)!r}), limits, door={door!r})\n"
+    )
+    killed_with_all_it_started(code, marker)
+
+
+_HALFWAY = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("stage", {stage!r})
+stage = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(filesystem_view)
+inner = "sleep 600; : {marker}"
+words = ["/bin/sh", "-c", f"/bin/sh -c '{{inner}}' & wait"]
+filesystem_view._bubblewrap_arguments = lambda *_: words
+filesystem_view.main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+"""
+
+
+def test_a_bubblewrap_that_is_halfway_ends_too(tmp_path: Path) -> None:
+    """Its child waits for its monitor, with nothing that would end it after that."""
+    reason = sandbox.trouble("bubblewrap")
+    if reason:
+        pytest.skip(reason)
+    marker = f"cortex-halfway-{os.getpid()}"
+    first = tmp_path / "first.py"
+    first.write_text(_HALFWAY.format(stage=filesystem_view.__file__, marker=marker))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    code = (
+        "from pathlib import Path\n"
+        "from cortex_pipelines.execution.sandbox import sandbox\n"
+        "from cortex_pipelines.execution.sandbox.settings import Limits\n"
+        f"sandbox._STAGE = Path({str(first)!r})\n"
+        f"limits = Limits(**{vars(LIMITS)!r})\n"
+        f"sandbox.run(['true'], Path({str(folder)!r}), limits, door='bubblewrap')\n"
+    )
+    killed_with_all_it_started(code, marker)
+
+
+def killed_with_all_it_started(code: str, marker: str) -> None:
+    """Run a program, kill it once its processes are there, and see that none of them stays."""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        assert waited(lambda: len(running(marker)) >= 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert waited(lambda: not running(marker))
+
+
+def waited(wanted: Callable[[], bool]) -> bool:
+    """Whether something becomes so; generous, for it is no measurement."""
+    for _ in range(600):
+        if wanted():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def running(marker: str) -> list[str]:
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if marker.encode() in line and b"cortex_pipelines" not in line:
+            lines.append(path.parent.name)
+    return lines
+
+
+def test_one_method_builds_the_limits() -> None:
+    from cortex_pipelines.config import load_parameters
+
+    settings = load_parameters(Path(__file__).parents[2]).augmentation
+    limits = settings.sandbox_limits(7.5)
+    assert limits == Limits(
+        wall_seconds=7.5,
+        cpu_seconds=8,
+        memory_bytes=settings.sandbox_memory_bytes,
+        address_bytes=settings.sandbox_memory_bytes,
+        processes=settings.sandbox_processes,
+        folder_bytes=settings.sandbox_folder_bytes,
+        output_bytes=settings.sandbox_output_bytes,
+    )
+    compilers = settings.sandbox_limits(7.5, compilers=True)
+    assert compilers.address_bytes > limits.address_bytes
+    assert compilers.memory_bytes == limits.memory_bytes

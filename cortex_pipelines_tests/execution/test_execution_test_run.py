@@ -1,0 +1,218 @@
+"""The script inside the sandbox, its parts called here one by one."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.execution.tests import test_run
+
+JOB: dict[str, Any] = {
+    "mutant_id": "m",
+    "path": "toys.py",
+    "module": "toys",
+    "qualified_name": "add",
+    "parameters": [{"name": "a", "type": "int"}, {"name": "b", "type": ""}],
+    "tests": ["test_toys.py"],
+    "naming": ["test_toys.py"],
+}
+TOYS = """
+def add(a, b):
+    return a + a
+
+class Toy:
+    @staticmethod
+    def still(a):
+        return [a]
+    def count(self, a):
+        return (n for n in range(a))
+
+def chance(a):
+    import random
+    return random.random()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "project"
+    place.mkdir()
+    (place / "toys.py").write_text(TOYS)
+    (place / "test_toys.py").write_text(
+        "from toys import add\ndef test_add(): assert add(1, 1) == 2\n"
+    )
+    monkeypatch.setattr(test_run, "PROJECT", place)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "toys", raising=False)
+    return place
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that is forked is done in this process instead."""
+
+    def work_here(work: Any, seconds: float) -> Any:
+        sys.modules.pop("toys", None)
+        return work()
+
+    monkeypatch.setattr(test_run, "_forked", work_here)
+
+
+def buggy(old: str, new: str, **changes: Any) -> dict[str, Any]:
+    return JOB | {"buggy_file": TOYS.replace(old, new)} | changes
+
+
+def compare(job: dict[str, Any], project: Path) -> dict[str, str]:
+    return test_run._compared(job, project / "toys.py", TOYS.encode(), 6, 1.0)
+
+
+@pytest.mark.usefixtures("here")
+def test_calls_are_compared(project: Path) -> None:
+    found = compare(buggy("a + a", "a - a"), project)
+    assert found["result"] == "yes"
+    assert found["detail"].startswith("add(")
+    assert compare(buggy("a + a", "a * 2"), project) == {
+        "result": "no",
+        "detail": "6 calls give the same",
+    }
+    assert (project / "toys.py").read_text() == TOYS
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [("Toy.still", "no"), ("Toy.count", "no"), ("chance", "unknown"), ("nothing", "unknown")],
+)
+def test_what_is_called_is_found_by_its_name(project: Path, name: str, result: str) -> None:
+    one = [{"name": "a", "type": "int"}]
+    assert (
+        compare(buggy("x", "x", qualified_name=name, parameters=one), project)["result"] == result
+    )
+
+
+@pytest.mark.usefixtures("here")
+def test_a_mutant_that_cannot_be_imported_is_killed(project: Path) -> None:
+    found = compare(buggy("def add", "raise OSError\ndef add"), project)
+    assert found == {"result": "yes", "detail": "it cannot be reached: OSError: "}
+
+
+@pytest.mark.usefixtures("here", "project")
+def test_nothing_is_called_where_no_calls_are_asked_for() -> None:
+    broken = buggy("def add", "raise OSError\ndef add", tests=[])
+    assert test_run._answer(broken, {}, 4, 1.0)["result"] == "yes"
+    found = test_run._answer(broken, {}, 0, 1.0)
+    assert found == {"result": "unknown", "detail": "no test of it runs here"}
+
+
+def test_a_fork_answers_or_is_ended(project: Path) -> None:
+    import time
+
+    assert test_run._forked(lambda: {"a": 1}, 20) == {"a": 1}
+    assert test_run._forked(lambda: time.sleep(60) or {}, 0.3) is None
+
+    def fail() -> dict[str, Any]:
+        raise OSError
+
+    assert test_run._forked(fail, 20) == {"code": 1, "words": "the process ended without an answer"}
+
+
+def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = iter([{"code": 1, "words": "test_add fails"}, {"code": 0, "words": ""}, None])
+    monkeypatch.setattr(test_run, "_forked", lambda work, seconds: next(codes))
+    place, tests = project / "toys.py", {"test_toys.py": ()}
+    job = buggy("a + a", "a - a")
+    answers = [test_run._tested(job, place, TOYS.encode(), tests, 1.0) for _ in range(3)]
+    assert [one["result"] for one in answers] == ["yes", "no", "yes"]
+    assert answers[0]["detail"] == "test_add fails"
+    assert "do not end" in answers[2]["detail"]
+    assert test_run._tested(job, place, b"", {}, 1.0)["result"] == "unknown"
+    monkeypatch.setattr(test_run, "_forked", lambda work, seconds: {"code": 0, "words": ""})
+    unnamed = test_run._tested(job | {"naming": []}, place, TOYS.encode(), tests, 1.0)
+    assert unnamed["result"] == "unknown"
+
+
+def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"code": 0, "words": "", "passed": 2}
+    codes = iter([{"code": 1, "words": "no"}, None, good, good | {"passed": 0}])
+    monkeypatch.setattr(test_run, "_forked", lambda work, seconds: next(codes))
+    assert test_run._baseline("a", 1, False).trouble == "a fails as it is: no"
+    assert test_run._baseline("b", 1, False).trouble == "b takes longer than 1 s"
+    assert test_run._baseline("c", 1, False) == test_run.Baseline("")
+    assert test_run._baseline("d", 1, False).trouble == "d is skipped"
+
+
+def test_tests_beside_failing_ones_count_if_they_pass_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some = {"code": 1, "words": "a::x fails", "passed": 2, "failing": ["a::x"]}
+    failed = {"code": 1, "words": "a::y fails"}
+    answers: list[dict[str, Any]] = []
+    monkeypatch.setattr(test_run, "_forked", lambda work, seconds: answers.pop(0))
+    answers += [some, {"code": 0, "words": "", "passed": 2}]
+    assert test_run._baseline("a", 1, False) == test_run.Baseline("", ("a::x",))
+    answers += [some, failed]  # y passes only after x
+    assert test_run._baseline("a", 1, False).trouble == "a fails as it is: a::x fails"
+    answers += [some | {"passed": 0}]
+    assert test_run._baseline("a", 1, False).trouble
+    answers += [some]
+    assert test_run._baseline("a", 1, True).trouble  # what is asked is this very test
+    assert not answers
+
+
+def test_the_better_answer_is_given() -> None:
+    def better(tested: str, called: str) -> str:
+        one = {"result": tested, "detail": "t"}
+        other = {"result": called, "detail": "c"}
+        found = test_run._better(one, other, ["trouble"])
+        return f"{found['result']}: {found['detail']}"
+
+    assert better("no", "yes") == "yes: c"
+    assert better("no", "unknown") == "no: t"
+    assert better("unknown", "no") == "no: c"
+    assert better("unknown", "unknown") == "unknown: t; trouble; c"
+
+
+def test_the_error_of_a_report_has_no_chance_in_it() -> None:
+    class Report:
+        nodeid, failed, passed, when = "test_a", True, False, "call"
+
+        def __init__(self, longrepr: object) -> None:
+            self.longrepr = longrepr
+
+    class Crash:
+        def __init__(self, message: str) -> None:
+            self.reprcrash = self
+            self.message = message
+
+    assert test_run._error(Report(Crash("ValueError: at 0x7f"))) == "ValueError"
+    assert test_run._error(Report(Crash("assert 1 == 2"))) == "AssertionError"
+    missing = "E   ModuleNotFoundError: No module named 'x.y'"
+    assert test_run._error(Report(missing)) == "ModuleNotFoundError: No module named 'x.y'"
+    assert test_run._error(Report("something else")) == "an error"
+    seen = test_run._Tests(())
+    seen.pytest_collectreport(Report(missing))
+    seen.pytest_runtest_logreport(Report(missing))
+    assert seen.first.startswith("test_a cannot be collected: ModuleNotFoundError")
+    other = test_run._Tests(())
+    other.pytest_runtest_logreport(Report(Crash("KeyError: 1")))
+    assert other.first == "test_a fails by KeyError"
+    assert not other.passed
+
+
+@pytest.mark.usefixtures("here")
+def test_every_job_gets_a_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        test_run, "_pytest", lambda tests, *_, **__: {"code": 0, "words": "", "passed": 1}
+    )
+    jobs = [buggy("a + a", "a - a", mutant_id="1"), buggy("a + a", "a + a  #", mutant_id="2")]
+    task = {"jobs": jobs, "roots": [""], "test_seconds": 5, "calls": 4}
+    Path("jobs.json").write_text(json.dumps(task))
+    test_run.main()
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["mutant_id"], row["result"]) for row in rows] == [("1", "yes"), ("2", "no")]

@@ -1,0 +1,64 @@
+"""Detectors on public series with labels, where somebody has put them.
+
+``CORTEX_SKAB`` names the folder ``data`` of the Skoltech Anomaly Benchmark: sensors of a water
+pump, whose records say which of them were anomalous. Nothing of it is part of this project. The
+series in ``valve1`` were looked at while the settings were chosen; those here were not.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.monitoring.anomalies.detect import start_watch
+from cortex_pipelines.monitoring.anomalies.windows import Windows
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = load_parameters(ROOT).anomalies
+FOLDER = Path(os.environ.get("CORTEX_SKAB", "nowhere"))
+FILES = sorted([*FOLDER.glob("valve2/*.csv"), *FOLDER.glob("other/*.csv")])
+LEARNT, USUAL = 300, 400
+"""Records that are learnt from, and up to which the benchmark's series are usual."""
+
+
+def windows(rows: pl.DataFrame, metrics: list[str]) -> Windows:
+    values, times = rows.select(metrics).to_numpy(), rows["datetime"].to_list()
+    starts = range(rows.height - SETTINGS.window + 1)
+    return Windows(
+        subjects=tuple("pump" for _ in starts),
+        starts=tuple(times[n] for n in starts),
+        ends=tuple(times[n + SETTINGS.window - 1] for n in starts),
+        values=np.stack([values[n : n + SETTINGS.window] for n in starts]),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FILES, reason="CORTEX_SKAB names no folder with the benchmark's series")
+def test_on_public_series_no_detector_is_far_ahead_of_the_mean() -> None:
+    from sklearn.metrics import roc_auc_score
+    from threadpoolctl import threadpool_limits
+
+    found: dict[str, list[float]] = {}
+    with threadpool_limits(limits=1):
+        for path in FILES:
+            rows = pl.read_csv(path, separator=";", try_parse_dates=True)
+            metrics = [n for n in rows.columns if n not in ("datetime", "anomaly", "changepoint")]
+            parts = {
+                "train": windows(rows[:LEARNT], metrics),
+                "threshold": windows(rows[LEARNT:USUAL], metrics),
+            }
+            watcher = start_watch(tuple(metrics), (), parts, SETTINGS)
+            late = watcher.scale.apply(windows(rows[USUAL:], metrics).values)
+            labels = rows["anomaly"][USUAL + SETTINGS.window - 1 :].to_numpy()
+            for name, one in {
+                **watcher.detectors,
+                "used": watcher.detectors[watcher.chosen],
+            }.items():
+                found.setdefault(name, []).append(roc_auc_score(labels, one.score(late)))
+    mean = {name: float(np.mean(values)) for name, values in found.items()}
+    print({name: round(value, 3) for name, value in mean.items()})
+    assert mean["used"] > 0.75
+    assert mean["used"] > max(mean.values()) - 0.03

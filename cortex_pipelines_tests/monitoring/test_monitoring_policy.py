@@ -1,0 +1,105 @@
+"""When a model is trained again, and what is said of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.monitoring.decision import Decision, last_decisions, note
+from cortex_pipelines.monitoring.policy import Evidence, should_retrain
+from cortex_pipelines.monitoring.settings import RetrainingRule
+
+RULE = RetrainingRule(
+    new_share=0.1,
+    new_items=50,
+    corrections=20,
+    drift=True,
+    error_budget=0.4,
+    rest_days=2,
+    most_days=30,
+)
+QUIET = Evidence(trained=True, champion=True, days=5.0, new=10, new_share=0.02, minutes=60.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"trained": False}, "there is no model yet"),
+        ({"champion": False}, "no champion yet"),
+        ({"settings": ("adapters",)}, "settings changed: adapters"),
+        ({"forgotten": True}, "something that it was made from is to be forgotten"),
+        ({"worse": True}, "does worse than it did"),
+        ({"errors": (0.5, 0.45)}, "the error budget of 40% is spent: 50%, and at least 45%"),
+        ({"drifting": 2, "new": 50}, "2 features of what is new drift"),
+        ({"new": 50, "new_share": 0.1}, "10% is new (50)"),
+        ({"corrections": 20}, "20 corrections by people that it has not seen"),
+        ({"days": 30.0}, "the last training is 30 days ago, and 10 new"),
+    ],
+)
+def test_each_reason_suffices_and_is_said(changed: dict[str, Any], reason: str) -> None:
+    found = should_retrain(replace(QUIET, **changed), RULE, 360)
+    assert found.retrain
+    assert len(found.reasons) == 1
+    assert reason in found.in_words()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"errors": (0.5, 0.39)},  # the budget may be met still
+        {"drifting": 2},  # of too few
+        {"new": 49, "new_share": 0.9},
+        {"new": None, "new_share": None},
+        {"corrections": 19},
+        {"corrections": None},
+        {"days": 400.0, "new": 0, "new_share": 0.0},  # old, but nothing to learn
+        {"days": None},
+    ],
+)
+def test_without_a_reason_it_rests_and_says_how_far_it_is(changed: dict[str, Any]) -> None:
+    found = should_retrain(replace(QUIET, **changed), RULE, 360)
+    assert not found.retrain
+    assert found.in_words().startswith("rest: ")
+
+
+def test_rest_and_cost_hold_a_training_back() -> None:
+    due = replace(QUIET, new=500, new_share=0.5)
+    early = should_retrain(replace(due, days=1.0), RULE, 360)
+    assert early.in_words() == (
+        "rest: 50% is new (500); but it was trained 1.0 days ago, and rests for 2"
+    )
+    dear = should_retrain(replace(due, minutes=400.0), RULE, 360)
+    assert dear.in_words().endswith("but it takes some 400 minutes, of at most 360 now")
+    assert should_retrain(replace(due, minutes=400.0), RULE, None).retrain
+    # what a person changed, and a model without a champion, does not rest; it may cost too much
+    for changed in ({"settings": ("adapters",)}, {"champion": False}, {"forgotten": True}):
+        assert should_retrain(replace(due, days=0.1, **changed), RULE, 360).retrain
+        assert not should_retrain(replace(due, minutes=400.0, **changed), RULE, 360).retrain
+
+
+def test_switched_off_reasons_do_not_count() -> None:
+    rule = RULE.model_copy(update={"drift": False, "corrections": None})
+    found = should_retrain(replace(QUIET, drifting=3, new=60, corrections=99), rule, None)
+    assert found.in_words() == "rest: 60 new (2.0%, at 10% it trains)"
+
+
+def test_the_profile_has_a_rule_for_each_model() -> None:
+    settings = load_parameters(Path(__file__).parents[2]).retraining
+    assert settings.nightly_minutes < settings.weekly_minutes
+    assert settings.code_adapter.corrections is not None
+    assert settings.task_router.corrections is None  # they are of completions
+
+
+def test_decisions_are_kept_and_the_latest_is_told(tmp_path: Path) -> None:
+    assert last_decisions(tmp_path) == []
+    note(tmp_path, "b", Decision(False, ("nothing new",)), "nightly")
+    note(tmp_path, "a", Decision(True, ("all is new", "it is old")), "weekly")
+    note(tmp_path, "b", Decision(True, ("drift",)), "person")
+    with (tmp_path / ".cortex" / "retraining.jsonl").open("a") as file:
+        file.write('{"model": "a", "ret')
+    first, second = last_decisions(tmp_path)
+    assert first.startswith("a: train: all is new; it is old (weekly, 20")
+    assert second.startswith("b: train: drift (person, 20")

@@ -1,0 +1,180 @@
+"""What a run is about to do: which stages, how long, and what limits leave out."""
+
+import json
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import polars as pl
+import pytest
+
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.orchestration.planning import (
+    Step,
+    duration,
+    left_out,
+    plan,
+    stages_of,
+    unused_code,
+)
+from cortex_pipelines.tracking.durations import last_seconds
+from cortex_pipelines.tracking.store import database
+from cortex_pipelines.versioning.project import Project, write_yaml
+from cortex_pipelines_tests.versioning.toy import Workbench
+
+
+def addresses(bench: Workbench, only: str | None = None) -> list[str]:
+    return [step.address for step in plan(bench.project(), only)]
+
+
+def test_what_is_stale_and_what_depends_on_it_in_order(tmp_path: Path) -> None:
+    bench = Workbench.create(tmp_path / "p")
+    every = ["words@a", "words@b", "loud@a", "loud@b", "tally", "digest", "page@a", "page@b"]
+    assert addresses(bench) == every
+    bench.repro()
+    assert addresses(bench) == []
+    bench.edit("params.yaml", lambda v: v["projects"]["a"].update(loudness={"suffix": "."}))
+    assert addresses(bench) == ["loud@a", "tally", "digest", "page@a", "page@b"]
+    assert addresses(bench, "b") == []
+    (loud, *_) = plan(bench.project())
+    assert loud.rows == 2
+    assert (loud.seconds, loud.basis) == (None, "no run here yet")
+    with mock.patch(
+        "cortex_pipelines.orchestration.planning.last_seconds",
+        return_value={("loud", "b"): 7.0, ("tally", ""): 3.0},
+    ):
+        loud, tally, *_ = plan(bench.project())
+    assert (loud.seconds, loud.basis) == (7.0, "the last run for b")
+    assert (tally.seconds, tally.basis) == (3.0, "its last run here")
+
+
+def test_durations_are_those_of_the_last_run(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert last_seconds(tmp_path) == {}
+    path = database(tmp_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE runs (run_uuid, status, lifecycle_stage, start_time, end_time)"
+        )
+        connection.execute("CREATE TABLE tags (run_uuid, key, value)")
+        for run, start, end in (("1", 0, 9000), ("2", 10_000, 14_500), ("3", 20_000, 20_100)):
+            connection.execute(
+                "INSERT INTO runs VALUES (?, 'FINISHED', 'active', ?, ?)", (run, start, end)
+            )
+            connection.execute("INSERT INTO tags VALUES (?, 'asset_key', 'words')", (run,))
+            connection.execute("INSERT INTO tags VALUES (?, 'partition', 'a')", (run,))
+    assert last_seconds(tmp_path) == {("words", "a"): 4.5}
+
+
+def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: Path) -> None:
+    entry = {"sources": [{"directory": "x"}], "pairs": {"max_commits": 2}}
+    own = {"adapters": {"max_tokens": 1000}, "datasets": {"max_train": 10}}
+    control = {"general": {"project": "shop"}}
+    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": entry | own}, **control})
+    project = open_project(tmp_path)
+    assert list(left_out(project)) == []
+    for name, figures in (
+        ("naming_dataset", {"left_out_sample": 1234}),
+        ("completion_dataset", {"left_out_sample": 0}),
+        ("code_adapter", {"train_tokens": 990}),
+    ):
+        folder = tmp_path / "data" / name / "shop"
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps(figures))
+    commits = tmp_path / "data" / "repository_commits" / "shop"
+    commits.mkdir(parents=True)
+    pl.DataFrame({"commit": ["1", "2", "3"]}).write_parquet(commits / "repository_commits.parquet")
+    history, rows, tokens = left_out(project)
+    assert "the newest 2 of 3 commits; projects.shop.pairs.max_commits: null" in history
+    assert "1,234 rows are left out of naming_dataset" in rows
+    assert "training stops at 1,000 tokens; projects.shop.adapters.max_tokens" in tokens
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (6000, "1 h 40 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_code_that_is_not_used_is_named_with_what_helps(tmp_path: Path) -> None:
+    sources = {"sources": [{"directory": "x"}]}
+    licences = {"ingestion": {"trainable_licences": ["GPL-3.0-only"]}}  # what the sentence advises
+    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": sources | licences, "b": sources}})
+    project = open_project(tmp_path)
+    failed = ["unit_splits@shop", "unit_splits@b", "code_units@shop", "task_router"]
+    assert list(unused_code(project, failed)) == []  # nothing is read yet
+    folder = tmp_path / "data" / "repository_files" / "shop"
+    folder.mkdir(parents=True)
+    rows = [
+        ("go", True, None, False),
+        ("python", False, "GPL-3.0-only", False),
+        ("python", False, None, False),
+        ("python", False, "GPL-3.0-only", False),
+        ("python", False, "MIT", True),
+        ("markdown", False, "MIT", True),
+    ]
+    columns = ["language", "generated", "licence", "trainable"]
+    pl.DataFrame(rows, columns, orient="row").write_parquet(folder / "files.parquet")
+    skipped = {"path": ["big.py"], "reason": ["too_large"], "detail": ["9 bytes; the limit is 8"]}
+    pl.DataFrame(skipped).write_parquet(folder / "skipped_files.parquet")
+    (sentence,) = unused_code(project, failed)
+    assert sentence.startswith("shop: 1 of its files are code to train on (python, javascript,")
+    assert "1 generated, compiled, vendored or minified; add the source" in sentence
+    assert "3 whose licence is not in ingestion.trainable_licences" in sentence
+    assert "(GPL-3.0-only: 2, none stated: 1)" in sentence
+    assert "projects.shop.ingestion.trainable_licences" in sentence
+    assert sentence.endswith("1 too_large (such as big.py: 9 bytes; the limit is 8)")
+
+
+def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path) -> None:
+    projects = {"shop": {"sources": [{"directory": "x"}]}}
+    write_yaml(tmp_path / "params.yaml", {"projects": projects})
+    (sentence,) = left_out(open_project(tmp_path))
+    assert sentence.startswith("shop: no project stands for all other code")
+    assert "`cortex add --control other pypi:flask==3.1.3`" in sentence
+
+
+def all_steps(project: Project, only: str | None = None) -> dict[str, Step]:
+    """The plan where nothing has been made, without a dvc.yaml."""
+    stale = [
+        SimpleNamespace(asset=asset, partition=partition, changed=True)
+        for asset in project.graph.order
+        for partition in project.partitions_of(asset)
+    ]
+    with mock.patch("cortex_pipelines.orchestration.planning.dvc_views", return_value=stale):
+        return {step.address: step for step in plan(project, only)}
+
+
+def _completions(root: Path, name: str, completion: str) -> None:
+    folder = root / "data" / "completion_dataset" / name
+    folder.mkdir(parents=True)
+    rows = pl.DataFrame({"prompt": ["1234567"] * 10, "completion": [completion] * 10})
+    rows.write_parquet(folder / "train.parquet")
+
+
+def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_path: Path) -> None:
+    projects = {name: {"sources": [{"directory": "x"}]} for name in ("some", "much", "none")}
+    write_yaml(tmp_path / "params.yaml", {"projects": projects, "adapters": {"max_tokens": 5000}})
+    _completions(tmp_path, "some", "1234567890")
+    _completions(tmp_path, "much", "1234567890" * 1000)
+    steps = all_steps(open_project(tmp_path))
+    some = steps["code_adapter@some"]
+    assert (some.seconds, some.basis) == (50 / 230, "some 50 tokens at 230/s")
+    assert steps["code_adapter@much"].basis == "at most 5,000 tokens at 230/s"
+    assert steps["code_adapter@none"].seconds is None
+
+
+def test_a_run_for_one_project_makes_what_its_control_needs(tmp_path: Path) -> None:
+    projects = {name: {"sources": [{"directory": "x"}]} for name in ("shop", "other", "third")}
+    write_yaml(tmp_path / "params.yaml", {"projects": projects, "general": {"project": "other"}})
+    project = open_project(tmp_path)
+    stages = stages_of(project, "shop")
+    assert {partition for _, partition in stages} == {None, "shop", "other"}
+    assert ("completion_dataset", "other") in stages
+    assert ("code_adapter", "other") not in stages
+    assert {partition for _, partition in stages_of(project, "other")} == {None, "other"}
+    assert ("code_adapter", "third") in stages_of(project, None)
+    assert not any(address.endswith("@third") for address in all_steps(project, "shop"))

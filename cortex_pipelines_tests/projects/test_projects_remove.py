@@ -1,0 +1,91 @@
+"""A project leaves: what goes, what stays, and the text of params.yaml."""
+
+import pytest
+
+from cortex_pipelines.projects.parameter_file import without_project
+from cortex_pipelines.versioning.project import ProjectError, read_yaml
+from cortex_pipelines_tests.integration.miniproject import MiniProject
+
+BEFORE = """\
+# ours
+projects:
+  # web
+  shop: # the web shop
+    sources:
+      - directory: src # flat
+
+  # tools
+  tools: {sources: [{directory: t}]}
+  "last":
+    sources:
+    - directory: l
+    # deeper
+
+# the rest
+general:
+  project: null # none
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "gone"),
+    [
+        ("shop", "  shop: # the web shop\n    sources:\n      - directory: src # flat\n"),
+        ("tools", "  # tools\n  tools: {sources: [{directory: t}]}\n"),
+        ("last", '  "last":\n    sources:\n    - directory: l\n    # deeper\n'),
+    ],
+)
+def test_all_other_lines_stay_to_the_letter(name: str, gone: str) -> None:
+    assert gone in BEFORE
+    assert without_project(BEFORE, name) == BEFORE.replace(gone, "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("projects:\n  a: {}\n\nx: 1\n", "projects: {}\nx: 1\n"),
+        ("projects: {a: {}, b: {}}\n", "projects: {b: {}}\n"),
+        (
+            "projects:\n  a: {}\n  b: {}\nfeedback:\n  consent: [a, b]\n",
+            "projects:\n  b: {}\nfeedback:\n  consent: [b]\n",
+        ),
+    ],
+)
+def test_what_has_no_lines_of_its_own_is_taken_out_too(before: str, after: str) -> None:
+    assert without_project(before, "a") == after
+
+
+def test_a_project_whose_values_another_repeats_is_not_removed() -> None:
+    with pytest.raises(ProjectError, match="alias"):
+        without_project("projects:\n  a: &x {sources: []}\n  b:\n    <<: *x\n    c: *x\n", "a")
+
+
+def texts(mini: MiniProject) -> str:
+    names = ("params.yaml", "sources.lock", "releases.lock", "dvc.yaml", "dvc.lock")
+    return "".join(path.read_text() for name in names if (path := mini.root / name).exists())
+
+
+def test_a_project_leaves_every_place_and_the_rest_stays(begun: MiniProject) -> None:
+    begun.cortex("run", "repository_files")
+    pages = begun.root / ".cortex" / "data_docs" / "repository_files@beta"
+    pages.mkdir(parents=True, exist_ok=True)
+    before, other = texts(begun), begun.root / "data" / "repository_files" / "alpha"
+    plan = begun.cortex("remove", "beta", "--dry-run").stderr
+    assert "dvc.lock: 1 of its stages" in plan
+    assert "keep for the record: the ledger of releases" in plan
+    assert texts(begun) == before
+    begun.cortex("remove", "beta", "--yes")
+    assert "beta" not in texts(begun).replace("sources/beta", "")
+    assert not (begun.root / "data" / "repository_files" / "beta").exists()
+    assert not (begun.root / "data" / "parameters" / "projects" / "beta.json").exists()
+    assert not pages.exists()
+    assert other.is_dir()
+    assert "alpha" in read_yaml(begun.root / "sources.lock")["projects"]
+    assert "projects: alpha" in begun.cortex("remove", "beta", status=1).stderr
+
+
+def test_the_project_that_stands_for_all_other_code_is_not_removed(begun: MiniProject) -> None:
+    begun.cortex("add", "--control", "other", "sources/beta")
+    before = texts(begun)
+    assert "general.project" in begun.cortex("remove", "other", "--yes", status=1).stderr
+    assert texts(begun) == before

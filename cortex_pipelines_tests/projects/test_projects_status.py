@@ -1,0 +1,151 @@
+"""What `cortex status` keeps of its last answer, and how it groups what it shows."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.cli.projects.status import state, summary
+from cortex_pipelines.projects import status_cache
+from cortex_pipelines.projects.status_cache import FILE, look, recall, remember
+
+ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A few files of a project; they count as settled."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("params.yaml", "dvc.lock", "data/words/a/words.parquet", "cache/ab/cd"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("one")
+    monkeypatch.setattr(status_cache, "_SETTLED_SECONDS", -3600.0)
+    remember(tmp_path, look(tmp_path, [str(tmp_path / "cache")]), ROWS)
+    assert recall(tmp_path) == ROWS
+    return tmp_path
+
+
+def same_size_and_time(root: Path) -> None:
+    path = root / "params.yaml"
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # file systems keep times in steps
+        path.write_text("two")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def another_in_its_place(root: Path) -> None:
+    path = root / "data/words/a/words.parquet"
+    shutil.copy2(path, path.with_suffix(".new"))
+    path.with_suffix(".new").rename(path)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a parameter": lambda root: (root / "params.yaml").write_text("longer"),
+    "a parameter of the same size, its time set back": same_size_and_time,
+    "an output replaced by its copy": another_in_its_place,
+    "an output gone": lambda root: (root / "data/words/a/words.parquet").unlink(),
+    "a file more": lambda root: (root / "data/words/a/stray").write_text(""),
+    "a folder more": lambda root: (root / "data/words/b").mkdir(),
+    "a lock more": lambda root: (root / "releases.lock").write_text("{}"),
+    "an object of DVC's cache gone": lambda root: (root / "cache/ab/cd").unlink(),
+    "an answer that is cut off": lambda root: (root / FILE).write_text('{"rows": ['),
+    "no answer kept": lambda root: (root / FILE).unlink(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_answer_is_forgotten_when_anything_is_touched(root: Path, change: str) -> None:
+    CHANGES[change](root)
+    assert recall(root) is None
+
+
+def test_what_no_version_depends_on_changes_nothing(root: Path) -> None:
+    (root / "data/words/a/__pycache__").mkdir()
+    (root / "notes.txt").write_text("")
+    assert recall(root) == ROWS
+
+
+def test_a_link_counts_with_what_it_leads_to_and_may_lead_nowhere(root: Path) -> None:
+    (root / "data" / "link").symlink_to(root / "notes.txt")
+    remember(root, look(root), ROWS)
+    assert recall(root) == ROWS
+    (root / "notes.txt").write_text("")
+    assert recall(root) is None
+
+
+def test_no_answer_is_kept_about_what_was_touched_this_moment(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / FILE).unlink()
+    monkeypatch.setattr(status_cache, "_SETTLED_SECONDS", 3600.0)
+    remember(root, look(root), ROWS)
+    assert not (root / FILE).exists()
+
+
+@pytest.mark.parametrize("elsewhere", ["mlflow", "dagster"])
+def test_no_answer_is_kept_where_records_lie_on_a_server(
+    root: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    if elsewhere == "mlflow":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org:5000")
+    else:
+        (root / ".dagster").mkdir()
+        (root / ".dagster" / "dagster.yaml").write_text("storage: {postgres: {}}\n")
+    assert recall(root) is None
+    (root / FILE).unlink()
+    remember(root, look(root), ROWS)
+    assert not (root / FILE).exists()
+
+
+def row(asset: str, partition: str | None, **changes: Any) -> dict[str, Any]:
+    version = "0" * 32 + ".dir"
+    versions = dict.fromkeys(("data_version", "dvc_md5", "mlflow_digest"), version)
+    return {
+        "asset": asset,
+        "partition": partition,
+        **versions,
+        "run_id": "1",
+        "fresh": True,
+        "reason": "",
+        "rows": 1234,
+    } | changes
+
+
+SHOWN = [
+    row("words", "b"),
+    row("words", "a", fresh=False, reason="params.yaml:loudness modified"),
+    row("tally", None, dvc_md5=None, data_version=None, fresh=False, reason="never made", rows=0),
+    row("page", "a", mlflow_digest=None),
+    row("page", "b", data_version=None, fresh=False),
+]
+
+
+def test_the_table_is_by_project_and_what_is_of_all_comes_last(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text("{}\n")
+    monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("cortex_pipelines.cli.projects.status._rows", lambda root: SHOWN)
+    result = CliRunner().invoke(main, ["status"])
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines() if line.strip()][2:]
+    assert [line[0] for line in lines[:-1]] == [
+        *("a", "words", "page"),
+        *("b", "words", "page"),
+        *("all", "tally"),
+    ]
+    assert lines[1][1:] == ["1,234", "0" * 12, "stale", "params.yaml:loudness", "modified"]
+    assert "(views differ)" in " ".join(lines[2])
+    assert " ".join(lines[-1]) == "2 fresh, 1 stale, 2 missing"
+
+
+def test_states_are_counted_in_one_line() -> None:
+    assert [state(shown) for shown in SHOWN] == ["fresh", "stale", "missing", "fresh", "missing"]
+    assert summary([]) == "0 fresh, 0 stale, 0 missing"

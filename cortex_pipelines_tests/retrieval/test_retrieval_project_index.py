@@ -1,0 +1,227 @@
+"""Search over what a project has made: its index follows the versions of the outputs."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import cortex_pipelines
+from cortex_pipelines.catalog import open_project
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.retrieval import open_index, project_index
+from cortex_pipelines.retrieval.search import Filters
+from cortex_pipelines.retrieval.vectors.embed import Floats
+from cortex_pipelines.rowcache import RowCache
+from cortex_pipelines.serving.project_services import project_services
+from cortex_pipelines.versioning.root import ProjectError
+from cortex_pipelines_tests.retrieval.searchedproject import WHEN, embed, encode, write
+
+REPOSITORY = Path(__file__).parents[2]
+SEND = "def send_message(text):\n    '''Send a text to the queue.'''\n    return text\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    monkeypatch.setattr(open_index, "open_encoder", lambda _: open_index.Encoder("model", encode))
+    monkeypatch.chdir(tmp_path)
+    for name in open_project(tmp_path).partitions:
+        write(tmp_path, name, SEND)
+    return tmp_path
+
+
+def test_one_project_and_all_of_them(project: Path) -> None:
+    names = open_project(project).partitions
+    found = cortex_pipelines.search_code("send a message", folder=project)
+    assert {result.path for result in found} == {f"{name}/queue.py" for name in names}
+    done = CliRunner().invoke(main, ["search", "send a message", "--project", names[0], "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert f'"commit": "rev-{names[0]}"' in done.stdout
+    assert '"path": "queue.py"' in done.stdout
+    for command in ("search", "context"):
+        done = CliRunner().invoke(main, [command, "send", "--project", "nowhere"])
+        assert "no project nowhere; there is:" in done.stderr
+
+
+def test_the_prompt_of_a_worker_by_the_project_s_own_template(project: Path) -> None:
+    ask = ["context", "send a message", "--project", open_project(project).partitions[0]]
+    packaged = CliRunner().invoke(main, [*ask, "--prompt"])
+    assert packaged.stdout.startswith("send a message\n\nNotes on tasks like this one")
+    assert SEND in packaged.stdout
+    (project / "prompts").mkdir()
+    (project / "prompts" / "worker.jinja").write_text("Do {{ task }}.\n")
+    own = CliRunner().invoke(main, [*ask, "--prompt"])
+    assert own.stdout == "Do send a message.\n"
+    assert own.stderr.splitlines()[-1].startswith("worker@")
+    assert own.stderr != packaged.stderr
+    assert CliRunner().invoke(main, [*ask, "--prompt", "--json"]).exit_code == 2
+
+
+def test_context_of_one_project_and_of_all(project: Path) -> None:
+    names = open_project(project).partitions
+    ask = ["context", "send a message"]
+    done = CliRunner().invoke(main, [*ask, "--project", names[0], "--json"])
+    assert done.exit_code == 0, done.stderr
+    made = json.loads(done.stdout)
+    (piece,) = made["pieces"]
+    assert (piece["path"], piece["text"]) == ("queue.py", SEND.strip())
+    assert piece["commit"] == f"rev-{names[0]}"
+    assert made["counted_by"].startswith("approximation"), "the base is not unpacked here"
+    done = CliRunner().invoke(main, [*ask, "--json"])
+    assert set(json.loads(done.stdout)["files"]) == {f"{name}/queue.py" for name in names}
+
+
+def test_the_index_follows_the_version_and_the_old_one_goes(project: Path) -> None:
+    opened = open_project(project)
+    name = opened.partitions[0]
+    params = cortex_pipelines.load_parameters(project)
+    first = project_index.open_project_searcher(opened, name, params)
+    assert first.search("send message")[0].name == "send_message"
+    write(project, name, SEND.replace("send_message", "post_letter"))
+    second = project_index.open_project_searcher(opened, name, params)
+    assert second.search("post letter")[0].name == "post_letter"
+    assert len(list((opened.state / "search" / name / "search_documents").iterdir())) == 1
+
+
+def test_files_that_are_not_made_yet(project: Path) -> None:
+    opened = open_project(project)
+    name = opened.partitions[0]
+    shutil.rmtree(opened.output("search_documents", name))
+    with pytest.raises(ProjectError, match="is not made yet; `cortex run search_documents"):
+        project_index.open_project_searcher(opened, name, cortex_pipelines.load_parameters(project))
+
+
+def test_an_index_is_opened_once_and_kept_up_to_date(tmp_path: Path) -> None:
+    folder, out = tmp_path / "code", tmp_path / "index"
+    folder.mkdir()
+    (folder / "a.py").write_text(SEND)
+    open_index.index_folder(folder, out, cortex_pipelines.load_parameters(), "none")
+    assert cortex_pipelines.search_code("send", index=out)[0].name == "send_message"
+    (folder / "a.py").write_text(SEND.replace("send_message", "send_again"))
+    assert cortex_pipelines.search_code("send", index=out, k=1)[0].name == "send_again"
+    parameters = cortex_pipelines.load_parameters()
+    assert open_index.opened_once(out, parameters) is open_index.opened_once(out, parameters)
+
+
+def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(
+    project: Path,
+) -> None:
+    name = open_project(project).partitions[0]
+    asked: list[str] = []
+
+    def counting(texts: Sequence[str]) -> Floats:
+        asked.extend(texts)
+        return encode(texts)
+
+    cache = RowCache(project / "rows", "1")
+    rows = embed(project, name, cache, counting)
+    assert sorted(rows["level"]) == ["commit", "file", "repository", "unit"]
+    assert {text.split("\n")[0] for text in asked} == {"Send letters", "send_message"}
+    embed(project, name, cache, counting)
+    assert len(asked) == 2, "nothing is new"
+    write(project, name, SEND + "def post_letter():\n    return 'letter'\n")
+    again = embed(project, name, cache, counting)
+    assert [text.split("\n")[0] for text in asked[2:]] == ["post_letter"]
+    fresh = embed(project, name, RowCache(project / "other", "1"))
+    assert fresh.equals(again), "the cache does not change a byte"
+    opened = open_project(project)
+    searcher = project_index.open_project_searcher(
+        opened, name, cortex_pipelines.load_parameters(project)
+    )
+    assert searcher.note == ""
+    assert "like in meaning" in searcher.search("post")[0].why
+    levels = searcher.index.levels
+    assert levels is not None
+    assert levels.places["level"].to_list() == ["file", "repository"]
+
+
+def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None:
+    name = open_project(project).partitions[0]
+    done = CliRunner().invoke(main, ["search", "send a message", "--project", name])
+    assert done.exit_code == 0
+    assert "send_message" in done.stdout
+    assert f"searched by words alone: {name}; `cortex run code_embeddings" in done.stderr
+    services = project_services(project)
+    assert services.search is not None
+    assert services.context is not None
+    for answer in (
+        services.search("send a message", name, 3),
+        services.search("send a message", None, 3),
+        services.context("send a message", name, 1000),
+    ):
+        assert answer["notice"].count("by words alone") == 1
+        assert "`cortex run code_embeddings" in answer["notice"]
+    embed(project, name, RowCache(project / "cache", "1"))
+    made = project_services(project).search
+    assert made is not None
+    assert made("send a message", name, 3)["notice"] == ""
+
+
+def test_filters_by_what_the_tables_say(project: Path) -> None:
+    opened = open_project(project)
+    params = cortex_pipelines.load_parameters(project)
+    searcher = project_index.open_project_searcher(opened, opened.partitions[0], params)
+    ask = ["search", "send a message", "--project", opened.partitions[0], "--json"]
+    for given in (
+        ["--category", "messaging"],
+        ["--licence", "MIT"],
+        ["--no-tests"],
+        ["--min-complexity", "3"],
+        ["--since", "2026-03-01"],
+    ):
+        assert '"send_message"' in CliRunner().invoke(main, [*ask, *given]).stdout, given
+    for given in (
+        ["--category", "parsing"],
+        ["--licence", "ISC"],
+        ["--author", "nobody"],
+        ["--tests"],
+        ["--min-complexity", "4"],
+        ["--since", "2026-03-02"],
+    ):
+        done = CliRunner().invoke(main, [*ask, *given])
+        assert done.exit_code == 1, given
+        assert f"nothing that is indexed passes {' '.join(given)}" in done.stderr
+        assert "the categories messaging and the licences MIT" in done.stderr
+    assert searcher.search("send", filters=Filters(category="messaging"))[0].path == "queue.py"
+
+
+def test_folders_and_commits_are_found_too(project: Path) -> None:
+    names = open_project(project).partitions
+    for name in names:
+        embed(project, name, RowCache(project / "rows", "1"))
+    done = CliRunner().invoke(main, ["search", "send a message", "--by", "folder", "--json"])
+    assert {row["path"] for row in json.loads(done.stdout)} == set(names)
+    assert "queue.py:1 send_message" in json.loads(done.stdout)[0]["why"]
+    done = CliRunner().invoke(main, ["search", "letters", "--history", "--json"])
+    assert done.exit_code == 0, done.stderr
+    first = json.loads(done.stdout)[0]
+    assert (first["subject"], first["date"]) == ("Send letters", WHEN.isoformat())
+    assert first["paths"] == [f"{first['commit'].split('/')[0]}/queue.py"]
+    done = CliRunner().invoke(main, ["search", "letters", "--history", "--project", names[0]])
+    assert "c0ffee  2026-03-01" in done.stdout
+    done = CliRunner().invoke(main, ["search", "letters", "--history", "--by", "file"])
+    assert "--history takes QUERY" in done.stderr
+
+
+def test_an_index_is_rebuilt_and_restored_with_the_same_answers(project: Path) -> None:
+    opened = open_project(project)
+    name, kept = opened.partitions[0], opened.state / "search"
+    embed(project, name, RowCache(project / "rows", "1"))
+    ask = ["search", "post a message", "--project", name, "--json"]
+    first = CliRunner().invoke(main, ask).stdout
+    assert json.loads(first)
+    shutil.copytree(kept, project / "backup")
+    done = CliRunner().invoke(main, ["index", "--rebuild", "--project", name])
+    assert "1 places in 1 files, with vectors" in done.stderr
+    assert CliRunner().invoke(main, ask).stdout == first
+    shutil.rmtree(kept)
+    shutil.copytree(project / "backup", kept)
+    assert CliRunner().invoke(main, ask).stdout == first
+    for torn in kept.rglob("vectors.npy"):
+        torn.write_bytes(torn.read_bytes()[:-3])
+    assert CliRunner().invoke(main, ask).stdout == first, "a damaged index is made again"
+    assert "--rebuild takes no PATH" in CliRunner().invoke(main, ["index", "x", "--rebuild"]).stderr
+    assert "give PATH and --out" in CliRunner().invoke(main, ["index", "x"]).stderr

@@ -1,0 +1,206 @@
+"""The router's audit: who is served worse, and what the logs do not support."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
+from cortex_pipelines.coordination.table_assets import coordination_tables
+from cortex_pipelines.routing.audit.assets import routing_audit
+from cortex_pipelines.routing.audit.fairness import (
+    NOT_KNOWN,
+    AuditGroup,
+    audit_groups,
+    largest_gap,
+    rejected,
+)
+from cortex_pipelines.routing.audit.task_language import task_language
+from cortex_pipelines.routing.dataset.build import build_dataset
+from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
+from cortex_pipelines.schemas.router_scores import ROUTING_SCORES
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = load_parameters(ROOT)
+EVALUATION = PARAMETERS.evaluation.model_copy(update={"resamples": 200})
+
+
+def tasks(*groups: tuple[str, int, int, float, int]) -> pl.DataFrame:
+    """Master, tasks, how many are right, confidence, how many are left to a person."""
+    rows = [
+        {
+            "right": n < right,
+            "confidence": confidence,
+            "abstained": n < left,
+            "master": master,
+            "priority": None,
+            "source": "a.jsonl",
+            "language": "english",
+        }
+        for master, items, right, confidence, left in groups
+        for n in range(items)
+    ]
+    return pl.DataFrame(rows, schema_overrides={"priority": pl.String})
+
+
+def by_value(groups: list[AuditGroup]) -> dict[str, AuditGroup]:
+    return {g.value: g for g in groups if g.attribute == "master"}
+
+
+def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
+    groups = audit_groups(
+        tasks(("a", 60, 54, 0.9, 3), ("b", 60, 55, 0.9, 3), ("c", 60, 25, 0.42, 3)), 10, EVALUATION
+    )
+    found = by_value(groups)
+    assert found["c"].warnings == ("right less often than the rest",)
+    assert found["a"].warnings == found["b"].warnings == ()
+    assert found["c"].accuracy.estimate == pytest.approx(25 / 60)
+    assert largest_gap(groups, "master", 10) == pytest.approx(30 / 60)
+    assert largest_gap(groups, "source", 10) is None
+    values = {(g.attribute, g.value) for g in groups if g.attribute != "master"}
+    assert values == {("priority", NOT_KNOWN), ("source", "a.jsonl"), ("language", "english")}
+
+
+def test_abstention_and_overconfidence_are_warned_of() -> None:
+    groups = audit_groups(tasks(("a", 50, 40, 0.8, 1), ("b", 50, 40, 0.99, 25)), 10, EVALUATION)
+    found = by_value(groups)
+    assert found["b"].warnings == (
+        "left to a person more often than the rest",
+        "more confident than right",
+    )
+    assert found["a"].warnings == ()
+
+
+def test_a_small_group_is_shown_and_not_judged() -> None:
+    groups = audit_groups(tasks(("a", 60, 60, 1.0, 0), ("b", 4, 0, 1.0, 4)), 10, EVALUATION)
+    assert by_value(groups)["b"].warnings == ()
+    assert by_value(groups)["b"].items == 4
+
+
+def test_holm_rejects_step_by_step() -> None:
+    assert rejected([0.01, 0.04, 0.03, None], 0.05) == [True, False, False, False]
+    assert rejected([0.01, 0.02, 0.04], 0.05) == [True, True, True]
+    assert rejected([], 0.05) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_is_between_bonferroni_and_none(p_values: list[float]) -> None:
+    found = rejected(p_values, 0.05)
+    for p, is_rejected in zip(p_values, found, strict=True):
+        assert is_rejected or p > 0.05 / max(len(p_values), 1)
+        assert not is_rejected or p <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Fix the login page", "english"),
+        ("Warum ist die Seite nicht da?", "german"),
+        ("Corriger le bug dans la page", "french"),
+        ("Исправить ошибку входа", "cyrillic"),
+        ("ログイン画面のエラー", "japanese"),
+        ("修复登录页面的错误", "chinese or japanese"),
+        ("OAuth 2.0 README", None),
+        ("", None),
+        ("!!! 123 \x00", None),
+    ],
+)
+def test_a_language_is_guessed_or_left_open(text: str, language: str | None) -> None:
+    assert task_language(text) == language
+
+
+class Inputs:
+    """What the audit reads, made of logs, with a router that follows them."""
+
+    def __init__(self, folder: Path, logs: Path) -> None:
+        self.folder = folder
+        pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+        events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
+        self.test = build_dataset(events, {}, PARAMETERS.routing)["test"]
+        self.write("events", events)
+        made = coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables)
+        for name, frame in {**made, "test": self.test, "scores": self.scores()}.items():
+            self.write(name, frame)
+
+    def write(self, name: str, frame: pl.DataFrame) -> None:
+        frame.write_parquet(self.folder / f"{name}.parquet")
+
+    def scores(self) -> pl.DataFrame:
+        rows = [
+            {
+                **{name: task[name] for name in ("example_id", "text", "master")},
+                **{"challenger": task["master"], "challenger_right": True, "confidence": 0.9},
+                **{"decided_by": "person" if n % 9 == 0 else "neural", "in_scope": 0.9},
+                **{"tfidf": "development", "tfidf_right": False},
+                **{"baseline": None, "baseline_right": False},
+                **{"champion": None, "champion_right": None},
+            }
+            for n, task in enumerate(self.test.iter_rows(named=True))
+        ]
+        return ROUTING_SCORES.frame(rows)
+
+    def audit(self, out: Path) -> tuple[dict[str, pl.DataFrame], dict[str, Any], str]:
+        out.mkdir(exist_ok=True)
+        tables = routing_audit(
+            *(self.folder, self.folder, self.folder),
+            *(PARAMETERS.audit, EVALUATION, PARAMETERS.predictors, PARAMETERS.coordination),
+            out,
+        )
+        figures = json.loads((out / "metrics.json").read_text())
+        return tables, figures, (out / "report.html").read_text()
+
+
+def test_on_the_sample_estimates_are_refused_and_groups_are_shown(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path, ROOT / PARAMETERS.coordination.logs)
+    tables, figures, report = inputs.audit(tmp_path / "out")
+    assert OFF_POLICY.conform(tables["off_policy"]).equals(tables["off_policy"])
+    assert AUDIT_GROUPS.conform(tables["groups"]).equals(tables["groups"])
+    assert "without their propensity" in tables["off_policy"]["refused"][0]
+    assert (figures["off_policy_refused"], figures["hand_written_sample"]) == (1.0, 1.0)
+    assert "Refused" in report
+    assert "hand-written sample" in report
+    groups = tables["groups"]
+    for (_,), own in groups.group_by("attribute"):
+        assert own["items"].sum() == inputs.test.height
+    assert groups.filter(pl.col("value") == "high").height == 1
+    assert figures["accuracy_gap_master"] == 0.0
+    again, _, same = inputs.audit(tmp_path / "again")
+    assert same == report
+    assert again["groups"].equals(groups)
+
+
+def test_logs_with_propensities_give_an_estimate(tmp_path: Path) -> None:
+    """A log that a router drew at random: half of the decisions went to the right master."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    when = datetime(2026, 3, 2, tzinfo=UTC).isoformat()
+    lines = []
+    for n in range(700):
+        right, sent = ("x", "y") if n % 2 else ("y", "x"), ("x", "y")[n // 2 % 2]
+        lines.append(
+            {
+                **{"task_id": f"t{n}", "title": f"Task number {n} of its sort", "timestamp": when},
+                **{"routed_to": sent, "propensity": 0.5, "ideal_expert": right[0]},
+                "outcome": "completed" if sent == right[0] else "failed",
+            }
+        )
+    (logs / "a.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    inputs = Inputs(tmp_path, logs)
+    tables, figures, report = inputs.audit(tmp_path / "out")
+    assert set(tables["off_policy"]["estimator"]) == {
+        "logged",
+        "ips",
+        "snips",
+        "doubly_robust",
+    }
+    assert figures["off_policy_logged_low"] < 0.5 < figures["off_policy_logged_high"]
+    assert figures["off_policy_snips"] == 1.0  # it sends every task where it succeeds
+    assert figures["off_policy_ips_low"] < 1.0
+    assert figures["off_policy_doubly_robust"] > 0.85
+    assert "doubly robust" in report

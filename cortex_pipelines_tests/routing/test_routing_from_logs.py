@@ -1,0 +1,149 @@
+"""Routers outside the asset graph: from any folder of logs, in any folder."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.config import Parameters, load_parameters
+from cortex_pipelines.coordination.logs import CoordinationError
+from cortex_pipelines.ingestion.pretrained_models import ModelSource
+from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
+from cortex_pipelines.routing.serving.bundle import RouterError
+from cortex_pipelines.routing.train import TooFewMastersError
+from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
+
+ROOT = Path(__file__).parents[2]
+SAYS = {
+    "billing_questions": "list all repositories {}",
+    "Lost card?": "fix the bug in {}",
+    "top-up": "scan {} for secrets",
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_router_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def params(tmp_path: Path, tiny_router_encoder: Path) -> Parameters:
+    found = load_parameters(ROOT)
+    shutil.copytree(tiny_router_encoder, tmp_path / "encoder")
+    source = ModelSource(directory=str(tmp_path / "encoder"))
+    quick = {"trials": 1, "epochs": 2, "max_tokens": 32, "kernel_features": 64, "folds": 3}
+    return found.model_copy(
+        update={
+            "models": found.models.model_copy(update={"encoder": source}),
+            "routing": found.routing.model_copy(update=quick),
+        }
+    )
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    rows = [
+        {
+            "task_id": f"t-{label}-{number}",
+            "task_title": text.format("abcdefghijkl"[number]),
+            "routed_to": label,
+            "outcome": "completed",
+            "timestamp": "2026-01-01T00:00:00Z",
+        }
+        for label, text in SAYS.items()
+        for number in range(8)
+    ]
+    half = len(rows) // 2
+    for name, part in (("a.jsonl", rows[:half]), ("deep/b.ndjson", rows[half:])):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in part))
+    return folder
+
+
+def test_a_router_from_logs_to_decisions(logs: Path, tmp_path: Path, params: Parameters) -> None:
+    found = train_on_logs(logs, tmp_path / "out", params)
+    assert (found.tasks, found.masters) == (24, 3)
+    assert next(step["model"] for step in found.steps) == "lexical"  # no rules file, no such rung
+    router = open_model(tmp_path / "out")
+    assert set(router.masters) == set(SAYS)
+    assert router.route(["fix the bug in a"])[0].master in SAYS
+    # where it is trained again, the bytes are the same, with embeddings out of the cache
+    shutil.rmtree(tmp_path / "home" / "cortex-pipelines" / ".cortex", ignore_errors=True)
+    train_on_logs(logs, tmp_path / "again", params)
+    for file in (tmp_path / "out").iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+
+
+def test_one_log_is_enough(logs: Path, tmp_path: Path, params: Parameters) -> None:
+    found = train_on_logs(logs / "a.jsonl", tmp_path / "out", params)
+    assert found.tasks == 12
+
+
+def test_rules_beside_the_logs_become_a_candidate(
+    logs: Path, tmp_path: Path, params: Parameters
+) -> None:
+    rules = {
+        "thresholds": {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3},
+        "experts": {"top-up": {"activation_keywords": ["scan"]}},
+    }
+    (logs / "routing-patterns.json").write_text(json.dumps(rules))
+    found = train_on_logs(logs, tmp_path / "out", params)
+    assert found.steps[0]["model"] == "rules"
+    assert open_model(tmp_path / "out").rules is not None
+
+
+def test_what_is_missing_is_said(logs: Path, tmp_path: Path, params: Parameters) -> None:
+    with pytest.raises(CoordinationError, match="no file or folder"):
+        train_on_logs(tmp_path / "none", tmp_path / "out", params)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CoordinationError, match="no log in"):
+        train_on_logs(tmp_path / "empty", tmp_path / "out", params)
+    (tmp_path / "empty" / "x.jsonl").write_text("{}\n")
+    with pytest.raises(TooFewMastersError, match="0 tasks"):
+        train_on_logs(tmp_path / "empty", tmp_path / "out", params)
+    with pytest.raises(RouterError, match="router train"):
+        open_model(tmp_path / "none")
+    with pytest.raises(RouterError, match=r"config\.json"):
+        open_model(logs)
+
+
+def cortex(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+def decisions(lines: Sequence[str]) -> list[object]:
+    return [json.loads(line).get("master", "error") for line in lines]
+
+
+def test_the_commands_work_outside_a_project(
+    logs: Path,
+    tmp_path: Path,
+    params: Parameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CORTEX_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cortex_pipelines.config.load_parameters", lambda _: params)
+    trained = cortex("router", "train", "logs", "--out", "model")
+    assert trained.exit_code == 0, trained.output
+    assert "ensemble" in trained.output
+    assert "24 tasks, 3 masters" in trained.output
+    one = cortex("route", "--model", "model", "fix the bug in a")
+    assert json.loads(one.stdout)["master"] in SAYS
+    (tmp_path / "tasks.jsonl").write_text('{"task_id": 1, "title": "scan a"}\nbad\n')
+    cortex("route", "--model", "model", "--file", "tasks.jsonl", "--out", "decisions.jsonl")
+    lines = (tmp_path / "decisions.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert decisions(lines)[1] == "error"
+    assert cortex("route", "--model", "nowhere", "x").exit_code == 1

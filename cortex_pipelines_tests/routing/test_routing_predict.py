@@ -1,0 +1,145 @@
+"""Expectations of a task before it is sent, from the project's own predictors."""
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.config import load_parameters
+from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
+from cortex_pipelines.coordination.table_assets import coordination_tables
+from cortex_pipelines.routing.outcomes.assets import outcome_predictors
+from cortex_pipelines.routing.outcomes.predict import expect
+from cortex_pipelines.routing.outcomes.predictors import PredictorError
+from cortex_pipelines.serving.http.errors import add_error_handlers
+from cortex_pipelines.serving.http.logs import logs_router
+from cortex_pipelines.serving.project_services import project_services
+from cortex_pipelines.versioning.content import content_md5
+
+ROOT = Path(__file__).parents[2]
+PARAMETERS = load_parameters(ROOT)
+WHEN = datetime(2030, 1, 7, 9, tzinfo=UTC)
+
+Ask = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables and predictors of the sample logs, laid out as a project's data."""
+    root = tmp_path_factory.mktemp("project")
+    logs = ROOT / PARAMETERS.coordination.logs
+    pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
+    events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
+    events.write_parquet(root / "events.parquet")
+    tables, out = root / "data" / "coordination_tables", root / "data" / "outcome_predictors"
+    tables.mkdir(parents=True)
+    out.mkdir()
+    for name, frame in coordination_tables(
+        root, PARAMETERS.coordination, PARAMETERS.log_tables
+    ).items():
+        frame.write_parquet(tables / f"{name}.parquet")
+    for name, frame in outcome_predictors(
+        tables, PARAMETERS.predictors, out, lambda *_: None
+    ).items():
+        frame.write_parquet(out / f"{name}.parquet")
+    shutil.copy(ROOT / "params.yaml", root)
+    stage = {"outs": [{"md5": content_md5(out)}]}
+    (root / "dvc.lock").write_text(json.dumps({"stages": {out.name: stage}}))
+    return root / "data"
+
+
+@pytest.fixture
+def ask(data: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """The command in a project with these tables."""
+    monkeypatch.setenv("CORTEX_ROOT", str(data.parent))
+    return lambda *words: CliRunner().invoke(main, ["predict", *words])
+
+
+def expected(data: Path, text: str, master: str | None, when: datetime = WHEN) -> list[dict]:
+    folders = data / "coordination_tables", data / "outcome_predictors"
+    return expect(text, master, when, *folders, PARAMETERS.log_tables)
+
+
+def test_every_target_is_predicted_or_its_absence_explained(data: Path) -> None:
+    (found,) = expected(data, "Fix the login bug", "development")
+    targets = pl.read_parquet(data / "outcome_predictors" / "targets.parquet")
+    assert {*found} - {"master", "models", "left_out"} | {*found["left_out"]} == {
+        *targets["target"]
+    }
+    assert not {*found} & {*found["left_out"]}
+    assert 0 <= found["success"] <= 1
+    for amount in (value for value in found.values() if isinstance(value, dict)):
+        if "median" in amount:
+            assert amount["low"] <= amount["median"] <= amount["high"]
+    assert expected(data, "Fix the login bug", "development") == [found]
+
+
+def test_without_a_master_each_known_one_is_asked(data: Path) -> None:
+    found = expected(data, "Fix the login bug", None)
+    names = [row["master"] for row in found]
+    assert names == sorted(set(names))
+    assert {"development", "security"} <= set(names)
+    (alone,) = expected(data, "Fix the login bug", "security")
+    assert alone == next(row for row in found if row["master"] == "security")
+
+
+def test_an_unknown_master_and_missing_predictors_are_clear_errors(
+    data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(PredictorError, match=r"no master 'nobody'; known masters: .*development"):
+        expected(data, "Fix it", "nobody")
+    with pytest.raises(PredictorError, match="cortex run outcome_predictors"):
+        expect("x", None, WHEN, data / "coordination_tables", tmp_path, PARAMETERS.log_tables)
+    with pytest.raises(PredictorError, match="cortex run coordination_tables"):
+        expect(
+            *("x", None, WHEN, tmp_path / "coordination_tables", data / "outcome_predictors"),
+            PARAMETERS.log_tables,
+        )
+
+
+def test_predictors_that_were_changed_since_are_refused(ask: Ask, data: Path) -> None:
+    path = data / "outcome_predictors" / "predictors.json"
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"constant", b"Constant", 1))
+    try:
+        said = ask("Fix it")
+    finally:
+        path.write_bytes(before)
+    assert said.exit_code == 1
+    assert "changed since it was made" in said.output
+
+
+def test_the_command_writes_a_line_a_master(ask: Ask, data: Path) -> None:
+    lines = ask("Fix the login bug").stdout.splitlines()
+    assert len(lines) == len({json.loads(line)["master"] for line in lines}) > 1
+    one = json.loads(ask("Fix \ud83d it", "--master", "security").stdout)
+    assert one["master"] == "security"
+    assert one["model_version"] == content_md5(data / "outcome_predictors")
+    # what the sample supports: no figure that reads the task
+    assert set(one["models"].values()) <= {"constant", "master"}
+    said = ask("Fix it", "--master", "nobody")
+    assert said.exit_code == 1
+    assert "no master 'nobody'" in said.output
+
+
+def test_the_gateway_answers_what_the_command_prints(ask: Ask, data: Path) -> None:
+    app = FastAPI()
+    add_error_handlers(app)
+    app.include_router(logs_router(project_services(data.parent)))
+    client = TestClient(app)
+    answer = client.post("/outcomes/predict", json={"task": "Fix it", "master": "security"})
+    body = answer.json()
+    printed = json.loads(ask("Fix it", "--master", "security").stdout)
+    assert answer.headers["x-cortex-version"] == body["version"] == printed.pop("model_version")
+    assert body["expected"] == [printed]
+    unknown = client.post("/outcomes/predict", json={"task": "Fix it", "master": "nobody"})
+    assert unknown.status_code == 404
+    assert "no master 'nobody'" in unknown.json()["error"]["message"]

@@ -1,0 +1,147 @@
+"""Answers that were given already: only to the same question, of the same holder of a key."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cortex_pipelines.routing.serving.router import Router
+from cortex_pipelines.serving.engines.engine import EngineError, Event, Piece
+from cortex_pipelines.serving.gateway import Gateway
+from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.response_cache import Remembered, answered_anew, keeping
+from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.security.access import Caller, acting_for
+from cortex_pipelines_tests.serving import tinygateway
+
+ASKED = {"model": "shop", "prompt": "def f():\n", "max_tokens": 4}
+
+
+@pytest.fixture(scope="module")
+def gateway(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
+    return tinygateway.open_tiny(home, tmp_path_factory.mktemp("state"), cached_mib=1)
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway) -> Iterator[TestClient]:
+    with TestClient(create_app(gateway)) as made:
+        yield made
+
+
+def complete(client: TestClient, no: bool = False, **changes: Any) -> tuple[Any, str | None]:
+    headers = {"x-cortex-cache": "no"} if no else {}
+    answer = client.post("/v1/completions", json={**ASKED, **changes}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer, answer.headers.get("x-cortex-cache")
+
+
+def test_the_same_question_is_answered_from_memory(client: TestClient, gateway: Gateway) -> None:
+    first, new = complete(client)
+    written = gateway.engine.state()["written"]
+    again, known = complete(client)
+    assert (new, known) == (None, "hit")
+    assert gateway.engine.state()["written"] == written
+    assert again.json()["choices"] == first.json()["choices"]
+    assert again.json()["usage"] == first.json()["usage"]
+    assert again.json()["id"] != first.json()["id"]
+    streamed, known = complete(client, stream=True)
+    assert known == "hit"
+    assert streamed.text.count("data: ") >= 2
+    assert complete(client, no=True)[1] is None
+    assert gateway.engine.state()["written"] > written
+    page = client.get("/metrics").text
+    assert 'cortex_cache_requests_total{outcome="hit"} 2.0' in page
+    assert float(page.partition("\ncortex_cache_bytes ")[2].split()[0]) > 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "docs"},
+        {"model": "base"},
+        {"max_tokens": 5},
+        {"stop": ["a"]},
+        {"seed": 1, "temperature": 0.7},
+        {"suffix": "x"},
+        {"n": 2},
+        {"logprobs": 1},
+        {"prompt": "def f():\n "},
+    ],
+)
+def test_another_question_is_not(client: TestClient, other: dict[str, Any]) -> None:
+    complete(client)
+    assert complete(client, **other)[1] is None
+    assert complete(client, **other)[1] == "hit"
+
+
+def test_what_is_drawn_without_a_seed_is_drawn_anew(client: TestClient) -> None:
+    assert [complete(client, temperature=0.9)[1] for _ in range(2)] == [None, None]
+
+
+def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
+    from cortex_pipelines.serving.engines.engine import Sampling
+    from cortex_pipelines.serving.request_prompts import completion
+
+    def known(who: str) -> bool:
+        with acting_for(Caller(who)):
+            asked = gateway.ask(gateway.answering("shop"), completion("secret"), Sampling(3))
+            list(gateway.written(asked))
+            return asked.known is not None
+
+    assert [known(who) for who in ("anna", "anna", "ci", "ci")] == [False, True, False, True]
+
+
+def test_tasks_are_remembered_whole(client: TestClient) -> None:
+    body = {"model": "shop", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
+    first, again = (client.post("/predict", json=body) for _ in range(2))
+    assert (first.json()["cached"], again.json()["cached"]) == (False, True)
+    assert again.headers["x-cortex-cache"] == "hit"
+    for name in ("result", "confidence", "alternatives", "version"):
+        assert again.json()[name] == first.json()[name]
+
+
+def test_only_whole_answers_are_kept() -> None:
+    kept: list[Any] = []
+    end, cut = Piece(0, "a", (), "stop"), Piece(0, "a", (), "cancelled")
+    streams: list[list[Event]] = [[end, None], [cut, None], [None], [EngineError("it failed")]]
+    for events in streams:
+        deliver = keeping(lambda _: None, 1, lambda pieces, _size: kept.append(pieces))
+        for event in events:
+            deliver(event)
+    assert kept == [(end,)]
+
+
+def test_memory_is_bounded_by_bytes() -> None:
+    memory: Remembered[int] = Remembered(1_000)
+    for number in range(10):
+        memory.put(bytes([number]), number, 100)
+        memory.get(b"\0")
+        assert memory.size <= 1_000
+    assert memory.get(b"\0") == 0  # used all the time
+    assert memory.get(b"\1") is None
+    memory.put(b"large", 1, 1_000)
+    assert memory.get(b"large") is None
+
+
+def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
+    version = [1]
+    opened: list[int] = []
+
+    def load() -> Opened:
+        opened.append(version[0])
+        return Opened(Router.from_rules(home / "routing-patterns.json", None))
+
+    desk = RouterDesk(load, lambda: version[0], 100_000)
+
+    def cached(text: str) -> bool:
+        return desk.submit([text]).result()[0].cached
+
+    assert [cached("fix"), cached("fix"), cached("fixed")] == [False, True, False]
+    with answered_anew():
+        assert not cached("fix")
+    version[0] = 2
+    assert [cached("fix"), cached("fix")] == [False, True]
+    assert opened == [1, 2]
+    desk.close()

@@ -1,0 +1,190 @@
+"""What was released is what is loaded: manifests, signatures and keys."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.signing.keys import fingerprint, known_keys, public_key, trust
+from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError, make_manifest
+from cortex_pipelines.signing.signatures import (
+    MANIFEST,
+    SIGNATURE,
+    sign_version,
+    signed_folder,
+    verify,
+)
+from cortex_pipelines.versioning.content import content_md5
+
+BASE = {"name": "directory:base", "digest": "0" * 64}
+NAME = "code_adapter-demo"
+
+
+def model(root: Path) -> Path:
+    folder = root / "data" / "code_adapter" / "demo"
+    (folder / "naming").mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(bytes(range(256)))
+    (folder / "naming" / "adapter_config.json").write_text("{}\n")
+    return folder
+
+
+def signed(root: Path) -> tuple[Path, str, Path]:
+    folder = model(root)
+    version = str(content_md5(folder))
+    return folder, version, sign_version(root, folder, NAME, version, BASE)
+
+
+def test_what_was_signed_is_verified(tmp_path: Path) -> None:
+    folder, version, kept = signed(tmp_path)
+    assert kept == signed_folder(tmp_path, NAME, version)
+    manifest = verify(tmp_path, folder, kept, NAME, version)
+    assert (manifest.model, manifest.version, manifest.base) == (NAME, version, BASE)
+    assert sorted(manifest.files) == ["adapter_model.safetensors", "naming/adapter_config.json"]
+    assert content_md5(folder) == version, "a signature is no part of the output"
+
+
+def test_a_signature_is_the_same_the_second_time(tmp_path: Path) -> None:
+    folder, version, kept = signed(tmp_path)
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    sign_version(tmp_path, folder, NAME, version, BASE)
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+
+
+def edit(name: str, text: str) -> Callable[[Path, Path], object]:
+    return lambda folder, kept: (folder / name).write_text(text)
+
+
+def edit_manifest(change: Callable[[dict[str, object]], object]) -> Callable[[Path, Path], object]:
+    def act(folder: Path, kept: Path) -> None:
+        value = json.loads((kept / MANIFEST).read_text())
+        change(value)
+        (kept / MANIFEST).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+    return act
+
+
+def edit_signature(**changes: str) -> Callable[[Path, Path], object]:
+    def act(folder: Path, kept: Path) -> None:
+        value = json.loads((kept / SIGNATURE).read_text()) | changes
+        (kept / SIGNATURE).write_text(json.dumps(value))
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("tamper", "words"),
+    [
+        (edit("adapter_model.safetensors", "other"), "adapter_model.safetensors: changed"),
+        (edit("naming/extra.json", "{}"), "naming/extra.json: not part of it"),
+        (edit(".hidden", ""), ".hidden: not part of it"),
+        (
+            lambda folder, kept: (folder / "adapter_model.safetensors").unlink(),
+            "adapter_model.safetensors: missing",
+        ),
+        (
+            lambda folder, kept: (folder / "link").symlink_to(kept, target_is_directory=True),
+            "link: not part of it",
+        ),
+        (edit_manifest(lambda value: value.update(version="other")), "it was modified"),
+        (edit_manifest(lambda value: value.update(base=None)), "it was modified"),
+        (lambda folder, kept: (kept / MANIFEST).unlink(), "no manifest.json in"),
+        (lambda folder, kept: (kept / SIGNATURE).unlink(), "no manifest.sig in"),
+        (lambda folder, kept: (kept / SIGNATURE).write_text("{}"), "is not a signature"),
+        (edit_signature(key="f" * 64), f"unknown key {'f' * 64}"),
+        (edit_signature(signature="AAAA"), "it was modified"),
+        (edit_signature(signature="no base64!"), "is not a signature"),
+    ],
+)
+def test_what_was_changed_since_is_refused(
+    tmp_path: Path, tamper: Callable[[Path, Path], object], words: str
+) -> None:
+    folder, version, kept = signed(tmp_path)
+    tamper(folder, kept)
+    with pytest.raises(UntrustedModelError) as refused:
+        verify(tmp_path, folder, kept, NAME, version)
+    assert words in str(refused.value)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(place=st.integers(0, 255), flip=st.integers(1, 255))
+def test_no_changed_byte_goes_unseen(tmp_path: Path, place: int, flip: int) -> None:
+    root = tmp_path / f"{place}-{flip}"
+    folder, version, kept = signed(root) if not root.exists() else _again(root)
+    weights = folder / "adapter_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[place] ^= flip
+    weights.write_bytes(bytes(data))
+    with pytest.raises(UntrustedModelError, match="changed"):
+        verify(root, folder, kept, NAME, version)
+
+
+def _again(root: Path) -> tuple[Path, str, Path]:
+    shutil.rmtree(root)
+    return signed(root)
+
+
+def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
+    folder, version, kept = signed(tmp_path)
+    with pytest.raises(UntrustedModelError, match="for the version"):
+        verify(tmp_path, folder, kept, NAME, "another.dir")
+    with pytest.raises(UntrustedModelError, match="for the model code_adapter-demo, not for"):
+        verify(tmp_path, folder, kept, "code_adapter-other", version)
+
+
+def test_files_that_are_not_the_version_are_not_signed(tmp_path: Path) -> None:
+    folder = model(tmp_path)
+    version = str(content_md5(folder))
+    (folder / "adapter_model.safetensors").write_bytes(b"other")
+    with pytest.raises(UntrustedModelError, match="no longer contains version"):
+        sign_version(tmp_path, folder, NAME, version, BASE)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "weights.PT", "naming/model.pkl"])
+def test_pickles_are_never_released(tmp_path: Path, name: str) -> None:
+    folder = model(tmp_path)
+    (folder / name).write_bytes(b"")
+    with pytest.raises(UntrustedModelError, match=f"{name} can run code when loaded"):
+        make_manifest(folder, NAME, "v", BASE)
+
+
+def test_the_key_is_for_one_person_and_made_once(tmp_path: Path) -> None:
+    mark, pem = public_key(tmp_path)
+    private = tmp_path / ".cortex" / "keys" / "signing.key"
+    assert private.stat().st_mode & 0o777 == 0o600
+    assert public_key(tmp_path) == (mark, pem)
+    assert pem.startswith(b"-----BEGIN PUBLIC KEY-----")
+    assert [fingerprint(key) for key in known_keys(tmp_path).values()] == [mark]
+    assert sorted(path.name for path in private.parent.iterdir()) == ["signing.key", "signing.pub"]
+    private.chmod(0o640)
+    with pytest.raises(UntrustedModelError, match="others can read the signing key"):
+        public_key(tmp_path)
+
+
+def test_another_projects_release_is_taken_once_its_key_is_trusted(tmp_path: Path) -> None:
+    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+    folder, version, kept = signed(theirs)
+    with pytest.raises(UntrustedModelError, match="unknown key"):
+        verify(mine, folder, kept)
+    mark, pem = public_key(theirs)
+    (tmp_path / "theirs.pub").write_bytes(pem)
+    assert trust(mine, tmp_path / "theirs.pub") == mark
+    assert verify(mine, folder, kept).version == version
+    (tmp_path / "no.pub").write_text("not a key")
+    with pytest.raises(UntrustedModelError, match="is not a public key"):
+        trust(mine, tmp_path / "no.pub")
+
+
+def test_a_manifest_has_one_form(tmp_path: Path) -> None:
+    folder = model(tmp_path)
+    manifest = make_manifest(folder, NAME, "v", None)
+    assert Manifest.from_bytes(manifest.to_bytes()) == manifest
+    turned = Manifest(NAME, "v", None, dict(reversed(manifest.files.items())))
+    assert turned.to_bytes() == manifest.to_bytes()
+    with pytest.raises(UntrustedModelError, match="cannot be read"):
+        Manifest.from_bytes(b"[]")

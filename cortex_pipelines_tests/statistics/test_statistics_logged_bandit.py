@@ -1,0 +1,224 @@
+"""Value of a new policy: intervals that hold, and a sentence for each log that supports none."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortex_pipelines.cli.main import main
+from cortex_pipelines.statistics.logged_bandit import PolicyValue, value_of_policy
+
+Bandit = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def drawn(random: np.random.Generator, policy: np.ndarray) -> np.ndarray:
+    """An action of each row of a policy."""
+    return (random.random(len(policy))[:, None] > policy.cumsum(axis=1)).sum(axis=1)
+
+
+def bandit(rates: np.ndarray, old: np.ndarray, new: np.ndarray) -> Bandit:
+    """Logs of decisions of ``old`` by sort of task; shapes (sorts, actions)."""
+
+    def log(random: np.random.Generator, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        sort = random.integers(0, len(rates), size=items)
+        action = drawn(random, old[sort])
+        rewards = (random.random(items) < rates[sort, action]).astype(float)
+        return rewards, old[sort, action], new[sort, action]
+
+    return log
+
+
+RATES = np.array([[0.9, 0.4, 0.1, 0.2], [0.2, 0.7, 0.5, 0.1]])
+UNIFORM = np.full((2, 4), 0.25)
+GREEDY = np.array([[0.97, 0.01, 0.01, 0.01], [0.97, 0.01, 0.01, 0.01]])
+BEST = np.eye(4)[[0, 1]]
+SOFT = np.array([[0.6, 0.2, 0.1, 0.1], [0.2, 0.5, 0.2, 0.1]])
+
+
+@pytest.mark.parametrize(
+    ("rates", "old", "new", "items"),
+    [
+        (RATES, UNIFORM, BEST, 200),
+        (RATES, SOFT, BEST, 200),
+        (RATES, GREEDY, SOFT, 2000),
+        (RATES / 40, UNIFORM, BEST, 200),
+        (1 - RATES / 40, SOFT, UNIFORM, 500),
+    ],
+    ids=["uniform", "soft", "greedy", "rare", "nearly-all"],
+)
+def test_95_percent_intervals_hold_the_value(
+    rates: np.ndarray, old: np.ndarray, new: np.ndarray, items: int
+) -> None:
+    true = float((rates * new).sum(axis=1).mean())
+    log, runs = bandit(rates, old, new), 300
+    values = [value_of_policy(*log(np.random.default_rng(run), items)) for run in range(runs)]
+    for estimator in ("snips", "ips"):
+        own = [getattr(value, estimator) for value in values]
+        assert sum(one.low <= true <= one.high for one in own) / runs >= 0.93
+        assert all(one.low <= one.value <= one.high for one in own)
+
+
+@pytest.mark.parametrize("event", [-1.0, 20.0])
+@pytest.mark.parametrize("known", [False, True])
+def test_rare_events_on_any_scale_are_held_or_refused(event: float, known: bool) -> None:
+    """One decision in a hundred; most logs of 50 have none."""
+    log = bandit(np.full((2, 2), 0.01), np.full((2, 2), 0.5), np.array([[0.8, 0.2]] * 2))
+    bounds = (min(event, 0.0), max(event, 0.0)) if known else None
+    held = []
+    for run in range(300):
+        happened, propensities, targets = log(np.random.default_rng(run), 50)
+        value = value_of_policy(event * happened, propensities, targets, bounds)
+        if not happened.any() and not known:
+            assert "every decision has the same reward" in str(value.refused)
+        if value.refused is None:
+            held.append(value.snips.low <= 0.01 * event <= value.snips.high)
+    assert len(held) > (250 if known else 80)
+    assert np.mean(held) >= 0.95
+
+
+def test_intervals_become_narrow() -> None:
+    log = bandit(RATES, UNIFORM, BEST)
+    widths = [
+        value.snips.high - value.snips.low
+        for items in (500, 50_000)
+        for value in [value_of_policy(*log(np.random.default_rng(1), items))]
+    ]
+    assert widths[1] == pytest.approx(widths[0] / 10, rel=0.25)
+    assert widths[1] < 0.02
+
+
+def test_a_log_of_the_same_policy_is_worth_itself() -> None:
+    rewards = np.random.default_rng(2).normal(120, 7, size=400)
+    same = value_of_policy(rewards, np.full(400, 0.3), np.full(400, 0.3))
+    assert same.effective == pytest.approx(400)
+    assert same.refused is None
+    assert same.snips.value == same.ips.value == pytest.approx(rewards.mean())
+    assert same.snips.high - same.snips.low < 4
+
+
+def test_what_was_never_tried_is_refused_and_may_be_worth_anything() -> None:
+    """The new policy wants, for half of the tasks, an action that the log has once in 10,000."""
+    old = np.array([[1, 0.0], [0.9999, 0.0001]])
+    log = bandit(np.array([[0.5, 0.5], [0.5, 1.0]]), old, np.eye(2))
+    value = value_of_policy(*log(np.random.default_rng(3), 1000))
+    assert "should have one of 1" in str(value.refused)
+    assert value.snips.high > 0.7
+    assert value.ips.high > 0.7
+
+
+def written(folder: Path, rows: list[Any]) -> str:
+    path = folder / "log.jsonl"
+    path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows))
+    return str(path)
+
+
+def asked(folder: Path, rows: list[Any]) -> dict[str, Any]:
+    result = CliRunner().invoke(main, ["off-policy", written(folder, rows), "--json"])
+    assert result.exit_code == 0, result.output
+    shown: dict[str, Any] = json.loads(result.stdout)
+    return shown
+
+
+def test_the_command_prints_estimates(tmp_path: Path) -> None:
+    columns = bandit(RATES, SOFT, BEST)(np.random.default_rng(4), 600)
+    rows = [
+        dict(zip(("reward", "propensity", "target"), row, strict=True))
+        for row in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+    shown = asked(tmp_path, rows)
+    assert shown["refused"] is None
+    assert shown["snips"]["low"] < 0.8 < shown["snips"]["high"]
+    assert set(shown["ips"]) == {"value", "low", "high"}
+    assert 100 < shown["effective"] < 600
+    result = CliRunner().invoke(main, ["off-policy", written(tmp_path, rows)])
+    assert "effective sample size" in result.stdout
+
+
+def test_few_effective_decisions_are_refused_but_shown(tmp_path: Path) -> None:
+    row = {"reward": True, "propensity": 0.5, "target": 0.5}
+    shown = asked(tmp_path, [row] * 3)
+    assert "worth 3.0 decisions" in shown["refused"]
+    assert shown["snips"]["value"] == 1
+    assert shown["snips"]["low"] < 0.5
+    never = asked(tmp_path, [row | {"target": 0}] * 50)
+    assert "every target is 0" in never["refused"]
+    assert never["snips"] == {"value": None, "low": None, "high": None}
+
+
+def test_the_range_of_rewards_may_be_stated(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"reward": 0, "propensity": 0.5, "target": 0.5}] * 50)
+
+    def ask(*options: str) -> Any:
+        return CliRunner().invoke(main, ["off-policy", path, "--json", *options])
+
+    assert "(--low and --high)" in json.loads(ask().stdout)["refused"]
+    shown = json.loads(ask("--low", "0", "--high", "20").stdout)
+    assert shown["refused"] is None
+    assert shown["snips"]["low"] == 0
+    assert 1 < shown["snips"]["high"] < 5
+    assert "needs both ends" in ask("--high", "20").stderr
+    assert "no range of rewards" in ask("--low", "2", "--high", "1").stderr
+    assert "from 0 to 0, which are not between" in ask("--low", "1", "--high", "2").stderr
+
+
+GOOD = {"reward": 0.5, "propensity": 0.5, "target": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (GOOD | {"propensity": 0}, "propensity is 0"),
+        (GOOD | {"propensity": 1.5}, "propensity is 1.5"),
+        (GOOD | {"target": -0.1}, "target is -0.1"),
+        (GOOD | {"target": True}, "target is true"),
+        (GOOD | {"reward": "much"}, 'reward is "much"'),
+        (GOOD | {"reward": None}, "reward is null"),
+        (GOOD | {"reward": 10**400}, "reward is 1000"),
+        (GOOD | {"reward": 1e200}, "at most 1e+100"),
+        ('{"reward": NaN, "propensity": 0.5, "target": 1}', "reward is NaN"),
+        ({"reward": 1, "target": 1}, "has no propensity"),
+        ([1, 2, 3], "no JSON object"),
+        ("reward,propensity", "no JSON ("),
+        ("[" * 100_000, "no JSON"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: Any, problem: str) -> None:
+    result = CliRunner().invoke(main, ["off-policy", written(tmp_path, [GOOD, "", line])])
+    assert result.exit_code == 1
+    assert "log.jsonl line 3" in result.stderr
+    assert problem in result.stderr
+
+
+def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
+    missing = CliRunner().invoke(main, ["off-policy", str(tmp_path / "none.jsonl")])
+    empty = CliRunner().invoke(main, ["off-policy", written(tmp_path, [])])
+    assert "no such file" in missing.stderr
+    assert "holds no decision" in empty.stderr
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(-1e100, 1e100),
+            st.floats(1e-9, 1),
+            st.floats(0, 1),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_every_log_has_ordered_finite_figures(rows: list[tuple[float, float, float]]) -> None:
+    value: PolicyValue = value_of_policy(*np.array(rows).T)
+    for one in (value.snips, value.ips):
+        if one.value is not None:
+            assert one.low is not None
+            assert one.high is not None
+            assert np.isfinite([one.low, one.value, one.high]).all()
+            assert one.low <= one.value <= one.high

@@ -1,0 +1,106 @@
+"""Intervals that hold at every look."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import binom
+
+from cortex_pipelines.statistics.sequential import (
+    LEAST_UNITS,
+    Sums,
+    difference,
+    lower_share,
+    sample_ratio,
+)
+
+ERROR, SCALE = 0.05, 0.1
+
+
+def sums_of(n: np.ndarray, y: np.ndarray) -> Sums:
+    """Of units in the last axis."""
+    parts = ((n > 0), n, y, n * n, n * y, y * y)
+    return Sums(*(part.sum(axis=-1) for part in parts))
+
+
+def test_sums_follow_a_unit() -> None:
+    random = np.random.default_rng(0)
+    n, y, kept = np.zeros(6, int), np.zeros(6, int), Sums()
+    for _ in range(200):
+        unit, good = random.integers(6), random.integers(2)
+        before = (int(n[unit]), int(y[unit]))
+        n[unit], y[unit] = n[unit] + 1, y[unit] + good
+        kept = kept.moved(before, (int(n[unit]), int(y[unit])))
+        if n[unit] > 1 and random.random() < 0.2:  # and back again
+            kept = kept.moved((int(n[unit]), int(y[unit])), before)
+            n[unit], y[unit] = before
+    assert kept == sums_of(n, y)
+
+
+def test_of_many_single_answers_it_is_the_normal_mixture() -> None:
+    n, first, second = 200_000, 60_000, 64_000
+    low, high = difference(
+        Sums(n, n, first, n, first, first), Sums(n, n, second, n, second, second), ERROR, SCALE
+    )
+    variance = (0.3 * 0.7 + 0.32 * 0.68) / n
+    wider = (variance + SCALE**2) / SCALE**2
+    inside = 2 * np.log(1 / ERROR) + np.log((variance + SCALE**2) / variance)
+    half = np.sqrt(variance * wider * inside)
+    assert (low, high) == pytest.approx((0.02 - half, 0.02 + half), rel=1e-3)
+
+
+def test_few_units_say_nothing() -> None:
+    few = Sums(LEAST_UNITS - 1, 900, 0, 90_000, 0, 0)
+    many = Sums(LEAST_UNITS, 1000, 1000, 100_000, 100_000, 100_000)
+    assert difference(few, many, ERROR, SCALE) == (-1, 1)
+    assert difference(many, few, ERROR, SCALE, least=2)[1] < 0
+    assert lower_share(Sums(1, 1000, 1000, 10**6, 10**6, 10**6), ERROR, SCALE) == 0
+    assert lower_share(many, ERROR, SCALE) > 0.9
+
+
+def test_people_who_differ_are_no_difference_of_the_variants() -> None:
+    """A/A with 40 people, daily looks for four weeks: by people the error stays below 5 %, and by
+    answers, as if each came from somebody else, most runs find a difference."""
+    random, runs, people = np.random.default_rng(0), 600, 40
+    shares = random.beta(3, 7, (runs, people))
+    second = random.random((runs, people)) < 0.5
+    busy = random.gamma(1.0, 20.0, (runs, people))
+    n = np.zeros((runs, people), int)
+    y = np.zeros((runs, people), int)
+    by_people, by_answers = np.zeros(runs, bool), np.zeros(runs, bool)
+    for _ in range(28):
+        new = random.poisson(busy)
+        n, y = n + new, y + random.binomial(new, shares)
+        sides = [sums_of(n * side, y * side) for side in (~second, second)]
+        low, high = difference(sides[0], sides[1], ERROR, SCALE)
+        by_people |= (low > 0) | (high < 0)
+        apart = [Sums(one.n, one.n, one.y, one.n, one.y, one.y) for one in sides]
+        low, high = difference(apart[0], apart[1], ERROR, SCALE)
+        by_answers |= (low > 0) | (high < 0)
+    assert by_people.mean() <= ERROR
+    assert by_answers.mean() > 0.5
+
+
+@pytest.mark.parametrize(("share", "chance"), [(0.5, 0.3), (0.1, 0.05)])
+def test_looking_at_every_answer_finds_no_difference_where_there_is_none(
+    share: float, chance: float
+) -> None:
+    random, runs, answers = np.random.default_rng(1), 300, 2000
+    second = random.random((runs, answers)) < share
+    good = random.random((runs, answers)) < chance
+    sides = []
+    for side in (~second, second):
+        n, y = side.cumsum(axis=1), (side & good).cumsum(axis=1)
+        sides.append(Sums(n, n, y, n, y, y))
+    low, high = difference(sides[0], sides[1], ERROR, SCALE)
+    assert ((low > 0) | (high < 0)).any(axis=1).mean() <= ERROR
+
+
+def test_the_sample_ratio_is_a_bayes_factor() -> None:
+    first, second, share = 30, 11, 0.4
+    mixed, _ = quad(lambda p: binom.pmf(second, first + second, p), 0, 1)
+    planned = binom.pmf(second, first + second, share)
+    assert sample_ratio(first, second, share) == pytest.approx(mixed / planned)
+    assert sample_ratio(0, 0, share) == pytest.approx(1)
+    assert sample_ratio(0, 10**6, 0.5) > 1e300
+    assert sample_ratio(5500, 4500, 0.5) > 1e6
+    assert sample_ratio(5000, 5000, 0.5) < 1
