@@ -22,9 +22,9 @@ from benchmarks.search_sets import Asked, Set, commit_sets, git
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.retrieval.context import Packing, Piece, Read, approximate_tokens, pack
+from cortex_pipelines.retrieval.context import Excerpt, Packing, Read, approximate_tokens, pack
 from cortex_pipelines.retrieval.documents import read_text
-from cortex_pipelines.retrieval.index import Index, Manifest, index_files
+from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, index_files
 from cortex_pipelines.retrieval.open_index import limits_of, open_encoder
 from cortex_pipelines.retrieval.queries import understand
 from cortex_pipelines.retrieval.search import Searcher
@@ -67,12 +67,12 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
 def _prepare(work: Path) -> Iterator[_Prepared]:
     params = load_parameters()
     limits, encoder = limits_of(params), open_encoder(params)
-    before: Index | None = None
+    before: SearchIndex | None = None
     for name, repository in git_folders():
         if name in TRAINING:
             continue
         for one in commit_sets(repository, name, work, limits, functions=False):
-            manifest = Manifest(str(one.tree), encoder.name)
+            manifest = IndexManifest(str(one.tree), encoder.name)
             before = index_files(one.files, manifest, encoder.encode, before)
             texts = sorted({asked.text[:2000] for asked in one.asked})
             vectors = dict(zip(texts, encoder.encode(texts), strict=True))
@@ -129,7 +129,7 @@ def _packed(packing: Packing = _CHOSEN) -> System:
     return show
 
 
-def _numbers(piece: Piece) -> Iterator[int]:
+def _numbers(piece: Excerpt) -> Iterator[int]:
     number = piece.start_line
     for line in piece.text.split("\n"):
         left_out = _LEFT_OUT.fullmatch(line)

@@ -21,8 +21,14 @@ from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Vocabulary
-from cortex_pipelines.retrieval.collection import Counted, Vectors, collect, count
-from cortex_pipelines.retrieval.index import Index, Manifest, open_index, read_folder, save
+from cortex_pipelines.retrieval.collection import TermFrequencies, Vectors, collect, count
+from cortex_pipelines.retrieval.index import (
+    IndexManifest,
+    SearchIndex,
+    open_index,
+    read_folder,
+    save,
+)
 from cortex_pipelines.retrieval.levels import levels_of
 from cortex_pipelines.retrieval.open_index import limits_of
 from cortex_pipelines.retrieval.search import Filters, Searcher
@@ -40,7 +46,7 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
     vocabulary = Vocabulary()
     counted = count(files, vocabulary)
     times = -(-rows // counted.documents.height)
-    repeated = Counted(
+    repeated = TermFrequencies(
         pl.concat(
             counted.documents.with_columns(
                 (pl.col("file") + copy * counted.files.height).cast(pl.Int32),
@@ -67,7 +73,7 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
     vectors = Vectors(repeated.documents["text"].to_numpy(), halves)
     collection, known = collect(repeated, None, None, vectors)
     levels = levels_of(["."], halves[:1])
-    save(Index(Manifest("", "random"), vocabulary, collection, known, levels), out)
+    save(SearchIndex(IndexManifest("", "random"), vocabulary, collection, known, levels), out)
     return times * sum(len(text.encode()) for text in counted.texts)
 
 

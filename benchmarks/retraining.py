@@ -30,7 +30,7 @@ from cortex_pipelines.api import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.ngrams import TokenNgrams
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
-from cortex_pipelines.monitoring.policy import Evidence, should_retrain
+from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
 from cortex_pipelines.monitoring.settings import RetrainingRule
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
@@ -138,7 +138,7 @@ def decided(history: History, rule: RetrainingRule) -> list[int]:
     nights, last = [], 0
     for night in range(1, len(history.sizes)):
         new = int(history.new[last, night])
-        evidence = Evidence(
+        evidence = RetrainingInputs(
             trained=True,
             champion=True,
             days=history.when[night] - history.when[last],

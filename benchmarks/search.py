@@ -22,7 +22,7 @@ from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Weights, postings, statistics
-from cortex_pipelines.retrieval.index import Index, Manifest, index_files
+from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, index_files
 from cortex_pipelines.retrieval.open_index import (
     SENTENCE,
     WITHOUT,
@@ -31,8 +31,8 @@ from cortex_pipelines.retrieval.open_index import (
     open_encoder,
     open_searcher,
 )
-from cortex_pipelines.retrieval.queries import Reading, understand
-from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, Evidence
+from cortex_pipelines.retrieval.queries import QueryOptions, understand
+from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, SignalWeights
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.terms import EXACT, terms
 from cortex_pipelines.statistics.intervals import paired_bootstrap
@@ -63,7 +63,7 @@ class _Prepared:
     """A set with its index and the vectors of its queries."""
 
     set: Set
-    index: Index
+    index: SearchIndex
     vectors: Mapping[str, np.ndarray]
 
     def names(self) -> list[str]:
@@ -88,7 +88,7 @@ def quality(folder: Path) -> None:
     for one in _sets(folder):
         # two sets of one repository share their texts
         before = prepared[-1].index if prepared else None
-        index = index_files(one.files, Manifest("", encoder.name), encoder.encode, before)
+        index = index_files(one.files, IndexManifest("", encoder.name), encoder.encode, before)
         texts = sorted({asked.text[:2000] for asked in one.asked})
         vectors = dict(zip(texts, encoder.encode(texts), strict=True))
         prepared.append(_Prepared(one, index, vectors))
@@ -116,13 +116,13 @@ def git_folders() -> Iterator[tuple[str, Path]]:
 def _ours(
     units: Mapping[str, object] | None = None,
     files: Mapping[str, object] | None = None,
-    reading: Reading | None = None,
+    reading: QueryOptions | None = None,
     *,
     dense: bool = True,
 ) -> System:
     """This search with some parts otherwise."""
-    for_units: Evidence = replace(FOR_UNITS, **(units or {}))  # type: ignore[arg-type]
-    for_files: Evidence = replace(FOR_FILES, **(files if files is not None else units or {}))  # type: ignore[arg-type]
+    for_units: SignalWeights = replace(FOR_UNITS, **(units or {}))  # type: ignore[arg-type]
+    for_files: SignalWeights = replace(FOR_FILES, **(files if files is not None else units or {}))  # type: ignore[arg-type]
 
     def answer(prepared: _Prepared) -> Ranked:
         def encode(texts: Sequence[str]) -> np.ndarray:
@@ -134,7 +134,7 @@ def _ours(
         )
         names, answers = prepared.names(), []
         for asked in prepared.set.asked:
-            query = understand(asked.text, reading or Reading())
+            query = understand(asked.text, reading or QueryOptions())
             parts = searcher.scored(query)
             rank = searcher.rank_files if prepared.set.by_file else searcher.rank_units
             answers.append([names[place] for _, place, _ in rank(parts, query, 10)])
@@ -198,7 +198,7 @@ _SYSTEMS: dict[str, System] = {
     "with names that functions define": _ours({"names": 0.2}),
     "without paths": _ours({"paths": 0.0}),
     "without weights of tests and prose": _ours({"tests": 1.0, "prose": 1.0}),
-    "without stop words": _ours(reading=Reading(stop_words=False)),
+    "without stop words": _ours(reading=QueryOptions(stop_words=False)),
     "reciprocal rank fusion of all evidence": _ours({"fusion": "ranks"}),
 }
 

@@ -20,7 +20,7 @@ from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.extraction.units import units_of
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.retrieval.documents import FileText, Limits
+from cortex_pipelines.retrieval.documents import FileText, ReadingLimits
 from cortex_pipelines.retrieval.index import read_folder
 from cortex_pipelines.syntax.grammars import PARSED
 
@@ -74,7 +74,7 @@ class Set:
 
 
 def commit_sets(
-    repository: Path, name: str, work: Path, limits: Limits, *, functions: bool = True
+    repository: Path, name: str, work: Path, limits: ReadingLimits, *, functions: bool = True
 ) -> Iterator[Set]:
     """Commits after some points in history, each searched in the tree at its point.
 
@@ -170,7 +170,7 @@ def git(repository: Path, *arguments: str) -> bytes:
 
 
 def docstring_set(
-    name: str, packages: tuple[str, ...], most: int, work: Path, limits: Limits
+    name: str, packages: tuple[str, ...], most: int, work: Path, limits: ReadingLimits
 ) -> Set:
     """First sentences of docstrings over installed packages without docstrings."""
     tree = work / name

@@ -24,7 +24,7 @@ from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.llama_files import LlamaFiles
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.project_gateway import gateway_over
-from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
 from cortex_pipelines.serving.settings import EngineName
 
 ADAPTERS = tuple(f"team{number}" for number in range(10))
@@ -66,7 +66,7 @@ def gateway(engine: EngineName, folder: Path, port: int) -> None:
     params = load_parameters(CHECKOUT)
     limits = {"adapters": len(ADAPTERS), "window": WINDOW, "threads": THREADS, "waiting": 256}
     params = params.model_copy(update={"serving": params.serving.model_copy(update=limits)})
-    desk = RouterDesk(lambda: Opened(open_model(folder / "router")), lambda: 0, CACHED)
+    desk = RouterDesk(lambda: LoadedRouter(open_model(folder / "router")), lambda: 0, CACHED)
     source = CatalogueSource(lambda: catalogue, lambda: 0)
     made = gateway_over(folder / engine, params, base, engine, source, _no_examples, desk)
     run(made, "127.0.0.1", port)

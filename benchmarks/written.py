@@ -21,7 +21,7 @@ from rich.table import Table
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
-from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
 from cortex_pipelines.evaluation.metrics.style import Style, learnt_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings
@@ -75,7 +75,7 @@ def measured(
     if not asked:
         return {"items": 0}
     ends: list[StopRule] = ["statement" if kind == "gaps" else extent_of(one) for one in asked]
-    requests = [Request(item, end) for item, end in zip(asked, ends, strict=True)]
+    requests = [GenerationRequest(item, end) for item, end in zip(asked, ends, strict=True)]
     adapters = [None, *(project.output("code_adapter", name) for name in names)]
     true = _true(asked, kind)
     similar = SimilarExamples(

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cortex_pipelines.config import Parameters
-    from cortex_pipelines.release.open_model import Opened
-    from cortex_pipelines.retrieval.open_index import Result
+    from cortex_pipelines.release.open_model import LoadedModel
+    from cortex_pipelines.retrieval.open_index import SearchHit
     from cortex_pipelines.routing.serving.router import Router
-    from cortex_pipelines.tracking.lineage import Node
+    from cortex_pipelines.tracking.lineage import LineageNode
     from cortex_pipelines.versioning.project import Project
 
 
@@ -106,7 +106,7 @@ def search_code(
     folder: str | Path | None = None,
     k: int = 10,
     by: str | None = None,
-) -> "list[Result]":
+) -> "list[SearchHit]":
     """Places in code and documentation that a query is about, best first.
 
     Args:
@@ -202,7 +202,9 @@ def load_router(folder: str | Path | None = None) -> "Router":
     return open_model(Path(folder))
 
 
-def load_adapter(model: str, task: str | None = None, folder: str | Path | None = None) -> "Opened":
+def load_adapter(
+    model: str, task: str | None = None, folder: str | Path | None = None
+) -> "LoadedModel":
     """Load a verified, released adapter on its base for inference.
 
     Args:
@@ -225,7 +227,7 @@ def load_adapter(model: str, task: str | None = None, folder: str | Path | None 
     return open_adapter(open_project(folder), model, task)
 
 
-def lineage(model: str, folder: str | Path | None = None) -> "Node":
+def lineage(model: str, folder: str | Path | None = None) -> "LineageNode":
     """The tree from a released model to the commits that it was made from.
 
     Args:

@@ -46,7 +46,7 @@ from cortex_pipelines.routing.evaluation.assets import task_router_evaluation
 from cortex_pipelines.routing.outcomes.assets import outcome_predictors
 from cortex_pipelines.routing.outcomes.evaluation_assets import outcome_evaluation
 from cortex_pipelines.versioning.graph import Graph, Pin
-from cortex_pipelines.versioning.metrics_files import Figures, Plot
+from cortex_pipelines.versioning.metrics_files import AssetMetrics, Plot
 from cortex_pipelines.versioning.parameters import ENTRY, Effective
 from cortex_pipelines.versioning.project import Project, ProjectError
 
@@ -176,9 +176,9 @@ FIGURES = {
             "drift_report",
             "router_drift_report",
         ),
-        Figures(),
+        AssetMetrics(),
     ),
-    "task_router": Figures(
+    "task_router": AssetMetrics(
         plots=(
             Plot(
                 "candidates.json", "accuracy", "model", "accuracy of candidates", "bar_horizontal"

@@ -43,7 +43,7 @@ from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.settings import CronExpression, ProjectName, Settings, Text
-from cortex_pipelines.versioning.parameters import Effective, Layout
+from cortex_pipelines.versioning.parameters import Effective, ParameterLayout
 from cortex_pipelines.versioning.parameters import resolve as resolve_parameters
 from cortex_pipelines.versioning.root import ProjectError, find_root
 
@@ -261,7 +261,7 @@ class Parameters(Settings):
 OUTSIDE = frozenset({"models", "automation", "deployment", "serving", "retraining"})
 """Sections that reach assets through pins only, or not at all."""
 
-LAYOUT = Layout(Parameters, "cortex_pipelines/profiles")
+LAYOUT = ParameterLayout(Parameters, "cortex_pipelines/profiles")
 
 SECTIONS = {name: model for name, model in LAYOUT.sections.items() if name not in OUTSIDE}
 """Sections that an asset can request by a parameter of that name."""

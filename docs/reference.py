@@ -39,10 +39,10 @@ PYTHON = {
     },
     "What they return": {
         "cortex_pipelines.routing.serving.router": ("Router", "Decision"),
-        "cortex_pipelines.release.open_model": ("Opened",),
+        "cortex_pipelines.release.open_model": ("LoadedModel",),
     },
     "Training a router": {
-        "cortex_pipelines.routing.router_from_logs": ("train_on_logs", "Trained"),
+        "cortex_pipelines.routing.router_from_logs": ("train_on_logs", "TrainedRouter"),
     },
     "Assets and tables": {
         "cortex_pipelines.versioning.asset": ("versioned_asset",),

@@ -20,9 +20,9 @@ from cortex_pipelines.adapters.model.lora import (
 )
 from cortex_pipelines.adapters.settings import AdapterSettings, Task
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
-from cortex_pipelines.adapters.training.history import Report, Run, run_metrics
+from cortex_pipelines.adapters.training.history import Report, TrainingResult, run_metrics
 from cortex_pipelines.adapters.training.launch import (
-    Training,
+    TrainingJob,
     decided,
     require_packages,
     run_training,
@@ -137,10 +137,10 @@ def _build(
 
     corpus = corpus_for(settings)
 
-    def attempt(chosen: AdapterSettings, report: Report) -> Run:
+    def attempt(chosen: AdapterSettings, report: Report) -> TrainingResult:
         # measured on the section's own rows, so that the lengths can be compared
         tried = Corpus(corpus_for(chosen).train, corpus.validation)
-        return run_training(Training(base, parent, tried, chosen), report)
+        return run_training(TrainingJob(base, parent, tried, chosen), report)
 
     chosen, taught = settings, corpus
     if settings.search.trials:
@@ -149,7 +149,7 @@ def _build(
         taught = corpus_for(chosen)
     kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
     events = root / ".cortex" / "tensorboard" / _label(inputs, task)
-    run = run_training(Training(base, parent, taught, chosen, out, kept, events))
+    run = run_training(TrainingJob(base, parent, taught, chosen, out, kept, events))
     write_json(out / TRAINING, _asked(inputs, base, chosen) | _record(run, chosen))
     write_json(out / SEEN, seen(taught))
     write_json(out / "metrics.json", run_metrics(run, taught))
@@ -183,7 +183,7 @@ def _asked(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -
     }
 
 
-def _record(run: Run, settings: AdapterSettings) -> dict[str, object]:
+def _record(run: TrainingResult, settings: AdapterSettings) -> dict[str, object]:
     return {
         "packed": run.packed,
         "best_step": run.best_step,
@@ -194,7 +194,9 @@ def _record(run: Run, settings: AdapterSettings) -> dict[str, object]:
     }
 
 
-def _observe(run: Run, observe: Callable[[str, float], None], prefix: str, processes: int) -> None:
+def _observe(
+    run: TrainingResult, observe: Callable[[str, float], None], prefix: str, processes: int
+) -> None:
     tokens = sum(step.tokens for step in run.steps)
     observe(f"{prefix}training_seconds", run.seconds)
     observe(f"{prefix}training_tokens_per_second", tokens / run.seconds)

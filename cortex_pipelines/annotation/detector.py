@@ -13,7 +13,7 @@ from typing import ClassVar
 from tree_sitter import Node
 
 from cortex_pipelines.annotation import detectors as folder
-from cortex_pipelines.annotation.complexity.treewalk import Seen
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.settings import AnnotationSettings
 
 
@@ -27,7 +27,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Place:
+class FileContext:
     """File context of a detector.
 
     Args:
@@ -52,7 +52,7 @@ class Detector(ABC):
     types: ClassVar[dict[str, frozenset[str]]]
 
     @abstractmethod
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Evidence shown by one node.
 
         Args:
@@ -60,7 +60,7 @@ class Detector(ABC):
             place: The file it is in.
         """
 
-    def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
+    def find_all(self, seen: Sequence[NodeVisit], place: FileContext) -> Iterator[Evidence]:
         """Evidence of all nodes of a type in order; override to compare neighbours."""
         for visited in seen:
             yield from self.find(visited, place)

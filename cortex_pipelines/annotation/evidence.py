@@ -12,7 +12,7 @@ from tree_sitter import Tree
 from cortex_pipelines.annotation.comment_markers import marks_of
 from cortex_pipelines.annotation.complexity.measure import Complexity, complexity_of
 from cortex_pipelines.annotation.complexity.treewalk import Walk, walk
-from cortex_pipelines.annotation.detector import Evidence, Place, detectors_of
+from cortex_pipelines.annotation.detector import Evidence, FileContext, detectors_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError
@@ -22,7 +22,7 @@ _FUNCTIONS = ("function", "method")
 
 
 @dataclass(frozen=True)
-class Figures:
+class SizeMetrics:
     """Size measures of a unit.
 
     Args:
@@ -72,7 +72,7 @@ class FileReading:
             marks, self._parameters = marks_of(tree.root_node, grammar, self._walk.depth)
         except TooManyStepsError as error:
             _LOG.warning("%s: the query for labels and parameters is left out: %s", path, error)
-        place = Place(grammar.language, path, settings)
+        place = FileContext(grammar.language, path, settings)
         for node_type in sorted(self._walk.seen):
             for detector in by_type.get(node_type, ()):
                 marks.update(detector.find_all(self._walk.seen[node_type], place))
@@ -87,19 +87,19 @@ class FileReading:
             marks.update(self._past_limits(unit, figures))
         self.evidence = sorted(marks)
 
-    def _figures(self, unit: dict[str, Any], methods: int) -> Figures:
+    def _figures(self, unit: dict[str, Any], methods: int) -> SizeMetrics:
         start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
         head = end if body is None else body
         function = unit["kind"] in _FUNCTIONS
         parameters = bisect_left(self._parameters, head) - bisect_left(self._parameters, start)
-        return Figures(
+        return SizeMetrics(
             complexity=complexity_of(self._walk, start, end, body, self._starts),
             parameters=parameters if function else 0,
             methods=0 if function else methods,
             lines=sum(1 for line in unit["code"].split("\n") if line.strip()),
         )
 
-    def _past_limits(self, unit: dict[str, Any], figures: Figures) -> Iterable[Evidence]:
+    def _past_limits(self, unit: dict[str, Any], figures: SizeMetrics) -> Iterable[Evidence]:
         """Size smells, with the unit itself as evidence."""
         settings, complexity = self._settings, figures.complexity
         start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from cortex_pipelines.annotation.annotate import Annotations
-from cortex_pipelines.annotation.evaluation.agreement import Agreement, Counts
+from cortex_pipelines.annotation.evaluation.agreement import Agreement, ConfusionCounts
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.pages import code, folded, heading, page, paragraph, table
 
@@ -43,7 +43,7 @@ def annotation_metrics(annotations: Annotations) -> dict[str, float]:
     return metrics
 
 
-def _pooled(counts: Iterable[Counts], missed: str) -> float:
+def _pooled(counts: Iterable[ConfusionCounts], missed: str) -> float:
     every = list(counts)
     both = sum(pair_counts.both for pair_counts in every)
     other = sum(
@@ -152,7 +152,7 @@ def _agreement(agreed: Agreement) -> list[str]:
     ]
 
 
-def _counts(counts: dict[str, Counts]) -> list[Sequence[str]]:
+def _counts(counts: dict[str, ConfusionCounts]) -> list[Sequence[str]]:
     return [
         (
             name,

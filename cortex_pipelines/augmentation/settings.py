@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from cortex_pipelines.execution.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines.settings import (
     MOST,
     Bytes,
@@ -73,7 +73,7 @@ class AugmentationSettings(Settings):
     sandbox_output_bytes: Bytes
     """Output limit of the sandbox, in bytes."""
 
-    def sandbox_limits(self, seconds: float, compilers: bool = False) -> Limits:
+    def sandbox_limits(self, seconds: float, compilers: bool = False) -> ResourceLimits:
         """Resource limits of a run in the sandbox.
 
         Args:
@@ -81,7 +81,7 @@ class AugmentationSettings(Settings):
             compilers: It is a compiler, with many threads and address space only reserved.
         """
         memory = self.sandbox_memory_bytes
-        return Limits(
+        return ResourceLimits(
             wall_seconds=seconds,
             cpu_seconds=int(seconds) + 1,
             memory_bytes=memory,

@@ -14,7 +14,7 @@ from cortex_pipelines.datasets.assemble.build import (
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.filters.decontamination import fingerprints
 from cortex_pipelines.datasets.inputs import read_project
-from cortex_pipelines.datasets.publish.card import Part, write_card
+from cortex_pipelines.datasets.publish.card import CardSection, write_card
 from cortex_pipelines.datasets.settings import (
     DatasetSettings,
     FeedbackExampleSettings,
@@ -113,7 +113,7 @@ def naming_dataset(
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     tables = naming_tables(read, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
-    learnt = Part("Conventions", conventions(train_names(read.units, renamed)))
+    learnt = CardSection("Conventions", conventions(train_names(read.units, renamed)))
     write_card(out, "naming_dataset", purpose, tables, datasets, (learnt,))
     return tables
 
@@ -195,7 +195,7 @@ def documentation_dataset(
     read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     tables = documentation.documentation_tables(read, datasets, cache)
     purpose = "To say what code does, in the project's own words."
-    extra = (Part("Documentation", documentation.in_words(tables)),)
+    extra = (CardSection("Documentation", documentation.in_words(tables)),)
     write_card(out, "documentation_dataset", purpose, tables, datasets, extra)
     return tables
 
@@ -223,7 +223,7 @@ def tests_dataset(
         cache,
     )
     purpose = "To write the project's tests: of a function, method or class, in the file named."
-    extra = (Part("Tests", paired_tests.in_words(tables)),)
+    extra = (CardSection("Tests", paired_tests.in_words(tables)),)
     write_card(out, "tests_dataset", purpose, tables, datasets, extra)
     return tables
 
@@ -252,7 +252,7 @@ def feedback_dataset(
         cache,
     )
     purpose = "To write at once what people made of what models had written."
-    extra = (Part("Feedback", feedback.in_words(tables)),)
+    extra = (CardSection("Feedback", feedback.in_words(tables)),)
     write_card(out, "feedback_dataset", purpose, tables, datasets, extra)
     return tables
 

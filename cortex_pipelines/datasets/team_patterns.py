@@ -13,14 +13,14 @@ from cortex_pipelines.datasets.tasks.changes import place_of, sides_of
 from cortex_pipelines.extraction.patterns.pattern import PatternError
 from cortex_pipelines.extraction.patterns.pattern_files import (
     PROPOSED,
-    Written,
+    PatternFile,
     folder_patterns,
     may_hold_patterns,
     project_checks,
     usable,
     written_patterns,
 )
-from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks, Place
+from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks, PatternMatch
 from cortex_pipelines.extraction.patterns.proposals import (
     Proposal,
     proposals_of_code,
@@ -46,7 +46,7 @@ class Broken:
     """A place in a file that breaks a pattern."""
 
     path: str
-    place: Place
+    place: PatternMatch
 
     @property
     def line(self) -> str:
@@ -71,7 +71,7 @@ def served_patterns(project: Project, name: str, version: str | None) -> Pattern
         return PatternChecks(())
 
 
-def patterns_of(project: Project, name: str) -> list[Written]:
+def patterns_of(project: Project, name: str) -> list[PatternFile]:
     """The patterns in a project's files, and what looks like one and is none.
 
     Raises:

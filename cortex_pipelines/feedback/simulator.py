@@ -38,7 +38,7 @@ _WINDOW = 4000
 
 
 @dataclass(frozen=True)
-class Change:
+class FileRevision:
     """A file before and after a commit.
 
     Args:
@@ -72,8 +72,8 @@ def reaction(suggested: str, wanted: str) -> Reaction:
 
 
 def simulate(
-    changes: Iterable[Change],
-    suggester: Callable[[Change], Suggest],
+    changes: Iterable[FileRevision],
+    suggester: Callable[[FileRevision], Suggest],
     project: str,
     version: str,
 ) -> Iterator[dict[str, Any]]:
@@ -140,7 +140,7 @@ def _events(written: str, wanted: str, final: str) -> Iterator[dict[str, Any]]:
     }
 
 
-def _added(change: Change) -> Iterator[int]:
+def _added(change: FileRevision) -> Iterator[int]:
     """Places of lines in the new version that are not blank and not in the old one."""
     old, new = change.before.splitlines(), change.after.splitlines()
     for kind, _, _, begin, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -154,7 +154,7 @@ def _common(written: str, wanted: str) -> int:
     return sum(block.size for block in blocks)
 
 
-def from_before(change: Change) -> Suggest:
+def from_before(change: FileRevision) -> Suggest:
     """A baseline without a model: what followed the same line in the version before."""
     lines = [line for line in change.before.splitlines() if line.strip()]
     following = dict(zip((line.strip() for line in lines), lines[1:], strict=False))
@@ -189,7 +189,7 @@ def send(events: Iterable[Mapping[str, Any]], post: Post) -> int:
     return count
 
 
-def history(repository: Path, ending: str, most: int) -> list[Change]:
+def history(repository: Path, ending: str, most: int) -> list[FileRevision]:
     """The latest changes of files in a git repository, the oldest first.
 
     Args:
@@ -211,5 +211,5 @@ def history(repository: Path, ending: str, most: int) -> list[Change]:
         commit, at = head.split()
         for path in sorted(filter(None, paths)):
             texts = (content(repository, name, path) for name in (f"{commit}^", commit))
-            changes.append(Change(path, datetime.fromisoformat(at), *texts))
+            changes.append(FileRevision(path, datetime.fromisoformat(at), *texts))
     return sorted(changes, key=lambda change: (change.at, change.path))[-most:]

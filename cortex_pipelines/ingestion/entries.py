@@ -30,7 +30,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Listed:
+class FileRef:
     """A file that may be read, identified by a hash of its content.
 
     Args:
@@ -55,7 +55,7 @@ class Skipped:
 
 
 Entries = Iterator[File | Skipped]
-Listing = Iterator[Listed | Skipped]
+Listing = Iterator[FileRef | Skipped]
 
 
 def blob_id(data: bytes) -> str:

@@ -20,7 +20,7 @@ from cortex_pipelines.monitoring.code_drift import (
 from cortex_pipelines.monitoring.drift_evidence import Encode
 from cortex_pipelines.monitoring.task_drift import logged_tasks, watch_router
 from cortex_pipelines.pages import SAMPLE, page, paragraph
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.routing.assets import embedder
 from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError, champion_decisions
 from cortex_pipelines.routing.serving.router import Decision
@@ -52,7 +52,7 @@ def drift_report(
     cache: RowCache,
 ) -> None:
     """A project's code and interactions today against what its champion was trained on."""
-    model = Model("code_adapter", project)
+    model = ReleasedModel("code_adapter", project)
     retained, retained_parts = watch_interactions(
         pl.read_parquet(interactions / f"{INTERACTIONS.name}.parquet"),
         project,
@@ -101,7 +101,7 @@ def router_drift_report(
 ) -> None:
     """Tasks logged since the router's champion was trained: what moved, and how well it decides."""
     sample = [paragraph(SAMPLE, warning=True)] if coordination.sample else []
-    model = Model("task_router", None)
+    model = ReleasedModel("task_router", None)
     try:
         version, data = champions_data(
             root, model, task_router_champion, "routing_dataset", load_version

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cortex_pipelines.release.history import inputs_of
-from cortex_pipelines.release.ledger import Model, moves
+from cortex_pipelines.release.ledger import ReleasedModel, moves
 from cortex_pipelines.versioning.asset import LoadVersion
 from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import ProjectError
@@ -14,7 +14,7 @@ class NothingToCompareError(RuntimeError):
 
 
 def champions_data(
-    root: Path, model: Model, pin: ChampionPin, asset: str, load_version: LoadVersion
+    root: Path, model: ReleasedModel, pin: ChampionPin, asset: str, load_version: LoadVersion
 ) -> tuple[str, Path]:
     """Version of the champion, and the folder with an asset's version that it was trained on.
 

@@ -8,7 +8,7 @@ _DELTA = 0.002
 
 
 @dataclass(frozen=True)
-class Change:
+class MeanShift:
     """A change of the mean of a stream.
 
     Args:
@@ -22,7 +22,7 @@ class Change:
     since: float
 
 
-def changes(values: Sequence[float]) -> list[Change]:
+def changes(values: Sequence[float]) -> list[MeanShift]:
     """Changes of the mean of a stream, by ADWIN.
 
     Args:
@@ -35,5 +35,5 @@ def changes(values: Sequence[float]) -> list[Change]:
         before = detector.estimation
         detector.update(value)
         if detector.drift_detected:
-            noticed.append(Change(place, before, detector.estimation))
+            noticed.append(MeanShift(place, before, detector.estimation))
     return noticed

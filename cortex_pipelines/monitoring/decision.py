@@ -13,7 +13,7 @@ _LOG = Path(".cortex") / "retraining.jsonl"
 
 
 @dataclass(frozen=True)
-class Decision:
+class RetrainingDecision:
     """Whether to train, and why.
 
     Args:
@@ -29,7 +29,7 @@ class Decision:
         return f"{'train' if self.retrain else 'rest'}: {'; '.join(self.reasons)}"
 
 
-def note(root: Path, model: str, decision: Decision, occasion: Occasion) -> None:
+def note(root: Path, model: str, decision: RetrainingDecision, occasion: Occasion) -> None:
     """Append a decision about the model of that name to the log."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"at": at, "by": occasion, "model": model, **asdict(decision)}
@@ -50,7 +50,7 @@ def last_decisions(root: Path) -> list[str]:
             continue  # a kill left half of it
         latest[line["model"]] = line
     return [
-        f"{name}: {Decision(line['retrain'], tuple(line['reasons'])).in_words()} "
+        f"{name}: {RetrainingDecision(line['retrain'], tuple(line['reasons'])).in_words()} "
         f"({line['by']}, {line['at']})"
         for name, line in sorted(latest.items())
     ]

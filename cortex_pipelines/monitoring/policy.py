@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from cortex_pipelines.monitoring.decision import Decision
+from cortex_pipelines.monitoring.decision import RetrainingDecision
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RetrainingInputs:
     """What is known of a model before it is decided whether to train it again.
 
     Args:
@@ -40,7 +40,9 @@ class Evidence:
     minutes: float | None = None
 
 
-def should_retrain(evidence: Evidence, rule: RetrainingRule, most_minutes: int | None) -> Decision:
+def should_retrain(
+    evidence: RetrainingInputs, rule: RetrainingRule, most_minutes: int | None
+) -> RetrainingDecision:
     """Decide whether a model whose inputs changed is trained again.
 
     A model without a champion is trained as often as there is something new: nothing else can get
@@ -55,18 +57,18 @@ def should_retrain(evidence: Evidence, rule: RetrainingRule, most_minutes: int |
     """
     for_it = _reasons(evidence, rule)
     if not for_it:
-        return Decision(False, (_nothing(evidence, rule),))
+        return RetrainingDecision(False, (_nothing(evidence, rule),))
     obeyed = not evidence.champion or bool(evidence.settings) or evidence.forgotten
     if not obeyed and evidence.days is not None and evidence.days < rule.rest_days:
         rest = f"but it was trained {evidence.days:.1f} days ago, and rests for {rule.rest_days}"
-        return Decision(False, (*for_it, rest))
+        return RetrainingDecision(False, (*for_it, rest))
     if most_minutes is not None and (evidence.minutes or 0) > most_minutes:
         cost = f"but it takes some {evidence.minutes:.0f} minutes, of at most {most_minutes} now"
-        return Decision(False, (*for_it, cost))
-    return Decision(True, for_it)
+        return RetrainingDecision(False, (*for_it, cost))
+    return RetrainingDecision(True, for_it)
 
 
-def _reasons(evidence: Evidence, rule: RetrainingRule) -> tuple[str, ...]:
+def _reasons(evidence: RetrainingInputs, rule: RetrainingRule) -> tuple[str, ...]:
     if not evidence.trained:
         return ("there is no model yet",)
     reasons = []
@@ -95,7 +97,7 @@ def _reasons(evidence: Evidence, rule: RetrainingRule) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _nothing(evidence: Evidence, rule: RetrainingRule) -> str:
+def _nothing(evidence: RetrainingInputs, rule: RetrainingRule) -> str:
     if evidence.new is None or evidence.new_share is None:
         return "what the champion has not seen is not known, and nothing else calls for a training"
     words = f"{evidence.new:,} new ({evidence.new_share:.1%}, at {rule.new_share:.0%} it trains)"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.monitoring.change_detection import Change, changes
+from cortex_pipelines.monitoring.change_detection import MeanShift, changes
 from cortex_pipelines.monitoring.drift_evidence import Encode, what_moved
 from cortex_pipelines.pages import heading, paragraph, table
 from cortex_pipelines.routing.dataset.labels import normalised
@@ -157,7 +157,7 @@ def _realised(
     ]
 
 
-def stream_table(stream: Sequence[Change], times: Sequence[datetime | None]) -> str:
+def stream_table(stream: Sequence[MeanShift], times: Sequence[datetime | None]) -> str:
     """Changes of a stream as a table of a page.
 
     Args:

@@ -16,10 +16,10 @@ from typing import Any
 
 import dagster as dg
 
-from cortex_pipelines.monitoring.decision import Decision, Occasion, note
+from cortex_pipelines.monitoring.decision import Occasion, RetrainingDecision, note
 from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, decide
 from cortex_pipelines.projects.update_pins import move_pins
-from cortex_pipelines.release.ledger import Model, project_models
+from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import passed
 from cortex_pipelines.versioning.asset import VersionedAsset
@@ -46,7 +46,7 @@ Open = Callable[[], tuple[Project, dg.Definitions]]
 
 
 @dataclass(frozen=True)
-class Todo:
+class RetrainingJob:
     """Work of one night for one project, or for assets of all projects.
 
     Args:
@@ -105,7 +105,7 @@ class Night:
         self._tracker = tracker
         self._validate = validate
         self._opened: dict[str, tuple[Project, Staleness]] = {}
-        self._decided: dict[tuple[str, Model], Decision] = {}
+        self._decided: dict[tuple[str, ReleasedModel], RetrainingDecision] = {}
 
     def opened(self, context: dg.OpExecutionContext) -> tuple[Project, Staleness]:
         """The project, and its stale assets according to Dagster."""
@@ -117,11 +117,11 @@ class Night:
 
     def resting(
         self, context: dg.OpExecutionContext, name: str, partition: str | None
-    ) -> Decision | None:
+    ) -> RetrainingDecision | None:
         """Why an asset is not made: the policy lets the model that it is, or reads, rest."""
         project, staleness = self.opened(context)
         for asset in models_of(project.graph):
-            model = Model(asset, partition)
+            model = ReleasedModel(asset, partition)
             part_of = project.graph.assets[asset].partitioned == (partition is not None)
             if not part_of or name not in project.graph.downstream([asset]):
                 continue
@@ -163,7 +163,9 @@ def models_of(graph: Graph) -> list[str]:
     return [asset.name for asset in graph.order if asset.name in registered]
 
 
-def _decide(context: dg.OpExecutionContext, project: Project, model: Model) -> Decision:
+def _decide(
+    context: dg.OpExecutionContext, project: Project, model: ReleasedModel
+) -> RetrainingDecision:
     tags = context.run.tags.items()
     occasion: Occasion = "weekly" if WEEKLY.items() <= tags else "nightly"
     decision = ANYWAY if OVERRULED.items() <= tags else decide(project, model, occasion)
@@ -288,7 +290,7 @@ def _plan_op(night: Night) -> dg.OpDefinition:
         name=PLAN,
         description="Ask DVC what is stale; a project with nothing to do has no steps",
         ins={"pins": dg.In(dg.Nothing)},
-        out={"projects": dg.DynamicOut(Todo), "shared": dg.Out(Todo)},
+        out={"projects": dg.DynamicOut(RetrainingJob), "shared": dg.Out(RetrainingJob)},
         retry_policy=retry_policy(),
     )
     def op(context: dg.OpExecutionContext) -> Iterator[Any]:
@@ -302,10 +304,14 @@ def _plan_op(night: Night) -> dg.OpDefinition:
         }
         for name, key in step_names(project.partitions).items():
             if reached[name] or name in waiting:
-                yield dg.DynamicOutput(Todo(name, reached[name]), key, output_name="projects")
+                yield dg.DynamicOutput(
+                    RetrainingJob(name, reached[name]), key, output_name="projects"
+                )
         words = {name or "all projects": ", ".join(sorted(reached[name])) for name in reached}
         stale = {name: text for name, text in words.items() if text}
-        yield dg.Output(Todo(None, reached[None]), "shared", metadata=stale or {"stale": "nothing"})
+        yield dg.Output(
+            RetrainingJob(None, reached[None]), "shared", metadata=stale or {"stale": "nothing"}
+        )
 
     return op
 
@@ -314,13 +320,13 @@ def _asset_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefinit
     @dg.op(
         name=f"{JOB}_{asset.name}",
         description=asset.description,
-        ins={"todo": dg.In(Todo)}
+        ins={"todo": dg.In(RetrainingJob)}
         | {other.name: dg.In(dg.Nothing) for other in _before(asset, graph)},
         out=dg.Out(dg.Nothing),
         retry_policy=retry_policy(),
         tags={"cortex/asset": asset.name},
     )
-    def op(context: dg.OpExecutionContext, todo: Todo) -> Iterator[Any]:
+    def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
         made = False
         rests = (
             night.resting(context, asset.name, todo.project) if asset.name in todo.names else None
@@ -354,12 +360,12 @@ def _promote_op(asset: VersionedAsset, graph: Graph, night: Night) -> dg.OpDefin
     @dg.op(
         name=f"{JOB}_{PROMOTE}_{asset.registers}",
         description=f"Promote the challenger of {asset.registers}, if its gate passed.",
-        ins={"todo": dg.In(Todo), "passed": dg.In(dg.Nothing)},
+        ins={"todo": dg.In(RetrainingJob), "passed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
     )
-    def op(context: dg.OpExecutionContext, todo: Todo) -> Iterator[Any]:
+    def op(context: dg.OpExecutionContext, todo: RetrainingJob) -> Iterator[Any]:
         project, _ = night.opened(context)
-        model = Model(str(asset.registers), todo.project)
+        model = ReleasedModel(str(asset.registers), todo.project)
         try:
             entries = promote_passed(
                 project, WHY, deployment(project, {}), context.log.info, of=[model]

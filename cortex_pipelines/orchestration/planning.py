@@ -32,7 +32,7 @@ _CHARACTERS_PER_TOKEN = 3.4
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedStage:
     """A stage that will run.
 
     Args:
@@ -75,7 +75,7 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
     }
 
 
-def plan(project: Project, only: str | None = None) -> list[Step]:
+def plan(project: Project, only: str | None = None) -> list[PlannedStage]:
     """The stages that `cortex run` would make, in order.
 
     What depends on a stale stage counts, though it may turn out that nothing changes for it.
@@ -102,7 +102,7 @@ def plan(project: Project, only: str | None = None) -> list[Step]:
                 to_make.add((asset.name, partition))
                 seconds, basis = _seconds(project, asset.name, partition, durations)
                 rows = _rows_read(project, asset.name, partition)
-                steps.append(Step(project.address(asset, partition), rows, seconds, basis))
+                steps.append(PlannedStage(project.address(asset, partition), rows, seconds, basis))
     return steps
 
 

@@ -4,16 +4,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import dagster as dg
 
-from cortex_pipelines.monitoring.decision import Decision, note
+from cortex_pipelines.monitoring.decision import RetrainingDecision, note
 from cortex_pipelines.orchestration.nightly import models_of, plan
 from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, FRESH, decide
 from cortex_pipelines.orchestration.runs import Outcome, run_stale
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.project import Project
 
 
-def plan_in_words(project: Project, models: Sequence[Model], anyway: bool) -> Iterator[str]:
+def plan_in_words(project: Project, models: Sequence[ReleasedModel], anyway: bool) -> Iterator[str]:
     """What would be decided now about each model, and whether its report is out of date."""
     reached = plan(project, dvc_views(project))
     for model in models:
@@ -29,7 +29,7 @@ def retrain(
     project: Project,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
-    models: Sequence[Model],
+    models: Sequence[ReleasedModel],
     anyway: bool,
     among: Collection[str],
     report: Callable[[str], None],
@@ -60,7 +60,9 @@ def retrain(
     return outcome
 
 
-def _decision(project: Project, model: Model, anyway: bool, stale: bool) -> Decision:
+def _decision(
+    project: Project, model: ReleasedModel, anyway: bool, stale: bool
+) -> RetrainingDecision:
     if not stale:
         return FRESH
     return ANYWAY if anyway else decide(project, model, "person")

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.monitoring.decision import Decision, Occasion
-from cortex_pipelines.monitoring.policy import Evidence, should_retrain
+from cortex_pipelines.monitoring.decision import Occasion, RetrainingDecision
+from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
 from cortex_pipelines.orchestration.planning import expected_seconds
 from cortex_pipelines.projects.certificate import asked_since
-from cortex_pipelines.release.ledger import Model, champion
+from cortex_pipelines.release.ledger import ReleasedModel, champion
 from cortex_pipelines.tracking.durations import last_ends
 from cortex_pipelines.versioning import snapshot
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
@@ -17,11 +17,11 @@ from cortex_pipelines.versioning.parameters import CODE
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 
-FRESH = Decision(False, ("nothing that it is made from has changed",))
-ANYWAY = Decision(True, ("a person overruled the policy",))
+FRESH = RetrainingDecision(False, ("nothing that it is made from has changed",))
+ANYWAY = RetrainingDecision(True, ("a person overruled the policy",))
 
 
-def decide(project: Project, model: Model, occasion: Occasion) -> Decision:
+def decide(project: Project, model: ReleasedModel, occasion: Occasion) -> RetrainingDecision:
     """Whether to train a stale model again, by section ``retraining`` of params.yaml.
 
     Args:
@@ -35,7 +35,7 @@ def decide(project: Project, model: Model, occasion: Occasion) -> Decision:
     return should_retrain(gather(project, model), rule, most[occasion])
 
 
-def gather(project: Project, model: Model) -> Evidence:
+def gather(project: Project, model: ReleasedModel) -> RetrainingInputs:
     """What is known of a model: its champion, drift report, settings, age and cost."""
     watch = next(asset for asset in project.graph.order if asset.watches == model.asset)
     part = model.partition if watch.partitioned else None
@@ -43,7 +43,7 @@ def gather(project: Project, model: Model) -> Evidence:
     ended = last_ends(project.root).get((model.asset, model.partition or ""))
     seconds = expected_seconds(project, project.graph.downstream([model.asset]), model.partition)
     errors, at_least = figures.get("errors_since"), figures.get("errors_since_low")
-    return Evidence(
+    return RetrainingInputs(
         trained=project.output(model.asset, model.partition).is_dir(),
         champion=champion(project.root, model).champion is not None,
         settings=changed_settings(project, model),
@@ -59,7 +59,7 @@ def gather(project: Project, model: Model) -> Evidence:
     )
 
 
-def changed_settings(project: Project, model: Model) -> tuple[str, ...]:
+def changed_settings(project: Project, model: ReleasedModel) -> tuple[str, ...]:
     """Sections and pinned weights that are no longer those of the last training in dvc.lock."""
     stage = locked_stages(project.root).get(model.address, {})
     locked = Snapshot({}, stage.get("params") or {})

@@ -25,7 +25,7 @@ from cortex_pipelines.projects.forget import (
     made_from_sources,
     remotes,
 )
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.serving.reviews import ReviewQueue
 from cortex_pipelines.serving.security import audit
@@ -92,7 +92,7 @@ def deletions(project: Project) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def asked_since(project: Project, model: Model, trained: datetime | None) -> bool:
+def asked_since(project: Project, model: ReleasedModel, trained: datetime | None) -> bool:
     """Whether something that a model's present version was made from is to be forgotten since.
 
     Args:
@@ -206,7 +206,7 @@ def _output(
 def _model(
     project: Project, model: Mapping[str, Any], current: Mapping[str, str | None], stale: set[str]
 ) -> dict[str, Any]:
-    of = Model(model["asset"], model["partition"])
+    of = ReleasedModel(model["asset"], model["partition"])
     roles, before = standing(project.root, of), model["version"]
     now = current.get(of.address)
     rebuilt = now is not None and of.address not in stale

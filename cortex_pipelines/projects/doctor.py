@@ -33,7 +33,7 @@ _GATEWAY = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """The result of one check.
 
     Args:
@@ -51,7 +51,7 @@ class Finding:
     needed: bool = True
 
 
-def examine(root: Path) -> Iterator[Finding]:
+def examine(root: Path) -> Iterator[CheckResult]:
     """Check everything the platform needs on this machine."""
     yield from _programs()
     yield from _merge_driver(root)
@@ -65,18 +65,18 @@ def examine(root: Path) -> Iterator[Finding]:
     yield _backups()
 
 
-def _programs() -> Iterator[Finding]:
+def _programs() -> Iterator[CheckResult]:
     for name, needed_for in (("git", "git sources"), ("dvc", "dvc repro and dvc pull")):
         path = shutil.which(name)
         remedy = f"install {name} and put it on the PATH (needed for {needed_for})"
-        yield Finding(name, path is not None, path or "not on the PATH", remedy)
+        yield CheckResult(name, path is not None, path or "not on the PATH", remedy)
 
 
-def _merge_driver(root: Path) -> Iterator[Finding]:
+def _merge_driver(root: Path) -> Iterator[CheckResult]:
     """Whether git joins lock files in this clone by the driver."""
     if not git_index.is_repository(root):
         return
-    yield Finding(
+    yield CheckResult(
         "git merge driver",
         git_index.has_attributes(root) and git_index.has_driver(root),
         f"joins lock files of two branches ({git_index.ATTRIBUTES}, merge.{git_index.DRIVER})",
@@ -86,36 +86,36 @@ def _merge_driver(root: Path) -> Iterator[Finding]:
     )
 
 
-def stores(root: Path) -> Iterator[Finding]:
+def stores(root: Path) -> Iterator[CheckResult]:
     """Check databases and lock files that a kill or a full disk may have damaged."""
     again = "any other command, such as `cortex sync`, restores the last good copy"
     conflicts = find_conflicts(root)
     for conflict in conflicts:
         words = f"holds a merge conflict, with markers from line {conflict.line}"
-        yield Finding(f"whole: {conflict.file}", False, words, conflict.remedy)
+        yield CheckResult(f"whole: {conflict.file}", False, words, conflict.remedy)
     for name in retained_outputs.FILES:
         if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
             why = retained_outputs.damage(root, name) or _unreadable(root / name)
-            yield Finding(f"whole: {name}", why is None, why or "not cut off", again)
+            yield CheckResult(f"whole: {name}", why is None, why or "not cut off", again)
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file():
         why = dvc_store.rwlock_damage(rwlock)
-        yield Finding("whole: .dvc/tmp/rwlock", why is None, why or "not cut off", again)
+        yield CheckResult("whole: .dvc/tmp/rwlock", why is None, why or "not cut off", again)
     home = root / ".dagster"
     begun = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
     if is_deleted(root):
-        yield Finding("whole: .mlflow/mlflow.db", False, "was deleted", begun)
+        yield CheckResult("whole: .mlflow/mlflow.db", False, "was deleted", begun)
     for name in deleted_databases(root):
-        yield Finding(f"whole: .dagster/{name}", False, "was deleted", begun)
+        yield CheckResult(f"whole: .dagster/{name}", False, "was deleted", begun)
     if mismatch := schema.mismatch(database(root)):
         remedy = "any other command upgrades it, or says which MLflow is needed"
-        yield Finding("schema of .mlflow/mlflow.db", False, mismatch, remedy)
+        yield CheckResult("schema of .mlflow/mlflow.db", False, mismatch, remedy)
     paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
     for path in dict.fromkeys(paths):
         why = databases.damage(path, thorough=True)
         if path.is_file() and (why or path.parent.name != "runs" or path.name == "index.db"):
             place = path.relative_to(root)
-            yield Finding(f"whole: {place}", why is None, why or "intact", begun)
+            yield CheckResult(f"whole: {place}", why is None, why or "intact", begun)
 
 
 def _unreadable(path: Path) -> str | None:
@@ -128,7 +128,7 @@ def _unreadable(path: Path) -> str | None:
     return None
 
 
-def _packages(root: Path) -> Iterator[Finding]:
+def _packages(root: Path) -> Iterator[CheckResult]:
     constraints = root / "constraints.txt"
     if not constraints.exists():
         return
@@ -141,7 +141,7 @@ def _packages(root: Path) -> Iterator[Finding]:
             continue  # a package for tests only, or for another platform
         if installed.partition("+")[0] != wanted:
             wrong.append(f"{name} {installed} (pinned {wanted})")
-    yield Finding(
+    yield CheckResult(
         "packages as pinned",
         not wrong,
         ", ".join(wrong) or f"{len(pinned)} versions checked",
@@ -149,28 +149,28 @@ def _packages(root: Path) -> Iterator[Finding]:
     )
 
 
-def _parameters(root: Path) -> Iterator[Finding]:
+def _parameters(root: Path) -> Iterator[CheckResult]:
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.versioning.dvc import stages
 
     try:
         open_project(root).resolve()
     except ProjectError as error:
-        yield Finding("params.yaml", False, str(error), "correct the keys named")
+        yield CheckResult("params.yaml", False, str(error), "correct the keys named")
         return
-    yield Finding("params.yaml", True, "valid")
+    yield CheckResult("params.yaml", True, "valid")
     project = open_project(root)
     try:
         stages.check(project)
     except ProjectError as error:
-        yield Finding("dvc.yaml", False, str(error), "run `cortex dvc-yaml`")
+        yield CheckResult("dvc.yaml", False, str(error), "run `cortex dvc-yaml`")
     else:
-        yield Finding("dvc.yaml", True, "up to date with the asset graph")
+        yield CheckResult("dvc.yaml", True, "up to date with the asset graph")
     try:
         undeclared = find_undeclared(project)
     except ProjectError:
         return  # a lock that cannot be read was reported above
-    yield Finding(
+    yield CheckResult(
         "stages and pins",
         not undeclared,
         f"nothing declares {undeclared}" if undeclared else "each is declared in params.yaml",
@@ -179,7 +179,7 @@ def _parameters(root: Path) -> Iterator[Finding]:
     )
 
 
-def _weights(root: Path) -> Iterator[Finding]:
+def _weights(root: Path) -> Iterator[CheckResult]:
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_folder
 
@@ -192,41 +192,41 @@ def _weights(root: Path) -> Iterator[Finding]:
         try:
             weights_folder(getattr(models, name), pins.get(name) or {}, root)
         except WeightsError as error:
-            yield Finding(f"weights: {name}", False, "not usable", str(error))
+            yield CheckResult(f"weights: {name}", False, "not usable", str(error))
         else:
-            yield Finding(f"weights: {name}", True, "there, and as pinned")
+            yield CheckResult(f"weights: {name}", True, "there, and as pinned")
 
 
-def _disk(root: Path) -> Finding:
+def _disk(root: Path) -> CheckResult:
     free = shutil.disk_usage(root).free / 2**30
-    return Finding("free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB for caches and models")
+    return CheckResult("free disk", free > 5, f"{free:.0f} GiB", "free 5 GiB for caches and models")
 
 
-def _sandbox() -> Finding:
+def _sandbox() -> CheckResult:
     from cortex_pipelines.execution.sandbox import sandbox
 
     why = sandbox.unavailable()
     if why is not None:
         lost = "tests and generated code are not run here, so their results will be missing"
-        return Finding("sandbox", False, f"{why}; {lost}", sandbox.REMEDY, needed=False)
+        return CheckResult("sandbox", False, f"{why}; {lost}", sandbox.REMEDY, needed=False)
     doors = " or ".join(door for door in sandbox.DOORS if sandbox.trouble(door) is None)
     why = sandbox.trouble("bubblewrap")
     detail = f"works, by {doors}" + (f"; not by bubblewrap: {why}" if why else "")
     # the other door has the same guarantees, but what is installed was meant to be used
     good = why is None or shutil.which("bwrap") is None
-    return Finding("sandbox", good, detail, sandbox.REMEDY, needed=False)
+    return CheckResult("sandbox", good, detail, sandbox.REMEDY, needed=False)
 
 
-def _backups() -> Finding:
+def _backups() -> CheckResult:
     path = shutil.which("restic")
     detail = path or "`cortex backup` needs restic"
-    return Finding("backups", path is not None, detail, backups.REMEDY, needed=False)
+    return CheckResult("backups", path is not None, detail, backups.REMEDY, needed=False)
 
 
-def gateway_packages() -> Finding:
+def gateway_packages() -> CheckResult:
     """Whether what the gateway needs is installed."""
     missing = [name for name in _GATEWAY if find_spec(name) is None]
-    return Finding(
+    return CheckResult(
         "gateway",
         not missing,
         f"without {', '.join(missing)}" if missing else "`cortex serve` can be started",

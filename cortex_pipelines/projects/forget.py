@@ -24,7 +24,7 @@ from cortex_pipelines.release.promotion import standing
 from cortex_pipelines.retrieval.project_index import drop_indexes
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
 from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
-from cortex_pipelines.tracking.lineage import Node, lineage
+from cortex_pipelines.tracking.lineage import LineageNode, lineage
 from cortex_pipelines.tracking.model_versions import complete_tags, find_logged_model
 from cortex_pipelines.tracking.store import (
     open_client,
@@ -191,7 +191,7 @@ def trained_on(
     wanted, taught = set(partitions), set(feedback)
     client = open_client(project.root)
 
-    def counts(node: Node) -> bool:
+    def counts(node: LineageNode) -> bool:
         if node.name == FEEDBACK and node.partition in taught:
             known = client.get_run(node.run_id).data.metrics if node.run_id else {}
             return known.get("rows_train", 1) > 0
@@ -223,9 +223,9 @@ def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why
     client = open_client(project.root)
     for model in models:
         client.set_model_version_tag(model.name, model.number, TAG, ",".join(model.projects))
-        known = ledger.Model(model.asset, model.partition)
+        known = ledger.ReleasedModel(model.asset, model.partition)
         pin = ledger.champion(project.root, known)
-        line = ledger.Entry(
+        line = ledger.LedgerEntry(
             at, by, "forget", model.name, pin.champion, pin.champion, f"{model.number}: {why}"
         )
         ledger.record(project.root, known, pin, line)
@@ -274,7 +274,7 @@ def made_from_sources(project: Project) -> list[str]:
     return made
 
 
-def _nodes(node: Node) -> Iterator[Node]:
+def _nodes(node: LineageNode) -> Iterator[LineageNode]:
     yield node
     for child in node.made_from:
         yield from _nodes(child)
@@ -307,7 +307,7 @@ def _drop_opened_data(project: Project) -> None:
         tags = _tags_of(project, version)
         kept.add(tags.get("dvc_md5"))
         if tags.keys() >= _ENTERED:
-            model = ledger.Model(tags["model_asset"], tags["partition"] or None)
+            model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
             used = _in_use(project, model)
             kept |= {
                 line.release.get("index")
@@ -333,7 +333,7 @@ def drop_weights(project: Project, chosen: Callable[[dict[str, str]], bool]) -> 
         tags = _tags_of(project, version)
         if not tags.keys() >= _ENTERED or WEIGHTS in tags or not chosen(tags):
             continue
-        model = ledger.Model(tags["model_asset"], tags["partition"] or None)
+        model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
         if tags["dvc_md5"] in _in_use(project, model):
             continue
         _delete_artifacts(str(version.source), uri)
@@ -351,7 +351,7 @@ def _tags_of(project: Project, version: Any) -> dict[str, str]:
         return dict(version.tags)
 
 
-def _in_use(project: Project, model: ledger.Model) -> set[str | None]:
+def _in_use(project: Project, model: ledger.ReleasedModel) -> set[str | None]:
     """Versions of a model that have a role."""
     now = standing(project.root, model)
     return {now[role] for role in ROLES}

@@ -38,7 +38,7 @@ _SETTLED_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Seen:
+class DependencyState:
     """State of everything that a status depends on, at one moment.
 
     Args:
@@ -52,7 +52,7 @@ class Seen:
     caches: tuple[str, ...]
 
 
-def look(root: Path, caches: Iterable[str] = ()) -> Seen:
+def look(root: Path, caches: Iterable[str] = ()) -> DependencyState:
     """Collect the current state of everything that a status depends on.
 
     Args:
@@ -71,7 +71,7 @@ def look(root: Path, caches: Iterable[str] = ()) -> Seen:
     for path, at in _touched(singles, trees):
         digest.update(f"{path}\0{at}\0".encode())
         newest = max(newest, at[3] / 1e9)
-    return Seen(digest.hexdigest(), newest < begun - _SETTLED_SECONDS, caches)
+    return DependencyState(digest.hexdigest(), newest < begun - _SETTLED_SECONDS, caches)
 
 
 def _touched(singles: list[Path], trees: list[Path]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -111,7 +111,7 @@ def recall(root: Path) -> list[dict[str, Any]] | None:
         return None  # none was kept, or a file went while it was looked at
 
 
-def remember(root: Path, before: Seen, rows: list[dict[str, Any]]) -> None:
+def remember(root: Path, before: DependencyState, rows: list[dict[str, Any]]) -> None:
     """Cache a status that was computed after ``before`` was collected."""
     here = tracking_uri(root) == database_uri(root) and has_own_databases(root)
     if not before.settled or not here:

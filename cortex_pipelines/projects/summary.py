@@ -36,7 +36,7 @@ class ProjectData:
 
 
 @dataclass(frozen=True)
-class Score:
+class HeldOutScore:
     """A figure on held-out items beside that of the plainest alternative.
 
     Args:
@@ -71,7 +71,7 @@ class ModelScores:
     name: str
     verdict: str | None
     reason: str | None
-    scores: tuple[Score, ...]
+    scores: tuple[HeldOutScore, ...]
     report: str | None
 
 
@@ -114,9 +114,9 @@ def model_scores(project: Project) -> Iterator[ModelScores]:
         )
 
 
-def _adapter_scores(figures: Mapping[str, Any]) -> Iterator[Score]:
+def _adapter_scores(figures: Mapping[str, Any]) -> Iterator[HeldOutScore]:
     if figures.get("team_items"):
-        yield Score(
+        yield HeldOutScore(
             "questions answered correctly",
             _percent(figures["team_challenger_accuracy"]),
             _percent(figures["team_base_accuracy"]),
@@ -125,7 +125,7 @@ def _adapter_scores(figures: Mapping[str, Any]) -> Iterator[Score]:
             int(figures["team_items"]),
         )
     if figures.get("completion_items"):
-        yield Score(
+        yield HeldOutScore(
             "bits per byte of completions (less is better)",
             f"{figures['completion_challenger_bits_per_byte']:.3f}",
             f"{figures['completion_base_bits_per_byte']:.3f}",
@@ -134,7 +134,7 @@ def _adapter_scores(figures: Mapping[str, Any]) -> Iterator[Score]:
             int(figures["completion_items"]),
         )
     if figures.get("general_items"):
-        yield Score(
+        yield HeldOutScore(
             "perplexity on other code (less is better)",
             f"{figures['general_challenger_perplexity']:.2f}",
             f"{figures['general_base_perplexity']:.2f}",
@@ -144,13 +144,13 @@ def _adapter_scores(figures: Mapping[str, Any]) -> Iterator[Score]:
         )
 
 
-def _router_scores(figures: Mapping[str, Any]) -> Iterator[Score]:
+def _router_scores(figures: Mapping[str, Any]) -> Iterator[HeldOutScore]:
     for against, name, difference in (
         ("keyword rules", "baseline", "baseline_difference"),
         ("TF-IDF", "tfidf", "tfidf_difference"),
     ):
         if figures.get(name) is not None:
-            yield Score(
+            yield HeldOutScore(
                 "tasks sent to the right master",
                 _percent(figures["challenger"]),
                 _percent(figures[name]),

@@ -23,7 +23,7 @@ from cortex_pipelines.versioning.parameters import (
     FILE,
     FOLDER,
     STANDARD,
-    Layout,
+    ParameterLayout,
     settings_in,
 )
 from cortex_pipelines.versioning.project import Project, look_up, read_yaml
@@ -66,7 +66,7 @@ def upgrade(root: Path) -> Iterator[str]:
         yield f"dvc.lock: {moved} stages now depend on the effective parameters"
 
 
-def shorten(root: Path, layout: Layout) -> tuple[str, int]:
+def shorten(root: Path, layout: ParameterLayout) -> tuple[str, int]:
     """Reduce ``params.yaml`` to the differences from the closest profile.
 
     Comments stay beside the values that stay.

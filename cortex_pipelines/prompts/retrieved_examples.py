@@ -11,7 +11,13 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.retrieval.bm25f import Counts, Vocabulary, Weights, postings, statistics
+from cortex_pipelines.retrieval.bm25f import (
+    FieldTermCounts,
+    Vocabulary,
+    Weights,
+    postings,
+    statistics,
+)
 from cortex_pipelines.retrieval.terms import query_terms
 
 _IMPORT = re.compile(r"^\s*(?:from|import|use|package|#include|(?:const|let|var)\b.*\brequire)\b")
@@ -45,7 +51,7 @@ class SimilarExamples:
             _shown(kind, prompt) + completion for _, kind, prompt, completion in rows.iter_rows()
         ]
         self._sizes = [len(text.encode()) for text in self._texts]
-        vocabulary, counts = Vocabulary(), Counts()
+        vocabulary, counts = Vocabulary(), FieldTermCounts()
         for row, text in enumerate(self._texts):
             counts.add(row, text, vocabulary)
         self._numbers = vocabulary.numbers

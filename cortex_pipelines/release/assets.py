@@ -5,7 +5,7 @@ from pathlib import Path
 from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks
 from cortex_pipelines.prompts.examples import measured
 from cortex_pipelines.release.answering import choose_release, write_release
-from cortex_pipelines.release.card import Training, replayed, write_card
+from cortex_pipelines.release.card import TrainingDataSet, replayed, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.release.verdict import judge, read_metrics
 from cortex_pipelines.versioning import versioned_asset
@@ -53,11 +53,13 @@ def code_adapter_release(
         "feedback": feedback_dataset,
     }
     data = [
-        Training(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
+        TrainingDataSet(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
         for name, folder in measured(folders, trained_tasks(code_adapter)).items()
     ]
     if replayed(code_adapter):
-        data.append(Training("general_code", versions["general_code"], general_code, "general"))
+        data.append(
+            TrainingDataSet("general_code", versions["general_code"], general_code, "general")
+        )
     name = model_name("code_adapter", project)
     write_card(name, version, code_adapter, code_adapter_evaluation, data, out)
 

@@ -26,7 +26,7 @@ _LIMITS = (
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingDataSet:
     """A data set that an adapter was trained on.
 
     Args:
@@ -55,7 +55,7 @@ def write_card(
     version: str,
     adapter: Path,
     evaluation: Path,
-    data: Sequence[Training],
+    data: Sequence[TrainingDataSet],
     out: Path,
 ) -> None:
     """Write an adapter's model card beside its verdict.
@@ -103,7 +103,7 @@ def _summary(
     ]
 
 
-def _data(data: Sequence[Training]) -> list[str]:
+def _data(data: Sequence[TrainingDataSet]) -> list[str]:
     lines = [
         "| data set | version | examples | licences of the files |",
         "| --- | --- | --- | --- |",
@@ -123,7 +123,7 @@ def _data(data: Sequence[Training]) -> list[str]:
     return [*lines, "", note]
 
 
-def _train(source: Training) -> pl.DataFrame:
+def _train(source: TrainingDataSet) -> pl.DataFrame:
     """Entries of the train split in a data set's manifest."""
     manifest = pl.read_parquet(source.folder / f"{MANIFEST.name}.parquet")
     return manifest.filter(pl.col("split") == "train")
@@ -155,7 +155,7 @@ def _measured(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list
 
 
 def _not_shown(
-    metrics: Mapping[str, Any], verdict: Mapping[str, Any], data: Sequence[Training]
+    metrics: Mapping[str, Any], verdict: Mapping[str, Any], data: Sequence[TrainingDataSet]
 ) -> list[str]:
     lines = []
     if verdict.get("verdict") != "promoted":

@@ -6,13 +6,13 @@ from typing import Any
 
 from cortex_pipelines.project_names import BASELINE
 from cortex_pipelines.release.answering import Release
-from cortex_pipelines.release.ledger import Entry, Model, champion, moves
+from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, champion, moves
 from cortex_pipelines.release.numbering import FIRST, change, following, record_of
 
 ROLLED_BACK = "rollback"
 
 
-def numbers(lines: Sequence[Entry]) -> dict[str, str]:
+def numbers(lines: Sequence[LedgerEntry]) -> dict[str, str]:
     """Semantic version of each released version; a version keeps its first one."""
     by_version: dict[str, str] = {}
     for line in lines:
@@ -21,22 +21,22 @@ def numbers(lines: Sequence[Entry]) -> dict[str, str]:
     return by_version
 
 
-def canary(lines: Sequence[Entry]) -> Entry | None:
+def canary(lines: Sequence[LedgerEntry]) -> LedgerEntry | None:
     """The ledger entry of the running canary; None if there is none."""
     return lines[-1] if lines and lines[-1].action == "canary" else None
 
 
-def champions(lines: Sequence[Entry]) -> list[str]:
+def champions(lines: Sequence[LedgerEntry]) -> list[str]:
     """All versions that were champion, in order of their first promotion."""
     return list(dict.fromkeys(e.version for e in lines if e.action == "promote" and e.version))
 
 
-def archived(lines: Sequence[Entry], now: str | None) -> list[str]:
+def archived(lines: Sequence[LedgerEntry], now: str | None) -> list[str]:
     """Versions that were champion and are not now, oldest first."""
     return [version for version in champions(lines) if version != now]
 
 
-def before(lines: Sequence[Entry], version: str | None) -> str | None:
+def before(lines: Sequence[LedgerEntry], version: str | None) -> str | None:
     """The champion before ``version``; None if there was none."""
     for line in lines:
         if line.action == "promote" and line.version == version:
@@ -44,7 +44,7 @@ def before(lines: Sequence[Entry], version: str | None) -> str | None:
     return None
 
 
-def was_rolled_back(lines: Sequence[Entry], version: str) -> bool:
+def was_rolled_back(lines: Sequence[LedgerEntry], version: str) -> bool:
     """Whether the latest event of a version is a rollback.
 
     Such a version is promoted again only by name, never at the end of a nightly run.
@@ -55,13 +55,13 @@ def was_rolled_back(lines: Sequence[Entry], version: str) -> bool:
     return False
 
 
-def made_from(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
+def made_from(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | None:
     """Inputs of a released version, from the ledger."""
     inputs = [e.made_from for e in lines if e.version == version and e.made_from]
     return inputs[-1] if inputs else None
 
 
-def inputs_of(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
+def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | None:
     """Versions of the assets that a released version was made from; None if the ledger is silent.
 
     A version never changes, so neither does the answer once there is one.
@@ -70,19 +70,19 @@ def inputs_of(lines: Sequence[Entry], version: str) -> dict[str, str] | None:
     return known[-1] if known else None
 
 
-def release_of(lines: Sequence[Entry], version: str | None) -> Release | None:
+def release_of(lines: Sequence[LedgerEntry], version: str | None) -> Release | None:
     """What answers with a version, as it was promoted; None if the ledger does not say."""
     known = [e.release for e in lines if version and e.version == version and e.release]
     return Release(**known[-1]) if known else None
 
 
-def prompts_of(lines: Sequence[Entry], version: str | None) -> dict[str, str]:
+def prompts_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, str]:
     """Versions of the project's own templates of prompts that a version was promoted with."""
     known = [e for e in lines if version and e.version == version and e.action != ROLLED_BACK]
     return (known[-1].prompts or {}) if known else {}
 
 
-def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:
+def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, str]:
     """The semantic version of a challenger, and the reason for it.
 
     Args:
@@ -103,7 +103,7 @@ def next_number(root: Path, model: Model, version: str) -> tuple[str, str]:
     return following(known[against], step, known.values()), f"{step}: {why}"
 
 
-def resolve(lines: Sequence[Entry], reference: str) -> str | None:
+def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
     """A former champion by its semantic version or (abbreviated) DVC hash.
 
     ``baseline`` stands for no champion.
@@ -122,7 +122,7 @@ def resolve(lines: Sequence[Entry], reference: str) -> str | None:
     return matches[0]
 
 
-def plan_of(lines: Sequence[Entry], version: str | None) -> dict[str, Any] | None:
+def plan_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, Any] | None:
     """The deployment plan of a version's latest promotion."""
     plans = [e.plan for e in lines if e.version == version and e.plan]
     return plans[-1] if plans and version else None

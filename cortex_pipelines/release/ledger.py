@@ -21,7 +21,7 @@ class ReleaseError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Model:
+class ReleasedModel:
     """A released model.
 
     Args:
@@ -54,10 +54,10 @@ class Model:
         return f"{release}@{self.partition}" if self.partition else release
 
 
-def project_models(project: Project) -> list[Model]:
+def project_models(project: Project) -> list[ReleasedModel]:
     """All released models of a project folder, one per partition."""
     return [
-        Model(asset.registers, partition)
+        ReleasedModel(asset.registers, partition)
         for asset in project.graph.order
         if asset.registers
         for partition in project.partitions_of(asset)
@@ -65,7 +65,7 @@ def project_models(project: Project) -> list[Model]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """An entry of the ledger.
 
     Args:
@@ -131,23 +131,23 @@ def load_pin(_: Any, value: dict[str, str | None] | None) -> ChampionPin:
     return ChampionPin(**(value or {}))
 
 
-def champion(root: Path, model: Model) -> ChampionPin:
+def champion(root: Path, model: ReleasedModel) -> ChampionPin:
     """The champion of a model in ``releases.lock``."""
     return load_pin(None, look_up(read_yaml(root / FILE), model.key))
 
 
-def ledger(root: Path) -> list[Entry]:
+def ledger(root: Path) -> list[LedgerEntry]:
     """All release events, oldest first."""
-    return [Entry(**line) for line in read_yaml(root / FILE).get("ledger") or []]
+    return [LedgerEntry(**line) for line in read_yaml(root / FILE).get("ledger") or []]
 
 
-def moves(root: Path, model: Model) -> list[Entry]:
+def moves(root: Path, model: ReleasedModel) -> list[LedgerEntry]:
     """The promotions, canaries and rollbacks of one model, oldest first."""
     lines = [line for line in ledger(root) if line.model == model.name]
     return [line for line in lines if line.action in ("promote", "canary", "rollback")]
 
 
-def ensure_keys(root: Path, models: list[Model]) -> None:
+def ensure_keys(root: Path, models: list[ReleasedModel]) -> None:
     """Add a key for every model, and drop those of removed projects.
 
     DVC takes an absent key for an error, an empty one for a value.
@@ -165,7 +165,7 @@ def ensure_keys(root: Path, models: list[Model]) -> None:
         write_yaml(root / FILE, wanted)
 
 
-def record(root: Path, model: Model, pin: ChampionPin, entry: Entry) -> None:
+def record(root: Path, model: ReleasedModel, pin: ChampionPin, entry: LedgerEntry) -> None:
     """Move a model's pin and append the ledger entry, in one step.
 
     Nothing but the two versions goes into the pin: evaluations depend on it.

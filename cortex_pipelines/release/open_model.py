@@ -8,7 +8,7 @@ from cortex_pipelines.adapters.model.base_model import base_name, resolve_base
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import logs_folder
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.release.ledger import Model, champion, project_models
+from cortex_pipelines.release.ledger import ReleasedModel, champion, project_models
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
 from cortex_pipelines.release.promote import find_model
 from cortex_pipelines.release.promotion import standing
@@ -34,14 +34,14 @@ class Released:
         base: ``name`` and ``digest`` of the base it belongs on; None if it stands alone.
     """
 
-    model: Model
+    model: ReleasedModel
     version: str
     folder: Path
     base: dict[str, str] | None
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedModel:
     """A base in memory with the requested adapter, or without if it cannot be loaded.
 
     Args:
@@ -59,7 +59,7 @@ class Opened:
 
 def open_adapter(
     project: Project, reference: str, task: str | None = None, resident: ResidentBase | None = None
-) -> Opened:
+) -> LoadedModel:
     """Load a released adapter on the project's base for inference.
 
     Args:
@@ -83,7 +83,7 @@ def open_adapter(
     if version is None:
         resident.take_off()
         notice = f"{model.name} has no champion yet: {base_name(pinned)} is used without adapter"
-        return Opened(resident, False, None, notice)
+        return LoadedModel(resident, False, None, notice)
     released = verified(project, model, version)
     if released.base is None or released.base["digest"] != resident.base.digest:
         resident.take_off()
@@ -92,9 +92,9 @@ def open_adapter(
             f"{model.name} ({version}) was trained on {trained}, which is not this "
             f"{resident.base.name}: the base is used without adapter"
         )
-        return Opened(resident, False, None, notice)
+        return LoadedModel(resident, False, None, notice)
     resident.put(read_lora(adapter_folder(released.folder, task)))
-    return Opened(resident, True, version, "")
+    return LoadedModel(resident, True, version, "")
 
 
 def pinned_base(project: Project) -> PinnedModel:
@@ -103,7 +103,7 @@ def pinned_base(project: Project) -> PinnedModel:
     return PinnedModel(load_parameters(project.root).models.base, pin or {})
 
 
-def find_released(project: Project, reference: str) -> tuple[Model, str | None]:
+def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str | None]:
     """Resolve a model reference by ``releases.lock`` and the registry.
 
     Returns:
@@ -127,7 +127,7 @@ def find_released(project: Project, reference: str) -> tuple[Model, str | None]:
     return model, version
 
 
-def verified(project: Project, model: Model, version: str) -> Released:
+def verified(project: Project, model: ReleasedModel, version: str) -> Released:
     """The verified files of a version.
 
     Raises:

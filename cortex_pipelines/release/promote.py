@@ -13,7 +13,13 @@ from cortex_pipelines.prompts.templates import PromptFileError, project_template
 from cortex_pipelines.release import promotion
 from cortex_pipelines.release.analysis import Analysis
 from cortex_pipelines.release.experiments.project_experiments import stop_for_release
-from cortex_pipelines.release.ledger import RELEASING, Entry, Model, ReleaseError, project_models
+from cortex_pipelines.release.ledger import (
+    RELEASING,
+    LedgerEntry,
+    ReleasedModel,
+    ReleaseError,
+    project_models,
+)
 from cortex_pipelines.release.loading import base_of
 from cortex_pipelines.release.promotion import Act, passed
 from cortex_pipelines.release.settings import DeploymentSettings
@@ -29,7 +35,7 @@ _ROLES = ("challenger", "canary", "champion")
 Report = Callable[[str], None]
 
 
-def find_model(project: Project, name: str) -> Model:
+def find_model(project: Project, name: str) -> ReleasedModel:
     """Find a model by name.
 
     Raises:
@@ -52,8 +58,8 @@ def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettin
 
 
 def promote(
-    project: Project, model: Model, why: str, how: DeploymentSettings, report: Report
-) -> Entry | None:
+    project: Project, model: ReleasedModel, why: str, how: DeploymentSettings, report: Report
+) -> LedgerEntry | None:
     """See ``release.promotion.promote``."""
     try:
         templates = project_templates(project.root)
@@ -73,8 +79,8 @@ def promote_passed(
     why: str,
     how: DeploymentSettings | None = None,
     report: Report = lambda _: None,
-    of: Iterable[Model] | None = None,
-) -> tuple[Entry, ...]:
+    of: Iterable[ReleasedModel] | None = None,
+) -> tuple[LedgerEntry, ...]:
     """Promote every challenger that passed its gate and was not rolled back.
 
     One that is refused for another reason (code that is not committed) is reported, and the others
@@ -104,7 +110,9 @@ def promote_passed(
     return tuple(entries)
 
 
-def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry | None:
+def rollback(
+    project: Project, model: ReleasedModel, why: str, to: str | None
+) -> LedgerEntry | None:
     """See ``release.promotion.rollback``."""
     with _alone(project), _followed(project):
         entry = promotion.rollback(project.root, model, _act(why), to)
@@ -113,13 +121,15 @@ def rollback(project: Project, model: Model, why: str, to: str | None) -> Entry 
     return entry
 
 
-def _moved(project: Project, model: Model, entry: Entry) -> None:
+def _moved(project: Project, model: ReleasedModel, entry: LedgerEntry) -> None:
     """Have the registry follow, and end an experiment on what was moved."""
     follow_ledger(project, model)
     stop_for_release(project.root, model.partition, entry.in_words())
 
 
-def conclude(project: Project, model: Model, version: str, analysis: Analysis) -> Entry | None:
+def conclude(
+    project: Project, model: ReleasedModel, version: str, analysis: Analysis
+) -> LedgerEntry | None:
     """Advance a canary, withdraw it, or note that nothing was decided.
 
     Repeating it changes nothing: only what is canary still is moved.
@@ -156,7 +166,7 @@ def sign_known(project: Project) -> int:
     return count
 
 
-def _sign(project: Project, model: Model, version: str) -> bool:
+def _sign(project: Project, model: ReleasedModel, version: str) -> bool:
     try:
         folder = model_folder(project, model.asset, model.partition, version)
     except ProjectError:

@@ -8,8 +8,8 @@ from typing import Any
 from cortex_pipelines.release import history
 from cortex_pipelines.release.answering import read_release
 from cortex_pipelines.release.ledger import (
-    Entry,
-    Model,
+    LedgerEntry,
+    ReleasedModel,
     ReleaseError,
     champion,
     moves,
@@ -48,12 +48,12 @@ class Act:
 
 def promote(
     root: Path,
-    model: Model,
+    model: ReleasedModel,
     act: Act,
     deployment: DeploymentSettings | None = None,
     report: Callable[[str], None] = lambda _: None,
     prompts: Mapping[str, str] | None = None,
-) -> Entry | None:
+) -> LedgerEntry | None:
     """Promote a challenger that passed its gate, to champion or canary.
 
     Args:
@@ -85,7 +85,7 @@ def promote(
     number, _ = history.next_number(root, model, version)
     made_from = record_of(root, model.address, version)
     answering = read_release(verdict_folder(root, model))
-    entry = Entry(
+    entry = LedgerEntry(
         **vars(act),
         action="canary" if _canary(plan) else "promote",
         model=model.name,
@@ -103,7 +103,7 @@ def promote(
     return entry
 
 
-def advance(root: Path, model: Model, act: Act, version: str) -> Entry | None:
+def advance(root: Path, model: ReleasedModel, act: Act, version: str) -> LedgerEntry | None:
     """Make a running canary champion, as an analysis of its answers says.
 
     Returns:
@@ -124,7 +124,7 @@ def advance(root: Path, model: Model, act: Act, version: str) -> Entry | None:
     return entry
 
 
-def leave_undecided(root: Path, model: Model, act: Act, version: str) -> Entry | None:
+def leave_undecided(root: Path, model: ReleasedModel, act: Act, version: str) -> LedgerEntry | None:
     """Note that an analysis of a running canary came to no end; returns as ``advance``."""
     now, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
@@ -143,7 +143,9 @@ def leave_undecided(root: Path, model: Model, act: Act, version: str) -> Entry |
     return entry
 
 
-def rollback(root: Path, model: Model, act: Act, to: str | None = None) -> Entry | None:
+def rollback(
+    root: Path, model: ReleasedModel, act: Act, to: str | None = None
+) -> LedgerEntry | None:
     """End the running canary, else reinstate the previous champion.
 
     A second rollback does nothing, so that one who is not sure whether the first went through can
@@ -177,8 +179,10 @@ def rollback(root: Path, model: Model, act: Act, to: str | None = None) -> Entry
     return _back(root, model, act, now.champion, pin)
 
 
-def _back(root: Path, model: Model, act: Act, left: str | None, pin: ChampionPin) -> Entry:
-    entry = Entry(
+def _back(
+    root: Path, model: ReleasedModel, act: Act, left: str | None, pin: ChampionPin
+) -> LedgerEntry:
+    entry = LedgerEntry(
         **vars(act),
         action=history.ROLLED_BACK,
         model=model.name,
@@ -190,7 +194,7 @@ def _back(root: Path, model: Model, act: Act, left: str | None, pin: ChampionPin
     return entry
 
 
-def passed(root: Path, model: Model) -> bool:
+def passed(root: Path, model: ReleasedModel) -> bool:
     """Whether a nightly run may promote the challenger: it passed and was not rolled back."""
     verdict = read_verdict(verdict_folder(root, model))
     if verdict is None or verdict["verdict"] != "promoted":
@@ -201,13 +205,13 @@ def passed(root: Path, model: Model) -> bool:
     return not history.was_rolled_back(moves(root, model), version)
 
 
-def verdict_folder(root: Path, model: Model) -> Path:
+def verdict_folder(root: Path, model: ReleasedModel) -> Path:
     """Folder with the verdict on the model's challenger."""
     folder = root / "data" / f"{model.asset}_release"
     return folder / model.partition if model.partition else folder
 
 
-def standing(root: Path, model: Model) -> dict[str, Any]:
+def standing(root: Path, model: ReleasedModel) -> dict[str, Any]:
     """Release status of a model.
 
     Returns:
@@ -242,14 +246,14 @@ def _canary(plan: dict[str, Any] | None) -> bool:
     return plan is not None and plan["strategy"] in ("canary", "shadow")
 
 
-def _passed_version(root: Path, model: Model) -> str:
+def _passed_version(root: Path, model: ReleasedModel) -> str:
     verdict = read_verdict(verdict_folder(root, model))
     if verdict is None:
         raise ReleaseError(f"{model.name}: no verdict yet; run `cortex run` first")
     return str(verdict["model_version"])
 
 
-def _require_gate(root: Path, model: Model) -> None:
+def _require_gate(root: Path, model: ReleasedModel) -> None:
     verdict = read_verdict(verdict_folder(root, model)) or {}
     if verdict["verdict"] != "promoted":
         raise ReleaseError(
@@ -259,7 +263,7 @@ def _require_gate(root: Path, model: Model) -> None:
 
 
 def _require_committed(
-    root: Path, model: Model, version: str, report: Callable[[str], None]
+    root: Path, model: ReleasedModel, version: str, report: Callable[[str], None]
 ) -> None:
     """Refuse a model whose code is not committed, as it could not be reproduced."""
     stages = locked_stages(root)
@@ -285,7 +289,7 @@ def _require_committed(
 
 
 def _require_size(
-    root: Path, model: Model, version: str, deployment: DeploymentSettings | None
+    root: Path, model: ReleasedModel, version: str, deployment: DeploymentSettings | None
 ) -> None:
     folder = root / "data" / model.asset / (model.partition or "")
     if deployment is None or content_md5(folder) != version:

@@ -56,7 +56,7 @@ class Vocabulary:
 
 
 @dataclass
-class Counts:
+class FieldTermCounts:
     """Frequencies of terms in one field of documents, as they are collected."""
 
     rows: list[int] = field(default_factory=list)

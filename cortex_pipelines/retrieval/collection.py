@@ -11,7 +11,7 @@ import polars as pl
 from scipy import sparse
 
 from cortex_pipelines.retrieval.bm25f import (
-    Counts,
+    FieldTermCounts,
     Floats,
     Postings,
     Statistics,
@@ -243,7 +243,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Counted:
+class TermFrequencies:
     """Frequencies of terms in each field of documents; what postings are made from."""
 
     documents: pl.DataFrame
@@ -263,11 +263,11 @@ class Counted:
         return tuple(sparse.csr_matrix(matrix) for matrix in together)
 
 
-def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
+def count(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFrequencies:
     """Count the terms of all documents; the vocabulary grows."""
     rows: list[tuple[object, ...]] = []
     listed: list[tuple[object, ...]] = []
-    counts = [Counts() for _ in FIELDS]
+    counts = [FieldTermCounts() for _ in FIELDS]
     texts: list[str] = []
     for number, file in enumerate(files):
         listed.append(tuple(getattr(file, name) for name in FILES))
@@ -279,7 +279,7 @@ def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
             facts = (text_number(text), document.category, document.complexity)
             rows.append((number, document.kind, document.name, *lines, *facts))
             texts.append(text)
-    return Counted(
+    return TermFrequencies(
         pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),
         pl.DataFrame(listed, schema=FILES, orient="row"),
         tuple(one.matrix(len(rows), len(vocabulary)) for one in counts),
@@ -288,7 +288,7 @@ def count(files: Iterable[FileText], vocabulary: Vocabulary) -> Counted:
 
 
 def collect(
-    counted: Counted,
+    counted: TermFrequencies,
     known: Known | None,
     encode: Encode | None,
     before: Vectors | None = None,
@@ -318,7 +318,7 @@ def collect(
 
 
 def _embed(
-    counted: Counted, encode: Encode | None, before: Vectors | None, most: int | None
+    counted: TermFrequencies, encode: Encode | None, before: Vectors | None, most: int | None
 ) -> npt.NDArray[np.float16]:
     """A vector for each text that is not empty, and zeros for the others.
 

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from cortex_pipelines.retrieval.excerpts import Excerpts, Place
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
 from cortex_pipelines.retrieval.notes.attempts import LikeTask
-from cortex_pipelines.retrieval.notes.note import Entry
-from cortex_pipelines.retrieval.queries import Query, QueryError, understand
+from cortex_pipelines.retrieval.notes.note import Note
+from cortex_pipelines.retrieval.queries import ParsedQuery, QueryError, understand
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
 
 LEAST_BUDGET = 200
@@ -78,7 +78,7 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Excerpt:
     """One excerpt of one file.
 
     Args:
@@ -115,7 +115,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Context:
+class PackedContext:
     """What is shown for a task.
 
     Args:
@@ -134,11 +134,11 @@ class Context:
     tokens: int
     budget: int
     counted_by: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Excerpt, ...]
     files: tuple[str, ...]
     notice: str
     attempts: tuple[LikeTask, ...] = ()
-    notes: tuple[Entry, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The context as the command writes it."""
@@ -154,7 +154,7 @@ class Context:
         return besides_text(self.attempts, self.notes)
 
 
-def besides_text(attempts: Sequence[LikeTask], notes: Sequence[Entry]) -> str:
+def besides_text(attempts: Sequence[LikeTask], notes: Sequence[Note]) -> str:
     """What is known of a task besides code, a line each under two headings."""
     parts = (
         ("tried on tasks like this one:", [task.as_text() for task in attempts]),
@@ -175,7 +175,7 @@ def pack(
     counter: Counter = APPROXIMATION,
     packing: Packing = Packing(),
     notice: str = "",
-) -> Context:
+) -> PackedContext:
     """What the index holds for a task, within a budget.
 
     Args:
@@ -209,13 +209,13 @@ class _Packed:
     """Pieces as they are chosen."""
 
     def __init__(
-        self, searcher: Searcher, query: Query, read: Read, budget: int, counter: Counter
+        self, searcher: Searcher, query: ParsedQuery, read: Read, budget: int, counter: Counter
     ) -> None:
         self._searcher, self._query, self._read = searcher, query, read
         self._budget, self._left, self._counter = budget, budget, counter
         self._opened: dict[str, Excerpts | None] = {}
         self._shown: dict[str, set[int]] = {}
-        self._pieces: dict[str, list[Piece]] = {}
+        self._pieces: dict[str, list[Excerpt]] = {}
         self._lines: dict[str, set[str]] = {}
         self._alike: list[str] = []
         self._unread: list[str] = []
@@ -243,14 +243,14 @@ class _Packed:
             if place is not None:
                 self._put(file, document, file.score, place, opened.signature(place), "outline")
 
-    def context(self, task: str, ranked: Sequence[RankedFile], notice: str) -> Context:
+    def context(self, task: str, ranked: Sequence[RankedFile], notice: str) -> PackedContext:
         """All of it."""
         pieces = tuple(
             piece
             for key in self._pieces
             for piece in sorted(self._pieces[key], key=lambda one: (one.start_line, one.end_line))
         )
-        return Context(
+        return PackedContext(
             task,
             sum(piece.tokens for piece in pieces),
             self._budget,
@@ -277,7 +277,7 @@ class _Packed:
             return
         if file.path not in self._shown:
             lines, name = opened.all(), PurePosixPath(file.path).name
-            whole = Place("file", name, 1, len(opened.lines))
+            whole = DocumentLocation("file", name, 1, len(opened.lines))
             if self._put(file, document, score, whole, lines, "file", small):
                 return
         for lines, kind in ((opened.whole(place), place.kind), (opened.outline(place), "outline")):
@@ -289,7 +289,7 @@ class _Packed:
         file: RankedFile,
         document: int,
         score: float,
-        place: Place,
+        place: DocumentLocation,
         numbers: Sequence[int],
         kind: str,
         most: int | None = None,
@@ -312,7 +312,7 @@ class _Packed:
         if self._is_alike(file.path, cited, text):
             return True
         result = self._searcher.result(file.part, document, score, self._query)
-        piece = Piece(
+        piece = Excerpt(
             file.path, first, last, place.name, kind, result.why, round(float(score), 4),
             result.commit, file.stale, text, tokens,
         )  # fmt: skip
@@ -342,9 +342,9 @@ class _Packed:
                 self._opened[file.path] = self._searcher.excerpts(file, text)
         return self._opened[file.path]
 
-    def _placed(self, file: RankedFile, document: int, opened: Excerpts) -> Place | None:
+    def _placed(self, file: RankedFile, document: int, opened: Excerpts) -> DocumentLocation | None:
         _, kind, name, start, end, *_ = file.part.collection.documents.row(document)
-        place = Place(kind, name, start, end)
+        place = DocumentLocation(kind, name, start, end)
         return opened.located(place) if file.stale else place
 
 

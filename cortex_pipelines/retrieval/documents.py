@@ -26,7 +26,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.retrieval.encoder_text import COMMIT, ISSUE, UNITS, encoder_text
-from cortex_pipelines.retrieval.listing import UNREADABLE, Head, Listed
+from cortex_pipelines.retrieval.listing import UNREADABLE, Head, ListedFile
 from cortex_pipelines.syntax.grammars import PARSED
 
 FIELDS = ("path", "name", "signature", "documentation", "body")
@@ -49,7 +49,7 @@ _UNDERLINE = re.compile(r"([=\-~^*#\"'`.:_+])\1{2,}\s*$")
 
 
 @dataclass(frozen=True)
-class Limits:
+class ReadingLimits:
     """What is read of a file, and what is taken out of it: sections of ``params.yaml``."""
 
     ingestion: IngestionSettings
@@ -128,7 +128,9 @@ class _Read:
     left_out: str = ""
 
 
-def read_file(folder: Path, listed: Listed, head: Head | None, limits: Limits) -> FileText:
+def read_file(
+    folder: Path, listed: ListedFile, head: Head | None, limits: ReadingLimits
+) -> FileText:
     """The documents of one file, without secrets and personal data; lines are those of the file.
 
     Args:
@@ -160,7 +162,7 @@ def read_file(folder: Path, listed: Listed, head: Head | None, limits: Limits) -
     )
 
 
-def read_text(folder: Path, path: str, limits: Limits) -> str | None:
+def read_text(folder: Path, path: str, limits: ReadingLimits) -> str | None:
     """The text that ``read_file`` made documents of, without secrets and personal data.
 
     Of a notebook it is the text of its cells. None if the file is gone or is left out.
@@ -173,7 +175,7 @@ def read_text(folder: Path, path: str, limits: Limits) -> str | None:
     return None if read.left_out else read.text
 
 
-def _read(folder: Path, path: str, size: int, limits: Limits) -> _Read:
+def _read(folder: Path, path: str, size: int, limits: ReadingLimits) -> _Read:
     most = limits.ingestion.max_file_bytes
     if path.endswith(".ipynb"):
         most = limits.ingestion.max_notebook_bytes

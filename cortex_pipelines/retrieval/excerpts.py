@@ -20,7 +20,7 @@ _ENDS = ("{", ":", ";", "}")
 
 
 @dataclass(frozen=True)
-class Place:
+class DocumentLocation:
     """A document's place in its file.
 
     Args:
@@ -52,7 +52,7 @@ class Excerpts:
         text: str,
         path: str,
         language: str | None,
-        places: Sequence[Place],
+        places: Sequence[DocumentLocation],
         settings: ExtractionSettings,
     ) -> None:
         self.lines = text.split("\n")
@@ -70,20 +70,22 @@ class Excerpts:
             return {}
         return {(u.qualified_name, u.start_line): u for u in units if u.kind in UNITS}
 
-    def located(self, place: Place) -> Place | None:
+    def located(self, place: DocumentLocation) -> DocumentLocation | None:
         """Where a place is now that its file has changed; None if that cannot be known."""
         if place.kind == "file":
             return replace(place, end_line=len(self.lines))
         for unit in self._units.values():
             if (unit.kind, unit.qualified_name) == (place.kind, place.name):
-                return Place(unit.kind, unit.qualified_name, unit.start_line, unit.end_line)
+                return DocumentLocation(
+                    unit.kind, unit.qualified_name, unit.start_line, unit.end_line
+                )
         return None
 
     def all(self) -> list[int]:
         """All lines."""
         return self._kept(range(1, len(self.lines) + 1))
 
-    def whole(self, place: Place) -> list[int]:
+    def whole(self, place: DocumentLocation) -> list[int]:
         """All lines of a place; of what is in no unit, the lines that are in none."""
         numbers = range(place.start_line, place.end_line + 1)
         if place.kind != "file":
@@ -96,7 +98,7 @@ class Excerpts:
         }
         return self._kept(number for number in numbers if number not in covered)
 
-    def outline(self, place: Place) -> list[int]:
+    def outline(self, place: DocumentLocation) -> list[int]:
         """Signature and documentation of a place, and the signatures of what is in it."""
         if place.kind in ("section", ISSUE):
             return []
@@ -114,7 +116,7 @@ class Excerpts:
         end = min(end, place.end_line, place.start_line + _MOST_HEADER - 1)
         return self._kept({*range(place.start_line, end + 1), *inner})
 
-    def signature(self, place: Place) -> list[int]:
+    def signature(self, place: DocumentLocation) -> list[int]:
         """The lines that name a place, at most a few."""
         if place.kind not in UNITS:
             return self.whole(place)[:1]
@@ -150,7 +152,7 @@ class Excerpts:
             kept.append(number)
         return kept
 
-    def _name_line(self, place: Place) -> int:
+    def _name_line(self, place: DocumentLocation) -> int:
         """The first line with the name: not that of a decorator or an annotation."""
         name = place.name.rpartition(".")[2]
         for number in range(place.start_line, min(place.end_line, len(self.lines)) + 1):
@@ -159,7 +161,7 @@ class Excerpts:
                 return number
         return place.start_line
 
-    def _header_end(self, place: Place) -> int:
+    def _header_end(self, place: DocumentLocation) -> int:
         """Last line before the body: of the signature, or of a docstring."""
         unit = self._unit(place)
         if unit is None or unit.body_start_byte is None:
@@ -168,5 +170,5 @@ class Excerpts:
         own = before.rpartition(b"\n")[2].strip()
         return before.count(b"\n") + bool(own)
 
-    def _unit(self, place: Place) -> Unit | None:
+    def _unit(self, place: DocumentLocation) -> Unit | None:
         return self._units.get((place.name, place.start_line))

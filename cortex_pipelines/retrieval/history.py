@@ -16,7 +16,7 @@ _MOST_PATHS = 50
 
 
 @dataclass(frozen=True)
-class Change:
+class CommitMatch:
     """One commit.
 
     Args:
@@ -54,7 +54,9 @@ def commit_files(commits: pl.DataFrame) -> Iterator[FileText]:
         yield FileText(commit, 0, 0, "", None, commit, False, False, (document,))
 
 
-def search_history(searcher: Searcher, commits: pl.DataFrame, query: str, k: int) -> list[Change]:
+def search_history(
+    searcher: Searcher, commits: pl.DataFrame, query: str, k: int
+) -> list[CommitMatch]:
     """The commits most like a query, best first.
 
     Args:
@@ -71,5 +73,5 @@ def search_history(searcher: Searcher, commits: pl.DataFrame, query: str, k: int
     for result in searcher.search(query, k, by="unit"):
         row = known[result.path]
         facts = (row["commit"], row["committed_at"], row["subject"], tuple(row["paths"]))
-        changes.append(Change(*facts, result.score, result.why))
+        changes.append(CommitMatch(*facts, result.score, result.why))
     return changes

@@ -28,7 +28,7 @@ from cortex_pipelines.retrieval.collection import (
     collect,
     count,
 )
-from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
+from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
 from cortex_pipelines.retrieval.levels import Levels, levels_of
 from cortex_pipelines.retrieval.listing import head_of, list_files
 
@@ -48,7 +48,7 @@ class SearchIndexError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Manifest:
+class IndexManifest:
     """What an index was made of.
 
     Args:
@@ -61,7 +61,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Index:
+class SearchIndex:
     """An index, opened.
 
     Args:
@@ -72,14 +72,14 @@ class Index:
         levels: Vectors of files, folders and repositories; None without an encoder.
     """
 
-    manifest: Manifest
+    manifest: IndexManifest
     terms: Vocabulary
     collection: Collection
     known: Known
     levels: Levels | None = None
 
 
-def read_folder(folder: Path, limits: Limits, out: Path | None = None) -> list[FileText]:
+def read_folder(folder: Path, limits: ReadingLimits, out: Path | None = None) -> list[FileText]:
     """The text files of a folder, read; those below ``out`` are left out.
 
     Raises:
@@ -99,12 +99,12 @@ def _below(folder: Path, out: Path | None) -> str:
 
 def index_files(
     files: Iterable[FileText],
-    manifest: Manifest,
+    manifest: IndexManifest,
     encode: Encode | None,
-    before: Index | None = None,
+    before: SearchIndex | None = None,
     vectors: Vectors | None = None,
     levels: Levels | None = None,
-) -> Index:
+) -> SearchIndex:
     """An index of files that were read, in memory.
 
     Args:
@@ -131,7 +131,7 @@ def index_files(
     if levels is None and collection.vectors is not None:
         paths = collection.files["path"].gather(collection.documents["file"]).to_list()
         levels = levels_of(paths, collection.vectors)
-    return Index(manifest, vocabulary, collection, known, levels)
+    return SearchIndex(manifest, vocabulary, collection, known, levels)
 
 
 def refuse_other(out: Path) -> None:
@@ -146,7 +146,7 @@ def refuse_other(out: Path) -> None:
         )
 
 
-def save(index: Index, out: Path) -> None:
+def save(index: SearchIndex, out: Path) -> None:
     """Write an index to a folder; what was there of an older index goes away.
 
     Raises:
@@ -179,7 +179,7 @@ def _is_torn(out: Path) -> bool:
     )
 
 
-def _write_parts(index: Index, folder: Path) -> dict[str, Any]:
+def _write_parts(index: SearchIndex, folder: Path) -> dict[str, Any]:
     made = index.collection
     made.documents.write_parquet(folder / "documents.parquet")
     made.files.write_parquet(folder / "files.parquet")
@@ -204,7 +204,7 @@ def _write_parts(index: Index, folder: Path) -> dict[str, Any]:
     }
 
 
-def open_index(folder: Path) -> Index:
+def open_index(folder: Path) -> SearchIndex:
     """Open an index.
 
     Raises:
@@ -248,7 +248,7 @@ def _damaged(folder: Path, error: Exception) -> SearchIndexError:
     )
 
 
-def _read_parts(facts: dict[str, Any], folder: Path) -> Index:
+def _read_parts(facts: dict[str, Any], folder: Path) -> SearchIndex:
     documents = pl.read_parquet(folder / "documents.parquet")
     files = pl.read_parquet(folder / "files.parquet")
     known = {
@@ -276,5 +276,5 @@ def _read_parts(facts: dict[str, Any], folder: Path) -> Index:
     terms = Vocabulary((folder / "terms.txt").read_text(encoding="utf-8").split("\n"))
     if documents.height != facts["documents"] or len(terms) != len(known["of_units"].idf):
         raise ValueError("its parts do not belong together")
-    named = {key: facts[key] for key in Manifest.__dataclass_fields__}
-    return Index(Manifest(**named), terms, collection, Known(**known), levels)
+    named = {key: facts[key] for key in IndexManifest.__dataclass_fields__}
+    return SearchIndex(IndexManifest(**named), terms, collection, Known(**known), levels)

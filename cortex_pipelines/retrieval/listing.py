@@ -21,7 +21,7 @@ _UNREADABLE_FOLDER = "unreadable folder"
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedFile:
     """One file, not read yet.
 
     Args:
@@ -54,7 +54,7 @@ class Head:
         return self.commit if self.blobs.get(path) == blob else None
 
 
-def list_files(folder: Path) -> Iterator[Listed]:
+def list_files(folder: Path) -> Iterator[ListedFile]:
     """The regular files of a folder that people write, in the order of their paths.
 
     Left out without a word: version control, virtual environments and caches of tools, links,
@@ -96,7 +96,7 @@ def _tracked(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
+def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[ListedFile]:
     kept_folders = {
         parent for path in tracked for parent in _parents(path)
     }  # a tracked file may lie in an ignored folder
@@ -108,7 +108,7 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
         except FileNotFoundError:
             continue  # deleted since its parent was listed
         except OSError:
-            yield Listed(printable(prefix) or ".", 0, 0, _UNREADABLE_FOLDER)
+            yield ListedFile(printable(prefix) or ".", 0, 0, _UNREADABLE_FOLDER)
             continue
         names = {entry.name for entry in entries}
         if prefix and any(name in names for name in MADE_BY_TOOLS):
@@ -122,7 +122,7 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
             except FileNotFoundError:
                 continue  # deleted since its folder was listed
             except OSError:
-                yield Listed(printable(path), 0, 0, UNREADABLE)
+                yield ListedFile(printable(path), 0, 0, UNREADABLE)
                 continue
             if stat.S_ISDIR(facts.st_mode):
                 ignored = entry.name in NOT_SOURCES or _ignored(path + "/", rules)
@@ -131,7 +131,7 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[Listed]:
             elif _is_source(entry.name, facts) and (path in tracked or not _ignored(path, rules)):
                 unsafe = unsafe_because(path)
                 shown = printable(path) if unsafe else path
-                yield Listed(shown, facts.st_size, facts.st_mtime_ns, unsafe or "")
+                yield ListedFile(shown, facts.st_size, facts.st_mtime_ns, unsafe or "")
 
 
 def _is_source(name: str, facts: os.stat_result) -> bool:

@@ -16,11 +16,11 @@ from cortex_pipelines.ingestion.pretrained_models import (
 )
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
-from cortex_pipelines.retrieval.documents import FileText, Limits
+from cortex_pipelines.retrieval.documents import FileText, ReadingLimits
 from cortex_pipelines.retrieval.index import (
     MANIFEST,
-    Index,
-    Manifest,
+    IndexManifest,
+    SearchIndex,
     index_files,
     open_index,
     read_folder,
@@ -29,8 +29,8 @@ from cortex_pipelines.retrieval.index import (
 )
 from cortex_pipelines.retrieval.index import SearchIndexError as SearchIndexError
 from cortex_pipelines.retrieval.search import Filters as Filters
-from cortex_pipelines.retrieval.search import Result as Result
 from cortex_pipelines.retrieval.search import Searcher
+from cortex_pipelines.retrieval.search import SearchHit as SearchHit
 from cortex_pipelines.retrieval.vectors.embed import model_digest
 
 _BATCH = 32
@@ -59,7 +59,7 @@ class Indexed:
 
 
 @dataclass(frozen=True)
-class Question:
+class QueryLine:
     """One line of a file of queries."""
 
     id: object
@@ -67,7 +67,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class PinnedEncoder:
     """The pinned sentence encoder, loaded at its first use.
 
     Args:
@@ -79,7 +79,7 @@ class Encoder:
     encode: Encode
 
 
-def open_encoder(params: Parameters) -> Encoder:
+def open_encoder(params: Parameters) -> PinnedEncoder:
     """The encoder of ``models.encoder``.
 
     Raises:
@@ -99,12 +99,12 @@ def open_encoder(params: Parameters) -> Encoder:
             loaded.append(SentenceEncoder(folder, tokens, _BATCH, threads, settings.precision))
         return sentence_part(loaded[0].serve(texts))
 
-    return Encoder(model_digest(pin, settings.max_tokens), encode)
+    return PinnedEncoder(model_digest(pin, settings.max_tokens), encode)
 
 
-def limits_of(params: Parameters) -> Limits:
+def limits_of(params: Parameters) -> ReadingLimits:
     """How files are read."""
-    return Limits(params.ingestion, params.extraction, params.privacy)
+    return ReadingLimits(params.ingestion, params.extraction, params.privacy)
 
 
 def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUTO) -> Indexed:
@@ -134,7 +134,7 @@ def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUT
     )
 
 
-def _older(place: Path) -> Index | None:
+def _older(place: Path) -> SearchIndex | None:
     try:
         return open_index(place)
     except SearchIndexError:
@@ -142,8 +142,12 @@ def _older(place: Path) -> Index | None:
 
 
 def _made(
-    files: Sequence[FileText], root: str, params: Parameters, chosen: str, before: Index | None
-) -> tuple[Index, str]:
+    files: Sequence[FileText],
+    root: str,
+    params: Parameters,
+    chosen: str,
+    before: SearchIndex | None,
+) -> tuple[SearchIndex, str]:
     """The index, with a sentence if it goes without the encoder."""
     encoder, note = None, ""
     if chosen != WITHOUT:
@@ -160,7 +164,7 @@ def _made(
                 f"indexed by words alone: the encoder would take long for {count:,} places; "
                 "`--encoder sentence` asks for it"
             )
-    manifest = Manifest(root, encoder.name if encoder else None)
+    manifest = IndexManifest(root, encoder.name if encoder else None)
     return index_files(files, manifest, encoder.encode if encoder else None, before), note
 
 
@@ -173,7 +177,7 @@ def open_searcher(folder: Path, params: Parameters) -> Searcher:
     return searcher_of(open_index(folder), params)
 
 
-def searcher_of(index: Index, params: Parameters, note: str = "") -> Searcher:
+def searcher_of(index: SearchIndex, params: Parameters, note: str = "") -> Searcher:
     """A searcher; where the encoder is not the one of the index it goes by words and says so.
 
     Args:
@@ -209,7 +213,7 @@ def opened_once(folder: Path, params: Parameters) -> Searcher:
 _OPENED: dict[tuple[Path, int], Searcher] = {}
 
 
-def read_questions(file: Path) -> list[Question]:
+def read_questions(file: Path) -> list[QueryLine]:
     """The queries of a file of JSON lines, ``{"id", "query"}`` each.
 
     Raises:
@@ -235,7 +239,7 @@ def read_questions(file: Path) -> list[Question]:
                 f'{file}, line {number}: "query" is no text; each line is '
                 '{"id": ..., "query": "..."}'
             )
-        questions.append(Question(entry["id"], entry["query"]))
+        questions.append(QueryLine(entry["id"], entry["query"]))
     return questions
 
 

@@ -20,14 +20,14 @@ from cortex_pipelines.retrieval.collection import Vectors
 from cortex_pipelines.retrieval.documents import FileText
 from cortex_pipelines.retrieval.history import (
     COMMIT_COLUMNS,
-    Change,
+    CommitMatch,
     commit_files,
     search_history,
 )
 from cortex_pipelines.retrieval.index import (
     FORMAT,
-    Index,
-    Manifest,
+    IndexManifest,
+    SearchIndex,
     SearchIndexError,
     index_files,
     open_index,
@@ -62,7 +62,7 @@ class History:
     searcher: Searcher
     commits: pl.DataFrame
 
-    def search(self, query: str, k: int) -> list[Change]:
+    def search(self, query: str, k: int) -> list[CommitMatch]:
         """The commits most like a query, best first; raises as ``search_history``."""
         return search_history(self.searcher, self.commits, query, k)
 
@@ -89,7 +89,7 @@ def open_history(project: Project, name: str | None, params: Parameters) -> Hist
     return History(searcher_of(index, params, note), commits)
 
 
-def rebuild(project: Project, name: str | None) -> Index:
+def rebuild(project: Project, name: str | None) -> SearchIndex:
     """Delete the indexes of a project, or of all together, and make them again.
 
     Raises:
@@ -124,7 +124,7 @@ def _place(project: Project, name: str | None) -> Path:
     return project.state / SEARCHES / (name or "all projects")
 
 
-def _kept_index(project: Project, name: str | None, asset: str) -> tuple[Index, str]:
+def _kept_index(project: Project, name: str | None, asset: str) -> tuple[SearchIndex, str]:
     """The index of the versions that are there, made if it is not yet, and what it lacks."""
     names = _names(project, name)
     place = _place(project, name) / asset
@@ -153,7 +153,7 @@ def _kept_or_made(
     kept: Path,
     *,
     prefix: bool,
-) -> Index:
+) -> SearchIndex:
     """The index in ``kept``, made if no other process has made it while this one waited."""
     try:
         return open_index(kept)
@@ -173,7 +173,7 @@ def _kept_or_made(
 
 def _made(
     project: Project, names: Sequence[str], embedded: Sequence[str], asset: str, *, prefix: bool
-) -> Index:
+) -> SearchIndex:
     files: Iterable[FileText]
     if asset == COMMITS:
         files = commit_files(_commits(project, names, prefix=prefix))
@@ -186,7 +186,7 @@ def _made(
     files = track(list(files), "Indexing")
     rows = [_embeddings(project, name, prefix=prefix) for name in embedded]
     if not rows:
-        return index_files(files, Manifest("", None), None)
+        return index_files(files, IndexManifest("", None), None)
     together = pl.concat(rows)
     # one model speaks for all; what another one has embedded is found by its words
     model = str(together["model"].mode().sort()[0])
@@ -195,7 +195,7 @@ def _made(
     texts = together.filter(pl.col("text").is_not_null())
     return index_files(
         files,
-        Manifest("", model),
+        IndexManifest("", model),
         None,
         vectors=Vectors(texts["text"].to_numpy(), vectors_of(texts)),
         levels=Levels(above.select(list(PLACES)), vectors_of(above)),

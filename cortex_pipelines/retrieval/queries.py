@@ -58,7 +58,7 @@ class QueryError(ValueError):
 
 
 @dataclass(frozen=True)
-class Query:
+class ParsedQuery:
     """A query, understood.
 
     Args:
@@ -81,7 +81,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Reading:
+class QueryOptions:
     """How queries are read; each part can be switched off to see what it is worth."""
 
     stop_words: bool = True
@@ -91,7 +91,7 @@ class Reading:
     power: float = 0.5
 
 
-def understand(text: str, reading: Reading = Reading()) -> Query:
+def understand(text: str, reading: QueryOptions = QueryOptions()) -> ParsedQuery:
     """What a query asks for.
 
     Raises:
@@ -117,7 +117,7 @@ def understand(text: str, reading: Reading = Reading()) -> Query:
     paths = Counter(_mentions(same_name(text)))
     weights = _weights(text, spoken, named, reading, long)
     tests = not long and not _TESTS.isdisjoint(weights)
-    return Query(text, weights, dict(named), dict(paths), long, tests, languages)
+    return ParsedQuery(text, weights, dict(named), dict(paths), long, tests, languages)
 
 
 def _mentions(text: str) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _mentions(text: str) -> Iterator[str]:
 
 
 def _weights(
-    text: str, spoken: list[str], named: Counter[str], reading: Reading, long: bool
+    text: str, spoken: list[str], named: Counter[str], reading: QueryOptions, long: bool
 ) -> dict[str, float]:
     counted: defaultdict[str, float] = defaultdict(float)
     for word, count in Counter(spoken).items():

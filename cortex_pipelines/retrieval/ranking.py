@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from cortex_pipelines.retrieval.bm25f import Floats, Vocabulary
 from cortex_pipelines.retrieval.collection import Collection
-from cortex_pipelines.retrieval.queries import Query
+from cortex_pipelines.retrieval.queries import ParsedQuery
 from cortex_pipelines.words import is_name, same_name
 
 
 @dataclass(frozen=True)
-class Evidence:
+class SignalWeights:
     """How much each kind of evidence counts; chosen on development sets, docs/guides/search.md.
 
     Args:
@@ -47,8 +47,10 @@ class Evidence:
     fusion: str = "sum"
 
 
-FOR_UNITS = Evidence(file=0.3, dense=1.0, names=0.0, paths=0.5, tests=0.8, prose=0.8, stubs=0.5)
-FOR_FILES = Evidence(file=0.7, dense=1.0, names=0.2, paths=0.5, tests=0.5, prose=0.5)
+FOR_UNITS = SignalWeights(
+    file=0.3, dense=1.0, names=0.0, paths=0.5, tests=0.8, prose=0.8, stubs=0.5
+)
+FOR_FILES = SignalWeights(file=0.7, dense=1.0, names=0.2, paths=0.5, tests=0.5, prose=0.5)
 
 _USUAL_RANK = 60
 """Constant of reciprocal rank fusion (Cormack, Clarke, Buettcher 2009)."""
@@ -64,7 +66,7 @@ _KINDS = ("file", "dense", "names", "paths", "exact")
 
 
 @dataclass(frozen=True)
-class Part:
+class CollectionScores:
     """Scores of one collection, not yet comparable to those of another.
 
     Args:
@@ -90,11 +92,11 @@ class Part:
 
 def score_part(
     collection: Collection,
-    query: Query,
+    query: ParsedQuery,
     terms: Vocabulary,
     vector: Floats | None,
     shown: npt.NDArray[np.bool_],
-) -> Part:
+) -> CollectionScores:
     """All evidence on the documents of a collection."""
     numbers = {
         number: weight
@@ -102,7 +104,7 @@ def score_part(
         if (number := terms.numbers.get(term)) is not None
     }
     units = collection.of_units.scores(numbers)
-    return Part(
+    return CollectionScores(
         collection,
         units,
         collection.of_files.scores(numbers),
@@ -114,7 +116,7 @@ def score_part(
     )
 
 
-def _named(collection: Collection, query: Query) -> Floats:
+def _named(collection: Collection, query: ParsedQuery) -> Floats:
     """How surely each document is what an identifier of the query names."""
     scores = np.zeros(collection.documents.height, dtype=np.float32)
     if not query.names:
@@ -155,7 +157,7 @@ def _agreement(asked: list[str], defined: list[str]) -> float:
     return same / max(len(asked), len(defined))
 
 
-def _mentioned(collection: Collection, query: Query) -> Floats:
+def _mentioned(collection: Collection, query: ParsedQuery) -> Floats:
     """How much of each file's path the query spells out."""
     scores = np.zeros(collection.files.height, dtype=np.float32)
     if not query.paths:
@@ -188,7 +190,9 @@ def _forms(mention: str) -> list[str]:
     return forms
 
 
-def combined_units(parts: list[Part], weights: Evidence, query: Query) -> list[Floats]:
+def combined_units(
+    parts: list[CollectionScores], weights: SignalWeights, query: ParsedQuery
+) -> list[Floats]:
     """One score a document of each part."""
     evidence = [
         {
@@ -205,7 +209,7 @@ def combined_units(parts: list[Part], weights: Evidence, query: Query) -> list[F
     return [total * _prior(part, weights, query) for total, part in zip(sums, parts, strict=True)]
 
 
-def _likeness(part: Part) -> Floats | None:
+def _likeness(part: CollectionScores) -> Floats | None:
     """Likeness of each document, of what has no vector guessed by its words.
 
     Prose and constants are not embedded, which does not say that they are unlike the query. Tests
@@ -219,7 +223,9 @@ def _likeness(part: Part) -> Floats | None:
     return np.where(guessed, np.float32(scale) * part.units, part.likeness)
 
 
-def combined_files(parts: list[Part], weights: Evidence, query: Query) -> list[Floats]:
+def combined_files(
+    parts: list[CollectionScores], weights: SignalWeights, query: ParsedQuery
+) -> list[Floats]:
     """One score a file of each part; of its documents the best one counts.
 
     Adding those that follow, each for less, did not help on the development sets.
@@ -242,7 +248,7 @@ def combined_files(parts: list[Part], weights: Evidence, query: Query) -> list[F
     ]
 
 
-def _given(weights: Evidence) -> dict[str, float]:
+def _given(weights: SignalWeights) -> dict[str, float]:
     return {name: getattr(weights, name) for name in _KINDS}
 
 
@@ -287,7 +293,7 @@ def _highest(scores: Floats, collection: Collection) -> Floats:
     return best
 
 
-def _prior(part: Part, weights: Evidence, query: Query) -> Floats:
+def _prior(part: CollectionScores, weights: SignalWeights, query: ParsedQuery) -> Floats:
     """What remains of each document's score by what kind of file it is in."""
     collection = part.collection
     prior = np.ones(collection.documents.height, dtype=np.float32)

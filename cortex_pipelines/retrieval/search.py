@@ -13,16 +13,16 @@ import polars as pl
 from cortex_pipelines.path_patterns import PathPatternError, path_pattern
 from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Collection, Encode, collect, count
-from cortex_pipelines.retrieval.documents import FileText, Limits, read_file
-from cortex_pipelines.retrieval.excerpts import Excerpts, Place
-from cortex_pipelines.retrieval.index import Index
+from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
+from cortex_pipelines.retrieval.index import SearchIndex
 from cortex_pipelines.retrieval.listing import head_of, list_files
-from cortex_pipelines.retrieval.queries import Query, understand
+from cortex_pipelines.retrieval.queries import ParsedQuery, understand
 from cortex_pipelines.retrieval.ranking import (
     FOR_FILES,
     FOR_UNITS,
-    Evidence,
-    Part,
+    CollectionScores,
+    SignalWeights,
     combined_files,
     combined_units,
     score_part,
@@ -95,7 +95,7 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Result:
+class SearchHit:
     """One place.
 
     Args:
@@ -138,7 +138,7 @@ class RankedFile:
         stale: Whether the file has changed since it was indexed.
     """
 
-    part: Part
+    part: CollectionScores
     number: int
     path: str
     score: float
@@ -147,7 +147,7 @@ class RankedFile:
 
 
 @dataclass(frozen=True)
-class Changes:
+class FolderChanges:
     """How the folder differs from what was indexed.
 
     Args:
@@ -176,19 +176,19 @@ class Searcher:
 
     def __init__(
         self,
-        index: Index,
-        limits: Limits,
+        index: SearchIndex,
+        limits: ReadingLimits,
         encode: Encode | None = None,
         note: str = "",
-        units: Evidence = FOR_UNITS,
-        files: Evidence = FOR_FILES,
+        units: SignalWeights = FOR_UNITS,
+        files: SignalWeights = FOR_FILES,
     ) -> None:
         self.index = index
         self._limits = limits
         self._encode = encode if index.collection.vectors is not None else None
         self.note = note
         self._units, self._files = units, files
-        self.changes = Changes()
+        self.changes = FolderChanges()
         self._last: tuple[str, Floats | None] = ("", None)
 
     def refresh(self) -> str:
@@ -202,7 +202,7 @@ class Searcher:
         root = Path(self.index.manifest.root)
         if not root.is_dir():
             everything = frozenset(range(self.index.collection.files.height))
-            self.changes = Changes(stale=everything)
+            self.changes = FolderChanges(stale=everything)
             return f"{root} is not there any more: results are those of when it was indexed"
         known = self.index.collection.files
         before = {
@@ -221,7 +221,7 @@ class Searcher:
         gone = frozenset(range(known.height)) - present
         if sum(file.size for file in changed) > _OVERLAY_BYTES:
             stale = frozenset(before[file.path][0] for file in changed if file.path in before)
-            self.changes = Changes(gone, stale)
+            self.changes = FolderChanges(gone, stale)
             return (
                 f"{len(changed):,} files have changed since the index was made: results of them "
                 "are marked stale; make the index again"
@@ -231,7 +231,7 @@ class Searcher:
         texts = [
             text for text in texts if text.path not in before or before[text.path][3] != text.blob
         ]
-        self.changes = Changes(gone, *self._overlaid(texts, before))
+        self.changes = FolderChanges(gone, *self._overlaid(texts, before))
         return ""
 
     def _overlaid(
@@ -250,7 +250,7 @@ class Searcher:
         k: int = 10,
         filters: Filters = Filters(),
         by: str | None = None,
-    ) -> list[Result]:
+    ) -> list[SearchHit]:
         """The best places for a query, best first.
 
         Args:
@@ -277,7 +277,7 @@ class Searcher:
         ranked = self.rank_files(parts, query, k) if by_file else self.rank_units(parts, query, k)
         return [self.result(parts[part], place, score, query) for part, place, score in ranked]
 
-    def scored(self, query: Query, filters: Filters = Filters()) -> list[Part]:
+    def scored(self, query: ParsedQuery, filters: Filters = Filters()) -> list[CollectionScores]:
         """All evidence on the documents of the index and of what has changed since."""
         vector = self._query_vector(query)
         base, overlay = self.index.collection, self.changes.overlay
@@ -295,20 +295,24 @@ class Searcher:
             for collection, mask in zip(collections, shown, strict=True)
         ]
 
-    def _query_vector(self, query: Query) -> Floats | None:
+    def _query_vector(self, query: ParsedQuery) -> Floats | None:
         text = query.text[:_QUERY_CHARACTERS]
         if self._encode is not None and self._last[0] != text:
             self._last = (text, self._encode([text])[0])
         return self._last[1] if self._encode is not None else None
 
-    def rank_units(self, parts: list[Part], query: Query, k: int) -> list[tuple[int, int, float]]:
+    def rank_units(
+        self, parts: list[CollectionScores], query: ParsedQuery, k: int
+    ) -> list[tuple[int, int, float]]:
         """Part, document and score of the best documents; none that lies in a better one."""
         totals = combined_units(parts, self._units, query)
         return _best(
             [np.where(part.shown, total, 0) for part, total in zip(parts, totals, strict=True)], k
         )
 
-    def rank_files(self, parts: list[Part], query: Query, k: int) -> list[tuple[int, int, float]]:
+    def rank_files(
+        self, parts: list[CollectionScores], query: ParsedQuery, k: int
+    ) -> list[tuple[int, int, float]]:
         """Part, best document and score of the best files."""
         return [
             (number, document, score)
@@ -316,7 +320,9 @@ class Searcher:
             for document, _ in inside[:1]
         ]
 
-    def rank_folders(self, parts: list[Part], query: Query, k: int) -> list[Result]:
+    def rank_folders(
+        self, parts: list[CollectionScores], query: ParsedQuery, k: int
+    ) -> list[SearchHit]:
         """The best folders: by their own likeness and by the best file in each.
 
         A folder is as good as its best file, for what lies in the folders below it a little less.
@@ -340,7 +346,7 @@ class Searcher:
             for path in ranked
         ]
 
-    def _alike_folders(self, query: Query, among: set[str]) -> dict[str, float]:
+    def _alike_folders(self, query: ParsedQuery, among: set[str]) -> dict[str, float]:
         """Likeness of each folder's mean vector, relative to the highest."""
         vector, levels = self._query_vector(query), self.index.levels
         if vector is None or levels is None:
@@ -351,9 +357,11 @@ class Searcher:
         most = max(float(likeness.max(initial=0)), 1e-9)
         return {paths[row]: float(one) / most for row, one in zip(rows, likeness, strict=True)}
 
-    def _folder(self, path: str, score: float, part: Part, document: int, query: Query) -> Result:
+    def _folder(
+        self, path: str, score: float, part: CollectionScores, document: int, query: ParsedQuery
+    ) -> SearchHit:
         best = self.result(part, document, score, query)
-        return Result(
+        return SearchHit(
             path,
             best.start_line,
             best.end_line,
@@ -365,7 +373,7 @@ class Searcher:
             best.stale,
         )
 
-    def rank_inside(self, query: Query, k: int) -> list[RankedFile]:
+    def rank_inside(self, query: ParsedQuery, k: int) -> list[RankedFile]:
         """The best files, each with all of its documents.
 
         Raises:
@@ -385,7 +393,7 @@ class Searcher:
         ]
 
     def _files_inside(
-        self, parts: list[Part], query: Query, k: int
+        self, parts: list[CollectionScores], query: ParsedQuery, k: int
     ) -> Iterator[tuple[int, int, float, list[tuple[int, float]]]]:
         """Part, number and score of the best files, and their documents with scores in order."""
         totals = combined_files(parts, self._files, query)
@@ -408,16 +416,21 @@ class Searcher:
         """A file's text, of which excerpts are shown."""
         collection = file.part.collection
         rows = collection.documents.filter(pl.col("file") == file.number)
-        places = [Place(*row) for row in rows.select(*Place.__dataclass_fields__).iter_rows()]
+        places = [
+            DocumentLocation(*row)
+            for row in rows.select(*DocumentLocation.__dataclass_fields__).iter_rows()
+        ]
         language = collection.files["language"][file.number]
         return Excerpts(text, file.path, language, places, self._limits.extraction)
 
-    def result(self, part: Part, place: int, score: float, query: Query) -> Result:
+    def result(
+        self, part: CollectionScores, place: int, score: float, query: ParsedQuery
+    ) -> SearchHit:
         """What is said of one document."""
         collection = part.collection
         file, kind, name, start, end, *_ = collection.documents.row(place)
         stale = self._is_stale(collection, file)
-        return Result(
+        return SearchHit(
             collection.files["path"][file],
             start,
             end,
@@ -429,7 +442,7 @@ class Searcher:
             stale,
         )
 
-    def _why(self, part: Part, place: int, file: int, query: Query) -> str:
+    def _why(self, part: CollectionScores, place: int, file: int, query: ParsedQuery) -> str:
         reasons = []
         if part.names[place] > 0 or part.exact[place] > 0:
             reasons.append("defines what is named")
@@ -442,7 +455,7 @@ class Searcher:
             reasons.append(f"like in meaning ({part.likeness[place]:.2f})")
         return "; ".join(reasons) or "its file matches"
 
-    def _shared_words(self, part: Part, place: int, query: Query) -> list[str]:
+    def _shared_words(self, part: CollectionScores, place: int, query: ParsedQuery) -> list[str]:
         """Words of the query that a document has, those first that count most."""
         worth: dict[str, float] = {}
         for word in dict.fromkeys(words(query.text)):

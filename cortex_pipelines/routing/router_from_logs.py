@@ -56,7 +56,7 @@ _EMBEDDINGS = "3"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRouter:
     """The result of a training.
 
     Args:
@@ -72,7 +72,7 @@ class Trained:
     seconds: float
 
 
-def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
+def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
     """Train a router on all logs in a folder.
 
     Args:
@@ -103,7 +103,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> Trained:
     _seal(out)
     steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
     tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
-    return Trained(steps, tasks, masters, monotonic() - began)
+    return TrainedRouter(steps, tasks, masters, monotonic() - began)
 
 
 def open_model(folder: Path) -> Router:

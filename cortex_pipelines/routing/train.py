@@ -18,8 +18,12 @@ from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.keywords import Keywords
 from cortex_pipelines.routing.selection.folds import folds_of
-from cortex_pipelines.routing.selection.model_selection import Selection, select_model
-from cortex_pipelines.routing.selection.out_of_scope import Scope, learn_scope, read_requests
+from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
+from cortex_pipelines.routing.selection.out_of_scope import (
+    OutOfScopeModel,
+    learn_scope,
+    read_requests,
+)
 from cortex_pipelines.routing.selection.search import OBJECTIVE, search_fold, search_neural
 from cortex_pipelines.routing.serving.bundle import RouterConfig, save_router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -144,8 +148,8 @@ def _keywords(
 
 def _config(
     masters: tuple[str, ...],
-    selected: Selection,
-    scope: Scope,
+    selected: ModelSelection,
+    scope: OutOfScopeModel,
     settings: RoutingSettings,
     encoder_pin: Mapping[str, Any],
 ) -> RouterConfig:
@@ -180,7 +184,7 @@ def _neighbours(tasks: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _metrics(
-    selected: Selection, tasks: pl.DataFrame, judged: Indices, trials: int
+    selected: ModelSelection, tasks: pl.DataFrame, judged: Indices, trials: int
 ) -> dict[str, float]:
     counts = Counter(tasks["master"])
     by_model = {f"accuracy_{step.model}": step.accuracy for step in selected.steps}

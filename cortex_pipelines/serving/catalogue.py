@@ -11,7 +11,7 @@ from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.project_names import ENCODER, ROUTER
 from cortex_pipelines.prompts.templates import Templates, package_templates
 from cortex_pipelines.release.answering import Release, Way
-from cortex_pipelines.release.experiments.plan import Arm, Plan
+from cortex_pipelines.release.experiments.plan import Arm, ExperimentSpec
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines.serving.security.access import Caller, caller
@@ -36,7 +36,7 @@ class Experiment:
         arms: What answers; a release each.
     """
 
-    plan: Plan
+    plan: ExperimentSpec
     arms: "Mapping[Arm, Served]" = field(compare=False, repr=False)
 
 

@@ -8,7 +8,7 @@ from typing import Unpack
 
 from cortex_pipelines.prompts.templates import PromptFileError
 from cortex_pipelines.release.answering import Way
-from cortex_pipelines.release.experiments.plan import ExperimentError, Plan, Terms
+from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentSpec, Terms
 from cortex_pipelines.release.experiments.project_experiments import book_of, experiments_lock
 from cortex_pipelines.serving.catalogue import Served
 
@@ -22,7 +22,7 @@ def start(
     a: str,
     b: str,
     **terms: Unpack[Terms],
-) -> Plan:
+) -> ExperimentSpec:
     """Begin an experiment; the gateway divides requests from the next one on.
 
     Args:
@@ -54,7 +54,7 @@ def start(
                 f"`cortex experiment stop {project}` ends it"
             )
         names = [_pinned(models, project, reference) for reference in (a, b)]
-        plan = Plan(
+        plan = ExperimentSpec(
             id=f"{project}-{now:%Y%m%dT%H%M%S.%f}",
             project=project,
             a=names[0],

@@ -28,7 +28,7 @@ from cortex_pipelines.serving.conditions import with_others
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.project_gateway import gateway_over
-from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.signing.keys import trust
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
@@ -132,5 +132,5 @@ def _no_examples(_folder: Path) -> SimilarExamples:
     raise LookupError("an exported folder holds no examples")
 
 
-def _no_router() -> Opened:
+def _no_router() -> LoadedRouter:
     raise RouterError("an exported adapter is served alone: there is no router")

@@ -29,19 +29,19 @@ from cortex_pipelines.serving.engines.engine import (
     Engine,
     EngineError,
     Event,
-    Piece,
     Ready,
     Sampling,
+    TextDelta,
     UnavailableError,
 )
 from cortex_pipelines.serving.metrics import Metrics
-from cortex_pipelines.serving.request_prompts import Form, Target
-from cortex_pipelines.serving.requests import Answering, Asked
+from cortex_pipelines.serving.request_prompts import Form, PromptTarget
+from cortex_pipelines.serving.requests import Answering, PreparedRequest
 from cortex_pipelines.serving.response_cache import Remembered, job_key, keeping
 from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, user
 from cortex_pipelines.serving.routing import RouterDesk
 from cortex_pipelines.serving.security.access import caller
-from cortex_pipelines.serving.security.screening import Answers, Screen
+from cortex_pipelines.serving.security.screening import FilteredAnswers, Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
 
@@ -93,7 +93,7 @@ class Gateway:
         self.state = state
         self.events = EventLog(state, pseudonym)
         self.metrics = Metrics()
-        self.remembered: Remembered[tuple[Piece, ...]] = Remembered(settings.cached_mib * 2**20)
+        self.remembered: Remembered[tuple[TextDelta, ...]] = Remembered(settings.cached_mib * 2**20)
         self.rollouts = rollouts
         self.experiments = experiments
         self.tracer: Tracer = NoOpTracer()
@@ -163,7 +163,9 @@ class Gateway:
         notice = "; ".join(filter(None, (answering.notice, words)))
         return replace(answering, upstream=model, notice=notice)
 
-    def ask(self, answering: Answering, form: Form, sampling: Sampling, count: int = 1) -> Asked:
+    def ask(
+        self, answering: Answering, form: Form, sampling: Sampling, count: int = 1
+    ) -> PreparedRequest:
         """A request as the engine takes it."""
         with self.tracer.start_as_current_span(
             "context",
@@ -173,7 +175,7 @@ class Gateway:
         ) as span:
             most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
             text = form(
-                Target(
+                PromptTarget(
                     self.engine.tokenizer,
                     self.engine.window - most,
                     self._before(answering),
@@ -184,14 +186,14 @@ class Gateway:
             sampling = replace(sampling, max_tokens=most, stop=stop)
             prompt = self.engine.prompt(text.segments, most)
             span.set_attribute("gen_ai.usage.input_tokens", len(prompt.ids))
-        asked = Asked(answering, text, prompt, sampling, count)
+        asked = PreparedRequest(answering, text, prompt, sampling, count)
         key = job_key(asked.job, answering.release)
         known = self.remembered.get(key) if key is not None else None
         outcome = "none" if key is None else "hit" if known is not None else "miss"
         self.metrics.remembered.labels(outcome).inc()
         return replace(asked, key=key, known=known)
 
-    async def pieces(self, asked: Asked) -> AsyncIterator[Piece]:
+    async def pieces(self, asked: PreparedRequest) -> AsyncIterator[TextDelta]:
         """The answers in pieces; leaving early cancels what is not written yet.
 
         Raises:
@@ -203,7 +205,7 @@ class Gateway:
                 async for piece in pieces:
                     yield piece
 
-    async def _pieces(self, asked: Asked) -> AsyncGenerator[Piece]:
+    async def _pieces(self, asked: PreparedRequest) -> AsyncGenerator[TextDelta]:
         if asked.known is not None:
             for known in self._again(asked, asked.known):
                 yield known
@@ -235,12 +237,12 @@ class Gateway:
             cancel()
             screened.end(len(asked.flags))
 
-    def written(self, asked: Asked) -> Iterator[Piece]:
+    def written(self, asked: PreparedRequest) -> Iterator[TextDelta]:
         """The same for a caller without an event loop."""
         with self._observed(asked):
             yield from self._written(asked)
 
-    def _written(self, asked: Asked) -> Iterator[Piece]:
+    def _written(self, asked: PreparedRequest) -> Iterator[TextDelta]:
         if asked.known is not None:
             yield from self._again(asked, asked.known)
             return
@@ -260,7 +262,7 @@ class Gateway:
             cancel()
             screened.end(len(asked.flags))
 
-    def _again(self, asked: Asked, pieces: Sequence[Piece]) -> Iterator[Piece]:
+    def _again(self, asked: PreparedRequest, pieces: Sequence[TextDelta]) -> Iterator[TextDelta]:
         """What was answered before, counted and screened as if it were written now."""
         screened = self._screened(asked)
         caller().spend(len(asked.prompt.ids) + sum(piece.generated for piece in pieces))
@@ -269,7 +271,9 @@ class Gateway:
                 yield shown
         screened.end(len(asked.flags))
 
-    def _submit(self, asked: Asked, deliver: Callable[[Event], None]) -> Callable[[], None]:
+    def _submit(
+        self, asked: PreparedRequest, deliver: Callable[[Event], None]
+    ) -> Callable[[], None]:
         """Ask the engine, and have its answer remembered."""
         if asked.key is not None:
             keep = partial(self.remembered.put, asked.key)
@@ -282,7 +286,9 @@ class Gateway:
             spans.ended(error)
             raise
 
-    def _watched(self, asked: Asked, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
+    def _watched(
+        self, asked: PreparedRequest, deliver: Callable[[Event], None]
+    ) -> Callable[[Event], None]:
         """Delivers, and counts the answer for the canary that is tried."""
         trial = asked.answering.trial
         if trial is None or self.rollouts is None:
@@ -301,7 +307,7 @@ class Gateway:
         return delivered
 
     @contextmanager
-    def _observed(self, asked: Asked) -> Iterator[None]:
+    def _observed(self, asked: PreparedRequest) -> Iterator[None]:
         """Tells the experiment that a request belongs to what became of it."""
         began = time.perf_counter()
         became: Became = "left"
@@ -314,7 +320,7 @@ class Gateway:
         finally:
             self._note(asked, became, time.perf_counter() - began)
 
-    def _note(self, asked: Asked, became: Became, seconds: float) -> None:
+    def _note(self, asked: PreparedRequest, became: Became, seconds: float) -> None:
         answering = asked.answering
         at = answering.assigned
         if at is None or self.experiments is None:
@@ -343,7 +349,7 @@ class Gateway:
         if seconds is not None:
             self.metrics.trial_seconds.labels(split.project, variant).observe(seconds)
 
-    def _shadow(self, asked: Asked, split: Split) -> None:
+    def _shadow(self, asked: PreparedRequest, split: Split) -> None:
         """Have the canary answer, too, where nobody waits; what it writes is not kept."""
         if self.engine.state()["waiting"] or not self._shadows.acquire(blocking=False):
             return
@@ -360,7 +366,7 @@ class Gateway:
                 done = SimpleQueue[Event]()
                 again = replace(asked, answering=answering, key=None, known=None, flags=set())
                 self.engine.submit(again.job, self._watched(again, done.put))
-                while isinstance(done.get(), Piece):
+                while isinstance(done.get(), TextDelta):
                     pass
             except Exception as error:  # noqa: BLE001 - nobody waits for it
                 _LOG.warning("the canary of %s was not asked: %s", split.project, error)
@@ -369,7 +375,7 @@ class Gateway:
 
         threading.Thread(target=answer, name="shadow", daemon=True).start()
 
-    def require_room(self, asked: Asked) -> None:
+    def require_room(self, asked: PreparedRequest) -> None:
         """Look whether a request would have to be refused, before an answer is begun.
 
         Raises:
@@ -415,7 +421,7 @@ class Gateway:
         self.engine.close()
         self.router.close()
 
-    def _screened(self, asked: Asked) -> ScreeningSpan:
+    def _screened(self, asked: PreparedRequest) -> ScreeningSpan:
         if self._screen is None:
             return ScreeningSpan(NoOpTracer(), lambda piece: piece)
 
@@ -424,7 +430,7 @@ class Gateway:
                 self.metrics.flagged.labels(rule).inc()
                 asked.flags.add(rule)
 
-        return ScreeningSpan(self.tracer, Answers(self._screen, asked.text.text, note).add)
+        return ScreeningSpan(self.tracer, FilteredAnswers(self._screen, asked.text.text, note).add)
 
     def _load(self, adapter: AdapterFiles) -> tuple[Ready | None, str]:
         """An adapter, or why it cannot be; tried again after a while that doubles each time."""

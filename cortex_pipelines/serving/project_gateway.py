@@ -26,10 +26,10 @@ from cortex_pipelines.prompts.templates import FOLDER, Templates, project_templa
 from cortex_pipelines.release import history
 from cortex_pipelines.release.analysis import Analysis
 from cortex_pipelines.release.answering import Release, choose_release, measured_ways
-from cortex_pipelines.release.experiments.plan import ARMS, ExperimentError, Plan
+from cortex_pipelines.release.experiments.plan import ARMS, ExperimentError, ExperimentSpec
 from cortex_pipelines.release.experiments.project_experiments import book_of, finish
 from cortex_pipelines.release.experiments.running import Experiments
-from cortex_pipelines.release.ledger import FILE, Entry, Model, moves, project_models
+from cortex_pipelines.release.ledger import FILE, LedgerEntry, ReleasedModel, moves, project_models
 from cortex_pipelines.release.open_model import (
     open_router,
     open_rules,
@@ -45,7 +45,7 @@ from cortex_pipelines.serving.engines.opening import CACHE, open_engine
 from cortex_pipelines.serving.experiment_arms import arm_of
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts, Split
-from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
 from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import EngineName
@@ -158,7 +158,7 @@ def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
     return Catalogue(served, default or usual, base.name, _router_facts(project))
 
 
-def compare(served: dict[str, Served], plan: Plan) -> None:
+def compare(served: dict[str, Served], plan: ExperimentSpec) -> None:
     """Divide a project's requests as an experiment plans, where all that it compares is there."""
     try:
         arms = {arm: arm_of(served, plan.project, getattr(plan, arm)) for arm in ARMS}
@@ -171,7 +171,7 @@ def compare(served: dict[str, Served], plan: Plan) -> None:
 
 def _names(
     project: Project,
-    model: Model,
+    model: ReleasedModel,
     now: Mapping[str, Any],
     base: BaseModel,
     per_task: bool,
@@ -195,7 +195,7 @@ def _names(
         yield make(f"{name}@{number}", version)
 
 
-def _split(project: Project, model: Model) -> Split | None:
+def _split(project: Project, model: ReleasedModel) -> Split | None:
     """The running canary."""
     running = history.canary(moves(project.root, model))
     if running is None or running.version is None:
@@ -206,13 +206,13 @@ def _split(project: Project, model: Model) -> Split | None:
 def _concluded(root: Path, name: str, version: str, analysis: Analysis) -> None:
     """Write the end of an analysis into the ledger."""
     project = open_project(root)
-    model = find_model(project, Model(_ADAPTER, name).name)
+    model = find_model(project, ReleasedModel(_ADAPTER, name).name)
     conclude(project, model, version, analysis)
 
 
 def _served(
     project: Project,
-    model: Model,
+    model: ReleasedModel,
     now: Mapping[str, Any],
     base: BaseModel,
     per_task: bool,
@@ -284,7 +284,7 @@ def _examples_of(
 
 
 def _files(
-    project: Project, model: Model, version: str, digest: str, per_task: bool, task: str
+    project: Project, model: ReleasedModel, version: str, digest: str, per_task: bool, task: str
 ) -> AdapterFiles:
     def locate() -> Path:
         released = verified(project, model, version)
@@ -301,7 +301,7 @@ def _files(
     return AdapterFiles(named, locate, str(model.partition))
 
 
-def _evaluation(project: Project, model: Model) -> tuple[dict[str, Any], str | None]:
+def _evaluation(project: Project, model: ReleasedModel) -> tuple[dict[str, Any], str | None]:
     """Figures of the newest evaluation, and of which version; none where there is none."""
     folder = project.output(f"{model.asset}_evaluation", model.partition)
     try:
@@ -311,17 +311,17 @@ def _evaluation(project: Project, model: Model) -> tuple[dict[str, Any], str | N
         return {}, None
 
 
-def _released(lines: Sequence[Entry], version: str | None) -> Entry | None:
+def _released(lines: Sequence[LedgerEntry], version: str | None) -> LedgerEntry | None:
     """The ledger's latest line on a version; of none, the latest return to the baseline."""
     return next((line for line in reversed(lines) if line.version == version), None)
 
 
-def _created(line: Entry | None) -> int:
+def _created(line: LedgerEntry | None) -> int:
     return int(datetime.fromisoformat(line.at).timestamp()) if line else 0
 
 
 def _lineage(
-    project: Project, model: Model, version: str | None, line: Entry | None
+    project: Project, model: ReleasedModel, version: str | None, line: LedgerEntry | None
 ) -> dict[str, Any]:
     """What a version was made from, as far as dvc.lock and the ledger know."""
     known: dict[str, Any] = {"version": version}
@@ -339,12 +339,12 @@ def _data_version(project: Project, asset: str, partition: str | None) -> str | 
     return locked_version(locked_stages(project.root), stage_address(asset, partition))
 
 
-def _router(project: Project) -> Opened:
+def _router(project: Project) -> LoadedRouter:
     """The champion; the rules, and why, where its files are not what was released."""
     try:
-        return Opened(open_router(project))
+        return LoadedRouter(open_router(project))
     except (UntrustedModelError, ProjectError, WeightsError) as error:
-        return Opened(open_rules(project), f"{type(error).__name__}: {error}")
+        return LoadedRouter(open_rules(project), f"{type(error).__name__}: {error}")
 
 
 def _router_facts(project: Project) -> dict[str, Any] | None:
@@ -369,7 +369,7 @@ def _router_facts(project: Project) -> dict[str, Any] | None:
     return None
 
 
-def _router_scores(project: Project, model: Model) -> list[dict[str, Any]]:
+def _router_scores(project: Project, model: ReleasedModel) -> list[dict[str, Any]]:
     path = project.output(f"{model.asset}_evaluation", None) / "metrics.json"
     try:
         return router_scores(read_json(path))

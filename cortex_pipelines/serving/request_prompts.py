@@ -9,7 +9,7 @@ from cortex_pipelines.adapters.data.packing import gap_within
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, Turn, fold_turns
 from cortex_pipelines.prompts.examples import Example, prompt_segments
 from cortex_pipelines.prompts.templates import Template, Templates, package_templates
-from cortex_pipelines.retrieval.context import Piece
+from cortex_pipelines.retrieval.context import Excerpt
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.segments import Segments, as_segments, as_text
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, token_ids
@@ -42,7 +42,7 @@ def _nothing(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Target:
+class PromptTarget:
     """What a prompt is made for.
 
     Args:
@@ -58,7 +58,7 @@ class Target:
     templates: Templates = field(default_factory=package_templates)
 
 
-Form = Callable[[Target], Text]
+Form = Callable[[PromptTarget], Text]
 """Makes the prompt of a request.
 
 What is too long without a form that divides the room loses its beginning: of similar code the
@@ -73,7 +73,7 @@ def completion(text: str) -> Form:
 
 
 def _continued(segments: Segments) -> Form:
-    def form(to: Target) -> Text:
+    def form(to: PromptTarget) -> Text:
         text = as_text(segments)
         shown = to.before(text)
         return Text((*as_segments(shown.removesuffix(text)), *segments))
@@ -84,7 +84,7 @@ def _continued(segments: Segments) -> Form:
 def task(name: str, **values: str) -> Form:
     """One of the platform's tasks, by the template of that name."""
 
-    def form(to: Target) -> Text:
+    def form(to: PromptTarget) -> Text:
         written = render(to.tokenizer, partial(to.templates.render, name), **values)
         return replace(_continued(written)(to), made_by=(to.templates[name],))
 
@@ -105,7 +105,7 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
     start = prefix.rfind("\n") + 1
     head, line = prefix[:start], prefix[start:]
 
-    def form(to: Target) -> Text:
+    def form(to: PromptTarget) -> Text:
         shown = "\n\n".join([*extra, to.before(head)])
         gap = Example("", "completion", "", "", "", shown, "", "", suffix)
         (begun,) = token_ids(to.tokenizer, [line])
@@ -126,7 +126,7 @@ def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") 
         context: Code that it may be about, cited; empty for none.
     """
 
-    def form(to: Target) -> Text:
+    def form(to: PromptTarget) -> Text:
         own = to.templates.render("instructions", project=project, context=context).strip()
         made_by = (to.templates["instructions"],) if own else ()
         conversation = _instructed(messages, own)
@@ -146,7 +146,7 @@ def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") 
 
 def shown(packed: Mapping[str, Any]) -> str:
     """A packed context as text: what is known of the task, and each piece under its place."""
-    parts = (packed["known"], *(Piece(**piece).as_text() for piece in packed["pieces"]))
+    parts = (packed["known"], *(Excerpt(**piece).as_text() for piece in packed["pieces"]))
     return "\n".join(filter(None, parts)).rstrip("\n")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from cortex_pipelines.release.answering import Way, shows_context
 from cortex_pipelines.release.experiments.running import Assigned
 from cortex_pipelines.serving.catalogue import Served
-from cortex_pipelines.serving.engines.engine import Job, Piece, Prompt, Ready, Sampling
+from cortex_pipelines.serving.engines.engine import Job, Prompt, Ready, Sampling, TextDelta
 from cortex_pipelines.serving.request_prompts import Text
 from cortex_pipelines.serving.rollout import Split, Variant
 
@@ -87,7 +87,7 @@ class Answering:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PreparedRequest:
     """A request that can be handed to the engine.
 
     Args:
@@ -108,7 +108,7 @@ class Asked:
     count: int = 1
     flags: set[str] = field(default_factory=set, compare=False)
     key: bytes | None = None
-    known: tuple[Piece, ...] | None = field(default=None, repr=False)
+    known: tuple[TextDelta, ...] | None = field(default=None, repr=False)
 
     @property
     def cut(self) -> int:

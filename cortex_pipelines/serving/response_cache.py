@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
-from cortex_pipelines.serving.engines.engine import Event, Job, Piece, Sampling
+from cortex_pipelines.serving.engines.engine import Event, Job, Sampling, TextDelta
 from cortex_pipelines.serving.security.access import caller
 
 Value = TypeVar("Value")
@@ -105,7 +105,7 @@ def task_key(text: str) -> bytes | None:
 
 
 def keeping(
-    deliver: Callable[[Event], None], count: int, keep: Callable[[tuple[Piece, ...], int], None]
+    deliver: Callable[[Event], None], count: int, keep: Callable[[tuple[TextDelta, ...], int], None]
 ) -> Callable[[Event], None]:
     """Delivers, and has kept what was delivered once all of it is there.
 
@@ -114,10 +114,10 @@ def keeping(
         count: Number of answers.
         keep: Takes all pieces and their size in bytes; not called for what failed or was cancelled.
     """
-    pieces: list[Piece] = []
+    pieces: list[TextDelta] = []
 
     def deliver_and_keep(event: Event) -> None:
-        if isinstance(event, Piece):
+        if isinstance(event, TextDelta):
             pieces.append(event)
         elif event is None and _finished(pieces) == count:
             keep(tuple(pieces), sum(map(_size, pieces)))
@@ -126,10 +126,10 @@ def keeping(
     return deliver_and_keep
 
 
-def _finished(pieces: Sequence[Piece]) -> int:
+def _finished(pieces: Sequence[TextDelta]) -> int:
     return sum(piece.finish in ("stop", "length") for piece in pieces)
 
 
-def _size(piece: Piece) -> int:
+def _size(piece: TextDelta) -> int:
     shown = sum(1 + len(token.top) for token in piece.tokens)
     return _EACH * (1 + shown) + len(piece.text.encode(errors="replace"))

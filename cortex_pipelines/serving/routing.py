@@ -19,7 +19,7 @@ class NoRouterError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedRouter:
     """A router that can be asked.
 
     Args:
@@ -97,12 +97,12 @@ class RouterDesk:
     """
 
     def __init__(
-        self, load: Callable[[], Opened], stamp: Callable[[], Any], cached: int = 0
+        self, load: Callable[[], LoadedRouter], stamp: Callable[[], Any], cached: int = 0
     ) -> None:
         self._load = load
         self._stamp = stamp
         self._seen: Any = None
-        self._open: Opened | None = None
+        self._open: LoadedRouter | None = None
         self._known: Remembered[Routed] = Remembered(cached)
         self._work: queue.Queue[_Task | None] = queue.Queue()
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
@@ -158,7 +158,7 @@ class RouterDesk:
                 self._known.put(task.key, routed, _size(decision))
             task.asked.keep(task.place, routed)
 
-    def _current(self) -> Opened:
+    def _current(self) -> LoadedRouter:
         now = self._stamp()
         if self._open is None or now != self._seen:
             self._known.clear()

@@ -8,7 +8,7 @@ Unit = Literal["bits per byte", "share"]
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreWithInterval:
     """A figure with its interval.
 
     Args:
@@ -61,7 +61,7 @@ def _scores(
     metrics: Mapping[str, float | None], wanted: Sequence[tuple[str, str, Unit]]
 ) -> list[dict[str, Any]]:
     return [
-        Score(
+        ScoreWithInterval(
             name, label, unit, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
         ).as_json()
         for name, label, unit in wanted

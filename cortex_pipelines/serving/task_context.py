@@ -12,8 +12,8 @@ from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_f
 from cortex_pipelines.retrieval.context import (
     APPROXIMATION,
     LEAST_BUDGET,
-    Context,
     Counter,
+    PackedContext,
     Read,
     besides_text,
     pack,
@@ -55,7 +55,7 @@ class ContextSource:
             how = "searched by words alone: the index was made without an encoder"
         return "; ".join(filter(None, (how, self.searcher.refresh())))
 
-    def context(self, task: str, budget: int) -> Context:
+    def context(self, task: str, budget: int) -> PackedContext:
         """The context of a task, of the files as they are now.
 
         Raises:

@@ -19,11 +19,11 @@ from cortex_pipelines.prompts.stopping import (
     extent_of_test,
     is_complete,
 )
-from cortex_pipelines.serving.engines.engine import Piece, Sampling, Token
+from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.schemas import Short, Words
 from cortex_pipelines.serving.request_prompts import task as asked_as
-from cortex_pipelines.serving.requests import Answering, Asked
+from cortex_pipelines.serving.requests import Answering, PreparedRequest
 
 _DRAWN = 0.8
 """Temperature of alternatives (Chen et al. 2021)."""
@@ -36,7 +36,7 @@ class TaskError(ValueError):
 
 
 @dataclass(frozen=True)
-class Context:
+class TaskContext:
     """What else is known of a task's input.
 
     Args:
@@ -117,7 +117,7 @@ def suggest(
     model: str | None,
     task: str,
     given: str,
-    context: Context,
+    context: TaskContext,
     settings: DatasetSettings,
     others: int = 2,
 ) -> Suggestion:
@@ -175,7 +175,9 @@ def suggest(
     )
 
 
-def _broken(answering: Answering, task: str, given: str, result: str, context: Context) -> set[str]:
+def _broken(
+    answering: Answering, task: str, given: str, result: str, context: TaskContext
+) -> set[str]:
     """Flags of the project's patterns that an answer breaks."""
     if answering.served.patterns is None or task not in CODE:
         return set()
@@ -195,8 +197,8 @@ class _Complete:
         return is_complete(text, self.extent)
 
 
-def _answers(gateway: Gateway, asked: Asked, extent: StopRule) -> list[Alternative]:
-    pieces: list[list[Piece]] = [[] for _ in range(asked.count)]
+def _answers(gateway: Gateway, asked: PreparedRequest, extent: StopRule) -> list[Alternative]:
+    pieces: list[list[TextDelta]] = [[] for _ in range(asked.count)]
     for piece in gateway.written(asked):
         pieces[piece.index].append(piece)
     return [
@@ -208,14 +210,14 @@ def _answers(gateway: Gateway, asked: Asked, extent: StopRule) -> list[Alternati
     ]
 
 
-def _confidence(tokens: Sequence[Token]) -> float:
+def _confidence(tokens: Sequence[GeneratedToken]) -> float:
     known = [token.logprob for token in tokens if token.logprob is not None]
     if not known or len(known) < len(tokens):
         return 0.0
     return round(math.exp(sum(known) / len(known)), 6)
 
 
-def _completed(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+def _completed(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
     values = {
         "given": given,
         "path": context.path,
@@ -228,7 +230,7 @@ def _completed(given: str, context: Context, _settings: DatasetSettings) -> Prom
     return values, "braced" if end.endswith("{") else "statement"
 
 
-def _refactored(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+def _refactored(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
     if not given.strip():
         raise TaskError("input: the code to change is missing")
     values = {
@@ -241,7 +243,7 @@ def _refactored(given: str, context: Context, _settings: DatasetSettings) -> Pro
     return values, "unit" if _language(context) == "python" else "braced_unit"
 
 
-def _named(given: str, context: Context, settings: DatasetSettings) -> Prompted:
+def _named(given: str, context: TaskContext, settings: DatasetSettings) -> Prompted:
     code, name = given, context.name
     if not name:
         name = _STANDS_FOR
@@ -257,7 +259,7 @@ def _named(given: str, context: Context, settings: DatasetSettings) -> Prompted:
     return {"example": example}, "line"
 
 
-def _structured(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+def _structured(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
     if not context.request:
         raise TaskError(
             "context.request: the line that asks is missing, such as '# Route (flask, src/app.py):'"
@@ -265,11 +267,11 @@ def _structured(given: str, context: Context, _settings: DatasetSettings) -> Pro
     return {"given": given.rstrip(), "request": context.request}, "paragraph"
 
 
-def _documented(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+def _documented(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
     return _shown(given, context), "paragraph"
 
 
-def _tested(given: str, context: Context, _settings: DatasetSettings) -> Prompted:
+def _tested(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
     if not context.test_path:
         raise TaskError(
             "context.test_path: the file that the test goes into is missing, such as "
@@ -279,13 +281,13 @@ def _tested(given: str, context: Context, _settings: DatasetSettings) -> Prompte
     return values, extent_of_test(_language(context))
 
 
-def _shown(given: str, context: Context) -> dict[str, str]:
+def _shown(given: str, context: TaskContext) -> dict[str, str]:
     if not given.strip():
         raise TaskError("input: the function, method or class is missing")
     return {"given": given.rstrip(), "path": context.path, "comment": _comment(context)}
 
 
-TASKS: dict[str, Callable[[str, Context, DatasetSettings], Prompted]] = {
+TASKS: dict[str, Callable[[str, TaskContext, DatasetSettings], Prompted]] = {
     "completion": _completed,
     "refactoring": _refactored,
     "naming": _named,
@@ -296,7 +298,7 @@ TASKS: dict[str, Callable[[str, Context, DatasetSettings], Prompted]] = {
 """What each task's template is given."""
 
 
-def _language(context: Context) -> str:
+def _language(context: TaskContext) -> str:
     known = context.language or (language_of(context.path, "") if context.path else None)
     language = (known or "python").lower()
     if language not in LINE_COMMENTS:
@@ -304,5 +306,5 @@ def _language(context: Context) -> str:
     return language
 
 
-def _comment(context: Context) -> str:
+def _comment(context: TaskContext) -> str:
     return LINE_COMMENTS[_language(context)]

@@ -8,10 +8,10 @@ from typing import Any
 from cortex_pipelines.serving.engines.engine import (
     Alternative,
     Finish,
-    Piece,
+    GeneratedToken,
     Sampling,
     ScoredToken,
-    Token,
+    TextDelta,
 )
 from cortex_pipelines.serving.token_bytes import alternative, alternative_bytes, token_bytes
 
@@ -31,14 +31,14 @@ class _PlacedToken:
         state: The decoder's, before its bytes.
     """
 
-    token: Token
+    token: GeneratedToken
     start: int
     end: int
     until: int
     state: tuple[bytes, int]
 
 
-class Answer:
+class StreamedAnswer:
     """One answer as it grows; each piece has the tokens that its text is made of.
 
     Args:
@@ -59,7 +59,7 @@ class Answer:
         self.begun = not start
         self.stopped = False
 
-    def add(self, index: int, scored: ScoredToken) -> Iterator[Piece]:
+    def add(self, index: int, scored: ScoredToken) -> Iterator[TextDelta]:
         """Take a token; gives a piece where there is something that no stop can take back."""
         self._ids.append(scored.token)
         whole: str = self._tokenizer.decode(
@@ -74,12 +74,12 @@ class Answer:
             state = self._decoder.getstate()
             text = whole.rstrip(_HALF)[len(self._whole) :]
             raw = text.encode(errors="replace")
-        token = Token(text, scored.logprob, (), raw or b"")
+        token = GeneratedToken(text, scored.logprob, (), raw or b"")
         half = len(whole) > len(self._whole) + len(text)
         self._place(self._with_alternatives(token, scored), text, state, half)
         yield from self._ready(index)
 
-    def grow(self, index: int, whole: str, tokens: Sequence[Token]) -> Iterator[Piece]:
+    def grow(self, index: int, whole: str, tokens: Sequence[GeneratedToken]) -> Iterator[TextDelta]:
         """Take the whole answer as it is now, with the tokens since it was taken last."""
         added = whole[len(self._whole) :]
         before = self._decoder.getstate()
@@ -100,7 +100,7 @@ class Answer:
             self._whole = whole
         yield from self._ready(index)
 
-    def end(self, index: int, finish: Finish) -> Piece:
+    def end(self, index: int, finish: Finish) -> TextDelta:
         """The rest, without a character that is not whole."""
         return self._piece(index, len(self._text) if self.begun else 0, finish)
 
@@ -112,7 +112,7 @@ class Answer:
     def _base(self) -> int:
         return len(self._whole) - len(self._text)
 
-    def _with_alternatives(self, token: Token, scored: ScoredToken) -> Token:
+    def _with_alternatives(self, token: GeneratedToken, scored: ScoredToken) -> GeneratedToken:
         tops = (
             Alternative(token.text, logprob, token.raw)
             if number == scored.token
@@ -121,7 +121,9 @@ class Answer:
         )
         return replace(token, top=tuple(tops))
 
-    def _place(self, token: Token, text: str, state: tuple[bytes, int], half: bool) -> None:
+    def _place(
+        self, token: GeneratedToken, text: str, state: tuple[bytes, int], half: bool
+    ) -> None:
         start, end = len(self._whole), len(self._whole) + len(text)
         placed = _PlacedToken(replace(token, text=text), start, end, end + half, state)
         self._unsent.append(placed)
@@ -136,7 +138,7 @@ class Answer:
             for each in self._unsent
         ]
 
-    def _ready(self, index: int) -> Iterator[Piece]:
+    def _ready(self, index: int) -> Iterator[TextDelta]:
         self.begun = self.begun or len(self._whole) >= len(self._start)
         if not self.begun:
             return
@@ -154,11 +156,11 @@ class Answer:
         if ready > self._sent:
             yield self._piece(index, ready, None)
 
-    def _piece(self, index: int, end: int, finish: Finish | None) -> Piece:
+    def _piece(self, index: int, end: int, finish: Finish | None) -> TextDelta:
         """What is between what was sent and a position of the text."""
         end = max(end, self._sent)
         limit = self._base + end
-        tokens: list[Token] = []
+        tokens: list[GeneratedToken] = []
         held: list[_PlacedToken] = []
         cut = 0
         for each in self._unsent:
@@ -171,11 +173,11 @@ class Answer:
             else:
                 cut += 1
         self._unsent = held
-        piece = Piece(index, self._text[self._sent : end], tuple(tokens), finish, cut)
+        piece = TextDelta(index, self._text[self._sent : end], tuple(tokens), finish, cut)
         self._sent = end
         return piece
 
-    def _within_text(self, placed: _PlacedToken) -> Iterator[Token]:
+    def _within_text(self, placed: _PlacedToken) -> Iterator[GeneratedToken]:
         """The token without what belongs to the forced start; none if that is all of it."""
         token, over = placed.token, self._base - placed.start
         if over > 0:

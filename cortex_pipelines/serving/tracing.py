@@ -14,7 +14,7 @@ from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, Span, StatusCode, Tracer
 
-from cortex_pipelines.serving.engines.engine import Event, Piece
+from cortex_pipelines.serving.engines.engine import Event, TextDelta
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -97,7 +97,7 @@ class AnswerSpans:
 
         def delivered(event: Event) -> None:
             self.begun()  # of an engine that does not say
-            if isinstance(event, Piece):
+            if isinstance(event, TextDelta):
                 if not self._written and self._engine is not None:
                     self._engine.add_event("first token")
                 self._written += event.generated
@@ -124,14 +124,14 @@ class ScreeningSpan:
         screened: Looks through a piece.
     """
 
-    def __init__(self, tracer: Tracer, screened: Callable[[Piece], Piece | None]) -> None:
+    def __init__(self, tracer: Tracer, screened: Callable[[TextDelta], TextDelta | None]) -> None:
         self._tracer = tracer
         self._screened = screened
         self._context = contexts.get_current()
         self._began = 0
         self._spent = 0
 
-    def __call__(self, piece: Piece) -> Piece | None:
+    def __call__(self, piece: TextDelta) -> TextDelta | None:
         """One piece."""
         began = time.perf_counter_ns()
         self._began = self._began or time.time_ns()

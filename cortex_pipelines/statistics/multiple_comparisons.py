@@ -48,7 +48,7 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MetricComparison:
     """Test result of one metric's differences.
 
     Args:
@@ -73,7 +73,7 @@ class Comparison:
 
 def compare_all(
     metrics: Mapping[str, Paired], *, resamples: int, confidence: float, seed: int
-) -> list[Comparison]:
+) -> list[MetricComparison]:
     """Compare all metrics with Holm's correction, without empty ones.
 
     Args:
@@ -89,7 +89,9 @@ def compare_all(
         interval = paired.interval(resamples, confidence, seed)
         needed = items_needed(paired, confidence)
         count = len(set(paired.clusters))
-        comparisons.append(Comparison(name, interval, p, corrected, count, paired.smallest, needed))
+        comparisons.append(
+            MetricComparison(name, interval, p, corrected, count, paired.smallest, needed)
+        )
     return comparisons
 
 

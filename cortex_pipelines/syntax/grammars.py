@@ -164,7 +164,7 @@ class _Steps:
         return self.are_too_many
 
 
-class Counted(NamedTuple):
+class ParseCost(NamedTuple):
     """A syntax tree and its cost: parser operations in hundreds, and bytes read."""
 
     tree: Tree
@@ -172,7 +172,7 @@ class Counted(NamedTuple):
     bytes: int
 
 
-def parse_counted(data: bytes, grammar: Grammar) -> Counted:
+def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
     """Parse untrusted text and count the parser's work.
 
     The parser is stopped after more steps than any code needs. They are counted in operations and
@@ -195,7 +195,7 @@ def parse_counted(data: bytes, grammar: Grammar) -> Counted:
             f"more than {counted.operations} operations, or {counted.bytes} bytes read"
         ) from error
     counted.finish()
-    return Counted(tree, counted.operations, counted.bytes)
+    return ParseCost(tree, counted.operations, counted.bytes)
 
 
 def weighed(data: bytes, grammar: Grammar) -> int:

@@ -16,7 +16,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 @dataclass
-class Node:
+class LineageNode:
     """One version in a lineage.
 
     Args:
@@ -33,7 +33,7 @@ class Node:
     version: Any
     run_id: str | None = None
     git_commit: str = ""
-    made_from: list["Node"] = field(default_factory=list)
+    made_from: list["LineageNode"] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The node and its subtree as plain values."""
@@ -47,7 +47,7 @@ class Node:
         }
 
 
-def lineage(project: Project, reference: str) -> Node:
+def lineage(project: Project, reference: str) -> LineageNode:
     """Lineage tree from a model version to the pins of its sources.
 
     Args:
@@ -59,10 +59,10 @@ def lineage(project: Project, reference: str) -> Node:
     """
     name, number, tags = resolve(project, reference)
     top = lineage_of(project, tags["model_asset"], tags["partition"] or None, tags["dvc_md5"])
-    return Node(f"{name} version {number}", None, tags["dvc_md5"], made_from=[top])
+    return LineageNode(f"{name} version {number}", None, tags["dvc_md5"], made_from=[top])
 
 
-def lineage_of(project: Project, asset: str, partition: str | None, version: str) -> Node:
+def lineage_of(project: Project, asset: str, partition: str | None, version: str) -> LineageNode:
     """The tree of a model by its version, whether the registry has a name for it or not."""
     while True:
         walk = _Walk(project)
@@ -86,13 +86,13 @@ class _Walk:
         self._seen: set[tuple[str, str | None, str]] = set()
         self.missing: set[Key] = set()
 
-    def node(self, name: str, partition: str | None, version: str) -> Node:
+    def node(self, name: str, partition: str | None, version: str) -> LineageNode:
         run = find_run(self._project.root, name, partition, version)
         if run is None:
             self.missing.add((name, partition or "", version))
-            return Node(name, partition, version)
+            return LineageNode(name, partition, version)
         run_id, tags = run
-        node = Node(name, partition, version, run_id, tags.get("git_commit", ""))
+        node = LineageNode(name, partition, version, run_id, tags.get("git_commit", ""))
         if (name, partition, version) in self._seen:
             return node
         self._seen.add((name, partition, version))
@@ -101,7 +101,7 @@ class _Walk:
             node.made_from.append(self.node(name, partition, tags["parent"]))
         return node
 
-    def _inputs(self, tags: dict[str, str], name: str, partition: str | None) -> list[Node]:
+    def _inputs(self, tags: dict[str, str], name: str, partition: str | None) -> list[LineageNode]:
         graph: Graph = self._project.graph
         nodes = []
         for other in graph.wiring(name).assets:
@@ -117,16 +117,16 @@ class _Walk:
                 nodes.append(self.node(other.name, at, tags[f"input.{other.name}"]))
         return nodes
 
-    def _pins(self, tags: dict[str, str], partition: str | None) -> list[Node]:
+    def _pins(self, tags: dict[str, str], partition: str | None) -> list[LineageNode]:
         pins = self._project.graph.pins
         return [
-            Node(name, partition if pins[name].partitioned else None, json.loads(value))
+            LineageNode(name, partition if pins[name].partitioned else None, json.loads(value))
             for key, value in sorted(tags.items())
             if (name := key.removeprefix("pin.")) in pins
         ]
 
 
-def render(node: Node, indent: str = "") -> str:
+def render(node: LineageNode, indent: str = "") -> str:
     """A lineage as an indented tree, for a terminal."""
     place = f"{node.name}[{node.partition}]" if node.partition else node.name
     version = node.version if isinstance(node.version, str) else json.dumps(node.version)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.loading import base_of, parent_of
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.release.verdict import read_verdict
@@ -45,12 +45,12 @@ _MISSING = "RESOURCE_DOES_NOT_EXIST"
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def model_of(project: Project, name: str) -> Model | None:
+def model_of(project: Project, name: str) -> ReleasedModel | None:
     """The model with a name in the registry; None if the project makes no such model."""
     for asset in project.graph.order:
         for partition in project.partitions_of(asset) if asset.registers else ():
             if model_name(str(asset.registers), partition) == name:
-                return Model(str(asset.registers), partition)
+                return ReleasedModel(str(asset.registers), partition)
     return None
 
 
@@ -62,7 +62,7 @@ def find_version(project: Project, name: str, md5: str) -> str | None:
     return str(versions[0].version) if versions else None
 
 
-def enter_version(project: Project, model: Model, md5: str, run_id: str | None) -> str:
+def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str | None) -> str:
     """Registry number of a version, entered with its files and signature if it is missing.
 
     Args:
@@ -101,7 +101,7 @@ def enter_version(project: Project, model: Model, md5: str, run_id: str | None) 
     return str(entry.version)
 
 
-def restore_version(project: Project, model: Model, md5: str) -> str:
+def restore_version(project: Project, model: ReleasedModel, md5: str) -> str:
     """Registry number of a version that has a role, restored if somebody deleted a part of it.
 
     Raises:
@@ -197,7 +197,7 @@ def parent_tag(folder: Path) -> dict[str, str]:
     return {"parent": parent} if parent else {}
 
 
-def _run_of(project: Project, model: Model, md5: str) -> str | None:
+def _run_of(project: Project, model: ReleasedModel, md5: str) -> str | None:
     """The run that a version belongs to: of its release, else of its training."""
     folder = verdict_folder(project.root, model)
     verdict = read_verdict(folder)
@@ -207,7 +207,7 @@ def _run_of(project: Project, model: Model, md5: str) -> str | None:
     return run[0] if run else None
 
 
-def _own_tags(model: Model, md5: str) -> dict[str, str]:
+def _own_tags(model: ReleasedModel, md5: str) -> dict[str, str]:
     return {DIGEST: md5, ASSET: model.asset, PARTITION: model.partition or ""}
 
 
@@ -224,7 +224,7 @@ def _set_missing(project: Project, version: Any, tags: Mapping[str, str]) -> dic
     return missing
 
 
-def _tag_again(project: Project, model: Model, md5: str) -> str | None:
+def _tag_again(project: Project, model: ReleasedModel, md5: str) -> str | None:
     """Number of a version with a lost or edited hash, found by what its files are."""
     versions = open_client(project.root).search_model_versions(f"name = '{model.name}'")
     for version in sorted(versions, key=lambda version: int(version.version)):
@@ -255,7 +255,7 @@ def _artifacts(root: Path, version: Any) -> Any:
     return get_artifact_repository(version.source, tracking_uri=tracking_uri(root))
 
 
-def _restore_files(project: Project, model: Model, version: Any, md5: str) -> None:
+def _restore_files(project: Project, model: ReleasedModel, version: Any, md5: str) -> None:
     """Log the files of a version again if some are missing at its source."""
     if str(version.source).startswith("runs:"):
         return  # nothing that a release entered
@@ -277,7 +277,7 @@ def _restore_files(project: Project, model: Model, version: Any, md5: str) -> No
     )
 
 
-def _expected_files(root: Path, model: Model, md5: str) -> set[str]:
+def _expected_files(root: Path, model: ReleasedModel, md5: str) -> set[str]:
     """Paths that a version's artifacts have to hold, as far as its manifest is there."""
     expected = {f"{SIGNATURE}/{name}" for name in SIGNED}
     if model.asset in INTERFACES:

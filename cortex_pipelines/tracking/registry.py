@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import standing, verdict_folder
 from cortex_pipelines.tracking.model_versions import (
     ASSET,
@@ -52,7 +52,7 @@ def register(
     verdict = read_json(project.output(asset.name, partition) / "verdict.json")
     md5 = str(verdict["model_version"])
     client = open_client(project.root)
-    number = enter_version(project, Model(model, partition), md5, run_id)
+    number = enter_version(project, ReleasedModel(model, partition), md5, run_id)
     tags = {ASSET: model, PARTITION: partition or ""} | _verdict_tags(verdict, version.value)
     _set_tags(client, name, number, tags)
     client.set_registered_model_alias(name, CHALLENGER, number)
@@ -70,7 +70,7 @@ def _verdict_tags(verdict: Mapping[str, Any], release: str) -> dict[str, str]:
     }
 
 
-def evolution(project: Project, model: Model) -> Iterator[tuple[str, str, str, str, str]]:
+def evolution(project: Project, model: ReleasedModel) -> Iterator[tuple[str, str, str, str, str]]:
     """The registered versions of a model, the newest first.
 
     Yields:
@@ -93,7 +93,7 @@ def evolution(project: Project, model: Model) -> Iterator[tuple[str, str, str, s
         )
 
 
-def follow_ledger(project: Project, model: Model) -> int:
+def follow_ledger(project: Project, model: ReleasedModel) -> int:
     """Set aliases and tags from releases.lock and the newest verdict.
 
     Every released version has the tags ``semantic_version`` and ``stage``: ``champion``,
@@ -119,7 +119,7 @@ def follow_ledger(project: Project, model: Model) -> int:
     return moved
 
 
-def _restored(project: Project, model: Model, md5: str | None) -> str | None:
+def _restored(project: Project, model: ReleasedModel, md5: str | None) -> str | None:
     """Registry number of the version with a role; None if there is none or its files are gone."""
     if md5 is None:
         return None
@@ -130,7 +130,7 @@ def _restored(project: Project, model: Model, md5: str | None) -> str | None:
         return find_version(project, model.name, md5)
 
 
-def _restore_verdict(project: Project, model: Model, number: str) -> None:
+def _restore_verdict(project: Project, model: ReleasedModel, number: str) -> None:
     """Set the tags of the newest verdict again if they were removed."""
     client, folder = open_client(project.root), verdict_folder(project.root, model)
     tags = _verdict_tags(read_json(folder / "verdict.json"), str(content_md5(folder)))

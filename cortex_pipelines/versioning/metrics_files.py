@@ -28,7 +28,7 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Figures:
+class AssetMetrics:
     """Metrics and plots of one asset.
 
     Args:

@@ -55,7 +55,7 @@ def project_file(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ParameterLayout:
     """The allowed content of ``params.yaml``.
 
     Args:
@@ -116,7 +116,7 @@ class Effective:
     """
 
     parameters: Any
-    layout: Layout
+    layout: ParameterLayout
     code: Mapping[str, str] = field(default_factory=dict)
 
     def section(self, name: str, project: str | None = None) -> Settings:
@@ -170,7 +170,7 @@ class Effective:
         return there == {name: json_text(values) for name, values in self.files.items()}
 
 
-def resolve(root: Path, layout: Layout, file: Path | None = None) -> Effective:
+def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Effective:
     """The effective parameters of a project, from its current files.
 
     Args:
@@ -199,7 +199,7 @@ def resolve(root: Path, layout: Layout, file: Path | None = None) -> Effective:
 
 @lru_cache(maxsize=4)
 def _resolved(
-    root: Path, layout: Layout, text: bytes, profiles: tuple[bytes, ...], path: Path
+    root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[bytes, ...], path: Path
 ) -> Effective:
     given = read_yaml(path)
     base = layout.profile(root, given.get("profile", STANDARD))
@@ -215,7 +215,7 @@ def _resolved(
         raise ProjectError(f"{FILE}: {words}") from error
 
 
-def _entry(root: Path, layout: Layout, given: Mapping[str, Any], entry: Any) -> Any:
+def _entry(root: Path, layout: ParameterLayout, given: Mapping[str, Any], entry: Any) -> Any:
     """A project's entry with complete sections where it may override them."""
     if not isinstance(entry, dict):
         return entry

@@ -16,7 +16,7 @@ from cortex_pipelines.versioning.dvc.yaml_files import read_yaml as read_yaml
 from cortex_pipelines.versioning.dvc.yaml_files import write_yaml as write_yaml
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.lock_file import stage_address
-from cortex_pipelines.versioning.metrics_files import Figures
+from cortex_pipelines.versioning.metrics_files import AssetMetrics
 from cortex_pipelines.versioning.parameters import PACKAGE, PACKAGE_PARENT, SHARED, Effective
 
 # one name for those who read a project, one import for those who only look for it
@@ -42,7 +42,7 @@ class Project:
         root: Path,
         graph: Graph,
         resolve: Callable[[Path], Effective],
-        figures: Mapping[str, Figures] | None = None,
+        figures: Mapping[str, AssetMetrics] | None = None,
     ) -> None:
         self.root = root
         self.graph = graph

@@ -46,21 +46,21 @@ class Staleness:
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """FRESH, STALE or MISSING with reasons, from the current events."""
-        return Reading(self._instance, self._graph, latest_record).status(name, partition)
+        return StatusSnapshot(self._instance, self._graph, latest_record).status(name, partition)
 
-    def snapshot(self) -> "Reading":
+    def snapshot(self) -> "StatusSnapshot":
         """The status of many assets, from one reading of the events.
 
         The newest events of all its partitions are read at once and kept: two queries an asset.
         """
-        return Reading(self._instance, self._graph, _AtOnce().newest)
+        return StatusSnapshot(self._instance, self._graph, _AtOnce().newest)
 
     def stale(self, name: str, partition: str | None) -> bool:
         """Whether an asset and partition is stale or missing."""
         return self.status(name, partition)[0] != "FRESH"
 
 
-class Reading:
+class StatusSnapshot:
     """The stale status from one reading of the events, each looked up once."""
 
     def __init__(self, instance: "dg.DagsterInstance", graph: Any, newest: Newest) -> None:

@@ -17,7 +17,7 @@ from cortex_pipelines.adapters.model.lora import with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training import loop
 from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
-from cortex_pipelines.adapters.training.history import Run, run_metrics
+from cortex_pipelines.adapters.training.history import TrainingResult, run_metrics
 from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_datasets
 
@@ -28,7 +28,7 @@ def corpus_of(root: Path, datasets: Datasets, chosen: AdapterSettings) -> Corpus
     return read_corpus(datasets, load_tokenizer(resolve_base(pinned(root), root)), chosen)
 
 
-def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[Run, Corpus]:
+def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[TrainingResult, Corpus]:
     chosen = settings(**changes)
     corpus = corpus_of(root, datasets, chosen)
     with pinned_torch(chosen.threads, chosen.seed):

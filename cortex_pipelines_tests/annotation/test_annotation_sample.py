@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from cortex_pipelines.annotation.detector import detectors
 from cortex_pipelines.annotation.evaluation import agreement as agreement_module
 from cortex_pipelines.annotation.evaluation import sample
-from cortex_pipelines.annotation.evaluation.agreement import Counts, agreement, cached_agreement
+from cortex_pipelines.annotation.evaluation.agreement import (
+    ConfusionCounts,
+    agreement,
+    cached_agreement,
+)
 from cortex_pipelines.annotation.evaluation.sample import SampleError, cases, judged
 from cortex_pipelines.annotation.labels import names
 from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT
@@ -89,11 +93,11 @@ def test_more_evidence_is_never_less_confidence(shipped, extraction, scores) -> 
 
 
 def test_counts_by_hand() -> None:
-    counts = Counts(both=20, rules_only=5, person_only=10, neither=15)
+    counts = ConfusionCounts(both=20, rules_only=5, person_only=10, neither=15)
     assert counts.precision == 0.8
     assert counts.recall == 2 / 3
     assert counts.kappa == pytest.approx(0.4)  # Cohen's own example: 0.7 agree, 0.5 by chance
-    empty = Counts(0, 0, 0, 9)
+    empty = ConfusionCounts(0, 0, 0, 9)
     assert (empty.precision, empty.recall, empty.kappa) == (None, None, None)
 
 

@@ -54,7 +54,7 @@ def bench(_made: Workbench, tmp_path: Path) -> Iterator[Workbench]:
     store.connect.cache_clear()
 
 
-def looked_at(root: Path) -> dict[str, doctor.Finding]:
+def looked_at(root: Path) -> dict[str, doctor.CheckResult]:
     return {one.what: one for one in doctor.stores(root)}
 
 

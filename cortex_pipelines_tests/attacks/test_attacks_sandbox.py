@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.execution.sandbox import sandbox, seccomp
-from cortex_pipelines.execution.sandbox.sandbox import DOORS, Door, Result
-from cortex_pipelines.execution.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox.sandbox import DOORS, CommandResult, Door
+from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines_tests.attacks.sandbox_programs import ATTACKS, Attack, program
 
 MINUTES = 5
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     wall_seconds=120,
     cpu_seconds=30,
     memory_bytes=1 << 29,
@@ -99,9 +99,9 @@ def _key() -> str:
     return _WORD
 
 
-def inside(box: Path, door: Door, attacks: list[Attack], **changes: float) -> Result:
+def inside(box: Path, door: Door, attacks: list[Attack], **changes: float) -> CommandResult:
     (box / "attack.py").write_text(program(attacks))
-    limits = Limits(**{**vars(LIMITS), **changes})
+    limits = ResourceLimits(**{**vars(LIMITS), **changes})
     return sandbox.run([sys.executable, "attack.py"], box, limits, door=door)
 
 
@@ -109,7 +109,7 @@ def answers(output: bytes) -> dict[str, str]:
     return dict(json.loads(line) for line in output.splitlines() if line.startswith(b"["))
 
 
-def held(attack: Attack, result: Result) -> bool:
+def held(attack: Attack, result: CommandResult) -> bool:
     if result.stopped:
         return result.stopped in attack.stops
     if result.status >= 128:

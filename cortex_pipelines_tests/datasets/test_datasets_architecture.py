@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.architecture.rules import Edge, Parts, Rule, learnt_rules, parts_of
+from cortex_pipelines.datasets.architecture.rules import (
+    DependencyRule,
+    Edge,
+    FolderImport,
+    learnt_rules,
+    parts_of,
+)
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.tables import (
     architecture_tables,
@@ -295,7 +301,10 @@ def test_a_rule_is_on_one_side_with_all_of_its_examples(
 
 
 def test_few_rules_stay_in_train(dataset_settings: DatasetSettings) -> None:
-    rules = [Rule(Parts("s", "", f"a{at}", f"b{at}"), 4, 0, "counted") for at in range(20)]
+    rules = [
+        DependencyRule(FolderImport("s", "", f"a{at}", f"b{at}"), 4, 0, "counted")
+        for at in range(20)
+    ]
     assert set(rule_sides(rules[:4], dataset_settings).values()) == {"train"}
     sides = list(rule_sides(rules, dataset_settings).values())
     assert sides.count("test") == int(20 * dataset_settings.test_share)
@@ -401,15 +410,15 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
 @pytest.mark.parametrize(
     ("path", "target", "expected"),
     [
-        ("a/b/c.py", "a/d/e.py", Parts("s", "a", "b", "d")),
-        ("a/b.py", "a/c.py", Parts("s", "a", "b", "c")),
+        ("a/b/c.py", "a/d/e.py", FolderImport("s", "a", "b", "d")),
+        ("a/b.py", "a/c.py", FolderImport("s", "a", "b", "c")),
         ("a/b/c.go", "a/b", None),
-        ("main.go", "store", Parts("s", "", "main", "store")),
+        ("main.go", "store", FolderImport("s", "", "main", "store")),
         ("a/b.py", "a/b/c.py", None),
     ],
 )
 def test_the_parts_of_an_import_are_where_its_paths_part(
-    path: str, target: str, expected: Parts | None
+    path: str, target: str, expected: FolderImport | None
 ) -> None:
     assert parts_of(Edge("s", path, target, "f")) == expected
 

@@ -16,7 +16,7 @@ from cortex_pipelines.augmentation.augment import augmented
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import completion_tables
 from cortex_pipelines.datasets.assemble.manifest import count_redactions
-from cortex_pipelines.datasets.publish.card import Part, sizes, write_card
+from cortex_pipelines.datasets.publish.card import CardSection, sizes, write_card
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions, style_of
@@ -36,7 +36,7 @@ def test_the_card_counts_what_is_there(
     tmp_path: Path, tables: Tables, settings: DatasetSettings
 ) -> None:
     names = pl.DataFrame({"kind": ["a|b", None], "share": [0.5, 1.0]})
-    extra = (Part("Extra", "told <here>", ("code", "x = `1`\n```\ny"), names),)
+    extra = (CardSection("Extra", "told <here>", ("code", "x = `1`\n```\ny"), names),)
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         write_card(tmp_path / folder, "completion", "To test.", tables, settings, extra)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.filters.quality import left_out
 from cortex_pipelines.datasets.prompts.unit_text import (
-    Parts,
+    UnitParts,
     cut_unit,
     enclosing_headers,
     file_bytes,
@@ -80,23 +80,23 @@ func (s *Shop) Total(prices []int) int {
 """
 
 
-def cut(code: str, at: str) -> Parts | None:
+def cut(code: str, at: str) -> UnitParts | None:
     return cut_unit(code, len(code[: code.index(at)].encode()))
 
 
 def test_the_body_begins_with_its_own_indentation() -> None:
     code = "def f(self):\n        x = 1\n        return x\n\n"
     parts = cut(code, "x = 1")
-    assert parts == Parts("def f(self):\n", "        x = 1\n        return x")
+    assert parts == UnitParts("def f(self):\n", "        x = 1\n        return x")
 
 
 def test_the_brace_belongs_to_the_head_and_the_closing_one_to_the_body() -> None:
-    assert cut("int f() {\n  return 1;\n}", "{") == Parts("int f() {\n", "  return 1;\n}")
-    assert cut("int f() { return 1; }", "{") == Parts("int f() {", " return 1; }")
+    assert cut("int f() {\n  return 1;\n}", "{") == UnitParts("int f() {\n", "  return 1;\n}")
+    assert cut("int f() { return 1; }", "{") == UnitParts("int f() {", " return 1; }")
 
 
 def test_text_that_is_not_ascii_is_cut_at_the_right_place() -> None:
-    assert cut("def f(ä='ß'):\n    return ä\n", "return") == Parts(
+    assert cut("def f(ä='ß'):\n    return ä\n", "return") == UnitParts(
         "def f(ä='ß'):\n", "    return ä"
     )
 

@@ -12,7 +12,7 @@ from cortex_pipelines.evaluation.adapter.measures.generations import generation_
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.adapter.report.quality import quality_reports, run_metrics
-from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.rowcache import RowCache
@@ -72,7 +72,7 @@ def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(
 
     def drawn(place: str, sample: int) -> list[str]:
         scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / place, "v"))
-        return scorer.outputs([Request(one, "paragraph", sample) for one in items], None)
+        return scorer.outputs([GenerationRequest(one, "paragraph", sample) for one in items], None)
 
     assert drawn("a", 0) == drawn("b", 0)
     assert drawn("a", 1) == drawn("c", 1)
@@ -104,7 +104,7 @@ def test_a_first_line_is_right_where_the_model_writes_it(
     settings = EvaluationSettings.model_validate(SETTINGS)
     base = tinymodel.pinned(workshop.root)
     scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / "cache", "v"))
-    (output,) = scorer.outputs([Request(asked, "paragraph", 0)], workshop.trained)
+    (output,) = scorer.outputs([GenerationRequest(asked, "paragraph", 0)], workshop.trained)
     first = output.strip().partition("\n")[0]
     assert first
     before = output[: output.index(first)]

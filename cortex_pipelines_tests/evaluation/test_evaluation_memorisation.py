@@ -9,7 +9,7 @@ from cortex_pipelines.evaluation.adapter.measures.memorisation import (
     attempts,
     memorised_metrics,
 )
-from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import read_examples
 from cortex_pipelines.rowcache import RowCache
@@ -69,7 +69,9 @@ def test_what_greedy_generation_writes_is_what_counts_as_verbatim(
     """One pass says the same as generation does."""
     known = read_examples(workshop.datasets["completion"], "completion", "train")[:6]
     model = scorer(workshop, tmp_path / "cache")
-    written = model.outputs([Request(one, "paragraph") for one in known], workshop.trained)
+    written = model.outputs(
+        [GenerationRequest(one, "paragraph") for one in known], workshop.trained
+    )
     cut = [replace(one, completion=text) for one, text in zip(known, written, strict=True)]
     assert any(text for text in written)
     for score, item in zip(model.scores(cut, workshop.trained), cut, strict=True):

@@ -9,10 +9,10 @@ import pytest
 
 from cortex_pipelines.atomic import temporary_files
 from cortex_pipelines.execution.sandbox import filesystem_view, sandbox
-from cortex_pipelines.execution.sandbox.sandbox import DOORS, Door, Result, SandboxError, run
-from cortex_pipelines.execution.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox.sandbox import DOORS, CommandResult, Door, SandboxError, run
+from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 
-LIMITS = Limits(
+LIMITS = ResourceLimits(
     wall_seconds=20,
     cpu_seconds=10,
     memory_bytes=1 << 29,
@@ -31,7 +31,7 @@ def door(request: pytest.FixtureRequest) -> Door:
     return request.param
 
 
-def python(door: Door, folder: Path, code: str, **changes: float) -> Result:
+def python(door: Door, folder: Path, code: str, **changes: float) -> CommandResult:
     limits = dataclasses.replace(LIMITS, **changes)
     return run([sys.executable, "-c", code], folder, limits, door=door)
 
@@ -48,7 +48,7 @@ def test_a_command_sees_a_copy_of_its_folder(door: Door, tmp_path: Path) -> None
     (tmp_path / "sub").mkdir()
     code = "print(open('in.txt').read()); open('in.txt', 'w').write('x'); open('sub/new', 'w')"
     result = python(door, tmp_path, code)
-    assert result == Result(0, b"hello\n", b"", None)
+    assert result == CommandResult(0, b"hello\n", b"", None)
     assert (tmp_path / "in.txt").read_text() == "hello"
     assert list((tmp_path / "sub").iterdir()) == []
 
@@ -58,12 +58,12 @@ def test_temporary_files_of_a_command_that_only_their_owner_may_enter(
 ) -> None:
     """Where every command of ``cortex`` has them; bubblewrap runs as nobody."""
     with temporary_files():
-        assert python(door, tmp_path, "print('here')") == Result(0, b"here\n", b"", None)
+        assert python(door, tmp_path, "print('here')") == CommandResult(0, b"here\n", b"", None)
 
 
 def test_the_status_and_both_streams_come_back(door: Door, tmp_path: Path) -> None:
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
-    assert python(door, tmp_path, code) == Result(7, b"out\n", b"err\n", None)
+    assert python(door, tmp_path, code) == CommandResult(7, b"out\n", b"err\n", None)
 
 
 def test_there_is_no_network(door: Door, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_time_is_limited(door: Door, tmp_path: Path) -> None:
         result = python(door, tmp_path, code, wall_seconds=seconds)
         if result.stdout:
             break
-    assert result == Result(-1, b"1\n", b"", "time")
+    assert result == CommandResult(-1, b"1\n", b"", "time")
 
 
 def test_output_is_limited(door: Door, tmp_path: Path) -> None:
@@ -247,6 +247,6 @@ def test_without_linux_nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_without_a_working_python_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = Result(1, b"", b"no luck", None)
+    failed = CommandResult(1, b"", b"no luck", None)
     monkeypatch.setattr(sandbox, "run", lambda *args, **more: failed)
     assert sandbox.trouble.__wrapped__("own") == "a first command failed: no luck"

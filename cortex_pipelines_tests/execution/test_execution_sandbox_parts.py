@@ -13,7 +13,7 @@ import pytest
 
 from cortex_pipelines.execution.sandbox import filesystem_view, memory, sandbox, seccomp
 from cortex_pipelines.execution.sandbox.sandbox import DOORS
-from cortex_pipelines.execution.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 from cortex_pipelines_tests.execution.test_execution_sandbox import LIMITS
 
 HEADERS = {
@@ -205,7 +205,7 @@ def test_one_method_builds_the_limits() -> None:
 
     settings = load_parameters(Path(__file__).parents[2]).augmentation
     limits = settings.sandbox_limits(7.5)
-    assert limits == Limits(
+    assert limits == ResourceLimits(
         wall_seconds=7.5,
         cpu_seconds=8,
         memory_bytes=settings.sandbox_memory_bytes,

@@ -20,7 +20,7 @@ from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.feedback.report import report
 from cortex_pipelines.feedback.retention import settle
 from cortex_pipelines.feedback.simulator import (
-    Change,
+    FileRevision,
     from_before,
     from_gateway,
     reaction,
@@ -48,7 +48,7 @@ def mean(items):
     for part in items:
         result = result + part.price
 """
-CHANGE = Change("src/cart.py", NOW - timedelta(days=2), BEFORE, BEFORE + ADDED)
+CHANGE = FileRevision("src/cart.py", NOW - timedelta(days=2), BEFORE, BEFORE + ADDED)
 
 
 @pytest.mark.parametrize(

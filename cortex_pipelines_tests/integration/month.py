@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.feedback import answer_events, importing, project_feedback
-from cortex_pipelines.feedback.simulator import Change, from_gateway, simulate
+from cortex_pipelines.feedback.simulator import FileRevision, from_gateway, simulate
 from cortex_pipelines.monitoring import decision
 from cortex_pipelines.orchestration import retraining_inputs
 from cortex_pipelines.projects import certificate
@@ -82,7 +82,7 @@ class Team:
         self._turn = cycle(people)
         self.asked: dict[str, tuple[str, str]] = {}
 
-    def types(self, changes: Iterable[Change]) -> Iterator[str]:
+    def types(self, changes: Iterable[FileRevision]) -> Iterator[str]:
         """Type changes as the simulated developer does; yields the id of each answer."""
         suggest = from_gateway(self.post, "alpha")
         for event in simulate(changes, lambda _: suggest, "alpha", "gateway"):

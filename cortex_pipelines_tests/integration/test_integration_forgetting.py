@@ -9,7 +9,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.answer_events import EventLog
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
-from cortex_pipelines.release.experiments.plan import Book, Plan, append
+from cortex_pipelines.release.experiments.plan import Book, ExperimentSpec, append
 from cortex_pipelines.serving.security.audit import FILE, AuditLog, verify
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.signing.keys import keys_folder
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 PERSON = "wombat.keeper@example.org"
 OTHER = "emu.keeper@example.org"
 CODE = "numbatledger"
-PLAN = Plan(
+PLAN = ExperimentSpec(
     "e1", "alpha", "base", "context", 0.5, "accepted", 0.1, 100, 0.1, None, "2026-01-01", "a", "b"
 )
 

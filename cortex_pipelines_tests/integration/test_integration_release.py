@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.catalog import open_project
-from cortex_pipelines.release.ledger import Model, ledger
+from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.release.promote import promote_passed
 from cortex_pipelines.tracking.registry import evolution
 from cortex_pipelines.tracking.store import open_client, tracking_uri
@@ -157,7 +157,7 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
     assert {"files/weights.safetensors", "files/config.json"} <= model
     gain = f"{entry.tags['improvement']} ({entry.tags['improvement_low']} to "
     assert float(entry.tags["improvement_low"]) <= float(entry.tags["improvement"])
-    (version,) = evolution(finished.open()[0], Model("task_router", None))
+    (version,) = evolution(finished.open()[0], ReleasedModel("task_router", None))
     assert version[0] == "task_router/1"
     assert version[3].startswith(gain)
     assert version[2:5:2] == ("–", "promoted")

@@ -18,8 +18,8 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.orchestration.adapter_study import run as orchestrated
 from cortex_pipelines.orchestration.adapter_study import study_project
 from cortex_pipelines.orchestration.adapter_study.results import (
-    Asked,
     Gain,
+    QuestionResults,
     Studied,
     corrected,
     means,
@@ -214,7 +214,7 @@ def test_what_cannot_be_studied_is_said_before_anything_is_made(
 
 
 def one(name: str, adapter: float = 0.9, p: float = 0.04, budget: int = 1000) -> Studied:
-    asked = {"all": Asked(9, {"base": 0.5, "adapter": 0.6})}
+    asked = {"all": QuestionResults(9, {"base": 0.5, "adapter": 0.6})}
     return Studied(
         name,
         "python",

@@ -22,7 +22,7 @@ from cortex_pipelines.monitoring.code_drift import (
     watch_interactions,
 )
 from cortex_pipelines.monitoring.task_drift import logged_tasks, watch_router
-from cortex_pipelines.release.ledger import Entry, Model, record
+from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, record
 from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError
 from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -321,17 +321,17 @@ def test_corrections_that_the_champion_has_not_seen_call_for_a_training(tmp_path
     assert unseen_corrections(folders["now"], folders["then"]) == 0
 
     model, kept = (
-        Model("code_adapter", "p"),
+        ReleasedModel("code_adapter", "p"),
         {"feedback_dataset": "f", "completion_dataset": "lost"},
     )
     (tmp_path / "releases.lock").write_text("champions: {}\nledger: []\n")
-    line = Entry("t", "a", "promote", model.name, "v", None, "w", inputs=kept)
+    line = LedgerEntry("t", "a", "promote", model.name, "v", None, "w", inputs=kept)
     record(tmp_path, model, ChampionPin("v"), line)
     interactions([]).write_parquet(tmp_path / "interactions.parquet")
 
-    silent = Entry("t", "a", "promote", model.name, "old", None, "w", inputs=None)
+    silent = LedgerEntry("t", "a", "promote", model.name, "old", None, "w", inputs=None)
     record(tmp_path, model, ChampionPin("old"), silent)
-    gone = Entry(
+    gone = LedgerEntry(
         "t", "a", "promote", model.name, "new", None, "w", inputs=dict.fromkeys(kept, "lost")
     )
     record(tmp_path, model, ChampionPin("new"), gone)
@@ -366,7 +366,7 @@ def test_simulations_and_other_projects_do_not_count(changed: dict[str, Any]) ->
 
 
 def test_without_a_champion_or_its_data_there_is_a_sentence(tmp_path: Path) -> None:
-    model = Model("code_adapter", "p")
+    model = ReleasedModel("code_adapter", "p")
     asked: list[tuple[str, str | None, str]] = []
 
     def load(asset: str, project: str | None, version: str) -> Path:
@@ -383,7 +383,7 @@ def test_without_a_champion_or_its_data_there_is_a_sentence(tmp_path: Path) -> N
         data(ChampionPin())
     for number, inputs in enumerate((None, {"completion_dataset": "lost"}, {"x": "y"})):
         pin = ChampionPin(f"v{number}")
-        line = Entry("t", "a", "promote", model.name, pin.champion, None, "w", inputs=inputs)
+        line = LedgerEntry("t", "a", "promote", model.name, pin.champion, None, "w", inputs=inputs)
         record(tmp_path, model, pin, line)
     with pytest.raises(NothingToCompareError, match="promoted before promotions noted that"):
         data(ChampionPin("v0"))
@@ -391,6 +391,6 @@ def test_without_a_champion_or_its_data_there_is_a_sentence(tmp_path: Path) -> N
         data(ChampionPin("v1"))
     assert asked == [("completion_dataset", "p", "lost")]
     known = {"completion_dataset": "kept"}
-    line = Entry("t", "a", "promote", model.name, "v3", None, "w", inputs=known)
+    line = LedgerEntry("t", "a", "promote", model.name, "v3", None, "w", inputs=known)
     record(tmp_path, model, ChampionPin("v3"), line)
     assert data(ChampionPin("v3")) == ("v3", tmp_path)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.monitoring.decision import Decision, last_decisions, note
-from cortex_pipelines.monitoring.policy import Evidence, should_retrain
+from cortex_pipelines.monitoring.decision import RetrainingDecision, last_decisions, note
+from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
 RULE = RetrainingRule(
@@ -20,7 +20,9 @@ RULE = RetrainingRule(
     rest_days=2,
     most_days=30,
 )
-QUIET = Evidence(trained=True, champion=True, days=5.0, new=10, new_share=0.02, minutes=60.0)
+QUIET = RetrainingInputs(
+    trained=True, champion=True, days=5.0, new=10, new_share=0.02, minutes=60.0
+)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +97,9 @@ def test_the_profile_has_a_rule_for_each_model() -> None:
 
 def test_decisions_are_kept_and_the_latest_is_told(tmp_path: Path) -> None:
     assert last_decisions(tmp_path) == []
-    note(tmp_path, "b", Decision(False, ("nothing new",)), "nightly")
-    note(tmp_path, "a", Decision(True, ("all is new", "it is old")), "weekly")
-    note(tmp_path, "b", Decision(True, ("drift",)), "person")
+    note(tmp_path, "b", RetrainingDecision(False, ("nothing new",)), "nightly")
+    note(tmp_path, "a", RetrainingDecision(True, ("all is new", "it is old")), "weekly")
+    note(tmp_path, "b", RetrainingDecision(True, ("drift",)), "person")
     with (tmp_path / ".cortex" / "retraining.jsonl").open("a") as file:
         file.write('{"model": "a", "ret')
     first, second = last_decisions(tmp_path)

@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cortex_pipelines.monitoring.decision import Decision, last_decisions
+from cortex_pipelines.monitoring.decision import RetrainingDecision, last_decisions
 from cortex_pipelines.orchestration import nightly
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.versioning.dagster import retrying
 from cortex_pipelines.versioning.dagster.dagster_assets import Tracker
 from cortex_pipelines.versioning.dvc import stages
@@ -189,10 +189,10 @@ def asked(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Asked:
     def assets(code: dict[str, str]) -> list[Any]:
         return [replace(asset, **roles.get(asset.name, {})) for asset in real(code)]
 
-    def decide(project: Any, model: Model, occasion: str) -> Decision:
+    def decide(project: Any, model: ReleasedModel, occasion: str) -> RetrainingDecision:
         asked.append((model.name, occasion))
         trained = bool(model.partition and project.output("loud", model.partition).is_dir())
-        return Decision(model.partition == "b" or not trained, ("so it is told",))
+        return RetrainingDecision(model.partition == "b" or not trained, ("so it is told",))
 
     monkeypatch.setattr(toy, "toy_assets", assets)
     monkeypatch.setattr(nightly, "decide", decide)
@@ -226,7 +226,7 @@ def test_a_pin_that_moved_is_seen_before_it_is_decided(
 ) -> None:
     night(bench)
     monkeypatch.setattr(nightly, "models_of", lambda graph: ["words"])
-    monkeypatch.setattr(nightly, "decide", lambda *_: Decision(False, ("so it is told",)))
+    monkeypatch.setattr(nightly, "decide", lambda *_: RetrainingDecision(False, ("so it is told",)))
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
     result = night(bench)
     assert result.success

@@ -11,7 +11,7 @@ import pytest
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration.planning import (
-    Step,
+    PlannedStage,
     duration,
     left_out,
     plan,
@@ -137,7 +137,7 @@ def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path
     assert "`cortex add --control other pypi:flask==3.1.3`" in sentence
 
 
-def all_steps(project: Project, only: str | None = None) -> dict[str, Step]:
+def all_steps(project: Project, only: str | None = None) -> dict[str, PlannedStage]:
     """The plan where nothing has been made, without a dvc.yaml."""
     stale = [
         SimpleNamespace(asset=asset, partition=partition, changed=True)

@@ -33,7 +33,7 @@ from cortex_pipelines.projects.forget import (
     tombstones,
     trained_on,
 )
-from cortex_pipelines.release.ledger import Model, ledger
+from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.engines.opening import CACHE
 from cortex_pipelines.serving.reviews import FILE, Open
@@ -168,10 +168,10 @@ def test_models_are_named_marked_and_former_versions_deleted(
     mark(bench.project(), models, "tester", "2030-01-01T00:00:00+00:00", "asked for")
     stone = Tombstone(project="a", source=None, path="x/**", author=None)
     name = certificate.note(bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester")
-    page, now = Model("page", "a"), datetime.now(UTC)
+    page, now = ReleasedModel("page", "a"), datetime.now(UTC)
     assert certificate.asked_since(bench.project(), page, now - timedelta(days=1))
     assert not certificate.asked_since(bench.project(), page, now + timedelta(days=1))
-    assert not certificate.asked_since(bench.project(), Model("page", "c"), None)
+    assert not certificate.asked_since(bench.project(), ReleasedModel("page", "c"), None)
     paper = tmp_path / "certificate.json"
     early = certificate.certify(bench.project(), paper)
     assert early["forgotten"] == [{"project": "a", "path": "x/**"}]

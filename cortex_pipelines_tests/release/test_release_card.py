@@ -12,7 +12,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.prompts.examples import DATASETS as NAMES
 from cortex_pipelines.release.answering import Release, read_release
 from cortex_pipelines.release.assets import code_adapter_release
-from cortex_pipelines.release.card import CARD, Training, write_card
+from cortex_pipelines.release.card import CARD, TrainingDataSet, write_card
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
 
 ROOT = Path(__file__).parents[2]
@@ -67,8 +67,8 @@ def card(root: Path, verdict: dict[str, Any] | None = None, parent: str | None =
     completion = dataset(root / "completion_dataset", ["MIT", "MIT", None])
     naming = dataset(root / "naming_dataset", ["Apache-2.0"])
     data = [
-        Training("completion_dataset", "d1.dir", completion, "completion"),
-        Training("naming_dataset", "d2.dir", naming, "naming"),
+        TrainingDataSet("completion_dataset", "d1.dir", completion, "completion"),
+        TrainingDataSet("naming_dataset", "d2.dir", naming, "naming"),
     ]
     write_card(
         "code_adapter-demo", "v.dir", root / "adapter", root / "evaluation", data, root / "out"

@@ -11,7 +11,7 @@ from cortex_pipelines.release import promote
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.experiments.plan import append
 from cortex_pipelines.release.experiments.project_experiments import book_of
-from cortex_pipelines.release.ledger import Entry, Model, ensure_keys, moves, record
+from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ensure_keys, moves, record
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.serving.catalogue import CatalogueSource
 from cortex_pipelines.serving.project_gateway import _stamp, read_catalogue
@@ -21,7 +21,7 @@ from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.command import cortex
 
 ROOT = Path(__file__).parents[2]
-MODEL = Model("code_adapter", "shop")
+MODEL = ReleasedModel("code_adapter", "shop")
 VERSIONS = {"1.0.0": "1" * 32 + ".dir", "1.1.0": "2" * 32 + ".dir"}
 
 
@@ -40,7 +40,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number, version in VERSIONS.items():
         release = Release("adapter", "b" * 64, version).as_dict()
         words = ("2026-01-02T03:04:05+00:00", "anna", "promote", MODEL.name, version, before, "")
-        entry = Entry(*words, number=number, plan={"strategy": "immediate"}, release=release)
+        entry = LedgerEntry(*words, number=number, plan={"strategy": "immediate"}, release=release)
         record(tmp_path, MODEL, ChampionPin(version, before), entry)
         before = version
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
@@ -139,7 +139,9 @@ def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> 
     own = project_templates(root).own
     version = VERSIONS["1.1.0"]
     words = ("2026-01-03T03:04:05+00:00", "anna", "promote", MODEL.name, version, None, "again")
-    record(root, MODEL, ChampionPin(version, None), Entry(*words, number="1.1.0", prompts=own))
+    record(
+        root, MODEL, ChampionPin(version, None), LedgerEntry(*words, number="1.1.0", prompts=own)
+    )
     assert source.current.models["shop"].notice == ""
     file.write_text("{{ prompt }}")
     assert source.current.models["shop"].templates["naming"].text == "{{ example }}!\n", "as before"

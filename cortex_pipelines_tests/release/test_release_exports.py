@@ -24,7 +24,7 @@ from cortex_pipelines.release.exports.gguf_adapter import (
     write_gguf,
 )
 from cortex_pipelines.release.exports.gguf_base import Width, write_base
-from cortex_pipelines.release.exports.gguf_layout import Layout, layout_of
+from cortex_pipelines.release.exports.gguf_layout import GgufLayout, layout_of
 from cortex_pipelines.release.exports.merged import write_merged
 from cortex_pipelines.release.exports.ollama import BASE, MODELFILE, compare_base, write_ollama
 from cortex_pipelines.release.exports.peft_folder import write_peft
@@ -150,7 +150,7 @@ def test_a_gguf_file_that_differs_is_found(base: BaseModel, tmp_path: Path) -> N
         compare_gguf(tmp_path / "out" / ADAPTER, layout, other)
     with pytest.raises(ExportError, match="different tensors"):
         compare_gguf(tmp_path / "out" / ADAPTER, layout, other[1:])
-    straight = Layout("llama", layout.name_of, {})
+    straight = GgufLayout("llama", layout.name_of, {})
     with pytest.raises(ExportError, match="differs from the adapter"):
         compare_gguf(tmp_path / "out" / ADAPTER, straight, read_pairs(read_lora(folder)))
 
@@ -158,11 +158,11 @@ def test_a_gguf_file_that_differs_is_found(base: BaseModel, tmp_path: Path) -> N
 @given(heads=st.integers(1, 12), half=st.integers(1, 32))
 def test_rows_of_a_rotary_pair_stand_side_by_side(heads: int, half: int) -> None:
     count = heads * half * 2
-    rows = Layout("llama", str, {"q_proj": heads}).rows("layers.0.q_proj", count)
+    rows = GgufLayout("llama", str, {"q_proj": heads}).rows("layers.0.q_proj", count)
     # the same order, said by shapes: (head, half, pair) becomes (head, pair, half)
     order = np.arange(count).reshape(heads, 2, half).swapaxes(1, 2).ravel()
     np.testing.assert_array_equal(rows, order)
-    straight = Layout("llama", str, {"q_proj": heads}).rows("layers.0.v_proj", count)
+    straight = GgufLayout("llama", str, {"q_proj": heads}).rows("layers.0.v_proj", count)
     np.testing.assert_array_equal(straight, np.arange(count))
 
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from cortex_pipelines.release.history import archived, canary, numbers, plan_of, resolve
 from cortex_pipelines.release.ledger import (
-    Entry,
-    Model,
+    LedgerEntry,
+    ReleasedModel,
     ReleaseError,
     champion,
     ensure_keys,
@@ -36,7 +36,7 @@ from cortex_pipelines.versioning.project import read_yaml, write_yaml
 from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
-MODEL = Model("code_adapter", "demo")
+MODEL = ReleasedModel("code_adapter", "demo")
 ACT = Act("someone", "2026-01-02T03:04:05+00:00", "better")
 CODE = "cortex_pipelines/adapters"
 
@@ -53,7 +53,7 @@ def passed(root: Path, version: str) -> None:
     (folder / "verdict.json").write_text(json.dumps(value))
 
 
-def promoted(root: Path, version: str, **changes: Any) -> Entry | None:
+def promoted(root: Path, version: str, **changes: Any) -> LedgerEntry | None:
     passed(root, version)
     return promote(root, MODEL, ACT, deployment(**changes))
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.release.history import canary, numbers, prompts_of, was_rolled_back
 from cortex_pipelines.release.ledger import (
-    Entry,
-    Model,
+    LedgerEntry,
+    ReleasedModel,
     ReleaseError,
     champion,
     ensure_keys,
@@ -32,8 +32,8 @@ from cortex_pipelines.versioning.champions import ChampionPin
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.parameters import sections
 
-ROUTER = Model("task_router", None)
-ADAPTER = Model("code_adapter", "demo")
+ROUTER = ReleasedModel("task_router", None)
+ADAPTER = ReleasedModel("code_adapter", "demo")
 MODELS = [ROUTER, ADAPTER]
 AT = "2026-01-02T03:04:05+00:00"
 
@@ -46,24 +46,24 @@ def deployment(**changes: Any) -> DeploymentSettings:
     return DeploymentSettings.model_validate(section | changes)
 
 
-def decided(root: Path, model: Model, version: str, verdict: str = "promoted") -> None:
+def decided(root: Path, model: ReleasedModel, version: str, verdict: str = "promoted") -> None:
     folder = verdict_folder(root, model)
     folder.mkdir(parents=True, exist_ok=True)
     value = {"model_version": version, "verdict": verdict, "reason": "as measured"}
     (folder / "verdict.json").write_text(json.dumps(value))
 
 
-def promoted(root: Path, model: Model, version: str) -> Entry | None:
+def promoted(root: Path, model: ReleasedModel, version: str) -> LedgerEntry | None:
     decided(root, model, version)
     return promote(root, model, Act("someone", AT, "better"))
 
 
-def rolled_back(root: Path, model: Model, to: str | None = None) -> Entry | None:
+def rolled_back(root: Path, model: ReleasedModel, to: str | None = None) -> LedgerEntry | None:
     return rollback(root, model, Act("someone", AT, "slow"), to)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: Model) -> None:
+def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: ReleasedModel) -> None:
     ensure_keys(tmp_path, MODELS)
     for version in ("a", "b", "c"):
         assert promoted(tmp_path, model, version)
@@ -98,7 +98,9 @@ def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: Model
 
 def test_a_line_of_the_ledger_says_who_when_and_why(tmp_path: Path) -> None:
     entry = promoted(tmp_path, ROUTER, "a")
-    assert entry == Entry(AT, "someone", "promote", "task_router", "a", None, "better", "1.0.0")
+    assert entry == LedgerEntry(
+        AT, "someone", "promote", "task_router", "a", None, "better", "1.0.0"
+    )
     assert ledger(tmp_path) == [entry]
 
 
@@ -173,7 +175,7 @@ def test_keys_come_and_go_with_projects_and_champions_stay(tmp_path: Path) -> No
     written = (tmp_path / "releases.lock").stat().st_mtime_ns
     ensure_keys(tmp_path, MODELS)
     assert (tmp_path / "releases.lock").stat().st_mtime_ns == written
-    more = [*MODELS, Model("code_adapter", "more")]
+    more = [*MODELS, ReleasedModel("code_adapter", "more")]
     ensure_keys(tmp_path, more)
     assert champion(tmp_path, ADAPTER).champion == "a"
     ensure_keys(tmp_path, [ROUTER])
@@ -228,7 +230,7 @@ def test_a_rollback_undoes_the_last_act_and_each_is_idempotent(
     assert len(set(given_numbers.values())) == len(given_numbers)
 
 
-def _done(root: Path, act: str) -> Entry | None:
+def _done(root: Path, act: str) -> LedgerEntry | None:
     if act == "back":
         if champion(root, ROUTER).champion is None and not canary(moves(root, ROUTER)):
             return None

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 import cortex_pipelines
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.cli.main import main
-from cortex_pipelines.retrieval.context import Piece, approximate_tokens
-from cortex_pipelines.retrieval.excerpts import Excerpts, Place
+from cortex_pipelines.retrieval.context import Excerpt, approximate_tokens
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
 from cortex_pipelines.retrieval.open_index import index_folder
 from cortex_pipelines.serving.task_context import ContextSource, index_context
 
@@ -57,7 +57,7 @@ def source_of(folder: Path) -> ContextSource:
     return index_context(out, PARAMETERS)
 
 
-def shown_lines(piece: Piece) -> dict[int, str]:
+def shown_lines(piece: Excerpt) -> dict[int, str]:
     """The lines of a piece by their numbers."""
     lines, number = {}, piece.start_line
     for line in piece.text.split("\n"):
@@ -126,10 +126,10 @@ def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> N
 
 def test_a_place_is_shown_whole_by_its_header_or_by_its_name() -> None:
     places = [
-        Place("class", "Clock", 6, 24),
-        Place("method", "Clock.parse_duration", 14, 17),
-        Place("method", "Clock.elapsed", 19, 24),
-        Place("file", "clock.py", 1, 25),
+        DocumentLocation("class", "Clock", 6, 24),
+        DocumentLocation("method", "Clock.parse_duration", 14, 17),
+        DocumentLocation("method", "Clock.elapsed", 19, 24),
+        DocumentLocation("file", "clock.py", 1, 25),
     ]
     excerpts = Excerpts(CLOCK, "clock.py", "python", places, PARAMETERS.extraction)
     clock, parse, elapsed, file = places

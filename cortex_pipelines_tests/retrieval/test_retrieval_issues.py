@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.retrieval.excerpts import Excerpts, Place
-from cortex_pipelines.retrieval.index import Manifest, index_files
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
+from cortex_pipelines.retrieval.index import IndexManifest, index_files
 from cortex_pipelines.retrieval.open_index import limits_of
 from cortex_pipelines.retrieval.search import Filters, Searcher
 from cortex_pipelines.retrieval.tables import searched_files, searched_tables
@@ -58,7 +58,7 @@ def test_an_issue_is_one_place(tables: dict[str, pl.DataFrame]) -> None:
 def test_an_issue_is_found(tables: dict[str, pl.DataFrame], tmp_path: Path) -> None:
     both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)
     save(tmp_path, *((table, tables[table.name]) for table in both))
-    index = index_files(searched_files(tmp_path), Manifest("", None), None)
+    index = index_files(searched_files(tmp_path), IndexManifest("", None), None)
     searcher = Searcher(index, limits_of(PARAMETERS))
     found = searcher.search("voucher counted twice", 5, filters=Filters(kind="issue"))
     assert [result.path for result in found] == ["issues/tickets/7.md"]
@@ -66,7 +66,7 @@ def test_an_issue_is_found(tables: dict[str, pl.DataFrame], tmp_path: Path) -> N
 
 
 def test_an_issue_is_shown_whole_or_by_its_title() -> None:
-    place = Place("issue", "Vouchers are counted twice", 1, PAGE.count("\n") + 1)
+    place = DocumentLocation("issue", "Vouchers are counted twice", 1, PAGE.count("\n") + 1)
     shown = Excerpts(PAGE, "issues/tickets/7.md", "markdown", [place], PARAMETERS.extraction)
     assert shown.show(shown.whole(place)).startswith("# Vouchers are counted twice\n\nSee below.")
     assert shown.outline(place) == []

@@ -9,7 +9,7 @@ import pytest
 
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.index import Manifest, index_files, read_folder
+from cortex_pipelines.retrieval.index import IndexManifest, index_files, read_folder
 from cortex_pipelines.retrieval.open_index import limits_of
 from cortex_pipelines.retrieval.queries import understand
 from cortex_pipelines.retrieval.ranking import FOR_UNITS, combined_units
@@ -48,7 +48,7 @@ def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     return Searcher(
-        index_files(read_folder(folder, LIMITS), Manifest(str(folder), None), None), LIMITS
+        index_files(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS
     )
 
 
@@ -91,7 +91,7 @@ def test_what_has_no_vector_is_not_taken_for_unlike(tmp_path: Path) -> None:
     def encode(texts: Sequence[str]) -> Floats:
         return np.ones((len(texts), 2), dtype=np.float32) / np.float32(2**0.5)
 
-    index = index_files(read_folder(tmp_path, LIMITS), Manifest(str(tmp_path), "x"), encode)
+    index = index_files(read_folder(tmp_path, LIMITS), IndexManifest(str(tmp_path), "x"), encode)
     query = understand("why parcels")
     (part,) = Searcher(index, LIMITS, encode).scored(query)
     section = part.collection.names.index("Why")

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cortex_pipelines.retrieval.notes.answer_cache import UNUSED_DAYS, Answers, rests_on
+from cortex_pipelines.retrieval.notes.answer_cache import UNUSED_DAYS, AnswerCache, rests_on
 from cortex_pipelines.retrieval.notes.note import LONGEST, Draft, MemoryStoreError
 from cortex_pipelines.retrieval.notes.project_context import come_to
 from cortex_pipelines.retrieval.notes.store import (
     EXCHANGES,
     FOLDED,
-    Encoder,
+    ForgetSelection,
     MemoryStore,
-    Scope,
-    Selection,
+    NoteEncoder,
+    NoteScope,
 )
 from cortex_pipelines.retrieval.notes.summaries import summary
 from cortex_pipelines.retrieval.queries import QueryError
@@ -44,7 +44,7 @@ def exchange(number: int, author: str = ANNA) -> Draft:
 
 
 def found(store: MemoryStore, query: str, author: str = ANNA) -> list[str]:
-    return [entry.text for _, entry in store.search(query, Scope(author), 10)]
+    return [entry.text for _, entry in store.search(query, NoteScope(author), 10)]
 
 
 def encode(texts: Sequence[str]) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_what_is_kept_is_found_by_its_words_and_has_origin_date_and_author(
 ) -> None:
     kept = store.add(NOTE)
     store.add(replace(NOTE, text="the queue is drained at midnight"))
-    ((_, entry),) = store.search("rounding of a price", Scope(BEN), 10)
+    ((_, entry),) = store.search("rounding of a price", NoteScope(BEN), 10)
     assert entry == kept
     assert (entry.author, entry.origin, entry.at[10]) == (ANNA, "test", "T")
     store.add(replace(NOTE, text="getUserByName ignores case"))
@@ -72,7 +72,7 @@ def test_meaning_finds_what_words_do_not(store: MemoryStore) -> None:
     for text in texts:
         store.add(replace(NOTE, text=text))
     assert found(store, "price") == []
-    both = store.search("price", Scope(ANNA), 1, Encoder("e1", encode))
+    both = store.search("price", NoteScope(ANNA), 1, NoteEncoder("e1", encode))
     assert [entry.text for _, entry in both] == texts[:1]
 
     def fail(_: Sequence[str]) -> np.ndarray:
@@ -81,17 +81,17 @@ def test_meaning_finds_what_words_do_not(store: MemoryStore) -> None:
     def only_the_query(given: Sequence[str]) -> np.ndarray:
         return encode(given) if list(given) == ["price"] else fail(given)
 
-    again = store.search("price", Scope(ANNA), 1, Encoder("e1", only_the_query))
+    again = store.search("price", NoteScope(ANNA), 1, NoteEncoder("e1", only_the_query))
     assert [entry.text for _, entry in again] == texts[:1]
     with pytest.raises(AssertionError, match="vectors are kept"):
-        store.search("price", Scope(ANNA), 1, Encoder("another", only_the_query))
+        store.search("price", NoteScope(ANNA), 1, NoteEncoder("another", only_the_query))
 
 
 def test_an_entry_is_superseded_once_and_never_changed(store: MemoryStore) -> None:
     old = store.add(replace(NOTE, kind="decision"))
     new = store.add(replace(NOTE, text="prices are rounded to even", supersedes=old.id))
     assert found(store, "rounded prices") == [new.text]
-    history = store.search("rounded prices", Scope(ANNA, history=True), 10)
+    history = store.search("rounded prices", NoteScope(ANNA, history=True), 10)
     assert {(e.id, e.superseded_by) for _, e in history} == {(old.id, new.id), (new.id, None)}
     with pytest.raises(MemoryStoreError, match=f"superseded by {new.id} already"):
         store.add(replace(NOTE, text="a third", supersedes=old.id))
@@ -107,13 +107,13 @@ def test_an_entry_is_superseded_once_and_never_changed(store: MemoryStore) -> No
 def test_exchanges_are_their_author_s_and_older_ones_a_summary(store: MemoryStore) -> None:
     for number in range(EXCHANGES + FOLDED - 1):
         store.add(exchange(number))
-    assert len(store.entries(Scope(ANNA), 100, "exchange")) == EXCHANGES + FOLDED - 1
-    assert store.entries(Scope(ANNA), 100, "summary") == []
+    assert len(store.entries(NoteScope(ANNA), 100, "exchange")) == EXCHANGES + FOLDED - 1
+    assert store.entries(NoteScope(ANNA), 100, "summary") == []
     last = store.add(exchange(EXCHANGES + FOLDED - 1))
-    left = store.entries(Scope(ANNA), 100, "exchange")
+    left = store.entries(NoteScope(ANNA), 100, "exchange")
     assert [entry.text for entry in left] == [exchange(n).text for n in range(FOLDED, 60)]
     assert left[-1] == last
-    (made,) = store.entries(Scope(ANNA), 100, "summary")
+    (made,) = store.entries(NoteScope(ANNA), 100, "summary")
     sentences = {part for n in range(FOLDED)
                  for part in (f"how is topic{n} rounded?", "It fails on Mondays.",
                               exchange(n).answer)}  # fmt: skip
@@ -121,7 +121,7 @@ def test_exchanges_are_their_author_s_and_older_ones_a_summary(store: MemoryStor
     assert made.origin.startswith(f"exchanges of {left[0].at[:10]}")
     assert found(store, "topic30")[0] == exchange(30).text
     assert found(store, "topic30 ledger Mondays", BEN) == []
-    assert store.entries(Scope(BEN), 100) == []
+    assert store.entries(NoteScope(BEN), 100) == []
     with pytest.raises(MemoryStoreError, match="no entry"):
         store.add(replace(NOTE, author=BEN, supersedes=last.id))
 
@@ -147,40 +147,43 @@ def test_what_is_forgotten_is_gone_from_the_bytes_of_all_files(store: MemoryStor
     secret = store.add(replace(NOTE, text=f"the {MARKS[0]} migrates {'often ' * 2000}"))
     question = store.add(replace(exchange(1), text=MARKS[1], answer=f"{MARKS[2]} of course"))
     kept = store.add(replace(NOTE, text=f"the emuplain stays {'here ' * 2000}", author=BEN))
-    Answers(store.database).put("context", MARKS, "v1", {"shown": MARKS[3]})
-    store.search("zebrafinch", Scope(ANNA), 5, Encoder("e1", encode))
+    AnswerCache(store.database).put("context", MARKS, "v1", {"shown": MARKS[3]})
+    store.search("zebrafinch", NoteScope(ANNA), 5, NoteEncoder("e1", encode))
     for number in range(300):  # spread over pages, and merged in the index of words
         store.add(replace(NOTE, text=f"filler {number} zebrafinch{number}", origin="filler"))
     before = bytes_of(folder)
     assert all(mark.encode() in before for mark in MARKS)
-    gone = store.forget(Selection((secret.id, question.id)))
+    gone = store.forget(ForgetSelection((secret.id, question.id)))
     assert {entry.id for entry in gone} == {secret.id, question.id}
     assert MARKS[1].encode() not in bytes_of(folder)
-    store.forget(Selection(author=ANNA))
+    store.forget(ForgetSelection(author=ANNA))
     after = bytes_of(folder)
     assert not any(mark.encode() in after for mark in MARKS)
     assert b"zebrafin" not in after, "nor the stems in the index of words"
     assert question.id.encode() not in after
     assert b"emuplain" in after
     assert found(store, "emuplain stays", BEN) == [kept.text]
-    assert store.entries(Scope(ANNA), 10) == [kept]
+    assert store.entries(NoteScope(ANNA), 10) == [kept]
 
 
 def test_a_forgotten_exchange_takes_the_summary_of_it_along(store: MemoryStore) -> None:
     first = store.add(exchange(0))
     for number in range(1, EXCHANGES + FOLDED):
         store.add(exchange(number))
-    (made,) = store.entries(Scope(ANNA), 9, "summary")
-    assert store.forget(Selection((first.id,))) == [made]
+    (made,) = store.entries(NoteScope(ANNA), 9, "summary")
+    assert store.forget(ForgetSelection((first.id,))) == [made]
     assert first.id.encode() not in bytes_of(store.database.path.parent)
-    assert len(store.entries(Scope(ANNA), 100, "exchange")) == EXCHANGES
+    assert len(store.entries(NoteScope(ANNA), 100, "exchange")) == EXCHANGES
 
 
 def test_only_what_was_added_before_a_day_or_matches_is_forgotten(store: MemoryStore) -> None:
     store.add(NOTE)
-    assert store.forget(Selection(before="2020-01-01")) == []
-    assert store.forget(Selection(before="2999-01-01", matches=lambda e: "queue" in e.text)) == []
-    assert len(store.forget(Selection(before="2999-01-01", author=ANNA))) == 1
+    assert store.forget(ForgetSelection(before="2020-01-01")) == []
+    assert (
+        store.forget(ForgetSelection(before="2999-01-01", matches=lambda e: "queue" in e.text))
+        == []
+    )
+    assert len(store.forget(ForgetSelection(before="2999-01-01", author=ANNA))) == 1
 
 
 WRITER = """
@@ -205,7 +208,7 @@ def test_processes_that_write_at_once_lose_nothing(store: MemoryStore) -> None:
     writers = [writer(store, name, 25) for name in "abc"]  # all of them also make the file
     acknowledged = [line for one in writers for line in one.communicate()[0].split()]
     assert [one.returncode for one in writers] == [0, 0, 0]
-    kept = {entry.id for entry in store.entries(Scope(ANNA), 1000)}
+    kept = {entry.id for entry in store.entries(NoteScope(ANNA), 1000)}
     assert len(acknowledged) == 75
     assert kept == set(acknowledged)
 
@@ -217,10 +220,10 @@ def test_a_kill_in_the_middle_loses_nothing_acknowledged(store: MemoryStore) -> 
     killed.send_signal(signal.SIGKILL)
     acknowledged += killed.stdout.read().split("\n")[:-1]
     killed.wait()
-    kept = {entry.id for entry in store.entries(Scope(ANNA), 100_000)}
+    kept = {entry.id for entry in store.entries(NoteScope(ANNA), 100_000)}
     assert set(acknowledged) <= kept
     assert len(kept) <= len(acknowledged) + 1
-    assert len(store.search("entry killed", Scope(ANNA), 200)) == len(kept)
+    assert len(store.search("entry killed", NoteScope(ANNA), 200)) == len(kept)
     with sqlite3.connect(store.database.path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
@@ -240,7 +243,7 @@ def test_a_kill_in_the_middle_loses_nothing_acknowledged(store: MemoryStore) -> 
 def test_what_cannot_be_kept_gets_a_sentence(store: MemoryStore, draft: Draft, words: str) -> None:
     with pytest.raises(MemoryStoreError, match=words):
         store.add(draft)
-    assert not store.entries(Scope(ANNA), 1)
+    assert not store.entries(NoteScope(ANNA), 1)
 
 
 def test_files_that_cannot_be_used_get_a_sentence(store: MemoryStore) -> None:
@@ -252,7 +255,7 @@ def test_files_that_cannot_be_used_get_a_sentence(store: MemoryStore) -> None:
         store.add(NOTE)
     path.write_bytes(b"not a database, and longer than a header of one " * 4)
     with pytest.raises(MemoryStoreError, match="is damaged"):
-        store.entries(Scope(ANNA), 1)
+        store.entries(NoteScope(ANNA), 1)
     path.write_bytes(b"")  # a kill before the tables were made
     store.add(NOTE)
     assert found(store, "rounded") == [NOTE.text]
@@ -265,13 +268,13 @@ def test_any_query_is_answered_or_gets_a_sentence(store: MemoryStore) -> None:
     for _ in range(2000):
         query = "".join(chance.choices(letters, k=chance.randrange(60)))
         with suppress(QueryError):
-            store.search(query, Scope(ANNA), 3)
+            store.search(query, NoteScope(ANNA), 3)
     assert found(store, " ".join(f"word{n}" for n in range(600)) + " rounded") == [NOTE.text]
 
 
 def test_cached_answers_hold_while_what_they_rest_on_does(store: MemoryStore) -> None:
     now = [1e9]
-    answers = Answers(store.database, lambda: now[0], most=9)
+    answers = AnswerCache(store.database, lambda: now[0], most=9)
     before, after = (rests_on({"files": version, "logs": None}) for version in ("1", "2"))
     assert answers.get("search", ["q", 3], before) is None
     answers.put("search", ["q", 3], before, {"results": [1]})
@@ -290,12 +293,12 @@ def test_cached_answers_hold_while_what_they_rest_on_does(store: MemoryStore) ->
     now[0] += (UNUSED_DAYS + 1) * 86_400
     answers.put("search", "new", after, 1)
     assert answers.count() == 1
-    store.forget(Selection(("0" * 12,)))
+    store.forget(ForgetSelection(("0" * 12,)))
     assert answers.count() == 0
 
 
 def test_an_answer_is_made_once(store: MemoryStore) -> None:
-    answers, made = Answers(store.database), []
+    answers, made = AnswerCache(store.database), []
 
     def make() -> tuple[int, bool]:
         made.append(1)
@@ -343,7 +346,7 @@ def test_notes_are_found_in_any_language(tmp_path: Path, query: str, text: str) 
     ]
     for each in texts:
         store.add(Draft(each, "note", "author", "test"))
-    assert [entry.text for _, entry in store.search(query, Scope("author"), 9)] == [text]
+    assert [entry.text for _, entry in store.search(query, NoteScope("author"), 9)] == [text]
 
 
 def test_notes_of_a_former_format_are_found_by_their_words(tmp_path: Path) -> None:
@@ -356,6 +359,6 @@ def test_notes_of_a_former_format_are_found_by_their_words(tmp_path: Path) -> No
         db.execute("INSERT INTO words (words) VALUES ('rebuild')")
         db.execute("PRAGMA user_version = 1")
         db.commit()
-    assert [entry.text for _, entry in store.search("配置", Scope("author"), 1)]
+    assert [entry.text for _, entry in store.search("配置", NoteScope("author"), 1)]
     with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.IntegrityError):
         db.execute("UPDATE entries SET terms = 'changed'")

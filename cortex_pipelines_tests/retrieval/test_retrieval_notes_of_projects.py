@@ -36,7 +36,9 @@ TOKEN = "_".join(("ghp", "16C7e42F292c6912E7710c838347Ae178B4a"))  # made up
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(open_index, "open_encoder", lambda _: open_index.Encoder("model", encode))
+    monkeypatch.setattr(
+        open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode)
+    )
     monkeypatch.setattr(project_notes, "_encoder", lambda params: (None, ""))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -26,7 +26,9 @@ SEND = "def send_message(text):\n    '''Send a text to the queue.'''\n    return
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setattr(open_index, "open_encoder", lambda _: open_index.Encoder("model", encode))
+    monkeypatch.setattr(
+        open_index, "open_encoder", lambda _: open_index.PinnedEncoder("model", encode)
+    )
     monkeypatch.chdir(tmp_path)
     for name in open_project(tmp_path).partitions:
         write(tmp_path, name, SEND)

@@ -19,8 +19,8 @@ from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval import index as index_module
 from cortex_pipelines.retrieval.documents import read_file
 from cortex_pipelines.retrieval.index import (
-    Index,
-    Manifest,
+    IndexManifest,
+    SearchIndex,
     SearchIndexError,
     index_files,
     open_index,
@@ -46,7 +46,7 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def searcher_of(folder: Path) -> Searcher:
-    index = index_files(read_folder(folder, LIMITS), Manifest(str(folder), None), None)
+    index = index_files(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None)
     return Searcher(index, LIMITS)
 
 
@@ -118,7 +118,7 @@ def test_an_encoder_finds_what_shares_no_word(tmp_path: Path) -> None:
         deletes = [("unlink" in text or "delete" in text) for text in texts]
         return np.array([[1.0, 0.0] if yes else [0.0, 1.0] for yes in deletes], dtype=np.float32)
 
-    index = index_files(read_folder(folder, LIMITS), Manifest(str(folder), "x"), encode)
+    index = index_files(read_folder(folder, LIMITS), IndexManifest(str(folder), "x"), encode)
     assert Searcher(index, LIMITS, encode).search("delete")[0].name == "remove"
     assert Searcher(index, LIMITS).search("delete") == []
 
@@ -131,7 +131,7 @@ def test_the_same_texts_are_not_embedded_again(tmp_path: Path) -> None:
         asked.extend(text for text in texts if text)
         return np.ones((len(texts), 2), dtype=np.float32)
 
-    manifest = Manifest(str(folder), "x")
+    manifest = IndexManifest(str(folder), "x")
     index = index_files(read_folder(folder, LIMITS), manifest, encode)
     assert len(asked) == 2
     write(folder, b="def c():\n    return 2\n")
@@ -245,7 +245,7 @@ def test_an_index_that_is_made_again_while_it_is_opened_is_opened(
     save(older, out)
     read, asked = index_module._read_parts, list[Path]()
 
-    def late(facts: dict[str, Any], folder: Path) -> Index:
+    def late(facts: dict[str, Any], folder: Path) -> SearchIndex:
         asked.append(folder)
         if len(asked) == 1:
             save(newer, out)

@@ -27,7 +27,11 @@ from cortex_pipelines.routing.selection.model_selection import (
     compare_above,
     select_model,
 )
-from cortex_pipelines.routing.selection.out_of_scope import Scope, learn_scope, read_requests
+from cortex_pipelines.routing.selection.out_of_scope import (
+    OutOfScopeModel,
+    learn_scope,
+    read_requests,
+)
 from cortex_pipelines.routing.selection.search import search_fold
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import compared_tasks
@@ -265,7 +269,7 @@ def test_what_is_no_nearer_never_counts_as_more_familiar() -> None:
     tasks, requests = two_sorts()
     odd = learn_scope(requests[::2] * 1, np.arange(30), requests[1::2] * -1, 0.95).scope
     assert odd.slope >= 0
-    level = Scope(requests, 0.0, 0.0, 0.0).score(tasks @ tasks.T, tasks)
+    level = OutOfScopeModel(requests, 0.0, 0.0, 0.0).score(tasks @ tasks.T, tasks)
     assert set(level) == {0.5}
 
 

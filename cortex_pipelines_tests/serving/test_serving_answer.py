@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from cortex_pipelines.serving.engines.engine import Piece, Sampling, ScoredToken, Token
+from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, ScoredToken, TextDelta
 from cortex_pipelines.serving.token_bytes import (
     alternative,
     alternative_bytes,
@@ -18,7 +18,7 @@ from cortex_pipelines.serving.token_bytes import (
     token_bytes,
     unspelled,
 )
-from cortex_pipelines.serving.token_stream import Answer
+from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines_tests.adapters import tinymodel
 
 EMOJI = "\N{GRINNING FACE}"
@@ -70,10 +70,10 @@ TOKENIZERS = (bytes_each, bytes_merged, byte_fallback)
 
 def answer(
     tokenizer: Any, ids: Sequence[int], how: Sampling, start: str = ""
-) -> tuple[str, list[Token], list[Piece]]:
+) -> tuple[str, list[GeneratedToken], list[TextDelta]]:
     """Text, tokens and pieces of an answer of these tokens."""
-    growing = Answer(tokenizer, start, how)
-    pieces: list[Piece] = []
+    growing = StreamedAnswer(tokenizer, start, how)
+    pieces: list[TextDelta] = []
     for number in ids:
         pieces += growing.add(0, ScoredToken(number, -1.0, ((number, -1.0), (5, -2.0))))
         if growing.stopped:
@@ -84,7 +84,7 @@ def answer(
     return text, [token for piece in pieces for token in piece.tokens], pieces
 
 
-def require_exact(text: str, tokens: Sequence[Token], pieces: Sequence[Piece]) -> None:
+def require_exact(text: str, tokens: Sequence[GeneratedToken], pieces: Sequence[TextDelta]) -> None:
     assert "".join(token.text for token in tokens) == text
     assert b"".join(token.raw for token in tokens) == text.encode()
     before = 0
@@ -170,13 +170,13 @@ def test_tokens_of_a_stop_string_are_counted_and_not_shown() -> None:
 def test_an_upstream_server_s_tokens_are_those_of_its_text(
     chunks: list[tuple[str, list[str]]], wanted: list[str]
 ) -> None:
-    growing = Answer(bytes_each(), "", Sampling(100))
-    pieces: list[Piece] = []
+    growing = StreamedAnswer(bytes_each(), "", Sampling(100))
+    pieces: list[TextDelta] = []
     whole = ""
     for text, tokens in chunks:
         whole += text
         pieces += growing.grow(
-            0, whole, [Token(token, -1.0, raw=unspelled(token)) for token in tokens]
+            0, whole, [GeneratedToken(token, -1.0, raw=unspelled(token)) for token in tokens]
         )
     pieces.append(growing.end(0, "stop"))
     tokens_shown = [token for piece in pieces for token in piece.tokens]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.prompts.chat_rendering import ChatError, ChatMessage, ToolCall
-from cortex_pipelines.serving.request_prompts import Target, chat
+from cortex_pipelines.serving.request_prompts import PromptTarget, chat
 from cortex_pipelines_tests.adapters import tinymodel
 
 _ALTERNATE = (
@@ -68,7 +68,7 @@ def tokenizer_with(template: Any) -> Any:
 
 
 def rendered(template: str | None, *messages: ChatMessage) -> str:
-    return chat(messages)(Target(tokenizer_with(template), 1000)).text
+    return chat(messages)(PromptTarget(tokenizer_with(template), 1000)).text
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_no_text_of_any_order_of_roles_is_lost(template: str) -> None:
     lost = []
     for messages in conversations():
         try:
-            text = chat(messages)(Target(tokenizer, 1000)).text
+            text = chat(messages)(PromptTarget(tokenizer, 1000)).text
         except ChatError:
             continue
         positions = [text.find(message.content) for message in messages]
@@ -160,4 +160,4 @@ def test_arguments_that_are_not_json_stay_as_the_model_wrote_them() -> None:
 
 def test_a_template_may_be_one_of_several() -> None:
     tokenizer = tokenizer_with({"default": GEMMA, "tool_use": TOOLS})
-    assert chat([S, U])(Target(tokenizer, 1000)).text == "[user]S\n\nU[model]"
+    assert chat([S, U])(PromptTarget(tokenizer, 1000)).text == "[user]S\n\nU[model]"

@@ -19,7 +19,7 @@ from cortex_pipelines.adapters.data.boundary import divide
 from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.generation.sampling import Request, generate
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, generate
 from cortex_pipelines.release.loading import ResidentBase
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
@@ -28,15 +28,15 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Event,
     Job,
-    Piece,
     Ready,
     RefusedAdapterError,
     Sampling,
     ScoredToken,
+    TextDelta,
 )
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
-from cortex_pipelines.serving.token_stream import Answer
+from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
@@ -85,12 +85,12 @@ def loaded(engine: Engine, home: Path, who: str | None) -> Ready | None:
 
 
 def pieces(
-    engine: Engine, job: Job, after: Callable[[Piece], bool] = lambda _: False
-) -> list[Piece]:
+    engine: Engine, job: Job, after: Callable[[TextDelta], bool] = lambda _: False
+) -> list[TextDelta]:
     """The pieces of a job, cancelled where ``after`` says so."""
     events: SimpleQueue[Event] = SimpleQueue()
     cancel = engine.submit(job, events.put)
-    taken: list[Piece] = []
+    taken: list[TextDelta] = []
     while (event := events.get(timeout=60)) is not None:
         if isinstance(event, BaseException):
             raise event
@@ -100,7 +100,7 @@ def pieces(
     return taken
 
 
-def text_of(taken: list[Piece], index: int = 0) -> str:
+def text_of(taken: list[TextDelta], index: int = 0) -> str:
     return "".join(piece.text for piece in taken if piece.index == index)
 
 
@@ -116,7 +116,7 @@ def test_text_is_divided_and_written_as_in_the_evaluation(
         (ids,) = token_ids(engine.tokenizer, [divide(prompt)[0]])
         item = tinymodel.example(0, prompt=prompt)
         # an extent that no answer reaches: braces that nobody opened
-        wanted = generate(model, engine.tokenizer, ids, Request(item, "braced_unit"), how)
+        wanted = generate(model, engine.tokenizer, ids, GenerationRequest(item, "braced_unit"), how)
         job = Job(loaded(engine, home, who), engine.prompt(prompt), Sampling(24))
         text = text_of(pieces(engine, job))
         if engine.elsewhere(None):
@@ -153,7 +153,7 @@ def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(
     taken = pieces(weights_here, Job(None, held, Sampling(len(spelt) + 8)))
     assert taken[-1].finish == "length"
     assert text_of(taken)
-    shown = Answer(tokenizer, "", Sampling(99))
+    shown = StreamedAnswer(tokenizer, "", Sampling(99))
     (ids,) = token_ids(tokenizer, [f"{spelt}y"])
     given = [piece.text for one in ids for piece in shown.add(0, ScoredToken(one, 0.0))]
     assert "".join(given) == f"{spelt}y"
@@ -177,7 +177,7 @@ def cold(opened: Callable[..., Engine], home: Path) -> Mapping[tuple[str | None,
     return scored
 
 
-def scores(taken: list[Piece]) -> list[float]:
+def scores(taken: list[TextDelta]) -> list[float]:
     return [token.logprob for piece in taken for token in piece.tokens if piece.index == 0]
 
 
@@ -264,14 +264,14 @@ def test_cancelling_ends_an_answer(engine: Engine) -> None:
         if not events:  # the engine's own thread, which writes nothing until this returns
             cancel.get(timeout=60)()
         events.append(event)
-        if not isinstance(event, Piece):
+        if not isinstance(event, TextDelta):
             ended.set()
 
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128), count=8)
     cancel.put(engine.submit(job, deliver))
     assert ended.wait(60)
     assert events.pop() is None
-    taken = [event for event in events if isinstance(event, Piece)]
+    taken = [event for event in events if isinstance(event, TextDelta)]
     assert taken[-1].finish == "cancelled"
     assert sum(len(piece.tokens) for piece in taken) < 512
 
@@ -288,7 +288,7 @@ def test_closing_ends_what_is_written_and_answers_what_waits(opened: Callable[..
 
     for queue in events:
         engine.submit(job, hold if queue is events[0] else queue.put)
-    assert isinstance(events[0].get(timeout=60), Piece)
+    assert isinstance(events[0].get(timeout=60), TextDelta)
     closer = threading.Thread(target=engine.close)
     closer.start()
     while engine.state()["alive"]:

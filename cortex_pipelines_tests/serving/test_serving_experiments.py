@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.release.experiments import project_experiments
 from cortex_pipelines.release.experiments.analysis import Tally
-from cortex_pipelines.release.experiments.plan import Book, ExperimentError, Plan, append
+from cortex_pipelines.release.experiments.plan import Book, ExperimentError, ExperimentSpec, append
 from cortex_pipelines.release.experiments.running import Assigned, Experiments, Log
 from cortex_pipelines.serving import experiment_arms
 from cortex_pipelines.serving.catalogue import Catalogue, Served
@@ -35,7 +35,9 @@ USUAL: dict[str, Any] = {
     "slowest": None,
     "why": "tried",
 }
-PLAN = Plan("shop-1", "shop", "1.2.0", "base", begun="2026-01-02T03:04:05", by="anna", **USUAL)
+PLAN = ExperimentSpec(
+    "shop-1", "shop", "1.2.0", "base", begun="2026-01-02T03:04:05", by="anna", **USUAL
+)
 
 
 def missing() -> Path:
@@ -73,7 +75,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
 
     @contextmanager
     def opened(broken: bool = False, full: bool = False, **changes: Any) -> Iterator[TestClient]:
-        def finish(plan: Plan, result: Any) -> None:
+        def finish(plan: ExperimentSpec, result: Any) -> None:
             project_experiments.finish(tmp_path, plan, result)
 
         counting = Experiments(book, finish)
@@ -88,7 +90,9 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     return opened
 
 
-def start(root: Path, home: Path, a: str = "champion", b: str = "base", **changes: Any) -> Plan:
+def start(
+    root: Path, home: Path, a: str = "champion", b: str = "base", **changes: Any
+) -> ExperimentSpec:
     return experiment_arms.start(root, models(home), "shop", a, b, **(USUAL | changes))
 
 
@@ -105,7 +109,7 @@ def state(root: Path) -> dict[str, Any]:
 def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
     usual = {"metric": "accepted", "smallest": 0.1, "most_answers": 9, "tolerance": 0.1}
     words = {"begun": "", "by": "", "why": "", "slowest": None}
-    plan = Plan("shop-1", "shop", "1.0.0", "base", share=0.25, **usual, **words)
+    plan = ExperimentSpec("shop-1", "shop", "1.0.0", "base", share=0.25, **usual, **words)
     answering = Answering(models(home)["shop"], "adapter", None, "")
     assert answering.drawn == (None, None)
     for arm, share in (("a", 0.75), ("b", 0.25)):

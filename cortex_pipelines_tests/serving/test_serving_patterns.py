@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.extraction.patterns.pattern import pattern_of
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.serving.catalogue import Catalogue
-from cortex_pipelines.serving.engines.engine import Event, Job, Piece
+from cortex_pipelines.serving.engines.engine import Event, Job, TextDelta
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -23,8 +23,8 @@ PATTERN = {
 def written(text: str) -> Callable[..., Callable[[], None]]:
     def submit(job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         for index in range(job.count):
-            deliver(Piece(index, text, ()))
-            deliver(Piece(index, "", (), "stop"))
+            deliver(TextDelta(index, text, ()))
+            deliver(TextDelta(index, "", (), "stop"))
         deliver(None)
         return lambda: None
 

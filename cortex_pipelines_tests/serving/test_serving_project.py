@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.release.answering import FILE as FILE_OF_RELEASE
 from cortex_pipelines.release.answering import Release, write_release
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import Act, promote, verdict_folder
 from cortex_pipelines.serving.exported_gateway import open_exported
 from cortex_pipelines.serving.gateway import Gateway
@@ -47,7 +47,7 @@ def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProj
 def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(
     own: MiniProject,
 ) -> None:
-    model = Model("code_adapter", PROJECT)
+    model = ReleasedModel("code_adapter", PROJECT)
     version = own.version(model.address)
     index = own.version(f"completion_dataset@{PROJECT}")
     folder = verdict_folder(own.root, model)

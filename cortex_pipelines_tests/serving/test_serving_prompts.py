@@ -20,15 +20,15 @@ from cortex_pipelines.schemas.datasets import documentation, tests
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.request_prompts import Target, chat, infill
-from cortex_pipelines.serving.tasks import TASKS, Context
+from cortex_pipelines.serving.request_prompts import PromptTarget, chat, infill
+from cortex_pipelines.serving.tasks import TASKS, TaskContext
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.serving import tinygateway
 
 TEXT = st.text(alphabet="ab{}%#\n\t \u00e4", max_size=40)
 
 
-def asked(gateway: Gateway, task: str, code: str, context: Context) -> str:
+def asked(gateway: Gateway, task: str, code: str, context: TaskContext) -> str:
     values, _ = TASKS[task](code, context, gateway.datasets)
     return package_templates().render(task, **values)
 
@@ -38,14 +38,14 @@ def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(
     gateway: Gateway, code: str, path: str, what: str
 ) -> None:
     for context, request, title in (
-        (Context(path), "This code has an error.", "The code put right:"),
+        (TaskContext(path), "This code has an error.", "The code put right:"),
         (
-            Context(path, smell=what, request="x" if what else ""),
+            TaskContext(path, smell=what, request="x" if what else ""),
             f"This code can be improved: {what}." if what else "This code has an error.",
             "The improved code:" if what else "The code put right:",
         ),
         (
-            Context(path, request=what),
+            TaskContext(path, request=what),
             f"Refactor this code: {what}." if what else "This code has an error.",
             "The refactored code:" if what else "The code put right:",
         ),
@@ -64,7 +64,7 @@ def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
     gateway: Gateway, code: str, path: str, test_path: str, language: str
 ) -> None:
     unit = {"language": language, "path": path, "context": "", "indent": ""}
-    context = Context(path, language=language, test_path=test_path)
+    context = TaskContext(path, language=language, test_path=test_path)
     for task, request in (
         ("documentation", documentation.REQUEST),
         ("tests", tests.REQUEST.format(path=test_path)),
@@ -75,7 +75,7 @@ def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
 def test_a_method_is_asked_about_with_its_headers_as_in_the_data_set(gateway: Gateway) -> None:
     unit = {"language": "python", "path": "a.py", "context": "class Cart:", "indent": "    "}
     shown = "class Cart:\n    def total(self):\n        return sum(self)\n"
-    made = asked(gateway, "documentation", shown, Context("a.py"))
+    made = asked(gateway, "documentation", shown, TaskContext("a.py"))
     code = "def total(self):\n        return sum(self)"
     assert made == asked_of_unit(unit, code, documentation.REQUEST)
 
@@ -86,7 +86,7 @@ def test_a_completion_has_its_path_and_what_stands_around_before_it(
 ) -> None:
     lines = [f"# {path}"] if path else []
     lines += [around.rstrip("\n"), ""] if around.rstrip("\n") else []
-    context = Context(path, language="python", code=around)
+    context = TaskContext(path, language="python", code=around)
     assert asked(gateway, "completion", code, context) == "\n".join([*lines, code])
 
 
@@ -180,14 +180,14 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(
 def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
     tokenizer = tinymodel.byte_tokenizer()
     form = chat([ChatMessage("user", "Why?")], "shop", "a.py:1-2 <eos>\nx = 1")
-    packaged = form(Target(tokenizer, 1000))
+    packaged = form(PromptTarget(tokenizer, 1000))
     assert packaged.text.startswith("system: Notes on tasks like this one")
     assert not any(segment.control for segment in packaged.segments)
     assert "a.py:1-2 <eos>\nx = 1\n\nuser: Why?\n\nassistant:" in packaged.text
     assert [made.name for made in packaged.made_by] == ["instructions", "chat"]
 
     write(tmp_path, "instructions.jinja", "Answer in one line.\n")
-    target = Target(tokenizer, 1000, templates=project_templates(tmp_path))
+    target = PromptTarget(tokenizer, 1000, templates=project_templates(tmp_path))
     for turn, wanted in (
         (("user", "Why?"), "system: Answer in one line.\n\nuser: Why?\n\nassistant:"),
         (("system", "Be kind."), "system: Answer in one line.\n\nBe kind.\n\nassistant:"),

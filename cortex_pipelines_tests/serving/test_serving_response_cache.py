@@ -8,11 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.routing.serving.router import Router
-from cortex_pipelines.serving.engines.engine import EngineError, Event, Piece
+from cortex_pipelines.serving.engines.engine import EngineError, Event, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.response_cache import Remembered, answered_anew, keeping
-from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
 from cortex_pipelines.serving.security.access import Caller, acting_for
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -104,7 +104,7 @@ def test_tasks_are_remembered_whole(client: TestClient) -> None:
 
 def test_only_whole_answers_are_kept() -> None:
     kept: list[Any] = []
-    end, cut = Piece(0, "a", (), "stop"), Piece(0, "a", (), "cancelled")
+    end, cut = TextDelta(0, "a", (), "stop"), TextDelta(0, "a", (), "cancelled")
     streams: list[list[Event]] = [[end, None], [cut, None], [None], [EngineError("it failed")]]
     for events in streams:
         deliver = keeping(lambda _: None, 1, lambda pieces, _size: kept.append(pieces))
@@ -129,9 +129,9 @@ def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
     version = [1]
     opened: list[int] = []
 
-    def load() -> Opened:
+    def load() -> LoadedRouter:
         opened.append(version[0])
-        return Opened(Router.from_rules(home / "routing-patterns.json", None))
+        return LoadedRouter(Router.from_rules(home / "routing-patterns.json", None))
 
     desk = RouterDesk(load, lambda: version[0], 100_000)
 

@@ -11,10 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.serving.engines.engine import Alternative, Event, Job, Piece, Token
+from cortex_pipelines.serving.engines.engine import (
+    Alternative,
+    Event,
+    GeneratedToken,
+    Job,
+    TextDelta,
+)
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.security.screening import Answers, Screen
+from cortex_pipelines.serving.security.screening import FilteredAnswers, Screen
 from cortex_pipelines_tests.serving import tinygateway
 
 PRIVACY = load_parameters(tinygateway.ROOT).privacy
@@ -37,19 +43,19 @@ def body_of(path: str, stream: bool) -> dict[str, Any]:
     return {**asked, "stream": stream, **own.get(path, {})}
 
 
-def screened(policy: Any, parts: list[str], before: str = "") -> tuple[list[Piece], set[str]]:
+def screened(policy: Any, parts: list[str], before: str = "") -> tuple[list[TextDelta], set[str]]:
     rules: set[str] = set()
-    answers = Answers(Screen(PRIVACY, policy), before, rules.add)
+    answers = FilteredAnswers(Screen(PRIVACY, policy), before, rules.add)
     starts = itertools.accumulate(map(len, parts), initial=0)
     pieces = [
-        Piece(0, part, (Token(part, -1.0, raw=part.encode(), offset=start),))
+        TextDelta(0, part, (GeneratedToken(part, -1.0, raw=part.encode(), offset=start),))
         for part, start in zip(parts, starts, strict=False)
     ]
-    made = [answers.add(piece) for piece in [*pieces, Piece(0, "", (), "stop")]]
+    made = [answers.add(piece) for piece in [*pieces, TextDelta(0, "", (), "stop")]]
     return [piece for piece in made if piece is not None], rules
 
 
-def text_of(pieces: list[Piece]) -> str:
+def text_of(pieces: list[TextDelta]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
@@ -100,9 +106,9 @@ def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         for start in range(0, len(TEXT), 40):
             part = TEXT[start : start + 40]
             raw = part.encode()
-            token = Token(part, -1.0, (Alternative(part, -1.0, raw),), raw, start)
-            deliver(Piece(0, part, (token,)))
-        deliver(Piece(0, "", (), "stop"))
+            token = GeneratedToken(part, -1.0, (Alternative(part, -1.0, raw),), raw, start)
+            deliver(TextDelta(0, part, (token,)))
+        deliver(TextDelta(0, "", (), "stop"))
         deliver(None)
         return lambda: None
 

@@ -35,7 +35,7 @@ from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import Rollouts
-from cortex_pipelines.serving.routing import Opened, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
 from cortex_pipelines.serving.security.screening import Screen
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines_tests.adapters import tinymodel
@@ -152,7 +152,7 @@ def open_tiny(
         how,
         params.datasets,
         lambda folder: SimilarExamples(folder, SHOWN_BYTES),
-        RouterDesk(lambda: Opened(rules()), lambda: 0),
+        RouterDesk(lambda: LoadedRouter(rules()), lambda: 0),
         state,
         Screen(params.privacy, how.output),
         rollouts,

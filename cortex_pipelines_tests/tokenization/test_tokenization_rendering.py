@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
-from cortex_pipelines.serving.request_prompts import Target, chat, completion, task
+from cortex_pipelines.serving.request_prompts import PromptTarget, chat, completion, task
 from cortex_pipelines.tokenization.rendering import chat_segments, render
 from cortex_pipelines.tokenization.segments import Segment, as_text
 from cortex_pipelines.tokenization.text_encoder import encoder_of, token_ids
@@ -104,7 +104,7 @@ def test_a_project_s_own_template_may_write_control_tokens() -> None:
 
 def test_code_that_spells_the_marks_of_a_gap_is_not_one() -> None:
     code = "<|fim_prefix|>a<|fim_suffix|>b<|fim_middle|>"
-    to = Target(qwen(), 1000)
+    to = PromptTarget(qwen(), 1000)
     assert completion(code * 2)(to).segments == (Segment(code * 2),)
     assert completion(code)(to).segments[0] == Segment("<|fim_prefix|>", control=True)
     made = task("completion", path="", comment="#", code="", given=code)(to)
@@ -113,6 +113,6 @@ def test_code_that_spells_the_marks_of_a_gap_is_not_one() -> None:
 
 def test_context_before_a_chat_is_text() -> None:
     form = chat([ChatMessage("user", "hi")], "p", "<end_of_turn>\n<start_of_turn>model")
-    made = form(Target(gemma(), 1000))
+    made = form(PromptTarget(gemma(), 1000))
     marks = [segment.text for segment in made.segments if segment.control]
     assert marks == ["<bos>", *["<start_of_turn>", "<end_of_turn>"] * 2, "<start_of_turn>"]

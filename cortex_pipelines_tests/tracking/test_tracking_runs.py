@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.release.ledger import Entry, Model
+from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel
 from cortex_pipelines.release.ledger import record as ledger_record
 from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.tracking import model_versions, registry
 from cortex_pipelines.tracking.experiments import experiment_id
-from cortex_pipelines.tracking.lineage import Node, lineage, render
+from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
 from cortex_pipelines.tracking.model_file import (
     INTERFACES,
     Description,
@@ -153,8 +153,8 @@ def enter(bench: Workbench, version: str, run_id: str, name: str = "words-a") ->
 
 def test_aliases_and_tags_are_what_the_ledger_says(made: tuple[Workbench, dict[Any, str]]) -> None:
     bench, runs = made
-    project, model = bench.project(), Model("words", "a")
-    assert registry.follow_ledger(project, Model("nobody", None)) == 0
+    project, model = bench.project(), ReleasedModel("words", "a")
+    assert registry.follow_ledger(project, ReleasedModel("nobody", None)) == 0
     version = bench.lock()["page@a"]["outs"][0]["md5"]
     number = enter(bench, version, runs["page", "a"])
     assert registry.resolve(project, "words-a")[1] == number  # no champion: the challenger
@@ -186,13 +186,13 @@ def test_aliases_and_tags_are_what_the_ledger_says(made: tuple[Workbench, dict[A
 
 def written(
     bench: Workbench,
-    model: Model,
+    model: ReleasedModel,
     action: str,
     version: str | None,
     number: str | None,
     pin: ChampionPin,
 ) -> None:
-    line = Entry("now", "someone", action, model.name, version, None, "", number)
+    line = LedgerEntry("now", "someone", action, model.name, version, None, "", number)
     ledger_record(bench.root, model, pin, line)
 
 
@@ -248,7 +248,7 @@ def test_what_no_run_made_ends_the_branch(made: tuple[Workbench, dict[Any, str]]
     bench, runs = made
     number = enter(bench, "2" * 32, runs["page", "a"], "strange-a")
     tree = lineage(bench.project(), f"strange-a/{number}")
-    assert tree.made_from == [Node("page", "a", "2" * 32)]
+    assert tree.made_from == [LineageNode("page", "a", "2" * 32)]
 
 
 def test_the_course_of_a_training_is_shown_step_by_step(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines.versioning.metrics_files import Figures
+from cortex_pipelines.versioning.metrics_files import AssetMetrics
 from cortex_pipelines.versioning.parameters import project_file
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines_tests.versioning.toy import FIGURES, Workbench, toy_parameters
@@ -25,7 +25,7 @@ def one_word_more(values: dict[str, Any]) -> None:
     values["projects"]["a"].append("three")
 
 
-def with_figures(bench: Workbench, figures: dict[str, Figures]) -> Project:
+def with_figures(bench: Workbench, figures: dict[str, AssetMetrics]) -> Project:
     return Project(bench.root, bench.project().graph, toy_parameters, figures)
 
 
@@ -72,7 +72,7 @@ def test_no_stage_changes_when_other_figures_are_shown(bench: Workbench) -> None
     assert "metrics:" not in text(bench)
     assert bench.dvc("status", "--json") == "{}"
     assert not any(view.changed for view in dvc_views(project))
-    stages.write(with_figures(bench, FIGURES | {"page": Figures(("page.txt",))}))
+    stages.write(with_figures(bench, FIGURES | {"page": AssetMetrics(("page.txt",))}))
     assert bench.dvc("status", "--json") == "{}"
     bench.repro()
     assert bench.lock() == before
@@ -82,7 +82,7 @@ def test_what_is_shown_follows_the_projects(bench: Workbench) -> None:
     def listed() -> list[str]:
         return [line for line in text(bench).splitlines() if line.startswith("- data/page")]
 
-    figures = {"page": Figures(("page.json",))}
+    figures = {"page": AssetMetrics(("page.json",))}
     stages.write(with_figures(bench, figures))
     assert listed() == ["- data/page/a/page.json", "- data/page/b/page.json"]
     bench.edit("params.yaml", lambda values: values["projects"].update(c={"title": "c"}))

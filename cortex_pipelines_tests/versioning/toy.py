@@ -34,8 +34,14 @@ from cortex_pipelines.versioning.dvc import stages
 from cortex_pipelines.versioning.dvc.reconcile import sync
 from cortex_pipelines.versioning.graph import Graph, Pin
 from cortex_pipelines.versioning.materialise import Version, materialise
-from cortex_pipelines.versioning.metrics_files import Figures, Plot
-from cortex_pipelines.versioning.parameters import COMMAND, ENTRY, Effective, Layout, resolve
+from cortex_pipelines.versioning.metrics_files import AssetMetrics, Plot
+from cortex_pipelines.versioning.parameters import (
+    COMMAND,
+    ENTRY,
+    Effective,
+    ParameterLayout,
+    resolve,
+)
 from cortex_pipelines.versioning.project import Project, read_yaml, write_yaml
 from cortex_pipelines.versioning.staleness import Staleness
 
@@ -46,7 +52,9 @@ TALLY = Table(
     (Column("project", pl.String, "Project"), Column("words", pl.Int64, "How many")),
     ("project",),
 )
-FIGURES = {"digest": Figures(("digest.json",), (Plot("course.json", "step", "total", "course"),))}
+FIGURES = {
+    "digest": AssetMetrics(("digest.json",), (Plot("course.json", "step", "total", "course"),))
+}
 CODE = ("words", "loud", "tally", "digest", "page")
 
 
@@ -82,7 +90,7 @@ class ToyParameters(Settings):
     pages: PageSettings
 
 
-LAYOUT = Layout(ToyParameters, "profiles")
+LAYOUT = ParameterLayout(ToyParameters, "profiles")
 SECTIONS: dict[str, type[Settings]] = {"loudness": LoudSettings, "pages": PageSettings}
 
 

@@ -11,7 +11,7 @@ Batch = list[PackedRow]
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepSchedule:
     """All optimiser steps of a training run, in order.
 
     Args:
@@ -42,7 +42,7 @@ def due(settings: AdapterSettings, strategy: str, done: int, epoch: int, last: i
     return done % (epoch if strategy == "epoch" else settings.evaluation_steps) == 0 or done == last
 
 
-def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> Plan:
+def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSchedule:
     """Group rows into batches and optimiser steps for all epochs, shuffled per epoch."""
     import torch
 
@@ -56,7 +56,7 @@ def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> Plan:
         ]
         size = settings.gradient_accumulation
         steps += [batches[start : start + size] for start in range(0, len(batches), size)]
-    return Plan(steps, len(steps) // settings.epochs, settings)
+    return StepSchedule(steps, len(steps) // settings.epochs, settings)
 
 
 def rows_of(

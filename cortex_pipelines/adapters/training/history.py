@@ -40,7 +40,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingResult:
     """A completed training run.
 
     Args:
@@ -75,7 +75,7 @@ class Run:
         seconds: float,
         partial: str | None,
         general: tuple[float, float] | None,
-    ) -> "Run":
+    ) -> "TrainingResult":
         """The run that a progress ended as; ``planned`` are the steps that it was to have."""
         return cls(
             weights=progress.weights,
@@ -101,7 +101,7 @@ Report = Callable[[int, float], None]
 """Takes the training tokens seen and the validation loss at each measurement; may raise to stop."""
 
 
-def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
+def run_metrics(run: TrainingResult, corpus: Corpus) -> dict[str, float]:
     """Metrics of a run; losses in nats per supervised token."""
     metrics: dict[str, float] = {
         "best_step": run.best_step,
@@ -125,7 +125,7 @@ def run_metrics(run: Run, corpus: Corpus) -> dict[str, float]:
     return metrics | _forgetting(run)
 
 
-def _forgetting(run: Run) -> dict[str, float]:
+def _forgetting(run: TrainingResult) -> dict[str, float]:
     """Validation loss on the replayed project before and after training.
 
     Measured on prompts with completions, so it includes the learnt format; the evaluation measures

@@ -18,7 +18,7 @@ from cortex_pipelines.adapters.model.lora import put_parent, save_adapter, with_
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
 from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup, in_processes
-from cortex_pipelines.adapters.training.history import Report, Run
+from cortex_pipelines.adapters.training.history import Report, TrainingResult
 from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor, limits_here, tensorboard
 
@@ -30,7 +30,7 @@ class MissingPackageError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingJob:
     """A training job that can be sent to another process.
 
     Args:
@@ -52,7 +52,7 @@ class Training:
     events: Path | None = None
 
 
-def run_training(training: Training, report: Report | None = None) -> Run:
+def run_training(training: TrainingJob, report: Report | None = None) -> TrainingResult:
     """Train in one process or several, as the settings say.
 
     Args:
@@ -100,7 +100,7 @@ def decided(settings: AdapterSettings) -> Precision:
     return "bf16" if native else "fp32"
 
 
-def _trained(training: Training, group: ProcessGroup, report: Report | None) -> Run:
+def _trained(training: TrainingJob, group: ProcessGroup, report: Report | None) -> TrainingResult:
     """Training in each process of the group; the first one writes the files."""
     settings, live = training.settings, TrainingMonitor()
     if training.events and group.is_first:

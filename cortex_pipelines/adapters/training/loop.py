@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.batches import Batch, Plan, planned, rows_of
+from cortex_pipelines.adapters.training.batches import Batch, StepSchedule, planned, rows_of
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
 from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup
 from cortex_pipelines.adapters.training.early_stopping import (
@@ -21,7 +21,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_no_divergence,
     words_of_partial,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, Run
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, TrainingResult
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
 from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
@@ -44,7 +44,7 @@ def train(
     report: Report | None = None,
     live: TrainingMonitor | None = None,
     group: ProcessGroup = ALONE,
-) -> Run:
+) -> TrainingResult:
     """Train the adapter on a model; reproducible inside ``pinned_torch``.
 
     An interrupted training resumes from its last checkpoint. All processes of a group call this
@@ -85,7 +85,7 @@ def train(
         except TrainingDivergedError as error:
             partial = words_of_partial(error, progress, settings)
         general = general_losses(model, rows_of(corpus.general, settings, packed), progress, group)
-    return Run.of(
+    return TrainingResult.of(
         progress,
         packed=packed,
         planned=len(plan.steps),
@@ -122,7 +122,7 @@ def _learner(model: Any, settings: AdapterSettings, group: ProcessGroup) -> _Lea
 
 def _run(
     learner: _Learner,
-    plan: Plan,
+    plan: StepSchedule,
     validation: list[PackedRow],
     progress: Progress,
     checkpoints: Checkpoints | None,

@@ -9,13 +9,13 @@ from typing import Any
 from cortex_pipelines.adapters.model.lora import write_json
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
-from cortex_pipelines.adapters.training.history import Report, Run
+from cortex_pipelines.adapters.training.history import Report, TrainingResult
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.hyperparameter_search import search as study
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-Attempt = Callable[[AdapterSettings, Report], Run]
+Attempt = Callable[[AdapterSettings, Report], TrainingResult]
 """Trains with some settings and reports each measurement."""
 
 

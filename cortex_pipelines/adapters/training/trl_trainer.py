@@ -33,7 +33,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_no_divergence,
     words_of_partial,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, Run
+from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, TrainingResult
 from cortex_pipelines.adapters.training.loss import packing_is_separate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 from cortex_pipelines.adapters.training.state import progress_of, put_progress
@@ -52,7 +52,7 @@ def train_with_trl(
     report: Report | None = None,
     live: TrainingMonitor | None = None,
     group: ProcessGroup = ALONE,
-) -> Run:
+) -> TrainingResult:
     """Train the adapter on a model; arguments, result and errors are those of ``loop.train``.
 
     The order of the rows and the dropout are TRL's, so the weights are not the own loop's.
@@ -95,7 +95,7 @@ def train_with_trl(
         except TrainingDivergedError as error:
             partial = words_of_partial(error, progress, settings)
     general = general_losses(model, rows_of(corpus.general, settings, packed), progress, group)
-    return Run.of(
+    return TrainingResult.of(
         progress,
         packed=packed,
         planned=trainer.state.max_steps,

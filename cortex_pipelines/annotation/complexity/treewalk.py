@@ -43,7 +43,7 @@ class FlowStep:
     deepens: bool = False
 
 
-class Seen(NamedTuple):
+class NodeVisit(NamedTuple):
     """A node that a rule requested, with its context.
 
     Finding a node's parent takes a walk from the root, so the context that rules need is recorded
@@ -83,7 +83,7 @@ class Walk:
     operand_texts: list[int] = field(default_factory=list)
     levels: dict[int, int] = field(default_factory=dict)
     depth: int = 0
-    seen: dict[str, list[Seen]] = field(default_factory=dict)
+    seen: dict[str, list[NodeVisit]] = field(default_factory=dict)
 
 
 class _Entered(NamedTuple):
@@ -152,7 +152,7 @@ class _Walker:
                 counts.levels.setdefault(start, level)
             if kind in wanted:
                 function = self._functions[-1] if self._functions else None
-                seen = Seen(node, nodes[-1], nodes[-2], loops, function)
+                seen = NodeVisit(node, nodes[-1], nodes[-2], loops, function)
                 counts.seen.setdefault(node.type, []).append(seen)
             role, sort = flow.get(kind, ""), sorts.get(kind, "")
             inside, group = level, 0

@@ -9,8 +9,8 @@ from typing import ClassVar
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import child, folded
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
 _SCRIPT = "javascript typescript"
 _OUTSIDE = r"\b(request|req|ctx)\b\s*[.\[]|\bparams\s*[.\[]|\bargv\b|\bgetParameter\(|\bFormValue\("
@@ -168,7 +168,7 @@ class UnsafeCalls(Detector):
     labels = tuple(sorted({rule.label for rule in RULES}))
     types: ClassVar = _CALLS
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Labels of all rules that match a call."""
         name = called(seen.node)
         if not name or len(name) > 200:

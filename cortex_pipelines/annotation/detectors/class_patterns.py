@@ -12,8 +12,8 @@ from cortex_pipelines.annotation.complexity.class_model import (
     last_statement,
 )
 from cortex_pipelines.annotation.complexity.nodes import child, folded, parameters_of, text
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
 _MAX_CLASS_BYTES = 200_000
 _ROLES = re.compile(
@@ -61,7 +61,7 @@ class ClassPatterns(Detector):
         "rust": frozenset({"impl_item", "trait_item"}),
     }
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Patterns, each with the method or header that shows it best."""
         if seen.node.end_byte - seen.node.start_byte > _MAX_CLASS_BYTES:
             return

@@ -8,8 +8,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import text
 from cortex_pipelines.annotation.complexity.syntax import types_of
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
@@ -34,7 +34,7 @@ class Todo(Detector):
     labels = ("todo-comment",)
     types: ClassVar = {language: types_of("skip", language) for language in LANGUAGES}
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Comments with a marker word that editors recognise."""
         if _TODO.search(text(seen.node)):
             yield evidence("todo-comment", seen.node)
@@ -46,11 +46,11 @@ class CommentedOutCode(Detector):
     labels = ("commented-out-code",)
     types: ClassVar = Todo.types
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Check a single comment."""
         return self.find_all([seen], place)
 
-    def find_all(self, seen: Sequence[Seen], place: Place) -> Iterator[Evidence]:
+    def find_all(self, seen: Sequence[NodeVisit], place: FileContext) -> Iterator[Evidence]:
         """Runs of comments that parse as statements of the language."""
         parsed = 0
         for run in _runs([comment.node for comment in seen]):

@@ -15,15 +15,15 @@ from cortex_pipelines.annotation.complexity.nodes import (
     within,
 )
 from cortex_pipelines.annotation.complexity.syntax import types_of
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _IFS = {language: types_of("if", language) for language in LANGUAGES}
 _TRUTHS = frozenset({"true", "false"})
 
 
-def _is_head(seen: Seen) -> bool:
+def _is_head(seen: NodeVisit) -> bool:
     """Whether an ``if`` starts its chain, not an ``else if``."""
     parent = seen.parent
     if parent is None or parent.type == "else_clause":
@@ -62,7 +62,7 @@ class AlikeBranches(Detector):
     labels = ("duplicate-condition", "duplicate-branches")
     types: ClassVar = _IFS
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Repeated conditions, and bodies equal to the previous one."""
         if not _is_head(seen):
             return
@@ -92,7 +92,7 @@ class NeedlessBranches(Detector):
     labels = ("collapsible-if", "else-after-return", "redundant-boolean")
     types: ClassVar = _IFS
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Collapsible conditions, ``else`` after a return, ``if c: return True``."""
         if not _is_head(seen):
             return
@@ -145,7 +145,7 @@ class NestedTernary(Detector):
     labels = ("nested-ternary",)
     types: ClassVar = {language: types_of("ternary", language) for language in LANGUAGES}
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Outermost conditional expressions that contain one."""
         parts = [bare(part) for part in seen.node.named_children]
         if any(part.type == seen.node.type for part in parts):
@@ -164,7 +164,7 @@ class ComplexCondition(Detector):
         language: frozenset({"boolean_operator", "binary_expression"}) for language in LANGUAGES
     }
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Whole conditions above the limit."""
         if not _is_logical(seen.node) or (seen.parent is not None and _is_logical(seen.parent)):
             return
@@ -213,7 +213,7 @@ class UnreachableCode(Detector):
         }
     )
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """The first unreachable statements of a block."""
         inside = [part for part in seen.node.named_children if not part.is_extra]
         for number, statement in enumerate(inside[:-1]):
@@ -239,7 +239,7 @@ class BroadHandler(Detector):
     }
     _BROAD: ClassVar = frozenset({"Exception", "BaseException", "Throwable", "RuntimeException"})
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Handlers of a very general exception type without a raise."""
         caught = _caught(seen.node)
         if caught is not None and folded(caught) not in self._BROAD:

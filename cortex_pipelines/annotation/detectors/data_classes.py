@@ -8,8 +8,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.class_model import CONSTRUCTORS, ClassModel
 from cortex_pipelines.annotation.complexity.nodes import bare, child, folded, statements
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
 _MAX_CLASS_BYTES = 200_000
 _ACCESS = re.compile(r"^(get|set|is|has)[A-Z_]")
@@ -26,7 +26,7 @@ class DataClass(Detector):
         "java": frozenset({"class_declaration"}),
     }
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """The class name, unless it is declared a data class or inherits."""
         decorated = seen.parent is not None and seen.parent.type == "decorated_definition"
         if decorated or seen.node.end_byte - seen.node.start_byte > _MAX_CLASS_BYTES:

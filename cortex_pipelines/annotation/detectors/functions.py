@@ -15,8 +15,8 @@ from cortex_pipelines.annotation.complexity.nodes import (
     within,
 )
 from cortex_pipelines.annotation.complexity.syntax import types_of
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
 _MAX_FUNCTION_BYTES = 20_000
 _TRUE = frozenset({"True", "False", "true", "false"})
@@ -41,7 +41,7 @@ class BooleanFlag(Detector):
     labels = ("boolean-flag",)
     types: ClassVar = FUNCTIONS
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Boolean parameters used alone as a branch condition."""
         node = seen.node
         name, body = text(child(node, "name")), child(node, "body")
@@ -92,7 +92,7 @@ class FeatureEnvy(Detector):
         "rust": frozenset({"function_item"}),
     }
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Methods that mostly access one parameter's members."""
         node, settings = seen.node, place.settings
         body = child(node, "body")
@@ -121,7 +121,7 @@ class FeatureEnvy(Detector):
                 return
 
 
-def _is_method(seen: Seen, language: str) -> bool:
+def _is_method(seen: NodeVisit, language: str) -> bool:
     """Whether a function is an instance method; static methods and constructors are not."""
     if language == "python":
         first = next(iter(parameters_of(seen.node)), None)

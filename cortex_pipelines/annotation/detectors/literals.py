@@ -7,8 +7,8 @@ from typing import ClassVar
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import STRINGS, child, folded, text
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _NUMBERS = frozenset(
@@ -44,7 +44,7 @@ class MagicNumber(Detector):
     labels = ("magic-number",)
     types: ClassVar = dict.fromkeys(LANGUAGES, _NUMBERS)
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Numbers in comparisons and calculations, except common ones."""
         outer = seen.parent
         if seen.function is None or outer is None:
@@ -88,7 +88,7 @@ class QueryByConcatenation(Detector):
     labels = ("sql-concatenation",)
     types: ClassVar = STRINGS | {"rust": frozenset({"macro_invocation"})}
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Queries with a value concatenated, formatted or interpolated."""
         node = seen.node
         if node.type == "macro_invocation":
@@ -106,7 +106,7 @@ def _query(string: str) -> bool:
     return _QUERY.match(string[:400].lstrip("rRbBfFuU")) is not None
 
 
-def _assembled(seen: Seen) -> Node | None:
+def _assembled(seen: NodeVisit) -> Node | None:
     """Node that inserts a value into a string: interpolation, operator or formatting call."""
     node, outer = seen.node, seen.parent
     if any(part.type in ("interpolation", "template_substitution") for part in node.named_children):
@@ -137,7 +137,7 @@ class HardCodedBind(Detector):
     labels = ("hard-coded-bind",)
     types: ClassVar = STRINGS
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """The wildcard address as a call argument, with or without a port."""
         inside = (
             text(seen.node).strip("\"'`") if seen.node.end_byte - seen.node.start_byte < 40 else ""
@@ -158,7 +158,7 @@ class RawHtml(Detector):
     labels = ("raw-html",)
     types: ClassVar = dict.fromkeys(("javascript", "typescript"), frozenset({"jsx_attribute"}))
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Uses of the attribute."""
         if folded(seen.node).startswith("dangerouslySetInnerHTML"):
             yield evidence("raw-html", seen.node)

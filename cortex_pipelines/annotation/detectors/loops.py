@@ -14,8 +14,8 @@ from cortex_pipelines.annotation.complexity.nodes import (
     text,
     within,
 )
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
 _LISTS = frozenset({"list", "list_comprehension", "array", "array_expression"})
 _SEARCHES = frozenset({"includes", "indexOf", "contains"})
@@ -46,7 +46,7 @@ class LoopCosts(Detector):
         ("python", "javascript", "typescript", "java", "go"), _LOOKED_AT
     )
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Concatenations and searches in a loop body."""
         function = seen.function
         if not seen.loops or function is None or not _may_cost(seen.node):
@@ -179,7 +179,7 @@ class AwaitInLoop(Detector):
         "typescript": frozenset({"await_expression"}),
     }
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Awaits in a loop body, except ``for await`` and retries that sleep."""
         waits = "sleep" in folded(seen.node) or "delay" in folded(seen.node).lower()
         if seen.loops and not waits:
@@ -192,7 +192,7 @@ class DeferInLoop(Detector):
     labels = ("defer-in-loop",)
     types: ClassVar = {"go": frozenset({"defer_statement"})}
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Defer statements in a loop body."""
         if seen.loops:
             yield evidence("defer-in-loop", seen.node)
@@ -204,7 +204,7 @@ class RangeLenLoop(Detector):
     labels = ("range-len-loop",)
     types: ClassVar = {"python": frozenset({"for_statement"})}
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """``for i in range(len(x))`` where ``i`` is only used as ``x[i]``."""
         index, over = child(seen.node, "left"), folded(child(seen.node, "right")).replace(" ", "")
         if index is None or not (over.startswith("range(len(") and over.endswith("))")):

@@ -7,8 +7,8 @@ from typing import ClassVar
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.nodes import child, folded, statements, text, within
-from cortex_pipelines.annotation.complexity.treewalk import Seen
-from cortex_pipelines.annotation.detector import Detector, Evidence, Place, evidence
+from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
+from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
 _MAX_FUNCTION_BYTES = 20_000
 _PASSED_ON = re.compile(
@@ -27,7 +27,7 @@ class WrappingFunction(Detector):
         "go": frozenset({"function_declaration"}),
     }
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """The returned wrapper."""
         node = seen.node
         body = child(node, "body")
@@ -77,7 +77,7 @@ class ReturnInFinally(Detector):
         for language in ("python", "javascript", "typescript", "java")
     }
 
-    def find(self, seen: Seen, place: Place) -> Iterator[Evidence]:
+    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
         """Returns directly inside a finally block."""
         body = child(seen.node, "body") or next(
             (part for part in seen.node.named_children if not part.is_extra), None

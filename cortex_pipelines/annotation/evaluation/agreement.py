@@ -24,7 +24,7 @@ _BANDS = (0.0, 0.5, 0.7, 0.85, 0.95)
 
 
 @dataclass(frozen=True)
-class Counts:
+class ConfusionCounts:
     """Confusion counts of rules and annotator for one label."""
 
     both: int
@@ -68,8 +68,8 @@ class Agreement:
     """
 
     cases: int
-    categories: dict[str, Counts]
-    labels: dict[str, Counts]
+    categories: dict[str, ConfusionCounts]
+    labels: dict[str, ConfusionCounts]
     right: int
     bands: tuple[tuple[float, float], ...]
 
@@ -140,13 +140,13 @@ def cached_agreement(
 def _read(kept: bytes) -> Agreement:
     fields = json.loads(kept)
     for name in ("categories", "labels"):
-        fields[name] = {label: Counts(**counts) for label, counts in fields[name].items()}
+        fields[name] = {label: ConfusionCounts(**counts) for label, counts in fields[name].items()}
     return Agreement(**fields | {"bands": tuple((start, rate) for start, rate in fields["bands"])})
 
 
-def _counts(pairs: list[tuple[bool, bool]]) -> Counts:
+def _counts(pairs: list[tuple[bool, bool]]) -> ConfusionCounts:
     """Confusion counts of (rules, annotator) pairs."""
-    return Counts(
+    return ConfusionCounts(
         pairs.count((True, True)),
         pairs.count((True, False)),
         pairs.count((False, True)),

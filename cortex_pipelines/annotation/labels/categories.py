@@ -37,7 +37,7 @@ _SCRIPT = r"\.[cm]?[jt]sx?$"
 
 
 @dataclass(frozen=True)
-class Rule:
+class LabellingRule:
     """A weak labelling rule for one category.
 
     Args:
@@ -55,15 +55,17 @@ class Rule:
 
 
 RULES = (
-    Rule("test-case", 0.9, {"words": r"^test\b", "kind": "function|method|class"}),
-    Rule("test-case", 0.95, {"head": r"@(Test|ParameterizedTest|pytest\.)|#\[(\w+::)?test\]"}),
-    Rule(
+    LabellingRule("test-case", 0.9, {"words": r"^test\b", "kind": "function|method|class"}),
+    LabellingRule(
+        "test-case", 0.95, {"head": r"@(Test|ParameterizedTest|pytest\.)|#\[(\w+::)?test\]"}
+    ),
+    LabellingRule(
         "test-case",
         0.85,
         {"path": r"(^|/)(tests?|__tests__|specs?)/|(^|/)test_[^/]*$|[._](test|spec)s?\.\w+$"},
     ),
-    Rule("dependency", 0.95, {"kind": "^import$"}),
-    Rule(
+    LabellingRule("dependency", 0.95, {"kind": "^import$"}),
+    LabellingRule(
         "authentication",
         0.8,
         {
@@ -71,16 +73,18 @@ RULES = (
             r"|jwt|passwords?|credentials?|access token|permissions?|(is|not) (allowed|admin))\b"
         },
     ),
-    Rule("authentication", 0.5, {"path": r"(^|[/_.-])(auth\w*|login|oauth2?|session)([/_.-]|$)"}),
-    Rule(
+    LabellingRule(
+        "authentication", 0.5, {"path": r"(^|[/_.-])(auth\w*|login|oauth2?|session)([/_.-]|$)"}
+    ),
+    LabellingRule(
         "authentication", 0.3, {"imports": r"(?m)^(jwt|passlib|oauthlib|authlib|bcrypt|passport)"}
     ),
-    Rule(
+    LabellingRule(
         "cryptography",
         0.75,
         {"words": r"\b(sign \w+|sign(er|ature)|unsign|encrypt|decrypt|cipher|hmac|digest|salt)\b"},
     ),
-    Rule(
+    LabellingRule(
         "cryptography",
         0.6,
         {
@@ -88,7 +92,7 @@ RULES = (
             r"|MessageDigest|\bCipher\b|(Md5|Sha\d+)::"
         },
     ),
-    Rule(
+    LabellingRule(
         "api-endpoint",
         0.95,
         {
@@ -96,14 +100,18 @@ RULES = (
             r"|@(Get|Post|Put|Delete|Patch|Request)Mapping|#\[(get|post|put|patch|delete)\("
         },
     ),
-    Rule(
+    LabellingRule(
         "api-endpoint",
         0.9,
         {"head": r"http\.(ResponseWriter|Handler)|HttpServletRequest|HttpRequest\b"},
     ),
-    Rule("api-endpoint", 0.6, {"words": r"\b(controller|endpoint|router|view ?set|middleware)\b"}),
-    Rule("api-endpoint", 0.4, {"path": r"(^|/)(routes?|controllers?|endpoints?|views)[/.]"}),
-    Rule(
+    LabellingRule(
+        "api-endpoint", 0.6, {"words": r"\b(controller|endpoint|router|view ?set|middleware)\b"}
+    ),
+    LabellingRule(
+        "api-endpoint", 0.4, {"path": r"(^|/)(routes?|controllers?|endpoints?|views)[/.]"}
+    ),
+    LabellingRule(
         "database-query",
         0.85,
         {
@@ -111,37 +119,45 @@ RULES = (
             r"|UPDATE\s+\w+\s+SET)\b"
         },
     ),
-    Rule("database-query", 0.5, {"code": r"\.(executemany|fetchall|fetchone|prepareStatement)\("}),
-    Rule("data-access", 0.6, {"words": r"\b(repository|dao|store|storage|persist|database|db)\b"}),
-    Rule("data-access", 0.4, {"path": r"(^|/)(models?|repositor(y|ies)|dao|db|storage)[/.]"}),
-    Rule(
+    LabellingRule(
+        "database-query", 0.5, {"code": r"\.(executemany|fetchall|fetchone|prepareStatement)\("}
+    ),
+    LabellingRule(
+        "data-access", 0.6, {"words": r"\b(repository|dao|store|storage|persist|database|db)\b"}
+    ),
+    LabellingRule(
+        "data-access", 0.4, {"path": r"(^|/)(models?|repositor(y|ies)|dao|db|storage)[/.]"}
+    ),
+    LabellingRule(
         "data-access",
         0.3,
         {"imports": r"(?m)^(sqlalchemy|django\.db|psycopg|sqlx|diesel|gorm|typeorm|java\.sql)"},
     ),
-    Rule(
+    LabellingRule(
         "react-component",
         0.95,
         {"path": _SCRIPT, "name": r"^[A-Z]", "code": r"(return|=>)\s*\(?\s*<[A-Za-z>]"},
     ),
-    Rule(
+    LabellingRule(
         "react-component", 0.95, {"path": _SCRIPT, "head": r"extends\s+(React\.)?(Pure)?Component"}
     ),
-    Rule(
+    LabellingRule(
         "configuration",
         0.65,
         {"words": r"\b(config\w*|settings?|options?|preferences|environment|env)\b"},
     ),
-    Rule("configuration", 0.5, {"path": r"(^|/)(\w*config|settings|setup|conf)[/.]"}),
-    Rule("cli", 0.9, {"head": r"@\w+(\.\w+)*\.(command|group)\b|#\[derive\([^)]*Parser"}),
-    Rule("cli", 0.6, {"words": r"^(main|cli|command|usage)$|\b(argv|parse args|subcommand)\b"}),
-    Rule("cli", 0.3, {"path": r"(^|/)(cli|cmd|bin|__main__)[/.]|(^|/)main\.\w+$"}),
-    Rule(
+    LabellingRule("configuration", 0.5, {"path": r"(^|/)(\w*config|settings|setup|conf)[/.]"}),
+    LabellingRule("cli", 0.9, {"head": r"@\w+(\.\w+)*\.(command|group)\b|#\[derive\([^)]*Parser"}),
+    LabellingRule(
+        "cli", 0.6, {"words": r"^(main|cli|command|usage)$|\b(argv|parse args|subcommand)\b"}
+    ),
+    LabellingRule("cli", 0.3, {"path": r"(^|/)(cli|cmd|bin|__main__)[/.]|(^|/)main\.\w+$"}),
+    LabellingRule(
         "parsing",
         0.75,
         {"words": r"\b(parsers?|parse|tokeni[sz]er?|lexer?|scanner|grammar|syntax)\b"},
     ),
-    Rule(
+    LabellingRule(
         "serialization",
         0.75,
         {
@@ -149,38 +165,44 @@ RULES = (
             r"|\b(to|from|as) (json|dict|bytes|yaml|xml)\b"
         },
     ),
-    Rule("error-handling", 0.85, {"kind": "class|struct|enum", "words": r"\b(error|exception)$"}),
-    Rule("error-handling", 0.55, {"words": r"\b(error|exception|retry|recover|fallback)\b"}),
-    Rule(
+    LabellingRule(
+        "error-handling", 0.85, {"kind": "class|struct|enum", "words": r"\b(error|exception)$"}
+    ),
+    LabellingRule(
+        "error-handling", 0.55, {"words": r"\b(error|exception|retry|recover|fallback)\b"}
+    ),
+    LabellingRule(
         "concurrency",
         0.65,
         {"words": r"\b(locks?|mutex|threads?|async|workers?|pool|semaphore|channel|scheduler)\b"},
     ),
-    Rule(
+    LabellingRule(
         "concurrency", 0.5, {"code": r"\bsync\.Mutex|threading\.|asyncio\.|synchronized\b|\bchan "}
     ),
-    Rule("caching", 0.75, {"words": r"\b(cached?|caching|memo|memoi[sz]e|lru)\b"}),
-    Rule("logging", 0.7, {"words": r"\b(logs?|logger|logging|tracing)\b"}),
-    Rule("validation", 0.65, {"words": r"\b(validat\w+|verify|ensure|check|sanitize|is valid)\b"}),
-    Rule(
+    LabellingRule("caching", 0.75, {"words": r"\b(cached?|caching|memo|memoi[sz]e|lru)\b"}),
+    LabellingRule("logging", 0.7, {"words": r"\b(logs?|logger|logging|tracing)\b"}),
+    LabellingRule(
+        "validation", 0.65, {"words": r"\b(validat\w+|verify|ensure|check|sanitize|is valid)\b"}
+    ),
+    LabellingRule(
         "networking",
         0.6,
         {"words": r"\b(http|socket|connect|download|upload|url|dns|tcp)\b"},
     ),
-    Rule("networking", 0.4, {"words": r"\b(request|client|server)\b"}),
-    Rule("file-system", 0.55, {"words": r"\b(files?|paths?|director(y|ies)|folders?)\b"}),
-    Rule(
+    LabellingRule("networking", 0.4, {"words": r"\b(request|client|server)\b"}),
+    LabellingRule("file-system", 0.55, {"words": r"\b(files?|paths?|director(y|ies)|folders?)\b"}),
+    LabellingRule(
         "formatting",
         0.55,
         {"words": r"\b(format|render|print|pretty|repr|str|to string|display)\b"},
     ),
-    Rule(
+    LabellingRule(
         "build",
         0.6,
         {"path": r"(^|/)(setup\.py|gulpfile\.js|webpack[^/]*|conftest\.py)$"},
     ),
-    Rule("build", 0.6, {"path": r"^build\.rs$"}),
-    Rule(
+    LabellingRule("build", 0.6, {"path": r"^build\.rs$"}),
+    LabellingRule(
         "construction",
         0.75,
         {
@@ -189,19 +211,19 @@ RULES = (
             "code": r"return (new |&)?[A-Z]\w*[({]",
         },
     ),
-    Rule(
+    LabellingRule(
         "construction",
         0.5,
         {"words": r"^(init|new|constructor|setup|create\b.*|build\b.*|new .*)$"},
     ),
-    Rule(
+    LabellingRule(
         "data-model",
         0.6,
         {"kind": "class|struct", "head": r"@dataclass|BaseModel|NamedTuple|\brecord\b|#\[derive\("},
     ),
-    Rule("data-model", 0.45, {"kind": "^(struct|enum|interface|trait)$"}),
-    Rule("data-model", 0.35, {"kind": "^(variable|constant)$"}),
-    Rule(
+    LabellingRule("data-model", 0.45, {"kind": "^(struct|enum|interface|trait)$"}),
+    LabellingRule("data-model", 0.35, {"kind": "^(variable|constant)$"}),
+    LabellingRule(
         "computation",
         0.5,
         {
@@ -210,18 +232,18 @@ RULES = (
         },
     ),
     # what the code does is weaker evidence than its name
-    Rule("networking", 0.5, {"code": _NETWORK}),
-    Rule("file-system", 0.45, {"code": _FILES}),
-    Rule("serialization", 0.45, {"code": _FORMS}),
-    Rule("parsing", 0.4, {"code": _READING}),
-    Rule("validation", 0.45, {"kind": "function|method", "code": _REFUSING}),
-    Rule("computation", 0.35, {"kind": "function|method", "code": _CALCULATING}),
-    Rule("formatting", 0.3, {"kind": "function|method", "code": _WRITING}),
+    LabellingRule("networking", 0.5, {"code": _NETWORK}),
+    LabellingRule("file-system", 0.45, {"code": _FILES}),
+    LabellingRule("serialization", 0.45, {"code": _FORMS}),
+    LabellingRule("parsing", 0.4, {"code": _READING}),
+    LabellingRule("validation", 0.45, {"kind": "function|method", "code": _REFUSING}),
+    LabellingRule("computation", 0.35, {"kind": "function|method", "code": _CALCULATING}),
+    LabellingRule("formatting", 0.3, {"kind": "function|method", "code": _WRITING}),
     # and so do the labels that it has
-    Rule("data-model", 0.6, {"labels": r"\b(data-class|value-object)\b"}),
-    Rule("data-access", 0.7, {"labels": r"\brepository\b"}),
-    Rule("database-query", 0.6, {"labels": r"\bsql-concatenation\b"}),
-    Rule(
+    LabellingRule("data-model", 0.6, {"labels": r"\b(data-class|value-object)\b"}),
+    LabellingRule("data-access", 0.7, {"labels": r"\brepository\b"}),
+    LabellingRule("database-query", 0.6, {"labels": r"\bsql-concatenation\b"}),
+    LabellingRule(
         "error-handling",
         0.55,
         {
@@ -230,10 +252,12 @@ RULES = (
             r"|ignored-error|panic)\b",
         },
     ),
-    Rule("networking", 0.5, {"labels": r"\b(hard-coded-bind|disabled-tls-verification)\b"}),
-    Rule("concurrency", 0.5, {"labels": r"\b(goroutine|channel-select)\b"}),
-    Rule("formatting", 0.45, {"labels": r"\bstring-concat-in-loop\b"}),
-    Rule("parsing", 0.45, {"labels": r"\bregex-compile-in-loop\b"}),
+    LabellingRule(
+        "networking", 0.5, {"labels": r"\b(hard-coded-bind|disabled-tls-verification)\b"}
+    ),
+    LabellingRule("concurrency", 0.5, {"labels": r"\b(goroutine|channel-select)\b"}),
+    LabellingRule("formatting", 0.45, {"labels": r"\bstring-concat-in-loop\b"}),
+    LabellingRule("parsing", 0.45, {"labels": r"\bregex-compile-in-loop\b"}),
 )
 _ECHOES = {"said": 0.6, "place": 0.5}
 CATEGORIES = tuple(dict.fromkeys(rule.category for rule in RULES))
@@ -271,9 +295,9 @@ def _score(category: str) -> pl.Expr:
     return 1.0 - reduce(lambda doubt, other: doubt * other, doubts)
 
 
-def _with_echoes() -> list[Rule]:
+def _with_echoes() -> list[LabellingRule]:
     echoes = [
-        Rule(rule.category, rule.weight * share, {column: rule.where["words"]})
+        LabellingRule(rule.category, rule.weight * share, {column: rule.where["words"]})
         for rule in RULES
         if set(rule.where) == {"words"}
         for column, share in _ECHOES.items()
@@ -281,7 +305,7 @@ def _with_echoes() -> list[Rule]:
     return [*RULES, *echoes]
 
 
-def _doubt(rule: Rule) -> pl.Expr:
+def _doubt(rule: LabellingRule) -> pl.Expr:
     holds = [
         pl.col(column).cast(pl.String).str.contains(form) for column, form in rule.where.items()
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.detector import Evidence, is_test
-from cortex_pipelines.annotation.evidence import Figures, FileReading, owners
+from cortex_pipelines.annotation.evidence import FileReading, SizeMetrics, owners
 from cortex_pipelines.annotation.labels.categories import categorise
 from cortex_pipelines.annotation.labels.names import labels_by_name
 from cortex_pipelines.annotation.labels.quality import quality
@@ -156,7 +156,7 @@ def _label_facts(labels: set[str]) -> dict[str, Any]:
 
 
 def _unit_facts(
-    unit: dict[str, Any], data: bytes, figures: Figures, settings: AnnotationSettings
+    unit: dict[str, Any], data: bytes, figures: SizeMetrics, settings: AnnotationSettings
 ) -> dict[str, Any]:
     start, end, body = unit["start_byte"], unit["end_byte"], unit["body_start_byte"]
     name, docstring = unit["name"], unit["docstring"]

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
-from cortex_pipelines.augmentation.mutation.operator import Change
+from cortex_pipelines.augmentation.mutation.operator import TextEdit
 from cortex_pipelines.augmentation.node_table import BLOCKS, View
 
 _JUMPS = words(
@@ -26,7 +26,7 @@ _NO_EFFECT = (
 _BEFORE = 24
 
 
-def is_equivalent(operator: str, change: Change, view: View) -> bool:
+def is_equivalent(operator: str, change: TextEdit, view: View) -> bool:
     """Whether a mutation is known to preserve behaviour.
 
     Dead code, docstrings and annotations; terms that do nothing (``x + 0`` is ``x - 0``); operands
@@ -45,7 +45,7 @@ def is_equivalent(operator: str, change: Change, view: View) -> bool:
     )
 
 
-def _has_no_effect(operator: str, change: Change, view: View) -> bool:
+def _has_no_effect(operator: str, change: TextEdit, view: View) -> bool:
     if operator in ("arithmetic", "bitwise", "operand_swap", "broken_chain"):
         return operator != "operand_swap" and bool(_NEUTRAL.match(change.right))
     if operator == "augmented_assignment":
@@ -78,7 +78,7 @@ def _closes_at_end(text: str) -> bool:
     return False
 
 
-def _in_inert_code(change: Change, view: View) -> bool:
+def _in_inert_code(change: TextEdit, view: View) -> bool:
     notes = view.notes.setdefault("inert", {})
     if not notes:
         notes[0] = _inert(view)

@@ -8,7 +8,7 @@ from itertools import accumulate
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.mutation.equivalence import is_equivalent
-from cortex_pipelines.augmentation.mutation.operator import Change, Operator
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit
 from cortex_pipelines.augmentation.mutation.operator_registry import operators_at
 from cortex_pipelines.augmentation.node_table import View
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
@@ -68,7 +68,7 @@ class MutatedUnit:
     name: str
     python: PythonUnit | None
 
-    def mutant(self, operator: Operator, change: Change) -> Mutant | None:
+    def mutant(self, operator: Operator, change: TextEdit) -> Mutant | None:
         """The mutant of one change, or None if a check fails."""
         snippet = self.view.snippet
         shift = len(snippet.prefix)
@@ -171,7 +171,7 @@ class _Lottery:
 
     def __init__(self, units: list[tuple[MutatedUnit, Site]], seed: tuple[object, ...]) -> None:
         self._operators = {operator.name: operator for _, (operator, _) in units}
-        self._places: dict[str, list[tuple[MutatedUnit, Node | Change]]] = {}
+        self._places: dict[str, list[tuple[MutatedUnit, Node | TextEdit]]] = {}
         for unit, (operator, node) in units:
             self._places.setdefault(operator.name, []).append((unit, node))
         self._waiting = sorted(self._places)
@@ -206,7 +206,7 @@ class _Lottery:
             ticket = self._below(len(places))
             places[ticket], places[-1] = places[-1], places[ticket]
             unit, place = places.pop()
-            if isinstance(place, Change):
+            if isinstance(place, TextEdit):
                 mutant = unit.mutant(operator, place)
                 if mutant is not None:
                     return mutant

@@ -16,7 +16,7 @@ _LONGEST_QUOTE = 80
 
 
 @dataclass(frozen=True)
-class Change:
+class TextEdit:
     """One text replacement.
 
     Args:
@@ -60,10 +60,10 @@ class Operator(ABC):
     for the quoted fields of the change."""
 
     @abstractmethod
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """All changes that the operator makes at a node of its types."""
 
-    def explain(self, change: Change) -> str:
+    def explain(self, change: TextEdit) -> str:
         """Explain a change in words."""
         return self.explanation.format(
             right=_quote(change.right),
@@ -83,7 +83,7 @@ class TokenSwap(Operator):
         """Whether the swap makes sense at the node."""
         return True
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Every swap of a token directly under the node."""
         tokens = [part for part in node.children if part.type in self.swaps and not part.is_named]
         if tokens and self.applies(node, view):
@@ -92,12 +92,12 @@ class TokenSwap(Operator):
                     yield replace_part(view, node, token, other)
 
 
-def replace_part(view: View, whole: Node, part: Node, replacement: str) -> Change:
+def replace_part(view: View, whole: Node, part: Node, replacement: str) -> TextEdit:
     """Change a part of a node; the explanation quotes the whole node."""
     return replace_span(view, whole, part.start_byte, part.end_byte, replacement)
 
 
-def replace_span(view: View, whole: Node, start: int, end: int, replacement: str) -> Change:
+def replace_span(view: View, whole: Node, start: int, end: int, replacement: str) -> TextEdit:
     """Change a span of a node; the explanation quotes the whole node."""
     head = view.between(whole.start_byte, start)
     tail = view.between(end, whole.end_byte)
@@ -105,7 +105,7 @@ def replace_span(view: View, whole: Node, start: int, end: int, replacement: str
     right = head + old + tail
     if len(right) > _LONGEST_QUOTE:  # the start of something long would not show the difference
         head, tail = _near(head, tail)
-    return Change(
+    return TextEdit(
         start, end, replacement, head + old + tail, head + replacement + tail, old, replacement
     )
 
@@ -115,7 +115,7 @@ def _near(head: str, tail: str) -> tuple[str, str]:
     return head.rpartition("\n")[2][-room:].lstrip(), tail.partition("\n")[0][:room].rstrip()
 
 
-def replace_quoting_around(view: View, node: Node, replacement: str) -> Change:
+def replace_quoting_around(view: View, node: Node, replacement: str) -> TextEdit:
     """Change a whole node; the explanation quotes its parent."""
     whole = node
     for whole in view.around(node):
@@ -128,22 +128,22 @@ def replace_quoting_around(view: View, node: Node, replacement: str) -> Change:
 _LISTS = words("argument_list arguments expression_list")
 
 
-def replace_node(view: View, node: Node, replacement: str) -> Change:
+def replace_node(view: View, node: Node, replacement: str) -> TextEdit:
     """Change a whole node."""
     return replace_span(view, node, node.start_byte, node.end_byte, replacement)
 
 
-def remove_statement(view: View, node: Node) -> Iterator[Change]:
+def remove_statement(view: View, node: Node) -> Iterator[TextEdit]:
     """Remove a statement with its lines, where the syntax allows it."""
     block = view.parent(node)
     if block is None or block.type not in _REMOVABLE_FROM:
         return
     text = view.code(node)
     if view.language == "python" and len(view.statements(block)) == 1:
-        yield Change(node.start_byte, node.end_byte, "pass", text, "pass", text, "pass")
+        yield TextEdit(node.start_byte, node.end_byte, "pass", text, "pass", text, "pass")
         return
     start, end = view.lines(node) or (node.start_byte, node.end_byte)
-    yield Change(start, end, "", text, "", text, "")
+    yield TextEdit(start, end, "", text, "", text, "")
 
 
 _REMOVABLE_FROM = words(

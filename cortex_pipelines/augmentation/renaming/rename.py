@@ -33,7 +33,7 @@ _SNAKE = ("python", "rust")
 
 
 @dataclass(frozen=True)
-class Renamed:
+class RenamedUnit:
     """A unit with renamed variables.
 
     Args:
@@ -58,7 +58,9 @@ def local_variables(code: str, language: str, kind: str, path: str = "") -> list
     return [] if snippet is None else _locals_of(snippet, kind)
 
 
-def rename_locals(code: str, language: str, kind: str, path: str, *seed: object) -> Renamed | None:
+def rename_locals(
+    code: str, language: str, kind: str, path: str, *seed: object
+) -> RenamedUnit | None:
     """Rename a unit's local variables; None if nothing can safely be renamed.
 
     Args:
@@ -82,7 +84,7 @@ def rename_locals(code: str, language: str, kind: str, path: str, *seed: object)
     changed = apply_renames(snippet.code, renames)
     if not _is_sound(snippet, changed):
         return None
-    return Renamed(changed.decode(), tuple((variable.name, new) for variable, new in renames))
+    return RenamedUnit(changed.decode(), tuple((variable.name, new) for variable, new in renames))
 
 
 def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cortex_pipelines.extraction.patterns.pattern_files import Written
+    from cortex_pipelines.extraction.patterns.pattern_files import PatternFile
 
 _PATH = click.Path(path_type=Path)
 _FOLDER = click.option(
@@ -114,7 +114,7 @@ def accept(names: tuple[str, ...], folder: Path) -> None:
         click.echo(f"{path}")
 
 
-def _written(project: str | None, folder: Path) -> "list[Written]":
+def _written(project: str | None, folder: Path) -> "list[PatternFile]":
     from cortex_pipelines.extraction.patterns.pattern_files import folder_patterns
 
     if project is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cortex_pipelines.retrieval.graph.questions import Answer, CodeGraph, Step
+    from cortex_pipelines.retrieval.graph.questions import AnswerStep, CodeGraph, GraphAnswer
 
 
 @click.command(epilog="Example: cortex graph callers parse_duration --project shop")
@@ -61,7 +61,7 @@ def _open(place: Path | None, project: str | None) -> "CodeGraph":
     return project_graph(open_project(find_root()), project)
 
 
-def _line(step: "Step", answer: "Answer") -> str:
+def _line(step: "AnswerStep", answer: "GraphAnswer") -> str:
     span = f":{step.start_line}-{step.end_line}" if step.name else ""
     named = f"  {step.name}" if step.name else ""
     if step.relation == "changes_with":

@@ -11,7 +11,7 @@ from cortex_pipelines.atomic import is_same_file
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cortex_pipelines.retrieval.open_index import Filters, Result
+    from cortex_pipelines.retrieval.open_index import Filters, SearchHit
     from cortex_pipelines.retrieval.search import Searcher
 
 
@@ -171,7 +171,7 @@ def _show_history(query: str, project: str | None, k: int, as_json: bool) -> Non
 
 def _answer(
     searcher: "Searcher", query: str, k: int, filters: "Filters", by: str | None, where: str
-) -> "list[Result]":
+) -> "list[SearchHit]":
     from cortex_pipelines.retrieval.queries import QueryError
 
     try:
@@ -198,7 +198,7 @@ def _open(place: Path | None, project: str | None) -> "Searcher":
     return searcher
 
 
-def _show(results: "list[Result]", as_json: bool) -> None:
+def _show(results: "list[SearchHit]", as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([result.as_json() for result in results], indent=1))
         return

@@ -49,13 +49,13 @@ def suggest(
     if (text is None) == (file is None):
         raise click.UsageError("give the text in quotes, or --file FILE")
     from cortex_pipelines.serving.project_gateway import open_gateway
-    from cortex_pipelines.serving.tasks import Context, TaskError
+    from cortex_pipelines.serving.tasks import TaskContext, TaskError
     from cortex_pipelines.serving.tasks import suggest as answered
     from cortex_pipelines.versioning.root import find_root
 
     given = file.read_text(encoding="utf-8-sig") if file is not None else str(text)
     place = path or (file.as_posix() if file is not None else "")
-    context = Context(
+    context = TaskContext(
         path=place, name=name, kind=kind, request=request, smell=smell, test_path=test_path
     )
     gateway = open_gateway(find_root(), model)

@@ -33,7 +33,7 @@ class Edge:
 
 
 @dataclass(frozen=True, order=True)
-class Parts:
+class FolderImport:
     """Two parts of a folder; the first imports the second."""
 
     source: str
@@ -42,13 +42,13 @@ class Parts:
     imported: str
 
     @property
-    def turned(self) -> "Parts":
+    def turned(self) -> "FolderImport":
         """The same parts with swapped direction."""
-        return Parts(self.source, self.folder, self.imported, self.importer)
+        return FolderImport(self.source, self.folder, self.imported, self.importer)
 
 
 @dataclass(frozen=True)
-class Rule:
+class DependencyRule:
     """``upper`` may import ``lower``; the reverse is a violation.
 
     Args:
@@ -58,7 +58,7 @@ class Rule:
         learnt: ``counted``, or ``order``.
     """
 
-    parts: Parts
+    parts: FolderImport
     edges: int
     against: int
     learnt: str
@@ -76,7 +76,7 @@ class Rule:
         return f"{place}{self.parts.imported} must not import {self.parts.importer}"
 
 
-def parts_of(edge: Edge) -> Parts | None:
+def parts_of(edge: Edge) -> FolderImport | None:
     """The parts joined by an import, where the two paths diverge; None if they do not."""
     own, other = edge.path.split("/"), edge.target.split("/") if edge.target else []
     at = 0
@@ -86,10 +86,14 @@ def parts_of(edge: Edge) -> Parts | None:
         return None  # a folder that holds the other side
     folder = "/".join(own[:at])
     own_part, other_part = _part(own, at), _part(other, at)
-    return Parts(edge.source, folder, own_part, other_part) if own_part != other_part else None
+    return (
+        FolderImport(edge.source, folder, own_part, other_part) if own_part != other_part else None
+    )
 
 
-def learnt_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -> list[Rule]:
+def learnt_rules(
+    edges: Iterable[Edge], settings: ArchitectureExampleSettings
+) -> list[DependencyRule]:
     """Rules that the imports obey, ordered by source, folder and parts.
 
     Args:
@@ -103,7 +107,7 @@ def learnt_rules(edges: Iterable[Edge], settings: ArchitectureExampleSettings) -
         against = counts.get(parts.turned, 0)
         enough = count >= settings.min_rule_edges
         if enough and count >= settings.rule_agreement * (count + against):
-            rules.append(Rule(parts, count, against, "counted"))
+            rules.append(DependencyRule(parts, count, against, "counted"))
     known = {rule.parts for rule in rules} | {rule.parts.turned for rule in rules}
     rules += [rule for rule in _by_order(rules, counts) if rule.parts not in known]
     return sorted(rules, key=lambda rule: rule.parts)
@@ -115,7 +119,9 @@ def _part(path: Sequence[str], at: int) -> str:
     return name.rsplit(".", 1)[0] if at == len(path) - 1 and "." in name[1:] else name
 
 
-def _by_order(rules: Sequence[Rule], counts: Counter[Parts]) -> Iterator[Rule]:
+def _by_order(
+    rules: Sequence[DependencyRule], counts: Counter[FolderImport]
+) -> Iterator[DependencyRule]:
     folders: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for rule in rules:
         parts = rule.parts
@@ -128,9 +134,9 @@ def _by_order(rules: Sequence[Rule], counts: Counter[Parts]) -> Iterator[Rule]:
             if upper in reached:
                 continue  # the parts import each other in a circle: there is no order
             for lower in sorted(reached - below[upper]):
-                parts = Parts(source, folder, upper, lower)
+                parts = FolderImport(source, folder, upper, lower)
                 if upper not in _reached(lower, below) and not counts.get(parts.turned):
-                    yield Rule(parts, counts.get(parts, 0), 0, "order")
+                    yield DependencyRule(parts, counts.get(parts, 0), 0, "order")
 
 
 def _reached(start: str, below: dict[str, set[str]]) -> set[str]:

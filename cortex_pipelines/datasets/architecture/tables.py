@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.architecture.rules import Rule, learnt_rules
+from cortex_pipelines.datasets.architecture.rules import DependencyRule, learnt_rules
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.structures import structures
 from cortex_pipelines.datasets.architecture.violations import (
@@ -22,7 +22,7 @@ from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.dedup.token_stream import token_streams
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
-from cortex_pipelines.datasets.publish.card import Part
+from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import side_by_hash
 from cortex_pipelines.schemas.datasets.architecture import (
@@ -95,13 +95,13 @@ def architecture_tables(
     return _selected(counted, settings, join) | {DEPENDENCY_RULES.name: _rules_table(rules)}
 
 
-def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> Part:
+def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
     """Kinds without examples in the project, for the data card."""
     kinds = set(pl.concat([tables[split].select("kind") for split in SPLITS])["kind"])
     none = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in kinds]
     empty = [split for split in SPLITS if tables[split].is_empty()]
     rules = tables[DEPENDENCY_RULES.name]
-    return Part(
+    return CardSection(
         "Architecture",
         f"Kinds without an example in this project: {', '.join(none) or 'none'}. "
         f"Sides without a row: {', '.join(empty) or 'none'}.",
@@ -218,7 +218,7 @@ def _selected(
     return tables | {MANIFEST.name: manifest(selected.rows, left_out, settings)}
 
 
-def _rules_table(rules: Sequence[Rule]) -> pl.DataFrame:
+def _rules_table(rules: Sequence[DependencyRule]) -> pl.DataFrame:
     return DEPENDENCY_RULES.frame(
         [
             {

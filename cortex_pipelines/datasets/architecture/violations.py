@@ -12,7 +12,12 @@ from posixpath import dirname, relpath
 from typing import Any, TypeVar
 
 from cortex_pipelines.augmentation.seeding import draw
-from cortex_pipelines.datasets.architecture.rules import Edge, Parts, Rule, parts_of
+from cortex_pipelines.datasets.architecture.rules import (
+    DependencyRule,
+    Edge,
+    FolderImport,
+    parts_of,
+)
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
 
@@ -69,12 +74,12 @@ class RuleSides:
     rules: Mapping[str, str]
     file: Callable[[tuple[str, str]], str]
 
-    def has(self, rule: Rule, source: str, path: str) -> bool:
+    def has(self, rule: DependencyRule, source: str, path: str) -> bool:
         """Whether a file can give an example of a rule: both are in the same split."""
         return self.file((source, path)) == self.rules[rule.rule_id]
 
 
-def rule_sides(rules: Sequence[Rule], settings: DatasetSettings) -> dict[str, str]:
+def rule_sides(rules: Sequence[DependencyRule], settings: DatasetSettings) -> dict[str, str]:
     """Split of each rule by hash; validation and test shares are rounded down.
 
     A project with few rules keeps all of them in train.
@@ -92,7 +97,7 @@ def rule_sides(rules: Sequence[Rule], settings: DatasetSettings) -> dict[str, st
 
 def judged_imports(
     imports: Imports,
-    rules: Sequence[Rule],
+    rules: Sequence[DependencyRule],
     sides: RuleSides,
     settings: ArchitectureExampleSettings,
     seed: int,
@@ -106,7 +111,7 @@ def judged_imports(
         settings: Most examples a rule, and most pairs of parts that a prompt lists.
         seed: Of the choice.
     """
-    by_parts: dict[Parts, list[Edge]] = defaultdict(list)
+    by_parts: dict[FolderImport, list[Edge]] = defaultdict(list)
     for edge in imports.edges:
         parts = parts_of(edge)
         if parts is not None:
@@ -139,8 +144,8 @@ class Shown:
 
 
 def _shown(
-    rule: Rule,
-    rules: Sequence[Rule],
+    rule: DependencyRule,
+    rules: Sequence[DependencyRule],
     sides: RuleSides,
     settings: ArchitectureExampleSettings,
     seed: int,
@@ -188,8 +193,8 @@ def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple
 
 
 def _injected(
-    rule: Rule,
-    by_parts: Mapping[Parts, Sequence[Edge]],
+    rule: DependencyRule,
+    by_parts: Mapping[FolderImport, Sequence[Edge]],
     imports: Imports,
     shown: Shown,
     sides: RuleSides,
@@ -228,7 +233,7 @@ def _injected(
                 break
 
 
-def _inside(rule: Rule, imports: Imports) -> list[Edge]:
+def _inside(rule: DependencyRule, imports: Imports) -> list[Edge]:
     """Imports inside the upper part, which show how its files are imported."""
     inside = f"{rule.parts.folder}/{rule.parts.importer}/".lstrip("/")
     return [
@@ -240,7 +245,7 @@ def _inside(rule: Rule, imports: Imports) -> list[Edge]:
     ]
 
 
-def _belongs(source: str, path: str, rule: Rule) -> bool:
+def _belongs(source: str, path: str, rule: DependencyRule) -> bool:
     """Whether a file belongs to the rule's lower part."""
     inside = f"{rule.parts.folder}/{rule.parts.imported}".lstrip("/")
     own = path.startswith(inside + "/") or path.rsplit(".", 1)[0] == inside
@@ -263,7 +268,7 @@ def _written(fact: Row, path: str) -> str | None:
 def _example(
     fact: Row,
     statement: str,
-    rule: Rule,
+    rule: DependencyRule,
     imports: Imports,
     shown: Shown,
     *,
@@ -305,6 +310,6 @@ def _example(
     }
 
 
-def _shuffled(items: Sequence[T], rule: Rule, seed: int, salt: str = "") -> list[T]:
+def _shuffled(items: Sequence[T], rule: DependencyRule, seed: int, salt: str = "") -> list[T]:
     """Shuffle items by hash."""
     return sorted(items, key=lambda item: draw(seed, rule.rule_id, salt, item))

@@ -30,7 +30,7 @@ def is_variant() -> pl.Expr:
 
 
 @dataclass(frozen=True)
-class Selection:
+class RowSelection:
     """Candidates split into selected and excluded rows.
 
     Args:
@@ -58,7 +58,7 @@ def select_rows(
     texts: Texts,
     settings: DatasetSettings,
     join: IncrementalSimilarityJoin,
-) -> Selection:
+) -> RowSelection:
     """Select the rows of a data set.
 
     Args:
@@ -83,7 +83,7 @@ def select_rows(
     variants = rows.filter(variant & (pl.col("split") == "train"))
     room = _room_for_variants(splits.rows["train"].height, settings)
     splits.add("train", variants, held[:2], name, texts, settings, room, "variants")
-    return Selection(splits.rows, pl.concat(splits.left_out))
+    return RowSelection(splits.rows, pl.concat(splits.left_out))
 
 
 class _Parts:

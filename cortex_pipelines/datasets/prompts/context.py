@@ -45,7 +45,7 @@ def calls_of(units: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class ReferableDefinition:
     """Definition that other units may refer to."""
 
     unit_id: str
@@ -71,7 +71,7 @@ class RepositoryContext:
         self._units, self._most = units, most
 
     @cached_property
-    def _definitions(self) -> list[Definition]:
+    def _definitions(self) -> list[ReferableDefinition]:
         rows = self._units.filter(
             pl.col("kind").is_in(_KINDS)
             & (pl.col("signature") != "")
@@ -79,18 +79,18 @@ class RepositoryContext:
         ).sort("source", "path", "start_byte", "unit_id")
         columns = ("unit_id", "source", "path", "start_byte", "kind", "name", "signature")
         visible = rows.select(*columns, "context", "split").iter_rows()
-        return [Definition(*row) for row in visible]
+        return [ReferableDefinition(*row) for row in visible]
 
     @cached_property
-    def _places(self) -> dict[tuple[str, str, str], list[Definition]]:
-        places: dict[tuple[str, str, str], list[Definition]] = defaultdict(list)
+    def _places(self) -> dict[tuple[str, str, str], list[ReferableDefinition]]:
+        places: dict[tuple[str, str, str], list[ReferableDefinition]] = defaultdict(list)
         for definition in self._definitions:
             places[definition.source, definition.path, definition.context].append(definition)
         return places
 
     @cached_property
-    def _names(self) -> dict[tuple[str, str], list[Definition]]:
-        names: dict[tuple[str, str], list[Definition]] = defaultdict(list)
+    def _names(self) -> dict[tuple[str, str], list[ReferableDefinition]]:
+        names: dict[tuple[str, str], list[ReferableDefinition]] = defaultdict(list)
         for definition in self._definitions:
             names[definition.source, definition.name].append(definition)
         return names
@@ -111,7 +111,7 @@ class RepositoryContext:
             shown[f"{comment} {elsewhere}{called.signature}"] = None
         return tuple(shown)
 
-    def _siblings(self, unit: dict[str, Any]) -> list[Definition]:
+    def _siblings(self, unit: dict[str, Any]) -> list[ReferableDefinition]:
         beside = [
             other
             for other in self._places.get((unit["source"], unit["path"], unit["context"]), ())
@@ -120,7 +120,7 @@ class RepositoryContext:
         beside.sort(key=lambda other: (abs(other.start - unit["start_byte"]), other.start))
         return beside[: self._most]
 
-    def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[Definition]:
+    def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[ReferableDefinition]:
         yielded = 0
         for call in calls:
             receiver, _, name = call.rpartition(".")
@@ -136,7 +136,7 @@ class RepositoryContext:
             if yielded == self._most:
                 return
 
-    def _may_show(self, unit: dict[str, Any], other: Definition) -> bool:
+    def _may_show(self, unit: dict[str, Any], other: ReferableDefinition) -> bool:
         inside = unit["start_byte"] <= other.start < unit["end_byte"]
         same_place = (other.source, other.path) == (unit["source"], unit["path"])
         return other.split in ("train", unit["split"]) and not (inside and same_place)

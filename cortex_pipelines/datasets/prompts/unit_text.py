@@ -21,7 +21,7 @@ Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Parts:
+class UnitParts:
     """A unit split where its body begins.
 
     Args:
@@ -33,7 +33,7 @@ class Parts:
     body: str
 
 
-def cut_unit(code: str, body_offset: int) -> Parts | None:
+def cut_unit(code: str, body_offset: int) -> UnitParts | None:
     """Split a function or method into prompt and completion.
 
     Args:
@@ -55,7 +55,7 @@ def cut_unit(code: str, body_offset: int) -> Parts | None:
     if stripped.endswith("\n"):  # the body's indentation belongs to the body
         head, body = stripped, head[len(stripped) :] + body
     body = body.rstrip()
-    return Parts(head, body) if body.strip(" \t\n}") else None
+    return UnitParts(head, body) if body.strip(" \t\n}") else None
 
 
 def enclosing_headers(context: str, indent: str, language: str) -> list[str]:

@@ -31,7 +31,7 @@ LIMITS = (
 )
 
 
-class Part:
+class CardSection:
     """A section with heading, paragraphs, tables and code.
 
     Args:
@@ -50,7 +50,7 @@ def write_card(
     purpose: str,
     tables: Tables,
     settings: DatasetSettings,
-    extra: Sequence[Part] = (),
+    extra: Sequence[CardSection] = (),
 ) -> None:
     """Write ``card.md``, ``report.html`` and ``metrics.json`` of a data set.
 
@@ -89,24 +89,24 @@ def _parts(
     purpose: str,
     tables: Tables,
     settings: DatasetSettings,
-    extra: Sequence[Part],
-) -> list[Part]:
+    extra: Sequence[CardSection],
+) -> list[CardSection]:
     columns = [name for name in _COUNTED if name in tables["train"].columns]
     kept = tables[MANIFEST.name].filter(pl.col("split").is_not_null())
     by_split = {split: kept.filter(pl.col("split") == split) for split in SPLITS}
     return [
-        Part("What it is for", purpose),
-        Part("Sizes", _totals(tables), *(sizes(tables, name) for name in columns)),
+        CardSection("What it is for", purpose),
+        CardSection("Sizes", _totals(tables), *(sizes(tables, name) for name in columns)),
         *_languages(tables[MANIFEST.name]),
         *_units(by_split),
-        Part("Licences", sizes(by_split, "licence")),
-        Part("Filters", *_filters(tables[MANIFEST.name], settings)),
-        Part("Caps", *_caps(tables[MANIFEST.name])),
-        Part("Split", *_split(tables, settings)),
-        Part("Contamination", *_contamination(tables[MANIFEST.name], settings)),
+        CardSection("Licences", sizes(by_split, "licence")),
+        CardSection("Filters", *_filters(tables[MANIFEST.name], settings)),
+        CardSection("Caps", *_caps(tables[MANIFEST.name])),
+        CardSection("Split", *_split(tables, settings)),
+        CardSection("Contamination", *_contamination(tables[MANIFEST.name], settings)),
         *extra,
-        Part("Examples", *_examples(tables["train"], settings)),
-        Part("Limits", list(LIMITS)),
+        CardSection("Examples", *_examples(tables["train"], settings)),
+        CardSection("Limits", list(LIMITS)),
     ]
 
 
@@ -135,7 +135,7 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     return [limits, excluded.rename({"left_out": "filter", "count": "left out"}), private]
 
 
-def _languages(entries: pl.DataFrame) -> list[Part]:
+def _languages(entries: pl.DataFrame) -> list[CardSection]:
     """Rows and exclusions by language, and why a split lacks one."""
     kept = entries.filter(pl.col("split").is_not_null())
     excluded = entries.filter(pl.col("left_out").is_not_null())
@@ -152,7 +152,7 @@ def _languages(entries: pl.DataFrame) -> list[Part]:
             why.append(f"{language} has no row in {' and '.join(empty)}; {because}")
     schema = ("language", *SPLITS, "left out", "mostly for")
     table = pl.DataFrame(rows, schema=schema, orient="row")
-    return [Part("Languages", table, why) if why else Part("Languages", table)]
+    return [CardSection("Languages", table, why) if why else CardSection("Languages", table)]
 
 
 def _by_reason(excluded: pl.DataFrame) -> pl.DataFrame:
@@ -160,15 +160,15 @@ def _by_reason(excluded: pl.DataFrame) -> pl.DataFrame:
     return counted.sort(["count", "left_out"], descending=[True, False])
 
 
-def _units(by_split: Tables) -> list[Part]:
+def _units(by_split: Tables) -> list[CardSection]:
     """Rows by category and complexity of their units; empty without units."""
     of_units = {split: rows.drop_nulls("category") for split, rows in by_split.items()}
     if not any(rows.height for rows in of_units.values()):
         return []
     bands = {split: rows.select(_band().alias("complexity")) for split, rows in of_units.items()}
     return [
-        Part("Categories", _CATEGORY_NOTE, sizes(of_units, "category")),
-        Part("Complexity", _COMPLEXITY_NOTE, sizes(bands, "complexity")),
+        CardSection("Categories", _CATEGORY_NOTE, sizes(of_units, "category")),
+        CardSection("Complexity", _COMPLEXITY_NOTE, sizes(bands, "complexity")),
     ]
 
 
@@ -249,7 +249,7 @@ def _metrics(tables: Tables) -> str:
     return json.dumps(counts, indent=1, sort_keys=True) + "\n"
 
 
-def _markdown(name: str, parts: Sequence[Part]) -> str:
+def _markdown(name: str, parts: Sequence[CardSection]) -> str:
     lines = [f"# {name}", ""]
     for part in parts:
         lines += [f"## {part.title}", ""]
@@ -278,7 +278,7 @@ def _longest_run(code: str) -> int:
     return max((len(run) for run in re.findall("`+", code)), default=0)
 
 
-def _html(name: str, parts: Sequence[Part]) -> str:
+def _html(name: str, parts: Sequence[CardSection]) -> str:
     body = []
     for part in parts:
         body += [pages.heading(part.title), *map(_html_block, part.blocks)]

@@ -12,7 +12,7 @@ import polars as pl
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.prompts.context import COLUMNS as CONTEXT_COLUMNS
 from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
-from cortex_pipelines.datasets.prompts.unit_text import Parts, Place, folded, text_hashes
+from cortex_pipelines.datasets.prompts.unit_text import Place, UnitParts, folded, text_hashes
 from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import COLUMNS as OF_FUNCTION
@@ -104,7 +104,7 @@ def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> _Made:
 
 def _around(
     unit: dict[str, Any],
-    parts: Parts,
+    parts: UnitParts,
     lines: list[str],
     span: tuple[int, int],
     settings: DatasetSettings,
@@ -112,7 +112,7 @@ def _around(
 ) -> tuple[str | None, str, str]:
     first, last = span
     before = "".join(f"{line}\n" for line in lines[:first])
-    head = Parts(parts.head + before, "")
+    head = UnitParts(parts.head + before, "")
     prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_SHOWN]))
     suffix = "".join(f"\n{line}" for line in lines[last:]) + following
     return prompt, "\n".join(lines[first:last]), _shortened(suffix, settings.max_suffix_bytes)

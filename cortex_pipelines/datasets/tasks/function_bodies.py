@@ -6,7 +6,7 @@ import polars as pl
 
 from cortex_pipelines.datasets.prompts.unit_text import (
     LINE_COMMENTS,
-    Parts,
+    UnitParts,
     cut_unit,
     enclosing_headers,
     folded,
@@ -51,7 +51,7 @@ def completion_candidates(
 
 
 def unit_prompt(
-    unit: dict[str, Any], parts: Parts, longest: int, context: tuple[str, ...] = ()
+    unit: dict[str, Any], parts: UnitParts, longest: int, context: tuple[str, ...] = ()
 ) -> str | None:
     """Prompt: path, imports, context, enclosing headers, doc comment and header.
 
@@ -83,12 +83,12 @@ def unit_prompt(
     return "\n".join([*lines, "", end])
 
 
-def unit_parts(unit: dict[str, Any]) -> Parts | None:
+def unit_parts(unit: dict[str, Any]) -> UnitParts | None:
     """Split a function or method where its body begins; None for other units."""
     return _parts(unit["kind"], unit["code"], unit["start_byte"], unit["body_start_byte"])
 
 
-def _parts(kind: str, code: str, start: int, body_start: int | None) -> Parts | None:
+def _parts(kind: str, code: str, start: int, body_start: int | None) -> UnitParts | None:
     if kind not in KINDS or body_start is None:
         return None
     return cut_unit(code, body_start - start)

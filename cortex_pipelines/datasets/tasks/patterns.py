@@ -10,7 +10,7 @@ import polars as pl
 
 from cortex_pipelines.extraction.pairs.purposes import said_purpose
 from cortex_pipelines.extraction.patterns.pattern import Pattern, filled
-from cortex_pipelines.extraction.patterns.pattern_files import Written, written_patterns
+from cortex_pipelines.extraction.patterns.pattern_files import PatternFile, written_patterns
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -65,7 +65,7 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
     ]
 
 
-def _not_made(one: Written) -> dict[str, Any]:
+def _not_made(one: PatternFile) -> dict[str, Any]:
     texts = dict.fromkeys(("before", "after", "explanation"), "")
     # its words are in no column: the name tells entries of a file apart
     return {"name": one.detail, "purpose": "readability", "why_not": one.why_not, **texts}

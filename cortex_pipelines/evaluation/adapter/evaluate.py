@@ -74,7 +74,7 @@ from cortex_pipelines.prompts.examples import measured, task_counts
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
 from cortex_pipelines.statistics.multiple_comparisons import (
-    Comparison,
+    MetricComparison,
     Paired,
     compare_all,
 )
@@ -231,7 +231,7 @@ def _compared(
     choices: pl.DataFrame,
     inputs: EvaluationInputs,
     settings: EvaluationSettings,
-) -> list[Comparison]:
+) -> list[MetricComparison]:
     """Challenger against reference on every task and question kind, corrected jointly."""
     metrics: dict[str, Paired] = {
         f"{task}_improvement": saved(of_task(scores, task), "reference", settings)

@@ -12,7 +12,7 @@ from cortex_pipelines.prompts.stopping import StopRule, is_complete
 
 
 @dataclass(frozen=True)
-class Request:
+class GenerationRequest:
     """A generation request.
 
     Args:
@@ -35,7 +35,7 @@ def generate(
     model: Any,
     tokenizer: Any,
     prompt: Sequence[int],
-    request: Request,
+    request: GenerationRequest,
     settings: EvaluationSettings,
 ) -> str:
     """Generate text after a prompt until the answer has ended.
@@ -95,6 +95,6 @@ class _Enough:
         return text.removeprefix(self._space)
 
 
-def _seed_of(seed: int, request: Request) -> int:
+def _seed_of(seed: int, request: GenerationRequest) -> int:
     seed_text = f"{seed}:{request.sample}:{request.item.example_id}:{request.item.prompt}"
     return int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[:8], "big") >> 1

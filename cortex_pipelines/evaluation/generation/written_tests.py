@@ -17,7 +17,7 @@ from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
 from cortex_pipelines.execution.tests.mutant_killing import pytest_files
-from cortex_pipelines.execution.tests.single_tests import SingleTest, Verdict, judged
+from cortex_pipelines.execution.tests.single_tests import SingleTest, TestOutcome, judged
 from cortex_pipelines.prompts.examples import Example, read_examples
 
 _NAME = "test_written_here"
@@ -83,10 +83,10 @@ class WrittenTests:
             _runnable(tests_dataset, code_units, texts, settings) if tests_dataset else {}
         )
 
-    def judge(self, asked: Sequence[tuple[RunnableTest, str]]) -> list[Verdict]:
+    def judge(self, asked: Sequence[tuple[RunnableTest, str]]) -> list[TestOutcome]:
         """What each test shows in the place of the true one."""
         placed = [test.with_test(str(at), code) for at, (test, code) in enumerate(asked)]
-        verdicts = dict.fromkeys(range(len(asked)), Verdict(False, 0, "it is no test"))
+        verdicts = dict.fromkeys(range(len(asked)), TestOutcome(False, 0, "it is no test"))
         for source in sorted({test.source for test, _ in asked}):
             mine = [
                 (at, single)

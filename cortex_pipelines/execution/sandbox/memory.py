@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cortex_pipelines.execution.sandbox.seccomp import SHARED_BYTES
-from cortex_pipelines.execution.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 
 SECONDS_BETWEEN = 0.05
 
@@ -45,7 +45,7 @@ class Watch(Protocol):
         """Release the monitor after all processes have ended."""
 
 
-def watch(first: int, limits: Limits, groups: Path = Path("/sys/fs/cgroup")) -> Watch:
+def watch(first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")) -> Watch:
     """Start the memory monitor of a sandbox, before anything runs in it.
 
     Args:

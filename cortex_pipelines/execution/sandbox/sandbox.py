@@ -31,7 +31,7 @@ from typing import Literal
 
 from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.execution.sandbox import filesystem_view, memory, seccomp
-from cortex_pipelines.execution.sandbox.settings import Limits
+from cortex_pipelines.execution.sandbox.settings import ResourceLimits
 
 Door = Literal["bubblewrap", "own"]
 DOORS: tuple[Door, ...] = ("bubblewrap", "own")
@@ -55,7 +55,7 @@ class SandboxError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Result:
+class CommandResult:
     """Result of a command.
 
     Args:
@@ -81,7 +81,7 @@ def trouble(door: Door) -> str | None:
     """Why one way of sandboxing does not work here, by trial; None if it does."""
     if door == "bubblewrap" and _bubblewrap() is None:
         return "bwrap is not on the PATH"
-    limits = Limits(
+    limits = ResourceLimits(
         wall_seconds=20,
         cpu_seconds=10,
         memory_bytes=1 << 30,
@@ -113,11 +113,11 @@ def _bubblewrap() -> str | None:
 def run(
     command: Sequence[str],
     folder: Path,
-    limits: Limits,
+    limits: ResourceLimits,
     environment: Mapping[str, str] | None = None,
     readable: Sequence[Path] = (),
     door: Door | None = None,
-) -> Result:
+) -> CommandResult:
     """Run a command on a copy of a folder; only its output comes back.
 
     Args:
@@ -186,13 +186,13 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
 class _Run:
     """One command in its sandbox, seen from outside."""
 
-    def __init__(self, plan: dict[str, object], limits: Limits, door: Door) -> None:
+    def __init__(self, plan: dict[str, object], limits: ResourceLimits, door: Door) -> None:
         self._plan = plan
         self._door = door
         self._limits = limits
         self._output = {"stdout": bytearray(), "stderr": bytearray()}
 
-    def result(self) -> Result:
+    def result(self) -> CommandResult:
         plan_read, plan_write = os.pipe()
         news_read, news_write = os.pipe()
         ends = (plan_read, news_write, os.getpid())
@@ -231,7 +231,7 @@ class _Run:
             if self._door == "bubblewrap" and err:
                 words = f"{words}: {err.decode(errors='replace').strip()[-200:]}"
             raise SandboxError(words)
-        return Result(-1 if stopped else status, out, err, stopped)
+        return CommandResult(-1 if stopped else status, out, err, stopped)
 
     def _begin(self, process: "subprocess.Popen[bytes]", news: RawIOBase) -> None:
         """Wait for the namespaces and map user ids."""

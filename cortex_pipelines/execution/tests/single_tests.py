@@ -32,7 +32,7 @@ class SingleTest:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TestOutcome:
     """What a test shows.
 
     Args:
@@ -52,7 +52,7 @@ def judged(
     texts: dict[str, str],
     settings: AugmentationSettings,
     interpreter: Interpreter = OWN,
-) -> list[Verdict]:
+) -> list[TestOutcome]:
     """Run each test on the right code, and on each mutant if it passes there.
 
     Args:
@@ -63,7 +63,7 @@ def judged(
     """
     why = sandbox.unavailable()
     if why is not None or not tests:
-        return [Verdict(None, 0, why or "") for _ in tests]
+        return [TestOutcome(None, 0, why or "") for _ in tests]
     jobs = [job for test in tests for job in _jobs(test)]
     answers = answered(jobs, texts, settings, interpreter)
     verdicts = []
@@ -73,7 +73,7 @@ def judged(
         results = [answers[f"{test.name}:{place}"][0] for place in range(len(test.mutants))]
         if passes and "unknown" in results:  # the time is up: a part would count as too few
             passes, detail = None, answers[f"{test.name}:{results.index('unknown')}"][1]
-        verdicts.append(Verdict(passes, results.count("yes") if passes else 0, detail))
+        verdicts.append(TestOutcome(passes, results.count("yes") if passes else 0, detail))
     return verdicts
 
 

@@ -13,13 +13,13 @@ from cortex_pipelines.extraction.architecture.collect import collected
 from cortex_pipelines.extraction.architecture.doc_comments import UnitNotes
 from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, UNREAD
 from cortex_pipelines.extraction.architecture.mounts import Mounts
-from cortex_pipelines.extraction.architecture.resolvers import Resolver
+from cortex_pipelines.extraction.architecture.resolvers import ImportResolver
 from cortex_pipelines.extraction.architecture.resolvers.index import (
     EXTERNAL,
     INTERNAL,
-    Index,
-    Package,
-    Target,
+    ImportTarget,
+    SourceIndex,
+    SourcePackage,
     parsed_detail,
 )
 from cortex_pipelines.extraction.architecture.route import plain_path
@@ -82,13 +82,13 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
     languages = dict(files.select("path", "language").iter_rows())
     kinds["service"] = _services(kinds["service"])
     index = _index(kinds, frozenset(languages))
-    resolver = Resolver(index, languages)
+    resolver = ImportResolver(index, languages)
     imports = {
         (row["path"], number): resolver.targets(row["path"], row["object"], dict(detail))
         for number, row in enumerate(kinds[IMPORT])
         for detail in [parsed_detail(row["detail"])]
     }
-    by_path: dict[str, list[Target]] = defaultdict(list)
+    by_path: dict[str, list[ImportTarget]] = defaultdict(list)
     for (path, _), targets in imports.items():
         by_path[path] += targets
     mounts = Mounts(kinds["route"] + kinds[MOUNT], by_path, resolver)
@@ -129,12 +129,12 @@ def _services(rows: list[Row]) -> list[Row]:
     return list(services.values())
 
 
-def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> Index:
+def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> SourceIndex:
     needs: dict[str, list[str]] = defaultdict(list)
     for row in kinds["service-dependency"]:
         needs[row["path"]].append(row["object"])
     packages = [
-        Package(
+        SourcePackage(
             row["subject"], row["object"], row["technology"],
             {**parsed_detail(row["detail"]), "needs": needs[row["path"]]},
         )
@@ -145,7 +145,7 @@ def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> Index:
     for row in kinds[CONFIG]:
         aliases.setdefault(row["subject"], parsed_detail(row["detail"]))
     names = {row["path"]: row["object"] for row in kinds[NAME]}
-    return Index(paths, packages, aliases, names)
+    return SourceIndex(paths, packages, aliases, names)
 
 
 def _modules(rows: list[Row], notes: UnitNotes) -> Iterator[Row]:
@@ -154,7 +154,9 @@ def _modules(rows: list[Row], notes: UnitNotes) -> Iterator[Row]:
         yield {**row, "subject": row["path"], "object": declared}
 
 
-def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[Target]]) -> Iterator[Row]:
+def _imports(
+    rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]]
+) -> Iterator[Row]:
     for number, row in enumerate(rows):
         reached = dict.fromkeys((t.object, t.scope) for t in imports[row["path"], number])
         for target, scope in reached:
@@ -164,7 +166,7 @@ def _imports(rows: list[Row], imports: Mapping[tuple[str, int], list[Target]]) -
 
 
 def _crossings(
-    rows: list[Row], imports: Mapping[tuple[str, int], list[Target]], index: Index
+    rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]], index: SourceIndex
 ) -> Iterator[Row]:
     """The first import in each file that crosses from one package of the source into another."""
     seen = set()
@@ -183,7 +185,7 @@ def _crossings(
                        "object": other.name, "scope": INTERNAL}  # fmt: skip
 
 
-def _needs(rows: list[Row], index: Index) -> Iterator[Row]:
+def _needs(rows: list[Row], index: SourceIndex) -> Iterator[Row]:
     names = {package.name for package in index.packages}
     for row in rows:
         own = index.package_of(row["path"])
@@ -206,7 +208,7 @@ def _with_frameworks(
 
 
 def _routes(
-    row: Row, mounts: Mounts, notes: UnitNotes, imports: Mapping[str, list[Target]]
+    row: Row, mounts: Mounts, notes: UnitNotes, imports: Mapping[str, list[ImportTarget]]
 ) -> Iterator[Row]:
     detail = parsed_detail(row["detail"])
     about = row["description"] or notes.handler(row["path"], row["object"], imports)

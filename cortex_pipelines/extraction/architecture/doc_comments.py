@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, Target
+from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, ImportTarget
 
 _DECLARED = ("function", "class", "struct", "trait", "interface", "enum")
 _MAX_DECLARED = 40
@@ -47,7 +47,9 @@ class UnitNotes:
         documented = self._documented.get((path, subject))
         return documented[1] if documented and documented[0] == line else None
 
-    def handler(self, path: str, handler: str, imports: Mapping[str, list[Target]]) -> str | None:
+    def handler(
+        self, path: str, handler: str, imports: Mapping[str, list[ImportTarget]]
+    ) -> str | None:
         """Documentation of a handler: in its file, or where an import finds it."""
         own = self._documented.get((path, handler))
         if own:

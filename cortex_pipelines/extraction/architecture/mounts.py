@@ -5,8 +5,12 @@ from collections.abc import Iterator, Mapping
 from posixpath import dirname
 from typing import Any
 
-from cortex_pipelines.extraction.architecture.resolvers import Resolver
-from cortex_pipelines.extraction.architecture.resolvers.index import INTERNAL, Target, parsed_detail
+from cortex_pipelines.extraction.architecture.resolvers import ImportResolver
+from cortex_pipelines.extraction.architecture.resolvers.index import (
+    INTERNAL,
+    ImportTarget,
+    parsed_detail,
+)
 
 Router = tuple[str, str]
 """A router: file, and name in it (for Go and Rust the function and the name)."""
@@ -27,8 +31,8 @@ class Mounts:
     def __init__(
         self,
         rows: list[dict[str, Any]],
-        imports: Mapping[str, list[Target]],
-        resolver: Resolver,
+        imports: Mapping[str, list[ImportTarget]],
+        resolver: ImportResolver,
     ) -> None:
         self._resolver = resolver
         self._imports = {

@@ -39,7 +39,7 @@ _BROKEN = (YAMLError, ValueError, RecursionError, AssertionError, IndexError, Ty
 
 
 @dataclass(frozen=True)
-class Written:
+class PatternFile:
     """A pattern as it was found in a file, or why there is none.
 
     Args:
@@ -70,7 +70,7 @@ def may_hold_patterns() -> pl.Expr:
     return (pl.col("language") == "yaml") & inside & ~waiting
 
 
-def written_patterns(files: pl.DataFrame) -> list[Written]:
+def written_patterns(files: pl.DataFrame) -> list[PatternFile]:
     """The patterns in a project's files, in the order of their places.
 
     Args:
@@ -82,7 +82,7 @@ def written_patterns(files: pl.DataFrame) -> list[Written]:
     )
 
 
-def folder_patterns(folder: Path) -> list[Written]:
+def folder_patterns(folder: Path) -> list[PatternFile]:
     """The patterns in a folder of patterns, in the order of their paths.
 
     Raises:
@@ -107,21 +107,23 @@ def project_checks(repository_files: Path) -> PatternChecks:
     return PatternChecks(usable(written_patterns(read)))
 
 
-def usable(written: Iterable[Written]) -> list[Pattern]:
+def usable(written: Iterable[PatternFile]) -> list[Pattern]:
     """Those that are patterns."""
     return [one.pattern for one in written if one.pattern is not None]
 
 
-def _found(source: str, path: str, text: str) -> list[Written]:
+def _found(source: str, path: str, text: str) -> list[PatternFile]:
     """What a file holds: patterns, one after the other or in a list."""
     if len({match[1] for match in _KEY.finditer(text)}) < _LEAST_KEYS:
         return []
     if len(text) > _MAX_CHARACTERS:
-        return [Written(source, path, None, DAMAGED, f"more than {_MAX_CHARACTERS:,} characters")]
+        return [
+            PatternFile(source, path, None, DAMAGED, f"more than {_MAX_CHARACTERS:,} characters")
+        ]
     try:
         documents = list(YAML(typ="safe", pure=True).load_all(text))
     except _BROKEN as error:
-        return [Written(source, path, None, DAMAGED, f"no YAML: {_words(error)}")]
+        return [PatternFile(source, path, None, DAMAGED, f"no YAML: {_words(error)}")]
     entries: list[Any] = []
     for document in documents:
         entries += document if isinstance(document, list) else [document]
@@ -129,7 +131,7 @@ def _found(source: str, path: str, text: str) -> list[Written]:
     made = [_pattern(source, path, entry) for entry in few if entry is not None]
     if len(few) < len(entries):
         detail = f"more than {_MAX_PATTERNS} patterns; the rest is left out"
-        made.append(Written(source, path, None, DAMAGED, detail))
+        made.append(PatternFile(source, path, None, DAMAGED, detail))
     return made
 
 
@@ -140,26 +142,26 @@ def _words(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _pattern(source: str, path: str, entry: Any) -> Written:
+def _pattern(source: str, path: str, entry: Any) -> PatternFile:
     name = entry.get("name", "") if isinstance(entry, dict) else ""
     try:
         pattern = pattern_of(entry)
         PatternChecks([pattern])
     except PatternError as error:
         said = f"{name}: " if isinstance(name, str) and name else ""
-        return Written(source, path, None, INVALID, f"{said[:70]}{error}")
-    return Written(source, path, pattern)
+        return PatternFile(source, path, None, INVALID, f"{said[:70]}{error}")
+    return PatternFile(source, path, pattern)
 
 
-def _each_once(found: Iterable[Written]) -> list[Written]:
+def _each_once(found: Iterable[PatternFile]) -> list[PatternFile]:
     """Of patterns with the same name the first; the others are reported."""
-    first: dict[str, Written] = {}
-    made: list[Written] = []
+    first: dict[str, PatternFile] = {}
+    made: list[PatternFile] = []
     for one in found:
         if one.pattern is None or first.setdefault(one.pattern.name, one) is one:
             made.append(one)
             continue
         name = one.pattern.name
         detail = f"name: {name} is in {PurePosixPath(first[name].path)}, too"
-        made.append(Written(one.source, one.path, None, REPEATED, detail))
+        made.append(PatternFile(one.source, one.path, None, REPEATED, detail))
     return made

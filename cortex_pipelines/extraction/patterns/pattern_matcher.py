@@ -43,7 +43,7 @@ _ALONE = re.compile(r"\$\$\$[A-Z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Place:
+class PatternMatch:
     """Code that breaks a pattern.
 
     Args:
@@ -88,7 +88,7 @@ class PatternChecks:
         """Languages that anything is checked in."""
         return frozenset(self._by_language)
 
-    def places(self, text: str, language: str, path: str = "") -> list[Place]:
+    def places(self, text: str, language: str, path: str = "") -> list[PatternMatch]:
         """What breaks a pattern in a text, in the order of its lines.
 
         Args:
@@ -139,13 +139,13 @@ def _found_in_itself(check: _Check, code: str, language: str) -> bool:
     return False
 
 
-def _places(root: SgNode, check: _Check) -> Iterator[Place]:
+def _places(root: SgNode, check: _Check) -> Iterator[PatternMatch]:
     found = _all(root, check.counter_example)
     if found:
         right = {_span(node) for node in _all(root, check.example)}
         for node in found:
             if _span(node) not in right:
-                yield Place(check.name, check.when, node.range().start.line + 1)
+                yield PatternMatch(check.name, check.when, node.range().start.line + 1)
 
 
 def _all(root: SgNode, rule: Rule) -> list[SgNode]:

@@ -20,7 +20,7 @@ from cortex_pipelines.extraction.patterns.pattern import (
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.extraction.patterns.statement_templates import (
     Group,
-    Shape,
+    StatementTemplate,
     edits,
     header,
     recurring,
@@ -190,7 +190,9 @@ def _is_gone(pattern: Pattern, files: pl.DataFrame) -> bool:
     return counts[0] <= counts[1]
 
 
-def _groups(rows: Sequence[tuple[str, Sequence[Sequence[Shape]]]], least: int) -> list[Group]:
+def _groups(
+    rows: Sequence[tuple[str, Sequence[Sequence[StatementTemplate]]]], least: int
+) -> list[Group]:
     """Groups with arguments one by one, and those that only hold with arguments as a whole."""
     exact = list(recurring(((place, both[0]) for place, both in rows if both[0]), least))
     known = {(group.names, group.places) for group in exact}
@@ -200,13 +202,15 @@ def _groups(rows: Sequence[tuple[str, Sequence[Sequence[Shape]]]], least: int) -
 
 def _statements(
     files: pl.DataFrame, language: str
-) -> Iterator[tuple[str, Sequence[Sequence[Shape]]]]:
+) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
     for path, text in files.select("path", "text").iter_rows():
         for node in statements(text, language, path):
             yield path, [_shapes((node,), whole) for whole in (False, True)]
 
 
-def _changes(pairs: pl.DataFrame, language: str) -> Iterator[tuple[str, Sequence[Sequence[Shape]]]]:
+def _changes(
+    pairs: pl.DataFrame, language: str
+) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
     """Statements that a commit put in the place of others, each once a commit."""
     columns = pairs.select("commit", "path_after", "before", "after").unique().sort(pl.all())
     for commit, path, before, after in columns.iter_rows():
@@ -221,7 +225,7 @@ def _changes(pairs: pl.DataFrame, language: str) -> Iterator[tuple[str, Sequence
                     yield commit, [_shapes((one, other), whole) for whole in (False, True)]
 
 
-def _shapes(nodes: Sequence[Node], whole_arguments: bool) -> list[Shape]:
+def _shapes(nodes: Sequence[Node], whole_arguments: bool) -> list[StatementTemplate]:
     """The nodes as shapes; none if one of them cannot be."""
     made = [shapes_of(node, whole_arguments) for node in nodes]
     return [shape for shape in made if shape is not None] if None not in made else []

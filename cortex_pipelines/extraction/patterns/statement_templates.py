@@ -31,7 +31,7 @@ _MAX_BYTES = 1_000_000
 _MAX_TOKENS = 60
 
 
-class Token(NamedTuple):
+class StatementToken(NamedTuple):
     """A token of a statement, or what stands for several: arguments, the body of a block."""
 
     kind: Kind
@@ -41,7 +41,7 @@ class Token(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shape:
+class StatementTemplate:
     """A statement as tokens.
 
     Args:
@@ -51,7 +51,7 @@ class Shape:
     """
 
     text: str
-    tokens: tuple[Token, ...]
+    tokens: tuple[StatementToken, ...]
     indent: int
 
     @property
@@ -114,7 +114,7 @@ def edits(old: Node, new: Node) -> Iterator[tuple[Node, Node]]:
                 yield from edits(one, other)
 
 
-def shapes_of(node: Node, whole_arguments: bool) -> Shape | None:
+def shapes_of(node: Node, whole_arguments: bool) -> StatementTemplate | None:
     """A statement as tokens; None if it is long, broken or has comments.
 
     Args:
@@ -132,18 +132,20 @@ def shapes_of(node: Node, whole_arguments: bool) -> Shape | None:
         before = data[: start - node.start_byte].decode(errors="replace")
         word = data[start - node.start_byte : end - node.start_byte].decode(errors="replace")
         at = len(before)
-        tokens.append(Token(kind, word, at, at + len(word)))
-    return Shape(raw, tuple(tokens), node.start_point.column)
+        tokens.append(StatementToken(kind, word, at, at + len(word)))
+    return StatementTemplate(raw, tuple(tokens), node.start_point.column)
 
 
-def recurring(rows: Iterable[tuple[str, Sequence[Shape]]], least: int) -> Iterator[Group]:
+def recurring(
+    rows: Iterable[tuple[str, Sequence[StatementTemplate]]], least: int
+) -> Iterator[Group]:
     """What is alike in at least so many places.
 
     Args:
         rows: Place (file or commit) and shapes that belong together, such as before and after.
         least: Fewest places.
     """
-    by_skeleton: dict[tuple[tuple[str, ...], ...], list[tuple[str, Sequence[Shape]]]]
+    by_skeleton: dict[tuple[tuple[str, ...], ...], list[tuple[str, Sequence[StatementTemplate]]]]
     by_skeleton = defaultdict(list)
     for place, shapes in rows:
         by_skeleton[tuple(shape.skeleton for shape in shapes)].append((place, shapes))
@@ -153,7 +155,9 @@ def recurring(rows: Iterable[tuple[str, Sequence[Shape]]], least: int) -> Iterat
             yield from _alike(members, least)
 
 
-def _alike(members: Sequence[tuple[str, Sequence[Shape]]], least: int) -> Iterator[Group]:
+def _alike(
+    members: Sequence[tuple[str, Sequence[StatementTemplate]]], least: int
+) -> Iterator[Group]:
     """Groups of members with the same frequent names."""
     values = [_values(shapes) for _, shapes in members]
     places: list[Mapping[str, set[str]]] = []
@@ -173,16 +177,18 @@ def _alike(members: Sequence[tuple[str, Sequence[Shape]]], least: int) -> Iterat
             yield _group([members[number] for number in numbers], key)
 
 
-def _kept(token: Token, places: Mapping[str, set[str]], least: int) -> str | None:
+def _kept(token: StatementToken, places: Mapping[str, set[str]], least: int) -> str | None:
     frequent = token.kind in ("name", "literal") and len(places[token.text]) >= least
     return token.text if frequent else None
 
 
-def _values(shapes: Sequence[Shape]) -> list[Token]:
+def _values(shapes: Sequence[StatementTemplate]) -> list[StatementToken]:
     return [token for shape in shapes for token in shape.tokens if token.kind != "fixed"]
 
 
-def _group(members: Sequence[tuple[str, Sequence[Shape]]], key: tuple[str | None, ...]) -> Group:
+def _group(
+    members: Sequence[tuple[str, Sequence[StatementTemplate]]], key: tuple[str | None, ...]
+) -> Group:
     """The members as one, written as the first of them."""
     columns = list(zip(*(_values(shapes) for _, shapes in members), strict=True))
     called: dict[tuple[str, ...], str] = {}
@@ -213,7 +219,7 @@ def _metavariable(kind: Kind, number: int, called: Mapping[tuple[str, ...], str]
     return f"$$${letter}" if kind == "arguments" else f"${letter}"
 
 
-def _written(shape: Shape, words: Sequence[str]) -> str:
+def _written(shape: StatementTemplate, words: Sequence[str]) -> str:
     parts, at, waiting = list[str](), 0, list(words)
     for token in shape.tokens:
         word = token.text if token.kind == "fixed" else waiting.pop(0)

@@ -3,7 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction, find_extractions
+from cortex_pipelines.extraction.refactoring.extracted_functions import (
+    ExtractedFunction,
+    find_extractions,
+)
 from cortex_pipelines.extraction.refactoring.inner_changes import (
     inner_changes,
     look_inside,
@@ -14,7 +17,7 @@ from cortex_pipelines.extraction.refactoring.pairing.units import Home, Pairing,
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import Mapped
 from cortex_pipelines.extraction.refactoring.reporting import (
-    Change,
+    DetectedChange,
     extraction_codes,
     moved_or_renamed,
     titled,
@@ -37,7 +40,7 @@ class Changes:
         self._homes_after = set(paired.homes.values())
         self._names: dict[int, dict[str, str]] = {}
 
-    def all(self) -> Iterator[Change]:
+    def all(self) -> Iterator[DetectedChange]:
         """All refactorings, unordered."""
         paired = self._paired
         kept: list[Mapped] = [
@@ -61,12 +64,12 @@ class Changes:
         for extraction in find_extractions(paired.removed.values(), back, self._settings):
             yield self._inlined(extraction)
 
-    def _type(self, old: Type, new: Type) -> Iterator[Change]:
+    def _type(self, old: Type, new: Type) -> Iterator[DetectedChange]:
         moved, renamed = old.place.path != new.place.path, old.name != new.name
         if old.kind == OBJECT or not (moved or renamed):
             return
         what = _what(moved, renamed)
-        yield Change(
+        yield DetectedChange(
             f"{what} Class",
             (old.name, new.name),
             (old.place.owner, new.place.owner),
@@ -85,7 +88,7 @@ class Changes:
         )
         return self._purity.statements(old.statements, new.statements) and all(same)
 
-    def _function(self, old: Function, new: Function) -> Iterator[Change]:
+    def _function(self, old: Function, new: Function) -> Iterator[DetectedChange]:
         # what is assigned to a function's prototype is not inside of it
         held = not old.place.inside and home_of(old) in self._left
         moved = id(new) in self._moved or held
@@ -98,7 +101,7 @@ class Changes:
         what = _what(moved, names[0] != names[1])
         if what == "Move":
             what = self._direction(old, new)
-        yield Change(
+        yield DetectedChange(
             f"{what} Method",
             (old.name, new.name),
             (old.place.owner, new.place.owner),
@@ -139,11 +142,11 @@ class Changes:
         _, around = self._paired.home_after(home_of(old))
         return around[-1] if around and old.place.owner else old.place.owner
 
-    def _extracted(self, extraction: Extraction) -> Iterator[Change]:
+    def _extracted(self, extraction: ExtractedFunction) -> Iterator[DetectedChange]:
         away = _within(extraction) or not self._same_container(
             extraction.origin, extraction.extracted
         )
-        yield Change(
+        yield DetectedChange(
             "Extract And Move Method" if away else "Extract Method",
             (None, extraction.extracted.name),
             (extraction.origin.name or None, extraction.caller.name or None),
@@ -154,10 +157,10 @@ class Changes:
         )
         yield from renamed_in_extraction(extraction, self._purity)
 
-    def _inlined(self, extraction: Extraction) -> Change:
+    def _inlined(self, extraction: ExtractedFunction) -> DetectedChange:
         away = not self._same_container(extraction.extracted, extraction.origin)
         before, after = extraction_codes(extraction)[::-1]
-        return Change(
+        return DetectedChange(
             "Move And Inline Method" if away else "Inline Method",
             (extraction.extracted.name, None),
             (extraction.caller.name or None, extraction.origin.name or None),
@@ -203,7 +206,7 @@ def _same_name(old: Function, new: Function) -> bool:
     return old.name == new.name and (one_length or old_parts[0] != new_parts[0])
 
 
-def _within(extraction: Extraction) -> bool:
+def _within(extraction: ExtractedFunction) -> bool:
     """Whether the extracted function lies inside its origin."""
     around, place = extraction.caller.place, extraction.extracted.place
     lines = around.start_line <= place.start_line and place.end_line <= around.end_line

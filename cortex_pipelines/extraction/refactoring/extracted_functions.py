@@ -23,7 +23,7 @@ _MUCH, _MOST = 4, 0.6  # what is gone from the origin: names and values, and sha
 
 
 @dataclass(frozen=True)
-class Extraction:
+class ExtractedFunction:
     """A function extracted from another.
 
     Args:
@@ -45,7 +45,7 @@ def find_extractions(
     new: Iterable[Function],
     kept: Iterable[tuple[Function, Function, StatementMap]],
     settings: RefactoringSettings,
-) -> list[Extraction]:
+) -> list[ExtractedFunction]:
     """Find the new functions that were extracted from others.
 
     Args:
@@ -70,7 +70,7 @@ def find_extractions(
                 tried.add(id(function))
                 mapped = _taken(function, origin, rest, handed=function.name in handed)
                 if _is_extraction(mapped, function, origin, rest, settings):
-                    extractions.append(Extraction(origin, caller, function, mapped, rest))
+                    extractions.append(ExtractedFunction(origin, caller, function, mapped, rest))
                     # what was taken from the origin may have been taken apart again
                     called += sorted(function.calls)
     return extractions

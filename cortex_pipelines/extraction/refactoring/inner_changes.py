@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction
+from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap
 from cortex_pipelines.extraction.refactoring.model import VARIABLE, Function
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import (
     OWN,
     Mapped,
-    Renamed,
+    RenamedVariable,
     bound_in,
     callbacks,
     evidence,
@@ -18,7 +18,7 @@ from cortex_pipelines.extraction.refactoring.renames import (
     renamed_names,
     type_of_rename,
 )
-from cortex_pipelines.extraction.refactoring.reporting import Change, titled
+from cortex_pipelines.extraction.refactoring.reporting import DetectedChange, titled
 from cortex_pipelines.extraction.refactoring.signatures import Signature, compare_signatures
 from cortex_pipelines.extraction.refactoring.syntax import ASSIGNMENTS
 
@@ -32,7 +32,7 @@ class Inside:
         signature: The difference between its parameters.
     """
 
-    renames: list[Renamed]
+    renames: list[RenamedVariable]
     signature: Signature
 
     @property
@@ -74,7 +74,7 @@ def look_inside(
 
 def inner_changes(
     old: Function, new: Function, mapped: StatementMap, inside: Inside, purity: Purity
-) -> Iterator[Change]:
+) -> Iterator[DetectedChange]:
     """Renamed variables; renamed, added, removed and reordered parameters."""
     same = purity.body(old, new, inside.names) and purity.parameters(old, new, inside.names)
     yield from _variables(old, new, inside.renames, mapped, same)
@@ -82,7 +82,7 @@ def inner_changes(
         yield from _parameters(old, new, inside.signature, same)
 
 
-def _signature(old: Function, new: Function, renames: list[Renamed]) -> Signature:
+def _signature(old: Function, new: Function, renames: list[RenamedVariable]) -> Signature:
     bodies = {renamed.before: renamed.after for renamed in renames}
     return compare_signatures(old, new, bodies, (_assigned(old), _assigned(new)))
 
@@ -94,8 +94,8 @@ def _assigned(function: Function) -> set[str]:
 
 
 def _variables(
-    old: Function, new: Function, renames: list[Renamed], mapped: StatementMap, same: bool
-) -> Iterator[Change]:
+    old: Function, new: Function, renames: list[RenamedVariable], mapped: StatementMap, same: bool
+) -> Iterator[DetectedChange]:
     for renamed in renames:
         kind = type_of_rename(renamed)
         if kind == "Rename Parameter" and OWN in (renamed.kind_before, renamed.kind_after):
@@ -103,7 +103,7 @@ def _variables(
         if not old.name and old.place.language == "python" and _global(renamed, mapped):
             kind = "Rename Attribute"
         word = "parameter" if kind == "Rename Parameter" else "variable"
-        yield Change(
+        yield DetectedChange(
             kind,
             (renamed.before, renamed.after),
             (old.name or None, new.name or None),
@@ -123,7 +123,7 @@ _CAUSE = {
 }
 
 
-def _global(renamed: Renamed, mapped: StatementMap) -> bool:
+def _global(renamed: RenamedVariable, mapped: StatementMap) -> bool:
     """Whether a variable is a module attribute, outside any block."""
     return any(
         statement.line == renamed.line_before and statement.parent < 0
@@ -133,7 +133,7 @@ def _global(renamed: Renamed, mapped: StatementMap) -> bool:
 
 def _parameters(
     old_function: Function, new_function: Function, signature: Signature, same: bool
-) -> Iterator[Change]:
+) -> Iterator[DetectedChange]:
     containers, places, title = (
         (old_function.name, new_function.name),
         (old_function.place, new_function.place),
@@ -142,31 +142,39 @@ def _parameters(
     for old, new in signature.renamed:
         words = f"the parameter {old.name} of {title} was renamed to {new.name}"
         names, lines = (old.name, new.name), (old.line, new.line)
-        yield Change("Rename Parameter", names, containers, places, words, same, lines)
+        yield DetectedChange("Rename Parameter", names, containers, places, words, same, lines)
     for new in signature.added:
         words, lines = f"{title} got the parameter {new.name}", (old_function.place.line, new.line)
-        yield Change("Add Parameter", (None, new.name), containers, places, words, same, lines)
+        yield DetectedChange(
+            "Add Parameter", (None, new.name), containers, places, words, same, lines
+        )
     for old in signature.removed:
         words, lines = f"{title} lost the parameter {old.name}", (old.line, new_function.place.line)
-        yield Change("Remove Parameter", (old.name, None), containers, places, words, same, lines)
+        yield DetectedChange(
+            "Remove Parameter", (old.name, None), containers, places, words, same, lines
+        )
     for old, parts in signature.split:
         part = ", ".join(new.name for new in parts)
         words, lines = (
             f"the parameter {old.name} of {title} became {part}",
             (old.line, parts[0].line),
         )
-        yield Change("Split Parameter", (old.name, part), containers, places, words, same, lines)
+        yield DetectedChange(
+            "Split Parameter", (old.name, part), containers, places, words, same, lines
+        )
     if signature.reordered:
         words = f"the parameters of {title} were put into another order"
         lists = _listed(old_function), _listed(new_function)
-        yield Change("Reorder Parameter", lists, containers, places, words, same)
+        yield DetectedChange("Reorder Parameter", lists, containers, places, words, same)
 
 
 def _listed(function: Function) -> str:
     return ", ".join(parameter.name for parameter in function.parameters)
 
 
-def renamed_in_extraction(extraction: Extraction, purity: Purity) -> Iterator[Change]:
+def renamed_in_extraction(
+    extraction: ExtractedFunction, purity: Purity
+) -> Iterator[DetectedChange]:
     """Variables renamed in a function that was extracted from their code.
 
     So do parameters of the origin that are handed on to it.
@@ -176,7 +184,7 @@ def renamed_in_extraction(extraction: Extraction, purity: Purity) -> Iterator[Ch
         kind = type_of_rename(renamed)
         if kind in ("Rename Variable", "Rename Parameter"):
             word = "variable" if kind == "Rename Variable" else "parameter"
-            yield Change(
+            yield DetectedChange(
                 kind,
                 (renamed.before, renamed.after),
                 (extraction.origin.name or None, extraction.extracted.name),

@@ -118,7 +118,7 @@ def chosen(statements: list[Statement], indices: list[int]) -> list[Statement]:
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class UnitLocation:
     """Location of a unit.
 
     Args:
@@ -161,7 +161,7 @@ class Function:
 
     name: str
     kind: str
-    place: Place
+    place: UnitLocation
     parameters: tuple[Parameter, ...]
     statements: list[Statement]
     has_body: bool
@@ -213,7 +213,7 @@ class Type:
 
     name: str
     kind: str
-    place: Place
+    place: UnitLocation
     header: tuple[str, ...]
     statements: list[Statement]
     methods: list[Function] = field(default_factory=list)
@@ -225,7 +225,7 @@ class Type:
 
 
 @dataclass(slots=True, eq=False)
-class SourceFile:
+class ParsedFile:
     """A parsed file; after a syntax error its containers are unreliable."""
 
     path: str

@@ -6,7 +6,7 @@ A unit is compared after its renames were undone. What is left that differs make
 from collections import Counter
 from collections.abc import Mapping
 
-from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction
+from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
 from cortex_pipelines.extraction.refactoring.model import Function, Statement
 from cortex_pipelines.extraction.refactoring.pairing.units import Pairing
 
@@ -66,7 +66,7 @@ class Purity:
         renamed = [self._renamed(statement, self._names) for statement in before]
         return renamed == [statement.texts for statement in after]
 
-    def extraction(self, extraction: Extraction, names: Names) -> bool:
+    def extraction(self, extraction: ExtractedFunction, names: Names) -> bool:
         """Whether the new function does exactly what was removed from the origin.
 
         What took its place in the origin has to call the new function; values of the part may have

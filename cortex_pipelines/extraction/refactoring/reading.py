@@ -13,10 +13,10 @@ from cortex_pipelines.extraction.refactoring.model import (
     WHOLE,
     Function,
     Parameter,
-    Place,
-    SourceFile,
+    ParsedFile,
     Statement,
     Type,
+    UnitLocation,
 )
 from cortex_pipelines.extraction.refactoring.statements import (
     StatementReader,
@@ -45,7 +45,7 @@ class _Around:
     type: Type | None
 
 
-def read_file(path: str, text: str, max_bytes: int) -> SourceFile | None:
+def read_file(path: str, text: str, max_bytes: int) -> ParsedFile | None:
     """The functions and types of a file; None if it is not parsed or is hostile."""
     language = language_of(path, text)
     data = text.encode(errors="replace")
@@ -77,8 +77,8 @@ class _Reader:
         }
         self._statements = StatementReader(data, lambda node: node.id in self._units)
 
-    def file(self, root: Node) -> SourceFile:
-        file = SourceFile(self._path, self._language, root.has_error)
+    def file(self, root: Node) -> ParsedFile:
+        file = ParsedFile(self._path, self._language, root.has_error)
         around: list[_Around] = []
         for definition in sorted(self._outline.definitions.values(), key=_outer_first):
             while around and around[-1].end <= definition.node.start_byte:
@@ -91,7 +91,7 @@ class _Reader:
         file.functions.append(self._module(root))
         return file
 
-    def _enter(self, file: SourceFile, definition: Definition, around: list[_Around]) -> _Around:
+    def _enter(self, file: ParsedFile, definition: Definition, around: list[_Around]) -> _Around:
         name = self._name(definition)
         kind, made = definition.kind, None
         if name and kind in FUNCTIONS:
@@ -108,7 +108,7 @@ class _Reader:
         names = (*self._holders(definition), name) if self._contains(definition, name) else ()
         return _Around(definition.node.end_byte, names, kind, made)
 
-    def _object(self, file: SourceFile, member: Function) -> Type | None:
+    def _object(self, file: ParsedFile, member: Function) -> Type | None:
         """The named object literal that contains a function."""
         *around, name = member.place.around
         if name == NAMELESS:
@@ -233,7 +233,7 @@ class _Reader:
             name, definition.kind, self._place(definition, around), tuple(header), statements
         )
 
-    def _place(self, definition: Definition, around: list[_Around]) -> Place:
+    def _place(self, definition: Definition, around: list[_Around]) -> UnitLocation:
         whole = self._outline.widest(definition.node)
         mark = definition.first("keyword") or definition.first("name") or whole
         holders = self._holders(definition)
@@ -242,7 +242,7 @@ class _Reader:
         if "receiver" in definition.pieces:
             types += holders
         names = [name for unit in around for name in unit.names] + holders
-        return Place(
+        return UnitLocation(
             path=self._path,
             language=self._language,
             around=tuple(names),
@@ -290,7 +290,7 @@ class _Reader:
     def _module(self, root: Node) -> Function:
         statements: list[Statement] = self._statements.read(root)
         line = root.end_point[0] + 1
-        place = Place(self._path, self._language, (), None, None, 1, 1, line, "")
+        place = UnitLocation(self._path, self._language, (), None, None, 1, 1, line, "")
         calls = called_names(statements)
         return Function("", "module", place, (), statements, True, calls, (), "")
 
@@ -298,7 +298,7 @@ class _Reader:
         return self._data[node.start_byte : node.end_byte].decode(errors="replace")
 
 
-def _drop_overloads(file: SourceFile) -> None:
+def _drop_overloads(file: ParsedFile) -> None:
     """Leave out the signatures that stand for a function's overloads beside the function itself."""
     whole = {(one.place.around, one.name) for one in file.functions if one.has_body}
     for functions in (file.functions, *(kind.methods for kind in file.types)):

@@ -32,7 +32,7 @@ _LEAST_OWN = 0.25  # the signature speaks for a parameter
 
 
 @dataclass(frozen=True, slots=True)
-class Renamed:
+class RenamedVariable:
     """A renamed variable or parameter.
 
     Args:
@@ -65,7 +65,7 @@ def aligned(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
 
 
 @dataclass
-class Evidence:
+class RenameProof:
     """Evidence for renamed names from mapped statements.
 
     Args:
@@ -95,7 +95,7 @@ class Evidence:
         return counts
 
 
-def evidence(mapped: StatementMap, inner: Iterable[Mapped] = ()) -> Evidence:
+def evidence(mapped: StatementMap, inner: Iterable[Mapped] = ()) -> RenameProof:
     """Collect which names replaced which in mapped statements.
 
     Args:
@@ -121,9 +121,9 @@ def evidence(mapped: StatementMap, inner: Iterable[Mapped] = ()) -> Evidence:
     return collected
 
 
-def _collected(mapped: StatementMap) -> Evidence:
+def _collected(mapped: StatementMap) -> RenameProof:
     first = _first_declarations(mapped.before), _first_declarations(mapped.after)
-    collected = Evidence({}, Counter(), set())
+    collected = RenameProof({}, Counter(), set())
     for index, place in mapped.pairs.items():
         old, new = mapped.before[index], mapped.after[place]
         pairs = list(aligned(old, new))
@@ -210,10 +210,10 @@ def callbacks(mapped: StatementMap) -> Iterator[StatementMap]:
 def renamed_names(
     before: dict[str, tuple[str, int]],
     after: dict[str, tuple[str, int]],
-    seen: Evidence,
+    seen: RenameProof,
     *,
     merged: bool = False,
-) -> list[Renamed]:
+) -> list[RenamedVariable]:
     """Decide which names were renamed, given the names bound on both sides.
 
     A name counts as renamed if it is bound on its side only (or its declaration became that of the
@@ -251,7 +251,7 @@ def renamed_names(
             pairs[old] = new
             taken.add(new)
     return [
-        Renamed(old, new, before[old][0], after[new][0], before[old][1], after[new][1])
+        RenamedVariable(old, new, before[old][0], after[new][0], before[old][1], after[new][1])
         for old, new in pairs.items()
     ]
 
@@ -259,7 +259,7 @@ def renamed_names(
 def _free(
     before: dict[str, tuple[str, int]],
     after: dict[str, tuple[str, int]],
-    seen: Evidence,
+    seen: RenameProof,
     old: str,
     new: str,
 ) -> bool:
@@ -279,7 +279,7 @@ def _free(
 def _only_declared(
     before: dict[str, tuple[str, int]],
     after: dict[str, tuple[str, int]],
-    seen: Evidence,
+    seen: RenameProof,
     old: str,
     new: str,
 ) -> bool:
@@ -311,7 +311,7 @@ def _same_place(
     return kinds == (OWN, OWN) and list(before).index(old) == list(after).index(new)
 
 
-def type_of_rename(renamed: Renamed) -> str:
+def type_of_rename(renamed: RenamedVariable) -> str:
     """RefactoringMiner's name for a rename."""
     kinds = renamed.kind_before, renamed.kind_after
     if kinds == (VARIABLE, OWN):

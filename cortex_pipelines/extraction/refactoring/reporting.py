@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from cortex_pipelines.extraction.refactoring.extracted_functions import Extraction
-from cortex_pipelines.extraction.refactoring.model import Function, Place
+from cortex_pipelines.extraction.refactoring.extracted_functions import ExtractedFunction
+from cortex_pipelines.extraction.refactoring.model import Function, UnitLocation
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 
 Pair = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
-class Change:
+class DetectedChange:
     """A detected change, before it is described.
 
     Args:
@@ -27,7 +27,7 @@ class Change:
     type: str
     names: Pair
     containers: Pair
-    places: tuple[Place, Place]
+    places: tuple[UnitLocation, UnitLocation]
     words: str
     pure: bool
     lines: tuple[int, int] | None = None
@@ -61,7 +61,7 @@ class Change:
 
 
 def moved_or_renamed(
-    what: str, kind: str, names: tuple[str, str], places: tuple[Place, Place]
+    what: str, kind: str, names: tuple[str, str], places: tuple[UnitLocation, UnitLocation]
 ) -> str:
     """Describe a unit that was moved, renamed or both."""
     old, new = places
@@ -73,7 +73,7 @@ def moved_or_renamed(
     return f"the {kind} {names[0]} {' and '.join(parts)}"
 
 
-def _where(place: Place) -> str:
+def _where(place: UnitLocation) -> str:
     return f"{place.owner} in {place.path}" if place.owner else place.path
 
 
@@ -82,7 +82,7 @@ def titled(function: Function) -> str:
     return f"the {function.kind} {function.name}" if function.name else "the module"
 
 
-def extraction_codes(extraction: Extraction) -> tuple[str, str]:
+def extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:
     """Code of the origin, and of the caller with the extracted function."""
     caller, extracted = extraction.caller.place.code, extraction.extracted.place.code
     both = caller if extracted in caller else f"{caller}\n\n{extracted}"

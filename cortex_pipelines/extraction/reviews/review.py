@@ -39,7 +39,7 @@ class Review:
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class ReviewSuggestion:
     """A block of a remark that says how its lines should read.
 
     Args:
@@ -85,15 +85,15 @@ def remark_of(said: str) -> str:
     return " ".join(_MENTION.sub("someone", text).split())
 
 
-def suggestions_of(said: str) -> list[Suggestion]:
+def suggestions_of(said: str) -> list[ReviewSuggestion]:
     """The blocks of a remark that suggest code, in its order."""
     return _told_apart(said)[1]
 
 
-def _told_apart(said: str) -> tuple[str, list[Suggestion]]:
+def _told_apart(said: str) -> tuple[str, list[ReviewSuggestion]]:
     """What a remark says besides its suggestions, and these; one that has no end is none."""
     rest: list[str] = []
-    made: list[Suggestion] = []
+    made: list[ReviewSuggestion] = []
     opened: re.Match[str] | None = None
     begin = 0
     lines = said.split("\n")
@@ -105,7 +105,7 @@ def _told_apart(said: str) -> tuple[str, list[Suggestion]]:
                 rest.append(line)
         elif len(word) >= len(opened[1]) and not word.strip("`"):
             text = "\n".join(lines[begin + 1 : at]).rstrip("\r\n")
-            made.append(Suggestion(int(opened[2] or 0), int(opened[3] or 0), text))
+            made.append(ReviewSuggestion(int(opened[2] or 0), int(opened[3] or 0), text))
             opened = None
     if opened is not None:
         rest += lines[begin:]

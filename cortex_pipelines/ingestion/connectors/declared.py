@@ -28,7 +28,7 @@ Kind = Literal["issues", "reviews", "outcomes"]
 
 
 @dataclass(frozen=True)
-class Shape:
+class RowShape:
     """What a row of one kind consists of.
 
     Args:
@@ -47,15 +47,15 @@ class Shape:
         return (*self.needed, *(name for group in self.either for name in group), *self.optional)
 
 
-SHAPES: dict[Kind, Shape] = {
-    "issues": Shape(("id", "title"), optional=("text",)),
+SHAPES: dict[Kind, RowShape] = {
+    "issues": RowShape(("id", "title"), optional=("text",)),
     # as GitHub's interface calls them, or with the code before and after in columns of their own
-    "reviews": Shape(
+    "reviews": RowShape(
         ("path", "body"),
         (("diff_hunk",), ("before", "after")),
         ("line", "start_line", "original_line", "original_start_line", "side", "in_reply_to_id"),
     ),
-    "outcomes": Shape(
+    "outcomes": RowShape(
         ("task_id", "master"),
         (("success",), ("outcome",)),
         (

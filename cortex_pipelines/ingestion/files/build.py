@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.ingestion.entries import Listed, Skipped, SourceError
+from cortex_pipelines.ingestion.entries import FileRef, Skipped, SourceError
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
 from cortex_pipelines.ingestion.files.file_metadata import with_neighbours
 from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins
-from cortex_pipelines.ingestion.readers.open import Reading, open_source
+from cortex_pipelines.ingestion.readers.open import OpenSource, open_source
 from cortex_pipelines.ingestion.redactions import name_rows, redaction_table, without_private_errors
 from cortex_pipelines.ingestion.row_batches import frame_of
 from cortex_pipelines.ingestion.settings import IngestionSettings
@@ -45,8 +45,8 @@ class _Inventory:
         skipped: What was left out, each once: the same name may be left out again and again.
     """
 
-    readings: dict[str, Reading] = field(default_factory=dict)
-    files: dict[str, dict[str, Listed]] = field(default_factory=dict)
+    readings: dict[str, OpenSource] = field(default_factory=dict)
+    files: dict[str, dict[str, FileRef]] = field(default_factory=dict)
     skipped: dict[tuple[str, str, str], Skipped] = field(default_factory=dict)
 
     def skip(self, label: str, entry: Skipped) -> None:
@@ -191,13 +191,13 @@ def _take_inventory(
     return inventory
 
 
-def _too_much(file: Listed, settings: IngestionSettings) -> Skipped:
+def _too_much(file: FileRef, settings: IngestionSettings) -> Skipped:
     limit = f"ingestion.max_project_bytes is {settings.max_project_bytes}"
     detail = f"this and all later entries: {limit}"
     return Skipped(file.path, "project_too_large", detail, file.size)
 
 
-def _key(file: Listed) -> str:
+def _key(file: FileRef) -> str:
     """Hash of everything a file's own row depends on, apart from code and parameters."""
     return hashlib.sha256(f"{file.content} {file.path}".encode()).hexdigest()
 

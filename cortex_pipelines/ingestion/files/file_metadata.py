@@ -8,14 +8,14 @@ from cortex_pipelines.ingestion.git.authors import pseudonyms
 from cortex_pipelines.ingestion.licences.detect import Folders, licences_of
 from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.ingestion.licences.reuse import annotations, is_reuse
-from cortex_pipelines.ingestion.readers.open import Reading
+from cortex_pipelines.ingestion.readers.open import OpenSource
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 
 def with_neighbours(
     files: pl.DataFrame,
-    reading: Reading,
+    reading: OpenSource,
     own_licence: str | None,
     settings: IngestionSettings,
     key: bytes,
@@ -47,7 +47,7 @@ def with_neighbours(
 
 
 def _licences(
-    files: pl.DataFrame, reading: Reading, own_licence: str | None, settings: IngestionSettings
+    files: pl.DataFrame, reading: OpenSource, own_licence: str | None, settings: IngestionSettings
 ) -> list[pl.Series]:
     stating = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
     headers = files.filter(pl.col("header").is_not_null()).select("path", "header")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from cortex_pipelines.ingestion.entries import File, Listed, Listing, SourceError, SourceLimits
+from cortex_pipelines.ingestion.entries import File, FileRef, Listing, SourceError, SourceLimits
 from cortex_pipelines.ingestion.git.command import records, stream
 
 _FOLDER = "040000"
@@ -37,12 +37,12 @@ def list_tree(mirror: Path, revision: str, limits: SourceLimits) -> Listing:
         elif mode in _NOT_FILES:
             yield limits.skip(path, *_NOT_FILES[mode])
         else:
-            yield limits.refuse(path, size) or Listed(path, blob, size)
+            yield limits.refuse(path, size) or FileRef(path, blob, size)
         if limits.full:
             return
 
 
-def read_blobs(mirror: Path, wanted: Iterable[Listed]) -> Iterator[File]:
+def read_blobs(mirror: Path, wanted: Iterable[FileRef]) -> Iterator[File]:
     """The wanted files among those of ``list_tree``, in that order.
 
     Raises:

@@ -33,7 +33,7 @@ _SECTIONS = ("global", "install", "download", ":env:")
 
 
 @dataclass(frozen=True)
-class Release:
+class SourceDistribution:
     """A source distribution in an index."""
 
     version: Version
@@ -45,7 +45,7 @@ class Release:
 class Offer:
     """Source distributions of a package, and the indexes that failed, with reasons."""
 
-    releases: tuple[Release, ...]
+    releases: tuple[SourceDistribution, ...]
     problems: tuple[str, ...]
 
 
@@ -107,7 +107,7 @@ class Indexes:
 
     def offer(self, package: str) -> Offer:
         """The source distributions of a package, newest first; wheels are not looked at."""
-        releases: list[Release] = []
+        releases: list[SourceDistribution] = []
         problems: list[str] = []
         for kind, place in self._places:
             try:
@@ -120,7 +120,7 @@ class Indexes:
         releases.sort(key=lambda release: release.version, reverse=True)
         return Offer(tuple(releases), tuple(problems))
 
-    def _ask(self, kind: str, place: str, package: str) -> Iterator[Release]:
+    def _ask(self, kind: str, place: str, package: str) -> Iterator[SourceDistribution]:
         from unearth import PackageFinder
 
         finder = PackageFinder(self._session, ignore_compatibility=True, no_binary=[":all:"])
@@ -131,9 +131,9 @@ class Indexes:
                 version = Version(candidate.version or "")
             except InvalidVersion:
                 continue
-            yield Release(version, candidate.link.filename, candidate.link)
+            yield SourceDistribution(version, candidate.link.filename, candidate.link)
 
-    def download(self, release: Release, folder: Path) -> str:
+    def download(self, release: SourceDistribution, folder: Path) -> str:
         """Download a file into ``folder``, named by its SHA-256, which is returned.
 
         Raises:
@@ -153,7 +153,7 @@ class Indexes:
                 "the network, then run `cortex update` again"
             ) from error
 
-    def _copy(self, release: Release, file: Any) -> dict[str, Any]:
+    def _copy(self, release: SourceDistribution, file: Any) -> dict[str, Any]:
         expected = release.link.hash_option or {}
         hashes = {name: hashlib.new(name) for name in {"sha256", *expected}}
         with self._session.get_stream(release.link.normalized) as response:
@@ -168,7 +168,7 @@ class Indexes:
                     digest.update(chunk)
         return hashes
 
-    def _compare(self, release: Release, hashes: dict[str, Any]) -> None:
+    def _compare(self, release: SourceDistribution, hashes: dict[str, Any]) -> None:
         for name, values in (release.link.hash_option or {}).items():
             if hashes[name].hexdigest() not in values:
                 raise SourceError(

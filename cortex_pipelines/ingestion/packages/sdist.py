@@ -9,7 +9,12 @@ from packaging.version import Version
 from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.cache import file_sha256
 from cortex_pipelines.ingestion.entries import Entries, File, Skipped, SourceError, SourceLimits
-from cortex_pipelines.ingestion.packages.pypi_index import Indexes, Offer, Release, pip_options
+from cortex_pipelines.ingestion.packages.pypi_index import (
+    Indexes,
+    Offer,
+    SourceDistribution,
+    pip_options,
+)
 from cortex_pipelines.ingestion.project_sources import SdistSource
 
 
@@ -26,7 +31,7 @@ def take_sdist(source: SdistSource, cache: Path) -> dict[str, str]:
     return {"version": str(release.version), "file": release.file, "sha256": sha256}
 
 
-def _newest(source: SdistSource, offer: Offer) -> Release:
+def _newest(source: SdistSource, offer: Offer) -> SourceDistribution:
     """The newest version that is not yanked; a pre-release only if there is no other."""
     if offer.problems:  # an index that cannot be asked might have a newer one
         raise SourceError(f"{source.label}: cannot determine the latest version{_trouble(offer)}")
@@ -37,7 +42,7 @@ def _newest(source: SdistSource, offer: Offer) -> Release:
     return (final or kept)[0]
 
 
-def _exact(source: SdistSource, offer: Offer) -> Release:
+def _exact(source: SdistSource, offer: Offer) -> SourceDistribution:
     wanted = Version(source.version)
     for release in offer.releases:
         if release.version == wanted:

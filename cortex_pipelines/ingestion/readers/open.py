@@ -11,7 +11,7 @@ from cortex_pipelines.ingestion.connectors.files import read_rows
 from cortex_pipelines.ingestion.entries import (
     Entries,
     File,
-    Listed,
+    FileRef,
     Listing,
     Skipped,
     SourceError,
@@ -39,7 +39,7 @@ _Files = DirectorySource | ArchiveSource | SdistSource | NpmSource | DltSource
 
 
 @dataclass(frozen=True)
-class Reading:
+class OpenSource:
     """A source at its pin, not yet read.
 
     Args:
@@ -53,11 +53,11 @@ class Reading:
     kind: str
     revision: str
     entries: Callable[[], Listing]
-    files: Callable[[Sequence[Listed]], Iterator[File]]
+    files: Callable[[Sequence[FileRef]], Iterator[File]]
     authors: Callable[[set[str], Pseudonym], Mapping[str, str | None]]
 
 
-def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Path) -> Reading:
+def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Path) -> OpenSource:
     """Open a source at its pin for listing and reading.
 
     Raises:
@@ -66,14 +66,14 @@ def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Pat
     """
     if isinstance(source, GitSource):
         mirror, revision = open_revision(source, pin, root, root / CACHE), pin["revision"]
-        return Reading(
+        return OpenSource(
             "git",
             revision,
             lambda: list_tree(mirror, revision, SourceLimits(settings)),
             lambda wanted: read_blobs(mirror, wanted),
             lambda paths, pseudonym: last_authors(mirror, revision, paths, pseudonym),
         )
-    return Reading(
+    return OpenSource(
         next(iter(source.place)),
         str(pin.get("version", pin["sha256"])),
         lambda: map(_listed, _walk(source, pin, SourceLimits(settings), root)),
@@ -82,13 +82,13 @@ def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Pat
     )
 
 
-def _listed(entry: File | Skipped) -> Listed | Skipped:
+def _listed(entry: File | Skipped) -> FileRef | Skipped:
     if isinstance(entry, Skipped):
         return entry
-    return Listed(entry.path, blob_id(entry.data), len(entry.data))
+    return FileRef(entry.path, blob_id(entry.data), len(entry.data))
 
 
-def _wanted(entries: Entries, wanted: Sequence[Listed]) -> Iterator[File]:
+def _wanted(entries: Entries, wanted: Sequence[FileRef]) -> Iterator[File]:
     """The wanted files, in a second pass: cheaper than keeping all bytes."""
     if not wanted:
         return

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from cortex_pipelines.monitoring.anomalies.detector_selection import choose
-from cortex_pipelines.monitoring.anomalies.detectors import Detector, Together, fit_detectors
+from cortex_pipelines.monitoring.anomalies.detectors import AnomalyDetector, Together, fit_detectors
 from cortex_pipelines.monitoring.anomalies.series import Series, all_series
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
 from cortex_pipelines.monitoring.anomalies.windows import Scale, Windows, divide
@@ -39,7 +39,7 @@ class FittedDetectors:
     metrics: tuple[str, ...]
     counters: tuple[str, ...]
     scale: Scale
-    detectors: dict[str, Detector]
+    detectors: dict[str, AnomalyDetector]
     chosen: str
     criterion: dict[str, float]
     threshold: float

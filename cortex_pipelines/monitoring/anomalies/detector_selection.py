@@ -11,7 +11,7 @@ from math import sqrt
 
 import numpy as np
 
-from cortex_pipelines.monitoring.anomalies.detectors import Detector
+from cortex_pipelines.monitoring.anomalies.detectors import AnomalyDetector
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
 from cortex_pipelines.routing.outcomes.models import select_model
 
@@ -46,7 +46,9 @@ def disturbed(windows: np.ndarray, settings: AnomalySettings) -> np.ndarray:
     return changed
 
 
-def outscored_shares(detector: Detector, windows: np.ndarray, changed: np.ndarray) -> np.ndarray:
+def outscored_shares(
+    detector: AnomalyDetector, windows: np.ndarray, changed: np.ndarray
+) -> np.ndarray:
     """Share of undisturbed windows that each disturbed one outscores.
 
     Their mean is the area under the ROC curve.
@@ -58,7 +60,7 @@ def outscored_shares(detector: Detector, windows: np.ndarray, changed: np.ndarra
 
 
 def choose(
-    detectors: dict[str, Detector], windows: np.ndarray, settings: AnomalySettings
+    detectors: dict[str, AnomalyDetector], windows: np.ndarray, settings: AnomalySettings
 ) -> tuple[str, dict[str, float]]:
     """The detector to use, and every detector's area under the ROC curve.
 

@@ -12,9 +12,9 @@ import polars as pl
 from cortex_pipelines.atomic import aside
 from cortex_pipelines.monitoring.anomalies.detect import FittedDetectors, alert_rows
 from cortex_pipelines.monitoring.anomalies.detectors import (
+    AnomalyDetector,
     Autoencoder,
     Components,
-    Detector,
     Forest,
     Together,
 )
@@ -142,7 +142,7 @@ def _restored(
     values: Mapping[str, Any], arrays: Mapping[str, dict[str, np.ndarray]]
 ) -> FittedDetectors:
     layers = arrays["autoencoder"]
-    single: dict[str, Detector] = {
+    single: dict[str, AnomalyDetector] = {
         "pca": Components(**arrays["pca"]),
         "forest": Forest(**arrays["forest"]),
         "autoencoder": Autoencoder(

@@ -18,7 +18,7 @@ _LEAST_SPREAD = 1e-3
 """Least spread of a log score, so that a nearly constant score does not dominate."""
 
 
-class Detector(Protocol):
+class AnomalyDetector(Protocol):
     """Anomaly detector; higher scores are more anomalous."""
 
     def score(self, windows: np.ndarray) -> np.ndarray:
@@ -220,13 +220,13 @@ class Together:
         spreads: Half of the distance between its 16th and 84th percentile.
     """
 
-    detectors: tuple[Detector, ...]
+    detectors: tuple[AnomalyDetector, ...]
     floors: tuple[float, ...]
     centres: tuple[float, ...]
     spreads: tuple[float, ...]
 
     @classmethod
-    def fit(cls, detectors: Sequence[Detector], windows: np.ndarray) -> "Together":
+    def fit(cls, detectors: Sequence[AnomalyDetector], windows: np.ndarray) -> "Together":
         """Learn the score scales from held-out scaled windows."""
         scores = [detector.score(windows) for detector in detectors]
         floors = [float(np.median(score)) * _FLOOR + 1e-12 for score in scores]
@@ -258,7 +258,7 @@ class Together:
         return np.asarray(np.mean(shares, axis=0))
 
 
-def fit_detectors(windows: np.ndarray, settings: AnomalySettings) -> dict[str, Detector]:
+def fit_detectors(windows: np.ndarray, settings: AnomalySettings) -> dict[str, AnomalyDetector]:
     """Fit all detectors to the same scaled windows of shape (windows, records, metrics)."""
     return {
         "pca": Components.fit(windows, settings),

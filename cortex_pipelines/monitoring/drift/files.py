@@ -20,7 +20,7 @@ _MOST_ROWS = 20_000
 _PARQUET = b"PAR1"
 
 
-class SampleError(ValueError):
+class RecordFileError(ValueError):
     """A file to compare cannot be read as records."""
 
 
@@ -45,11 +45,11 @@ def _encode(texts: Sequence[str]) -> np.ndarray:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
-        raise SampleError(f"no such file: {path}; expected JSON lines or Parquet")
+        raise RecordFileError(f"no such file: {path}; expected JSON lines or Parquet")
     with path.open("rb") as file:
         records = _parquet(path) if file.read(4) == _PARQUET else _json_lines(path)
     if not records:
-        raise SampleError(f"{path} holds no record; at least one is needed")
+        raise RecordFileError(f"{path} holds no record; at least one is needed")
     return records
 
 
@@ -64,7 +64,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise SampleError(f"{path} begins like Parquet but cannot be read: {error}") from error
+        raise RecordFileError(f"{path} begins like Parquet but cannot be read: {error}") from error
     return frame[_drawn(frame.height)].to_dicts()
 
 
@@ -73,17 +73,19 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
         with open_unpacked(path) as file:
             numbered = [(n, line) for n, line in enumerate(file, start=1) if line.strip()]
     except UNPACKING_ERRORS as error:
-        raise SampleError(f"{path} cannot be unpacked: {error}") from error
+        raise RecordFileError(f"{path} cannot be unpacked: {error}") from error
     records = []
     for place in _drawn(len(numbered)):
         number, line = numbered[place]
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise SampleError(
+            raise RecordFileError(
                 f"{path} line {number} is no JSON ({error}); expected JSON lines or Parquet"
             ) from error
         if not isinstance(record, dict):
-            raise SampleError(f'{path} line {number} is no JSON object; expected {{"name": value}}')
+            raise RecordFileError(
+                f'{path} line {number} is no JSON object; expected {{"name": value}}'
+            )
         records.append(record)
     return records

@@ -35,7 +35,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionResults:
     """Questions with several answers, and how they were answered.
 
     Args:
@@ -82,7 +82,7 @@ class Studied:
     bits: dict[str, float]
     gap_bits: dict[str, float]
     first_lines: dict[str, float]
-    questions: dict[str, Asked]
+    questions: dict[str, QuestionResults]
     gains: dict[str, Gain]
     forgetting: tuple[float, float, float] | None
     best: str

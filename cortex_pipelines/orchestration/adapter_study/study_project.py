@@ -16,8 +16,8 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.orchestration.adapter_study.results import (
-    Asked,
     Gain,
+    QuestionResults,
     Studied,
     recorded,
     write_results,
@@ -246,11 +246,11 @@ def _figures(metrics: Mapping[str, float], pattern: str) -> dict[str, float]:
     return {way: value for way, value in known.items() if value is not None}
 
 
-def _questions(metrics: Mapping[str, float]) -> dict[str, Asked]:
+def _questions(metrics: Mapping[str, float]) -> dict[str, QuestionResults]:
     """Questions of each kind; similar code is shown with some of all kinds."""
     parts = {"all": "team_", **{kind: f"choice_{kind}_" for kind in KINDS}, "shown": "shown_"}
     return {
-        part: Asked(
+        part: QuestionResults(
             int(metrics[f"{prefix}items"]),
             {
                 way: metrics[figure]

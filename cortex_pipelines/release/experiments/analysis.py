@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cortex_pipelines.release.experiments.plan import ARMS, Arm, Plan
+from cortex_pipelines.release.experiments.plan import ARMS, Arm, ExperimentSpec
 from cortex_pipelines.statistics.sequential import (
     LEAST_UNITS,
     Sums,
@@ -36,7 +36,7 @@ _MEASURES = ("good", "failed", "withheld", "slow")
 
 
 @dataclass(frozen=True)
-class Result:
+class ExperimentOutcome:
     """How an experiment ends, and why."""
 
     outcome: Outcome
@@ -52,7 +52,7 @@ class _Answer:
     seconds: float
     vote: str | None = None
 
-    def has(self, plan: Plan) -> tuple[bool, bool, bool, bool]:
+    def has(self, plan: ExperimentSpec) -> tuple[bool, bool, bool, bool]:
         """The measures, in order."""
         failed = self.became == "failed"
         served = self.became in ("answered", "left")
@@ -89,7 +89,7 @@ class Tally:
         plan: The experiment.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ExperimentSpec) -> None:
         self.plan = plan
         self._answers: dict[str, _Answer] = {}
         self._sides = {arm: _Side() for arm in ARMS}
@@ -165,44 +165,46 @@ class Tally:
         low, high = difference(*self.sums(measure), error, 2 * self.plan.smallest, least)
         return float(low), float(high)
 
-    def result(self) -> Result | None:
+    def result(self) -> ExperimentOutcome | None:
         """How it ends by the rule; None while it goes on."""
         return self._invalid() or self._guarded() or self._decided()
 
-    def _invalid(self) -> Result | None:
+    def _invalid(self) -> ExperimentOutcome | None:
         if self.ratio() <= 1 / _RATIO_ERROR:
             return None
         first, second = (len(self._sides[arm].units) for arm in ARMS)
-        return Result(
+        return ExperimentOutcome(
             "invalid",
             f"{second} of {first + second} users got b, where {self.plan.share:.0%} were planned: "
             "requests are lost or counted twice, so nothing can be concluded",
         )
 
-    def _guarded(self) -> Result | None:
+    def _guarded(self) -> ExperimentOutcome | None:
         plan = self.plan
         for measure in ("failed", "withheld"):
             low, high = self.interval(measure, _GUARD_ERROR, 2)
             if low > plan.tolerance:
                 words = f"{self._shares(measure)}: {low:+.1%} to {high:+.1%}"
-                return Result("guardrail", f"{words}, where {plan.tolerance:.1%} is tolerated")
+                return ExperimentOutcome(
+                    "guardrail", f"{words}, where {plan.tolerance:.1%} is tolerated"
+                )
         slow = self.sums("slow")[1]
         if lower_share(slow, _GUARD_ERROR, 2 * plan.smallest) > _TAIL:
             words = f"{slow.y} of {slow.n} answers of b took longer than {plan.slowest:g} s"
-            return Result("guardrail", f"{words}, where {_TAIL:.0%} may")
+            return ExperimentOutcome("guardrail", f"{words}, where {_TAIL:.0%} may")
         return None
 
-    def _decided(self) -> Result | None:
+    def _decided(self) -> ExperimentOutcome | None:
         plan, first = self.plan, self.sums("good")
         low, high = self.interval("good")
         words = f"{self._shares('good')}: {low:+.1%} to {high:+.1%}"
         if low > 0 or high < 0:
-            return Result("better" if low > 0 else "worse", words)
+            return ExperimentOutcome("better" if low > 0 else "worse", words)
         # where nobody ever votes, both shares are 0 and nothing was compared
         if -plan.smallest < low and high < plan.smallest and any(sums.y for sums in first):
-            return Result("no difference", f"{words}, within {plan.smallest:.1%}")
+            return ExperimentOutcome("no difference", f"{words}, within {plan.smallest:.1%}")
         if sum(sums.n for sums in first) >= plan.most_answers:
-            return Result("inconclusive", f"{words}, which decides nothing")
+            return ExperimentOutcome("inconclusive", f"{words}, which decides nothing")
         return None
 
     def _shares(self, measure: str) -> str:

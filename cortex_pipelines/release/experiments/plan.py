@@ -50,7 +50,7 @@ class Terms(TypedDict):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExperimentSpec:
     """What is compared, and when it ends.
 
     Args:
@@ -139,10 +139,10 @@ class End:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ExperimentRecord:
     """An experiment, and how it ended; None while it is under way."""
 
-    plan: Plan
+    plan: ExperimentSpec
     end: End | None
 
 
@@ -157,28 +157,28 @@ class Book:
         self.state = state
         self.path = state / FILE
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ExperimentRecord]:
         """All of them; a line that a killed process left unfinished is none."""
-        plans: dict[str, Plan] = {}
+        plans: dict[str, ExperimentSpec] = {}
         ends: dict[str, End] = {}
         for line in _lines(self.path):
             if "outcome" in line:
                 ends.setdefault(line["id"], End(**line))
             else:
-                plans.setdefault(line["id"], Plan(**line))
-        return [Entry(plan, ends.get(name)) for name, plan in plans.items()]
+                plans.setdefault(line["id"], ExperimentSpec(**line))
+        return [ExperimentRecord(plan, ends.get(name)) for name, plan in plans.items()]
 
-    def running(self, project: str) -> Plan | None:
+    def running(self, project: str) -> ExperimentSpec | None:
         """The experiment that a project is under; None for none."""
         return next(
             (e.plan for e in self.entries() if not e.end and e.plan.project == project), None
         )
 
-    def write(self, line: Plan | End) -> None:
+    def write(self, line: ExperimentSpec | End) -> None:
         """Append a beginning or an end."""
         append(self.path, asdict(line))
 
-    def answers(self, plan: Plan) -> Path:
+    def answers(self, plan: ExperimentSpec) -> Path:
         """The file of an experiment's answers."""
         return self.state / FOLDER / f"{plan.id}.jsonl"
 

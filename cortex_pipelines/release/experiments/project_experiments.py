@@ -11,13 +11,13 @@ from typing import Any
 
 from filelock import FileLock
 
-from cortex_pipelines.release.experiments.analysis import Result
+from cortex_pipelines.release.experiments.analysis import ExperimentOutcome
 from cortex_pipelines.release.experiments.plan import (
     Book,
     End,
-    Entry,
     ExperimentError,
-    Plan,
+    ExperimentRecord,
+    ExperimentSpec,
 )
 from cortex_pipelines.release.experiments.running import Log
 
@@ -30,7 +30,7 @@ def book_of(root: Path) -> Book:
     return Book(root / _STATE)
 
 
-def stop(root: Path, project: str, why: str) -> Entry:
+def stop(root: Path, project: str, why: str) -> ExperimentRecord:
     """End the experiment of a project, and give what it showed.
 
     Raises:
@@ -39,11 +39,11 @@ def stop(root: Path, project: str, why: str) -> Entry:
     plan = book_of(root).running(project)
     if plan is None:
         raise ExperimentError(f"no experiment is under way on {project}; nothing to stop")
-    end = finish(root, plan, Result("stopped", why), getpass.getuser())
-    return Entry(plan, end)
+    end = finish(root, plan, ExperimentOutcome("stopped", why), getpass.getuser())
+    return ExperimentRecord(plan, end)
 
 
-def finish(root: Path, plan: Plan, result: Result, by: str = "gateway") -> End:
+def finish(root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway") -> End:
     """Write down how an experiment ended; the first end counts, a second changes nothing."""
     with experiments_lock(root):
         book = book_of(root)
@@ -60,11 +60,11 @@ def stop_for_release(root: Path, project: str | None, words: str) -> None:
     """End the experiment of a project whose releases have moved."""
     plan = book_of(root).running(project) if project else None
     if plan is not None:
-        finish(root, plan, Result("stopped", words), getpass.getuser())
+        finish(root, plan, ExperimentOutcome("stopped", words), getpass.getuser())
         _LOG.info("experiment %s is stopped: %s", plan.id, words)
 
 
-def shown(root: Path, entry: Entry) -> dict[str, Any]:
+def shown(root: Path, entry: ExperimentRecord) -> dict[str, Any]:
     """An experiment as plain values: ``plan``, ``state``, ``reason``, and its figures."""
     if entry.end is not None:
         ended = {"state": entry.end.outcome, "reason": entry.end.reason, "at": entry.end.at}
@@ -73,7 +73,7 @@ def shown(root: Path, entry: Entry) -> dict[str, Any]:
     return {"plan": asdict(entry.plan), **running, **_figures(book_of(root), entry.plan)}
 
 
-def _figures(book: Book, plan: Plan) -> dict[str, Any]:
+def _figures(book: Book, plan: ExperimentSpec) -> dict[str, Any]:
     return Log(plan, book.answers(plan)).read().figures()
 
 

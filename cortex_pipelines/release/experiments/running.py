@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.release.experiments.analysis import Became, Result, Tally
-from cortex_pipelines.release.experiments.plan import Arm, Book, Plan, append, decoded
+from cortex_pipelines.release.experiments.analysis import Became, ExperimentOutcome, Tally
+from cortex_pipelines.release.experiments.plan import Arm, Book, ExperimentSpec, append, decoded
 
 _LOG = logging.getLogger("cortex_pipelines")
 
 Vote = Literal["up", "down", "dismissed"]
-Finish = Callable[[Plan, Result], object]
+Finish = Callable[[ExperimentSpec, ExperimentOutcome], object]
 """Writes down that an experiment has ended."""
 
 
@@ -27,12 +27,12 @@ class Assigned:
         unit: Pseudonym of whoever asks; empty for nobody in particular.
     """
 
-    plan: Plan
+    plan: ExperimentSpec
     arm: Arm
     unit: str
 
     @classmethod
-    def of(cls, plan: Plan, user: str) -> "Assigned":
+    def of(cls, plan: ExperimentSpec, user: str) -> "Assigned":
         """The place of a request of this user."""
         unit = plan.unit(user)
         return cls(plan, plan.arm(unit), unit)
@@ -46,7 +46,7 @@ class Log:
         path: The file.
     """
 
-    def __init__(self, plan: Plan, path: Path) -> None:
+    def __init__(self, plan: ExperimentSpec, path: Path) -> None:
         self.tally = Tally(plan)
         self._path = path
         self._offset = 0
@@ -99,7 +99,7 @@ class Experiments:
         line = {"arm": at.arm, "unit": at.unit, "became": became, "flagged": flagged}
         self._note(at.plan, {"id": answer, **line, "seconds": round(seconds, 6)})
 
-    def vote(self, plan: Plan, answer: str, vote: Vote) -> Arm | None:
+    def vote(self, plan: ExperimentSpec, answer: str, vote: Vote) -> Arm | None:
         """Count a vote on an answer; returns whose answer it was, None if it is of no arm."""
         tally = self._of(plan).log.tally
         if answer not in tally:
@@ -107,7 +107,7 @@ class Experiments:
         self._note(plan, {"id": answer, "vote": vote})
         return tally.arm_of(answer)
 
-    def figures(self, plan: Plan) -> dict[str, Any]:
+    def figures(self, plan: ExperimentSpec) -> dict[str, Any]:
         """What was counted."""
         running = self._of(plan)
         with running.lock:
@@ -119,7 +119,7 @@ class Experiments:
             if running.ending is not None:
                 running.ending.join()
 
-    def _of(self, plan: Plan) -> _Running:
+    def _of(self, plan: ExperimentSpec) -> _Running:
         with self._lock:
             if plan.id not in self._running:
                 running = _Running(Log(plan, self._book.answers(plan)))
@@ -127,7 +127,7 @@ class Experiments:
                 self._running[plan.id] = running
             return self._running[plan.id]
 
-    def _note(self, plan: Plan, line: dict[str, Any]) -> None:
+    def _note(self, plan: ExperimentSpec, line: dict[str, Any]) -> None:
         running = self._of(plan)
         with running.lock:
             try:
@@ -142,7 +142,7 @@ class Experiments:
                 )
                 running.ending.start()
 
-    def _end(self, running: _Running, result: Result) -> None:
+    def _end(self, running: _Running, result: ExperimentOutcome) -> None:
         plan = running.log.tally.plan
         _LOG.warning("experiment %s: %s, %s", plan.id, result.outcome, result.reason)
         try:

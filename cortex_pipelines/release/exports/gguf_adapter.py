@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortex_pipelines.release.exports.gguf_layout import Array, Layout, layout_of
+from cortex_pipelines.release.exports.gguf_layout import Array, GgufLayout, layout_of
 from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
 from cortex_pipelines.release.loading import A, B, Lora, read_lora
 
@@ -64,7 +64,7 @@ def read_pairs(adapter: Lora) -> list[Pair]:
     ]
 
 
-def compare_gguf(path: Path, layout: Layout, pairs: list[Pair]) -> float:
+def compare_gguf(path: Path, layout: GgufLayout, pairs: list[Pair]) -> float:
     """Read a GGUF adapter back and compare it with the original matrices.
 
     Returns:
@@ -115,7 +115,7 @@ def _alpha(pairs: list[Pair]) -> float:
     return float(pairs[0].scale * pairs[0].a.shape[0])
 
 
-def _write(source: Source, layout: Layout, pairs: list[Pair], alpha: float, path: Path) -> None:
+def _write(source: Source, layout: GgufLayout, pairs: list[Pair], alpha: float, path: Path) -> None:
     import gguf
 
     writer = gguf.GGUFWriter(path, layout.architecture)
@@ -132,7 +132,7 @@ def _write(source: Source, layout: Layout, pairs: list[Pair], alpha: float, path
     writer.close()
 
 
-def _tensors(layout: Layout, pairs: list[Pair], alpha: float) -> Mapping[str, Array]:
+def _tensors(layout: GgufLayout, pairs: list[Pair], alpha: float) -> Mapping[str, Array]:
     tensors: dict[str, Array] = {}
     for pair in pairs:
         name = _name(layout, pair.layer)
@@ -143,7 +143,7 @@ def _tensors(layout: Layout, pairs: list[Pair], alpha: float) -> Mapping[str, Ar
     return tensors
 
 
-def _name(layout: Layout, layer: str) -> str:
+def _name(layout: GgufLayout, layer: str) -> str:
     tensor_name = layout.name_of(layer)
     if tensor_name is None:
         raise ExportError(f"layer {layer} has no GGUF name for {layout.architecture}")

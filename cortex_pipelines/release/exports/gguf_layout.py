@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Layout:
+class GgufLayout:
     """GGUF layout of a base model.
 
     Args:
@@ -48,7 +48,7 @@ class Layout:
         return rows
 
 
-def layout_of(base: Path) -> Layout:
+def layout_of(base: Path) -> GgufLayout:
     """GGUF layout for the base in a folder.
 
     Raises:
@@ -66,4 +66,4 @@ def layout_of(base: Path) -> Layout:
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, int(config["num_hidden_layers"]))
     heads = int(config["num_attention_heads"])
     keys = int(config.get("num_key_value_heads") or heads)
-    return Layout("llama", names.get_name, {"q_proj": heads, "k_proj": keys})
+    return GgufLayout("llama", names.get_name, {"q_proj": heads, "k_proj": keys})

@@ -10,7 +10,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.retrieval.graph.configuration import CONFIGURATION, Mentions
 from cortex_pipelines.retrieval.graph.history import changed_together
-from cortex_pipelines.retrieval.graph.names import Names, Unit
+from cortex_pipelines.retrieval.graph.names import GraphUnit, Names
 from cortex_pipelines.retrieval.graph.references import (
     BASE,
     CALL,
@@ -19,7 +19,7 @@ from cortex_pipelines.retrieval.graph.references import (
     Reference,
     read_references,
 )
-from cortex_pipelines.retrieval.graph.resolution import INTERNAL, Resolver, Targets
+from cortex_pipelines.retrieval.graph.resolution import INTERNAL, ReferenceResolver, Targets
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.code_graph import CODE_GRAPH, RESOLUTIONS
 
@@ -30,7 +30,7 @@ COMMIT_COLUMNS = ("source", "paths")
 _DEPENDENCY = "module-dependency"
 
 
-class Node(NamedTuple):
+class GraphNode(NamedTuple):
     """One end of an edge; the name is empty and the lines are 0 for a file or folder."""
 
     path: str
@@ -83,7 +83,7 @@ class _SourceGraph:
 
     def __init__(self, tables: Tables, references: pl.DataFrame) -> None:
         self._tables = tables
-        self._edges: dict[tuple[str, Node, Node], tuple[int, set[int], int]] = {}
+        self._edges: dict[tuple[str, GraphNode, GraphNode], tuple[int, set[int], int]] = {}
         self._references: dict[str, list[Reference]] = defaultdict(list)
         for path, *values in references.drop("source").iter_rows():
             self._references[path].append(Reference(*values))
@@ -101,7 +101,9 @@ class _SourceGraph:
         ).iter_rows():
             self._targets[path, line].append((target, scope))
         self._names = Names(tables.units, packages)
-        self._resolver = Resolver(self._names, self._references, self._targets, self._paths)
+        self._resolver = ReferenceResolver(
+            self._names, self._references, self._targets, self._paths
+        )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All edges, as rows of the table."""
@@ -122,7 +124,13 @@ class _SourceGraph:
             }
 
     def _add(
-        self, relation: str, start: Node, end: Node, resolution: str, line: int, weight: int = 0
+        self,
+        relation: str,
+        start: GraphNode,
+        end: GraphNode,
+        resolution: str,
+        line: int,
+        weight: int = 0,
     ) -> None:
         if start == end and relation != "calls":
             return
@@ -165,7 +173,7 @@ class _SourceGraph:
                 around = self._names.enclosing(path, one.byte)
                 called = self._resolver.called(path, around, one)
                 if called is not None:
-                    start = self._unit(around) if around >= 0 else Node(path)
+                    start = self._unit(around) if around >= 0 else GraphNode(path)
                     self._add("calls", start, self._unit(called[0]), called[1], one.start_line)
 
     def _imports(self) -> None:
@@ -174,16 +182,18 @@ class _SourceGraph:
         ).iter_rows():
             if scope == INTERNAL and path != target:
                 kind = "file" if target in self._paths else "folder"
-                self._add("imports", Node(path), Node(target, kind=kind), "import", line)
+                self._add("imports", GraphNode(path), GraphNode(target, kind=kind), "import", line)
         for path in sorted(self._resolver.bindings):
             for binding in self._resolver.bindings[path].values():
                 number = self._resolver.imported(binding)
                 if number >= 0:
-                    self._add("imports", Node(path), self._unit(number), "import", binding.line)
+                    self._add(
+                        "imports", GraphNode(path), self._unit(number), "import", binding.line
+                    )
 
     def _tests(self) -> None:
         names = self._names
-        cases = {row[0]: Node(row[2], row[3], "test", *row[4:])
+        cases = {row[0]: GraphNode(row[2], row[3], "test", *row[4:])
                  for row in self._tables.tests.select(TEST_COLUMNS).iter_rows()}  # fmt: skip
         for unit_id, tests in self._tables.units.select("unit_id", "tests").iter_rows():
             number = names.numbers.get(unit_id)
@@ -204,14 +214,14 @@ class _SourceGraph:
         for path, text in wanted.select("path", "text").iter_rows():
             for mention in mentions.of(path, text):
                 number = self._names.in_file(mention.target, mention.name) if mention.name else -1
-                end = self._unit(number) if number >= 0 else Node(mention.target)
-                self._add("configures", Node(path), end, "path", mention.line)
+                end = self._unit(number) if number >= 0 else GraphNode(mention.target)
+                self._add("configures", GraphNode(path), end, "path", mention.line)
 
     def _changes(self) -> None:
         commits: Sequence[Sequence[str]] = self._tables.commits["paths"].to_list()
         for (first, second), count in changed_together(commits, self._paths).items():
-            self._add("changes_with", Node(first), Node(second), "history", 0, count)
+            self._add("changes_with", GraphNode(first), GraphNode(second), "history", 0, count)
 
-    def _unit(self, number: int) -> Node:
-        unit: Unit = self._names.units[number]
-        return Node(unit.path, unit.qualified_name, unit.kind, unit.start_line, unit.end_line)
+    def _unit(self, number: int) -> GraphNode:
+        unit: GraphUnit = self._names.units[number]
+        return GraphNode(unit.path, unit.qualified_name, unit.kind, unit.start_line, unit.end_line)

@@ -25,7 +25,7 @@ _INNER = {"python", "javascript"}
 """Languages where what is inside of another definition is not known outside of it."""
 
 
-class Unit(NamedTuple):
+class GraphUnit(NamedTuple):
     """A function, method or type."""
 
     path: str
@@ -69,7 +69,7 @@ class Names:
     """
 
     def __init__(self, units: pl.DataFrame, packages: dict[str, str]) -> None:
-        self.units: list[Unit] = []
+        self.units: list[GraphUnit] = []
         self.paths: set[str] = set()
         self.numbers: dict[str, int] = {}
         self.families: dict[str, str] = {}
@@ -90,7 +90,7 @@ class Names:
     def _add(self, row: dict[str, object]) -> None:
         path, language = str(row["path"]), str(row["language"])
         family = _FAMILY.get(language, language)
-        unit = Unit(
+        unit = GraphUnit(
             path, family, str(row["kind"]), str(row["name"]), str(row["qualified_name"]),
             int(str(row["start_byte"])), int(str(row["end_byte"])),
             int(str(row["start_line"])), int(str(row["end_line"])),

@@ -20,7 +20,7 @@ from cortex_pipelines.retrieval.documents import read_text
 from cortex_pipelines.retrieval.graph.build import Tables, code_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph
 from cortex_pipelines.retrieval.index import open_index
-from cortex_pipelines.retrieval.listing import Listed, list_files
+from cortex_pipelines.retrieval.listing import ListedFile, list_files
 from cortex_pipelines.retrieval.open_index import limits_of
 from cortex_pipelines.schemas.code_graph import CODE_GRAPH
 from cortex_pipelines.schemas.code_units import CODE_UNITS
@@ -121,7 +121,7 @@ def _keep(kept: Path, tables: tuple[pl.DataFrame, ...]) -> None:
 
 
 def _made(
-    root: Path, listed: list[Listed], params: Parameters
+    root: Path, listed: list[ListedFile], params: Parameters
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Edges, units and paths of a folder, private values out, by the functions of the assets."""
     limits = limits_of(params)

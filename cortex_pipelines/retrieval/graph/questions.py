@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.detector import is_test
-from cortex_pipelines.retrieval.graph.build import Node
+from cortex_pipelines.retrieval.graph.build import GraphNode
 from cortex_pipelines.retrieval.graph.names import FUNCTIONS, TYPES
 
 QUESTIONS = ("callers", "breaks", "tests", "path")
@@ -35,7 +35,7 @@ class GraphNameError(LookupError):
 
 
 @dataclass(frozen=True)
-class Step:
+class AnswerStep:
     """One place in an answer.
 
     Args:
@@ -66,7 +66,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Answer:
+class GraphAnswer:
     """The answer to a question.
 
     Args:
@@ -78,7 +78,7 @@ class Answer:
 
     question: str
     of: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[AnswerStep, ...]
     notice: str
 
     def as_json(self) -> dict[str, Any]:
@@ -89,8 +89,8 @@ class Answer:
 @dataclass(frozen=True)
 class _Edge:
     relation: str
-    start: Node
-    end: Node
+    start: GraphNode
+    end: GraphNode
     resolution: str
     lines: tuple[int, ...]
     weight: int
@@ -107,16 +107,17 @@ class CodeGraph:
     """
 
     def __init__(self, edges: pl.DataFrame, units: pl.DataFrame, paths: Iterable[str]) -> None:
-        self._into: dict[Node, list[_Edge]] = defaultdict(list)
-        self._out: dict[Node, list[_Edge]] = defaultdict(list)
-        self._inside: dict[str, list[Node]] = defaultdict(list)
-        nodes: dict[Node, None] = {Node(path): None for path in sorted(paths)}
+        self._into: dict[GraphNode, list[_Edge]] = defaultdict(list)
+        self._out: dict[GraphNode, list[_Edge]] = defaultdict(list)
+        self._inside: dict[str, list[GraphNode]] = defaultdict(list)
+        nodes: dict[GraphNode, None] = {GraphNode(path): None for path in sorted(paths)}
         wanted = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
         columns = ("path", "qualified_name", "kind", "start_line", "end_line")
-        nodes |= dict.fromkeys(Node(*row) for row in wanted.select(columns).iter_rows())
+        nodes |= dict.fromkeys(GraphNode(*row) for row in wanted.select(columns).iter_rows())
         for row in edges.iter_rows(named=True):
             start, end = (
-                Node(*(row[f"{side}_{name}"] for name in Node._fields)) for side in ("from", "to")
+                GraphNode(*(row[f"{side}_{name}"] for name in GraphNode._fields))
+                for side in ("from", "to")
             )
             edge = _Edge(
                 row["relation"], start, end, row["resolution"], tuple(row["lines"]), row["weight"]
@@ -129,7 +130,9 @@ class CodeGraph:
             if node.name:
                 self._inside[node.path].append(node)
 
-    def ask(self, question: str, name: str, to: str | None = None, depth: int = DEPTH) -> Answer:
+    def ask(
+        self, question: str, name: str, to: str | None = None, depth: int = DEPTH
+    ) -> GraphAnswer:
         """Answer a question.
 
         Args:
@@ -156,9 +159,9 @@ class CodeGraph:
             steps = [step for step in steps if step.kind == "test" or is_test(step.path)]
         if question == "breaks":
             steps += self._together(start)
-        return Answer(question, (typed(start),), tuple(steps), _notice(question, start, steps))
+        return GraphAnswer(question, (typed(start),), tuple(steps), _notice(question, start, steps))
 
-    def place(self, name: str) -> Node:
+    def place(self, name: str) -> GraphNode:
         """The place that a name stands for.
 
         A place outside of tests goes before those of the same name in tests.
@@ -187,7 +190,7 @@ class CodeGraph:
             "qualified or simple name of a function or type"
         )
 
-    def _places(self, name: str) -> list[Node]:
+    def _places(self, name: str) -> list[GraphNode]:
         if not name:
             return []
         path, colon, inner = name.rpartition(":")
@@ -204,7 +207,7 @@ class CodeGraph:
             return _defined(ending)
         return [node for node in self._nodes if not node.name and node.path.endswith(f"/{name}")]
 
-    def _parts(self, node: Node) -> Iterator[Node]:
+    def _parts(self, node: GraphNode) -> Iterator[GraphNode]:
         """A place, and what is inside of it: asking about a type asks about its methods too."""
         yield node
         if node.kind in FUNCTIONS or node.kind == "test":
@@ -212,13 +215,13 @@ class CodeGraph:
         if not node.name:
             yield from self._inside.get(node.path, ())
             if node.kind == "file":  # Go imports folders, Java all of a package
-                yield Node(dirname(node.path), kind="folder")
+                yield GraphNode(dirname(node.path), kind="folder")
             return
         for other in self._inside.get(node.path, ()):
             if other.name.startswith(f"{node.name}."):
                 yield other
 
-    def _reached(self, question: str, start: Node, depth: int) -> Iterator[Step]:
+    def _reached(self, question: str, start: GraphNode, depth: int) -> Iterator[AnswerStep]:
         """What reaches a place by the relations of a question, the nearest first."""
         followed = _FOLLOWED[question]
         first = list(self._parts(start))
@@ -236,8 +239,8 @@ class CodeGraph:
                 if distance < depth and whole and edge.relation != "configures":
                     waiting.append((edge.start, distance + 1))
 
-    def _together(self, start: Node) -> list[Step]:
-        node = Node(start.path)
+    def _together(self, start: GraphNode) -> list[AnswerStep]:
+        node = GraphNode(start.path)
         steps = []
         for edge in (*self._into.get(node, ()), *self._out.get(node, ())):
             if edge.relation == _HISTORY:
@@ -245,7 +248,7 @@ class CodeGraph:
                 steps.append(_step(edge, other, node, 1))
         return sorted(steps, key=lambda step: (-step.weight, step.path))
 
-    def _path(self, start: Node, end: Node) -> Answer:
+    def _path(self, start: GraphNode, end: GraphNode) -> GraphAnswer:
         notice = ""
         steps = self._shortest(start, end)
         if steps is None:
@@ -254,12 +257,12 @@ class CodeGraph:
                 notice = f"nothing leads from {typed(start)} to {typed(end)}, nor back"
             else:
                 notice = f"nothing leads from {typed(start)} to {typed(end)}; this is the way back"
-        return Answer("path", (typed(start), typed(end)), tuple(steps or ()), notice)
+        return GraphAnswer("path", (typed(start), typed(end)), tuple(steps or ()), notice)
 
-    def _shortest(self, start: Node, end: Node) -> list[Step] | None:
+    def _shortest(self, start: GraphNode, end: GraphNode) -> list[AnswerStep] | None:
         """Edges of a shortest way, each from what comes before; None if there is none."""
         ends = set(self._parts(end))
-        came: dict[Node, _Edge | None] = dict.fromkeys(self._parts(start))
+        came: dict[GraphNode, _Edge | None] = dict.fromkeys(self._parts(start))
         waiting = deque(came)
         while waiting:
             node = waiting.popleft()
@@ -275,14 +278,14 @@ class CodeGraph:
         return None
 
 
-def typed(node: Node) -> str:
+def typed(node: GraphNode) -> str:
     """A place as it may be typed."""
     return f"{node.path}:{node.name}" if node.name else node.path or "."
 
 
-def _defined(nodes: list[Node]) -> list[Node]:
+def _defined(nodes: list[GraphNode]) -> list[GraphNode]:
     """Of overloads and conditional definitions in one file the first; they are one to a reader."""
-    kept: dict[tuple[str, str], Node] = {}
+    kept: dict[tuple[str, str], GraphNode] = {}
     for node in nodes:
         kept.setdefault((node.path, node.name), node)
     return list(kept.values())
@@ -292,14 +295,14 @@ def _order(edge: _Edge) -> tuple[Any, ...]:
     return (edge.relation, edge.start, edge.end)
 
 
-def _step(edge: _Edge, node: Node, of: Node, distance: int) -> Step:
-    return Step(
+def _step(edge: _Edge, node: GraphNode, of: GraphNode, distance: int) -> AnswerStep:
+    return AnswerStep(
         node.path, node.start_line, node.end_line, node.name, node.kind, edge.relation, typed(of),
         edge.lines, edge.resolution, distance, edge.weight,
     )  # fmt: skip
 
 
-def _walked(came: dict[Node, _Edge | None], node: Node) -> list[Step]:
+def _walked(came: dict[GraphNode, _Edge | None], node: GraphNode) -> list[AnswerStep]:
     edges: list[_Edge] = []
     while (edge := came[node]) is not None:
         edges.append(edge)
@@ -310,14 +313,14 @@ def _walked(came: dict[Node, _Edge | None], node: Node) -> list[Step]:
     ]
 
 
-_NOTHING: dict[str, Callable[[Node], str]] = {
+_NOTHING: dict[str, Callable[[GraphNode], str]] = {
     "callers": lambda node: f"no call of {typed(node)} is known",
     "breaks": lambda node: f"nothing is known to rest on {typed(node)}",
     "tests": lambda node: f"no test of {typed(node)} is known",
 }
 
 
-def _notice(question: str, start: Node, steps: list[Step]) -> str:
+def _notice(question: str, start: GraphNode, steps: list[AnswerStep]) -> str:
     if not steps:
         return _NOTHING[question](start) + ": calls by reflection or of unknown type are not seen"
     unsure = sum(step.resolution == "unique name" for step in steps)

@@ -96,7 +96,7 @@ Targets = dict[tuple[str, int], list[tuple[str, str]]]
 """Object and scope of each import of a line, by path and first line."""
 
 
-class Resolver:
+class ReferenceResolver:
     """Resolves the references of one source.
 
     Args:

@@ -34,7 +34,7 @@ def rests_on(versions: Mapping[str, str | None]) -> str:
     return hashlib.sha256(json.dumps(sorted(versions.items())).encode()).hexdigest()[:32]
 
 
-class Answers:
+class AnswerCache:
     """The answers of one project.
 
     Args:

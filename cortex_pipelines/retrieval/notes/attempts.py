@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.retrieval.bm25f import (
-    Counts,
+    FieldTermCounts,
     Postings,
     Vocabulary,
     Weights,
@@ -113,7 +113,7 @@ class Attempts:
             self._tried.setdefault(text, []).append(tried)
         self._texts: Sequence[str] = sorted(self._tried)
         self._vocabulary = Vocabulary()
-        counts = Counts()
+        counts = FieldTermCounts()
         for row, text in enumerate(self._texts):
             counts.add(row, text, self._vocabulary)
         self._matrix = counts.matrix(len(self._texts), len(self._vocabulary))

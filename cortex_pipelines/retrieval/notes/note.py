@@ -53,7 +53,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Note:
     """What is kept.
 
     Args:

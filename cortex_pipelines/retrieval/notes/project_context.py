@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cortex_pipelines.retrieval.notes.answer_cache import Answers
-from cortex_pipelines.retrieval.notes.note import SUMMARY, Entry
-from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, MemoryStore, Scope
+from cortex_pipelines.retrieval.notes.answer_cache import AnswerCache
+from cortex_pipelines.retrieval.notes.note import SUMMARY, Note
+from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, MemoryStore, NoteScope
 
 _NOTES = 50
 _SUMMARIES = 5
@@ -33,8 +33,8 @@ class ProjectContext:
 
     project: str
     author: str
-    history: tuple[Entry, ...]
-    notes: tuple[Entry, ...]
+    history: tuple[Note, ...]
+    notes: tuple[Note, ...]
     metadata: Mapping[str, Any]
     versions: Mapping[str, str | None]
     since: str | None
@@ -71,7 +71,7 @@ def come_to(
     since, number, before = _seen(store, author)
     changed = [name for name in sorted({*versions, *before})
                if before.get(name) != versions.get(name)]  # fmt: skip
-    scope = Scope(author)
+    scope = NoteScope(author)
     summaries = store.entries(scope, _SUMMARIES, SUMMARY)
     exchanges = store.entries(scope, EXCHANGES + FOLDED, "exchange")
     notes = store.entries(scope, _NOTES, "note", "decision", "outcome")
@@ -97,7 +97,7 @@ def come_to(
         since,
         tuple(changed) if since else (),
         added if since else 0,
-        Answers(store.database).count(),
+        AnswerCache(store.database).count(),
     )
 
 

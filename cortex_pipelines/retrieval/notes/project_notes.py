@@ -19,15 +19,15 @@ from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
 from cortex_pipelines.privacy.records import redact_record
 from cortex_pipelines.privacy.settings import PrivacySettings, Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten
-from cortex_pipelines.retrieval.notes.answer_cache import Answers, rests_on
+from cortex_pipelines.retrieval.notes.answer_cache import AnswerCache, rests_on
 from cortex_pipelines.retrieval.notes.attempts import Attempts, LikeTask
 from cortex_pipelines.retrieval.notes.note import (
     OWN,
     Draft,
-    Entry,
     Kind,
     MemoryStoreError,
     MemoryUnusableError,
+    Note,
 )
 from cortex_pipelines.retrieval.notes.project_context import come_to
 from cortex_pipelines.retrieval.notes.relations import (
@@ -36,7 +36,12 @@ from cortex_pipelines.retrieval.notes.relations import (
     logged_relations,
     names_of,
 )
-from cortex_pipelines.retrieval.notes.store import Encoder, MemoryStore, Scope, Selection
+from cortex_pipelines.retrieval.notes.store import (
+    ForgetSelection,
+    MemoryStore,
+    NoteEncoder,
+    NoteScope,
+)
 from cortex_pipelines.retrieval.open_index import open_encoder
 from cortex_pipelines.retrieval.queries import understand
 from cortex_pipelines.retrieval.terms import terms
@@ -62,7 +67,7 @@ class Recalled:
     """
 
     attempts: tuple[LikeTask, ...] = ()
-    notes: tuple[Entry, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 class ProjectMemory:
@@ -83,7 +88,7 @@ class ProjectMemory:
             raise ProjectError(f"params.yaml has no project {name}; there is: {known}")
         self.name = name
         self.store = MemoryStore(project.root / _KEPT / f"{name}.sqlite")
-        self.answers = Answers(self.store.database)
+        self.answers = AnswerCache(self.store.database)
         self._project, self._params = project, params
         self._key = project_key(name, params.privacy)
 
@@ -121,7 +126,7 @@ class ProjectMemory:
         Raises:
             QueryError: the query is empty, enormous, or no text.
         """
-        scope = Scope(self.pseudonym(who), kind, history)
+        scope = NoteScope(self.pseudonym(who), kind, history)
         encoder, notice = None, ""
         if self.store.entries(scope, 1):
             encoder, notice = _encoder(self._params)
@@ -147,7 +152,7 @@ class ProjectMemory:
             QueryError: the task is empty, enormous, or no text.
         """
         asked = set(understand(task).weights)
-        hits = self.store.search(task, Scope(author=""), _SHOWN)
+        hits = self.store.search(task, NoteScope(author=""), _SHOWN)
         alike = [e for _, e in hits if len(asked & set(terms(e.text))) >= min(_ALIKE, len(asked))]
         attempts = self.attempts.like(task, _SHOWN) if self.attempts else []
         return Recalled(tuple(attempts), tuple(alike))
@@ -178,7 +183,7 @@ class ProjectMemory:
             MemoryStoreError: one of the identities is not there.
         """
         author = None if who is None else self.pseudonym(who)
-        selection = Selection(tuple(ids), author, before)
+        selection = ForgetSelection(tuple(ids), author, before)
         gone = self.store.forget(selection)
         made_of = " ".join(entry.origin for entry in gone if entry.kind in OWN)
         known = {entry.id for entry in gone}
@@ -254,7 +259,7 @@ def bury(
     for name in project.partitions:
         memory = ProjectMemory(project, name, params)
         if name in emptied:
-            count += len(memory.store.forget(Selection(matches=lambda _: True)))
+            count += len(memory.store.forget(ForgetSelection(matches=lambda _: True)))
         for stone in stones:
             if stone.project in (None, name) and stone.user is None:
                 selection = _buried(stone, name, params.privacy)
@@ -262,18 +267,18 @@ def bury(
     return count
 
 
-def _buried(stone: Tombstone, project: str, privacy: PrivacySettings) -> Selection:
+def _buried(stone: Tombstone, project: str, privacy: PrivacySettings) -> ForgetSelection:
     """The entries that a tombstone covers; none says which source it is about."""
     if stone.path is None:
-        return Selection(author=stone.author, matches=lambda _: stone.author is not None)
+        return ForgetSelection(author=stone.author, matches=lambda _: stone.author is not None)
     settings = privacy.model_copy(update={"forgotten": [stone]})
 
-    def covers(entry: Entry) -> bool:
+    def covers(entry: Note) -> bool:
         named = understand(f"{entry.origin} {entry.text} {entry.answer}").paths
         given = settings, project, stone.source or ""
         return any(is_forgotten(*given, path, entry.author) for path in named)
 
-    return Selection(matches=covers)
+    return ForgetSelection(matches=covers)
 
 
 def notes_files(root: Path, name: str) -> list[Path]:
@@ -284,25 +289,25 @@ def notes_files(root: Path, name: str) -> list[Path]:
 def wipe_answers(root: Path) -> None:
     """Delete the cached answers of all projects, which quote former versions."""
     for file in sorted((root / _KEPT).glob("*.sqlite")):
-        MemoryStore(file).forget(Selection(matches=lambda _: False))
+        MemoryStore(file).forget(ForgetSelection(matches=lambda _: False))
 
 
-def _encoder(params: Parameters) -> tuple[Encoder | None, str]:
+def _encoder(params: Parameters) -> tuple[NoteEncoder | None, str]:
     try:
         return _opened_encoder(params)
     except WeightsError as error:
         return None, f"searched by words alone: {error}"
 
 
-def _opened_encoder(params: Parameters) -> tuple[Encoder | None, str]:
+def _opened_encoder(params: Parameters) -> tuple[NoteEncoder | None, str]:
     key = params.models.encoder.model_dump_json()
     if key not in _ENCODERS:
         opened = open_encoder(params)
-        _ENCODERS[key] = Encoder(opened.name, opened.encode)
+        _ENCODERS[key] = NoteEncoder(opened.name, opened.encode)
     return _ENCODERS[key], ""
 
 
-_ENCODERS: dict[str, Encoder] = {}
+_ENCODERS: dict[str, NoteEncoder] = {}
 
 
 def _metadata(folder: Path) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from cortex_pipelines.retrieval.notes.note import (
     OWN,
     SUMMARY,
     Draft,
-    Entry,
     MemoryStoreError,
+    Note,
     refuse_no_text,
 )
 from cortex_pipelines.retrieval.notes.summaries import summary
@@ -59,7 +59,7 @@ _EMBEDDED = 256
 
 
 @dataclass(frozen=True)
-class Scope:
+class NoteScope:
     """Which entries somebody looks at.
 
     Args:
@@ -74,7 +74,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Selection:
+class ForgetSelection:
     """What is to be forgotten: what all that is given holds of.
 
     Args:
@@ -87,11 +87,11 @@ class Selection:
     ids: tuple[str, ...] = ()
     author: str | None = None
     before: str | None = None
-    matches: Callable[[Entry], bool] | None = None
+    matches: Callable[[Note], bool] | None = None
 
 
 @dataclass(frozen=True)
-class Encoder:
+class NoteEncoder:
     """What makes vectors of entries.
 
     Args:
@@ -113,7 +113,7 @@ class MemoryStore:
     def __init__(self, path: Path) -> None:
         self.database = Database(path)
 
-    def add(self, draft: Draft) -> Entry:
+    def add(self, draft: Draft) -> Note:
         """Keep an entry; once this returns it survives a kill and a power failure.
 
         Raises:
@@ -128,7 +128,7 @@ class MemoryStore:
                 _fold(db, draft.author)
         return entry
 
-    def entries(self, scope: Scope, most: int, *kinds: str) -> list[Entry]:
+    def entries(self, scope: NoteScope, most: int, *kinds: str) -> list[Note]:
         """The latest entries, the oldest of them first.
 
         Args:
@@ -141,11 +141,11 @@ class MemoryStore:
                 return []
             given = {**asdict(scope), "kinds": json.dumps(kinds), "most": most}
             rows = db.execute(_LATEST, given).fetchall()
-        return [Entry(*row) for row in reversed(rows)]
+        return [Note(*row) for row in reversed(rows)]
 
     def search(
-        self, query: str, scope: Scope, k: int, encoder: Encoder | None = None
-    ) -> list[tuple[float, Entry]]:
+        self, query: str, scope: NoteScope, k: int, encoder: NoteEncoder | None = None
+    ) -> list[tuple[float, Note]]:
         """The entries most like a query, best first, with what they were ranked by.
 
         Args:
@@ -174,7 +174,7 @@ class MemoryStore:
         entries = self._numbered(best)
         return [(scores[number], entries[number]) for number in best if number in entries]
 
-    def forget(self, selection: Selection) -> list[Entry]:
+    def forget(self, selection: ForgetSelection) -> list[Note]:
         """Delete entries so that their bytes are gone from the files, with all cached answers.
 
         A summary goes with any exchange that it was made of.
@@ -204,7 +204,7 @@ class MemoryStore:
             counted = db.execute("SELECT count(*), count(superseded_by) FROM entries").fetchone()
         return " ".join(map(str, (*(last or (0,)), *counted)))
 
-    def _by_meaning(self, query: str, scope: Scope, encoder: Encoder) -> list[int]:
+    def _by_meaning(self, query: str, scope: NoteScope, encoder: NoteEncoder) -> list[int]:
         with self.database.reading() as db:
             if db is None:
                 return []
@@ -225,7 +225,7 @@ class MemoryStore:
         order = np.argsort(-likeness, kind="stable")[:_CANDIDATES]
         return [int(rows[place][0]) for place in order]
 
-    def _embed(self, rows: Sequence[tuple[int, str, str]], encoder: Encoder) -> None:
+    def _embed(self, rows: Sequence[tuple[int, str, str]], encoder: NoteEncoder) -> None:
         made: Floats = encoder.encode([f"{text}\n{answer}".strip() for _, text, answer in rows])
         with self.database.writing(durable=False) as db:
             db.executemany(  # what was forgotten meanwhile gets none
@@ -236,7 +236,7 @@ class MemoryStore:
                 ],
             )
 
-    def _numbered(self, numbers: Sequence[int]) -> dict[int, Entry]:
+    def _numbered(self, numbers: Sequence[int]) -> dict[int, Note]:
         with self.database.reading() as db:
             if db is None:
                 return {}
@@ -244,10 +244,10 @@ class MemoryStore:
                 "SELECT * FROM shown WHERE number IN (SELECT value FROM json_each(?))",
                 (json.dumps(numbers),),
             )
-            return {row[0]: Entry(*row) for row in rows}
+            return {row[0]: Note(*row) for row in rows}
 
 
-def _insert(db: Connection, draft: Draft, kind: str | None = None) -> Entry:
+def _insert(db: Connection, draft: Draft, kind: str | None = None) -> Note:
     values = (
         uuid.uuid4().hex[:12],
         kind or draft.kind,
@@ -263,10 +263,10 @@ def _insert(db: Connection, draft: Draft, kind: str | None = None) -> Entry:
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         (*values, searched),
     ).fetchone()
-    return Entry(number, *values, None)
+    return Note(number, *values, None)
 
 
-def _supersede(db: Connection, former: str, entry: Entry) -> None:
+def _supersede(db: Connection, former: str, entry: Note) -> None:
     row = db.execute(
         "SELECT kind, author, superseded_by FROM entries WHERE id = ?", (former,)
     ).fetchone()
@@ -290,7 +290,7 @@ def _fold(db: Connection, author: str) -> None:
     ).fetchall()
     if len(rows) < EXCHANGES + FOLDED:
         return
-    old = [Entry(*row) for row in rows[:FOLDED]]
+    old = [Note(*row) for row in rows[:FOLDED]]
     text = summary([f"{entry.text}\n{entry.answer}" for entry in old]) or old[0].text
     ids = ", ".join(entry.id for entry in old)
     origin = f"exchanges of {old[0].at} to {old[-1].at}: {ids}"
@@ -298,11 +298,11 @@ def _fold(db: Connection, author: str) -> None:
     db.executemany("DELETE FROM entries WHERE number = ?", [(entry.number,) for entry in old])
 
 
-def _all(db: Connection) -> Iterable[Entry]:
-    return [Entry(*row) for row in db.execute("SELECT * FROM shown ORDER BY number")]
+def _all(db: Connection) -> Iterable[Note]:
+    return [Note(*row) for row in db.execute("SELECT * FROM shown ORDER BY number")]
 
 
-def _is_meant(entry: Entry, selection: Selection) -> bool:
+def _is_meant(entry: Note, selection: ForgetSelection) -> bool:
     if selection.ids and entry.id not in selection.ids:
         made_of = entry.origin.rpartition(": ")[2].split(", ") if entry.kind == SUMMARY else []
         if not set(made_of) & set(selection.ids):

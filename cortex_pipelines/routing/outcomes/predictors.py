@@ -15,9 +15,9 @@ from cortex_pipelines.routing.outcomes.models import losses
 from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 from cortex_pipelines.routing.outcomes.training import (
     TARGETS,
+    PredictionTarget,
     Predictor,
-    Target,
-    Trained,
+    TrainedCandidates,
     scaled,
     train,
 )
@@ -121,7 +121,7 @@ def build_predictors(
 
 
 def _too_few(
-    target: Target, past: pl.DataFrame, known: int, settings: PredictorSettings
+    target: PredictionTarget, past: pl.DataFrame, known: int, settings: PredictorSettings
 ) -> str | None:
     if known < settings.min_items:
         return (
@@ -141,7 +141,11 @@ def _too_few(
 
 
 def _target_row(
-    target: Target, trained: Trained | None, past: int, test: int, reason: str | None
+    target: PredictionTarget,
+    trained: TrainedCandidates | None,
+    past: int,
+    test: int,
+    reason: str | None,
 ) -> dict[str, Any]:
     return {
         "target": target.name,
@@ -155,7 +159,9 @@ def _target_row(
     }
 
 
-def _tried(target: Target, trained: Trained, test: pl.DataFrame) -> list[dict[str, Any]]:
+def _tried(
+    target: PredictionTarget, trained: TrainedCandidates, test: pl.DataFrame
+) -> list[dict[str, Any]]:
     actual = test[target.name].to_numpy()
     wanted = scaled(actual, target)
     rows = []

@@ -21,7 +21,7 @@ from cortex_pipelines.routing.outcomes.settings import PredictorSettings
 
 
 @dataclass(frozen=True)
-class Target:
+class PredictionTarget:
     """A target of prediction.
 
     Args:
@@ -38,11 +38,11 @@ class Target:
 
 
 TARGETS = (
-    Target("success", "probability", "probability", by_factors=False),
-    Target("duration_seconds", "amount", "seconds", by_factors=True),
-    Target("tokens", "amount", "tokens", by_factors=True),
-    Target("complexity", "amount", "steps from low to high", by_factors=False),
-    Target("complexity_score", "amount", "points", by_factors=False),
+    PredictionTarget("success", "probability", "probability", by_factors=False),
+    PredictionTarget("duration_seconds", "amount", "seconds", by_factors=True),
+    PredictionTarget("tokens", "amount", "tokens", by_factors=True),
+    PredictionTarget("complexity", "amount", "steps from low to high", by_factors=False),
+    PredictionTarget("complexity_score", "amount", "points", by_factors=False),
 )
 
 
@@ -59,7 +59,7 @@ class Predictor:
         reach: Half the width of the interval of an amount, in the scale in which it is learnt.
     """
 
-    target: Target
+    target: PredictionTarget
     candidate: str
     model: Fitted
     slope: float
@@ -89,7 +89,7 @@ class Predictor:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedCandidates:
     """All candidates of a target.
 
     Args:
@@ -104,8 +104,8 @@ class Trained:
 
 
 def train(
-    rows: pl.DataFrame, target: Target, columns: Columns, settings: PredictorSettings
-) -> Trained:
+    rows: pl.DataFrame, target: PredictionTarget, columns: Columns, settings: PredictorSettings
+) -> TrainedCandidates:
     """Train, calibrate and choose on past tasks.
 
     Calibration and choice use each task's prediction by models that were trained without its fold
@@ -131,20 +131,22 @@ def train(
             predictors[candidate] = Predictor(target, candidate, model, slope, shift, reach)
             calibrated = slope * unseen[best] + shift
             fold_losses.append((candidate, _loss(target, candidate, calibrated, values)))
-    return Trained(
+    return TrainedCandidates(
         predictors,
         select_model(fold_losses),
         {candidate: float(loss.mean()) for candidate, loss in fold_losses},
     )
 
 
-def scaled(values: np.ndarray, target: Target) -> np.ndarray:
+def scaled(values: np.ndarray, target: PredictionTarget) -> np.ndarray:
     """Values on the scale of training."""
     scaled_values: np.ndarray = np.log1p(values) if target.by_factors else values.astype(np.float64)
     return scaled_values
 
 
-def _loss(target: Target, candidate: str, raw: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _loss(
+    target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray
+) -> np.ndarray:
     predicted = _chance(raw) if target.kind == "probability" and candidate == "linear" else raw
     return losses(target.kind, predicted, values)
 
@@ -173,7 +175,11 @@ def _one_class_less(some: np.ndarray, values: np.ndarray) -> bool:
 
 
 def _calibration(
-    target: Target, candidate: str, raw: np.ndarray, values: np.ndarray, settings: PredictorSettings
+    target: PredictionTarget,
+    candidate: str,
+    raw: np.ndarray,
+    values: np.ndarray,
+    settings: PredictorSettings,
 ) -> tuple[float, float, float]:
     if target.kind == "probability":
         return (*_platt(raw, values), 0.0) if candidate == "linear" else (1.0, 0.0, 0.0)

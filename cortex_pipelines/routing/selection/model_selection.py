@@ -75,7 +75,7 @@ class SelectionStep:
 
 
 @dataclass(frozen=True)
-class Selection:
+class ModelSelection:
     """The result of model selection.
 
     Args:
@@ -97,7 +97,7 @@ def select_model(
     folds: Indices,
     rules: Keywords | None,
     chosen: NeuralSettings,
-) -> Selection:
+) -> ModelSelection:
     """Run the model selection.
 
     Args:
@@ -129,7 +129,7 @@ def select_model(
         from sklearn.metrics import roc_auc_score
 
         figures["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
-    return Selection(
+    return ModelSelection(
         whole,
         {name: weight for name, weight in weights.items() if weight > 0},
         steps,

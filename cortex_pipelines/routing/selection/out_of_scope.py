@@ -33,7 +33,7 @@ def read_requests(path: Path = _REQUESTS) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Scope:
+class OutOfScopeModel:
     """Logistic model of in-scope tasks.
 
     Args:
@@ -74,7 +74,7 @@ class LearntScope:
         abstained: Share of those requests below the limit.
     """
 
-    scope: Scope
+    scope: OutOfScopeModel
     auroc: float
     abstained: float
 
@@ -111,7 +111,7 @@ def learn_scope(sentences: Floats, judged: Indices, requests: Floats, kept: floa
     model = LogisticRegression(C=_STRENGTH, class_weight="balanced").fit(both[:, None], wanted)
     # more familiar never means less in scope
     slope = max(0.0, round(float(model.coef_[0, 0]), 6))
-    scope = Scope(requests, slope, round(float(model.intercept_[0]), 6), 0.0)
+    scope = OutOfScopeModel(requests, slope, round(float(model.intercept_[0]), 6), 0.0)
     limit = float(np.floor(np.quantile(scope.of(known[judged]), 1.0 - kept) * 1e6) / 1e6)
     return LearntScope(
         replace(scope, limit=limit),

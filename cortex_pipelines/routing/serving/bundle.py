@@ -17,7 +17,7 @@ from cortex_pipelines.routing.models.keywords import Keywords
 from cortex_pipelines.routing.models.knn import Retrieval
 from cortex_pipelines.routing.models.network import Neural
 from cortex_pipelines.routing.models.tfidf import Lexical
-from cortex_pipelines.routing.selection.out_of_scope import Scope
+from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel
 from cortex_pipelines.versioning.content import content_md5
 
 CONFIG_FILE = "config.json"
@@ -74,7 +74,7 @@ class RouterConfig:
 
 
 @dataclass(frozen=True)
-class Package:
+class RouterBundle:
     """A router as loaded from its folder.
 
     Args:
@@ -90,7 +90,7 @@ class Package:
     config: RouterConfig
     extractor: FeatureExtractor
     candidates: Mapping[str, Any]
-    scope: Scope
+    scope: OutOfScopeModel
     neighbours: Sequence[Mapping[str, Any]]
     rules: Rules | None
     version: str
@@ -136,7 +136,7 @@ def save_router(
         _write_json(folder / RULES_FILE, rules)
 
 
-def load_router(folder: Path, version: str | None = None) -> Package:
+def load_router(folder: Path, version: str | None = None) -> RouterBundle:
     """Load a router saved by ``save_router``.
 
     Args:
@@ -153,11 +153,11 @@ def load_router(folder: Path, version: str | None = None) -> Package:
         text = (folder / NEIGHBOURS_FILE).read_text(encoding="utf-8")
         neighbours = [json.loads(line) for line in text.splitlines()]
         rules = load_rules(folder / RULES_FILE) if (folder / RULES_FILE).exists() else None
-        return Package(
+        return RouterBundle(
             config,
             FeatureExtractor.restore(grouped["extractor"], vocabulary),
             _candidates(config, grouped, rules),
-            Scope(grouped["scope"]["requests"], *config.scope, config.in_scope),
+            OutOfScopeModel(grouped["scope"]["requests"], *config.scope, config.in_scope),
             neighbours,
             rules,
             version or str(content_md5(folder)),

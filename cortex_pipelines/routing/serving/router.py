@@ -15,7 +15,12 @@ from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules
 from cortex_pipelines.routing.selection.ensemble import combined
 from cortex_pipelines.routing.selection.out_of_scope import NEAREST
-from cortex_pipelines.routing.serving.bundle import Package, RouterConfig, RouterError, load_router
+from cortex_pipelines.routing.serving.bundle import (
+    RouterBundle,
+    RouterConfig,
+    RouterError,
+    load_router,
+)
 
 PERSON = "person"
 RULES = "rules"
@@ -101,7 +106,7 @@ class Router:
 
     def __init__(
         self,
-        package: Package | None,
+        package: RouterBundle | None,
         encoder: Callable[[], SentenceEncoder] | None,
         rules: Rules | None,
         fallback_master: str | None,
@@ -237,7 +242,7 @@ class Router:
         )
 
     def _decide_all(
-        self, package: Package, texts: Sequence[str], embeddings: Floats, spent: float
+        self, package: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
     ) -> list[Decision]:
         """As ``_decide``, in parallel parts where there are many tasks."""
         if len(texts) <= _PART:
@@ -253,7 +258,7 @@ class Router:
             return [decision for part in made for decision in part.result()]
 
     def _decide(
-        self, package: Package, texts: Sequence[str], embeddings: Floats, spent: float
+        self, package: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
     ) -> list[Decision]:
         """Decisions, given ``spent`` milliseconds per task on the embedding."""
         began = perf_counter()
@@ -288,7 +293,7 @@ class Router:
 
     def _decision(
         self,
-        package: Package,
+        package: RouterBundle,
         text: str,
         row: Doubles,
         in_scope: float,
@@ -347,7 +352,7 @@ def _voters(
     return [names[place] for place in np.argmax(np.stack(says), axis=0)]
 
 
-def _shares_of(package: Package) -> Doubles:
+def _shares_of(package: RouterBundle) -> Doubles:
     """Log of each master's share of past tasks, used for empty texts."""
     counts = Counter(task["master"] for task in package.neighbours)
     shares = np.array([counts[name] + 1.0 for name in package.config.masters])
@@ -356,7 +361,7 @@ def _shares_of(package: Package) -> Doubles:
 
 
 def _evidence(
-    package: Package, places: Indices, cosines: Floats, has_words: Any
+    package: RouterBundle, places: Indices, cosines: Floats, has_words: Any
 ) -> list[tuple[Mapping[str, Any], ...]]:
     count = package.config.evidence
     return [

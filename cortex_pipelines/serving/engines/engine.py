@@ -149,7 +149,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Token:
+class GeneratedToken:
     """A token of an answer.
 
     The texts of an answer's tokens join to its text, and so do their bytes: of the tokens that
@@ -172,7 +172,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextDelta:
     """A part of one of the answers.
 
     Args:
@@ -186,7 +186,7 @@ class Piece:
 
     index: int
     text: str
-    tokens: tuple[Token, ...]
+    tokens: tuple[GeneratedToken, ...]
     finish: Finish | None = None
     cut: int = 0
 
@@ -196,7 +196,7 @@ class Piece:
         return len(self.tokens) + self.cut
 
 
-Event = Piece | BaseException | None
+Event = TextDelta | BaseException | None
 """A piece, what went wrong, or None at the end."""
 
 

@@ -22,24 +22,24 @@ from cortex_pipelines.release.exports.source import ExportError
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     EngineError,
-    Piece,
     Ready,
     RefusedAdapterError,
     Sampling,
     ScoredToken,
+    TextDelta,
 )
 from cortex_pipelines.serving.engines.llama_files import Chances, Converted, LlamaFiles
 from cortex_pipelines.serving.engines.llama_process import EndedError, LlamaProcess
 from cortex_pipelines.serving.engines.probing import PROMPTS
 from cortex_pipelines.serving.engines.queued import (
     QueuedEngine,
-    Request,
+    QueuedRequest,
     end_tokens,
     model_file,
     window,
 )
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.token_stream import Answer
+from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _BOUNDS = {"fp32": 1e-3, "fp16": 0.05}
@@ -158,7 +158,7 @@ class LlamaEngine(QueuedEngine):
         self._processes.move_to_end(version)
         return process
 
-    def _pieces(self, work: Request) -> Iterator[Piece]:
+    def _pieces(self, work: QueuedRequest) -> Iterator[TextDelta]:
         if work.cancelled.is_set():
             return
         for index in range(work.job.count):
@@ -166,9 +166,9 @@ class LlamaEngine(QueuedEngine):
             if work.cancelled.is_set():
                 return
 
-    def _continued(self, work: Request, index: int) -> Iterator[Piece]:
+    def _continued(self, work: QueuedRequest, index: int) -> Iterator[TextDelta]:
         job = work.job
-        answer = Answer(self.tokenizer, job.prompt.start, job.sampling)
+        answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
         written = 0
         for step in self._steps(work, index):
             if step.token in self._ends:
@@ -185,7 +185,7 @@ class LlamaEngine(QueuedEngine):
         else:
             yield answer.end(index, "length" if written >= job.sampling.max_tokens else "stop")
 
-    def _steps(self, work: Request, index: int) -> Iterator[ScoredToken]:
+    def _steps(self, work: QueuedRequest, index: int) -> Iterator[ScoredToken]:
         """The tokens of an answer; from a new process where one ends before the first of them."""
         for again in (True, False):
             process = self._process(work.job.adapter)
@@ -201,7 +201,7 @@ class LlamaEngine(QueuedEngine):
                     raise
 
     def _written_by(
-        self, process: LlamaProcess, work: Request, index: int
+        self, process: LlamaProcess, work: QueuedRequest, index: int
     ) -> Iterator[ScoredToken]:
         job, how = work.job, work.job.sampling
         seed = random.SystemRandom().getrandbits(31) if how.seed is None else how.seed + index

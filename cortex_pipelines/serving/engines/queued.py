@@ -21,9 +21,9 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Event,
     Job,
-    Piece,
     Prompt,
     Ready,
+    TextDelta,
 )
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.tokenization.segments import Segments, as_segments
@@ -31,7 +31,7 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 
 
 @dataclass
-class Request:
+class QueuedRequest:
     """A request and who waits for it."""
 
     job: Job
@@ -58,7 +58,7 @@ class QueuedEngine(ABC):
         self.tokenizer = tokenizer
         self.window = window
         self._settings = settings
-        self._work: queue.Queue[Request | _Load | None] = queue.Queue()
+        self._work: queue.Queue[QueuedRequest | _Load | None] = queue.Queue()
         self._waiting = 0
         self._lock = threading.Lock()
         self._busy = False
@@ -68,7 +68,7 @@ class QueuedEngine(ABC):
         self._thread.start()
 
     @abstractmethod
-    def _pieces(self, work: Request) -> Iterator[Piece]:
+    def _pieces(self, work: QueuedRequest) -> Iterator[TextDelta]:
         """The answers to a request."""
 
     @abstractmethod
@@ -97,7 +97,7 @@ class QueuedEngine(ABC):
             if self._waiting >= self._settings.waiting:
                 raise BusyError(f"{self._waiting} requests wait already; try again in a second")
             self._waiting += 1
-        request = Request(job, deliver)
+        request = QueuedRequest(job, deliver)
         self._enter(request)
         return request.cancelled.set
 
@@ -126,7 +126,7 @@ class QueuedEngine(ABC):
         self._enter(_Load(make, done))
         return done.result()
 
-    def _enter(self, work: Request | _Load) -> None:
+    def _enter(self, work: QueuedRequest | _Load) -> None:
         with self._lock:  # nothing comes after the end of the queue, where nobody would answer it
             if self._closed:
                 raise EngineError("the engine is closed")
@@ -157,7 +157,7 @@ class QueuedEngine(ABC):
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
             work.done.set_exception(error)
 
-    def _answer(self, work: Request) -> None:
+    def _answer(self, work: QueuedRequest) -> None:
         work.job.begun()
         try:
             for piece in self._pieces(work):

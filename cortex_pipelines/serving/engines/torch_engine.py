@@ -17,15 +17,15 @@ from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     Job,
-    Piece,
     Ready,
     ScoredToken,
+    TextDelta,
 )
 from cortex_pipelines.serving.engines.probing import Probe
-from cortex_pipelines.serving.engines.queued import QueuedEngine, Request, end_tokens, window
+from cortex_pipelines.serving.engines.queued import QueuedEngine, QueuedRequest, end_tokens, window
 from cortex_pipelines.serving.engines.sampler import Sampler
 from cortex_pipelines.serving.settings import ServingSettings
-from cortex_pipelines.serving.token_stream import Answer
+from cortex_pipelines.serving.token_stream import StreamedAnswer
 
 _CHUNK = 256
 """Tokens of a prompt between two looks at whether anybody still waits for it."""
@@ -110,7 +110,7 @@ class TorchEngine(QueuedEngine):
             self._base.put(weights)
             self._on = adapter.version
 
-    def _pieces(self, work: Request) -> Iterator[Piece]:
+    def _pieces(self, work: QueuedRequest) -> Iterator[TextDelta]:
         job = work.job
         if work.cancelled.is_set():
             return
@@ -158,15 +158,15 @@ class TorchEngine(QueuedEngine):
         return logits, memory
 
     def _continued(
-        self, work: Request, index: int, logits: Any, memory: Any, written: list[int]
-    ) -> Iterator[Piece]:
+        self, work: QueuedRequest, index: int, logits: Any, memory: Any, written: list[int]
+    ) -> Iterator[TextDelta]:
         """One answer, in pieces; its tokens are added to ``written``."""
         import torch
 
         job = work.job
         sampler = Sampler(job.sampling, index, self._model.device)
         forced = ForcedStart(self.tokenizer, len(job.prompt.ids), job.prompt.start)
-        answer = Answer(self.tokenizer, job.prompt.start, job.sampling)
+        answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
         while True:
             if len(written) >= job.sampling.max_tokens:
                 yield answer.end(index, "length")

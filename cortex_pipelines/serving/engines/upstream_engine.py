@@ -24,16 +24,16 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Event,
     Job,
-    Piece,
     Prompt,
     Ready,
     RefusedAdapterError,
+    TextDelta,
     UnavailableError,
 )
 from cortex_pipelines.serving.engines.queued import model_file, prompt_of, window
-from cortex_pipelines.serving.engines.upstream_form import Chunk, chunk_of, message_of
+from cortex_pipelines.serving.engines.upstream_form import AnswerChunk, chunk_of, message_of
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
-from cortex_pipelines.serving.token_stream import Answer
+from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.segments import Segments
 from cortex_pipelines.tokenization.text_encoder import continuation_ids, text_for_servers
 
@@ -227,7 +227,7 @@ class UpstreamEngine:
             with self._lock:
                 self._waiting -= 1
 
-    async def _continued(self, request: _Request, index: int) -> AsyncGenerator[Piece]:
+    async def _continued(self, request: _Request, index: int) -> AsyncGenerator[TextDelta]:
         """One answer. Where it does not begin as it has to, it is asked for anew behind that
         beginning, of which the server then makes tokens as it will."""
         job = request.job
@@ -235,7 +235,7 @@ class UpstreamEngine:
         for held in dict.fromkeys((start, "")):
             ids = [*job.prompt.ids, *self._ids(start.removeprefix(held))]
             left = max(most - len(ids) + len(job.prompt.ids), 1)
-            answer, whole = Answer(self.tokenizer, held, job.sampling), ""
+            answer, whole = StreamedAnswer(self.tokenizer, held, job.sampling), ""
             try:
                 async with aclosing(self._chunks(job, index, ids, left)) as chunks:
                     async for chunk in chunks:
@@ -257,7 +257,7 @@ class UpstreamEngine:
 
     async def _chunks(
         self, job: Job, index: int, ids: Sequence[int], most: int
-    ) -> AsyncGenerator[Chunk]:
+    ) -> AsyncGenerator[AnswerChunk]:
         """Parts of an answer, the last one with its end; asked for again while there is none."""
         asked = self._body(job, index, ids, most)
         # for a server that is known to be down, nobody waits longer than for one attempt
@@ -295,7 +295,7 @@ class UpstreamEngine:
             body |= {"presence_penalty": how.presence, "frequency_penalty": how.frequency}
         return body
 
-    async def _streamed(self, asked: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
+    async def _streamed(self, asked: Mapping[str, Any]) -> AsyncGenerator[AnswerChunk]:
         """One request.
 
         Raises:

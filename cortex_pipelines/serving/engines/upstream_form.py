@@ -8,7 +8,7 @@ from typing import Any
 from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Finish,
-    Token,
+    GeneratedToken,
     UnavailableError,
 )
 from cortex_pipelines.serving.token_bytes import alternative, unspelled
@@ -18,7 +18,7 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True)
-class Chunk:
+class AnswerChunk:
     """A part of an answer.
 
     Args:
@@ -28,7 +28,7 @@ class Chunk:
     """
 
     text: str
-    tokens: tuple[Token, ...]
+    tokens: tuple[GeneratedToken, ...]
     finish: Finish | None = None
 
 
@@ -44,7 +44,7 @@ def message_of(body: bytes) -> str:
     return " ".join(text.split())[:_SHOWN] or "nothing is said"
 
 
-def chunk_of(content: str) -> Chunk | None:
+def chunk_of(content: str) -> AnswerChunk | None:
     """A part of an answer; None of one without any, such as the counts.
 
     Raises:
@@ -63,20 +63,20 @@ def chunk_of(content: str) -> Chunk | None:
         if not isinstance(text, str):
             raise TypeError("its text is none")
         end: Finish | None = None if finish is None else "length" if finish == "length" else "stop"
-        return Chunk(text, _tokens(choice.get("logprobs"), text), end)
+        return AnswerChunk(text, _tokens(choice.get("logprobs"), text), end)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError(
             f"what the upstream server answers is no completion in OpenAI's form: {error!r}"
         ) from error
 
 
-def _tokens(scores: Any, text: str) -> tuple[Token, ...]:
+def _tokens(scores: Any, text: str) -> tuple[GeneratedToken, ...]:
     """The tokens with their probabilities, in the form of completions or of chats."""
     if not scores:
-        return (Token(text, None, raw=text.encode(errors="replace")),) if text else ()
+        return (GeneratedToken(text, None, raw=text.encode(errors="replace")),) if text else ()
     if "content" in scores:
         return tuple(
-            Token(
+            GeneratedToken(
                 scored["token"],
                 float(scored["logprob"]),
                 tuple(
@@ -89,7 +89,7 @@ def _tokens(scores: Any, text: str) -> tuple[Token, ...]:
         )
     tops = scores.get("top_logprobs") or [{}] * len(scores["tokens"])
     return tuple(
-        Token(
+        GeneratedToken(
             token,
             float(chance),
             tuple(

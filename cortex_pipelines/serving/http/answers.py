@@ -11,25 +11,30 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Piece, Token
+from cortex_pipelines.serving.engines.engine import (
+    BusyError,
+    EngineError,
+    GeneratedToken,
+    TextDelta,
+)
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
-from cortex_pipelines.serving.requests import Answering, Asked
+from cortex_pipelines.serving.requests import Answering, PreparedRequest
 
 CACHE = "x-cortex-cache"
 """In an answer ``hit`` if it was given before; in a request ``no`` to have it made anew."""
 
 
 @dataclass
-class Written:
+class PartialAnswer:
     """One answer, as far as it came."""
 
     text: str = ""
-    tokens: list[Token] = field(default_factory=list)
+    tokens: list[GeneratedToken] = field(default_factory=list)
     generated: int = 0
     finish: str | None = None
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: TextDelta) -> None:
         """Take a piece."""
         self.text += piece.text
         self.tokens += piece.tokens
@@ -37,7 +42,7 @@ class Written:
         self.finish = piece.finish or self.finish
 
 
-def headers_of(*asked: Asked) -> dict[str, str]:
+def headers_of(*asked: PreparedRequest) -> dict[str, str]:
     """The headers that name what answers; of several requests to the same model together."""
     answering, made_by = asked[0].answering, asked[0].text.made_by
     headers = {
@@ -55,23 +60,23 @@ def headers_of(*asked: Asked) -> dict[str, str]:
     return {name: plain(value) for name, value in headers.items()}
 
 
-def cache_of(asked: Iterable[Asked]) -> dict[str, str]:
+def cache_of(asked: Iterable[PreparedRequest]) -> dict[str, str]:
     """The header that names an answer that was given before; none of another."""
     return {CACHE: "hit"} if all(part.known is not None for part in asked) else {}
 
 
-def flags_of(asked: Iterable[Asked]) -> dict[str, str]:
+def flags_of(asked: Iterable[PreparedRequest]) -> dict[str, str]:
     """The header that names what the scan knew in the answers; none where there is nothing."""
     rules = sorted({rule for part in asked for rule in part.flags})
     return {"x-cortex-flags": ", ".join(rules)} if rules else {}
 
 
-def outcome_of(asked: Sequence[Asked]) -> dict[str, str]:
+def outcome_of(asked: Sequence[PreparedRequest]) -> dict[str, str]:
     """Headers of what is known once the answers are written."""
     return flags_of(asked) | cache_of(asked)
 
 
-def flag_events(asked: Iterable[Asked]) -> Iterator[ServerSentEvent]:
+def flag_events(asked: Iterable[PreparedRequest]) -> Iterator[ServerSentEvent]:
     """The same at the end of a stream, whose headers are long gone: a comment, which no client
     takes for a part of the answer."""
     for name, value in flags_of(asked).items():
@@ -88,9 +93,11 @@ def made_id(prefix: str, answering: Answering) -> str:
     return f"{prefix}-{answering.identity}"
 
 
-async def collect(gateway: Gateway, asked: Asked, request: Request | None = None) -> list[Written]:
+async def collect(
+    gateway: Gateway, asked: PreparedRequest, request: Request | None = None
+) -> list[PartialAnswer]:
     """All answers to one prompt; stops writing if the client has gone."""
-    written = [Written() for _ in range(asked.count)]
+    written = [PartialAnswer() for _ in range(asked.count)]
 
     async def read() -> None:
         async for piece in gateway.pieces(asked):
@@ -121,7 +128,7 @@ async def _gone(request: Request) -> None:
         await asyncio.sleep(0.1)
 
 
-def usage_of(asked: Sequence[Asked], written: Sequence[Written]) -> dict[str, int]:
+def usage_of(asked: Sequence[PreparedRequest], written: Sequence[PartialAnswer]) -> dict[str, int]:
     """OpenAI's counts; a prompt counts once for all of its answers."""
     read = sum(len(part.prompt.ids) for part in asked)
     made = sum(answer.generated for answer in written)
@@ -158,9 +165,9 @@ def whole(
 
 def streamed(
     gateway: Gateway,
-    asked: Sequence[Asked],
+    asked: Sequence[PreparedRequest],
     frame: dict[str, Any],
-    choice: Callable[[int, Piece], list[dict[str, Any]]],
+    choice: Callable[[int, TextDelta], list[dict[str, Any]]],
     include_usage: bool,
     headers: dict[str, str],
     first: Sequence[dict[str, Any]] = (),
@@ -186,10 +193,10 @@ def streamed(
         nothing = {"usage": None} if include_usage else {}
         for opening in first:
             yield _event({**frame, "choices": [opening], **nothing})
-        written: list[Written] = []
+        written: list[PartialAnswer] = []
         try:
             for place, part in enumerate(asked):
-                mine = [Written() for _ in range(part.count)]
+                mine = [PartialAnswer() for _ in range(part.count)]
                 async for piece in gateway.pieces(part):
                     mine[piece.index].add(piece)
                     for made in choice(place * part.count + piece.index, piece):
@@ -213,7 +220,7 @@ def _event(value: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(text, sep="\n")
 
 
-def _count(gateway: Gateway, asked: Asked, written: Sequence[Written]) -> None:
+def _count(gateway: Gateway, asked: PreparedRequest, written: Sequence[PartialAnswer]) -> None:
     tokens = gateway.metrics.tokens
     name = asked.answering.served.name
     tokens.labels(name, "read").inc(len(asked.prompt.ids))

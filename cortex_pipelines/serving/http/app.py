@@ -16,7 +16,7 @@ from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
 from cortex_pipelines.serving.http.graph import graph_router
 from cortex_pipelines.serving.http.guard import Door, Guard
-from cortex_pipelines.serving.http.limits import BodyLimit, Counted, Wishes
+from cortex_pipelines.serving.http.limits import BodyLimit, RequestCounter, Wishes
 from cortex_pipelines.serving.http.llama_cpp import llama_router
 from cortex_pipelines.serving.http.logs import logs_router
 from cortex_pipelines.serving.http.memory import memory_router
@@ -88,6 +88,6 @@ def create_app(
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
         )
-    app.add_middleware(Counted, metrics=gateway.metrics)
+    app.add_middleware(RequestCounter, metrics=gateway.metrics)
     app.add_middleware(Traced, tracer=gateway.tracer)
     return app

@@ -8,10 +8,10 @@ from fastapi.responses import Response
 from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 
-from cortex_pipelines.serving.engines.engine import Alternative, Piece, Sampling, Token
+from cortex_pipelines.serving.engines.engine import Alternative, GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
-    Written,
+    PartialAnswer,
     collect,
     envelope,
     headers_of,
@@ -33,7 +33,7 @@ from cortex_pipelines.serving.request_prompts import (
     infill,
     shown,
 )
-from cortex_pipelines.serving.requests import Answering, Asked
+from cortex_pipelines.serving.requests import Answering, PreparedRequest
 from cortex_pipelines.serving.services import ProjectServices
 
 _USUAL_TOKENS = 16
@@ -82,7 +82,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
     how = sampling_of(form, most, form.logprobs or 0)
 
-    def prepared() -> list[Asked]:
+    def prepared() -> list[PreparedRequest]:
         answering = gateway.answering(form.model, for_user=form.user)
         forms = (infill(text, form.suffix) if form.suffix else completion(text) for text in texts)
         return [gateway.ask(answering, each, how, form.n or 1) for each in forms]
@@ -95,7 +95,7 @@ async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> 
     shown = form.logprobs is not None
     if form.stream:
 
-        def choices(place: int, piece: Piece) -> list[dict[str, Any]]:
+        def choices(place: int, piece: TextDelta) -> list[dict[str, Any]]:
             parts = [_text_choice(place, piece.text, piece.tokens, shown, None)]
             if piece.finish:
                 if not piece.text and not (shown and piece.tokens):
@@ -138,7 +138,7 @@ async def converse(
 async def _turns(
     gateway: Gateway,
     form: Generation,
-    asked: Asked,
+    asked: PreparedRequest,
     shown: bool,
     request: Request,
     sources: Sequence[str] = (),
@@ -154,7 +154,7 @@ async def _turns(
             for place in range(asked.count)
         ]
 
-        def choices(place: int, piece: Piece) -> list[dict[str, Any]]:
+        def choices(place: int, piece: TextDelta) -> list[dict[str, Any]]:
             parts = []
             if piece.text or (shown and piece.tokens):
                 parts.append(_delta(place, {"content": piece.text}, piece.tokens, shown, None))
@@ -188,7 +188,7 @@ def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:
 
 def _whole_chat(
     gateway: Gateway, answering: Answering, turns: Form, how: Sampling, count: int
-) -> Asked:
+) -> PreparedRequest:
     """A conversation that has room; cutting one would lose what it is about."""
     asked = gateway.ask(answering, turns, how, count)
     if asked.prompt.cut:
@@ -207,13 +207,13 @@ def _with_usage(form: Generation) -> bool:
 
 
 def _text_choice(
-    place: int, text: str, tokens: Sequence[Token], shown: bool, finish: str | None
+    place: int, text: str, tokens: Sequence[GeneratedToken], shown: bool, finish: str | None
 ) -> dict[str, Any]:
     scores = _text_scores(tokens) if shown and (tokens or finish is None) else None
     return {"text": text, "index": place, "logprobs": scores, "finish_reason": finish}
 
 
-def _text_scores(tokens: Sequence[Token]) -> dict[str, Any]:
+def _text_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
     return {
         "tokens": [token.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
@@ -222,7 +222,7 @@ def _text_scores(tokens: Sequence[Token]) -> dict[str, Any]:
     }
 
 
-def _likeliest(token: Token) -> dict[str, float | None]:
+def _likeliest(token: GeneratedToken) -> dict[str, float | None]:
     """The alternatives, and the token itself even if it is not one of them."""
     shown: dict[str, float | None] = {}
     for each in token.top:
@@ -231,7 +231,7 @@ def _likeliest(token: Token) -> dict[str, float | None]:
     return shown
 
 
-def _turn(place: int, written: Written, shown: bool) -> dict[str, Any]:
+def _turn(place: int, written: PartialAnswer, shown: bool) -> dict[str, Any]:
     return {
         "index": place,
         "message": {"role": "assistant", "content": written.text, "refusal": None},
@@ -241,18 +241,22 @@ def _turn(place: int, written: Written, shown: bool) -> dict[str, Any]:
 
 
 def _delta(
-    place: int, delta: dict[str, Any], tokens: Sequence[Token], shown: bool, finish: str | None
+    place: int,
+    delta: dict[str, Any],
+    tokens: Sequence[GeneratedToken],
+    shown: bool,
+    finish: str | None,
 ) -> dict[str, Any]:
     scores = _turn_scores(tokens) if shown else None
     return {"index": place, "delta": delta, "logprobs": scores, "finish_reason": finish}
 
 
-def _turn_scores(tokens: Sequence[Token]) -> dict[str, Any]:
+def _turn_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
     return {"content": [_turn_score(token) for token in tokens], "refusal": None}
 
 
-def _turn_score(token: Token) -> dict[str, Any]:
-    def shown(scored: Token | Alternative) -> dict[str, Any]:
+def _turn_score(token: GeneratedToken) -> dict[str, Any]:
+    def shown(scored: GeneratedToken | Alternative) -> dict[str, Any]:
         return {"token": scored.text, "logprob": scored.logprob, "bytes": list(scored.raw)}
 
     return {**shown(token), "top_logprobs": [shown(each) for each in token.top]}

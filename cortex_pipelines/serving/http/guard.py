@@ -90,7 +90,7 @@ def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuthenticatedCaller:
     """Somebody at the door.
 
     Args:
@@ -122,40 +122,42 @@ class Door:
     _closed: bool = False
     _buckets: dict[str, tuple[Bucket | None, Bucket | None]] = field(default_factory=dict)
 
-    def enter(self, path: str, headers: Headers) -> Entry:
+    def enter(self, path: str, headers: Headers) -> AuthenticatedCaller:
         """Whoever may ask for a path, or why not."""
         if path in OPEN:
-            return Entry()
+            return AuthenticatedCaller()
         if not self._knows(headers.getlist("host")):
             words = "this host name is not served here; serving.hosts in params.yaml lists others"
-            return Entry(refusal=error_response(words, 421, code="unknown_host"))
+            return AuthenticatedCaller(refusal=error_response(words, 421, code="unknown_host"))
         try:
             known = self._caller(headers.get("authorization", ""))
         except ProviderError as error:
-            return Entry(refusal=error_response(str(error), 503, code="provider_unavailable"))
+            return AuthenticatedCaller(
+                refusal=error_response(str(error), 503, code="provider_unavailable")
+            )
         except KeysDamagedError as error:
             _LOG.error("%s", error)
             words = "the API keys cannot be read"
-            return Entry(refusal=error_response(words, 503, code="keys_unreadable"))
+            return AuthenticatedCaller(refusal=error_response(words, 503, code="keys_unreadable"))
         except ApiKeyError as error:
             of_token = isinstance(error, TokenError)
             refused = {"www-authenticate": 'Bearer error="invalid_token"' if of_token else "Bearer"}
             code = "invalid_token" if of_token else "invalid_api_key"
             answer = error_response(str(error), 401, code=code, headers=refused)
-            return Entry(Caller(error.name), answer)
+            return AuthenticatedCaller(Caller(error.name), answer)
         requests, tokens = self._limits(known.name)
         who = replace(known, tokens=tokens)
         if why := _forbidden(who, path):
-            return Entry(who, error_response(why, 403, code="insufficient_scope"))
+            return AuthenticatedCaller(who, error_response(why, 403, code="insufficient_scope"))
         wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
         if wait:
             after = {"retry-after": str(math.ceil(wait))}
             words = f"the limit of this minute is reached; try again in {math.ceil(wait)} s"
             answer = error_response(words, 429, code="rate_limit_exceeded", headers=after)
-            return Entry(who, answer)
+            return AuthenticatedCaller(who, answer)
         if requests:
             requests.spend(1)
-        return Entry(who)
+        return AuthenticatedCaller(who)
 
     def _knows(self, given: list[str]) -> bool:
         if self.hosts is None:

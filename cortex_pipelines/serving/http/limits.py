@@ -77,7 +77,7 @@ class Wishes:
             await self._app(scope, receive, send)
 
 
-class Counted:
+class RequestCounter:
     """Counts requests by route, model, way and status.
 
     Args:

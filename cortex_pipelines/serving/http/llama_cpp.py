@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.serving.engines.engine import BusyError, EngineError, Sampling
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
-    Written,
+    PartialAnswer,
     cache_of,
     collect,
     flag_events,
@@ -25,7 +25,7 @@ from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
 from cortex_pipelines.serving.http.schemas import Form, Generation, Words
 from cortex_pipelines.serving.request_prompts import completion, infill
-from cortex_pipelines.serving.requests import Asked
+from cortex_pipelines.serving.requests import PreparedRequest
 from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _ENDINGS = {"stop": "eos", "length": "limit", "cancelled": "limit"}
@@ -124,7 +124,7 @@ def llama_router(gateway: Gateway) -> APIRouter:
     return router
 
 
-async def _asked(gateway: Gateway, form: LlamaForm, prompt: Any) -> Asked:
+async def _asked(gateway: Gateway, form: LlamaForm, prompt: Any) -> PreparedRequest:
     most = gateway.settings.max_tokens
     if form.n_predict is not None and form.n_predict >= 0:
         most = form.n_predict
@@ -151,7 +151,9 @@ def _deadline(limit: float | None) -> Any:
     return lambda text: "\n" in text.strip("\n") and time.monotonic() > end
 
 
-async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Request) -> Response:
+async def _answer(
+    gateway: Gateway, form: LlamaForm, asked: PreparedRequest, request: Request
+) -> Response:
     headers = headers_of(asked)
     began = time.perf_counter()
     if not form.stream:
@@ -164,7 +166,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
         gateway.require_room(asked)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
-        written = Written()
+        written = PartialAnswer()
         try:
             async for piece in gateway.pieces(asked):
                 written.add(piece)
@@ -179,7 +181,7 @@ async def _answer(gateway: Gateway, form: LlamaForm, asked: Asked, request: Requ
     return EventSourceResponse(events(), headers=headers, sep="\n")
 
 
-def _last(asked: Asked, written: Written, seconds: float) -> dict[str, Any]:
+def _last(asked: PreparedRequest, written: PartialAnswer, seconds: float) -> dict[str, Any]:
     read, made = len(asked.prompt.ids), written.generated
     stopped = _stopping(written, asked.sampling.stop)
     return {
@@ -202,7 +204,7 @@ def _last(asked: Asked, written: Written, seconds: float) -> dict[str, Any]:
     }
 
 
-def _stopping(written: Written, stop: Sequence[str]) -> str:
+def _stopping(written: PartialAnswer, stop: Sequence[str]) -> str:
     ended = _ENDINGS[written.finish or "length"]
     return "word" if ended == "eos" and stop else ended
 

@@ -35,7 +35,7 @@ class EntryForm(Form):
     supersedes: Id | None = None
 
 
-class QueryForm(Form):
+class NoteQueryForm(Form):
     """``POST /memory/search``."""
 
     project: ModelName | None = None
@@ -66,7 +66,7 @@ def memory_router(services: ProjectServices) -> APIRouter:
         return await _work(services, project, lambda kept, who: kept.show(who))
 
     @router.post("/memory/search")
-    async def search(form: QueryForm) -> Mapping[str, Any]:
+    async def search(form: NoteQueryForm) -> Mapping[str, Any]:
         given = (form.query, form.k, form.kind, form.history)
         return await _work(services, form.project, lambda kept, who: kept.search(who, *given))
 

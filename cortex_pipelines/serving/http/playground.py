@@ -8,14 +8,14 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.conditions import ways_of
-from cortex_pipelines.serving.engines.engine import Piece, Sampling
+from cortex_pipelines.serving.engines.engine import Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import envelope, headers_of, streamed
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import Form, ModelName, Words
 from cortex_pipelines.serving.http.tabby import offered
 from cortex_pipelines.serving.request_prompts import completion, infill
-from cortex_pipelines.serving.requests import Asked
+from cortex_pipelines.serving.requests import PreparedRequest
 from cortex_pipelines.serving.response_cache import answered_anew
 from cortex_pipelines.serving.rollout import user
 
@@ -46,7 +46,7 @@ def playground_router(gateway: Gateway) -> APIRouter:
     return router
 
 
-def _asked(gateway: Gateway, form: PlaygroundForm) -> Asked:
+def _asked(gateway: Gateway, form: PlaygroundForm) -> PreparedRequest:
     served = gateway.source.current.find(form.model)
     ways = ways_of(served)
     if form.way not in ways:
@@ -59,5 +59,5 @@ def _asked(gateway: Gateway, form: PlaygroundForm) -> Asked:
         return gateway.ask(answering, text, Sampling(form.max_tokens))
 
 
-def _choice(place: int, piece: Piece) -> list[dict[str, Any]]:
+def _choice(place: int, piece: TextDelta) -> list[dict[str, Any]]:
     return [{"index": place, "text": piece.text, "finish_reason": piece.finish}]

@@ -31,7 +31,7 @@ Name = Annotated[Words, Field(max_length=200)]
 Number = Annotated[int, Field(ge=0, le=10**12)]
 
 
-class Snippet(Form):
+class CodeSnippet(Form):
     """Code from elsewhere that the agent shows."""
 
     filepath: Words = ""
@@ -45,10 +45,10 @@ class Segments(Form):
     suffix: Words | None = None
     filepath: Words | None = None
     git_url: Words | None = None
-    declarations: Annotated[list[Snippet], Field(max_length=256)] | None = None
-    relevant_snippets_from_changed_files: Annotated[list[Snippet], Field(max_length=256)] | None = (
-        None
-    )
+    declarations: Annotated[list[CodeSnippet], Field(max_length=256)] | None = None
+    relevant_snippets_from_changed_files: (
+        Annotated[list[CodeSnippet], Field(max_length=256)] | None
+    ) = None
     clipboard: Words | None = None
 
 

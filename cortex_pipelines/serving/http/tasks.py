@@ -18,7 +18,7 @@ from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import Form, ModelName, Short, TaskText, Words
 from cortex_pipelines.serving.routing import Routed
 from cortex_pipelines.serving.services import ProjectServices
-from cortex_pipelines.serving.tasks import Context, Suggestion, TaskError, suggest
+from cortex_pipelines.serving.tasks import Suggestion, TaskContext, TaskError, suggest
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -49,7 +49,7 @@ class PredictForm(Form):
         "completion", "refactoring", "naming", "architecture", "review", "tests", "documentation"
     ]
     input: Words
-    context: Words | Context | None = None
+    context: Words | TaskContext | None = None
     alternatives: Annotated[int, Field(ge=0, le=4)] = 2
 
 
@@ -112,7 +112,7 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
 def predicted(gateway: Gateway, form: PredictForm) -> Suggestion:
     """The answer to a task; errors as of ``suggest``."""
     context = form.context
-    known = context if isinstance(context, Context) else Context(code=context or "")
+    known = context if isinstance(context, TaskContext) else TaskContext(code=context or "")
     return suggest(
         gateway,
         form.model,

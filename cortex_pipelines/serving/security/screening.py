@@ -14,7 +14,7 @@ from cortex_pipelines.privacy.detect.scanning import spans_of
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import placeholder_of
 from cortex_pipelines.privacy.settings import PrivacySettings
-from cortex_pipelines.serving.engines.engine import Piece, Token
+from cortex_pipelines.serving.engines.engine import GeneratedToken, TextDelta
 
 Policy = Literal["flag", "cut", "off"]
 """Name what there is and leave it; replace it; do not look."""
@@ -82,7 +82,7 @@ class Screen:
         return Screened(text, tuple(sorted(rules)))
 
 
-class Answers:
+class FilteredAnswers:
     """The answers to one prompt, looked through while they are written.
 
     To cut a value out it must be known before it is sent: a line is held back until it is whole,
@@ -100,9 +100,9 @@ class Answers:
         self._note = note
         self._texts: dict[int, str] = {}
         self._sent: dict[int, str] = {}
-        self._held: dict[int, tuple[Token, ...]] = {}
+        self._held: dict[int, tuple[GeneratedToken, ...]] = {}
 
-    def add(self, piece: Piece) -> Piece | None:
+    def add(self, piece: TextDelta) -> TextDelta | None:
         """What may be sent now; None if nothing."""
         if self._screen.policy == "off":
             return piece
@@ -135,7 +135,9 @@ class Answers:
             self._note(rule)
 
 
-def _divided(tokens: tuple[Token, ...], end: int) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+def _divided(
+    tokens: tuple[GeneratedToken, ...], end: int
+) -> tuple[tuple[GeneratedToken, ...], tuple[GeneratedToken, ...]]:
     """The tokens up to a position of the text, and those that go beyond it."""
     count = sum(token.offset + len(token.text) <= end for token in tokens)
     return tokens[:count], tokens[count:]

@@ -39,7 +39,7 @@ _VERDICT_AGE = dg.FreshnessPolicy.time_window(
 )
 
 
-class OpenRun(Protocol):
+class TrackingRun(Protocol):
     """An open tracking run, to be finished or failed."""
 
     def finish(self, version: Version) -> str:
@@ -59,7 +59,7 @@ class Tracker(Protocol):
         partition: str | None,
         made_from: Snapshot,
         dagster_run_id: str,
-    ) -> OpenRun:
+    ) -> TrackingRun:
         """Open the run of a materialisation."""
 
     def record(
@@ -164,7 +164,7 @@ def made_by_step(
     Raises:
         Failure: it cannot be made; retried only if what went wrong passes by itself.
     """
-    opened: list[OpenRun] = []
+    opened: list[TrackingRun] = []
 
     def watch(made_from: Snapshot) -> None:
         dagster_run = context.run.run_id
@@ -201,7 +201,7 @@ def made_by_step(
 
 
 @contextmanager
-def _failing(opened: list[OpenRun]) -> Iterator[None]:
+def _failing(opened: list[TrackingRun]) -> Iterator[None]:
     """Record any error in the open run."""
     try:
         yield

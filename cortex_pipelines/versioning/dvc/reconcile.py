@@ -39,7 +39,7 @@ from cortex_pipelines.versioning.dvc.yaml_files import read_values
 from cortex_pipelines.versioning.parameters import FILE, FOLDER
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
-from cortex_pipelines.versioning.staleness import Reading, Staleness
+from cortex_pipelines.versioning.staleness import Staleness, StatusSnapshot
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -227,7 +227,7 @@ def _is_uncached(reason: str) -> bool:
     return reason.endswith(" not in cache")
 
 
-def _agree(reading: Reading, view: DvcView) -> bool:
+def _agree(reading: StatusSnapshot, view: DvcView) -> bool:
     """Whether Dagster and DVC agree on an asset and partition."""
     name, partition = view.asset.name, view.partition
     known = reading.version(name, partition)

@@ -9,7 +9,7 @@ from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.versioning import parameters
 from cortex_pipelines.versioning.asset import VersionedAsset
 from cortex_pipelines.versioning.dvc.yaml_files import yaml_text
-from cortex_pipelines.versioning.metrics_files import Figures, plot_entry
+from cortex_pipelines.versioning.metrics_files import AssetMetrics, plot_entry
 from cortex_pipelines.versioning.project import Project, ProjectError
 from cortex_pipelines.versioning.snapshot import stage_deps, stage_params
 
@@ -60,7 +60,7 @@ def figures(project: Project) -> dict[str, Any]:
     metrics: list[str] = []
     plots: list[dict[str, Any]] = []
     for asset in project.graph.order:
-        shown = project.figures.get(asset.name, Figures(metrics=()))
+        shown = project.figures.get(asset.name, AssetMetrics(metrics=()))
         for partition in project.partitions_of(asset):
             address = project.address(asset, partition)
             folder = f"data/{asset.name}" + (f"/{partition}" if partition else "")

@@ -8,8 +8,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     everywhere,
     on,
     replace_span,
@@ -41,7 +41,7 @@ class ArgumentSwap(Operator):
     )
     explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Each pair of neighbours that differ."""
         call = _whole(node, view)
         if call is None:
@@ -63,7 +63,7 @@ class ArgumentDrop(Operator):
     places = on(python="argument_list", javascript="arguments", typescript="arguments")
     explanation = "{wrong} lacks the argument {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """The last of at least two arguments, and each keyword argument."""
         call = _whole(node, view)
         arguments = [part for part in node.named_children if part.type not in COMMENTS]
@@ -73,7 +73,7 @@ class ArgumentDrop(Operator):
             if part is arguments[-1] or part.type == "keyword_argument":
                 start, end = before.end_byte, part.end_byte
                 change = replace_span(view, call, start, end, "")
-                yield Change(start, end, "", change.right, change.wrong, view.code(part), "")
+                yield TextEdit(start, end, "", change.right, change.wrong, view.code(part), "")
 
 
 class KeywordSwap(Operator):
@@ -90,7 +90,7 @@ class KeywordSwap(Operator):
     )
     explanation = "{wrong} gives two names each other's value; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Each pair of neighbouring keyword arguments with different values."""
         call = _whole(node, view)
         if call is None:

@@ -7,8 +7,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     everywhere,
     on,
     remove_statement,
@@ -33,7 +33,7 @@ class RemovedGuard(Operator):
     places = _IF
     explanation = "the check {right} is missing: the code below runs when it must not. Put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change at an ``if`` without ``else`` that only jumps."""
         body = node.child_by_field_name("consequence")
         if body is None or node.child_by_field_name("alternative") is not None:
@@ -89,7 +89,7 @@ class SwappedBranches(Operator):
     places = _IF
     explanation = "the branches of {right} stand the wrong way round; exchange {new} and {old}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change at an ``if`` with a plain ``else`` and different blocks."""
         pair = branches(node)
         if pair is None:
@@ -100,7 +100,7 @@ class SwappedBranches(Operator):
             return
         between = view.between(consequence.end_byte, alternative.start_byte)
         head = view.between(node.start_byte, consequence.start_byte)
-        yield Change(
+        yield TextEdit(
             consequence.start_byte,
             alternative.end_byte,
             second + between + first,
@@ -124,7 +124,7 @@ class RemovedElse(Operator):
     places = _IF
     explanation = "the other case of {right} is missing; put back {old}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change at an ``if`` statement with a plain ``else``."""
         pair = branches(node)
         if pair is None or not _is_statement(node, view):
@@ -137,7 +137,7 @@ class RemovedElse(Operator):
         stop = end.end_byte if end is not None else alternative.end_byte
         head = view.between(node.start_byte, consequence.start_byte).rstrip("{ \n")
         old = "else " + _first_line(view.code(alternative))
-        yield Change(consequence.end_byte, stop, "", head, head, old, "")
+        yield TextEdit(consequence.end_byte, stop, "", head, head, old, "")
 
 
 def _is_statement(node: Node, view: View) -> bool:
@@ -164,7 +164,7 @@ class RemovedElseIf(Operator):
     )
     explanation = "the case {right} is missing; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per case, except the catch-all arm of a ``match``."""
         parent = view.parent(node)
         last = parent.named_children[-1] if parent is not None else node
@@ -177,7 +177,7 @@ class RemovedElseIf(Operator):
             return
         text = view.code(node)
         start, end = view.lines(node) or (node.start_byte, node.end_byte)
-        yield Change(start, end, "", text.partition("\n")[0], "", text.partition("\n")[0], "")
+        yield TextEdit(start, end, "", text.partition("\n")[0], "", text.partition("\n")[0], "")
 
 
 class MissingBreak(Operator):
@@ -189,7 +189,7 @@ class MissingBreak(Operator):
     places = on(javascript="break_statement", typescript="break_statement", java="break_statement")
     explanation = "{right} lacks its {old} and runs on into the next case; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per ``break`` that ends a case, except in the last case."""
         case = view.parent(node)
         if case is None or node.named_child_count or case.type not in _CASES:
@@ -199,7 +199,7 @@ class MissingBreak(Operator):
             return
         head = view.code(case).partition("\n")[0]
         for change in remove_statement(view, node):
-            yield Change(change.start, change.end, "", head, "", "break;", "")
+            yield TextEdit(change.start, change.end, "", head, "", "break;", "")
 
 
 _CASES = words("switch_case switch_default switch_block_statement_group")
@@ -218,7 +218,7 @@ class MissingReturn(Operator):
     )
     explanation = "{new} is calculated and not returned; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per returned value that may stand as a statement."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 1 or view.code(parts[0]) in ("None", "null", "undefined"):
@@ -227,4 +227,4 @@ class MissingReturn(Operator):
             return
         value = view.code(parts[0])
         start, end = node.start_byte, parts[0].start_byte
-        yield Change(start, end, "", view.code(node), value, "return", value)
+        yield TextEdit(start, end, "", view.code(node), value, "return", value)

@@ -7,8 +7,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     TokenSwap,
     everywhere,
     on,
@@ -94,7 +94,7 @@ class SwappedComparison(Operator):
     places = _COMPARISON
     explanation = "{wrong} compares {new}, the sides exchanged; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change at ``<``, ``<=``, ``>``, ``>=`` and ``in`` with different operands."""
         parts = node.named_children
         signs = [part.type for part in node.children if not part.is_named]

@@ -7,8 +7,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     TokenSwap,
     everywhere,
     on,
@@ -55,7 +55,7 @@ class RemovedCondition(Operator):
     places = _BOOLEAN
     explanation = "the condition {wrong} leaves out {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Two changes: without the left operand, and without the right one."""
         sign = node.child_by_field_name("operator")
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
@@ -68,9 +68,9 @@ class RemovedCondition(Operator):
         yield _without(view, node, left, node.start_byte, right.start_byte)
 
 
-def _without(view: View, node: Node, part: Node, start: int, end: int) -> Change:
+def _without(view: View, node: Node, part: Node, start: int, end: int) -> TextEdit:
     change = replace_span(view, node, start, end, "")
-    return Change(start, end, "", change.right, change.wrong, view.code(part), "")
+    return TextEdit(start, end, "", change.right, change.wrong, view.code(part), "")
 
 
 _CONNECTIVES = ("and", "or", "&&", "||")
@@ -94,7 +94,7 @@ class NegatedCondition(Operator):
     places = _CONDITIONS
     explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change, unless the condition is a negation, a comparison or binds a name."""
         condition = condition_of(node)
         inner = bare(condition)
@@ -140,7 +140,7 @@ def _flippable(node: Node) -> bool:
     return len(node.named_children) == 2 and len(parts) == 1 and parts[0] in flips
 
 
-def _quoting_condition(view: View, condition: Node, inner: Node, text: str) -> Change:
+def _quoting_condition(view: View, condition: Node, inner: Node, text: str) -> TextEdit:
     return replace_span(view, inner, inner.start_byte, inner.end_byte, text)
 
 
@@ -153,14 +153,14 @@ class RemovedNegation(Operator):
     places = everywhere("unary_expression", python="not_operator unary_operator")
     explanation = "{wrong} lacks the {old} before it; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per logical or arithmetic negation, except the idiom ``!!x``."""
         if node.child_count != 2 or node.children[0].type not in ("not", "!", "-", "~"):
             return
         sign, argument = node.children
         if node.type not in (argument.type, view.parent_type(node)):
             text = view.code(argument)
-            yield Change(
+            yield TextEdit(
                 node.start_byte, node.end_byte, text, view.code(node), text, sign.type, text
             )
 
@@ -183,7 +183,7 @@ class ConstantCondition(Operator):
         "the branch is taken always: {new} stands where {old} has to be tested; write {old}."
     )
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change unless the condition is constant or binds a name."""
         inner = bare(condition_of(node))
         if inner is None or inner.type in _BINDS | {"true", "false", "boolean_literal"}:
@@ -207,7 +207,7 @@ class SwappedTernary(Operator):
     )
     explanation = "{wrong} gives its two values the wrong way round; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change if the two values differ."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 3:

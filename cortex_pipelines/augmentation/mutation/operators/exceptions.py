@@ -7,8 +7,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     on,
     remove_statement,
     replace_node,
@@ -81,7 +81,7 @@ class ExceptionType(Operator):
     )
     explanation = "{wrong} names {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Each standard exception class that is raised or caught by name."""
         others, end = _OTHERS[view.language], _head_end(node)
         present = view.between(node.start_byte, end)
@@ -99,11 +99,11 @@ def _head_end(node: Node) -> int:
     return node.end_byte if body is None else body.start_byte
 
 
-def _within(start: int, end: int, part: Node, other: str, view: View) -> Change:
+def _within(start: int, end: int, part: Node, other: str, view: View) -> TextEdit:
     """Change of a part that quotes the text between two offsets."""
     head, tail = view.between(start, part.start_byte), view.between(part.end_byte, end).rstrip()
     old = view.code(part)
-    return Change(
+    return TextEdit(
         part.start_byte, part.end_byte, other, head + old + tail, head + other + tail, old, other
     )
 
@@ -131,7 +131,7 @@ class SwallowedException(Operator):
     )
     explanation = "{right} is missing, so the error goes unnoticed; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per statement that raises, throws or panics."""
         if node.type != "expression_statement" or view.code(node).startswith(_ENDING):
             yield from remove_statement(view, node)
@@ -149,7 +149,7 @@ class BroadenedHandler(Operator):
     places = on(python="except_clause", java="catch_type")
     explanation = "{wrong} also hides errors that it was not written for; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per handler narrower than ``Exception``."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if view.language == "java":

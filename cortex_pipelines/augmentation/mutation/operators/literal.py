@@ -9,8 +9,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     everywhere,
     on,
     replace_node,
@@ -64,7 +64,7 @@ class OffByOne(Operator):
     )
     explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One more, and one less unless negative."""
         text, parent = view.code(node), view.parent(node)
         if parent is None or parent.type in _NOT_VALUES or not _DECIMAL.fullmatch(text):
@@ -82,7 +82,7 @@ class FlippedBoolean(Operator):
     places = everywhere("true false", rust="boolean_literal")
     explanation = "{wrong} has {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per literal."""
         flipped = {"true": "false", "false": "true", "True": "False", "False": "True"}
         text, parent = view.code(node), view.parent(node)
@@ -99,7 +99,7 @@ class EmptiedString(Operator):
     places = _STRINGS
     explanation = "the string is empty in {wrong}; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per plain, non-empty string that is a value and no message."""
         if view.parent(node) is not None and is_value(node, view):
             yield replace_quoting_around(view, node, view.code(node)[0] * 2)
@@ -114,7 +114,7 @@ class WrongString(Operator):
     places = _STRINGS
     explanation = "{new} stands in {wrong} where {old} belongs; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """At most one: the next similar string of the function."""
         if not is_value(node, view) or not _WORD.fullmatch(view.code(node)[1:-1]):
             return
@@ -180,7 +180,7 @@ class EmptiedCollection(Operator):
     )
     explanation = "{new} has lost its elements; it must be {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per non-empty collection."""
         text = view.code(node)
         if node.named_child_count and text[0] in "[{" and ";" not in text:
@@ -203,7 +203,7 @@ class DroppedElement(Operator):
     )
     explanation = "{wrong} lacks the element {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """The last of at least three elements, or of two in a list or mapping."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         fewest = 3 if node.type in ("tuple", "literal_value") else 2
@@ -212,4 +212,4 @@ class DroppedElement(Operator):
         start, end = parts[-2].end_byte, parts[-1].end_byte
         change = replace_span(view, node, start, end, "")
         lost = view.code(parts[-1])
-        yield Change(start, end, "", change.right, change.wrong, lost, "")
+        yield TextEdit(start, end, "", change.right, change.wrong, lost, "")

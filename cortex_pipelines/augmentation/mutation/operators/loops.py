@@ -7,8 +7,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     everywhere,
     reindented,
     replace_span,
@@ -48,7 +48,7 @@ class BreakContinue(Operator):
     )
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change, except with a label or value, or a ``break`` of a ``switch``."""
         loop = in_loop(node, view)
         if node.named_child_count or loop is None:
@@ -57,7 +57,7 @@ class BreakContinue(Operator):
         other = "continue" if word == "break" else "break"
         head = view.code(loop).partition("\n")[0]
         start = node.start_byte
-        yield Change(start, start + len(word), other, head, head, word, other)
+        yield TextEdit(start, start + len(word), other, head, head, word, other)
 
 
 class ZeroIterations(Operator):
@@ -77,7 +77,7 @@ class ZeroIterations(Operator):
     )
     explanation = "the loop never runs: {new} stands where {old} decides; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Sets the condition to false, or the sequence to an empty one."""
         condition = bare(node.child_by_field_name("condition"))
         if condition is None and node.type == "for_statement" and view.language == "go":
@@ -101,11 +101,11 @@ class ZeroIterations(Operator):
 _EMPTY = {"python": "()", "javascript": "[]", "typescript": "[]"}
 
 
-def _quoted(view: View, loop: Node, part: Node, text: str) -> Change:
+def _quoted(view: View, loop: Node, part: Node, text: str) -> TextEdit:
     head = view.between(loop.start_byte, part.start_byte)
     tail = view.between(part.end_byte, loop.end_byte).partition("\n")[0][:20]
     old = view.code(part)
-    return Change(
+    return TextEdit(
         part.start_byte, part.end_byte, text, head + old + tail, head + text + tail, old, text
     )
 
@@ -124,7 +124,7 @@ class RemovedLoop(Operator):
     )
     explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Replaces ``while`` by ``if`` where the body has no break, continue or ``else``."""
         condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
         if view.language == "go" and node.named_children and condition is None:
@@ -142,7 +142,9 @@ class RemovedLoop(Operator):
         word = node.children[0]
         change = replace_span(view, node, word.start_byte, word.end_byte, "if")
         head = view.between(word.end_byte, condition.end_byte)
-        yield Change(change.start, change.end, "if", word.type + head, "if" + head, word.type, "if")
+        yield TextEdit(
+            change.start, change.end, "if", word.type + head, "if" + head, word.type, "if"
+        )
 
 
 _ENDLESS = ("true", "True", "1")
@@ -161,7 +163,7 @@ class EarlyReturn(Operator):
         "{right} stands in the loop and ends it in its first pass; move it behind the loop."
     )
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change where a return directly follows a loop."""
         block = view.parent(node)
         if block is None:
@@ -187,7 +189,7 @@ class EarlyReturn(Operator):
             return
         start, end = body.start_byte, inner.end_byte
         between = view.between(body.end_byte, inner.start_byte).rstrip()
-        yield Change(start, end, moved + between, text, text, text, "")
+        yield TextEdit(start, end, moved + between, text, text, text, "")
 
 
 def _at_end_of(body: Node, text: str, view: View) -> str | None:

@@ -7,7 +7,7 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
-from cortex_pipelines.augmentation.mutation.operator import Change, Operator, on, replace_span
+from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_span
 from cortex_pipelines.augmentation.node_table import View
 
 _FAMILY: Literal["removal"] = "removal"
@@ -31,7 +31,7 @@ class RemovedDecorator(Operator):
     )
     explanation = "{right} is missing on {new}; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per decorator, except purely informative ones."""
         text = view.code(node)
         name = text.strip("@#[]! ").partition("(")[0].strip()
@@ -40,7 +40,7 @@ class RemovedDecorator(Operator):
             return
         start, end = node.start_byte, _next_word(view, node.end_byte)
         head = view.between(node.end_byte, parent.end_byte).strip().partition("\n")[0]
-        yield Change(start, end, "", text, "", text, head.rstrip("{ "))
+        yield TextEdit(start, end, "", text, "", text, head.rstrip("{ "))
 
 
 def _next_word(view: View, place: int) -> int:
@@ -65,7 +65,7 @@ class RemovedModifier(Operator):
     )
     explanation = "the modifier {old} is missing in {wrong}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per modifier that affects behaviour."""
         for part in node.children:
             word = view.code(part)
@@ -78,7 +78,7 @@ class RemovedModifier(Operator):
             before = view.between(whole.start_byte, part.start_byte).rpartition("\n")[2].lstrip()
             after = view.between(end, whole.end_byte).partition("\n")[0].rstrip("{ ")
             right = f"{before}{word} {after}"
-            yield Change(part.start_byte, end, "", right, before + after, word, "")
+            yield TextEdit(part.start_byte, end, "", right, before + after, word, "")
 
 
 def _is_of_record(modifiers: Node, view: View) -> bool:
@@ -112,7 +112,7 @@ class RemovedDefault(Operator):
     )
     explanation = "the parameter {wrong} lacks its default {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change where no earlier parameter has a default."""
         value = node.child_by_field_name("value") or node.child_by_field_name("right")
         if value is None:
@@ -120,4 +120,4 @@ class RemovedDefault(Operator):
         before = view.text[node.start_byte : value.start_byte].rstrip(b"= \t\r\n")
         start = node.start_byte + len(before)
         change = replace_span(view, node, start, value.end_byte, "")
-        yield Change(start, value.end_byte, "", change.right, change.wrong, view.code(value), "")
+        yield TextEdit(start, value.end_byte, "", change.right, change.wrong, view.code(value), "")

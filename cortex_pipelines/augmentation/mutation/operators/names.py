@@ -14,8 +14,8 @@ from cortex_pipelines.augmentation.mutation.namespaces import (
     others_before,
 )
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     everywhere,
     on,
     replace_part,
@@ -37,7 +37,7 @@ class VariableMisuse(Operator):
     places = everywhere("identifier")
     explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """The two variables bound last before the use."""
         if not is_use(node, view):
             return
@@ -56,7 +56,7 @@ class WrongCallee(Operator):
     places = CALLS
     explanation = "{wrong} calls {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """At most one: the nearest callee with the same receiver and number of arguments."""
         name = callee_name(node)
         if name is None:
@@ -81,7 +81,7 @@ class WrongAttribute(Operator):
     )
     explanation = "{wrong} takes {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """At most one: the nearest other attribute accessed on the same object."""
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
         if view.field(node) != "function" and is_pair(node) and not in_tag:
@@ -105,7 +105,7 @@ class LostReceiver(Operator):
     )
     explanation = "{new} is the local variable; the object's own is meant: write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change where ``self.x`` is read and the function has its own ``x``."""
         if view.field(node) in ("function", "left") or not is_pair(node):
             return
@@ -113,4 +113,4 @@ class LostReceiver(Operator):
         name = view.code(attribute)
         if not owner.child_count and bound_before(name, node, view):
             text = view.code(node)
-            yield Change(node.start_byte, node.end_byte, name, text, name, text, name)
+            yield TextEdit(node.start_byte, node.end_byte, name, text, name, text, name)

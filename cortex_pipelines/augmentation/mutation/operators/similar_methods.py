@@ -6,8 +6,8 @@ from typing import Literal
 from tree_sitter import Node
 
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     everywhere,
     replace_part,
     swapping,
@@ -103,7 +103,7 @@ class SimilarMethod(Operator):
     places = CALLS
     explanation = "{wrong} calls {new} where {old} is needed; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per method that is easily confused with the called one."""
         name = callee_name(node)
         if name is not None:

@@ -8,8 +8,8 @@ from tree_sitter import Node
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.namespaces import bound_before
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     everywhere,
     on,
     remove_statement,
@@ -50,7 +50,7 @@ class RemovedAssignment(Operator):
     places = _STATEMENT
     explanation = "{right} is missing, so the old value stays; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change where an attribute, item or bound name is reassigned."""
         inner = _content(node)
         if inner.type not in _ASSIGNED and not node.type.startswith(("assign", "inc", "dec")):
@@ -70,7 +70,7 @@ class RemovedCall(Operator):
     places = _STATEMENT
     explanation = "the step {right} is missing; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per statement that only calls something, except logging."""
         inner = _content(node)
         name = callee_name(inner) if inner.type in _CALLS else None
@@ -98,7 +98,7 @@ class SwappedStatements(Operator):
     )
     explanation = "{new} comes too early; {old} has to come first."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change where the next statement uses a name set here."""
         block = view.parent(node)
         if block is None or node.type not in self.places[view.language]:
@@ -113,7 +113,7 @@ class SwappedStatements(Operator):
         if between.strip(" \t\r\n"):
             return
         start, end = node.start_byte, following.end_byte
-        yield Change(start, end, other + between + statement, statement, other, statement, other)
+        yield TextEdit(start, end, other + between + statement, statement, other, statement, other)
 
 
 def _names(node: Node, view: View) -> set[str]:
@@ -153,7 +153,7 @@ class RemovedSuper(Operator):
     )
     explanation = "{right} is missing, so the base class does not do its part; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per statement that calls ``super``."""
         if view.code(node).startswith(("super(", "super.")):
             yield from remove_statement(view, node)

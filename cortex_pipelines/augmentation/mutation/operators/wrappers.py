@@ -7,8 +7,8 @@ from tree_sitter import Node
 
 from cortex_pipelines.augmentation.identifier_words import words
 from cortex_pipelines.augmentation.mutation.operator import (
-    Change,
     Operator,
+    TextEdit,
     on,
     reindented,
     remove_statement,
@@ -21,7 +21,7 @@ from cortex_pipelines.augmentation.node_table import COMMENTS, View
 _FAMILY: Literal["removal"] = "removal"
 
 
-def unwrapped(node: Node, inner: Node, view: View) -> Change:
+def unwrapped(node: Node, inner: Node, view: View) -> TextEdit:
     """Replace a node by a part of it."""
     return replace_node(view, node, view.code(inner))
 
@@ -40,7 +40,7 @@ class RemovedAwait(Operator):
     )
     explanation = "{wrong} is not waited for; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per awaited expression."""
         awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
         if awaited is not None:
@@ -59,7 +59,7 @@ class RemovedOptionalChain(Operator):
     )
     explanation = "{wrong} fails where the value is missing; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """One change per ``?.``."""
         for part in node.children:
             if part.type in ("optional_chain", "?."):
@@ -76,7 +76,7 @@ class RemovedErrorPropagation(Operator):
     places = on(rust="try_expression")
     explanation = "an error is not passed on by {wrong}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Two changes per ``?``: removed, and replaced by ``unwrap``."""
         inner = node.children[0]
         yield unwrapped(node, inner, view)
@@ -98,7 +98,7 @@ class RemovedFallback(Operator):
     )
     explanation = "{wrong} has no value where there is none; {old} gives one: write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """``get(key, default)`` and similar without the default; ``a ?? b`` as ``a``."""
         if node.type == "binary_expression":
             left, sign = node.child_by_field_name("left"), node.child_by_field_name("operator")
@@ -116,7 +116,7 @@ class RemovedFallback(Operator):
             start = parts[-2].end_byte
             change = replace_span(view, node, start, parts[-1].end_byte, "")
             lost = view.code(parts[-1])
-            yield Change(start, parts[-1].end_byte, "", change.right, change.wrong, lost, "")
+            yield TextEdit(start, parts[-1].end_byte, "", change.right, change.wrong, lost, "")
         else:
             start = name.start_byte
             first = view.code(parts[0]) if view.language == "java" and len(parts) == 2 else ""
@@ -146,7 +146,7 @@ class RemovedConversion(Operator):
     places = CALLS
     explanation = "{wrong} is used as it is, without {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """``int(x)`` as ``x``; ``x.strip()``, ``x.copy()`` and similar as ``x``."""
         name, arguments = callee_name(node), node.child_by_field_name("arguments")
         if name is None or arguments is None or view.parent_type(node) == "expression_statement":
@@ -170,8 +170,8 @@ def _is_go_cleaner(receiver: Node, name: str, view: View) -> bool:
     return view.language == "go" and view.code(receiver) == "strings" and name in _CLEANERS["go"]
 
 
-def _naming(change: Change, name: str) -> Change:
-    return Change(
+def _naming(change: TextEdit, name: str) -> TextEdit:
+    return TextEdit(
         change.start, change.end, change.replacement, change.right, change.wrong, name, change.new
     )
 
@@ -214,14 +214,14 @@ class RemovedWrapper(Operator):
     )
     explanation = "the code runs without {old} around it; put it back: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """The body alone; ``defer`` and ``go`` calls run immediately."""
         head = view.code(node).partition("\n")[0]
         if view.language == "go":
             word = node.children[0]
             start, end = word.start_byte, node.named_children[0].start_byte
             rest = view.between(end, node.end_byte)
-            yield Change(start, end, "", view.code(node), rest, word.type, "")
+            yield TextEdit(start, end, "", view.code(node), rest, word.type, "")
             return
         body = node.child_by_field_name("body")
         if body is None:
@@ -231,7 +231,7 @@ class RemovedWrapper(Operator):
         old = head.partition("{")[0].rstrip(": ")
         text = _block_text(node, body, view)
         if text is not None:
-            yield Change(node.start_byte, node.end_byte, text, view.code(node), text, old, text)
+            yield TextEdit(node.start_byte, node.end_byte, text, view.code(node), text, old, text)
 
 
 def _binds(node: Node) -> bool:
@@ -270,7 +270,7 @@ class RemovedCleanup(Operator):
     )
     explanation = "{right} is missing, so nothing is cleaned up after an error; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[Change]:
+    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
         """Removes ``finally`` or ``defer``, unless a ``try`` has nothing else."""
         if node.type == "defer_statement":
             yield from remove_statement(view, node)
@@ -282,4 +282,4 @@ class RemovedCleanup(Operator):
             return
         text = view.code(node)
         start = len(view.text[: node.start_byte].rstrip())
-        yield Change(start, node.end_byte, "", text, "", text, "")
+        yield TextEdit(start, node.end_byte, "", text, "", text, "")

@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.generation.sampling import Request, most_tokens
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, most_tokens
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.grading import (
@@ -110,7 +110,7 @@ def generation_table(
     ]
     rows = []
     for role in WRITERS:
-        requests = [Request(item, extent_of(item), sample) for item, _, sample in asked]
+        requests = [GenerationRequest(item, extent_of(item), sample) for item, _, sample in asked]
         outputs = scorer.outputs(requests, compared.folder(role))
         for (item, how, sample), output in zip(asked, outputs, strict=True):
             rows.append(_row(item, role, how, sample, output, mask, patterns))

@@ -15,7 +15,7 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.generation.sampling import Request
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_figures
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
@@ -63,7 +63,9 @@ def problem_table(
     """
     why = sandbox.unavailable() if problems else None
     asked = [(problem, sample) for problem in problems for sample in range(settings.samples)]
-    requests = [Request(_example(problem), "indented", sample) for problem, sample in asked]
+    requests = [
+        GenerationRequest(_example(problem), "indented", sample) for problem, sample in asked
+    ]
     rows: list[dict[str, Any]] = []
     for role in WRITERS:
         outputs = scorer.outputs(requests, compared.folder(role)) if asked else []

@@ -29,7 +29,7 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
-from cortex_pipelines.evaluation.generation.sampling import Request, generate, most_tokens
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, generate, most_tokens
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.progress import track
@@ -154,7 +154,7 @@ class ItemScorer:
         """Number of different tokens."""
         return len(self._tokenizer)
 
-    def outputs(self, requests: Sequence[Request], adapter: Path | None) -> list[str]:
+    def outputs(self, requests: Sequence[GenerationRequest], adapter: Path | None) -> list[str]:
         """Generate an answer to each request, cut at its end.
 
         Args:
@@ -170,7 +170,7 @@ class ItemScorer:
             cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)
         ]
 
-    def _request_key(self, request: Request, adapter: Path | None) -> list[Any]:
+    def _request_key(self, request: GenerationRequest, adapter: Path | None) -> list[Any]:
         settings = self._settings
         seeded = [request.item.example_id, request.sample, settings.temperature, settings.seed]
         drawn = seeded if request.sample else []
@@ -266,7 +266,7 @@ class ItemScorer:
             float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist()
         )
 
-    def _write(self, model: Any, request: Request) -> dict[str, Any]:
+    def _write(self, model: Any, request: GenerationRequest) -> dict[str, Any]:
         text = ""
         asked = replace(request.item, completion=_SOMETHING)
         for example in self.tokenised([asked], self._settings.max_length):

@@ -4,7 +4,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.generation.written_tests import RunnableTest, WrittenTests
-from cortex_pipelines.execution.tests.single_tests import Verdict
+from cortex_pipelines.execution.tests.single_tests import TestOutcome
 from cortex_pipelines.schemas.adapter_scores import WRITTEN_TESTS
 
 REPOSITORY = "repository"
@@ -39,7 +39,7 @@ def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.Dat
     rows = list(zip(true, verdicts.values(), strict=True))
     rows += zip(sound, tests.judge(_texts(sound)), strict=True)
     rows += [
-        (asked, Verdict(None, 0, "the true test does not pass here"))
+        (asked, TestOutcome(None, 0, "the true test does not pass here"))
         for asked in written
         if asked not in sound
     ]
@@ -74,7 +74,7 @@ def _texts(asked: _Asked) -> list[tuple[RunnableTest, str]]:
     return [(test, text) for test, _, text in asked]
 
 
-def _row(test: RunnableTest, role: str, _text: str, verdict: Verdict) -> dict[str, object]:
+def _row(test: RunnableTest, role: str, _text: str, verdict: TestOutcome) -> dict[str, object]:
     return {
         "example_id": test.item.example_id,
         "role": role,

@@ -15,7 +15,7 @@ from cortex_pipelines.evaluation.adapter.measures.specialisations import (
 )
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.statistics.multiple_comparisons import Comparison, seen_with
+from cortex_pipelines.statistics.multiple_comparisons import MetricComparison, seen_with
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Findings:
     metrics: Mapping[str, float]
     quality: QualityReports
     comparison: Mapping[str, Any]
-    comparisons: Sequence[Comparison]
+    comparisons: Sequence[MetricComparison]
     items: tuple[Example, ...]
 
 

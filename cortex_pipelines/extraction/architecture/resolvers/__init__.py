@@ -10,13 +10,13 @@ from typing import Any
 from cortex_pipelines.extraction.architecture.resolvers.index import (
     INTERNAL,
     Import,
-    Index,
-    Target,
+    ImportTarget,
+    SourceIndex,
 )
 
 
 @dataclass(frozen=True)
-class Resolver:
+class ImportResolver:
     """Resolves the imports of one source.
 
     Args:
@@ -24,15 +24,15 @@ class Resolver:
         languages: Language of each file.
     """
 
-    index: Index
+    index: SourceIndex
     languages: dict[str, str | None]
 
-    def targets(self, path: str, module: str, detail: dict[str, Any]) -> list[Target]:
+    def targets(self, path: str, module: str, detail: dict[str, Any]) -> list[ImportTarget]:
         """Targets of an import, each once and in order; empty for an unknown language."""
         resolver = _resolvers().get(self.languages.get(path) or "")
         if resolver is None:
             return []
-        targets: list[Target] = resolver.resolve(self.index, Import(path, module, detail))
+        targets: list[ImportTarget] = resolver.resolve(self.index, Import(path, module, detail))
         return list(dict.fromkeys(targets))
 
     def module(self, path: str, module: str) -> str | None:

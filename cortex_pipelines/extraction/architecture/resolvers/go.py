@@ -6,15 +6,15 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     STANDARD,
     UNRESOLVED,
     Import,
-    Index,
-    Target,
+    ImportTarget,
+    SourceIndex,
     joined,
 )
 
 LANGUAGES = ("go",)
 
 
-def resolve(index: Index, imported: Import) -> list[Target]:
+def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """The folder of the package, the module that is required, or the standard library's path."""
     path = imported.module
     names = imported.detail.get("names") or [("", "")]
@@ -26,16 +26,18 @@ def resolve(index: Index, imported: Import) -> list[Target]:
             folder = joined(package.root, path[len(package.name) + 1 :] or ".")
             known = folder is not None and folder in index.folders
             return [
-                Target(folder or "" if known else path, INTERNAL if known else UNRESOLVED, local)
+                ImportTarget(
+                    folder or "" if known else path, INTERNAL if known else UNRESOLVED, local
+                )
             ]
     if path.startswith("."):
-        return [Target(path, UNRESOLVED, local)]
+        return [ImportTarget(path, UNRESOLVED, local)]
     if "." not in path.split("/")[0]:
-        return [Target(path, STANDARD, local)]
-    return [Target(_module(index, imported.path, path), EXTERNAL, local)]
+        return [ImportTarget(path, STANDARD, local)]
+    return [ImportTarget(_module(index, imported.path, path), EXTERNAL, local)]
 
 
-def _module(index: Index, importer: str, path: str) -> str:
+def _module(index: SourceIndex, importer: str, path: str) -> str:
     """The required module that holds a package; else the first three parts of its path."""
     own = index.package_of(importer, "go")
     needs = own.detail.get("needs", ()) if own else ()

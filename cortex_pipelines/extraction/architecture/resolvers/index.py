@@ -26,7 +26,7 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ImportTarget:
     """The target of an import.
 
     Args:
@@ -43,7 +43,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Package:
+class SourcePackage:
     """A package with a manifest.
 
     Args:
@@ -60,7 +60,7 @@ class Package:
 
 
 @dataclass
-class Index:
+class SourceIndex:
     """Index of one source of a project.
 
     Args:
@@ -71,10 +71,10 @@ class Index:
     """
 
     paths: frozenset[str]
-    packages: list[Package] = field(default_factory=list)
+    packages: list[SourcePackage] = field(default_factory=list)
     aliases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
-    _known: dict[tuple[str, tuple[str, ...]], Package | None] = field(default_factory=dict)
+    _known: dict[tuple[str, tuple[str, ...]], SourcePackage | None] = field(default_factory=dict)
 
     @cached_property
     def folders(self) -> frozenset[str]:
@@ -107,9 +107,9 @@ class Index:
         return folders
 
     @cached_property
-    def by_technology(self) -> dict[str, list[Package]]:
+    def by_technology(self) -> dict[str, list[SourcePackage]]:
         """Packages by manifest format, longer names first."""
-        packages: dict[str, list[Package]] = {}
+        packages: dict[str, list[SourcePackage]] = {}
         for package in sorted(self.packages, key=lambda p: (-len(p.name), p.name, p.root)):
             packages.setdefault(package.technology, []).append(package)
         return packages
@@ -128,11 +128,11 @@ class Index:
                     roots_of.setdefault(stem, set()).add(folder)
         return {name: tuple(sorted(roots)) for name, roots in roots_of.items()}
 
-    def package_of(self, path: str, *technologies: str) -> Package | None:
+    def package_of(self, path: str, *technologies: str) -> SourcePackage | None:
         """The innermost package that holds a file."""
         return self._package_at(dirname(path), technologies)
 
-    def _package_at(self, folder: str, technologies: tuple[str, ...]) -> Package | None:
+    def _package_at(self, folder: str, technologies: tuple[str, ...]) -> SourcePackage | None:
         passed = []
         package = None
         while (folder, technologies) not in self._known:
@@ -149,13 +149,13 @@ class Index:
         return package
 
     @cached_property
-    def _by_root(self) -> dict[str, list[Package]]:
-        packages: dict[str, list[Package]] = {}
+    def _by_root(self) -> dict[str, list[SourcePackage]]:
+        packages: dict[str, list[SourcePackage]] = {}
         for package in sorted(self.packages, key=lambda p: (p.root, p.technology, p.name)):
             packages.setdefault(package.root, []).append(package)
         return packages
 
-    def named(self, importer: str, technology: str, *names: str) -> Package | None:
+    def named(self, importer: str, technology: str, *names: str) -> SourcePackage | None:
         """The nearest package of a format with one of the names."""
         fits = [p for p in self.by_technology.get(technology, ()) if p.name in names]
         root = nearest(importer, [package.root for package in fits])

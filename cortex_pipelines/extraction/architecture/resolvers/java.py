@@ -5,8 +5,8 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     INTERNAL,
     STANDARD,
     Import,
-    Index,
-    Target,
+    ImportTarget,
+    SourceIndex,
     nearest,
 )
 
@@ -48,19 +48,19 @@ _JAVAX = frozenset(
 )
 
 
-def resolve(index: Index, imported: Import) -> list[Target]:
+def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """The file of the type, the folder of the package, or the package's name."""
     words = imported.module.split(".")
     for end in range(len(words), 0, -1):
         name = ".".join(words[:end])
         file = nearest(imported.path, index.java_types.get(name, ()))
         if file is not None:
-            return [Target(file, INTERNAL, words[-1], words[-1])]
+            return [ImportTarget(file, INTERNAL, words[-1], words[-1])]
         folder = nearest(imported.path, index.java_packages.get(name, ()))
         if folder is not None and words[end:] == ["*"]:
-            return [Target(folder, INTERNAL)]
+            return [ImportTarget(folder, INTERNAL)]
     package = _package(words)
-    return [Target(package, STANDARD if _is_standard(package) else EXTERNAL)]
+    return [ImportTarget(package, STANDARD if _is_standard(package) else EXTERNAL)]
 
 
 def _package(words: list[str]) -> str:

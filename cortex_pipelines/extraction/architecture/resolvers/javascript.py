@@ -9,9 +9,9 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     STANDARD,
     UNRESOLVED,
     Import,
-    Index,
-    Package,
-    Target,
+    ImportTarget,
+    SourceIndex,
+    SourcePackage,
     joined,
 )
 
@@ -69,7 +69,7 @@ _NODE = frozenset(
 )
 
 
-def resolve(index: Index, imported: Import) -> list[Target]:
+def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """The file of the source, the package by its name, or Node's own module."""
     module = imported.module
     path = _path(index, imported.path, module)
@@ -84,12 +84,14 @@ def resolve(index: Index, imported: Import) -> list[Target]:
     return _named("/".join(parts[: 2 if module.startswith("@") else 1]), EXTERNAL, imported)
 
 
-def _named(target: str, scope: str, imported: Import) -> list[Target]:
+def _named(target: str, scope: str, imported: Import) -> list[ImportTarget]:
     names = imported.detail.get("names", ())
-    return [Target(target, scope, local, name) for name, local in names] or [Target(target, scope)]
+    return [ImportTarget(target, scope, local, name) for name, local in names] or [
+        ImportTarget(target, scope)
+    ]
 
 
-def _path(index: Index, importer: str, module: str) -> str | None:
+def _path(index: SourceIndex, importer: str, module: str) -> str | None:
     if module.startswith("."):
         base = joined(dirname(importer), module)
         return None if base is None else _file(index, base)
@@ -100,7 +102,7 @@ def _path(index: Index, importer: str, module: str) -> str | None:
     return None
 
 
-def _file(index: Index, base: str) -> str | None:
+def _file(index: SourceIndex, base: str) -> str | None:
     """The file that a path without extension refers to."""
     stem, dot, ending = base.rpartition(".")
     scripts = _SCRIPTS.get(dot + ending, ())
@@ -115,7 +117,7 @@ def _file(index: Index, base: str) -> str | None:
     )
 
 
-def _aliased(index: Index, importer: str, module: str) -> Iterator[str]:
+def _aliased(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
     """Resolve a module by the path aliases of the nearest TypeScript configurations."""
     folder = dirname(importer)
     while True:
@@ -144,7 +146,7 @@ def _rest(pattern: str, module: str) -> str | None:
     return None
 
 
-def _of_packages(index: Index, importer: str, module: str) -> Iterator[str]:
+def _of_packages(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
     """Files of other packages of the source, and of this one by a bundler's usual alias."""
     parts = module.split("/")
     for end in range(min(len(parts), 3), 0, -1):
@@ -166,7 +168,7 @@ def _of_packages(index: Index, importer: str, module: str) -> Iterator[str]:
             yield join(root, module[len(prefix) :])
 
 
-def _entries(package: Package) -> Iterator[str]:
+def _entries(package: SourcePackage) -> Iterator[str]:
     for entry in package.detail.get("entry", ()):
         path = joined(package.root, entry)
         yield from [path] if path else []

@@ -10,15 +10,15 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     STANDARD,
     UNRESOLVED,
     Import,
-    Index,
-    Target,
+    ImportTarget,
+    SourceIndex,
 )
 
 LANGUAGES = ("python",)
 _DOCUMENTATION = frozenset({"doc", "docs", "documentation"})
 
 
-def resolve(index: Index, imported: Import) -> list[Target]:
+def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """Imported modules: by path within the source, else by top-level package name."""
     names: list[tuple[str, str]] = [(n, local) for n, local in imported.detail.get("names", ())]
     dots = len(imported.module) - len(imported.module.lstrip("."))
@@ -27,19 +27,21 @@ def resolve(index: Index, imported: Import) -> list[Target]:
         folder = dirname(imported.path)
         for _ in range(dots - 1):
             if not folder:
-                return [Target(imported.module, UNRESOLVED)]
+                return [ImportTarget(imported.module, UNRESOLVED)]
             folder = dirname(folder)
-        return _targets(index, folder, words, names) or [Target(imported.module, UNRESOLVED)]
+        return _targets(index, folder, words, names) or [ImportTarget(imported.module, UNRESOLVED)]
     for root in _roots(index, imported.path, words[0] if words else ""):
         targets = _targets(index, root, words, names)
         if targets:
             return targets
     top = words[0] if words else imported.module
     scope = STANDARD if top in sys.stdlib_module_names else EXTERNAL
-    return [Target(top, scope, local, name) for name, local in names] or [Target(top, scope)]
+    return [ImportTarget(top, scope, local, name) for name, local in names] or [
+        ImportTarget(top, scope)
+    ]
 
 
-def _roots(index: Index, path: str, top: str) -> Iterator[str]:
+def _roots(index: SourceIndex, path: str, top: str) -> Iterator[str]:
     """Folders that may be on the module path, most likely first."""
     folder = dirname(path)
     in_package = join(folder, "__init__.py") in index.paths
@@ -73,22 +75,22 @@ def _is_documentation(root: str, path: str) -> bool:
 
 
 def _targets(
-    index: Index, root: str, words: list[str], names: list[tuple[str, str]]
-) -> list[Target]:
+    index: SourceIndex, root: str, words: list[str], names: list[tuple[str, str]]
+) -> list[ImportTarget]:
     base = "/".join([part for part in (root, *words) if part])
     module = _module(index, base)
-    targets: list[Target] = []
+    targets: list[ImportTarget] = []
     for name, local in names:
         inner = (
             _module(index, f"{base}/{name}" if base else name) if name not in ("", "*") else None
         )
         if inner is not None:
-            targets.append(Target(inner, INTERNAL, local))
+            targets.append(ImportTarget(inner, INTERNAL, local))
         elif module is not None:
-            targets.append(Target(module, INTERNAL, local, name))
+            targets.append(ImportTarget(module, INTERNAL, local, name))
     if not targets and words and module is None and _module(index, _top(root, words)) is not None:
         # the package is here, the module is not: made by a build, or compiled
-        return [Target(".".join(words), UNRESOLVED)]
+        return [ImportTarget(".".join(words), UNRESOLVED)]
     return targets
 
 
@@ -96,7 +98,7 @@ def _top(root: str, words: list[str]) -> str:
     return "/".join([part for part in (root, words[0]) if part])
 
 
-def _module(index: Index, base: str) -> str | None:
+def _module(index: SourceIndex, base: str) -> str | None:
     return index.first(
         (f"{base}/__init__.py", f"{base}.py", f"{base}/__init__.pyi", f"{base}.pyi")
         if base

@@ -9,9 +9,9 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     STANDARD,
     UNRESOLVED,
     Import,
-    Index,
-    Package,
-    Target,
+    ImportTarget,
+    SourceIndex,
+    SourcePackage,
 )
 
 LANGUAGES = ("rust",)
@@ -20,7 +20,7 @@ _STANDARD = frozenset({"std", "core", "alloc", "proc_macro", "test"})
 _ROOTS = frozenset({"lib.rs", "main.rs", "mod.rs", "build.rs"})
 
 
-def resolve(index: Index, imported: Import) -> list[Target]:
+def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     """The file of the module, or the crate; nothing for a name of the file itself."""
     words = [word for word in imported.module.split("::") if word and word != "*"]
     if not words:
@@ -31,27 +31,27 @@ def resolve(index: Index, imported: Import) -> list[Target]:
     if top in ("crate", "self", "super") or top.startswith("$"):
         return _relative(index, imported, words, here, local)
     if top in _STANDARD:
-        return [Target(top, STANDARD, local)]
+        return [ImportTarget(top, STANDARD, local)]
     child = _file(index, here.strip("/"), words)
     if child is not None and not imported.module.startswith("::"):
-        return [Target(child, INTERNAL, local)]
+        return [ImportTarget(child, INTERNAL, local)]
     crate = index.named(imported.path, "cargo", top, top.replace("_", "-"))
     if crate is not None:
         path = _file(index, join(crate.root, "src"), words[1:]) or _entry(index, crate)
-        return [Target(path or crate.root, INTERNAL, local)]
+        return [ImportTarget(path or crate.root, INTERNAL, local)]
     if top[:1].isupper():
         return []  # variants of a type that is defined here
-    return [Target(top, EXTERNAL, local)]
+    return [ImportTarget(top, EXTERNAL, local)]
 
 
 def _relative(
-    index: Index, imported: Import, words: list[str], here: str, local: str
-) -> list[Target]:
+    index: SourceIndex, imported: Import, words: list[str], here: str, local: str
+) -> list[ImportTarget]:
     if words[0] == "crate":
         root = _root(index, imported.path)
         entry = index.first((join(root, "lib.rs"), join(root, "main.rs"))) or imported.path
         path = _file(index, root, words[1:]) or entry
-        return [Target(path, INTERNAL, local)] if path != imported.path else []
+        return [ImportTarget(path, INTERNAL, local)] if path != imported.path else []
     while words and words[0] in ("self", "super"):
         here = dirname(here) if words[0] == "super" else here
         words = words[1:]
@@ -60,8 +60,8 @@ def _relative(
         target = _owner(index, here.strip("/"))
     if target is None or target == imported.path:
         declared = imported.module.startswith("self::") and target is None
-        return [Target(imported.module, UNRESOLVED)] if declared else []
-    return [Target(target, INTERNAL, local)]
+        return [ImportTarget(imported.module, UNRESOLVED)] if declared else []
+    return [ImportTarget(target, INTERNAL, local)]
 
 
 def _folder(path: str) -> str:
@@ -69,7 +69,7 @@ def _folder(path: str) -> str:
     return dirname(path) if basename(path) in _ROOTS else path.removesuffix(".rs")
 
 
-def _root(index: Index, path: str) -> str:
+def _root(index: SourceIndex, path: str) -> str:
     """Folder of the crate's modules."""
     crate = index.package_of(path, "cargo")
     root = crate.root if crate else ""
@@ -82,7 +82,7 @@ def _root(index: Index, path: str) -> str:
     return join(root, "src") if relative[0] == "src" or not crate else root
 
 
-def _file(index: Index, folder: str, words: list[str]) -> str | None:
+def _file(index: SourceIndex, folder: str, words: list[str]) -> str | None:
     """The file of the longest prefix of a path that is a module."""
     for end in range(len(words), 0, -1):
         base = "/".join([part for part in (folder, *words[:end]) if part])
@@ -92,7 +92,7 @@ def _file(index: Index, folder: str, words: list[str]) -> str | None:
     return None
 
 
-def _owner(index: Index, folder: str) -> str | None:
+def _owner(index: SourceIndex, folder: str) -> str | None:
     """The file whose submodules lie in a folder."""
     return index.first(_owners(folder)) if folder else None
 
@@ -104,6 +104,6 @@ def _owners(folder: str) -> Iterator[str]:
     yield f"{folder}/main.rs"
 
 
-def _entry(index: Index, crate: Package) -> str | None:
+def _entry(index: SourceIndex, crate: SourcePackage) -> str | None:
     roots = [join(crate.root, path) for path in crate.detail.get("roots", ())]
     return index.first([*roots, join(crate.root, "src/lib.rs"), join(crate.root, "src/main.rs")])

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from cortex_pipelines.extraction.refactoring.model import WHOLE, Function, SourceFile, Type
+from cortex_pipelines.extraction.refactoring.model import WHOLE, Function, ParsedFile, Type
 from cortex_pipelines.extraction.refactoring.pairing.similarity import FunctionLikeness
 
 Home = tuple[str, tuple[str, ...]]
@@ -25,7 +25,7 @@ class Pairing:
         likeness: Likeness of functions.
     """
 
-    files: list[tuple[SourceFile | None, SourceFile | None]]
+    files: list[tuple[ParsedFile | None, ParsedFile | None]]
     types: list[tuple[Type, Type]] = field(default_factory=list)
     stayed: dict[int, tuple[Function, Function]] = field(default_factory=dict)
     moved: list[tuple[Function, Function]] = field(default_factory=list)
