@@ -126,8 +126,8 @@ def test_it_ends_when_its_parent_is_killed(door: str, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from cortex_pipelines.execution.sandbox import sandbox\n"
-        "from cortex_pipelines.execution.sandbox.settings import Limits\n"
-        f"limits = Limits(**{vars(LIMITS)!r})\n"
+        "from cortex_pipelines.execution.sandbox.settings import ResourceLimits\n"
+        f"limits = ResourceLimits(**{vars(LIMITS)!r})\n"
         "inside = 'import os, time\\nif os.fork() == 0: os.setsid()\\ntime.sleep(600)'\n"
         f"command = [sys.executable, '-c', inside, {marker!r}]\n"
         f"sandbox.run(command, Path({str(tmp_path)!r}), limits, door={door!r})\n"
@@ -160,9 +160,9 @@ def test_a_bubblewrap_that_is_halfway_ends_too(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from cortex_pipelines.execution.sandbox import sandbox\n"
-        "from cortex_pipelines.execution.sandbox.settings import Limits\n"
+        "from cortex_pipelines.execution.sandbox.settings import ResourceLimits\n"
         f"sandbox._STAGE = Path({str(first)!r})\n"
-        f"limits = Limits(**{vars(LIMITS)!r})\n"
+        f"limits = ResourceLimits(**{vars(LIMITS)!r})\n"
         f"sandbox.run(['true'], Path({str(folder)!r}), limits, door='bubblewrap')\n"
     )
     killed_with_all_it_started(code, marker)

@@ -280,10 +280,10 @@ def test_a_model_that_is_too_large_for_its_target_is_refused(tmp_path: Path) -> 
 
 KILLED = """
 import os, pathlib, signal, sys
-from cortex_pipelines.release.ledger import Model
+from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import Act, promote
 pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-promote(pathlib.Path(sys.argv[1]), Model("code_adapter", "demo"), Act("me", "now", "better"))
+promote(pathlib.Path(sys.argv[1]), ReleasedModel("code_adapter", "demo"), Act("me", "now", "better"))
 """
 
 

@@ -231,7 +231,7 @@ def test_an_index_that_is_not_there_damaged_or_of_another_version(
     assert "no index is in" in cortex("search", "--index", tmp_path / "none", "a").stderr
     manifest = index / "index.json"
     whole = manifest.read_text()
-    manifest.write_text(whole.replace('"format": 2', '"format": 99'))
+    manifest.write_text(whole.replace('"format": 3', '"format": 99'))
     assert "has format 99" in cortex("search", "--index", index, "retry").stderr
     manifest.write_text(whole[:40])
     assert "is damaged" in cortex("search", "--index", index, "retry").stderr

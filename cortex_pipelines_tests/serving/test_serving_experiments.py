@@ -282,10 +282,10 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
 COUNTING = """
 import sys
 from pathlib import Path
-from cortex_pipelines.release.experiments.plan import Book, Plan
+from cortex_pipelines.release.experiments.plan import Book, ExperimentSpec
 from cortex_pipelines.release.experiments.running import Assigned, Experiments
 
-book, plan = Book(Path(sys.argv[1])), Plan(**eval(sys.argv[2]))
+book, plan = Book(Path(sys.argv[1])), ExperimentSpec(**eval(sys.argv[2]))
 experiments = Experiments(book, lambda *_: None)
 for number in range(10**9):
     at = Assigned.of(plan, f"user-{number % 30}")
