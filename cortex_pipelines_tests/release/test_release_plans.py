@@ -283,7 +283,8 @@ import os, pathlib, signal, sys
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.release.promotion import Act, promote
 pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-promote(pathlib.Path(sys.argv[1]), ReleasedModel("code_adapter", "demo"), Act("me", "now", "better"))
+model = ReleasedModel("code_adapter", "demo")
+promote(pathlib.Path(sys.argv[1]), model, Act("me", "now", "better"))
 """
 
 
