@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from cortex_pipelines.privacy.detect import names
-from cortex_pipelines.privacy.detect.assignments import member_secret
 from cortex_pipelines.privacy.detect.findings import PERSONAL, SECRET, Span
+from cortex_pipelines.privacy.detect.rules.assignments import member_secret
+from cortex_pipelines.privacy.detect.text.wording import word_set
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
-from cortex_pipelines.privacy.detect.wording import word_set
 from cortex_pipelines.privacy.paths import redact_name
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, name_pseudonym
 from cortex_pipelines.privacy.redaction import placeholder_of, redact_text

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.privacy.detect.format import Format
-from cortex_pipelines.privacy.detect.marks import FORMATS
-from cortex_pipelines.privacy.detect.providers import PROVIDERS, SHAPES
 from cortex_pipelines.privacy.detect.scanning import spans_of
+from cortex_pipelines.privacy.detect.tokens.format import Format
+from cortex_pipelines.privacy.detect.tokens.providers import PROVIDERS, SHAPES
+from cortex_pipelines.privacy.detect.tokens.token_secrets import FORMATS
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 parser = re._parser  # type: ignore[attr-defined]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.privacy.detect import assignments
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.rules import assignments
 from cortex_pipelines.privacy.redaction import _moved, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.privacy.detect.mapped_text import MappedText
 from cortex_pipelines.privacy.detect.scanning import spans_of
-from cortex_pipelines.privacy.detect.settings_values import FORMATS, values_in
+from cortex_pipelines.privacy.detect.settings.values import FORMATS, values_in
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings

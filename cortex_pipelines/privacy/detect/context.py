@@ -6,7 +6,7 @@ A word with a number (``harbour42``) is a name in code and a password in a file 
 import re
 from pathlib import PurePosixPath
 
-from cortex_pipelines.privacy.detect.wording import word_set
+from cortex_pipelines.privacy.detect.text.wording import word_set
 
 _CODE = word_set(
     "py pyi pyx ipynb js jsx mjs cjs ts tsx mts cts vue svelte java kt kts scala groovy clj c h cc "

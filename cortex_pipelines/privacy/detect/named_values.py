@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cortex_pipelines.privacy.detect import names
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.text.wording import entropy, word_set
 from cortex_pipelines.privacy.detect.values import (
     PLACEHOLDER,
     is_chosen_word,
@@ -18,7 +19,6 @@ from cortex_pipelines.privacy.detect.values import (
     is_sample,
     is_strong_secret,
 )
-from cortex_pipelines.privacy.detect.wording import entropy, word_set
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 PASSWORD_NAME = re.compile(r"pass|pwd|psw|pw|psk|contrase|senha", re.IGNORECASE)

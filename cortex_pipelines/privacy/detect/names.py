@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from cortex_pipelines.privacy.detect.wording import pieces, word_set
+from cortex_pipelines.privacy.detect.text.wording import pieces, word_set
 
 STRONG = 2
 WEAK = 1

@@ -3,20 +3,20 @@
 import re
 from collections.abc import Iterator
 
-from cortex_pipelines.privacy.detect.assignments import assigned_secrets, provided_secrets
-from cortex_pipelines.privacy.detect.author_names import author_names
 from cortex_pipelines.privacy.detect.code.values import code_values
-from cortex_pipelines.privacy.detect.commands import commanded_secrets
 from cortex_pipelines.privacy.detect.context import is_code
-from cortex_pipelines.privacy.detect.credentials import placed_secrets
-from cortex_pipelines.privacy.detect.fenced_blocks import fenced_values
 from cortex_pipelines.privacy.detect.findings import Finding, Span, findings_of, without_overlaps
-from cortex_pipelines.privacy.detect.marks import COLOUR, ESCAPES, marked_secrets
 from cortex_pipelines.privacy.detect.named_values import judge_named_values
-from cortex_pipelines.privacy.detect.personal import personal_data
-from cortex_pipelines.privacy.detect.settings_values import settings_values
-from cortex_pipelines.privacy.detect.statements import stated_secrets
-from cortex_pipelines.privacy.detect.unescaped_lines import unescaped_lines
+from cortex_pipelines.privacy.detect.rules.assignments import assigned_secrets, provided_secrets
+from cortex_pipelines.privacy.detect.rules.author_names import author_names
+from cortex_pipelines.privacy.detect.rules.commands import commanded_secrets
+from cortex_pipelines.privacy.detect.rules.credentials import placed_secrets
+from cortex_pipelines.privacy.detect.rules.personal import personal_data
+from cortex_pipelines.privacy.detect.rules.statements import stated_secrets
+from cortex_pipelines.privacy.detect.settings.fenced_blocks import fenced_values
+from cortex_pipelines.privacy.detect.settings.values import settings_values
+from cortex_pipelines.privacy.detect.text.unescaped_lines import unescaped_lines
+from cortex_pipelines.privacy.detect.tokens.token_secrets import COLOUR, ESCAPES, marked_secrets
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.settings import PrivacySettings
 

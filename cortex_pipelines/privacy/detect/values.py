@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 
-from cortex_pipelines.privacy.detect.wording import (
+from cortex_pipelines.privacy.detect.text.wording import (
     entropy,
     is_word_piece,
     lexical_share,

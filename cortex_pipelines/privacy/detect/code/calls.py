@@ -14,7 +14,7 @@ from cortex_pipelines.privacy.detect.code.expressions import (
     receiver,
     unwrapped,
 )
-from cortex_pipelines.privacy.detect.wording import pieces
+from cortex_pipelines.privacy.detect.text.wording import pieces
 
 # Flags have a long and a short name before their default.
 _FLAG = "string"

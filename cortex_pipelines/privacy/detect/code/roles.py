@@ -5,7 +5,7 @@ The grammars call the same things alike, so one table serves all of them.
 
 import re
 
-from cortex_pipelines.privacy.detect.wording import word_set
+from cortex_pipelines.privacy.detect.text.wording import word_set
 
 STRINGS = word_set(
     "string template_string string_literal interpreted_string_literal raw_string_literal "

@@ -1,0 +1,404 @@
+"""Secrets assigned to suspicious names: ``password = "…"``, ``X-Api-Key: …``, ``--token …``."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect import names
+from cortex_pipelines.privacy.detect.context import (
+    is_beside_an_address,
+    is_code,
+    is_connection_entry,
+    is_defined,
+    is_flush,
+    is_program,
+    is_prose,
+    is_whole_line,
+)
+from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.named_values import (
+    PASSWORD_NAME,
+    SCHEME,
+    could_be_bare,
+    has_entropy,
+    is_attribute,
+    is_long_secret,
+)
+from cortex_pipelines.privacy.detect.settings.values import formats_of
+from cortex_pipelines.privacy.detect.text.literals import key_lines, pieces_after
+from cortex_pipelines.privacy.detect.tokens.providers import ANY_PROVIDER, SHAPES
+from cortex_pipelines.privacy.detect.values import (
+    PLACEHOLDER,
+    is_chosen_word,
+    is_drawn,
+    is_garbled,
+    is_masked,
+    is_password,
+    is_reference,
+    is_sample,
+    is_strong_secret,
+)
+from cortex_pipelines.privacy.settings import PrivacySettings
+
+_NAME_CHARS = 60
+_LONGEST_VALUE = 1000
+_BEFORE = re.compile(r"[\w$.-]{0,60}\Z")
+_AFTER = re.compile(r"[\w$.-]{0,40}")
+# What may stand between a name and its value, and how the value is quoted.
+_OPERATOR = re.compile(
+    r"""
+    (?P<close>\\?["'`]\]?|\]|\)|\[\d*\])?         # closes a name
+    (?:\??\s*:\s*(?:str|String|string|&(?:'static\s+)?str|char\s*\*)\s*(?==)
+      |[ ]As[ ]String[ ](?==)
+      |[ ]+(?:string|String)[ ]+(?==))?
+    (?:
+        (?:,\s{0,40}["']?[\w-]{1,30}["']?[ \t]?[:=][ \t]?["'][^"'\n]{0,60}["']){0,2}
+        [ \t]*,?\s{0,40}["']?(?:value|Value|secret_value|default)["']?[ \t]*[:=][ \t]*
+      | (?P<tag>
+            (?:[ \t]+[\w:.-]{1,40}=["'][^"'\n<>]{0,80}["']){1,3}[ \t]*>  # further attributes
+          | [ \t]*/?>\s{0,40}<(?:value|string|val)>                   # an element inside
+        )
+      | [ \t]*(?P<op>(?::{1,3}|[?!=.+|]{0,2})={1,3}>?|=>|:{1,2}(?!:)|->|<-|\|\||,|>|\()[ \t]*
+        (?:[|>][+-]?[0-9]?[ \t]*\n[ \t]*|\n[ \t]*-[ \t]+|\*\*[ ])?  # a block
+        (?P<open>[(\[]\s{0,40}(?=["'`]))?
+      | \)[ \t]*(?:or|\|\||\?\?|\?:)[ \t]*                  # a default
+      | [ \t]+(?P<space>)
+    )
+    (?:\n[ \t]*)?
+    (?:(?:Bearer|Basic|Token|Api-Token|ApiKey|Key|FlyV1|bearer|basic|token)[ \t]+)?
+    (?P<value>
+        (?:[bBrRuUfFL@$]{0,2})(?P<quote>\\?["'`]|"{3}|'{3})
+      | [^\s"'`]
+    )
+    """,
+    re.VERBOSE,
+)
+_MOST_TRIES = 4
+_BARE = re.compile(rf"[^\s\"'`,;<>|&\\]{{1,{_LONGEST_VALUE}}}")
+_ENDING = ",;|&"
+_RUN = re.compile(rf"[^\s\"'`]{{1,{_LONGEST_VALUE}}}")
+# A setting after one that is empty: ``password=``, and in the next line ``db.url=``.
+_NEXT_NAME = re.compile(r"\w=\w|\A[\w-]+(?:\.[\w-]+)+=\Z")
+_ELEMENT = re.compile(r"[^<]{1,400}?(?=(?:\]\]>)?\s{0,40}</)")
+_PART = re.compile(r"[^\s{}\"'<>]{10,}")
+_QUOTED = {
+    quote: re.compile(
+        rf"((?:\\.|(?!{re.escape(quote)})[^\\\n]){{0,{_LONGEST_VALUE}}}){re.escape(quote)}"
+    )
+    for quote in ('"', "'", "`", '"""', "'''")
+}
+_ESCAPED = {
+    quote: re.compile(rf"([^\\\n]{{0,{_LONGEST_VALUE}}}?){re.escape(quote)}")
+    for quote in ('\\"', "\\'", "\\`")
+}
+_PIECE = re.compile(r"[^\s{}<>\"']*|(?:Bearer|Basic|Token|Key)[ ]", re.IGNORECASE)
+_PLAIN_QUOTES = ('"', "'", "`")
+_PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
+# Prose: "pass `padding=True`", "passes 'gelu'"; a password is given with an operator.
+_VERB = re.compile(r"pass(?:e[sd]|ing)?", re.IGNORECASE)
+# The next argument, or the next in a list: not what the name is given.
+_CALLS = ("(", ",")
+_SETS = ("=", ":", "=>", ":=", "<-", "||=", "||", "??", "?=", "::=")
+_SETTER = re.compile(r"(?i)[\w.]*?(?:set|with|use)?_?(?:password|passwd|passphrase|pwd)")
+_COMPARED_CHARS = 30
+_EXPRESSION = re.compile(r"[()\[\]{}<>]|->|::|&&")
+_COMPARED = re.compile(r"""(["'`])([^"'`\n]{4,160})\1[ \t]*[!=]==?[ \t]*\Z""")
+_OTHER = re.compile(r"(?i)sha|md5|hash|checksum|commit|digest|rev|version|url|path|action|uses")
+
+
+def assigned_secrets(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
+    """Secrets assigned to suspicious names.
+
+    Args:
+        text: The text.
+        lower: The text in lower case, of the same length.
+        path: Its path, which tells settings from code.
+        settings: What counts.
+    """
+    done = 0
+    runs = _Runs(text)
+    for hit in names.SUSPECT.finditer(lower):
+        if hit.start() >= done:
+            done = _end_of(text, hit.end())
+            operator = _OPERATOR.match(text, done)
+            if "=" in text[max(0, hit.start() - _COMPARED_CHARS) : hit.start()]:
+                yield from _compared_with(text, hit.start(), done, settings)
+            if operator is not None and runs.worth_a_look(hit.start(), operator):
+                for secret in _values_after(text, hit.start(), done, operator, path, settings):
+                    yield secret
+                    done = secret.end
+
+
+def member_secret(name: str, value: str, settings: PrivacySettings) -> str | None:
+    """The rule by which an object member's value is a secret; None if it is not.
+
+    Records are data: unlike in code, what a password's key is given is hardly ever a variable.
+
+    Args:
+        name: The key.
+        value: A text.
+        settings: What counts.
+    """
+    strength = names.suspicion(name)
+    operator = _OPERATOR.match('": "')
+    if not strength or operator is None or len(value) < settings.min_value_chars:
+        return None
+    if any(re.fullmatch(pattern, value) for pattern in settings.allowed):
+        return None
+    if strength == names.STRONG and _PASSWORD.search(name):
+        return None if is_reference(value) or is_masked(value) else "password"
+    if _is_secret(name, value, strength, operator, settings):
+        return "assigned-secret"
+    return None
+
+
+class _Runs:
+    """Bounds repeated work on hostile text.
+
+    In a run without blanks or quotes each suspect name is given all that follows: of
+    ``key:key:key:`` every part would be judged with a thousand characters behind it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._end = self._tries = 0
+
+    def worth_a_look(self, hit: int, operator: re.Match[str]) -> bool:
+        """Whether a candidate value is outside runs that were tried too often."""
+        if operator["quote"] is not None:
+            return True
+        if hit >= self._end:
+            run = _BARE.match(self._text, operator.start("value"))
+            self._end, self._tries = run.end() if run else 0, 0
+        self._tries += 1
+        return self._tries <= _MOST_TRIES
+
+
+def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:
+    """Values in a provider's format next to the provider's name.
+
+    Args:
+        text: The text.
+        lower: The text in lower case, of the same length.
+        words: The distinct words of it, in lower case, joined.
+    """
+    for provider in sorted(set(ANY_PROVIDER.findall(words))):
+        shape, at = SHAPES[provider], lower.find(provider)
+        while at >= 0:
+            end = _end_of(text, at + len(provider))
+            operator = _OPERATOR.match(text, end)
+            place = operator and _extent(text, operator)
+            if place and shape.fullmatch(text, *place):
+                value = text[place[0] : place[1]]
+                named = _names_provider(text, at, end, provider)
+                if named and not is_masked(value) and is_drawn(value):
+                    yield Span(*place, SECRET, f"{provider}-key", "high")
+            at = lower.find(provider, end)
+
+
+def _names_provider(text: str, at: int, end: int, provider: str) -> bool:
+    """Whether a name is the provider's: ``sumOf`` is not Sumo Logic's key."""
+    first, last = text[at], text[at + len(provider) - 1]
+    if (last.isupper() and first.islower()) or _OTHER.search(text, at, end):
+        return False
+    before = text[at - 1 : at]
+    return not before.isalpha() or (before.islower() and first.isupper())
+
+
+def _start_of(text: str, hit: int) -> int:
+    """Start of the identifier that contains the character at ``hit``."""
+    before = _BEFORE.search(text, max(0, hit - _NAME_CHARS), hit)
+    return before.start() if before else hit
+
+
+def _end_of(text: str, at: int) -> int:
+    """End of the identifier that contains the character before ``at``."""
+    after = _AFTER.match(text, at)
+    return after.end() if after else at
+
+
+def _values_after(
+    text: str, hit: int, end: int, operator: re.Match[str], path: str, settings: PrivacySettings
+) -> Iterator[Span]:
+    """The secret that a name is given; one span a literal of those it is made of."""
+    start = _start_of(text, hit)
+    name = text[start:end]
+    strength = names.suspicion(name)
+    if not strength:
+        return
+    for parts in (*_further(text, start, operator, path), *_candidates(text, operator, path)):
+        value = "".join(text[first:last] for first, last in parts)
+        if PLACEHOLDER.search(value):
+            return
+        if _is_secret(name, value, strength, operator, settings) or (
+            strength == names.STRONG
+            and _is_set(text, start, parts[-1][1], value, operator, path, settings)
+        ):
+            rule = "password" if PASSWORD_NAME.search(name) else "assigned-secret"
+            severity = "high" if strength == names.STRONG else "medium"
+            yield from (Span(*part, SECRET, rule, severity) for part in parts)
+            return
+
+
+def _further(
+    text: str, start: int, operator: re.Match[str], path: str
+) -> Iterator[list[tuple[int, int]]]:
+    """More than a literal or a word: a key of several lines, a bare value with odd signs."""
+    quote = operator["quote"]
+    at = operator.start("value") if quote is None else operator.end("value")
+    if quote in ('"', "'") and text.startswith(2 * quote, at):
+        at += 2
+    lines = key_lines(text, at)
+    if lines:
+        yield lines
+    if quote is not None or operator["op"] not in ("=", ":") or is_program(path):
+        return
+    run = _RUN.match(text, at)
+    value = run[0].rstrip(_ENDING) if run else ""
+    odd = {sign for sign in _ENDING if sign in value}
+    # lists have the other signs, too
+    told = odd == {"&"} or (odd and is_garbled(value, quoted=True))
+    if run and told and "=" not in value and is_whole_line(text, start, run.end(), False):
+        yield [(at, at + len(value))]
+
+
+def _candidates(text: str, operator: re.Match[str], path: str) -> Iterator[list[tuple[int, int]]]:
+    """What a name may be given: all literals that are put together, then the first alone."""
+    place = _extent(text, operator)
+    if place is None:
+        return
+    # settings have no literals that are put together; the next may be a key
+    if operator["quote"] in _PLAIN_QUOTES and not formats_of(path):
+        if operator["open"] and operator["open"].startswith("["):
+            return
+        parts = [place, *pieces_after(text, place[1] + 1)]
+        if len(parts) > 1 and all(_PIECE.fullmatch(text, *part) for part in parts[:-1]):
+            yield [part for part in parts if part[0] < part[1]]
+    yield [place]
+
+
+def _is_set(
+    text: str,
+    start: int,
+    end: int,
+    value: str,
+    operator: re.Match[str],
+    path: str,
+    settings: PrivacySettings,
+) -> bool:
+    """Whether a password stands where only settings stand, and so may look like a name."""
+    if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
+        return False
+    quoted, element = operator["quote"] is not None, _is_element(operator)
+    if not quoted and (_NEXT_NAME.search(value) or _EXPRESSION.search(value) or value[-1] == ":"):
+        return False
+    if operator["op"] == "=" and not quoted and is_connection_entry(text, start, end):
+        return is_chosen_word(value) or is_password(value, True, in_data=True)
+    op, name = operator["op"], text[start : operator.start()]
+    code = is_code(path)
+    if quoted:
+        given = _is_given(text, start, name, operator, path)
+    else:
+        option = text.startswith("-", start) and not code
+        alone = is_whole_line(text, start, end, op == "=")
+        flush = is_flush(text, end, op, text[operator.start("value") - 1].isspace())
+        given = ((element or option or alone or flush) and not code) or (alone and name.isupper())
+    if not given:
+        return False
+    if is_password(value, True, in_data=True):
+        return bool(PASSWORD_NAME.search(name)) or (not code and is_long_secret(value))
+    if code or is_prose(path) or not PASSWORD_NAME.search(name):
+        return False
+    return is_chosen_word(value) and (value.islower() or is_beside_an_address(text, start, end))
+
+
+def _is_given(text: str, start: int, name: str, operator: re.Match[str], path: str) -> bool:
+    """Whether a quoted value is what a name is set to, not an argument next to it."""
+    op, code = operator["op"], is_code(path)
+    if op in _SETS or (op is None and operator["space"] is None):
+        return True
+    if op == "(":
+        return _SETTER.fullmatch(name) is not None
+    if op == ",":
+        return operator["close"] is not None and (name.isupper() or path.endswith(".sql"))
+    if operator["space"] is not None:
+        if operator["quote"] == "`" or _VERB.fullmatch(name):
+            return False
+        return is_defined(text, start) if code else not is_prose(path)
+    return True
+
+
+def _is_element(operator: re.Match[str]) -> bool:
+    return operator["op"] == ">" or operator["tag"] is not None
+
+
+def _extent(text: str, operator: re.Match[str]) -> tuple[int, int] | None:
+    quote = operator["quote"]
+    if quote is None:
+        start = operator.start("value")
+        element = _ELEMENT.match(text, start) if _is_element(operator) else None
+        if element:
+            return _strongest(text, element)
+        bare = _BARE.match(text, start)
+        if bare is None:
+            return None
+        return start, bare.end()
+    start = operator.end("value")
+    closing = (_QUOTED.get(quote) or _ESCAPED[quote]).match(text, start)
+    if closing is None:
+        return None
+    scheme = SCHEME.match(text, start, closing.end(1))
+    return (scheme.end() if scheme else start), closing.end(1)
+
+
+def _strongest(text: str, element: re.Match[str]) -> tuple[int, int] | None:
+    """The secret within an element's text, else its only line: Jenkins wraps secrets in braces."""
+    parts = _PART.finditer(text, element.start(), element.end())
+    strong = [part.span() for part in parts if is_strong_secret(part[0])]
+    if strong:
+        return max(strong, key=lambda span: span[1] - span[0])
+    start = element.end() - len(element[0].lstrip())
+    end = start + len(element[0].strip())
+    return (start, end) if start < end and "\n" not in text[start:end] else None
+
+
+def _is_secret(
+    name: str,
+    value: str,
+    strength: int,
+    operator: re.Match[str],
+    settings: PrivacySettings,
+) -> bool:
+    quoted = operator["quote"] is not None
+    if len(value) < settings.min_value_chars or (not quoted and _NEXT_NAME.search(value)):
+        return False
+    if is_reference(value) or is_sample(value):
+        return False
+    if operator["space"] is not None and (operator["quote"] == "`" or _VERB.fullmatch(name)):
+        return False
+    if not has_entropy(value, settings):
+        return False
+    if strength == names.WEAK:
+        return len(value) >= 16 and is_strong_secret(value) and not is_attribute(value, quoted)
+    if is_strong_secret(value) and (quoted or could_be_bare(value)):
+        return True
+    if is_garbled(value, quoted) and operator["op"] not in _CALLS and (quoted or operator["op"]):
+        return True
+    if not PASSWORD_NAME.search(name) or not is_password(value, quoted):
+        return False
+    if quoted:
+        return True
+    spoken = name.startswith("--") or operator["op"] not in ("(", ",", ">", None)
+    return spoken and could_be_bare(value)
+
+
+def _compared_with(text: str, hit: int, end: int, settings: PrivacySettings) -> Iterator[Span]:
+    """A literal compared with a suspicious name on its right."""
+    start = _start_of(text, hit)
+    literal = _COMPARED.search(text, max(0, start - 200), start)
+    if literal is None or names.suspicion(text[start:end]) != names.STRONG:
+        return
+    value = literal[2]
+    if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
+        return
+    if is_strong_secret(value) or is_garbled(value, True) or is_password(value, True):
+        yield Span(literal.start(2), literal.end(2), SECRET, "assigned-secret", "high")

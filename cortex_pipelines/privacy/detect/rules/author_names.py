@@ -1,0 +1,176 @@
+"""Names of persons in author lines: ``@author``, ``Copyright``, ``Signed-off-by``.
+
+Only there: elsewhere a name cannot be told from other capitalised words without a model.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
+from cortex_pipelines.privacy.detect.text.wording import word_set
+from cortex_pipelines.privacy.detect.values import PLACEHOLDER
+
+# Cheap: what has to stand in a line, in lower case, for it to be read at all.
+_SIGNS = (
+    "author", "autor", "auteur", "verfass", "copyr", "maintain", "contributor", "-by:", "©",
+    "from:", "cc:", "ed by", "en by", "ch by", "code by", "work by", "idea by", "script by",
+    "ple by", "tation by", "developer", "(c)", "credits__", "作者", "著者",
+    "作成者", "저자", "автор",
+)  # fmt: skip
+_ADDRESS = re.compile(r"@[\w.-]{3,80}(?:>|&gt;)|&#64;")
+_LINE_CHARS = 300
+_LINE = re.compile(
+    r"""(?im)(?:
+      @(?:author|auteur|maintainer)\b[ \t:]*
+    | ^\W{0,6}(?:original[ ]+)?(?:author|maintainer|contributor|written[ ]by
+        |created[ ]by|modified[ ]by|developer)s?[ \t]*(?::|=|[ ]by\b)?[ \t]+
+    | __(?:author|maintainer|credits)__[ \t]*=[ \t]*[\[(]?
+    | \b[a-z]{2,12}(?:-[a-z]{2,12})?-by:[ \t]*
+    | ^\W{0,4}(?:from|cc):[ \t]+
+    | \b(?:written|contributed|developed|implemented|maintained|authored|coded|ported|suggested
+        |reported|requested|patch|(?:code|work|idea|script|example|implementation))[ ]by:?[ ]
+    | (?:copyright(?:text)?\b:?[ \t]*(?:=[ \t]*)?["']?(?:\(c\)|©|&copy;)?|\(c\)|©)[ \t,:]*
+        (?:[0-9][0-9 \t,–-]{0,80})?(?:present|now)?[ \t,]*(?:by[ \t]+)?
+    | (?<![\w.])["']?(?:authors?|maintainers?|auteurs?|autor(?:es)?|verfasser)["']?[ \t]*[:=][ \t]*
+        [\[{(]?[ \t]*[\[{(]?[ \t]*u?(?:name[ \t]*=[ \t]*|["']name["'][ \t]*:[ \t]*)?
+    | \\author\{ | <(?:author|maintainer)>(?:\s*<name>)?
+    | (?:作者|著者|作成者|저자|автор)[ \t]*[:：=]?[ \t]*
+    )["']?(?P<name>[^\W\d_][^\n<>"'(){}\[\]@#,;:|/\\=，、]{1,60})""",
+    re.VERBOSE,
+)
+# Further persons of a list, with or without their addresses.
+_NEXT = re.compile(
+    r"""["']?[ ]?(?:<[^<>\n]{3,80}>|\([^()\n]{1,80}\))?
+    (?:[ ]?(?:,|;|&|、|，)[ ]?(?:and[ ])?|[ ]and[ ])
+    ["']?(?P<name>[^\W\d_][^\n<>"'(){}\[\]@#,;:|/\\=，、]{1,60})""",
+    re.VERBOSE,
+)
+_ADDRESSED = re.compile(
+    r"(?P<name>[^\W\d_a-z][^\n<>\"'(){}\[\]@#,;:|/\\=0-9]{2,60}?)[\"']?[ \t]*(?:<|&lt;)"
+    r"[\w.+-]{1,64}(?:@|[ ]at[ ])[\w.-]{3,80}(?:>|&gt;)"
+)
+_HANDLE = re.compile(r"@author[ \t:]+(?P<name>[a-z][a-z0-9_-]{2,20})[ \t]*$", re.MULTILINE)
+# Two to four capitalised words, with the particles of names between them; or a name as it is
+# written in Chinese, Japanese or Korean.
+_CAPITALISED = r"[^\W\d_a-z][\w'’.-]*"
+_PERSON = re.compile(
+    rf"{_CAPITALISED}(?:(?:[ ](?:de|van|von|der|den|la|le|di|da|dos|bin|al|el)){{0,2}}"
+    rf"[ ]{_CAPITALISED}){{1,3}}"
+    "|[\u4e00-\u9fff]{2,4}(?![\u4e00-\u9fff])"
+    "|[\u30a0-\u30ff\u4e00-\u9fff]{2,8}[ ・][\u30a0-\u30ff\u4e00-\u9fff]{1,8}"
+    "|[\uac00-\ud7a3]{2,4}(?![\uac00-\ud7a3])"
+)
+_MOST_NAMES = 30
+_TASK = re.compile(
+    r"\b(?:TODO|FIXME|XXX|HACK)\(@?(?!(?:py|pytest|pep|slep|gh|v)\d)"
+    r"([a-z][a-z0-9]{2,20}(?:[.-](?!team\b|up\b)[a-z][a-z0-9]{1,20})?)\)"
+)
+_NOT_A_PERSON = word_set(
+    "inc llc ltd limited gmbh corp corporation company co foundation author authors contributor "
+    "contributors team project developer developers university institute the google microsoft "
+    "facebook meta amazon apple oracle ibm intel redhat red hat lab labs software systems "
+    "technologies technology group association consortium community organization organisation "
+    "maintainers committers all rights reserved license licensed notice holder holders owner "
+    "owners department national research center centre school college ag bv sa sas srl licensing "
+    "microsystems pty plc free open source "
+    "apache mozilla linux gnu and or of for this that by in is to with from your name full first "
+    "last see file unless copyright version api bot collaboration authority ecosystem "
+    "uc eth s.a network society academy council alliance federation 著作権 作者 著者"
+)
+
+
+# Topics and states that stand where a person's name may: ``TODO(perf)``.
+_TERMS = word_set(
+    "unassigned someone everyone anyone later future perf performance docs test tests testing "
+    "cleanup refactor security feature bug next release soon maybe note api typing types async "
+    "windows macos ios android python rust java node deprecated remove upstream backport doc "
+    "design optimize optimization optimise compiler someday style lint "
+    "flaky callbacks devtools infra build ci"
+)
+
+
+def author_names(text: str, lower: str) -> Iterator[Span]:
+    """Names of persons in the author lines of a text.
+
+    Args:
+        text: The text.
+        lower: The text in lower case, of the same length.
+    """
+    yield from _task_owners(text)
+    for start in sorted(_line_starts(text, lower)):
+        end = text.find("\n", start, start + 3 * _LINE_CHARS)
+        line = text[start : end if end >= 0 else start + 3 * _LINE_CHARS]
+        for first, last in sorted({*_in_line(line)}):
+            yield Span(start + first, start + last, PERSONAL, "name", "medium")
+
+
+def _line_starts(text: str, lower: str) -> set[int]:
+    """Where the lines begin, or what is near in a long line, that may name a person."""
+    starts: set[int] = set()
+    for sign in _SIGNS:
+        at = lower.find(sign)
+        while at >= 0:
+            starts.add(_line_start(text, at))
+            at = lower.find(sign, at + len(sign))
+    for address in _ADDRESS.finditer(text):
+        starts.add(_line_start(text, address.start()))
+    return starts
+
+
+def _line_start(text: str, at: int) -> int:
+    """Where a line begins; in a long one, one of a few positions before the character."""
+    return max(text.rfind("\n", 0, at) + 1, (at // _LINE_CHARS - 1) * _LINE_CHARS)
+
+
+def _task_owners(text: str) -> Iterator[Span]:
+    """Persons in ``TODO(jane)``; a word that the text has elsewhere, too, is about the code."""
+    if "TODO(" not in text and "FIXME(" not in text and "XXX(" not in text:
+        return
+    tasks = list(_TASK.finditer(text))
+    counts = Counter(task[1] for task in tasks)
+    for task in tasks:
+        elsewhere = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
+        if len(elsewhere) == counts[task[1]] and not _is_term(task[1]):
+            yield Span(*task.span(1), PERSONAL, "name", "low")
+
+
+def _is_term(word: str) -> bool:
+    return word in _NOT_A_PERSON or word in _TERMS
+
+
+def _in_line(line: str) -> Iterator[tuple[int, int]]:
+    """Start and end of the names of persons in a line."""
+    for match in _LINE.finditer(line):
+        yield from _listed(line, match)
+    for pattern in (_ADDRESSED, _HANDLE) if "<" in line or "&lt;" in line or "@" in line else ():
+        for match in pattern.finditer(line):
+            name = _person(match["name"]) if pattern is _ADDRESSED else _handle(match["name"])
+            if name and len(name) == len(match["name"]):
+                yield match.span("name")
+
+
+def _listed(line: str, match: re.Match[str] | None) -> Iterator[tuple[int, int]]:
+    """The name at a match, and those that follow it in a list."""
+    for _ in range(_MOST_NAMES):
+        name = _person(match["name"]) if match else ""
+        if not match or not name:
+            return
+        end = match.start("name") + len(name)
+        yield match.start("name"), end
+        match = _NEXT.match(line, end)
+
+
+def _handle(word: str) -> str:
+    """A user's name, unless it is an organisation's."""
+    return "" if word in _NOT_A_PERSON else word
+
+
+def _person(text: str) -> str:
+    """The person's name at the start of a text; empty for an organisation."""
+    match = _PERSON.match(text)
+    if match is None or PLACEHOLDER.search(text):
+        return ""
+    if any(word.strip(".,'’").lower() in _NOT_A_PERSON for word in match[0].split()):
+        return ""
+    return match[0].rstrip(". -")

@@ -1,0 +1,154 @@
+"""Secrets by position: in URLs, on command lines, in private keys."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect.findings import SECRET, Span
+from cortex_pipelines.privacy.detect.tokens.checksums import user_and_password
+from cortex_pipelines.privacy.detect.values import (
+    is_default,
+    is_password,
+    is_reference,
+    is_sample,
+    is_strong_secret,
+)
+
+_USER_INFO = re.compile(r"""://([^\s/"'`<>:?#\\]*):([^\s/"'`<>@\\]{3,200})@(?=[\w\[$%{.-])""")
+_CURL_USER = re.compile(
+    r"""(?:\s-u|\s--user)(?:=|[ \t]*)
+    (?:"([^"\n]{0,80}?):([^"\n]{3,80})" | '([^'\n]{0,80}?):([^'\n]{3,80})'
+     | ([\w.@+-]{1,80}):(?:["']([^"'\s]{3,80})["']|([^\s"']{3,80})))""",
+    re.VERBOSE,
+)
+_CURL_HALF = re.compile(r"""(?:\s-u|\s--user)(?:=|[ \t]*)["']([^"':\s]{6,80}):["']""")
+_BASIC = re.compile(
+    r"""(?i:authorization["']?\s*[:=,]\s*["']?\s*basic|["'`]basic)\s+([A-Za-z0-9+/]{8,}={0,2})"""
+)
+# User and password by position: of HTTP clients, of JDBC, in Oracle's own addresses.
+_TWO = r"""[ \t]*(["'])([^"'\n]{0,80})\1[ \t]*,[ \t]*(["'])([^"'\n]{4,80})\3[ \t]*(?:[)\],;.]|$)"""
+_PAIRS = (
+    ("auth", re.compile(rf"auth[\"']?[ \t]*[=:][ \t]*[(\[]{_TWO}")),
+    ("asic", re.compile(rf"asic_?[Aa]uth\w{{0,20}}\({_TWO}")),
+    ("Credential", re.compile(rf"Credentials?\({_TWO}")),
+    ("Authentication", re.compile(rf"PasswordAuthentication\({_TWO}")),
+    (".login", re.compile(rf"\.login\({_TWO}")),
+    ("connect(", re.compile(rf"(?:mysql|mysqli|pg|odbc)_p?connect\([^\n()]{{3,200}}?,{_TWO}")),
+    ("PDO(", re.compile(rf"new PDO\([^\n()]{{3,200}}?,{_TWO}")),
+    ("sp_add", re.compile(rf"sp_add\w{{0,20}}[ ]{_TWO}")),
+    ("getConnection", re.compile(rf"getConnection\([^\n()]{{3,200}},{_TWO}")),
+)
+_JSON_WEB_KEY = re.compile(r'"(?:k|d|p|q|dp|dq|qi)"\s{0,9}:\s{0,9}"([\w-]{20,1000})"')
+_THIN = re.compile(r"jdbc:oracle:(?:thin|oci):([\w.-]{1,60})/([^\s@\"'/]{4,80})@")
+_KEY_BEGIN = re.compile(
+    r"-----BEGIN[ A-Z0-9_-]{0,60}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-\d"
+    r"|---- BEGIN SSH2 [A-Z ]{0,20}PRIVATE KEY ----"
+    r"|-----BEGIN OpenVPN Static key V1-----"
+)
+_KEY_END = re.compile(
+    r"-----END[ A-Z0-9_-]{0,60}(?:PRIVATE KEY(?: BLOCK)?|Static key V1)-----|Private-MAC:[^\n]*"
+)
+_MATERIAL = re.compile(r"[A-Za-z0-9+/]{16,}")
+_LONGEST_KEY = 20_000
+
+
+def placed_secrets(text: str) -> Iterator[Span]:
+    """Secrets in URLs, curl commands, basic authorization and private keys."""
+    if "://" in text:
+        yield from _in_urls(text)
+    if "curl" in text:
+        yield from _of_curl(text)
+    if "asic " in text or "ASIC " in text:
+        for match in _BASIC.finditer(text):
+            if user_and_password(match[1]) or (len(match[1]) > 24 and not is_sample(match[1])):
+                yield Span(match.start(1), match.end(1), SECRET, "basic-authorization", "high")
+    for mark, pair in _PAIRS:
+        for match in pair.finditer(text) if mark in text else ():
+            if _is_paired(match[4], match[2]):
+                yield Span(match.start(4), match.end(4), SECRET, "password-pair", "high")
+    if '"kty"' in text:
+        for match in _JSON_WEB_KEY.finditer(text):
+            if is_strong_secret(match[1]):
+                yield Span(match.start(1), match.end(1), SECRET, "json-web-key", "high")
+    if "jdbc:oracle" in text:
+        for match in _THIN.finditer(text):
+            if _could_be_password(match[2], match[1]):
+                yield Span(match.start(2), match.end(2), SECRET, "url-password", "high")
+    if "PRIVATE KEY" in text or "PuTTY" in text or "Static key" in text:
+        yield from _private_keys(text)
+
+
+def _in_urls(text: str) -> Iterator[Span]:
+    for match in _USER_INFO.finditer(text):
+        if _could_be_password(match[2], match[1]):
+            yield Span(match.start(2), match.end(2), SECRET, "url-password", "high")
+
+
+def _could_be_password(value: str, user: str) -> bool:
+    if is_reference(value) or is_reference(user) or is_sample(value):
+        return False
+    return not is_default(value) and value != user
+
+
+def _is_paired(password: str, user: str) -> bool:
+    """As a password, which is not one of the samples that tests of clients are full of."""
+    return _could_be_password(password, user) and is_password(password, quoted=True, in_data=True)
+
+
+def _of_curl(text: str) -> Iterator[Span]:
+    at = text.find("curl")
+    while at >= 0:
+        end = _command_end(text, at)
+        for match in _CURL_USER.finditer(text, at, end):
+            user, password = (match[group] for group in _groups(match))
+            group = _groups(match)[1]
+            if _could_be_password(password, user):
+                yield Span(match.start(group), match.end(group), SECRET, "curl-user", "high")
+        for match in _CURL_HALF.finditer(text, at, end):
+            if _could_be_password(match[1], ""):
+                yield Span(match.start(1), match.end(1), SECRET, "curl-user", "high")
+        at = text.find("curl", max(end, at + 4))
+
+
+def _groups(match: re.Match[str]) -> tuple[int, int]:
+    for user, password in ((1, 2), (3, 4), (5, 6), (5, 7)):
+        if match[password] is not None:
+            return user, password
+    raise AssertionError("one alternative of the pattern has matched")
+
+
+def _command_end(text: str, at: int) -> int:
+    """End of a command, including lines continued by backslashes."""
+    limit = min(len(text), at + 2000)
+    end = text.find("\n", at, limit)
+    while end > 0 and text[end - 1 : end] == "\\":
+        end = text.find("\n", end + 1, limit)
+    return limit if end < 0 else end
+
+
+def _private_keys(text: str) -> Iterator[Span]:
+    begin = _KEY_BEGIN.search(text)
+    while begin is not None:
+        following = _KEY_BEGIN.search(text, begin.end())
+        limit = min(following.start() if following else len(text), begin.end() + _LONGEST_KEY)
+        end = _KEY_END.search(text, begin.end(), limit)
+        stop = end.end() if end else _end_of_material(text, begin.end(), limit)
+        if _is_material(text[begin.end() : end.start() if end else stop]):
+            yield Span(begin.start(), stop, SECRET, "private-key", "high")
+        begin = following
+
+
+def _is_material(body: str) -> bool:
+    runs = [run for run in _MATERIAL.findall(body) if not is_sample(run)]
+    return sum(map(len, runs)) >= 32
+
+
+def _end_of_material(text: str, start: int, limit: int) -> int:
+    """End of a truncated private key: its last line of key material."""
+    end, at = start, start
+    for line in text[start:limit].split("\n"):
+        at += len(line) + 1
+        if _MATERIAL.search(line):
+            end = at - 1
+        elif line.strip() and end > start:
+            break
+    return min(end, limit)

@@ -1,0 +1,129 @@
+"""Personal data with a fixed form: mail addresses, IP addresses, phone numbers."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect.findings import PERSONAL, Span
+from cortex_pipelines.privacy.detect.text.wording import word_set
+
+_USER = re.compile(r"(?<![\w.+%/-])[A-Za-z0-9][\w.+%-]{0,63}$", re.ASCII)
+_AUTHORITY = re.compile(r"://[^\s/]*$")
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,18}(?![\w(@:]|-\w)", re.ASCII
+)
+# Country codes have two letters; longer endings are only those that addresses have in practice,
+# as `a@b.shape` is code.
+_ENDINGS = word_set(
+    "com org net edu gov mil int info biz name pro coop aero museum jobs mobi travel tel cat asia "
+    "app dev xyz online site tech store cloud email live company page blog work works team systems "
+    "solutions software digital agency studio design network group global world life health care "
+    "shop club space today zone center academy consulting engineering science community foundation"
+)
+_FILES = word_set("js ts py md rs sh go cc hh mm vb xx ii th nd st")
+_NO_MAIL = re.compile(
+    r"(?:^|\.)(?:example(?:\.\w+)?|invalid|test|localhost|local|internal|lan"
+    r"|(?:domain|email|company|yourdomain|mydomain)\.\w+|(?:acme|foo|bar|noreply)\.\w+"
+    r"|users\.noreply\.github\.com)$"
+)
+_NOBODY = re.compile(
+    r"(?:git|hg|svn|no-?reply|do-?not-?reply|root|user|username|your[._-]?(?:name|email)|name|email"
+    r"|me|you|someone|somebody|nobody|j(?:oh|a)ne?\.?doe|foo|bar|baz|test(?:er|user)?|alice|bob"
+    r"|[abxy])"
+)
+_IPV4 = re.compile(r"[0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![\w-]|\.\w)")
+# What makes four numbers a version or a section instead.
+_VERSION = re.compile(
+    r"(?i)(?:version|ver|release|v|build|==|>=|<=|~=|\^|[\w-]+/|oid|section|rfc|§)\W{0,4}$"
+)
+_LEAST_COLONS = 4  # slices of Python (`[0::2]`) have fewer
+_COLONS = re.compile(r":[0-9a-fA-F]{0,4}:")
+_IPV6_START = re.compile(r"(?<![\w:.])[0-9a-fA-F:]{0,39}$")
+_IPV6 = re.compile(r"[0-9a-fA-F:]{3,39}(?![\w:])")
+_PHONES = (
+    re.compile(
+        r"\+[1-9][0-9]{0,2}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){2,4}"
+        r"(?![\w-]|\.\d)"
+    ),
+    re.compile(r"\([0-9]{3}\) ?[0-9]{3}-[0-9]{4}(?![\w-]|\.\d)"),
+    re.compile(r"[0-9][0-9]{2}-[0-9]{3}-[0-9]{4}(?![\w-]|\.\d)"),
+)
+_FICTION = re.compile(r"555-?01\d\d$")
+
+
+def personal_data(text: str) -> Iterator[Span]:
+    """Mail addresses, public IP addresses and phone numbers in a text.
+
+    Addresses that belong to nobody are passed over: those reserved for documents, private networks
+    and tests (RFC 2606, 5737, 3849, 1918), those of robots, and 555-01xx.
+    """
+    yield from _emails(text)
+    yield from _ipv4(text)
+    yield from _ipv6(text)
+    for pattern in _PHONES:
+        for match in pattern.finditer(text):
+            if _stands_alone(text, match.start()) and _is_phone(match[0]):
+                yield Span(match.start(), match.end(), PERSONAL, "phone", "medium")
+
+
+def _emails(text: str) -> Iterator[Span]:
+    at = text.find("@")
+    while at >= 0:
+        host = _HOST.match(text, at + 1)
+        user = _USER.search(text, max(0, at - 65), at) if host and at else None
+        if host and user and _is_mail(text, user, host):
+            yield Span(user.start(), host.end(), PERSONAL, "email", "medium")
+        at = text.find("@", host.end() if host else at + 1)
+
+
+def _is_mail(text: str, user: re.Match[str], host: re.Match[str]) -> bool:
+    if _AUTHORITY.search(text, max(0, user.start() - 80), user.start()):
+        return False  # user and password of a URL
+    name = host[0].lower()
+    ending = name.rpartition(".")[2]
+    known = ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
+    return known and not _NO_MAIL.search(name) and not _NOBODY.fullmatch(user[0].lower())
+
+
+def _ipv4(text: str) -> Iterator[Span]:
+    for match in _IPV4.finditer(text):
+        before = max(0, match.start() - 24)
+        if (
+            _stands_alone(text, match.start())
+            and _is_public(match[0])
+            and not _VERSION.search(text, before, match.start())
+        ):
+            yield Span(match.start(), match.end(), PERSONAL, "ipv4", "low")
+
+
+def _ipv6(text: str) -> Iterator[Span]:
+    done = 0
+    for colons in _COLONS.finditer(text):
+        if colons.start() < done:
+            continue
+        start = _IPV6_START.search(text, max(done, colons.start() - 40), colons.start())
+        match = _IPV6.match(text, start.start()) if start else None
+        if match is None:
+            continue
+        done = match.end()
+        if match[0].count(":") >= _LEAST_COLONS and _is_public(match[0]):
+            yield Span(match.start(), match.end(), PERSONAL, "ipv6", "low")
+
+
+def _stands_alone(text: str, at: int) -> bool:
+    before = text[at - 1 : at]
+    return not before or not (before.isalnum() or before in "_.-/+:=")
+
+
+def _is_public(address: str) -> bool:
+    """Whether an IP address is public: not private, reserved or a network address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return parsed.is_global and not parsed.is_multicast and not address.endswith((".0", "::"))
+
+
+def _is_phone(number: str) -> bool:
+    digits = re.sub(r"\D", "", number)
+    return 10 <= len(digits) <= 15 and len(set(digits)) > 3 and not _FICTION.search(number)

@@ -1,0 +1,71 @@
+"""JSON, JSON with comments, JSON5, and JSON lines."""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect.settings.format import (
+    Setting,
+    SettingsFileError,
+    SettingsFormat,
+)
+from cortex_pipelines.privacy.detect.settings.nested_keys import NestedKeys
+from cortex_pipelines.privacy.detect.text.escapes import backslashes_resolved
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+
+_TOKEN = re.compile(
+    r"""
+      (?:[\s,:\ufeff]++|//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+
+    (?: (?P<string>"(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+')
+    | (?P<open>[{\[])
+    | (?P<close>[}\]])
+    | (?P<number>-?[0-9][0-9.eE+-]*+(?=[\s,\]}])(?!\s*:)|true\b|false\b|null\b)
+    | (?P<bare>[^\s{}\[\]:,"'/]++)
+    | (?P<end>\Z)
+    | (?P<fault>.))
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def read_settings(text: MappedText) -> Iterator[Setting]:
+    """Values of all objects and lists, and of several documents one after the other.
+
+    Raises:
+        SettingsFileError: a string or bracket is not closed.
+    """
+    yield from read_nested(text, "")
+
+
+def read_nested(text: MappedText, prefix: str) -> Iterator[Setting]:
+    """As `read_settings`, with what stands before each name."""
+    keys = NestedKeys(prefix)
+    for token in _TOKEN.finditer(text.text):
+        kind = token.lastgroup or "end"
+        start, end = token.span(kind)
+        if kind == "string":
+            contents = text.slice(start + 1, end - 1)
+            yield from keys.scalar(backslashes_resolved(contents), quoted=True)
+        elif kind == "number":
+            keys.skip()
+        elif kind == "bare":
+            yield from keys.scalar(text.slice(start, end), quoted=False)
+        elif kind == "open":
+            keys.open(is_mapping=token["open"] == "{")
+        elif kind == "close":
+            yield from keys.close()
+        elif kind == "fault":
+            raise SettingsFileError(f"not JSON at character {start}")
+    if keys.depth:
+        raise SettingsFileError("a bracket is not closed")
+
+
+FORMAT = SettingsFormat(
+    name="json",
+    files=(
+        "*.json", "*.jsonc", "*.json5", "*.jsonl", "*.ndjson", "*.ipynb", "*.geojson", "*.tfstate",
+        "*.webmanifest", "*.code-workspace", ".*rc.json", ".dockercfg", ".babelrc", ".eslintrc",
+        ".ftpconfig", ".prettierrc", "*.har", "*.avsc", "*.jshintrc", "composer.lock",
+    ),
+    fences=("json", "jsonc", "json5", "jsonl"),
+    parse=read_settings,
+)  # fmt: skip

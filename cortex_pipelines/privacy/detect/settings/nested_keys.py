@@ -1,0 +1,101 @@
+"""Names of values in mappings and lists that lie in each other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cortex_pipelines.privacy.detect.settings.format import Setting, SettingsFileError
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+from cortex_pipelines.privacy.detect.text.wording import word_set
+
+MAX_DEPTH = 200
+"""Deepest nesting that is read; real files have a dozen levels."""
+
+NAME_KEYS = word_set(
+    "name key id variable var parameterkey parameter_key field option setting property header "
+    "param envname env_name env"
+)
+"""Keys whose value names the value beside them, as in lists of environment variables."""
+
+VALUE_KEYS = word_set(
+    "value val parametervalue parameter_value stringvalue string_value secret secretvalue "
+    "secret_value default defaultvalue default_value content current initial_value plaintext"
+)
+"""Keys of such a value."""
+
+
+@dataclass(slots=True)
+class _Container:
+    """A mapping or list that is being read."""
+
+    prefix: str
+    is_mapping: bool
+    key: str | None = None
+    items: int = 0
+    entry_name: str = ""
+    entry_values: list[Setting] = field(default_factory=list)
+
+
+class NestedKeys:
+    """Turns the events of a parser into settings with joined keys.
+
+    Events are `open`, `scalar` and `close`, in the order of the text; in a mapping every other
+    scalar is a key.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._containers = [_Container(prefix, is_mapping=False)]
+
+    @property
+    def depth(self) -> int:
+        """How many containers are open."""
+        return len(self._containers) - 1
+
+    def open(self, is_mapping: bool) -> None:
+        """Begin a mapping or a list.
+
+        Raises:
+            SettingsFileError: the text is nested too deeply.
+        """
+        if self.depth >= MAX_DEPTH:
+            raise SettingsFileError(f"nested deeper than {MAX_DEPTH} levels")
+        self._containers.append(_Container(self._next_name(), is_mapping))
+
+    def close(self) -> Iterator[Setting]:
+        """End the innermost container; yields its value under the name that stands beside it."""
+        if not self.depth:
+            raise SettingsFileError("a bracket is closed that was not opened")
+        container = self._containers.pop()
+        if container.entry_name:
+            for setting in container.entry_values:
+                yield Setting(f"{container.entry_name}.value", setting.value, setting.quoted)
+
+    def scalar(self, value: MappedText, quoted: bool) -> Iterator[Setting]:
+        """Add a key or a value."""
+        container = self._containers[-1]
+        if not container.is_mapping:
+            yield Setting(self._next_name(), value, quoted)
+        elif container.key is None:
+            container.key = value.text
+        else:
+            key = container.key.lower()
+            setting = Setting(self._next_name(), value, quoted)
+            if key in NAME_KEYS:
+                container.entry_name = container.entry_name or value.text
+            elif key in VALUE_KEYS:
+                container.entry_values.append(setting)
+            yield setting
+
+    def _next_name(self) -> str:
+        """Name of the value that comes next; its key is used up."""
+        container = self._containers[-1]
+        if container.is_mapping:
+            own = container.key or ""
+            container.key = None
+        else:
+            own = str(container.items) if self.depth else ""
+            container.items += 1
+        return f"{container.prefix}.{own}" if container.prefix and own else container.prefix or own
+
+    def skip(self) -> None:
+        """Pass over a value that is neither scalar nor container, such as a reference."""
+        self._next_name()

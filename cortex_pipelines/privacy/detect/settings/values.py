@@ -1,0 +1,152 @@
+"""Values in files of settings, by the parser of their format."""
+
+import re
+from collections.abc import Iterator
+from fnmatch import translate
+from functools import lru_cache
+
+from cortex_pipelines.privacy.detect.context import is_code
+from cortex_pipelines.privacy.detect.named_values import NamedValue
+from cortex_pipelines.privacy.detect.names import SUSPECT
+from cortex_pipelines.privacy.detect.settings import formats
+from cortex_pipelines.privacy.detect.settings.fallbacks import fallback_settings
+from cortex_pipelines.privacy.detect.settings.format import (
+    Setting,
+    SettingsFileError,
+    SettingsFormat,
+)
+from cortex_pipelines.privacy.detect.settings.formats import dotenv, json5, markup
+from cortex_pipelines.privacy.detect.settings.registry import formats_in
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+
+FORMATS = formats_in(formats)
+"""All formats, by name."""
+
+_FILES = [(f, re.compile("|".join(map(translate, f.files)))) for f in FORMATS]
+_LONGEST_NAME = 100
+_HEAD = 1000
+_LONGEST = 5000  # keys of several lines included
+_DEEPEST = 5  # a value within a value within a value
+_JSON = re.compile(r"\s*(?:\{\s*[\"'}]|\[\s*[\"'{\[])")
+_COMPOUND = re.compile(r"[={\n]|<%")
+"""What a value has if it holds others."""
+_LINE_PAIR = re.compile(r"[A-Za-z_][\w.-]{1,60}=[^\s=]")
+_PAIR = re.compile(
+    r"(?:^|[;&?,\s])\s*([A-Za-z_][\w .-]{0,40}?)\s*=\s*([^;&\s\"',]+)(?=[;&\s\"',]|$)"
+)
+_BEFORE_PAIRS = re.compile(r"[^;&=\s]+(?=[;&][A-Za-z_][\w .-]{0,40}=)")
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/=_-]+")
+_EXTRA = re.compile(
+    r"\.(?:erb|j2|jinja2?|tmpl|tpl|template|dist|example|sample|in|bak|orig|old|local|prod"
+    r"|production|dev|development|staging|test|default|enc|dec|gotmpl|mustache|ejs|txt|backup|save)$"
+)
+
+
+def settings_values(text: str, path: str) -> Iterator[NamedValue]:
+    """Values of a file of settings with their names; of other files fallbacks of variables.
+
+    A file that is malformed yields what comes before the fault.
+
+    Args:
+        text: The text.
+        path: Its path, whose name tells the format where the text does not.
+    """
+    for format in _formats_by_content(text, path):
+        yield from values_in(MappedText.whole(text), format)
+    if "${" in text and not is_code(path):
+        for setting in fallback_settings("", MappedText.whole(text)):
+            yield from _named_values(setting)
+
+
+def values_in(text: MappedText, format: SettingsFormat) -> Iterator[NamedValue]:
+    """The same for a text of a known format."""
+    for setting in _read(format, text):
+        if not (SUSPECT.search(setting.name.lower()) or _COMPOUND.search(setting.value.text)):
+            continue
+        for inner in _expanded(setting, 0):
+            yield from _named_values(inner)
+
+
+def _named_values(setting: Setting) -> Iterator[NamedValue]:
+    if len(setting.value.text) <= _LONGEST and SUSPECT.search(setting.name.lower()):
+        value = setting.named_value()
+        if value is not None:
+            yield value
+
+
+def formats_of(path: str) -> tuple[SettingsFormat, ...]:
+    """Formats that a file may have by its name; several where the name leaves it open."""
+    return _formats_of(path.replace("\\", "/").rpartition("/")[2].lower()[-_LONGEST_NAME:])
+
+
+def _formats_by_content(text: str, path: str) -> tuple[SettingsFormat, ...]:
+    """Formats by name, unless the text begins as XML; JSON where the name tells nothing."""
+    formats = formats_of(path)
+    start = text[:_HEAD].lstrip("\ufeff \t\r\n")
+    if start.startswith("<"):
+        is_page = path.lower().endswith((".html", ".htm", ".svg", ".md"))
+        return () if is_code(path) or is_page else (markup.FORMAT,)
+    if not formats and start.startswith("{") and not is_code(path):
+        return (json5.FORMAT,)
+    return tuple(format for format in formats if format is not markup.FORMAT)
+
+
+@lru_cache(maxsize=1 << 12)
+def _formats_of(name: str) -> tuple[SettingsFormat, ...]:
+    while name:
+        formats = tuple(f for f, files in _FILES if files.match(name))
+        shorter = _EXTRA.sub("", name)
+        if formats or shorter == name:
+            return formats
+        name = shorter
+    return ()
+
+
+def _read(format: SettingsFormat, text: MappedText) -> Iterator[Setting]:
+    try:
+        yield from format.parse(text)
+    except SettingsFileError:
+        return  # the line patterns see the rest
+
+
+def _expanded(setting: Setting, depth: int) -> Iterator[Setting]:
+    """A setting, and those inside its value."""
+    value = setting.value
+    text = value.text
+    if "\n" not in text:
+        if not (text[:1] in "{[" and text[-1:] in "}]"):
+            alone = _BEFORE_PAIRS.match(text)
+            part = value.slice(0, alone.end()) if alone else value
+            yield Setting(setting.name, part, setting.quoted)
+    elif all(map(_KEY_LINE.fullmatch, text.split())):
+        yield _unbroken(setting)
+    if "${" in text or "{{" in text or "<%" in text or "{%" in text or "#{" in text:
+        yield from fallback_settings(setting.name, value)
+    if depth < _DEEPEST:
+        for inner in _embedded(setting):
+            yield from _expanded(inner, depth + 1)
+
+
+def _unbroken(setting: Setting) -> Setting:
+    """A key that is written in several lines, as one."""
+    lines = [setting.value.slice(*line.span()) for line in _KEY_LINE.finditer(setting.value.text)]
+    return Setting(setting.name, MappedText.joined(lines), setting.quoted)
+
+
+def _embedded(setting: Setting) -> Iterator[Setting]:
+    """Settings inside a value: JSON, a file, variables by line, pairs of a connection string."""
+    value, text = setting.value, setting.value.text
+    if _JSON.match(text) and text.rstrip()[-1:] in "}]":
+        try:
+            yield from list(json5.read_nested(value, setting.name))
+        except SettingsFileError:
+            return
+    elif "\n" in text:
+        formats = formats_of(setting.name)
+        for format in formats or (dotenv.FORMAT,):
+            yield from _read(format, value)
+    elif "=" in text:
+        pairs = list(_PAIR.finditer(text))
+        if len(pairs) > 1 or (pairs and _LINE_PAIR.match(text)):
+            for pair in pairs:
+                yield Setting(pair[1], value.slice(*pair.span(2)), quoted=False)

@@ -1,0 +1,69 @@
+r"""Lines without escapes: quoted JSON, HTML entities, percent encoding, colours of terminals.
+
+A log or a page shows a setting as ``{\"password\": …}``, ``password&#61;…`` or ``password%3D…``;
+without the escapes the same patterns see it that see plain text.
+"""
+
+import re
+from collections.abc import Iterator
+
+from cortex_pipelines.privacy.detect.names import SUSPECT
+from cortex_pipelines.privacy.detect.text.escapes import entities_resolved
+from cortex_pipelines.privacy.detect.text.mapped_text import MappedText
+from cortex_pipelines.privacy.detect.tokens.token_secrets import COLOUR
+
+_ESCAPE = re.compile(
+    r"""\\+["'/\\]|\\u00[2-7][0-9a-fA-F]|\\x[2-7][0-9a-fA-F]|\\(?:033|e|u001[bB]|x1[bB])\[|\x1b\[
+    |&(?:quot|apos|amp|lt|gt|colon|equals|\#[xX]?[0-9a-fA-F]{1,6});
+    |%(?:2[02-9A-Fa-f]|3[A-Fa-f]|40|5[BbDd]|7[BbDd])""",
+    re.VERBOSE,
+)
+_ESCAPE_IN_CODE = re.compile(r"&quot;|&#(?:34|39|61);|%3[Dd]|%22")
+_BACKSLASH = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([\"'/\\`nrt]))")
+_BLANKS = {"n": "\n", "r": "\r", "t": "\t"}
+_PERCENT = re.compile(r"%([2-7][0-9A-Fa-f])")
+_ADDRESS = re.compile(r":(?://|\\+/|%2[fF])|@|%40|&#|\\[ux]")
+_MOST_LEVELS = 4
+_LONGEST_LINE = 20_000
+
+
+def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
+    """The lines that have escapes and may hold something private, one text a level of quoting.
+
+    Args:
+        text: The text.
+        lower: The text in lower case, of the same length.
+        code: Whether it is code, whose own escapes its parser resolves.
+    """
+    lines = _escaped_lines(text, lower, _ESCAPE_IN_CODE if code else _ESCAPE)
+    for _ in range(_MOST_LEVELS if lines.text else 0):
+        view = _one_level(lines)
+        if view.text == lines.text:
+            return
+        yield view
+        lines = view
+
+
+def _escaped_lines(text: str, lower: str, escape_pattern: re.Pattern[str]) -> MappedText:
+    source = MappedText.whole(text)
+    parts: list[MappedText] = []
+    done = 0
+    for escape in escape_pattern.finditer(text):
+        if escape.start() < done:
+            continue
+        start = max(text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, done)
+        end = text.find("\n", escape.end(), escape.end() + _LONGEST_LINE)
+        done = end + 1 if end >= 0 else min(len(text), escape.end() + _LONGEST_LINE)
+        if SUSPECT.search(lower, start, done) or _ADDRESS.search(text, start, done):
+            parts.append(source.slice(start, done))
+    return MappedText.joined(parts) if parts else source.slice(0, 0)
+
+
+def _one_level(lines: MappedText) -> MappedText:
+    plain = lines.replaced(COLOUR, lambda _: "").replaced(_BACKSLASH, _character)
+    return entities_resolved(plain).replaced(_PERCENT, lambda match: chr(int(match[1], 16)))
+
+
+def _character(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    return chr(int(code, 16)) if code else _BLANKS.get(match[3], match[3])
