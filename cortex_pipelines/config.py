@@ -322,7 +322,7 @@ def _refuse_private_places(params: Parameters) -> None:
                 "harmless goes into privacy.allowed"
             )
     for where, source in _connected(params):
-        private = redact_record(source.rest, params.privacy, logs_key(params.privacy)).found
+        private = redact_record(source.rest, params.privacy, logs_key(params.privacy)).redactions
         if private:
             raise ProjectError(
                 f"params.yaml: {where}.rest contains what looks private ({private[0].rule}) and "

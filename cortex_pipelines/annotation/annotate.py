@@ -82,14 +82,14 @@ def annotate(
         .replace_strict(rates, return_dtype=pl.Float64)
         .alias("category_confidence")
     )
-    joined = units.join(confident, on="unit_id")
-    return Annotations(ANNOTATED_UNITS.conform(joined), _findings(joined, agreed), agreed)
+    annotated = units.join(confident, on="unit_id")
+    return Annotations(ANNOTATED_UNITS.conform(annotated), _findings(annotated, agreed), agreed)
 
 
 def _texts(units: pl.DataFrame, files: pl.DataFrame) -> dict[FileKey, str]:
     """Texts of the files that contain units."""
-    wanted = units.select(*_FILE).unique().sort(_FILE)
-    with_texts = wanted.join(
+    file_keys = units.select(*_FILE).unique().sort(_FILE)
+    with_texts = file_keys.join(
         files.select(*_FILE, "text"), on=_FILE, how="left", maintain_order="left"
     )
     texts: dict[FileKey, str] = {}
@@ -113,16 +113,16 @@ def _facts(
     keyed = _keys(units, texts)
 
     def compute(missing: pl.Series) -> pl.DataFrame:
-        wanted = units.join(
+        missing_units = units.join(
             keyed.filter(pl.col("cache_key").is_in(missing.to_list())), on=_FILE, how="inner"
         )
-        groups = wanted.partition_by("cache_key", maintain_order=True)
+        groups = missing_units.partition_by("cache_key", maintain_order=True)
         steps = range(0, max(len(groups), 1), _FILES_AT_ONCE)
         parts = []
         for step in track(steps, "Annotating units"):
-            some = pl.concat([wanted.clear(), *groups[step : step + _FILES_AT_ONCE]])
-            labelled = label_units(some, texts, settings)
-            parts.append(labelled.join(some.select("unit_id", "cache_key"), on="unit_id"))
+            batch = pl.concat([missing_units.clear(), *groups[step : step + _FILES_AT_ONCE]])
+            labelled = label_units(batch, texts, settings)
+            parts.append(labelled.join(batch.select("unit_id", "cache_key"), on="unit_id"))
         return pl.concat(parts)
 
     if cache is None:
@@ -136,8 +136,8 @@ def _keys(units: pl.DataFrame, texts: Mapping[FileKey, str]) -> pl.DataFrame:
     rows = units.select("unit_id", *_FILE, row_keys(units.select(_READ), "unit_id").alias("read"))
     read = rows.sort("unit_id").group_by(_FILE).agg(pl.col("read").str.join("\n")).sort(_FILE)
     keys = []
-    for *place, columns in read.iter_rows():
-        key = (place[0], place[1], place[2])
+    for *file_key, columns in read.iter_rows():
+        key = (file_key[0], file_key[1], file_key[2])
         digest = blake2b(repr((key, columns)).encode(), digest_size=16)
         digest.update(texts[key].encode())
         keys.append(digest.hexdigest())

@@ -52,18 +52,18 @@ class Detector(ABC):
     types: ClassVar[dict[str, frozenset[str]]]
 
     @abstractmethod
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Evidence shown by one node.
 
         Args:
-            seen: A node of one of the types, and what is around it.
-            place: The file it is in.
+            visit: A node of one of the types, with its surroundings.
+            context: Its file.
         """
 
-    def find_all(self, seen: Sequence[NodeVisit], place: FileContext) -> Iterator[Evidence]:
+    def find_all(self, visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
         """Evidence of all nodes of a type in order; override to compare neighbours."""
-        for visited in seen:
-            yield from self.find(visited, place)
+        for visit in visits:
+            yield from self.find(visit, context)
 
 
 def evidence(label: str, node: Node) -> Evidence:

@@ -11,7 +11,7 @@ from tree_sitter import Tree
 
 from cortex_pipelines.annotation.comment_markers import marks_of
 from cortex_pipelines.annotation.complexity.measure import Complexity, complexity_of
-from cortex_pipelines.annotation.complexity.treewalk import Walk, walk
+from cortex_pipelines.annotation.complexity.treewalk import WalkResult, walk
 from cortex_pipelines.annotation.detector import Evidence, FileContext, detectors_of
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -60,10 +60,10 @@ class FileReading:
         labels: frozenset[str] = frozenset(LABELS),
     ) -> None:
         by_type = detectors_of(grammar.language, labels)
-        places = {unit["start_byte"] for unit in units} | {
+        offsets = {unit["start_byte"] for unit in units} | {
             unit["body_start_byte"] for unit in units if unit["body_start_byte"] is not None
         }
-        self._walk: Walk = walk(tree, data, grammar.language, places, by_type)
+        self._walk: WalkResult = walk(tree, data, grammar.language, offsets, by_type)
         self._starts = [step.start for step in self._walk.steps]
         path = units[0]["path"] if units else ""
         marks: set[Evidence] = set()
@@ -72,10 +72,10 @@ class FileReading:
             marks, self._parameters = marks_of(tree.root_node, grammar, self._walk.depth)
         except TooManyStepsError as error:
             _LOG.warning("%s: the query for labels and parameters is left out: %s", path, error)
-        place = FileContext(grammar.language, path, settings)
-        for node_type in sorted(self._walk.seen):
+        context = FileContext(grammar.language, path, settings)
+        for node_type in sorted(self._walk.visits):
             for detector in by_type.get(node_type, ()):
-                marks.update(detector.find_all(self._walk.seen[node_type], place))
+                marks.update(detector.find_all(self._walk.visits[node_type], context))
         self._settings = settings
         methods = Counter(
             unit["qualified_name"].removesuffix(unit["name"]).rstrip(".")
@@ -129,14 +129,18 @@ def owners(
         evidence: In order of place.
         units: Units of the same file, in any order.
     """
-    ordered = sorted(units, key=lambda unit: (unit["start_byte"], -unit["end_byte"], unit["name"]))
-    around: list[dict[str, Any]] = []
+    sorted_units = sorted(
+        units, key=lambda unit: (unit["start_byte"], -unit["end_byte"], unit["name"])
+    )
+    enclosing: list[dict[str, Any]] = []
     number = 0
-    for piece in evidence:
-        while number < len(ordered) and ordered[number]["start_byte"] <= piece.start:
-            around = [unit for unit in around if unit["end_byte"] > ordered[number]["start_byte"]]
-            around.append(ordered[number])
+    for item in evidence:
+        while number < len(sorted_units) and sorted_units[number]["start_byte"] <= item.start:
+            enclosing = [
+                unit for unit in enclosing if unit["end_byte"] > sorted_units[number]["start_byte"]
+            ]
+            enclosing.append(sorted_units[number])
             number += 1
-        holders = [unit for unit in around if unit["end_byte"] >= piece.end]
+        holders = [unit for unit in enclosing if unit["end_byte"] >= item.end]
         if holders:
-            yield piece, holders[-1], holders
+            yield item, holders[-1], holders

@@ -22,15 +22,15 @@ _NOTE = (
 def annotation_metrics(annotations: Annotations) -> dict[str, float]:
     """Metrics for MLflow: sizes, means, and agreement with the hand-labelled sample."""
     units, agreed = annotations.units, annotations.agreement
-    judged = [counts for counts in agreed.labels.values() if counts.both + counts.person_only]
+    scored = [counts for counts in agreed.labels.values() if counts.both + counts.person_only]
     metrics: dict[str, float] = {
         "units": units.height,
         "findings": annotations.findings.height,
         "sample_cases": agreed.cases,
         "sample_category_accuracy": round(agreed.right / agreed.cases, 4),
-        "sample_labels": len(judged),
-        "sample_label_precision": _pooled(judged, "rules_only"),
-        "sample_label_recall": _pooled(judged, "person_only"),
+        "sample_labels": len(scored),
+        "sample_label_precision": _pooled(scored, "rules_only"),
+        "sample_label_recall": _pooled(scored, "person_only"),
     }
     for kind in ("pattern", "anti-pattern", "smell"):
         rows = annotations.findings.filter(pl.col("kind") == kind).height
@@ -84,30 +84,35 @@ def _bars(frame: pl.DataFrame, column: str) -> str:
 def _quantiles(functions: pl.DataFrame) -> str:
     rows: list[list[str | int]] = []
     for language in (*sorted(functions["language"].unique().to_list()), None):
-        some = functions if language is None else functions.filter(pl.col("language") == language)
-        if some.height:
-            spans = [_spread(some[name]) for name in _FIGURES]
-            rows.append([language or "all", some.height, *spans])
+        selected = (
+            functions if language is None else functions.filter(pl.col("language") == language)
+        )
+        if selected.height:
+            spans = [_spread(selected[name]) for name in _FIGURES]
+            rows.append([language or "all", selected.height, *spans])
     head = ("language", "functions", *(name.replace("_", " ") for name in _FIGURES))
     return table(head, rows)
 
 
 def _spread(values: pl.Series) -> str:
-    ordered = values.sort().to_list()
-    middle, high = ordered[(len(ordered) - 1) // 2], ordered[(len(ordered) - 1) * 9 // 10]
-    return " / ".join(f"{value:,.0f}" for value in (middle, high, ordered[-1]))
+    sorted_values = values.sort().to_list()
+    middle, high = (
+        sorted_values[(len(sorted_values) - 1) // 2],
+        sorted_values[(len(sorted_values) - 1) * 9 // 10],
+    )
+    return " / ".join(f"{value:,.0f}" for value in (middle, high, sorted_values[-1]))
 
 
 def _by_kind(findings: pl.DataFrame) -> Iterable[str]:
     head = ("label", "purpose", "findings", "units", "confidence")
     for kind in ("anti-pattern", "smell", "pattern"):
-        some = findings.filter(pl.col("kind") == kind)
+        of_kind = findings.filter(pl.col("kind") == kind)
         counts = (
-            some.group_by("label", "purpose", "confidence")
+            of_kind.group_by("label", "purpose", "confidence")
             .agg(pl.len().alias("findings"), pl.col("unit_id").n_unique().alias("units"))
             .sort(["findings", "label"], descending=[True, False])
         )
-        yield heading(f"{kind.capitalize()}s ({some.height:,})", 3)
+        yield heading(f"{kind.capitalize()}s ({of_kind.height:,})", 3)
         yield table(
             head,
             [
@@ -119,16 +124,20 @@ def _by_kind(findings: pl.DataFrame) -> Iterable[str]:
 
 def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
     of_units = units.select("unit_id", "qualified_name", "code", unit_start="start_byte")
-    joined = findings.join(of_units, on="unit_id").sort("label", "path", "start_byte", "unit_id")
-    for (label,), some in joined.partition_by("label", as_dict=True, maintain_order=True).items():
-        shown = [_example(row) for row in _spread_out(some).iter_rows(named=True)]
-        yield folded(f"{label} ({some.height:,}): {LABELS[label].explanation}", shown)
+    with_units = findings.join(of_units, on="unit_id").sort(
+        "label", "path", "start_byte", "unit_id"
+    )
+    for (label,), group in with_units.partition_by(
+        "label", as_dict=True, maintain_order=True
+    ).items():
+        examples = [_example(row) for row in _spread_out(group).iter_rows(named=True)]
+        yield folded(f"{label} ({group.height:,}): {LABELS[label].explanation}", examples)
 
 
-def _spread_out(some: pl.DataFrame) -> pl.DataFrame:
+def _spread_out(findings: pl.DataFrame) -> pl.DataFrame:
     """A few rows sampled evenly."""
-    step = max(1, some.height // _EXAMPLES)
-    return some.gather_every(step).head(_EXAMPLES)
+    step = max(1, findings.height // _EXAMPLES)
+    return findings.gather_every(step).head(_EXAMPLES)
 
 
 def _example(row: dict[str, object]) -> str:

@@ -62,14 +62,14 @@ def augmented(
 ) -> pl.DataFrame:
     """One augmentation table of ``augment``."""
     make, doing = _WORK[table]
-    chosen = augmentable(units.select(UNIT_COLUMNS), settings).select(_COLUMNS)
-    keyed = chosen.with_columns(row_keys(chosen, "unit_id").alias(_KEY))
+    selected = augmentable(units.select(UNIT_COLUMNS), settings).select(_COLUMNS)
+    keyed = selected.with_columns(row_keys(selected, "unit_id").alias(_KEY))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
         missing = keyed.filter(pl.col(_KEY).is_in(keys.to_list()))
         rows = in_processes(make, missing.drop(_KEY).to_dicts(), settings, doing)
-        made = pl.DataFrame(rows, schema=table.schema, orient="row")
-        return made.join(missing.select("unit_id", _KEY), on="unit_id", how="left")
+        rows_frame = pl.DataFrame(rows, schema=table.schema, orient="row")
+        return rows_frame.join(missing.select("unit_id", _KEY), on="unit_id", how="left")
 
     computed = (
         cache.rows(f"{table.name}-{project}", keyed[_KEY], compute)

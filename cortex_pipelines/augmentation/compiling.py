@@ -13,7 +13,7 @@ from cortex_pipelines.atomic import temporary_folder
 from cortex_pipelines.augmentation.python_code import compiled
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
-from cortex_pipelines.execution.tests.mutant_killing import Answer, Subject
+from cortex_pipelines.execution.tests.mutant_killing import Answer, MutantUnderTest
 
 _SECONDS = 20.0
 _ERROR = re.compile(r"error\b\W*(.*)", re.IGNORECASE)
@@ -57,7 +57,7 @@ for name, command in json.load(open("plan.json")):
 """
 
 
-def python_compiles(subject: Subject, original: str) -> Answer:
+def python_compiles(subject: MutantUnderTest, original: str) -> Answer:
     """Whether Python compiles the mutated file, without running it."""
     if compiled(original.encode()) is None:
         return "unknown", "the file does not compile as it is"
@@ -67,7 +67,10 @@ def python_compiles(subject: Subject, original: str) -> Answer:
 
 
 def compiles(
-    subjects: list[Subject], texts: dict[str, str], language: str, settings: AugmentationSettings
+    subjects: list[MutantUnderTest],
+    texts: dict[str, str],
+    language: str,
+    settings: AugmentationSettings,
 ) -> dict[str, Answer]:
     """Whether each mutant compiles.
 
@@ -85,13 +88,14 @@ def compiles(
             subject.mutant_id: python_compiles(subject, texts[subject.path]) for subject in subjects
         }
     program = _program(language)
-    why = f"no {TOOLCHAINS[language].program} on this machine" if program is None else None
-    why = why or sandbox.unavailable()
-    if why is not None or program is None:
-        return {subject.mutant_id: ("unknown", str(why)) for subject in subjects}
-    messages = _asked(subjects, texts, language, program, settings)
+    unavailable = f"no {TOOLCHAINS[language].program} on this machine" if program is None else None
+    unavailable = unavailable or sandbox.unavailable()
+    if unavailable is not None or program is None:
+        return {subject.mutant_id: ("unknown", str(unavailable)) for subject in subjects}
+    messages = _run_compiler(subjects, texts, language, program, settings)
     return {
-        subject.mutant_id: _judged(subject, messages, TOOLCHAINS[language]) for subject in subjects
+        subject.mutant_id: _compare_messages(subject, messages, TOOLCHAINS[language])
+        for subject in subjects
     }
 
 
@@ -126,18 +130,18 @@ def _version(program: str) -> str:
 
 def _first_line(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+        completed = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    lines = done.stdout.decode(errors="replace").splitlines()
+    lines = completed.stdout.decode(errors="replace").splitlines()
     return lines[0].strip() if lines else ""
 
 
 CompilerAnswers = dict[str, tuple[int | None, str]]
 
 
-def _asked(
-    subjects: list[Subject],
+def _run_compiler(
+    subjects: list[MutantUnderTest],
     texts: dict[str, str],
     language: str,
     program: str,
@@ -149,17 +153,17 @@ def _asked(
     with temporary_folder("compile") as folder:
         plan = []
         for number, (key, (path, text)) in enumerate(sorted(files.items())):
-            place = folder / str(number) / _file_name(path, text, language)
-            place.parent.mkdir()
-            place.write_bytes(text.encode())
-            file = str(place.relative_to(folder))
+            target = folder / str(number) / _file_name(path, text, language)
+            target.parent.mkdir()
+            target.write_bytes(text.encode())
+            file = str(target.relative_to(folder))
             plan.append((key, [program, *TOOLCHAINS[language].options, file]))
         (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         (folder / "driver.py").write_text(_DRIVER, encoding="utf-8")
         try:
             command = [sys.executable, "driver.py"]
             limits = settings.sandbox_limits(settings.verification_seconds, compilers=True)
-            result = sandbox.run(command, folder, limits, {}, _readable(program))
+            result = sandbox.run(command, folder, limits, {}, _toolchain_folders(program))
         except sandbox.SandboxError:
             return {}
     return dict(_lines(result.stdout))
@@ -183,20 +187,22 @@ def _lines(output: bytes) -> list[tuple[str, tuple[int | None, str]]]:
     return answers
 
 
-def _readable(program: str) -> list[Path]:
+def _toolchain_folders(program: str) -> list[Path]:
     settings = sorted(Path("/etc").glob("java*"))
     return [Path(program).parent.parent, *settings]
 
 
-def _judged(subject: Subject, answers: CompilerAnswers, toolchain: Toolchain) -> Answer:
+def _compare_messages(
+    subject: MutantUnderTest, answers: CompilerAnswers, toolchain: Toolchain
+) -> Answer:
     if subject.mutant_id not in answers or subject.path not in answers:
         return "unknown", "the compiler was not reached or stopped by the sandbox"
-    (status, words), (before, known) = answers[subject.mutant_id], answers[subject.path]
+    (status, words), (before, known_messages) = answers[subject.mutant_id], answers[subject.path]
     if status is None or before is None:
         return "unknown", words
     if status == 0:
         return "yes", "syntax only" if toolchain.parses_only else ""
-    new = sorted(_messages(words) - _messages(known))
+    new = sorted(_messages(words) - _messages(known_messages))
     if new or before == 0:
         return "no", (new or ["refused without a message"])[0][:300]
     return "unknown", "the file alone does not compile; the error adds no message"

@@ -1,6 +1,6 @@
 """Word sets for node types and keywords."""
 
 
-def words(text: str) -> frozenset[str]:
+def split_words(text: str) -> frozenset[str]:
     """Set of the words of a text, split at white space."""
     return frozenset(text.split())

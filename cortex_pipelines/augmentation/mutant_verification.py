@@ -8,7 +8,7 @@ from cortex_pipelines.augmentation.compiling import compiles, toolchain_version
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
-from cortex_pipelines.execution.tests.mutant_killing import Answer, Subject, killed
+from cortex_pipelines.execution.tests.mutant_killing import Answer, MutantUnderTest, find_killed
 from cortex_pipelines.schemas.augmentation import MUTANT_VERIFICATION
 
 _PLACE = ("unit_id", "source", "path", "name", "qualified_name", "start_byte", "end_byte")
@@ -38,8 +38,8 @@ def verified(
     rows: list[dict[str, Any]] = []
     sample = _sample(errors, settings).join(units.select(_PLACE), on="unit_id", how="left")
     for (source,), of_source in sample.group_by("source", maintain_order=True):
-        here = files.filter(pl.col("source").eq_missing(pl.lit(source, pl.String)))
-        texts = dict(zip(here["path"], here["text"], strict=True))
+        source_files = files.filter(pl.col("source").eq_missing(pl.lit(source, pl.String)))
+        texts = dict(zip(source_files["path"], source_files["text"], strict=True))
         for (language,), mutants in of_source.group_by("language", maintain_order=True):
             rows += _rows(mutants, texts, str(language), settings, interpreter)
     return MUTANT_VERIFICATION.frame(rows)
@@ -47,9 +47,9 @@ def verified(
 
 def _sample(errors: pl.DataFrame, settings: AugmentationSettings) -> pl.DataFrame:
     ids = errors["mutant_id"].to_list()
-    drawn = sorted(ids, key=lambda mutant_id: draw(settings.seed, "verification", mutant_id))
-    chosen = drawn[: settings.verified_mutants]
-    return errors.filter(pl.col("mutant_id").is_in(chosen)).sort("mutant_id")
+    shuffled = sorted(ids, key=lambda mutant_id: draw(settings.seed, "verification", mutant_id))
+    sampled_ids = shuffled[: settings.verified_mutants]
+    return errors.filter(pl.col("mutant_id").is_in(sampled_ids)).sort("mutant_id")
 
 
 def _rows(
@@ -68,7 +68,7 @@ def _rows(
             subjects.append(subject)
     compiled = lost | (compiles(subjects, texts, language, settings) if subjects else {})
     outcomes = lost | (
-        killed(subjects, texts, settings, interpreter)
+        find_killed(subjects, texts, settings, interpreter)
         if language == "python" and subjects
         else {subject.mutant_id: _NOT_RUN for subject in subjects}
     )
@@ -84,18 +84,18 @@ def _row(
     row: dict[str, Any], check: str, toolchain: str, answers: dict[str, Answer]
 ) -> dict[str, Any]:
     result, detail = answers[row["mutant_id"]]
-    kept = {name: row[name] for name in ("mutant_id", "unit_id", "language", "operator")}
-    return kept | {"check": check, "result": result, "toolchain": toolchain, "detail": detail}
+    columns = {name: row[name] for name in ("mutant_id", "unit_id", "language", "operator")}
+    return columns | {"check": check, "result": result, "toolchain": toolchain, "detail": detail}
 
 
-def _subject(row: dict[str, Any], texts: dict[str, str]) -> Subject | None:
+def _subject(row: dict[str, Any], texts: dict[str, str]) -> MutantUnderTest | None:
     """The mutant in its file; None if the unit is not at its recorded position."""
     data = texts.get(row["path"] or "", "").encode()
     start, end = row["start_byte"], row["end_byte"]
     if start is None or data[start:end] != row["fixed_code"].encode():
         return None
     buggy = data[:start] + row["buggy_code"].encode() + data[end:]
-    return Subject(
+    return MutantUnderTest(
         mutant_id=row["mutant_id"],
         path=row["path"],
         qualified_name=row["qualified_name"],

@@ -9,24 +9,24 @@ from typing import Any
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.snippets import Snippet
 
-FUNCTIONS = words(
+FUNCTIONS = split_words(
     "function_definition function_declaration generator_function_declaration function_expression "
     "generator_function arrow_function method_definition method_declaration "
     "constructor_declaration function_item func_literal lambda lambda_expression "
     "closure_expression"
 )
-BLOCKS = words(
+BLOCKS = split_words(
     "block statement_block statement_list module program constructor_body "
     "switch_case switch_default switch_block_statement_group"
 )
 """Node types that hold statements, one after the other."""
-COMMENTS = words("comment line_comment block_comment")
+COMMENTS = split_words("comment line_comment block_comment")
 
 
-class View:
+class NodeTable:
     """All nodes of a snippet, parents first, in source order.
 
     Args:
@@ -45,23 +45,23 @@ class View:
         self._fields: list[str] = []
         self.notes: dict[str, dict[int, Any]] = {}
         self._walk()
-        self._place = {node.id: place for place, node in enumerate(self.nodes)}
+        self._place = {node.id: index for index, node in enumerate(self.nodes)}
 
     def _walk(self) -> None:
-        cursor, around = self.snippet.tree.walk(), [-1]
+        cursor, ancestors = self.snippet.tree.walk(), [-1]
         while True:
             node = cursor.node
             if node is not None:
                 self.nodes.append(node)
-                self._above.append(around[-1])
+                self._above.append(ancestors[-1])
                 self._fields.append(cursor.field_name or "")
             if cursor.goto_first_child():
-                around.append(len(self.nodes) - 1)
+                ancestors.append(len(self.nodes) - 1)
                 continue
             while not cursor.goto_next_sibling():
                 if not cursor.goto_parent():
                     return
-                around.pop()
+                ancestors.pop()
 
     def parent(self, node: Node) -> Node | None:
         """The parent node, or None."""
@@ -77,20 +77,20 @@ class View:
         """Field name of the node in its parent; empty if it has none."""
         return self._fields[self._place[node.id]]
 
-    def around(self, node: Node) -> Iterator[Node]:
+    def ancestors(self, node: Node) -> Iterator[Node]:
         """Ancestors of a node, innermost first."""
         above = self._above[self._place[node.id]]
         while above >= 0:
             yield self.nodes[above]
             above = self._above[above]
 
-    def inside(self, node: Node) -> Iterator[Node]:
+    def descendants(self, node: Node) -> Iterator[Node]:
         """The node and its descendants, parents first."""
-        place = self._place[node.id]
-        for at in range(place, len(self.nodes)):
-            if at > place and self._above[at] < place:
+        root_index = self._place[node.id]
+        for index in range(root_index, len(self.nodes)):
+            if index > root_index and self._above[index] < root_index:
                 return
-            yield self.nodes[at]
+            yield self.nodes[index]
 
     def code(self, node: Node) -> str:
         """Text of a node, with replacement characters for invalid UTF-8."""

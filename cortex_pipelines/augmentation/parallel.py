@@ -47,18 +47,18 @@ def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -
     size = -(-len(units) // processes)  # ids are hashes: the shares are as long as each other
     shares = [units[start : start + size] for start in range(0, len(units), size)]
     with ThreadPoolExecutor(processes) as pool:
-        made = pool.map(lambda share: _elsewhere(work, share, settings), shares)
-        return list(chain.from_iterable(track_all(made, len(shares), doing)))
+        results = pool.map(lambda share: _run_subprocess(work, share, settings), shares)
+        return list(chain.from_iterable(track_all(results, len(shares), doing)))
 
 
-def track_all(made: Any, number: int, doing: str) -> Any:
+def track_all(values: Any, number: int, doing: str) -> Any:
     """Results one by one, with progress."""
-    results = iter(made)
+    results = iter(values)
     for _ in track(range(number), doing):
         yield next(results)
 
 
-def _elsewhere(work: Work[S], share: Sequence[Row], settings: S) -> list[Row]:
+def _run_subprocess(work: Work[S], share: Sequence[Row], settings: S) -> list[Row]:
     task = {
         "work": [work.__module__, work.__qualname__],
         "settings": [type(settings).__module__, type(settings).__qualname__],
@@ -66,28 +66,30 @@ def _elsewhere(work: Work[S], share: Sequence[Row], settings: S) -> list[Row]:
         "units": list(share),
     }
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", _START],
         input=json.dumps(task).encode(),
         capture_output=True,
         env=environment,
         check=False,
     )
-    if done.returncode != 0:
-        words = done.stderr.decode(errors="replace").strip()[-2000:]
-        raise RuntimeError(f"a process that augments units ended with {done.returncode}: {words}")
-    rows: list[Row] = json.loads(done.stdout)
+    if completed.returncode != 0:
+        words = completed.stderr.decode(errors="replace").strip()[-2000:]
+        raise RuntimeError(
+            f"a process that augments units ended with {completed.returncode}: {words}"
+        )
+    rows: list[Row] = json.loads(completed.stdout)
     return rows
 
 
 def serve() -> None:
     """Process one share: read a task from standard input, write its rows to standard output."""
     task = json.loads(sys.stdin.buffer.read())
-    work, kind = (_named(*task[name]) for name in ("work", "settings"))
+    work, kind = (_import_name(*task[name]) for name in ("work", "settings"))
     settings = kind(**task["values"])
     rows = list(chain.from_iterable(work(task["units"], settings)))
     sys.stdout.buffer.write(json.dumps(rows).encode())
 
 
-def _named(module: str, name: str) -> Any:
+def _import_name(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)

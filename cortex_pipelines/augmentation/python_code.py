@@ -69,13 +69,13 @@ class PythonUnit:
         return other is not None and not same_code(self.original, other)
 
 
-def same_code(left: CodeType, right: CodeType) -> bool:
+def same_code(first: CodeType, second: CodeType) -> bool:
     """Whether two code objects are equal except for line numbers."""
-    if left.co_code != right.co_code or _names(left) != _names(right):
+    if first.co_code != second.co_code or _names(first) != _names(second):
         return False
-    if len(left.co_consts) != len(right.co_consts):
+    if len(first.co_consts) != len(second.co_consts):
         return False
-    return all(map(_same_constant, left.co_consts, right.co_consts))
+    return all(map(_same_constant, first.co_consts, second.co_consts))
 
 
 def _names(code: CodeType) -> tuple[object, ...]:
@@ -93,10 +93,14 @@ def _names(code: CodeType) -> tuple[object, ...]:
     )
 
 
-def _same_constant(left: object, right: object) -> bool:
-    if isinstance(left, CodeType) and isinstance(right, CodeType):
-        return same_code(left, right)
-    if isinstance(left, tuple) and isinstance(right, tuple) and len(left) == len(right):
-        return all(map(_same_constant, left, right))
+def _same_constant(first: object, second: object) -> bool:
+    if isinstance(first, CodeType) and isinstance(second, CodeType):
+        return same_code(first, second)
+    if isinstance(first, tuple) and isinstance(second, tuple) and len(first) == len(second):
+        return all(map(_same_constant, first, second))
     # 1, 1.0 and True are equal, -0.0 and 0.0 too
-    return type(left) is type(right) and left == right and (left != 0 or repr(left) == repr(right))
+    return (
+        type(first) is type(second)
+        and first == second
+        and (first != 0 or repr(first) == repr(second))
+    )

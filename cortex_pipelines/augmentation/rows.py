@@ -22,14 +22,21 @@ def rewritten_rows(units: Sequence[Row], settings: AugmentationSettings) -> Iter
     """Rows of REWRITTEN_UNITS for each unit, formatted in one batch."""
     if not settings.rewrites_per_unit:
         return iter([[] for _ in units])
-    drawn = {
+    reformatted_ids = {
         unit["unit_id"]
         for unit in units
         if is_drawn(settings.reformatted_share, settings.seed, unit["unit_id"])
     }
-    done = reformatted([unit for unit in units if unit["unit_id"] in drawn], settings.seed)
+    reformatted_units = reformatted(
+        [unit for unit in units if unit["unit_id"] in reformatted_ids], settings.seed
+    )
     return (
-        _rewritten(unit, settings, unit["unit_id"] in drawn, done.get(unit["unit_id"]))
+        _rewritten(
+            unit,
+            settings,
+            unit["unit_id"] in reformatted_ids,
+            reformatted_units.get(unit["unit_id"]),
+        )
         for unit in units
     )
 
@@ -41,18 +48,18 @@ def injected_rows(units: Sequence[Row], settings: AugmentationSettings) -> Itera
 
 def _renamed(unit: Row, settings: AugmentationSettings) -> list[Row]:
     rows: list[Row] = []
-    seen = set()
-    place = (unit["language"], unit["kind"], unit["path"])
+    seen_codes = set()
+    context = (unit["language"], unit["kind"], unit["path"])
     for variant in range(settings.renamed_variants):
         seed = (settings.seed, unit["unit_id"], variant)
-        renamed = rename_locals(unit["code"], *place, *seed)
+        renamed = rename_locals(unit["code"], *context, *seed)
         if renamed is None:
             break
-        if renamed.code not in seen:
-            seen.add(renamed.code)
+        if renamed.code not in seen_codes:
+            seen_codes.add(renamed.code)
             renames = sorted(f"{old}={new}" for old, new in renamed.renames)
             row = {"variant": variant, "renamed_code": renamed.code, "renames": renames}
-            rows.append(_of(unit) | {"original_code": unit["code"]} | row)
+            rows.append(_unit_columns(unit) | {"original_code": unit["code"]} | row)
     return rows
 
 
@@ -61,7 +68,7 @@ def _rewritten(
 ) -> list[Row]:
     variants = [formatted] if formatted else []
     more = settings.rewrites_per_unit - len(variants)
-    others = rewritten(
+    rewrites = rewritten(
         unit["code"],
         unit["language"],
         unit["kind"],
@@ -71,11 +78,11 @@ def _rewritten(
         unit["unit_id"],
         first="layout" if is_drawn else None,
     )
-    variants += [variant for variant in others if not formatted or variant.code != formatted.code][
-        :more
-    ]
+    variants += [
+        variant for variant in rewrites if not formatted or variant.code != formatted.code
+    ][:more]
     return [
-        _of(unit)
+        _unit_columns(unit)
         | {"variant": number, "rewrite": variant.rewrite, "family": variant.family}
         | {"original_code": unit["code"], "rewritten_code": variant.code}
         for number, variant in enumerate(variants)
@@ -96,7 +103,7 @@ def _injected(unit: Row, settings: AugmentationSettings) -> list[Row]:
         unit["unit_id"],
     )
     return [
-        _of(unit)
+        _unit_columns(unit)
         | {"mutant_id": _mutant_id(unit["unit_id"], mutant.operator, mutant.buggy_code)}
         | {"operator": mutant.operator, "error_type": mutant.error_type}
         | {"buggy_code": mutant.buggy_code, "fixed_code": mutant.fixed_code}
@@ -105,7 +112,7 @@ def _injected(unit: Row, settings: AugmentationSettings) -> list[Row]:
     ]
 
 
-def _of(unit: Row) -> Row:
+def _unit_columns(unit: Row) -> Row:
     return {"unit_id": unit["unit_id"], "language": unit["language"]}
 
 

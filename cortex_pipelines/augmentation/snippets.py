@@ -58,26 +58,26 @@ class Snippet:
         code = self.code[:start] + replacement + self.code[end:]
         text = self.prefix + code + self.suffix
         tree = self.tree.copy()
-        at = len(self.prefix) + start
-        new_end = at + len(replacement)
+        start_byte = len(self.prefix) + start
+        new_end = start_byte + len(replacement)
         tree.edit(
-            start_byte=at,
+            start_byte=start_byte,
             old_end_byte=len(self.prefix) + end,
             new_end_byte=new_end,
-            start_point=self._point(at),
+            start_point=self._point(start_byte),
             old_end_point=self._point(len(self.prefix) + end),
-            new_end_point=self._moved_point(at, replacement),
+            new_end_point=self._moved_point(start_byte, replacement),
         )
         grammar = grammar_for(self.language, self.path)
         tree = parse(text, grammar, tree)
         return Snippet(code, self.language, self.path, self.prefix, self.suffix, tree)
 
-    def _point(self, place: int) -> tuple[int, int]:
-        row = bisect_right(self._lines, place) - 1
-        return row, place - self._lines[row]
+    def _point(self, offset: int) -> tuple[int, int]:
+        row = bisect_right(self._lines, offset) - 1
+        return row, offset - self._lines[row]
 
-    def _moved_point(self, place: int, inserted: bytes) -> tuple[int, int]:
-        row, column = self._point(place)
+    def _moved_point(self, offset: int, inserted: bytes) -> tuple[int, int]:
+        row, column = self._point(offset)
         rows, last = inserted.count(b"\n"), inserted.rpartition(b"\n")[2]
         return row + rows, len(last) if rows else column + len(last)
 
@@ -113,16 +113,16 @@ class Snippet:
         """
         return list(self._leaves())
 
-    def same_tree(self, other: "Snippet", place: int = 0) -> bool:
+    def same_tree(self, other: "Snippet", equal_prefix: int = 0) -> bool:
         """Whether both normalised trees are equal.
 
         Args:
             other: The other version.
-            place: Byte of the code before which both are known to be equal.
+            equal_prefix: Byte of the code before which both are known to be equal.
         """
-        start = len(self.prefix) + place
+        start = len(self.prefix) + equal_prefix
         pairs = zip_longest(self._leaves(start), other._leaves(start))
-        return all(mine == theirs for mine, theirs in pairs)
+        return all(old_node == new_node for old_node, new_node in pairs)
 
     def _leaves(self, start: int = 0) -> Iterator[tuple[str, bytes]]:
         text = self.prefix + self.code + self.suffix

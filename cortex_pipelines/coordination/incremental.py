@@ -140,14 +140,14 @@ class LogReader:
         clean = self._redact(record)
         row = event(clean.value, name, start, self.aliases, self._rules)
         unread = unread_fields(clean.value, row["kind"])
-        if not clean.found:
+        if not clean.redactions:
             return row, [], unread
         # Two records may differ in nothing but what is private, and a plain hash could be guessed.
         row["event_id"] = record_pseudonym(canonical(record), self._key)
         row["test_row"] = is_test_row(record, self._rules)
         taken = [
             asdict(secret) | {"places": places}
-            for secret, places in sorted(Counter(clean.found).items())
+            for secret, places in sorted(Counter(clean.redactions).items())
         ]
         return row, taken, unread
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
 from cortex_pipelines.privacy.paths import IN_PATH, NameRedaction, PathRedactor
-from cortex_pipelines.privacy.redaction import Redacted, redact_text
+from cortex_pipelines.privacy.redaction import RedactedText, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.repositories import REDACTIONS
 
@@ -22,7 +22,7 @@ REDACTION: pl.DataType = pl.List(
 """Type of the column with a text's redactions."""
 
 
-def redaction_rows(redacted: Redacted) -> list[dict[str, Any]]:
+def redaction_rows(redacted: RedactedText) -> list[dict[str, Any]]:
     """Redactions of a text, as values of type ``REDACTION``."""
     return [
         {

@@ -53,9 +53,9 @@ def check_compliance(
         and whether they may be trained on), ``left_out`` (files by reason), ``places`` (each
         placeholder, by file).
     """
-    left = _left(files, commits, project, settings, cache)
+    remaining = _count_remaining(files, commits, project, settings, cache)
     without_licence = files.filter(pl.col("trainable") & pl.col("licence").is_null()).height
-    problems = [*_left_in_words(left)]
+    problems = [*_describe_remaining(remaining)]
     if without_licence:
         problems.append(
             f"{without_licence} files without a licence may be trained on, by "
@@ -66,9 +66,9 @@ def check_compliance(
         "project": project,
         "compliant": not problems,
         "problems": problems,
-        "left": left,
+        "left": remaining,
         "action": _action(settings),
-        "found": _counted(redactions, ["category", "rule", "severity"], "places"),
+        "found": _count_rows(redactions, ["category", "rule", "severity"], "places"),
         "files": {
             "published": files.height,
             "trainable": int(files["trainable"].sum()),
@@ -76,7 +76,7 @@ def check_compliance(
             "redacted": redactions.select("source", "path").n_unique(),
         },
         "licences": _licences(files),
-        "left_out": _counted(skipped, ["reason"], "files"),
+        "left_out": _count_rows(skipped, ["reason"], "files"),
         "forgotten": len(settings.forgotten),
         "places": redactions.sort("source", "path", "line", "start")
         .select("source", "path", "line", "category", "rule", "placeholder")
@@ -100,12 +100,12 @@ def check_logs(
         where a category is not taken out: redaction finds nothing more in its own result.
     """
     keys = list(_RULE)
-    left = _left_in_records(events, settings)
+    remaining = _count_remaining_in_records(events, settings)
     counts = redacted.group_by(keys).agg(pl.col("places").sum())
     return {
-        "compliant": not left,
-        "problems": _left_in_words(left),
-        "left": left,
+        "compliant": not remaining,
+        "problems": _describe_remaining(remaining),
+        "left": remaining,
         "action": _action(settings),
         "found": counts.sort("places", *keys, descending=[True, False, False, False]).to_dicts(),
         "records": {
@@ -135,7 +135,7 @@ def report_page(report: dict[str, Any]) -> str:
     return pages.page(f"Compliance of {report['project']}", parts)
 
 
-def _left(
+def _count_remaining(
     files: pl.DataFrame,
     commits: pl.DataFrame,
     project: str,
@@ -144,7 +144,7 @@ def _left(
 ) -> list[dict[str, Any]]:
     """Counts of what a scan of the published texts and messages still detects."""
     texts: dict[str, tuple[str, str, str | None]] = {}
-    places: list[str] = []
+    text_keys: list[str] = []
     messages = commits.select("subject", "body").iter_rows()
     for text in (
         *files.select("text", "path", "language").iter_rows(),
@@ -152,7 +152,7 @@ def _left(
     ):
         key = hashlib.sha256(json.dumps(text).encode()).hexdigest()
         texts[key] = text
-        places.append(key)
+        text_keys.append(key)
 
     def compute(keys: pl.Series) -> pl.DataFrame:
         rows = [
@@ -165,30 +165,32 @@ def _left(
 
     keys = pl.Series("cache_key", sorted(texts), dtype=pl.String)
     rows = cache.rows(f"compliance/{project}", keys, compute) if cache else compute(keys)
-    all_places = pl.DataFrame({"cache_key": places}, schema={"cache_key": pl.String})
-    return _counted(all_places.join(rows, on="cache_key"), [*_RULE], "places")
+    occurrences = pl.DataFrame({"cache_key": text_keys}, schema={"cache_key": pl.String})
+    return _count_rows(occurrences.join(rows, on="cache_key"), [*_RULE], "places")
 
 
-def _left_in_records(events: pl.DataFrame, settings: PrivacySettings) -> list[dict[str, Any]]:
+def _count_remaining_in_records(
+    events: pl.DataFrame, settings: PrivacySettings
+) -> list[dict[str, Any]]:
     if set(settings.redact) >= set(_CATEGORIES):
         return []
     scan = RecordRedactor(settings.model_copy(update={"redact": _CATEGORIES}), b"")
     rows = [
         (redaction.category, redaction.rule, redaction.severity)
         for payload in events["payload"]
-        for redaction in scan(json.loads(payload)).found
+        for redaction in scan(json.loads(payload)).redactions
     ]
     remaining = pl.DataFrame(rows, schema=dict.fromkeys(_RULE, pl.String), orient="row")
-    return _counted(remaining, [*_RULE], "places")
+    return _count_rows(remaining, [*_RULE], "places")
 
 
-def _left_in_words(left: Iterable[dict[str, Any]]) -> list[str]:
-    places = dict.fromkeys(_CATEGORIES, 0)
-    for row in left:
-        places[row["category"]] += row["places"]
+def _describe_remaining(counts: Iterable[dict[str, Any]]) -> list[str]:
+    totals = dict.fromkeys(_CATEGORIES, 0)
+    for row in counts:
+        totals[row["category"]] += row["places"]
     return [
         f"{category} data is left in {count} places; add {category} to privacy.redact"
-        for category, count in places.items()
+        for category, count in totals.items()
         if count
     ]
 
@@ -201,8 +203,8 @@ def _action(settings: PrivacySettings) -> dict[str, str]:
 
 
 def _licences(files: pl.DataFrame) -> list[dict[str, Any]]:
-    named = files.with_columns(pl.col("licence").fill_null("none"))
-    grouped = named.group_by("licence").agg(
+    labelled = files.with_columns(pl.col("licence").fill_null("none"))
+    grouped = labelled.group_by("licence").agg(
         files=pl.len().cast(pl.Int64),
         bytes=pl.col("size_bytes").sum(),
         trainable=pl.col("trainable").sum().cast(pl.Int64),
@@ -210,6 +212,6 @@ def _licences(files: pl.DataFrame) -> list[dict[str, Any]]:
     return grouped.sort("files", "licence", descending=[True, False]).to_dicts()
 
 
-def _counted(frame: pl.DataFrame, keys: list[str], name: str) -> list[dict[str, Any]]:
-    counted = frame.group_by(keys).agg(pl.len().cast(pl.Int64).alias(name))
-    return counted.sort(name, *keys, descending=[True, *(False for _ in keys)]).to_dicts()
+def _count_rows(frame: pl.DataFrame, keys: list[str], name: str) -> list[dict[str, Any]]:
+    counts = frame.group_by(keys).agg(pl.len().cast(pl.Int64).alias(name))
+    return counts.sort(name, *keys, descending=[True, *(False for _ in keys)]).to_dicts()

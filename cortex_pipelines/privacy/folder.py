@@ -58,9 +58,9 @@ def files_below(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    for place, folders, names in os.walk(path):
+    for root, folders, names in os.walk(path):
         folders[:] = sorted(set(folders) - {".git", ".hg", ".svn"})
-        for file in (Path(place) / name for name in sorted(names)):
+        for file in (Path(root) / name for name in sorted(names)):
             if file.is_file() and not file.is_symlink():
                 yield file
 

@@ -76,28 +76,30 @@ class PathRedactor:
     def redact(self, path: str) -> tuple[str, tuple[NameRedaction, ...]]:
         """The redacted path, and its redactions."""
         parts: list[str] = []
-        taken: list[NameRedaction] = []
-        at = 0
+        redactions: list[NameRedaction] = []
+        offset = 0
         for part in _SEPARATORS.split(path):
-            shown, span = self._name(part)
+            redacted_name, span = self._name(part)
             if span is not None:
                 facts = (span.category, span.rule, span.severity)
-                taken.append(NameRedaction(at, at + len(shown), *facts, shown))
-            parts.append(shown)
-            at += len(shown)
-        return "".join(parts), tuple(taken)
+                redactions.append(
+                    NameRedaction(offset, offset + len(redacted_name), *facts, redacted_name)
+                )
+            parts.append(redacted_name)
+            offset += len(redacted_name)
+        return "".join(parts), tuple(redactions)
 
     def _name(self, name: str) -> tuple[str, Span | None]:
-        known = self._known.get(name)
-        if known is None:
+        cached = self._known.get(name)
+        if cached is None:
             if _OWN.fullmatch(name):
                 ending = _ENDING.search(name)
-                shown = name_pseudonym(name, self._key) + (ending[0] if ending else "")
-                known = shown, Span(0, len(name), PERSONAL, "placeholder", "low")
+                redacted_name = name_pseudonym(name, self._key) + (ending[0] if ending else "")
+                cached = redacted_name, Span(0, len(name), PERSONAL, "placeholder", "low")
             else:
-                known = redact_name(name, self._settings, self._key)
-            self._known[name] = known
-        return known
+                cached = redact_name(name, self._settings, self._key)
+            self._known[name] = cached
+        return cached
 
 
 def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, Span | None]:
@@ -113,8 +115,8 @@ def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, 
         return name, None
     ending = _ENDING.search(name)
     # an ending that belongs to what is private ("@firm.com") tells no language
-    kept = ending[0] if ending and _private_part(name[: ending.start()], settings) else ""
-    return name_pseudonym(name, key) + kept, span
+    extension = ending[0] if ending and _private_part(name[: ending.start()], settings) else ""
+    return name_pseudonym(name, key) + extension, span
 
 
 def _private_part(name: str, settings: PrivacySettings) -> Span | None:
@@ -136,18 +138,18 @@ def _variants(name: str) -> Iterator[tuple[str, bool]]:
     if ending:
         yield name[: ending.start()], True
     if "@" in name:
-        at = name.index("@")
-        for separator in re.finditer(r"[-_. ]", name[at:]):
-            yield name[: at + separator.start()], False
+        at_sign = name.index("@")
+        for separator in re.finditer(r"[-_. ]", name[at_sign:]):
+            yield name[: at_sign + separator.start()], False
     if "_" in name:
         yield name.replace("_", " "), False
         if _MATERIAL.search(name):
             starts = [0, *(match.end() for match in re.finditer("_", name))][:20]
             for start in starts:
-                rest = name[start:]
-                yield rest, False
-                for cut in [match.start() for match in re.finditer("[_.-]", rest)][-4:]:
-                    yield rest[:cut], False
+                suffix = name[start:]
+                yield suffix, False
+                for cut in [match.start() for match in re.finditer("[_.-]", suffix)][-4:]:
+                    yield suffix[:cut], False
 
 
 def _network_address(name: str, settings: PrivacySettings) -> Span | None:

@@ -9,17 +9,17 @@ _ANYWHERE = re.compile(r"/|~|[A-Za-z]:")
 """Beginnings of a place on a machine; folders above a repository hold names of people."""
 
 
-def repository_path(place: str, repository: str | None = None) -> str | None:
+def repository_path(path_or_uri: str, repository: str | None = None) -> str | None:
     """A file relative to its repository; its name alone where that is not known.
 
     Args:
-        place: A path of any system, or a URI; one that is relative already stays as it is.
+        path_or_uri: A path of any system, or a URI; one that is relative already stays as it is.
         repository: Name of the repository's folder, if known.
 
     Returns:
         The path with ``/`` between its parts, or None where nothing is left of it.
     """
-    path = place.replace("\\", "/")
+    path = path_or_uri.replace("\\", "/")
     if _URI.match(path):
         try:
             path = unquote(urlsplit(path).path).replace("\\", "/")

@@ -83,11 +83,11 @@ class RedactedRecord:
 
     Args:
         value: The record; the same object if nothing was found.
-        found: What was taken out, in the order of the record; of equal values each.
+        redactions: What was replaced, in the order of the record; one entry per occurrence.
     """
 
     value: Any
-    found: tuple[RecordRedaction, ...]
+    redactions: tuple[RecordRedaction, ...]
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,18 @@ class _Key:
     """Properties of an object key.
 
     Args:
-        shown: What it is called in the redacted record.
+        redacted_name: Its name in the redacted record.
         redactions: What was taken out of it.
-        speaks: Its name, if it may say of its value that it is private; else empty.
-        numbered: Whether its value may be a phone number.
-        stands_for_another: Whether it only says "value", and the name is elsewhere.
+        telling_name: Its name, if the name can mark its value as private; else empty.
+        may_be_phone: Whether its value may be a phone number.
+        is_generic: Whether it only says "value", and another member holds the name.
     """
 
-    shown: str
+    redacted_name: str
     redactions: tuple[RecordRedaction, ...]
-    speaks: str
-    numbered: bool
-    stands_for_another: bool
+    telling_name: str
+    may_be_phone: bool
+    is_generic: bool
 
 
 def redact_record(record: Any, settings: PrivacySettings, key: bytes) -> RedactedRecord:
@@ -148,31 +148,31 @@ class RecordRedactor:
 
     def _value(self, value: Any, key: _Key, redactions: list[RecordRedaction], depth: int) -> Any:
         if isinstance(value, str):
-            return self._text(value, key.speaks, redactions)
+            return self._text(value, key.telling_name, redactions)
         if depth > _DEEPEST:
             raise RecursionError(f"the record is nested deeper than {_DEEPEST} levels")
         if isinstance(value, dict):
             return self._members(value, key, redactions, depth + 1)
         if isinstance(value, (list, tuple)):
             return [self._value(item, key, redactions, depth + 1) for item in value]
-        return self._number(value, redactions) if key.numbered else value
+        return self._number(value, redactions) if key.may_be_phone else value
 
     def _members(
         self, members: dict[Any, Any], outer: _Key, redactions: list[RecordRedaction], depth: int
     ) -> dict[str, Any]:
-        shown = {}
+        redacted = {}
         for name, value in members.items():
             key = self._keys.get(name) or self._read(str(name))
             redactions += key.redactions
-            if key.stands_for_another:  # {"name": "PASSWORD", "value": …}
-                shown[key.shown] = self._value(
-                    value, self._named(members, outer), redactions, depth
+            if key.is_generic:  # {"name": "PASSWORD", "value": …}
+                redacted[key.redacted_name] = self._value(
+                    value, self._key_of_value(members, outer), redactions, depth
                 )
             else:
-                shown[key.shown] = self._value(value, key, redactions, depth)
-        return shown
+                redacted[key.redacted_name] = self._value(value, key, redactions, depth)
+        return redacted
 
-    def _named(self, members: dict[Any, Any], outer: _Key) -> _Key:
+    def _key_of_value(self, members: dict[Any, Any], outer: _Key) -> _Key:
         """Key that a value belongs to: the name beside it, else the object's own key."""
         named_by = (members.get(name) for name in _MEMBER_NAMES)
         name = next((name for name in named_by if isinstance(name, str)), None)
@@ -181,15 +181,15 @@ class RecordRedactor:
     def _read(self, name: str) -> _Key:
         """Properties of a key; placeholders of keys stay distinct."""
         inside: list[RecordRedaction] = []
-        shown = name
+        redacted_name = name
         if self._text(name, "", inside) != name:
-            shown = name_pseudonym(name, self._key)
+            redacted_name = name_pseudonym(name, self._key)
         key = _Key(
-            shown=shown,
-            redactions=tuple(replace(redaction, placeholder=shown) for redaction in inside),
-            speaks=name if _speaks(name) else "",
-            numbered=bool(_NUMBERED.intersection(_words(name))),
-            stands_for_another=name.lower() in _MEMBER_VALUES,
+            redacted_name=redacted_name,
+            redactions=tuple(replace(redaction, placeholder=redacted_name) for redaction in inside),
+            telling_name=name if _is_telling(name) else "",
+            may_be_phone=bool(_NUMBERED.intersection(_split_words(name))),
+            is_generic=name.lower() in _MEMBER_VALUES,
         )
         if len(self._keys) < _MOST_REMEMBERED:
             self._keys[name] = key
@@ -198,20 +198,20 @@ class RecordRedactor:
     def _text(self, text: str, name: str, redactions: list[RecordRedaction]) -> str:
         if not name and (not text or (_HARMLESS.fullmatch(text) and not _TELLING.search(text))):
             return text
-        place = (name, text)
-        known = self._known.get(place)
-        if known is None:
-            known = self._redacted(text, name)
+        cache_key = (name, text)
+        cached = self._known.get(cache_key)
+        if cached is None:
+            cached = self._redacted(text, name)
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
-            self._known[place] = known
-        redactions += known[1]
-        return known[0]
+            self._known[cache_key] = cached
+        redactions += cached[1]
+        return cached[0]
 
     def _redacted(self, text: str, name: str) -> tuple[str, tuple[RecordRedaction, ...]]:
-        whole = self._by_name(text, name)
-        if whole is not None:
-            return whole.placeholder, (whole,)
+        member_redaction = self._by_name(text, name)
+        if member_redaction is not None:
+            return member_redaction.placeholder, (member_redaction,)
         if len(text) <= _LONGEST_NAME and not any(map(str.isspace, text)) and "://" not in text:
             return self._names(text)
         redacted = redact_text(text, "", None, self._settings, self._key)
@@ -224,8 +224,8 @@ class RecordRedactor:
             )
             for redaction in redacted.redactions
         ]
-        shown = _PART.sub(lambda part: self._part(part[0], redactions), redacted.text)
-        return shown, tuple(redactions)
+        redacted_text = _PART.sub(lambda part: self._part(part[0], redactions), redacted.text)
+        return redacted_text, tuple(redactions)
 
     def _part(self, part: str, redactions: list[RecordRedaction]) -> str:
         """Redact a word of a text, which may be a name."""
@@ -237,10 +237,12 @@ class RecordRedactor:
         """Redact an id, a name or a path."""
         parts, redactions = [], []
         for part in _SLASH.split(text):
-            shown, span = redact_name(part, self._settings, self._key)
-            parts.append(shown)
+            redacted_name, span = redact_name(part, self._settings, self._key)
+            parts.append(redacted_name)
             if span is not None:
-                redactions.append(RecordRedaction(span.category, span.rule, span.severity, shown))
+                redactions.append(
+                    RecordRedaction(span.category, span.rule, span.severity, redacted_name)
+                )
         return "".join(parts), tuple(redactions)
 
     def _by_name(self, text: str, name: str) -> RecordRedaction | None:
@@ -260,20 +262,20 @@ class RecordRedactor:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or abs(value) < 10**_FEWEST_DIGITS or PERSONAL not in self._settings.redact:
             return value
-        shown = self._person(str(value))
-        redactions.append(RecordRedaction(PERSONAL, "phone", "medium", shown))
-        return shown
+        placeholder = self._person(str(value))
+        redactions.append(RecordRedaction(PERSONAL, "phone", "medium", placeholder))
+        return placeholder
 
     def _person(self, text: str) -> str:
         return f"redacted-{author_pseudonym(text.removeprefix('@'), self._key)}"
 
 
-def _words(name: str) -> tuple[str, ...]:
+def _split_words(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORDS.findall(name))
 
 
 @lru_cache(maxsize=1 << 14)
-def _speaks(name: str) -> bool:
+def _is_telling(name: str) -> bool:
     """Whether a key can mark its value as private."""
     return bool(names.SUSPECT.search(name.lower())) or _names_person(name) or _names_doer(name)
 
@@ -281,15 +283,15 @@ def _speaks(name: str) -> bool:
 @lru_cache(maxsize=1 << 14)
 def _names_person(name: str) -> bool:
     """Whether a key holds a person, an account or contact details."""
-    before, last = ("", "", *_words(name))[-2:]
-    known = last in _PERSON_KEYS or before + last in _PERSON_KEYS
-    return known or (last == "name" and before in _NAMED)
+    before, last = ("", "", *_split_words(name))[-2:]
+    is_person_key = last in _PERSON_KEYS or before + last in _PERSON_KEYS
+    return is_person_key or (last == "name" and before in _NAMED)
 
 
 @lru_cache(maxsize=1 << 14)
 def _names_doer(name: str) -> bool:
     """Whether a key holds an actor: a program as often as a person."""
-    before, last = ("", "", *_words(name))[-2:]
+    before, last = ("", "", *_split_words(name))[-2:]
     return last in ("by", "to") and before in _DONE_BY
 
 
@@ -304,6 +306,6 @@ def _is_personal(text: str, name: str) -> bool:
         return True
     if _names_person(name) and sum(map(str.isdigit, text)) >= _FEWEST_DIGITS:
         return True
-    if not _SOMEBODY.fullmatch(text.strip()) or _PROGRAM.intersection(_words(text)):
+    if not _SOMEBODY.fullmatch(text.strip()) or _PROGRAM.intersection(_split_words(text)):
         return False
     return _names_person(name) or not text.islower() or bool(re.search(r"[. ]", text.strip()))

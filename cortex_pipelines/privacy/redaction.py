@@ -30,7 +30,7 @@ class Redaction:
 
 
 @dataclass(frozen=True)
-class Redacted:
+class RedactedText:
     """A text without private values.
 
     Args:
@@ -44,7 +44,7 @@ class Redacted:
 
 def redact_text(
     text: str, path: str, language: str | None, settings: PrivacySettings, key: bytes
-) -> Redacted:
+) -> RedactedText:
     """Replace each private value in a text with a placeholder.
 
     Line feeds stay as they are; inside a string literal, a comment or a bare word the text still
@@ -58,59 +58,59 @@ def redact_text(
         settings: What counts, and which categories are taken out.
         key: `project_key` of its project.
     """
-    taken: list[tuple[Span, str]] = []
+    redactions: list[tuple[Span, str]] = []
     for _ in range(_PASSES):
         spans = [
             s for s in spans_of(text, path, settings, language) if s.category in settings.redact
         ]
         if not spans:
             break
-        text, taken = _replace(text, spans, taken, key)
-    findings = findings_of(text, (span for span, _ in taken))
-    placeholders = [placeholder for _, placeholder in sorted(taken)]
-    return Redacted(text, tuple(map(Redaction, findings, placeholders)))
+        text, redactions = _replace(text, spans, redactions, key)
+    findings = findings_of(text, (span for span, _ in redactions))
+    placeholders = [placeholder for _, placeholder in sorted(redactions)]
+    return RedactedText(text, tuple(map(Redaction, findings, placeholders)))
 
 
 def _replace(
-    text: str, spans: list[Span], before: list[tuple[Span, str]], key: bytes
+    text: str, spans: list[Span], previous: list[tuple[Span, str]], key: bytes
 ) -> tuple[str, list[tuple[Span, str]]]:
     """Replace spans; returns the text and all redactions at their new positions."""
     parts: list[str] = []
-    taken: list[tuple[Span, str]] = []
+    redactions: list[tuple[Span, str]] = []
     moves: list[tuple[int, int]] = []  # (from this character on, shifted by)
-    at = length = 0
+    position = length = 0
     for span in spans:
         value = text[span.start : span.end]
         placeholder = placeholder_of(span, value, key)
         new = _redacted_block(value, placeholder) if "\n" in value else placeholder
-        parts += (text[at : span.start], new)
-        start = length + span.start - at
+        parts += (text[position : span.start], new)
+        start = length + span.start - position
         length = start + len(new)
-        at = span.end
-        taken.append((_at(span, start, length), placeholder))
-        moves.append((span.end, length - at))
-    parts.append(text[at:])
-    return "".join(parts), sorted([*_moved(before, spans, moves), *taken])
+        position = span.end
+        redactions.append((_move_span(span, start, length), placeholder))
+        moves.append((span.end, length - position))
+    parts.append(text[position:])
+    return "".join(parts), sorted([*_shift_redactions(previous, spans, moves), *redactions])
 
 
-def _at(span: Span, start: int, end: int) -> Span:
+def _move_span(span: Span, start: int, end: int) -> Span:
     return Span(start, end, span.category, span.rule, span.severity)
 
 
-def _moved(
-    before: list[tuple[Span, str]], spans: list[Span], moves: list[tuple[int, int]]
+def _shift_redactions(
+    previous: list[tuple[Span, str]], spans: list[Span], moves: list[tuple[int, int]]
 ) -> list[tuple[Span, str]]:
     """Earlier redactions at their new positions, without those inside new ones."""
-    kept = []
+    shifted = []
     ends, starts = [end for end, _ in moves], [new.start for new in spans]
-    for span, placeholder in before:
+    for span, placeholder in previous:
         # spans are in order and none is over another, so one that ends later also begins later
         past = bisect_right(ends, span.start)
         if past < bisect_left(starts, span.end):
             continue
         shift = moves[past - 1][1] if past else 0
-        kept.append((_at(span, span.start + shift, span.end + shift), placeholder))
-    return kept
+        shifted.append((_move_span(span, span.start + shift, span.end + shift), placeholder))
+    return shifted
 
 
 def placeholder_of(span: Span, value: str, key: bytes) -> str:

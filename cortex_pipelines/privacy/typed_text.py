@@ -8,4 +8,4 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
     """What a person typed without private values, and how many there were."""
     record = redact_record({"text": text}, settings, logs_key(settings))
-    return str(record.value["text"]), len(record.found)
+    return str(record.value["text"]), len(record.redactions)

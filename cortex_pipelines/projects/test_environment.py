@@ -74,7 +74,7 @@ def pin_environment(project: Project, name: str, further: Sequence[str]) -> Pinn
     if not any(canonicalize_name(Requirement(line).name) == _RUNS_TESTS for line in asked):
         asked.append(_RUNS_TESTS)
     compiling = ("pip", "compile", "-", WHEELS_ONLY, "--generate-hashes", "--no-header")
-    text = run_uv(*compiling, "--python", sys.executable, given="\n".join(asked))
+    text = run_uv(*compiling, "--python", sys.executable, stdin="\n".join(asked))
     path = Path(FOLDER) / f"{name}.txt"
     (project.root / FOLDER).mkdir(exist_ok=True)
     write_whole(project.root / path, text)

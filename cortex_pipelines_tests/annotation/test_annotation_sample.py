@@ -17,7 +17,7 @@ from cortex_pipelines.annotation.evaluation.agreement import (
     agreement,
     cached_agreement,
 )
-from cortex_pipelines.annotation.evaluation.sample import SampleError, cases, judged
+from cortex_pipelines.annotation.evaluation.sample import SampleError, cases, predict_sample
 from cortex_pipelines.annotation.labels import names
 from cortex_pipelines.annotation.labels.categories import CATEGORIES, DEFAULT
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
@@ -48,7 +48,7 @@ def test_rules_agree_with_the_person(shipped, extraction) -> None:
     assert found.right / found.cases > 0.85
     disagreeing = [
         (one.case.path, one.case.name, sorted(one.labels ^ one.case.labels))
-        for one in judged(shipped, extraction)
+        for one in predict_sample(shipped, extraction)
         if one.labels != one.case.labels
     ]
     assert len(disagreeing) <= 0.05 * found.cases, disagreeing

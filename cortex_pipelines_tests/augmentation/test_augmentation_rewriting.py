@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 from cortex_pipelines.augmentation.rewriting.python_canonical import canonical
 from cortex_pipelines.augmentation.rewriting.rewrite_units import is_same, rewrites, rewritten
 from cortex_pipelines.augmentation.snippets import parse_unit
@@ -230,7 +230,7 @@ def test_the_check_refuses(one: str, other: str) -> None:
     before, after = (f"def f(a, b):\n    {text}\n" for text in (one, other))
     snippet = parse_unit(before.encode(), "python", "function")
     assert snippet is not None
-    assert not is_same("structure", View(snippet), after.encode())
+    assert not is_same("structure", NodeTable(snippet), after.encode())
 
 
 def test_canonical_forms_of_different_code_differ() -> None:

@@ -17,7 +17,7 @@ from cortex_pipelines.augmentation.mutant_verification import verified
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests import mutant_killing
-from cortex_pipelines.execution.tests.mutant_killing import Answer, Subject, killed
+from cortex_pipelines.execution.tests.mutant_killing import Answer, MutantUnderTest, find_killed
 from cortex_pipelines.schemas.augmentation import INJECTED_ERRORS
 from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
@@ -66,11 +66,11 @@ TEXTS = {
 }
 
 
-def subject(name: str, old: str, new: str, path: str = "src/shop/till.py") -> Subject:
+def subject(name: str, old: str, new: str, path: str = "src/shop/till.py") -> MutantUnderTest:
     text = TEXTS[path]
     assert text.count(old) == 1
     unit = next(part for part in text.split("\n\n") if old in part).strip("\n")
-    return Subject(name, path, name, unit, text.replace(old, new))
+    return MutantUnderTest(name, path, name, unit, text.replace(old, new))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def answers() -> dict[str, Answer]:
     ]
     soon = SETTINGS.model_copy(update={"test_seconds": 3.0})
     # the last one never ends, and the time of the others is no matter
-    return killed(subjects[:-1], TEXTS, SETTINGS) | killed(subjects[-1:], TEXTS, soon)
+    return find_killed(subjects[:-1], TEXTS, SETTINGS) | find_killed(subjects[-1:], TEXTS, soon)
 
 
 def test_a_test_kills_a_mutant(answers: dict[str, Answer]) -> None:
@@ -121,8 +121,8 @@ def test_a_mutant_that_survives_its_tests_is_not_killed() -> None:
         pytest.skip("no sandbox")
     texts = TEXTS | {"src/shop/till.py": SHOP.replace("amount * each", "each * amount")}
     old = texts["src/shop/till.py"]
-    one = Subject("1", "src/shop/till.py", "price", "def price(): pass", old + "\n# more\n")
-    assert killed([one], texts, SETTINGS)["1"] == ("no", "passes tests/test_till.py")
+    one = MutantUnderTest("1", "src/shop/till.py", "price", "def price(): pass", old + "\n# more\n")
+    assert find_killed([one], texts, SETTINGS)["1"] == ("no", "passes tests/test_till.py")
 
 
 def test_tests_that_fail_on_the_original_say_nothing() -> None:
@@ -130,7 +130,7 @@ def test_tests_that_fail_on_the_original_say_nothing() -> None:
         pytest.skip("no sandbox")
     texts = TEXTS | {"tests/test_till.py": "from shop.till import strange\nassert 0\n"}
     one = subject("strange", "< 3", "<= 3")
-    result, detail = killed([one], texts, SETTINGS)["strange"]
+    result, detail = find_killed([one], texts, SETTINGS)["strange"]
     assert result == "unknown"
     assert "fails as it is" in detail
 
@@ -147,10 +147,10 @@ def test_of_a_file_of_tests_only_those_that_fail_on_the_original_are_left_out() 
     texts = TEXTS | {"tests/test_till.py": tests}
     settings = SETTINGS.model_copy(update={"calls_per_unit": 0})
     wrong = subject("price", "amount * each", "amount + each")
-    answer = killed([wrong], texts, settings)["price"]
+    answer = find_killed([wrong], texts, settings)["price"]
     assert answer == ("yes", "tests/test_till.py::test_price[2] fails by AssertionError")
     right = subject("price", "amount * each", "each * amount")
-    assert killed([right], texts, settings)["price"] == ("no", "passes tests/test_till.py")
+    assert find_killed([right], texts, settings)["price"] == ("no", "passes tests/test_till.py")
 
 
 def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
@@ -163,7 +163,7 @@ def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
     tests = mutant_killing.pytest_files(texts)
 
     def related(name: str, path: str = "src/shop/till.py") -> Any:
-        job = mutant_killing._job(Subject("1", path, name, "", ""), texts, tests)
+        job = mutant_killing._job(MutantUnderTest("1", path, name, "", ""), texts, tests)
         return job["tests"], job["naming"]
 
     # a shorter file has the word as well, but nothing else of it
@@ -185,7 +185,7 @@ def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
 def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "unavailable", lambda: "no sandbox here")
     one = subject("price", "amount * each", "amount / each")
-    assert killed([one], TEXTS, SETTINGS) == {"price": ("unknown", "no sandbox here")}
+    assert find_killed([one], TEXTS, SETTINGS) == {"price": ("unknown", "no sandbox here")}
 
 
 def test_what_is_not_reached_in_time_is_unknown() -> None:
@@ -193,7 +193,7 @@ def test_what_is_not_reached_in_time_is_unknown() -> None:
         pytest.skip("no sandbox")
     one = subject("price", "amount * each", "amount / each")
     settings = SETTINGS.model_copy(update={"verification_seconds": 0.01})
-    result, detail = killed([one], TEXTS, settings)["price"]
+    result, detail = find_killed([one], TEXTS, settings)["price"]
     assert result == "unknown"
     assert "limit of time" in detail
 
@@ -205,10 +205,13 @@ def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sandbox, "unavailable", lambda: None)
     monkeypatch.setattr(mutant_killing.sandbox, "run", fail)
     one = subject("price", "amount * each", "amount / each")
-    assert killed([one], TEXTS, SETTINGS)["price"] == ("unknown", "the sandbox failed: no room")
+    assert find_killed([one], TEXTS, SETTINGS)["price"] == (
+        "unknown",
+        "the sandbox failed: no room",
+    )
     if shutil.which("node"):
         texts = {"a.js": "f();"}
-        script = Subject("1", "a.js", "f", "f();", "g();")
+        script = MutantUnderTest("1", "a.js", "f", "f();", "g();")
         assert compiles([script], texts, "javascript", SETTINGS)["1"][0] == "unknown"
 
 
@@ -255,7 +258,8 @@ def test_a_compiler_that_is_here_is_asked(language: str) -> None:
         pytest.skip("no sandbox")
     path, original, good, bad = SOURCES[language]
     subjects = [
-        Subject(key, path, "f", original, text) for key, text in (("good", good), ("bad", bad))
+        MutantUnderTest(key, path, "f", original, text)
+        for key, text in (("good", good), ("bad", bad))
     ]
     found = compiles(subjects, {path: original}, language, SETTINGS)
     assert found["good"][0] == "yes", found
@@ -268,7 +272,7 @@ def test_a_file_that_needs_others_is_not_held_against_its_mutants() -> None:
     if shutil.which("javac") is None or sandbox.unavailable():
         pytest.skip("no javac or sandbox")
     original = "class A { Missing m; int f(int a) { return a + 1; } }\n"
-    one = Subject("1", "A.java", "f", "", original.replace("+", "-"))
+    one = MutantUnderTest("1", "A.java", "f", "", original.replace("+", "-"))
     result, detail = compiles([one], {"A.java": original}, "java", SETTINGS)["1"]
     assert (result, detail) == (
         "unknown",
@@ -280,7 +284,7 @@ def test_a_compiler_that_is_not_here_is_unknown(monkeypatch: pytest.MonkeyPatch)
     compiling._program.cache_clear()
     monkeypatch.setattr(shutil, "which", lambda program: None)
     try:
-        one = Subject("1", "A.java", "f", "", "")
+        one = MutantUnderTest("1", "A.java", "f", "", "")
         found = compiles([one], {"A.java": ""}, "java", SETTINGS)
         assert found == {"1": ("unknown", "no javac on this machine")}
         assert toolchain_version("java") == ""

@@ -17,7 +17,7 @@ from cortex_pipelines.execution.tests.environment import (
     EnvironmentNotMadeError,
     open_environment,
 )
-from cortex_pipelines.execution.tests.mutant_killing import Subject, killed
+from cortex_pipelines.execution.tests.mutant_killing import MutantUnderTest, find_killed
 from cortex_pipelines_tests.execution.wheels import only_these, write_wheel
 
 SETTINGS = load_parameters(Path(__file__).parents[2]).augmentation.model_copy(
@@ -58,15 +58,15 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_code_runs_with_the_pinned_packages_and_fails_without(tmp_path: Path, wheel: Path) -> None:
-    subject = Subject(
+    subject = MutantUnderTest(
         "one", "shop.py", "price", SHOP[15:].strip(), SHOP.replace("amount *", "amount +")
     )
     texts = {"shop.py": SHOP}
-    answer, why = killed([subject], texts, SETTINGS, OWN)["one"]
+    answer, why = find_killed([subject], texts, SETTINGS, OWN)["one"]
     assert answer == "unknown"
     assert "No module named 'needle'" in why
     made = open_environment(pinned(tmp_path, wheel), tmp_path)
-    answer, why = killed([subject], texts, SETTINGS, made)["one"]
+    answer, why = find_killed([subject], texts, SETTINGS, made)["one"]
     assert answer == "yes"
     assert "price(" in why
 
@@ -127,11 +127,13 @@ def test_a_project_finds_its_own_version() -> None:
         "shop.py": "def price(a: int):\n    return 2 * a\n",
         "test_shop.py": f"from shop import price\n{test}    assert price(2) == 4\n",
     }
-    wrong = Subject("one", "shop.py", "price", texts["shop.py"], "def price(a):\n    return 0\n")
-    assert killed([wrong], texts, SETTINGS)["one"][0] == "yes"
+    wrong = MutantUnderTest(
+        "one", "shop.py", "price", texts["shop.py"], "def price(a):\n    return 0\n"
+    )
+    assert find_killed([wrong], texts, SETTINGS)["one"][0] == "yes"
     without = {"shop.py": texts["shop.py"], "test_shop.py": texts["test_shop.py"]}
     settings = SETTINGS.model_copy(update={"calls_per_unit": 0})
-    assert "PackageNotFoundError" in killed([wrong], without, settings)["one"][1]
+    assert "PackageNotFoundError" in find_killed([wrong], without, settings)["one"][1]
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", ""])

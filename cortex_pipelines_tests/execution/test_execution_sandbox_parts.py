@@ -74,8 +74,8 @@ def test_memory_of_children_is_added_up() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         # the 60 MiB are shared after the fork: about 150 together, beside what is granted anyway
-        assert memory.Sum(process.pid, 50 << 20).exceeded()
-        assert not memory.Sum(process.pid, 130 << 20).exceeded()
+        assert memory.ProcessTreeMemory(process.pid, 50 << 20).exceeded()
+        assert not memory.ProcessTreeMemory(process.pid, 130 << 20).exceeded()
     finally:
         os.killpg(process.pid, 9)
         process.wait()
@@ -94,13 +94,13 @@ def group_folder(root: Path, controllers: str) -> Path:
 
 def test_where_groups_hand_out_no_memory_it_is_added_up(tmp_path: Path) -> None:
     groups = group_folder(tmp_path, "cpu pids")
-    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.Sum)
+    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
 
 
 def test_a_group_that_takes_no_limit_is_taken_away(tmp_path: Path) -> None:
     """In a plain folder no kernel makes the group's files."""
     groups = group_folder(tmp_path, "cpu memory pids")
-    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.Sum)
+    assert isinstance(memory.watch(os.getpid(), LIMITS, groups), memory.ProcessTreeMemory)
     assert not list(groups.glob("**/cortex-sandbox-*"))
 
 

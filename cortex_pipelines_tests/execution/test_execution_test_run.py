@@ -67,7 +67,7 @@ def buggy(old: str, new: str, **changes: Any) -> dict[str, Any]:
 
 
 def compare(job: dict[str, Any], project: Path) -> dict[str, str]:
-    return test_run._compared(job, project / "toys.py", TOYS.encode(), 6, 1.0)
+    return test_run._compare_calls(job, project / "toys.py", TOYS.encode(), 6, 1.0)
 
 
 @pytest.mark.usefixtures("here")
@@ -125,13 +125,13 @@ def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(test_run, "_forked", lambda work, seconds: next(codes))
     place, tests = project / "toys.py", {"test_toys.py": ()}
     job = buggy("a + a", "a - a")
-    answers = [test_run._tested(job, place, TOYS.encode(), tests, 1.0) for _ in range(3)]
+    answers = [test_run._run_tests(job, place, TOYS.encode(), tests, 1.0) for _ in range(3)]
     assert [one["result"] for one in answers] == ["yes", "no", "yes"]
     assert answers[0]["detail"] == "test_add fails"
     assert "do not end" in answers[2]["detail"]
-    assert test_run._tested(job, place, b"", {}, 1.0)["result"] == "unknown"
+    assert test_run._run_tests(job, place, b"", {}, 1.0)["result"] == "unknown"
     monkeypatch.setattr(test_run, "_forked", lambda work, seconds: {"code": 0, "words": ""})
-    unnamed = test_run._tested(job | {"naming": []}, place, TOYS.encode(), tests, 1.0)
+    unnamed = test_run._run_tests(job | {"naming": []}, place, TOYS.encode(), tests, 1.0)
     assert unnamed["result"] == "unknown"
 
 

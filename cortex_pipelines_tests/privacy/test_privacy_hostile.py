@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.rules import assignments
-from cortex_pipelines.privacy.redaction import _moved, redact_text
+from cortex_pipelines.privacy.redaction import _shift_redactions, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 KEY = b"k" * 16
@@ -47,4 +47,4 @@ def test_earlier_placeholders_move_with_the_text(data: st.DataObject) -> None:
         for span, _ in before
         if not any(one.start < span.end and span.start < one.end for one in new)
     ]
-    assert [span.start for span, _ in _moved(before, new, moves)] == expected
+    assert [span.start for span, _ in _shift_redactions(before, new, moves)] == expected

@@ -39,7 +39,7 @@ def shown(record: Any, settings: PrivacySettings) -> Any:
 def test_ordinary_records_are_the_same_object(record: Any, settings: PrivacySettings) -> None:
     done = redact_record(record, settings, logs_key(settings))
     assert done.value is record
-    assert done.found == ()
+    assert done.redactions == ()
 
 
 @given(_JSON)

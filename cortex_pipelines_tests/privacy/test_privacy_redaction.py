@@ -15,7 +15,7 @@ from tree_sitter import Node
 from cortex_pipelines.privacy.detect.findings import Finding
 from cortex_pipelines.privacy.detect.scanning import scan_text
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, project_key
-from cortex_pipelines.privacy.redaction import Redacted, redact_text
+from cortex_pipelines.privacy.redaction import RedactedText, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
@@ -54,7 +54,7 @@ _PLANTED = st.one_of(
 
 def redacted(
     text: str, settings: PrivacySettings, project: str = "demo", language: str | None = None
-) -> Redacted:
+) -> RedactedText:
     return redact_text(text, "a", language, settings, project_key(project, settings))
 
 
@@ -69,7 +69,7 @@ def errors(text: str, language: str) -> int:
     return count
 
 
-def check_promises(text: str, language: str, settings: PrivacySettings) -> Redacted:
+def check_promises(text: str, language: str, settings: PrivacySettings) -> RedactedText:
     done = redacted(text, settings, language=language)
     assert done.text.count("\n") == text.count("\n")
     assert scan_text(done.text, "a", settings, language) == []

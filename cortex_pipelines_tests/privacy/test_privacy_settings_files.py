@@ -348,7 +348,7 @@ def test_a_malformed_file_falls_back_to_line_patterns(name: str, settings: Priva
 )
 def test_text_made_to_nest_without_end_never_raises(format: str, part: str) -> None:
     [parser] = [f for f in FORMATS if f.name == format]
-    assert len(list(values_in(MappedText.whole(part * 3000), parser))) <= 3000
+    assert len(list(values_in(MappedText.from_source(part * 3000), parser))) <= 3000
 
 
 HARMLESS = {

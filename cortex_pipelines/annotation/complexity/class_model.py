@@ -5,7 +5,13 @@ from functools import cached_property
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import bare, child, folded, statements, text
+from cortex_pipelines.annotation.complexity.nodes import (
+    bare,
+    child,
+    normalized_text,
+    statements,
+    text,
+)
 
 METHODS = frozenset(
     {"function_definition", "method_definition", "method_declaration", "function_item"}
@@ -45,8 +51,8 @@ class ClassModel:
         constructors = [
             member for member in self.members if member.type == "constructor_declaration"
         ]
-        named = [self.methods[name] for name in sorted(CONSTRUCTORS & set(self.methods))]
-        return (constructors + named or [None])[0]  # type: ignore[list-item]
+        by_name = [self.methods[name] for name in sorted(CONSTRUCTORS & set(self.methods))]
+        return (constructors + by_name or [None])[0]  # type: ignore[list-item]
 
     @cached_property
     def ancestors(self) -> str:
@@ -55,7 +61,9 @@ class ClassModel:
         heritage = [
             clause for clause in self.node.named_children if clause.type == "class_heritage"
         ]
-        return " ".join(folded(clause) for clause in [*clauses, *heritage] if clause is not None)
+        return " ".join(
+            normalized_text(clause) for clause in [*clauses, *heritage] if clause is not None
+        )
 
 
 def last_statement(method: Node) -> Node | None:

@@ -22,7 +22,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from cortex_pipelines.annotation.complexity.halstead import Halstead
-from cortex_pipelines.annotation.complexity.treewalk import Walk
+from cortex_pipelines.annotation.complexity.treewalk import WalkResult
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Complexity:
 
 
 def complexity_of(
-    walk: Walk, start: int, end: int, body_start: int | None, starts: list[int]
+    walk: WalkResult, start: int, end: int, body_start: int | None, starts: list[int]
 ) -> Complexity:
     """Measure the complexity of a unit.
 
@@ -70,7 +70,7 @@ def complexity_of(
     )
 
 
-def _halstead(walk: Walk, start: int, end: int) -> Halstead:
+def _halstead(walk: WalkResult, start: int, end: int) -> Halstead:
     operators = walk.operator_kinds[
         bisect_left(walk.operators, start) : bisect_left(walk.operators, end)
     ]

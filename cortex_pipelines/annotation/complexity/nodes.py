@@ -83,7 +83,7 @@ def leaves(statement: Node | None) -> bool:
     return statement is not None and bare(statement).type in LEAVING
 
 
-def within(node: Node, types: Collection[str], barred: Collection[str] = ()) -> Iterator[Node]:
+def descendants(node: Node, types: Collection[str], barred: Collection[str] = ()) -> Iterator[Node]:
     """Descendants of given types in order, without descending into barred types."""
     pending = list(reversed(node.named_children))
     while pending:
@@ -94,7 +94,7 @@ def within(node: Node, types: Collection[str], barred: Collection[str] = ()) -> 
             pending += reversed(descendant.named_children)
 
 
-def folded(node: Node | None) -> str:
+def normalized_text(node: Node | None) -> str:
     """Node text with white space collapsed, for comparison; empty for long text.
 
     Nested nodes are each asked for their text: without a limit the cost would be quadratic.
@@ -106,6 +106,6 @@ def folded(node: Node | None) -> str:
 
 def parameters_of(function: Node) -> list[Node]:
     """Parameters in order, without separators and comments."""
-    listed = child(function, "parameters")
-    candidates = listed.named_children if listed is not None else []
+    parameter_list = child(function, "parameters")
+    candidates = parameter_list.named_children if parameter_list is not None else []
     return [parameter for parameter in candidates if parameter.type in _PARAMETERS]

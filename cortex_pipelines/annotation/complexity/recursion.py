@@ -80,10 +80,10 @@ def _receiver_name(receiver: Node) -> bytes:
 
 def _callee(call: Node) -> tuple[bytes | None, bytes | None]:
     """Owner and name of a called function; the name is empty if it is not a plain name."""
-    named = call.child_by_field_name("name")
-    if named is not None:
+    name_node = call.child_by_field_name("name")
+    if name_node is not None:
         owner = call.child_by_field_name("object")
-        return (owner.text if owner is not None else None), named.text
+        return (owner.text if owner is not None else None), name_node.text
     function = call.child_by_field_name("function")
     if function is None:
         return None, None

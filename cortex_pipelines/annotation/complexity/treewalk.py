@@ -64,7 +64,7 @@ class NodeVisit(NamedTuple):
 
 
 @dataclass
-class Walk:
+class WalkResult:
     """Results of one walk, in source order.
 
     Args:
@@ -73,7 +73,7 @@ class Walk:
         operator_kinds, operand_texts: What each of them is, as a number.
         levels: Levels of control flow at the places that were asked for.
         depth: Most nodes inside of each other.
-        seen: Nodes of the types that were asked for, by type.
+        visits: Nodes of the requested types, by type.
     """
 
     steps: list[FlowStep] = field(default_factory=list)
@@ -83,10 +83,10 @@ class Walk:
     operand_texts: list[int] = field(default_factory=list)
     levels: dict[int, int] = field(default_factory=dict)
     depth: int = 0
-    seen: dict[str, list[NodeVisit]] = field(default_factory=dict)
+    visits: dict[str, list[NodeVisit]] = field(default_factory=dict)
 
 
-class _Entered(NamedTuple):
+class _NodeContext(NamedTuple):
     """Effect of a node on its children; ``group`` is its ``and``/``or`` chain."""
 
     role: str
@@ -95,18 +95,18 @@ class _Entered(NamedTuple):
 
 
 def walk(
-    tree: Tree, data: bytes, language: str, places: Collection[int], types: Collection[str] = ()
-) -> Walk:
+    tree: Tree, data: bytes, language: str, offsets: Collection[int], types: Collection[str] = ()
+) -> WalkResult:
     """Walk a tree once.
 
     Args:
         tree: Tree of the file.
         data: The file's UTF-8 text.
         language: Language as tables call it.
-        places: Bytes whose level is wanted: where units and their bodies begin.
+        offsets: Bytes whose level is wanted: where units and their bodies begin.
         types: Node types whose nodes are wanted.
     """
-    return _Walker(tree, data, language, places, types).run()
+    return _Walker(tree, data, language, offsets, types).run()
 
 
 class _Walker:
@@ -115,14 +115,14 @@ class _Walker:
         tree: Tree,
         data: bytes,
         language: str,
-        places: Collection[int],
+        offsets: Collection[int],
         types: Collection[str],
     ) -> None:
         self._tree, self._data, self._language = tree, data, language
         self._syntax = syntax_of(language, tree.language)
-        self._places = set(places)
+        self._places = set(offsets)
         self._wanted = {kind for kind, name in self._syntax.names.items() if name in types}
-        self._walk = Walk()
+        self._walk = WalkResult()
         # what encloses the current node, outermost first; two roots, for the first grandparent
         self._roles, self._levels, self._groups = ["", ""], [0, 0], [0, 0]
         self._nodes: list[Node | None] = [None, None]
@@ -134,26 +134,26 @@ class _Walker:
         self._last_operator: dict[int, int] = {}
         self._texts: dict[bytes, int] = {}
 
-    def run(self) -> Walk:
+    def run(self) -> WalkResult:
         cursor, counts, nodes = self._tree.walk(), self._walk, self._nodes
-        roles, levels, groups, around = self._roles, self._levels, self._groups, self._loops
+        roles, levels, groups, loop_counts = self._roles, self._levels, self._groups, self._loops
         flow, sorts = self._syntax.flow, self._syntax.token
-        places, wanted = self._places, self._wanted
+        offsets, kept_types = self._places, self._wanted
         while True:
             node = cursor.node
             if node is None:
                 return counts
-            kind, start, level, loops = node.kind_id, node.start_byte, levels[-1], around[-1]
+            kind, start, level, loops = node.kind_id, node.start_byte, levels[-1], loop_counts[-1]
             if roles[-1] in _DEEPENING and (
                 cursor.field_name in BODY_FIELDS or node.type in BODIES
             ):
                 level, loops = level + 1, loops + (roles[-1] == "loop")
-            if start in places:
+            if start in offsets:
                 counts.levels.setdefault(start, level)
-            if kind in wanted:
+            if kind in kept_types:
                 function = self._functions[-1] if self._functions else None
-                seen = NodeVisit(node, nodes[-1], nodes[-2], loops, function)
-                counts.seen.setdefault(node.type, []).append(seen)
+                visit = NodeVisit(node, nodes[-1], nodes[-2], loops, function)
+                counts.visits.setdefault(node.type, []).append(visit)
             role, sort = flow.get(kind, ""), sorts.get(kind, "")
             inside, group = level, 0
             if role:
@@ -165,7 +165,7 @@ class _Walker:
                 levels.append(inside)
                 groups.append(group)
                 nodes.append(node)
-                around.append(0 if role == "function" else loops)
+                loop_counts.append(0 if role == "function" else loops)
                 counts.depth = max(counts.depth, len(nodes))
                 continue
             elif sort != "delimiter":
@@ -206,39 +206,39 @@ class _Walker:
         parent = self._nodes[-1]
         return parent is not None and _is_docstring(parent)
 
-    def _enter(self, node: Node, role: str, level: int) -> _Entered:
+    def _enter(self, node: Node, role: str, level: int) -> _NodeContext:
         """Count a control-flow node."""
         handler = _HANDLERS.get(role)
         if handler is not None:
             return handler(self, node, role, level)
-        return _Entered(role, level)
+        return _NodeContext(role, level)
 
     def _step(self, node: Node, level: int, decisions: int, reading: bool, deepens: bool) -> None:
         step = FlowStep(node.start_byte, node.end_byte, level, decisions, reading, deepens)
         self._walk.steps.append(step)
 
-    def _construct(self, node: Node, role: str, level: int) -> _Entered:
+    def _construct(self, node: Node, role: str, level: int) -> _NodeContext:
         chained = role == "if" and len(self._roles) in self._passed_else
         if chained or role == "elif":
             # on the level of the `if` that it continues; an `else` before it has been counted
             self._step(node, level - 1, 1, not chained, False)
-            return _Entered("elif", level - 1)
+            return _NodeContext("elif", level - 1)
         self._step(node, level, role != "switch", True, True)
-        return _Entered(role, level)
+        return _NodeContext(role, level)
 
-    def _guard(self, node: Node, role: str, level: int) -> _Entered:
+    def _guard(self, node: Node, role: str, level: int) -> _NodeContext:
         """``let … else`` of Rust; without ``else`` it is a plain declaration."""
         if node.child_by_field_name("alternative") is None:
-            return _Entered("", level)
+            return _NodeContext("", level)
         return self._construct(node, role, level)
 
-    def _case(self, node: Node, role: str, level: int) -> _Entered:
+    def _case(self, node: Node, role: str, level: int) -> _NodeContext:
         pattern = node.child_by_field_name("pattern")
         guarded = pattern is not None and pattern.child_by_field_name("condition") is not None
         self._step(node, level, (not _is_default(node, pattern)) + guarded, False, False)
-        return _Entered("", level)
+        return _NodeContext("", level)
 
-    def _else(self, node: Node, role: str, level: int) -> _Entered:
+    def _else(self, node: Node, role: str, level: int) -> _NodeContext:
         owner = self._roles[-1]
         if owner == "alternative":
             owner = self._roles[-2]
@@ -247,55 +247,55 @@ class _Walker:
             decision = owner not in ("if", "elif")
             self._step(node, level, decision, owner != "", False)
             self._passed_else.add(len(self._roles))
-        return _Entered("", level)
+        return _NodeContext("", level)
 
-    def _decision(self, node: Node, role: str, level: int) -> _Entered:
+    def _decision(self, node: Node, role: str, level: int) -> _NodeContext:
         self._step(node, level, 1, False, False)
-        return _Entered("", level)
+        return _NodeContext("", level)
 
-    def _default(self, node: Node, role: str, level: int) -> _Entered:
+    def _default(self, node: Node, role: str, level: int) -> _NodeContext:
         if any(node.child_by_field_name(name) is not None for name in ("right", "value")):
             self._step(node, level, 1, False, False)
-        return _Entered("", level)
+        return _NodeContext("", level)
 
-    def _jump(self, node: Node, role: str, level: int) -> _Entered:
+    def _jump(self, node: Node, role: str, level: int) -> _NodeContext:
         label = LABELS.get(self._language)
         if any(child.type == label for child in node.named_children):
             self._step(node, level, 0, True, False)
-        return _Entered("", level)
+        return _NodeContext("", level)
 
-    def _boolean(self, node: Node, role: str, level: int) -> _Entered:
+    def _boolean(self, node: Node, role: str, level: int) -> _NodeContext:
         operator = node.child_by_field_name("operator")
         if operator is not None and operator.kind_id not in self._syntax.logical:
-            return _Entered("", level)
-        return _Entered("boolean", level, self._groups[-1] or node.start_byte + 1)
+            return _NodeContext("", level)
+        return _NodeContext("boolean", level, self._groups[-1] or node.start_byte + 1)
 
-    def _parenthesised(self, node: Node, role: str, level: int) -> _Entered:
-        return _Entered("", level, self._groups[-1])
+    def _parenthesised(self, node: Node, role: str, level: int) -> _NodeContext:
+        return _NodeContext("", level, self._groups[-1])
 
-    def _logical(self, node: Node, role: str, level: int) -> _Entered:
+    def _logical(self, node: Node, role: str, level: int) -> _NodeContext:
         group = self._groups[-1]
         if self._roles[-1] == "boolean":
             changed = self._last_operator.get(group) != node.kind_id
             self._last_operator[group] = node.kind_id
             self._step(node, level, 1, changed and self._syntax.logical[node.kind_id], False)
-        return _Entered("", level)
+        return _NodeContext("", level)
 
-    def _function(self, node: Node, role: str, level: int) -> _Entered:
+    def _function(self, node: Node, role: str, level: int) -> _NodeContext:
         self._callers.enter(node, self._nodes[-1])
         deeper = bool(self._functions) and not self._is_framed(self._functions[-1], node)
         self._functions.append(node)
-        return _Entered("function", level + deeper)
+        return _NodeContext("function", level + deeper)
 
-    def _type(self, node: Node, role: str, level: int) -> _Entered:
+    def _type(self, node: Node, role: str, level: int) -> _NodeContext:
         self._callers.enter_type()
-        return _Entered("type", level)
+        return _NodeContext("type", level)
 
-    def _call(self, node: Node, role: str, level: int) -> _Entered:
+    def _call(self, node: Node, role: str, level: int) -> _NodeContext:
         start = self._callers.calls_itself(node)
         if start is not None:
             self._walk.steps.append(FlowStep(start, node.end_byte, level, 0, True))
-        return _Entered("", level)
+        return _NodeContext("", level)
 
     def _is_framed(self, outer: Node, inner: Node) -> bool:
         """Whether the enclosing function only wraps others, so that nesting does not grow."""

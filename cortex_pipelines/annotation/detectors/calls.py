@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import child, folded
+from cortex_pipelines.annotation.complexity.nodes import child, normalized_text
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
@@ -168,31 +168,35 @@ class UnsafeCalls(Detector):
     labels = tuple(sorted({rule.label for rule in RULES}))
     types: ClassVar = _CALLS
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Labels of all rules that match a call."""
-        name = called(seen.node)
+        name = called(visit.node)
         if not name or len(name) > 200:
             return
         arguments: str | None = None
-        for rule, callee, wanted in _rules(place.language):
-            if (rule.in_loop and not seen.loops) or not callee.fullmatch(name):
+        for rule, callee, arguments_pattern in _rules(context.language):
+            if (rule.in_loop and not visit.loops) or not callee.fullmatch(name):
                 continue
             if arguments is None:
-                arguments = folded(child(seen.node, "arguments"))
-            if wanted is None or wanted.search(arguments):
-                yield evidence(rule.label, seen.node)
+                arguments = normalized_text(child(visit.node, "arguments"))
+            if arguments_pattern is None or arguments_pattern.search(arguments):
+                yield evidence(rule.label, visit.node)
 
 
 def called(call: Node) -> str:
     """Qualified name of a called function, prefixed by ``new`` for constructors; empty if long."""
-    made = child(call, "constructor", "type")
-    if made is not None and call.type in ("new_expression", "object_creation_expression"):
-        return f"new {folded(made)}"
-    named = child(call, "name")
-    if named is None:
-        return folded(child(call, "function"))
+    constructor = child(call, "constructor", "type")
+    if constructor is not None and call.type in ("new_expression", "object_creation_expression"):
+        return f"new {normalized_text(constructor)}"
+    name_node = child(call, "name")
+    if name_node is None:
+        return normalized_text(child(call, "function"))
     owner = child(call, "object")
-    return f"{folded(owner)}.{folded(named)}" if owner is not None else folded(named)
+    return (
+        f"{normalized_text(owner)}.{normalized_text(name_node)}"
+        if owner is not None
+        else normalized_text(name_node)
+    )
 
 
 @cache

@@ -11,7 +11,7 @@ from cortex_pipelines.annotation.complexity.class_model import (
     ClassModel,
     last_statement,
 )
-from cortex_pipelines.annotation.complexity.nodes import child, folded, parameters_of, text
+from cortex_pipelines.annotation.complexity.nodes import child, normalized_text, parameters_of, text
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
@@ -61,13 +61,13 @@ class ClassPatterns(Detector):
         "rust": frozenset({"impl_item", "trait_item"}),
     }
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Patterns, each with the method or header that shows it best."""
-        if seen.node.end_byte - seen.node.start_byte > _MAX_CLASS_BYTES:
+        if visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
             return
-        model = ClassModel(seen.node, place.language)
-        for label, shown in _patterns(model):
-            yield evidence(label, shown)
+        model = ClassModel(visit.node, context.language)
+        for label, node in _patterns(model):
+            yield evidence(label, node)
 
 
 def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
@@ -79,8 +79,8 @@ def _patterns(model: ClassModel) -> Iterator[tuple[str, Node]]:
     if len(fluent) >= 2 and (finish is not None or model.name.endswith("Builder")):
         yield "builder", finish or fluent[-1]
     notifying = [name for name in names if _NOTIFY.match(name)]
-    asked = [name for name in names if _SUBSCRIBE.match(name)]
-    if notifying and asked:
+    subscribing = [name for name in names if _SUBSCRIBE.match(name)]
+    if notifying and subscribing:
         yield "observer", model.methods[notifying[0]]
     visits = [name for name in names if _VISIT.match(name)]
     if len(visits) >= 2:
@@ -116,9 +116,9 @@ def _returns_itself(method: Node, model: ClassModel) -> bool:
     if last is None:
         return False
     if model.language == "rust":
-        kind = folded(child(method, "return_type"))
+        kind = normalized_text(child(method, "return_type"))
         return kind in ("Self", "&mut Self") and text(last) == "self"
-    return folded(last).rstrip(";") in ("return self", "return this")
+    return normalized_text(last).rstrip(";") in ("return self", "return this")
 
 
 def _injected(model: ClassModel) -> Node | None:
@@ -126,18 +126,18 @@ def _injected(model: ClassModel) -> Node | None:
     maker = model.constructor
     if maker is None or model.language == "rust":
         return None
-    body = folded(child(maker, "body"))
+    body = normalized_text(child(maker, "body"))
     for parameter in parameters_of(maker):
-        kind = folded(child(parameter, "type")).strip(": \"'")
+        kind = normalized_text(child(parameter, "type")).strip(": \"'")
         name = text(child(parameter, "name", "pattern")) or next(
             (text(part) for part in parameter.named_children if part.type == "identifier"), ""
         )
         declared = any(part.type == "accessibility_modifier" for part in parameter.named_children)
-        kept = name and name in _kept_names(body)
+        is_stored = name and name in _kept_names(body)
         plain = kind.split("[")[0].split("|")[0].strip(" ?")
         # of its own interface: it wraps one, or hands on to the next
-        own = plain == model.name or plain in _WORDS.findall(model.ancestors)
-        if (declared or kept) and _ROLES.search(plain) and not own:
+        is_own_interface = plain == model.name or plain in _WORDS.findall(model.ancestors)
+        if (declared or is_stored) and _ROLES.search(plain) and not is_own_interface:
             return parameter
     return None
 
@@ -157,38 +157,45 @@ def _calls_own(code: str, step: str) -> bool:
 def _single(model: ClassModel) -> Node | None:
     """Singleton: one stored instance and its accessor."""
     if model.language == "python":
-        made = model.methods.get("__new__")
-        return made if made is not None and re.search(r"_instances?\b", folded(made)) else None
+        new_method = model.methods.get("__new__")
+        return (
+            new_method
+            if new_method is not None and re.search(r"_instances?\b", normalized_text(new_method))
+            else None
+        )
     for name in ("getInstance", "get_instance", "instance", "shared"):
         method = model.methods.get(name)
-        if method is not None and "static" in folded(method).split("(")[0].split():
+        if method is not None and "static" in normalized_text(method).split("(")[0].split():
             return method
     return None
 
 
 def _template(model: ClassModel) -> Node | None:
     """Template method: a concrete method that calls an abstract one."""
-    left = set()
+    step_names = set()
     for name, method in model.methods.items():
         body = child(method, "body")
-        if body is None and "abstract" in folded(method).split():
-            left.add(name)
+        if body is None and "abstract" in normalized_text(method).split():
+            step_names.add(name)
         last = last_statement(method)
-        if last is not None and folded(last).startswith("raise NotImplementedError"):
-            left.add(name)
+        if last is not None and normalized_text(last).startswith("raise NotImplementedError"):
+            step_names.add(name)
         if last is not None and re.match(
-            r"throw new \w*(Error|Exception)\(.*(mplement|bstract)", folded(last)
+            r"throw new \w*(Error|Exception)\(.*(mplement|bstract)", normalized_text(last)
         ):
-            left.add(name)
+            step_names.add(name)
     body_of_class = child(model.node, "body")
     for member in body_of_class.named_children if body_of_class is not None else []:
-        if member.type == "decorated_definition" and "abstractmethod" in folded(member)[:80]:
-            left.add(text(child(child(member, "definition") or member, "name")))
+        if (
+            member.type == "decorated_definition"
+            and "abstractmethod" in normalized_text(member)[:80]
+        ):
+            step_names.add(text(child(child(member, "definition") or member, "name")))
         if member.type == "abstract_method_signature":
-            left.add(text(child(member, "name")))
+            step_names.add(text(child(member, "name")))
     for name, method in model.methods.items():
-        code = folded(child(method, "body"))
-        if name not in left and any(_calls_own(code, step) for step in left):
+        code = normalized_text(child(method, "body"))
+        if name not in step_names and any(_calls_own(code, step) for step in step_names):
             return method
     return None
 
@@ -196,7 +203,7 @@ def _template(model: ClassModel) -> Node | None:
 def _composite(model: ClassModel) -> Node | None:
     """Composite: a method that calls the same method on each child."""
     for name, method in model.methods.items():
-        body = folded(child(method, "body"))
+        body = normalized_text(child(method, "body"))
         over = re.search(
             r"for[ (]+(?:const |let |var |\w+ )?(\w+) (?:in|of|:) \(?(?:self|this)\.\w*"
             r"(children|parts|components|items|nodes|elements|members)",
@@ -213,7 +220,7 @@ def _composite(model: ClassModel) -> Node | None:
 def _chained(model: ClassModel) -> Node | None:
     """Chain of responsibility: a method that delegates to the next handler's same method."""
     for name, method in model.methods.items():
-        body = folded(child(method, "body"))
+        body = normalized_text(child(method, "body"))
         if any(match[2] == name for match in _ON_NEXT.finditer(body)):
             return method
     return None
@@ -225,18 +232,18 @@ def _wrapping(model: ClassModel) -> Node | None:
     for name, method in model.methods.items():
         if name in CONSTRUCTORS:
             continue
-        body = folded(child(method, "body"))
+        body = normalized_text(child(method, "body"))
         owner = next(
             (assignment[1] for assignment in _ON_FIELD.finditer(body) if assignment[2] == name),
             None,
         )
         if owner and owner not in ("self", "this", "super") and not _IS_NEXT.fullmatch(owner):
             through.setdefault(owner, []).append(method)
-    maker = folded(model.constructor)
-    named = model.name.endswith(("Decorator", "Wrapper"))
+    maker = normalized_text(model.constructor)
+    has_suffix = model.name.endswith(("Decorator", "Wrapper"))
     for field, methods in through.items():
-        kept = f"self.{field} = " in maker or f"this.{field} = " in maker
+        is_stored = f"self.{field} = " in maker or f"this.{field} = " in maker
         declared = f"private {field}" in maker or f"readonly {field}" in maker
-        if (kept or declared) and (len(methods) >= 2 or named):
+        if (is_stored or declared) and (len(methods) >= 2 or has_suffix):
             return methods[0]
     return None

@@ -34,10 +34,10 @@ class Todo(Detector):
     labels = ("todo-comment",)
     types: ClassVar = {language: types_of("skip", language) for language in LANGUAGES}
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Comments with a marker word that editors recognise."""
-        if _TODO.search(text(seen.node)):
-            yield evidence("todo-comment", seen.node)
+        if _TODO.search(text(visit.node)):
+            yield evidence("todo-comment", visit.node)
 
 
 class CommentedOutCode(Detector):
@@ -46,20 +46,20 @@ class CommentedOutCode(Detector):
     labels = ("commented-out-code",)
     types: ClassVar = Todo.types
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Check a single comment."""
-        return self.find_all([seen], place)
+        return self.find_all([visit], context)
 
-    def find_all(self, seen: Sequence[NodeVisit], place: FileContext) -> Iterator[Evidence]:
+    def find_all(self, visits: Sequence[NodeVisit], context: FileContext) -> Iterator[Evidence]:
         """Runs of comments that parse as statements of the language."""
         parsed = 0
-        for run in _runs([comment.node for comment in seen]):
+        for run in _runs([comment.node for comment in visits]):
             start, end = run[0].start_byte, run[-1].end_byte
             if end - start > _MAX_BYTES or parsed >= _MAX_PARSED:
                 continue
             code = _code("\n".join(text(comment).rstrip("\n") for comment in run))
             parsed += code is not None
-            if code is not None and _parses(code, place.language):
+            if code is not None and _parses(code, context.language):
                 yield Evidence(start, end, "commented-out-code")
 
 

@@ -8,11 +8,11 @@ from tree_sitter import Node
 from cortex_pipelines.annotation.complexity.nodes import (
     bare,
     child,
-    folded,
+    descendants,
     leaves,
+    normalized_text,
     statements,
     text,
-    within,
 )
 from cortex_pipelines.annotation.complexity.syntax import types_of
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
@@ -23,13 +23,13 @@ _IFS = {language: types_of("if", language) for language in LANGUAGES}
 _TRUTHS = frozenset({"true", "false"})
 
 
-def _is_head(seen: NodeVisit) -> bool:
+def _is_head(visit: NodeVisit) -> bool:
     """Whether an ``if`` starts its chain, not an ``else if``."""
-    parent = seen.parent
+    parent = visit.parent
     if parent is None or parent.type == "else_clause":
         return parent is None
-    if parent.type == seen.node.type:
-        return child(parent, "alternative") != seen.node
+    if parent.type == visit.node.type:
+        return child(parent, "alternative") != visit.node
     return True
 
 
@@ -56,34 +56,39 @@ def _chain(head: Node, language: str) -> Iterator[tuple[Node | None, Node | None
         node = other
 
 
-class AlikeBranches(Detector):
+class SimilarBranches(Detector):
     """Two branches of a chain with the same condition or the same body."""
 
     labels = ("duplicate-condition", "duplicate-branches")
     types: ClassVar = _IFS
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Repeated conditions, and bodies equal to the previous one."""
-        if not _is_head(seen):
+        if not _is_head(visit):
             return
-        asked: set[str] = set()
+        tested_conditions: set[str] = set()
         before = ""
-        chain = list(_chain(seen.node, place.language))
+        chain = list(_chain(visit.node, context.language))
         branches = len(chain)
         for condition, body in chain:
             # `if err := f(); err != nil` asks anew each time
             fresh = condition is not None and "(" not in text(bare(condition))
-            question = folded(condition)
-            if condition is not None and fresh and question in asked and place.language != "go":
+            question = normalized_text(condition)
+            if (
+                condition is not None
+                and fresh
+                and question in tested_conditions
+                and context.language != "go"
+            ):
                 yield evidence("duplicate-condition", condition)
-            asked.add(question)
+            tested_conditions.add(question)
             inside = statements(body)
-            done = "; ".join(folded(statement) for statement in inside)
+            body_code = "; ".join(normalized_text(statement) for statement in inside)
             # one statement may well be what two of many cases have in common
-            enough = len(inside) > 1 or (condition is None and branches == 2)
-            if body is not None and done and done == before and enough:
+            is_long_enough = len(inside) > 1 or (condition is None and branches == 2)
+            if body is not None and body_code and body_code == before and is_long_enough:
                 yield evidence("duplicate-branches", body)
-            before = done
+            before = body_code
 
 
 class NeedlessBranches(Detector):
@@ -92,18 +97,18 @@ class NeedlessBranches(Detector):
     labels = ("collapsible-if", "else-after-return", "redundant-boolean")
     types: ClassVar = _IFS
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Collapsible conditions, ``else`` after a return, ``if c: return True``."""
-        if not _is_head(seen):
+        if not _is_head(visit):
             return
-        branches = list(_chain(seen.node, place.language))
+        branches = list(_chain(visit.node, context.language))
         bodies = [statements(body) for _, body in branches]
         has_else = branches[-1][0] is None
-        if len(branches) == 1 and _is_lone_if(bodies[0], seen.node, place.language):
-            yield evidence("collapsible-if", seen.node)
+        if len(branches) == 1 and _is_lone_if(bodies[0], visit.node, context.language):
+            yield evidence("collapsible-if", visit.node)
         if len(branches) == 2 and has_else and _hands_on_truth(bodies[0], bodies[1]):
-            yield evidence("redundant-boolean", seen.node)
-        elif has_else and place.language != "rust" and len(branches) == 2:
+            yield evidence("redundant-boolean", visit.node)
+        elif has_else and context.language != "rust" and len(branches) == 2:
             last = bodies[0][-1] if bodies[0] else None
             if leaves(last) and branches[1][1] is not None:
                 yield evidence("else-after-return", branches[1][1])
@@ -117,7 +122,7 @@ def _is_lone_if(body: list[Node], outer: Node, language: str) -> bool:
     # an initialiser of Go, or a pattern of Rust, cannot be joined by `&&`
     simple = all(
         child(branch, "initializer") is None
-        and "let " not in folded(child(branch, "condition"))[:5]
+        and "let " not in normalized_text(child(branch, "condition"))[:5]
         for branch in (outer, inner)
     )
     return plain and simple
@@ -133,7 +138,7 @@ def _returned_truth(body: list[Node]) -> str | None:
         return None
     statement = bare(body[0])
     if statement.type.startswith("return"):
-        returned = folded(statement).removeprefix("return").strip(" ;()").lower()
+        returned = normalized_text(statement).removeprefix("return").strip(" ;()").lower()
         return returned if returned in _TRUTHS else None
     value = text(statement)
     return value if value in _TRUTHS else None
@@ -145,15 +150,15 @@ class NestedTernary(Detector):
     labels = ("nested-ternary",)
     types: ClassVar = {language: types_of("ternary", language) for language in LANGUAGES}
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Outermost conditional expressions that contain one."""
-        parts = [bare(part) for part in seen.node.named_children]
-        if any(part.type == seen.node.type for part in parts):
-            outer = seen.parent
+        parts = [bare(part) for part in visit.node.named_children]
+        if any(part.type == visit.node.type for part in parts):
+            outer = visit.parent
             if outer is not None and outer.type == "parenthesized_expression":
-                outer = seen.grandparent
-            if outer is None or outer.type != seen.node.type:
-                yield evidence("nested-ternary", seen.node)
+                outer = visit.grandparent
+            if outer is None or outer.type != visit.node.type:
+                yield evidence("nested-ternary", visit.node)
 
 
 class ComplexCondition(Detector):
@@ -164,11 +169,11 @@ class ComplexCondition(Detector):
         language: frozenset({"boolean_operator", "binary_expression"}) for language in LANGUAGES
     }
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Whole conditions above the limit."""
-        if not _is_logical(seen.node) or (seen.parent is not None and _is_logical(seen.parent)):
+        if not _is_logical(visit.node) or (visit.parent is not None and _is_logical(visit.parent)):
             return
-        count, pending = 0, [seen.node]
+        count, pending = 0, [visit.node]
         while pending:
             node = bare(pending.pop())
             if _is_logical(node):
@@ -176,8 +181,8 @@ class ComplexCondition(Detector):
                 pending += [
                     operand for operand in (child(node, "left"), child(node, "right")) if operand
                 ]
-        if count > place.settings.max_operators:
-            yield evidence("complex-condition", seen.node)
+        if count > context.settings.max_operators:
+            yield evidence("complex-condition", visit.node)
 
 
 def _is_logical(node: Node) -> bool:
@@ -213,19 +218,19 @@ class UnreachableCode(Detector):
         }
     )
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """The first unreachable statements of a block."""
-        inside = [part for part in seen.node.named_children if not part.is_extra]
+        inside = [part for part in visit.node.named_children if not part.is_extra]
         for number, statement in enumerate(inside[:-1]):
             if not leaves(statement):
                 continue
-            rest = inside[number + 1 :]
-            if any(part.type in self._REACHED or part.type == "ERROR" for part in rest):
+            unreachable = inside[number + 1 :]
+            if any(part.type in self._REACHED or part.type == "ERROR" for part in unreachable):
                 return
             # `return; yield` makes an empty generator
-            if place.language == "python" and folded(rest[0]).startswith("yield"):
+            if context.language == "python" and normalized_text(unreachable[0]).startswith("yield"):
                 return
-            yield Evidence(rest[0].start_byte, rest[-1].end_byte, "dead-code")
+            yield Evidence(unreachable[0].start_byte, unreachable[-1].end_byte, "dead-code")
             return
 
 
@@ -239,19 +244,19 @@ class BroadHandler(Detector):
     }
     _BROAD: ClassVar = frozenset({"Exception", "BaseException", "Throwable", "RuntimeException"})
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Handlers of a very general exception type without a raise."""
-        caught = _caught(seen.node)
-        if caught is not None and folded(caught) not in self._BROAD:
+        caught = _caught(visit.node)
+        if caught is not None and normalized_text(caught) not in self._BROAD:
             return
-        body = child(seen.node, "body") or seen.node.named_children[-1]
+        body = child(visit.node, "body") or visit.node.named_children[-1]
         raising = {"raise_statement", "throw_statement"}
         short = body.end_byte - body.start_byte <= _MAX_HANDLER_BYTES
-        if short and next(within(body, raising), None) is None:
+        if short and next(descendants(body, raising), None) is None:
             if caught is not None:
                 yield evidence("broad-except", caught)
-            elif seen.node.type == "except_clause":
-                yield evidence("bare-except", seen.node)
+            elif visit.node.type == "except_clause":
+                yield evidence("bare-except", visit.node)
 
 
 _MAX_HANDLER_BYTES = 4000
@@ -264,4 +269,4 @@ def _caught(handler: Node) -> Node | None:
         if value is not None and value.type == "as_pattern":
             value = value.named_children[0]
         return value
-    return next(within(handler, {"catch_type"}), None)
+    return next(descendants(handler, {"catch_type"}), None)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from tree_sitter import Node
 
 from cortex_pipelines.annotation.complexity.class_model import CONSTRUCTORS, ClassModel
-from cortex_pipelines.annotation.complexity.nodes import bare, child, folded, statements
+from cortex_pipelines.annotation.complexity.nodes import bare, child, normalized_text, statements
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
@@ -26,25 +26,25 @@ class DataClass(Detector):
         "java": frozenset({"class_declaration"}),
     }
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """The class name, unless it is declared a data class or inherits."""
-        decorated = seen.parent is not None and seen.parent.type == "decorated_definition"
-        if decorated or seen.node.end_byte - seen.node.start_byte > _MAX_CLASS_BYTES:
+        decorated = visit.parent is not None and visit.parent.type == "decorated_definition"
+        if decorated or visit.node.end_byte - visit.node.start_byte > _MAX_CLASS_BYTES:
             return
-        named = child(seen.node, "name")
-        if named is not None and _only_keeps(ClassModel(seen.node, place.language)):
-            yield evidence("data-class", named)
+        name_node = child(visit.node, "name")
+        if name_node is not None and _only_keeps(ClassModel(visit.node, context.language)):
+            yield evidence("data-class", name_node)
 
 
 def _only_keeps(model: ClassModel) -> bool:
     if model.ancestors:
         return False
-    others = [
+    other_members = [
         name
         for name, method in model.methods.items()
         if name not in CONSTRUCTORS and not _is_access(method, name)
     ]
-    return not others and _kept_values(model) >= 2
+    return not other_members and _kept_values(model) >= 2
 
 
 def _is_access(method: Node, name: str) -> bool:
@@ -52,9 +52,10 @@ def _is_access(method: Node, name: str) -> bool:
     if name in ("__repr__", "__eq__", "__str__", "toString", "equals", "hashCode", "__hash__"):
         return True
     plain = len(inside) == 1 and re.fullmatch(
-        r"return ((self|this)\.)?\w+;?|((self|this)\.)?\w+ = \w+;?", folded(bare(inside[0]))
+        r"return ((self|this)\.)?\w+;?|((self|this)\.)?\w+ = \w+;?",
+        normalized_text(bare(inside[0])),
     )
-    return bool(plain and (_ACCESS.match(name) or folded(method)[:3] in ("get", "set")))
+    return bool(plain and (_ACCESS.match(name) or normalized_text(method)[:3] in ("get", "set")))
 
 
 def _kept_values(model: ClassModel) -> int:
@@ -66,10 +67,16 @@ def _kept_values(model: ClassModel) -> int:
     plain = [
         statement
         for statement in inside
-        if re.fullmatch(r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", folded(bare(statement)))
+        if re.fullmatch(
+            r"(self|this)\.\w+(: [^=]+)? = [\w.\[\]{}\"']*;?", normalized_text(bare(statement))
+        )
     ]
     if len(plain) < len(
-        [statement for statement in inside if not folded(statement).startswith(('"', "super"))]
+        [
+            statement
+            for statement in inside
+            if not normalized_text(statement).startswith(('"', "super"))
+        ]
     ):
         return 0
     return len(plain) + len(fields)

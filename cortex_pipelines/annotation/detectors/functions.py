@@ -9,10 +9,10 @@ from tree_sitter import Node
 from cortex_pipelines.annotation.complexity.nodes import (
     FUNCTIONS,
     child,
-    folded,
+    descendants,
+    normalized_text,
     parameters_of,
     text,
-    within,
 )
 from cortex_pipelines.annotation.complexity.syntax import types_of
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
@@ -27,12 +27,14 @@ _STATED = ("__init__", "__new__", "constructor", "set", "is_", "has_", "with", "
 
 def name_of(parameter: Node) -> str:
     """Name of a parameter; empty for a pattern."""
-    named = child(parameter, "name", "pattern", "left")
-    if named is None and parameter.type == "identifier":
-        named = parameter
-    if named is None:
-        named = next((part for part in parameter.named_children if part.type == "identifier"), None)
-    return text(named) if named is not None and named.child_count == 0 else ""
+    name_node = child(parameter, "name", "pattern", "left")
+    if name_node is None and parameter.type == "identifier":
+        name_node = parameter
+    if name_node is None:
+        name_node = next(
+            (part for part in parameter.named_children if part.type == "identifier"), None
+        )
+    return text(name_node) if name_node is not None and name_node.child_count == 0 else ""
 
 
 class BooleanFlag(Detector):
@@ -41,9 +43,9 @@ class BooleanFlag(Detector):
     labels = ("boolean-flag",)
     types: ClassVar = FUNCTIONS
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Boolean parameters used alone as a branch condition."""
-        node = seen.node
+        node = visit.node
         name, body = text(child(node, "name")), child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
             return
@@ -56,18 +58,22 @@ class BooleanFlag(Detector):
         }
         if not flags:
             return
-        asked = set()
-        for branch in within(body, types_of("if", place.language), FUNCTIONS[place.language]):
-            asked.add(folded(child(branch, "condition")).strip("() !").removeprefix("not "))
+        conditions = set()
+        for branch in descendants(
+            body, types_of("if", context.language), FUNCTIONS[context.language]
+        ):
+            conditions.add(
+                normalized_text(child(branch, "condition")).strip("() !").removeprefix("not ")
+            )
         for flag, parameter in flags.items():
-            if flag and flag in asked:
+            if flag and flag in conditions:
                 yield evidence("boolean-flag", parameter)
 
 
 def _is_flag(parameter: Node) -> bool:
     value, kind = child(parameter, "value", "right"), child(parameter, "type")
     if kind is not None:
-        return folded(kind) in _BOOLEAN
+        return normalized_text(kind) in _BOOLEAN
     return text(value) in _TRUE
 
 
@@ -92,9 +98,9 @@ class FeatureEnvy(Detector):
         "rust": frozenset({"function_item"}),
     }
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Methods that mostly access one parameter's members."""
-        node, settings = seen.node, place.settings
+        node, settings = visit.node, context.settings
         body = child(node, "body")
         if body is None or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES:
             return
@@ -105,32 +111,32 @@ class FeatureEnvy(Detector):
             for candidate in names
             if candidate and code.count(candidate.encode() + b".") >= settings.min_envied
         ]
-        if not often or not _is_method(seen, place.language):
+        if not often or not _is_method(visit, context.language):
             return
-        types, owner, selves = _ACCESSES[place.language]
+        types, owner, selves = _ACCESSES[context.language]
         used: Counter[str] = Counter()
-        for candidate in within(body, types.split()):
+        for candidate in descendants(body, types.split()):
             object_ = child(candidate, owner)
             if object_ is not None and object_.child_count == 0:
                 used[text(object_)] += 1
-        own = sum(used[name] for name in selves)
+        own_accesses = sum(used[name] for name in selves)
         for name in often:
             envied = name not in selves and used[name] >= settings.min_envied
-            if envied and used[name] >= settings.envy_ratio * max(own, 1):
+            if envied and used[name] >= settings.envy_ratio * max(own_accesses, 1):
                 yield evidence("feature-envy", node)
                 return
 
 
-def _is_method(seen: NodeVisit, language: str) -> bool:
+def _is_method(visit: NodeVisit, language: str) -> bool:
     """Whether a function is an instance method; static methods and constructors are not."""
     if language == "python":
-        first = next(iter(parameters_of(seen.node)), None)
-        dunder = text(child(seen.node, "name")).startswith("__")
+        first = next(iter(parameters_of(visit.node)), None)
+        dunder = text(child(visit.node, "name")).startswith("__")
         return first is not None and text(first) == "self" and not dunder
     if language == "rust":
-        listed = child(seen.node, "parameters")
-        return listed is not None and any(
-            parameter.type == "self_parameter" for parameter in listed.named_children
+        parameter_list = child(visit.node, "parameters")
+        return parameter_list is not None and any(
+            parameter.type == "self_parameter" for parameter in parameter_list.named_children
         )
-    header = folded(seen.node)[:200].split("(")[0]
-    return "static" not in header.split() and text(child(seen.node, "name")) != "constructor"
+    header = normalized_text(visit.node)[:200].split("(")[0]
+    return "static" not in header.split() and text(child(visit.node, "name")) != "constructor"

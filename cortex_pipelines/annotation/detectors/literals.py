@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import STRINGS, child, folded, text
+from cortex_pipelines.annotation.complexity.nodes import STRINGS, child, normalized_text, text
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
@@ -44,22 +44,25 @@ class MagicNumber(Detector):
     labels = ("magic-number",)
     types: ClassVar = dict.fromkeys(LANGUAGES, _NUMBERS)
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Numbers in comparisons and calculations, except common ones."""
-        outer = seen.parent
-        if seen.function is None or outer is None:
+        outer = visit.parent
+        if visit.function is None or outer is None:
             return
-        if outer.type == "unary_operator" and seen.grandparent is not None:
-            outer = seen.grandparent
-        if outer.type not in _OPERATIONS or _value(seen.node) in _PLAIN:
+        if outer.type == "unary_operator" and visit.grandparent is not None:
+            outer = visit.grandparent
+        if outer.type not in _OPERATIONS or _value(visit.node) in _PLAIN:
             return
         if text(child(outer, "operator")) in ("||", "&&", "??"):
             return
-        others = [sibling for sibling in outer.named_children if sibling.id != seen.node.id]
+        siblings = [sibling for sibling in outer.named_children if sibling.id != visit.node.id]
         # a count of arguments is what it is; two numbers are a calculation written out
-        if any(_TESTS.search(folded(sibling)) or sibling.type in _NUMBERS for sibling in others):
+        if any(
+            _TESTS.search(normalized_text(sibling)) or sibling.type in _NUMBERS
+            for sibling in siblings
+        ):
             return
-        yield evidence("magic-number", seen.node)
+        yield evidence("magic-number", visit.node)
 
 
 def _value(node: Node) -> float:
@@ -88,27 +91,27 @@ class QueryByConcatenation(Detector):
     labels = ("sql-concatenation",)
     types: ClassVar = STRINGS | {"rust": frozenset({"macro_invocation"})}
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Queries with a value concatenated, formatted or interpolated."""
-        node = seen.node
+        node = visit.node
         if node.type == "macro_invocation":
             if (
-                folded(node).startswith("format!")
-                and _query(folded(node)[7:])
+                normalized_text(node).startswith("format!")
+                and _query(normalized_text(node)[7:])
                 and "{" in text(node)
             ):
                 yield evidence("sql-concatenation", node)
-        elif _query(folded(node)) and (whole := _assembled(seen)) is not None:
-            yield evidence("sql-concatenation", whole)
+        elif _query(normalized_text(node)) and (assembled := _assembled(visit)) is not None:
+            yield evidence("sql-concatenation", assembled)
 
 
 def _query(string: str) -> bool:
     return _QUERY.match(string[:400].lstrip("rRbBfFuU")) is not None
 
 
-def _assembled(seen: NodeVisit) -> Node | None:
+def _assembled(visit: NodeVisit) -> Node | None:
     """Node that inserts a value into a string: interpolation, operator or formatting call."""
-    node, outer = seen.node, seen.parent
+    node, outer = visit.node, visit.parent
     if any(part.type in ("interpolation", "template_substitution") for part in node.named_children):
         # a tag takes the values apart again
         tagged = outer is not None and child(outer, "arguments") == node
@@ -117,17 +120,17 @@ def _assembled(seen: NodeVisit) -> Node | None:
         return None
     if outer.type in _JOINING:
         operator = text(child(outer, "operator"))
-        others = [part for part in outer.named_children if part.id != node.id]
-        constant = all(part.type == node.type for part in others)
+        siblings = [part for part in outer.named_children if part.id != node.id]
+        constant = all(part.type == node.type for part in siblings)
         return outer if operator in ("+", "%") and not constant else None
-    if outer.type in ("attribute", "argument_list") and seen.grandparent is not None:
-        callee = child(seen.grandparent, "function")
-        name = folded(callee) or ".".join(
-            folded(child(seen.grandparent, field)) for field in ("object", "name")
+    if outer.type in ("attribute", "argument_list") and visit.grandparent is not None:
+        callee = child(visit.grandparent, "function")
+        name = normalized_text(callee) or ".".join(
+            normalized_text(child(visit.grandparent, field)) for field in ("object", "name")
         )
         formatted = outer.type == "attribute" or outer.named_children[0].id == node.id
         if formatted and _FORMATTING.search(name):
-            return seen.grandparent
+            return visit.grandparent
     return None
 
 
@@ -137,19 +140,24 @@ class HardCodedBind(Detector):
     labels = ("hard-coded-bind",)
     types: ClassVar = STRINGS
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """The wildcard address as a call argument, with or without a port."""
         inside = (
-            text(seen.node).strip("\"'`") if seen.node.end_byte - seen.node.start_byte < 40 else ""
+            text(visit.node).strip("\"'`")
+            if visit.node.end_byte - visit.node.start_byte < 40
+            else ""
         )
-        outer = seen.parent
-        given = outer is not None and outer.type not in _JOINING | {"comparison_operator", "pair"}
+        outer = visit.parent
+        is_argument = outer is not None and outer.type not in _JOINING | {
+            "comparison_operator",
+            "pair",
+        }
         if (
-            given
-            and seen.function is not None
+            is_argument
+            and visit.function is not None
             and re.fullmatch(r"(tcp://)?0\.0\.0\.0(:\d+)?", inside)
         ):
-            yield evidence("hard-coded-bind", seen.node)
+            yield evidence("hard-coded-bind", visit.node)
 
 
 class RawHtml(Detector):
@@ -158,7 +166,7 @@ class RawHtml(Detector):
     labels = ("raw-html",)
     types: ClassVar = dict.fromkeys(("javascript", "typescript"), frozenset({"jsx_attribute"}))
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Uses of the attribute."""
-        if folded(seen.node).startswith("dangerouslySetInnerHTML"):
-            yield evidence("raw-html", seen.node)
+        if normalized_text(visit.node).startswith("dangerouslySetInnerHTML"):
+            yield evidence("raw-html", visit.node)

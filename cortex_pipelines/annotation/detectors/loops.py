@@ -10,9 +10,9 @@ from cortex_pipelines.annotation.complexity.nodes import (
     STRINGS,
     bare,
     child,
-    folded,
+    descendants,
+    normalized_text,
     text,
-    within,
 )
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
@@ -46,13 +46,15 @@ class LoopCosts(Detector):
         ("python", "javascript", "typescript", "java", "go"), _LOOKED_AT
     )
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Concatenations and searches in a loop body."""
-        function = seen.function
-        if not seen.loops or function is None or not _may_cost(seen.node):
+        function = visit.function
+        if not visit.loops or function is None or not _may_cost(visit.node):
             return
         if function.end_byte - function.start_byte <= _MAX_FUNCTION_BYTES:
-            yield from _costs(seen.node, dict(_kinds(function, place.language)), place.language)
+            yield from _costs(
+                visit.node, dict(_kinds(function, context.language)), context.language
+            )
 
 
 def _may_cost(node: Node) -> bool:
@@ -70,12 +72,12 @@ _PLAIN_VALUES = frozenset({"integer", "float", "number", "decimal_integer_litera
 
 def _costs(node: Node, kinds: dict[str, str], language: str) -> Iterator[Evidence]:
     if node.type == "comparison_operator":
-        sides = node.named_children
+        operands = node.named_children
         operators = node.children_by_field_name("operators")
-        if len(sides) == 2 and [operator.type for operator in operators] in (["in"], ["not in"]):
-            listed = sides[1].type in _LISTS or kinds.get(text(sides[1])) == "list"
+        if len(operands) == 2 and [operator.type for operator in operators] in (["in"], ["not in"]):
+            searches_list = operands[1].type in _LISTS or kinds.get(text(operands[1])) == "list"
             # a short literal is no list to search
-            if listed and sides[1].named_child_count not in range(1, 4):
+            if searches_list and operands[1].named_child_count not in range(1, 4):
                 yield evidence("list-membership-in-loop", node)
     elif node.type in ("call_expression", "method_invocation"):
         owner, name = _owner_and_name(node)
@@ -115,13 +117,13 @@ def _only(node: Node) -> Node:
 
 
 def _owner_and_name(call: Node) -> tuple[str, str]:
-    named = child(call, "name")
-    if named is not None:
-        return folded(child(call, "object")), text(named)
+    name_node = child(call, "name")
+    if name_node is not None:
+        return normalized_text(child(call, "object")), text(name_node)
     function = child(call, "function")
     if function is None:
         return "", ""
-    return folded(child(function, "object")), text(child(function, "property"))
+    return normalized_text(child(function, "object")), text(child(function, "property"))
 
 
 _DECLARATIONS = frozenset(
@@ -137,21 +139,21 @@ _DECLARATIONS = frozenset(
 
 def _kinds(function: Node, language: str) -> Iterator[tuple[str, str]]:
     """Names of a function that hold text or a list, by their first assignment."""
-    given: set[str] = set()
-    for declaration in within(function, _DECLARATIONS, FUNCTIONS[language]):
+    assigned_names: set[str] = set()
+    for declaration in descendants(function, _DECLARATIONS, FUNCTIONS[language]):
         if declaration.type == "local_variable_declaration":
-            if folded(child(declaration, "type")) == "String":
+            if normalized_text(child(declaration, "type")) == "String":
                 yield text(child(child(declaration, "declarator") or declaration, "name")), "text"
-            elif folded(child(declaration, "type")).startswith(("List<", "ArrayList<")):
+            elif normalized_text(child(declaration, "type")).startswith(("List<", "ArrayList<")):
                 yield text(child(child(declaration, "declarator") or declaration, "name")), "list"
             continue
         name = child(declaration, "name", "left")
         value = child(declaration, "value", "right")
-        if name is None or text(_only(name)) in given:
+        if name is None or text(_only(name)) in assigned_names:
             continue
-        given.add(text(_only(name)))
+        assigned_names.add(text(_only(name)))
         if value is None:
-            if folded(child(declaration, "type")) == "string":
+            if normalized_text(child(declaration, "type")) == "string":
                 yield text(name), "text"
             continue
         kind = _kind(bare(_only(value)), language)
@@ -179,11 +181,13 @@ class AwaitInLoop(Detector):
         "typescript": frozenset({"await_expression"}),
     }
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Awaits in a loop body, except ``for await`` and retries that sleep."""
-        waits = "sleep" in folded(seen.node) or "delay" in folded(seen.node).lower()
-        if seen.loops and not waits:
-            yield evidence("await-in-loop", seen.node)
+        waits = (
+            "sleep" in normalized_text(visit.node) or "delay" in normalized_text(visit.node).lower()
+        )
+        if visit.loops and not waits:
+            yield evidence("await-in-loop", visit.node)
 
 
 class DeferInLoop(Detector):
@@ -192,10 +196,10 @@ class DeferInLoop(Detector):
     labels = ("defer-in-loop",)
     types: ClassVar = {"go": frozenset({"defer_statement"})}
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Defer statements in a loop body."""
-        if seen.loops:
-            yield evidence("defer-in-loop", seen.node)
+        if visit.loops:
+            yield evidence("defer-in-loop", visit.node)
 
 
 class RangeLenLoop(Detector):
@@ -204,21 +208,26 @@ class RangeLenLoop(Detector):
     labels = ("range-len-loop",)
     types: ClassVar = {"python": frozenset({"for_statement"})}
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """``for i in range(len(x))`` where ``i`` is only used as ``x[i]``."""
-        index, over = child(seen.node, "left"), folded(child(seen.node, "right")).replace(" ", "")
+        index, over = (
+            child(visit.node, "left"),
+            normalized_text(child(visit.node, "right")).replace(" ", ""),
+        )
         if index is None or not (over.startswith("range(len(") and over.endswith("))")):
             return
-        body, listed = child(seen.node, "body"), over[10:-2]
+        body, sequence = child(visit.node, "body"), over[10:-2]
         if body is None or body.end_byte - body.start_byte > _MAX_FUNCTION_BYTES:
             return
         used = [
-            reference for reference in within(body, {"identifier"}) if reference.text == index.text
+            reference
+            for reference in descendants(body, {"identifier"})
+            if reference.text == index.text
         ]
         plain = [
             reference
-            for reference in within(body, {"subscript"})
-            if folded(reference).replace(" ", "") == f"{listed}[{text(index)}]"
+            for reference in descendants(body, {"subscript"})
+            if normalized_text(reference).replace(" ", "") == f"{sequence}[{text(index)}]"
         ]
         if used and len(used) == len(plain):
-            yield Evidence(seen.node.start_byte, body.start_byte, "range-len-loop")
+            yield Evidence(visit.node.start_byte, body.start_byte, "range-len-loop")

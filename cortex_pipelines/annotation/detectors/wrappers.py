@@ -6,7 +6,13 @@ from typing import ClassVar
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import child, folded, statements, text, within
+from cortex_pipelines.annotation.complexity.nodes import (
+    child,
+    descendants,
+    normalized_text,
+    statements,
+    text,
+)
 from cortex_pipelines.annotation.complexity.treewalk import NodeVisit
 from cortex_pipelines.annotation.detector import Detector, Evidence, FileContext, evidence
 
@@ -27,25 +33,25 @@ class WrappingFunction(Detector):
         "go": frozenset({"function_declaration"}),
     }
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """The returned wrapper."""
-        node = seen.node
+        node = visit.node
         body = child(node, "body")
         if (
             body is None
             or node.end_byte - node.start_byte > _MAX_FUNCTION_BYTES
-            or seen.function is not None
+            or visit.function is not None
         ):
             return
-        taken = {
+        parameter_names = {
             text(identifier)
-            for identifier in within(child(node, "parameters") or node, {"identifier"})
+            for identifier in descendants(child(node, "parameters") or node, {"identifier"})
         }
-        inner = _returned_function(body, place.language)
+        inner = _returned_function(body, context.language)
         if inner is None:
             return
-        code = folded(child(inner, "body"))
-        if any(passed[1] in taken for passed in _PASSED_ON.finditer(code)):
+        code = normalized_text(child(inner, "body"))
+        if any(passed[1] in parameter_names for passed in _PASSED_ON.finditer(code)):
             yield evidence("decorator", inner)
 
 
@@ -58,14 +64,14 @@ def _returned_function(body: Node, language: str) -> Node | None:
             if definition.type == "function_definition"
         }
         last = statements(body)[-1:] or [body]
-        return inner.get(folded(last[0]).removeprefix("return "))
+        return inner.get(normalized_text(last[0]).removeprefix("return "))
     functions = {"arrow_function", "function_expression", "func_literal"}
     if body.type in functions:
         return body
     last = statements(body)[-1:]
     if not last or last[0].type != "return_statement":
         return None
-    return next(within(last[0], functions), None)
+    return next(descendants(last[0], functions), None)
 
 
 class ReturnInFinally(Detector):
@@ -77,10 +83,10 @@ class ReturnInFinally(Detector):
         for language in ("python", "javascript", "typescript", "java")
     }
 
-    def find(self, seen: NodeVisit, place: FileContext) -> Iterator[Evidence]:
+    def find(self, visit: NodeVisit, context: FileContext) -> Iterator[Evidence]:
         """Returns directly inside a finally block."""
-        body = child(seen.node, "body") or next(
-            (part for part in seen.node.named_children if not part.is_extra), None
+        body = child(visit.node, "body") or next(
+            (part for part in visit.node.named_children if not part.is_extra), None
         )
         for statement in statements(body):
             if statement.type == "return_statement":

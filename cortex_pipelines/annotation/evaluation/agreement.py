@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 
-from cortex_pipelines.annotation.evaluation.sample import Judged, judged
+from cortex_pipelines.annotation.evaluation.sample import Prediction, predict_sample
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -87,7 +87,7 @@ class Agreement:
 @cache
 def agreement(settings: AnnotationSettings, extraction: ExtractionSettings) -> Agreement:
     """Compare the rules with the hand-labelled sample."""
-    judgements = judged(settings, extraction)
+    judgements = predict_sample(settings, extraction)
     categories = sorted(
         {judgement.case.category for judgement in judgements}
         | {judgement.category for judgement in judgements}
@@ -128,17 +128,17 @@ def cached_agreement(
         cache: Belongs to one version of rules and sample; None computes it.
     """
     key = ("agreement", settings.model_dump(mode="json"), extraction.model_dump(mode="json"))
-    known = cache.get(*key) if cache else None
-    if known is not None:
-        return _read(known)
+    cached = cache.get(*key) if cache else None
+    if cached is not None:
+        return _read(cached)
     measured = agreement(settings, extraction)
     if cache:
         cache.put(json.dumps(asdict(measured)).encode(), *key)
     return measured
 
 
-def _read(kept: bytes) -> Agreement:
-    fields = json.loads(kept)
+def _read(serialized: bytes) -> Agreement:
+    fields = json.loads(serialized)
     for name in ("categories", "labels"):
         fields[name] = {label: ConfusionCounts(**counts) for label, counts in fields[name].items()}
     return Agreement(**fields | {"bands": tuple((start, rate) for start, rate in fields["bands"])})
@@ -154,7 +154,7 @@ def _counts(pairs: list[tuple[bool, bool]]) -> ConfusionCounts:
     )
 
 
-def _bands(judgements: Iterable[Judged]) -> tuple[tuple[float, float], ...]:
+def _bands(judgements: Iterable[Prediction]) -> tuple[tuple[float, float], ...]:
     """Accuracy by score band, made monotone by pooling adjacent violators."""
     groups: list[tuple[float, float, float]] = []  # start, right, cases; with the prior
     cases = list(judgements)

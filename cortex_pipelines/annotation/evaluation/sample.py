@@ -27,7 +27,7 @@ _MARK = "=== "
 
 
 @dataclass(frozen=True)
-class Case:
+class LabelledUnit:
     """A unit with its human labels.
 
     Args:
@@ -48,10 +48,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Prediction:
     """A case with the labels of the rules."""
 
-    case: Case
+    case: LabelledUnit
     category: str
     score: float
     labels: frozenset[str]
@@ -62,7 +62,7 @@ class SampleError(ValueError):
 
 
 @cache
-def cases(folder: Path = _SAMPLE) -> tuple[Case, ...]:
+def cases(folder: Path = _SAMPLE) -> tuple[LabelledUnit, ...]:
     """All cases, ordered by language and file.
 
     Raises:
@@ -76,20 +76,22 @@ def cases(folder: Path = _SAMPLE) -> tuple[Case, ...]:
     )
 
 
-def _case(language: str, part: str) -> Case:
+def _case(language: str, part: str) -> LabelledUnit:
     head, _, code = part.removeprefix(_MARK).partition("\n")
-    pieces = [piece.strip() for piece in head.split("|")]
-    if len(pieces) != 4:
+    fields = [field.strip() for field in head.split("|")]
+    if len(fields) != 4:
         raise SampleError(
             f"sample/{language}.txt: {head!r}: must be `=== path | qualified name | category | "
             "labels`, with - for no label"
         )
-    labels = frozenset(label.strip() for label in pieces[3].split(",")) - {"-", ""}
-    return Case(language, pieces[0], pieces[1], pieces[2], labels, code.strip("\n") + "\n")
+    labels = frozenset(label.strip() for label in fields[3].split(",")) - {"-", ""}
+    return LabelledUnit(language, fields[0], fields[1], fields[2], labels, code.strip("\n") + "\n")
 
 
 @cache
-def judged(settings: AnnotationSettings, extraction: ExtractionSettings) -> tuple[Judged, ...]:
+def predict_sample(
+    settings: AnnotationSettings, extraction: ExtractionSettings
+) -> tuple[Prediction, ...]:
     """Label each case by the rules.
 
     Raises:
@@ -98,7 +100,7 @@ def judged(settings: AnnotationSettings, extraction: ExtractionSettings) -> tupl
     units, texts = _units(extraction)
     rows = {row["unit_id"]: row for row in label_units(units, texts, settings).to_dicts()}
     return tuple(
-        Judged(case, row["category"], row["category_score"], frozenset(row["patterns"]))
+        Prediction(case, row["category"], row["category_score"], frozenset(row["patterns"]))
         for number, case in enumerate(cases())
         for row in [rows[f"{number}"]]
     )
@@ -109,16 +111,18 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
     texts: dict[FileKey, str] = {}
     for number, case in enumerate(cases()):
         parsed = units_of(case.code, case.language, case.path, extraction)
-        named = [
+        named_units = [
             unit for unit in parsed if unit.qualified_name == case.name and unit.kind != "import"
         ]
-        if not named:
+        if not named_units:
             names = ", ".join(unit.qualified_name for unit in parsed)
             raise SampleError(f"sample/{case.language}.txt: {case.name}: {case.path} has {names}")
         texts[("sample", case.path, str(number))] = case.code
         rows += [
-            _row(case, number, unit, f"{number}" if unit is named[-1] else f"{number}.{place}")
-            for place, unit in enumerate(parsed)
+            _row(
+                case, number, unit, f"{number}" if unit is named_units[-1] else f"{number}.{index}"
+            )
+            for index, unit in enumerate(parsed)
         ]
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row"), texts
 
@@ -142,7 +146,12 @@ _COLUMNS: dict[str, type[pl.DataType]] = {
 }
 
 
-def _row(case: Case, number: int, unit: Unit, identity: str) -> dict[str, Any]:
+def _row(case: LabelledUnit, number: int, unit: Unit, identity: str) -> dict[str, Any]:
     row = {column: getattr(unit, column, None) for column in _COLUMNS}
-    place = {"unit_id": identity, "source": "sample", "path": case.path, "blob": str(number)}
-    return {**row, **place, "language": case.language, "generated": False}
+    identity_columns = {
+        "unit_id": identity,
+        "source": "sample",
+        "path": case.path,
+        "blob": str(number),
+    }
+    return {**row, **identity_columns, "language": case.language, "generated": False}

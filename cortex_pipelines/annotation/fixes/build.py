@@ -13,7 +13,7 @@ from tree_sitter import Tree
 
 from cortex_pipelines.annotation.detector import Evidence
 from cortex_pipelines.annotation.evidence import FileReading
-from cortex_pipelines.annotation.fixes.fixer import Fixer, Smelling, applied
+from cortex_pipelines.annotation.fixes.fixer import Fixer, SmellInstance, applied
 from cortex_pipelines.annotation.fixes.fixers import blocks, python
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
 from cortex_pipelines.annotation.settings import AnnotationSettings
@@ -82,10 +82,10 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
 def _framed(data: bytes, grammar: Grammar) -> tuple[bytes, tuple[int, int], Tree] | None:
     """Parsable code around the unit, its offsets and its tree."""
     for before, after in _FRAMES[grammar.language]:
-        whole = before + data + after
-        tree = parse(whole, grammar)
+        framed = before + data + after
+        tree = parse(framed, grammar)
         if not tree.root_node.has_error:
-            return whole, (len(before), len(after)), tree
+            return framed, (len(before), len(after)), tree
     return None
 
 
@@ -103,7 +103,7 @@ def _fix(
         return None
     if evidence.label in _PYTHON_ONLY and grammar.language != "python":
         return None
-    edits = _FIXERS[evidence.label][0](Smelling(data, grammar.language, tree, evidence))
+    edits = _FIXERS[evidence.label][0](SmellInstance(data, grammar.language, tree, evidence))
     inside = edits and all(
         frame[0] <= start <= end <= len(data) - frame[1] for start, end, _ in edits
     )

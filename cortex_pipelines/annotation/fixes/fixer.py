@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
-from cortex_pipelines.annotation.complexity.nodes import STRINGS, within
+from cortex_pipelines.annotation.complexity.nodes import STRINGS, descendants
 from cortex_pipelines.annotation.detector import Evidence
 
 Edit = tuple[int, int, bytes]
@@ -13,7 +13,7 @@ Edit = tuple[int, int, bytes]
 
 
 @dataclass(frozen=True)
-class Smelling:
+class SmellInstance:
     """A smell with the code around it.
 
     Args:
@@ -28,7 +28,7 @@ class Smelling:
     tree: Tree
     evidence: Evidence
 
-    def at(self, *types: str) -> Node | None:
+    def outermost(self, *types: str) -> Node | None:
         """The outermost node of given types that starts at the evidence and lies inside it."""
         start, end = self.evidence.start, self.evidence.end
         node = self.tree.root_node.descendant_for_byte_range(start, end)
@@ -39,7 +39,7 @@ class Smelling:
             node = node.parent
         return deepest
 
-    def around(self, *types: str) -> Node | None:
+    def enclosing(self, *types: str) -> Node | None:
         """The innermost node of given types that contains the evidence."""
         node = self.tree.root_node.descendant_for_byte_range(self.evidence.start, self.evidence.end)
         while node is not None and node.type not in types:
@@ -50,9 +50,9 @@ class Smelling:
         """Text of a node."""
         return self.data[node.start_byte : node.end_byte]
 
-    def line_start(self, place: int) -> int:
+    def line_start(self, offset: int) -> int:
         """Start of the line of a byte offset."""
-        return self.data.rfind(b"\n", 0, place) + 1
+        return self.data.rfind(b"\n", 0, offset) + 1
 
     def margin(self, node: Node) -> bytes | None:
         """Indentation of a node; None if other text precedes it on its line."""
@@ -64,7 +64,7 @@ class Smelling:
 
         None where a line has less, or where a string runs over several lines.
         """
-        inside = (node, *within(node, STRINGS[self.language]))
+        inside = (node, *descendants(node, STRINGS[self.language]))
         if any(
             part.type in STRINGS[self.language] and part.start_point[0] != part.end_point[0]
             for part in inside
@@ -76,14 +76,14 @@ class Smelling:
         return b"\n".join([first, *(line[by:] for line in lines)])
 
 
-Fixer = Callable[[Smelling], list[Edit] | None]
+Fixer = Callable[[SmellInstance], list[Edit] | None]
 """Gives the edits that take a smell away; None where it is not safe to."""
 
 
 def applied(data: bytes, edits: list[Edit]) -> bytes:
     """Apply non-overlapping edits to code; edits at the same offset keep their order."""
-    parts, here = [], 0
+    parts, copied_end = [], 0
     for start, end, text in sorted(edits, key=lambda edit: edit[:2]):
-        parts += [data[here:start], text]
-        here = end
-    return b"".join([*parts, data[here:]])
+        parts += [data[copied_end:start], text]
+        copied_end = end
+    return b"".join([*parts, data[copied_end:]])

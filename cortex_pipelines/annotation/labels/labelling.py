@@ -95,8 +95,8 @@ def label_units(
         for key in sorted(groups)
         for row in _file_facts(groups[key].to_dicts(), texts[key], settings)
     ]
-    joined = units.join(pl.DataFrame(facts, schema=_FACTS, orient="row"), on="unit_id")
-    return categorise(joined).with_columns(quality(settings)).select(_KEPT)
+    with_facts = units.join(pl.DataFrame(facts, schema=_FACTS, orient="row"), on="unit_id")
+    return categorise(with_facts).with_columns(quality(settings)).select(_KEPT)
 
 
 def _file_facts(
@@ -106,13 +106,13 @@ def _file_facts(
     grammar = grammar_for(language, units[0]["path"])
     reading = FileReading(parse(data, grammar), data, grammar, units, settings)
     imports = [unit["name"] for unit in units if unit["kind"] == "import"]
-    own, held = _findings(units, reading.evidence, data)
+    findings, labels = _findings(units, reading.evidence, data)
     return [
         {
             "imports": "\n".join(imports),
             **_unit_facts(unit, data, figures, settings),
-            **_label_facts(held[unit["unit_id"]]),
-            "findings": own[unit["unit_id"]],
+            **_label_facts(labels[unit["unit_id"]]),
+            "findings": findings[unit["unit_id"]],
         }
         for unit, figures in zip(units, reading.figures, strict=True)
     ]
@@ -123,30 +123,30 @@ def _findings(
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, set[str]]]:
     """Findings by the innermost unit; labels by every enclosing unit."""
     ends = [line.start() for line in re.finditer(b"\n", data)]
-    own: dict[str, list[dict[str, Any]]] = {unit["unit_id"]: [] for unit in units}
-    held: dict[str, set[str]] = {unit["unit_id"]: set() for unit in units}
-    named = [Evidence(*place, label) for unit in units for label, place in labels_by_name(unit)]
+    findings: dict[str, list[dict[str, Any]]] = {unit["unit_id"]: [] for unit in units}
+    labels: dict[str, set[str]] = {unit["unit_id"]: set() for unit in units}
+    from_names = [Evidence(*span, label) for unit in units for label, span in labels_by_name(unit)]
     tests = is_test(units[0]["path"])
-    for piece, unit, holders in owners(sorted({*evidence, *named}), units):
-        if piece.label in NOT_IN_TESTS and (tests or _TEST_UNIT.search(unit["qualified_name"])):
+    for item, unit, holders in owners(sorted({*evidence, *from_names}), units):
+        if item.label in NOT_IN_TESTS and (tests or _TEST_UNIT.search(unit["qualified_name"])):
             continue
         # patterns count once per unit: a generator may yield in a hundred places
-        known = piece.label in held[unit["unit_id"]] and LABELS[piece.label].kind == "pattern"
+        is_repeated = item.label in labels[unit["unit_id"]] and LABELS[item.label].kind == "pattern"
         for holder in holders:
-            held[holder["unit_id"]].add(piece.label)
-        if not known:
-            own[unit["unit_id"]].append(_finding(piece, data, ends))
-    return own, held
+            labels[holder["unit_id"]].add(item.label)
+        if not is_repeated:
+            findings[unit["unit_id"]].append(_finding(item, data, ends))
+    return findings, labels
 
 
-def _finding(piece: Evidence, data: bytes, ends: list[int]) -> dict[str, Any]:
-    end = piece.start + len(data[piece.start : piece.end].rstrip())
+def _finding(item: Evidence, data: bytes, ends: list[int]) -> dict[str, Any]:
+    end = item.start + len(data[item.start : item.end].rstrip())
     return {
-        "label": piece.label,
-        "start_byte": piece.start,
+        "label": item.label,
+        "start_byte": item.start,
         "end_byte": end,
-        "start_line": bisect_left(ends, piece.start) + 1,
-        "end_line": bisect_left(ends, max(end - 1, piece.start)) + 1,
+        "start_line": bisect_left(ends, item.start) + 1,
+        "end_line": bisect_left(ends, max(end - 1, item.start)) + 1,
     }
 
 

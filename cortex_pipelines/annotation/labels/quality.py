@@ -24,13 +24,13 @@ def quality_features(settings: AnnotationSettings) -> dict[str, pl.Expr]:
     """Feature values by their names in ``QualityWeights``: 1 is best, 0 worst."""
     return {
         "documented": _holds(pl.col("docstring").is_not_null()),
-        "short": _within("lines", settings.max_lines),
+        "short": _at_most("lines", settings.max_lines),
         "simple": pl.min_horizontal(
-            _within("cyclomatic", settings.max_cyclomatic),
-            _within("cognitive", settings.max_cognitive),
+            _at_most("cyclomatic", settings.max_cyclomatic),
+            _at_most("cognitive", settings.max_cognitive),
         ),
-        "shallow": _within("nesting", settings.max_nesting),
-        "few_parameters": _within("parameters", settings.max_parameters),
+        "shallow": _at_most("nesting", settings.max_nesting),
+        "few_parameters": _at_most("parameters", settings.max_parameters),
         "named": _holds(pl.col("name").str.len_chars() >= 3),
         "clean": 1.0 / (1 + pl.col("smell_count")),
         "parses": _holds(~pl.col("has_error")),
@@ -42,6 +42,6 @@ def _holds(condition: pl.Expr) -> pl.Expr:
     return condition.cast(pl.Float64)
 
 
-def _within(column: str, limit: int) -> pl.Expr:
+def _at_most(column: str, limit: int) -> pl.Expr:
     """1 up to the limit, then limit divided by value."""
     return limit / pl.max_horizontal(pl.col(column), pl.lit(limit))

@@ -5,11 +5,11 @@ from bisect import bisect_right
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import TextEdit
-from cortex_pipelines.augmentation.node_table import BLOCKS, View
+from cortex_pipelines.augmentation.node_table import BLOCKS, NodeTable
 
-_JUMPS = words(
+_JUMPS = split_words(
     "return_statement raise_statement continue_statement break_statement throw_statement"
 )
 _NEUTRAL = re.compile(
@@ -18,15 +18,15 @@ _NEUTRAL = re.compile(
 _LIST = r"\b(?:sorted|set|frozenset|list|tuple|sum|min|max|any|all|enumerate|dict|join)\($"
 _NO_EFFECT = (
     # operator, text before the change that ends it, what was there: what then means the same
-    ("removed_conversion", re.compile(_LIST), words("list tuple")),
-    ("removed_conversion", re.compile(r"\bin $"), words("list tuple")),
-    ("removed_conversion", re.compile(r"(?:\{|\bprint\()$"), words("str")),
-    ("removed_conversion", re.compile(r"\b(?:if|while|not|and|or) $"), words("bool")),
+    ("removed_conversion", re.compile(_LIST), split_words("list tuple")),
+    ("removed_conversion", re.compile(r"\bin $"), split_words("list tuple")),
+    ("removed_conversion", re.compile(r"(?:\{|\bprint\()$"), split_words("str")),
+    ("removed_conversion", re.compile(r"\b(?:if|while|not|and|or) $"), split_words("bool")),
 )
 _BEFORE = 24
 
 
-def is_equivalent(operator: str, change: TextEdit, view: View) -> bool:
+def is_equivalent(operator: str, change: TextEdit, view: NodeTable) -> bool:
     """Whether a mutation is known to preserve behaviour.
 
     Dead code, docstrings and annotations; terms that do nothing (``x + 0`` is ``x - 0``); operands
@@ -39,13 +39,13 @@ def is_equivalent(operator: str, change: TextEdit, view: View) -> bool:
         view: The original.
     """
     return (
-        _folded(change.old) == _folded(change.new)
+        _strip_parentheses(change.old) == _strip_parentheses(change.new)
         or _in_inert_code(change, view)
         or _has_no_effect(operator, change, view)
     )
 
 
-def _has_no_effect(operator: str, change: TextEdit, view: View) -> bool:
+def _has_no_effect(operator: str, change: TextEdit, view: NodeTable) -> bool:
     if operator in ("arithmetic", "bitwise", "operand_swap", "broken_chain"):
         return operator != "operand_swap" and bool(_NEUTRAL.match(change.right))
     if operator == "augmented_assignment":
@@ -61,33 +61,33 @@ def _has_no_effect(operator: str, change: TextEdit, view: View) -> bool:
     )
 
 
-def _folded(text: str) -> str:
+def _strip_parentheses(text: str) -> str:
     """Text without white space and outer brackets."""
-    folded = "".join(text.split())
-    while folded.startswith("(") and folded.endswith(")") and _closes_at_end(folded):
-        folded = folded[1:-1]
-    return folded
+    stripped = "".join(text.split())
+    while stripped.startswith("(") and stripped.endswith(")") and _closes_at_end(stripped):
+        stripped = stripped[1:-1]
+    return stripped
 
 
 def _closes_at_end(text: str) -> bool:
     depth = 0
-    for place, letter in enumerate(text):
+    for index, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
         if depth == 0:
-            return place == len(text) - 1
+            return index == len(text) - 1
     return False
 
 
-def _in_inert_code(change: TextEdit, view: View) -> bool:
+def _in_inert_code(change: TextEdit, view: NodeTable) -> bool:
     notes = view.notes.setdefault("inert", {})
     if not notes:
         notes[0] = _inert(view)
     spans: list[tuple[int, int]] = notes[0]
-    at = bisect_right(spans, (change.start, len(view.text) + 1)) - 1
-    return at >= 0 and change.end <= spans[at][1]
+    index = bisect_right(spans, (change.start, len(view.text) + 1)) - 1
+    return index >= 0 and change.end <= spans[index][1]
 
 
-def _inert(view: View) -> list[tuple[int, int]]:
+def _inert(view: NodeTable) -> list[tuple[int, int]]:
     """Spans where edits have no effect at run time, outermost only, in order."""
     spans = [span for node in view.nodes for span in _inert_at(node, view)]
     outer: list[tuple[int, int]] = []
@@ -97,7 +97,7 @@ def _inert(view: View) -> list[tuple[int, int]]:
     return outer
 
 
-def _inert_at(node: Node, view: View) -> list[tuple[int, int]]:
+def _inert_at(node: Node, view: NodeTable) -> list[tuple[int, int]]:
     kind = node.type
     if kind in _JUMPS:
         return _after(node, view)
@@ -114,7 +114,7 @@ def _inert_at(node: Node, view: View) -> list[tuple[int, int]]:
     return []
 
 
-def _after(jump: Node, view: View) -> list[tuple[int, int]]:
+def _after(jump: Node, view: NodeTable) -> list[tuple[int, int]]:
     """Unreachable code after a jump in its block; function definitions are excluded."""
     block = view.parent(jump)
     following = jump.next_named_sibling

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.inject import (
     Mutant,
     MutatedUnit,
@@ -13,14 +13,14 @@ from cortex_pipelines.augmentation.mutation.inject import (
     sampled,
     sites,
 )
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.snippets import parse_file
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
 
-_KINDS = words("function method class struct trait interface enum variable constant")
+_KINDS = split_words("function method class struct trait interface enum variable constant")
 
 
 def mutate_code(
@@ -50,14 +50,16 @@ def mutate_code(
         UnknownLanguageError: no grammar parses the language.
     """
     data = code.encode() if isinstance(code, str) else code
-    view = View(parse_file(data, language, path))
-    pairs = _placed(view, _units(view, path, extraction), settings.max_unit_bytes)
+    view = NodeTable(parse_file(data, language, path))
+    pairs = _assign_to_units(view, _units(view, path, extraction), settings.max_unit_bytes)
     if limit is None:
         return sorted(all_mutants(pairs), key=lambda mutant: (mutant.start_byte, -mutant.end_byte))
     return sampled(list(pairs), limit, settings.seed)
 
 
-def _units(view: View, path: str, extraction: ExtractionSettings) -> list[tuple[int, int, str]]:
+def _units(
+    view: NodeTable, path: str, extraction: ExtractionSettings
+) -> list[tuple[int, int, str]]:
     """Start, end and name of each unit and top-level statement, outer ones first."""
     spans = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
     for unit in units_of(view.text, view.language, path, extraction):
@@ -67,32 +69,32 @@ def _units(view: View, path: str, extraction: ExtractionSettings) -> list[tuple[
     return sorted(spans, key=lambda span: (span[0], -span[1], span[2]))
 
 
-def _placed(
-    view: View, units: list[tuple[int, int, str]], longest: int
+def _assign_to_units(
+    view: NodeTable, units: list[tuple[int, int, str]], longest: int
 ) -> Iterator[tuple[MutatedUnit, Site]]:
     """Pair each node with its innermost unit; both come in source order."""
-    around: list[MutatedUnit] = []
+    enclosing: list[MutatedUnit] = []
     coming = 0
     for operator, node in sites(view):
         while coming < len(units) and units[coming][0] <= node.start_byte:
             start, end, name = units[coming]
             coming += 1
-            while around and around[-1].end <= start:
-                around.pop()
-            around.append(MutatedUnit(view, start, end, name, _python(view, start, end)))
-        holding = _innermost(around, node)
+            while enclosing and enclosing[-1].end <= start:
+                enclosing.pop()
+            enclosing.append(MutatedUnit(view, start, end, name, _python(view, start, end)))
+        holding = _innermost(enclosing, node)
         if holding is not None and holding.end - holding.start <= longest:
             yield holding, (operator, node)
 
 
-def _innermost(around: list[MutatedUnit], node: Node) -> MutatedUnit | None:
-    for unit in reversed(around):
+def _innermost(enclosing: list[MutatedUnit], node: Node) -> MutatedUnit | None:
+    for unit in reversed(enclosing):
         if unit.start <= node.start_byte and node.end_byte <= unit.end:
             return unit
     return None
 
 
-def _python(view: View, start: int, end: int) -> PythonUnit | None:
+def _python(view: NodeTable, start: int, end: int) -> PythonUnit | None:
     if view.language != "python":
         return None
     line = view.text[view.text.rfind(b"\n", 0, start) + 1 : start]

@@ -10,7 +10,7 @@ from tree_sitter import Node
 from cortex_pipelines.augmentation.mutation.equivalence import is_equivalent
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit
 from cortex_pipelines.augmentation.mutation.operator_registry import operators_at
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
@@ -62,7 +62,7 @@ class MutatedUnit:
         python: The unit for Python's compiler; None in other languages.
     """
 
-    view: View
+    view: NodeTable
     start: int
     end: int
     name: str
@@ -89,10 +89,10 @@ class MutatedUnit:
             return None
         removed = snippet.code[start:end]
         # removed text may begin with a line break
-        seen = start + len(removed) - len(removed.lstrip())
-        line = snippet.code.count(b"\n", self.start, seen) + 1
-        place = f"Line {line} of `{self.name}`" if self.name else f"Line {line}"
-        explanation = f"{place}: {operator.explain(change)}"
+        code_start = start + len(removed) - len(removed.lstrip())
+        line = snippet.code.count(b"\n", self.start, code_start) + 1
+        location = f"Line {line} of `{self.name}`" if self.name else f"Line {line}"
+        explanation = f"{location}: {operator.explain(change)}"
         span = (self.start, self.end)
         names = (operator.name, operator.error_type)
         return Mutant(*names, *span, fixed_text, buggy_text, explanation, differs)
@@ -117,7 +117,7 @@ def mutate_unit(
     snippet = parse_unit(code.encode(), language, kind, path)
     if snippet is None:
         return []
-    view = View(snippet)
+    view = NodeTable(snippet)
     python = None
     if language == "python":
         python = PythonUnit(snippet.code, header_for(view.nodes, snippet.prefix))
@@ -128,7 +128,7 @@ def mutate_unit(
 Site = tuple[Operator, Node]
 
 
-def sites(view: View) -> Iterator[Site]:
+def sites(view: NodeTable) -> Iterator[Site]:
     """All applicable operators at all nodes, in source order."""
     by_type = operators_at(view.language)
     start, end = len(view.snippet.prefix), len(view.snippet.prefix) + len(view.snippet.code)
@@ -141,12 +141,12 @@ def sites(view: View) -> Iterator[Site]:
 
 def all_mutants(units: Iterable[tuple[MutatedUnit, Site]]) -> Iterator[Mutant]:
     """All mutants, without duplicates per unit."""
-    seen: set[tuple[int, str]] = set()
+    seen_mutants: set[tuple[int, str]] = set()
     for unit, (operator, node) in units:
-        for change in operator.changes(node, unit.view):
+        for change in operator.edits_at(node, unit.view):
             mutant = unit.mutant(operator, change)
-            if mutant is not None and (mutant.start_byte, mutant.buggy_code) not in seen:
-                seen.add((mutant.start_byte, mutant.buggy_code))
+            if mutant is not None and (mutant.start_byte, mutant.buggy_code) not in seen_mutants:
+                seen_mutants.add((mutant.start_byte, mutant.buggy_code))
                 yield mutant
 
 
@@ -157,16 +157,16 @@ def sampled(units: list[tuple[MutatedUnit, Site]], limit: int, *seed: object) ->
     weights however many identifiers there are per operator sign. An operator is drawn again only
     after all others.
     """
-    lottery = _Lottery(units, seed)
-    kept: dict[tuple[int, str], Mutant] = {}
-    while len(kept) < limit and (mutant := lottery.next()) is not None:
-        kept.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
+    lottery = _WeightedSampler(units, seed)
+    mutants: dict[tuple[int, str], Mutant] = {}
+    while len(mutants) < limit and (mutant := lottery.next()) is not None:
+        mutants.setdefault((mutant.start_byte, mutant.buggy_code), mutant)
     return sorted(
-        kept.values(), key=lambda mutant: (mutant.start_byte, mutant.end_byte, mutant.buggy_code)
+        mutants.values(), key=lambda mutant: (mutant.start_byte, mutant.end_byte, mutant.buggy_code)
     )
 
 
-class _Lottery:
+class _WeightedSampler:
     """Weighted random draw of mutants."""
 
     def __init__(self, units: list[tuple[MutatedUnit, Site]], seed: tuple[object, ...]) -> None:
@@ -201,15 +201,15 @@ class _Lottery:
 
     def _draw_from(self, name: str) -> Mutant | None:
         """An untried mutant of one operator."""
-        operator, places = self._operators[name], self._places[name]
-        while places:
-            ticket = self._below(len(places))
-            places[ticket], places[-1] = places[-1], places[ticket]
-            unit, place = places.pop()
-            if isinstance(place, TextEdit):
-                mutant = unit.mutant(operator, place)
+        operator, candidates = self._operators[name], self._places[name]
+        while candidates:
+            ticket = self._below(len(candidates))
+            candidates[ticket], candidates[-1] = candidates[-1], candidates[ticket]
+            unit, candidate = candidates.pop()
+            if isinstance(candidate, TextEdit):
+                mutant = unit.mutant(operator, candidate)
                 if mutant is not None:
                     return mutant
             else:
-                places += [(unit, change) for change in operator.changes(place, unit.view)]
+                candidates += [(unit, change) for change in operator.edits_at(candidate, unit.view)]
         return None

@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.identifier_words import split_words
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 # Where an identifier is the value of a variable and nothing else.
-_USES = words(
+_USES = split_words(
     "argument_list arguments binary_operator binary_expression comparison_operator "
     "boolean_operator not_operator unary_operator unary_expression return_statement subscript "
     "subscript_expression index_expression attribute member_expression selector_expression "
@@ -30,11 +30,11 @@ _USES = words(
     "for_in_clause compound_assignment_expr augmented_assignment_expression elif_clause "
     "tuple_expression array_expression template_substitution"
 )
-_NOT_USED_AT = words(
+_NOT_USED_AT = split_words(
     "left name attribute property field pattern function key label type alternative parameters"
 )
-_OPERATIONS = words("binary_operator binary_expression boolean_operator augmented_assignment")
-_BINDERS = words(
+_OPERATIONS = split_words("binary_operator binary_expression boolean_operator augmented_assignment")
+_BINDERS = split_words(
     "parameters lambda_parameters formal_parameters formal_parameter parameter "
     "parameter_declaration default_parameter typed_parameter typed_default_parameter "
     "required_parameter optional_parameter assignment_pattern rest_pattern closure_parameters "
@@ -43,20 +43,22 @@ _BINDERS = words(
     "var_spec assignment as_pattern_target array_pattern for_in_clause named_expression "
     "catch_clause catch_formal_parameter resource expression_list arrow_function"
 )
-_BOUND_AT = words("left name pattern parameter parameters")
-_LOOPS = words("for_statement for_in_statement enhanced_for_statement for_expression range_clause")
-_GIVES_VALUE = _LOOPS | words(
+_BOUND_AT = split_words("left name pattern parameter parameters")
+_LOOPS = split_words(
+    "for_statement for_in_statement enhanced_for_statement for_expression range_clause"
+)
+_GIVES_VALUE = _LOOPS | split_words(
     "assignment variable_declarator let_declaration short_var_declaration var_spec "
     "named_expression resource"
 )
-_ALWAYS_BOUND = words("typed_parameter as_pattern_target tuple_pattern pattern_list")
+_ALWAYS_BOUND = split_words("typed_parameter as_pattern_target tuple_pattern pattern_list")
 _CONVENTIONAL = frozenset({"_", "self", "cls", "this"})
 _LOOK_BACK = 64
 _LOOK_AROUND = 16
 
 
 @dataclass
-class _Named:
+class _NamePositions:
     """Names and their positions in source order."""
 
     places: list[int] = field(default_factory=list)
@@ -64,67 +66,69 @@ class _Named:
     first: dict[str, int] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
 
-    def add(self, place: int, name: str) -> None:
-        self.places.append(place)
+    def add(self, position: int, name: str) -> None:
+        self.places.append(position)
         self.names.append(name)
-        self.first.setdefault(name, place)
+        self.first.setdefault(name, position)
 
 
-def is_use(node: Node, view: View) -> bool:
+def is_use(node: Node, view: NodeTable) -> bool:
     """Whether an identifier reads a variable."""
     parent = view.parent(node)
     if parent is None or parent.type not in _USES or view.code(node) in _CONVENTIONAL:
         return False
-    at = view.field(node)
-    if at == "left" and parent.type in _OPERATIONS:
+    field = view.field(node)
+    if field == "left" and parent.type in _OPERATIONS:
         return True
     if parent.type == "expression_list" and view.field(parent) == "left":
         return False
     if parent.type == "argument_list" and view.parent_type(parent) == "class_definition":
         return False
-    return at not in _NOT_USED_AT
+    return field not in _NOT_USED_AT
 
 
-def bound_before(name: str, node: Node, view: View) -> bool:
+def bound_before(name: str, node: Node, view: NodeTable) -> bool:
     """Whether the enclosing function binds the name before the node."""
     return _bound(node, view).first.get(name, node.start_byte) < node.start_byte
 
 
-def others_before(name: str, node: Node, view: View, most: int) -> list[str]:
+def others_before(name: str, node: Node, view: NodeTable, most: int) -> list[str]:
     """Other names bound before the node in its function, the latest first.
 
     Names of another type are excluded, where both types are declared.
     """
     bound = _bound(node, view)
     end = bisect_left(bound.places, node.start_byte)
-    around = dict.fromkeys(reversed(bound.names[max(0, end - _LOOK_BACK) : end]))
-    known = bound.types.get(name)
+    nearby_names = dict.fromkeys(reversed(bound.names[max(0, end - _LOOK_BACK) : end]))
+    name_type = bound.types.get(name)
     fitting = [
         candidate
-        for candidate in around
+        for candidate in nearby_names
         if candidate not in (name, *_CONVENTIONAL)
-        and (known is None or bound.types.get(candidate, known) == known)
+        and (name_type is None or bound.types.get(candidate, name_type) == name_type)
     ]
     return fitting[:most]
 
 
-def other_callees(call: Node, view: View) -> list[str]:
+def other_callees(call: Node, view: NodeTable) -> list[str]:
     """Other functions called the same way in the function, nearest first."""
     shape = call_shape(call, view)
     if shape is None:
         return []
-    callees = _by_shape(call, view, call.type, _calls).get(shape[1:], _Named())
-    return _near(callees, call.start_byte, shape[0])
+    callees = _by_shape(call, view, call.type, _calls).get(shape[1:], _NamePositions())
+    return _nearest_names(callees, call.start_byte, shape[0])
 
 
-def other_attributes(node: Node, view: View) -> list[str]:
+def other_attributes(node: Node, view: NodeTable) -> list[str]:
     """Other attributes accessed on the same object in the function, nearest first."""
     owner, name = node.named_children
-    attributes = _by_shape(node, view, node.type, _attributes).get((view.code(owner),), _Named())
-    return _near(attributes, node.start_byte, view.code(name))
+    attributes = _by_shape(node, view, node.type, _attributes).get(
+        (view.code(owner),), _NamePositions()
+    )
+    return _nearest_names(attributes, node.start_byte, view.code(name))
 
 
-def call_shape(call: Node, view: View) -> tuple[str, str, int] | None:
+def call_shape(call: Node, view: NodeTable) -> tuple[str, str, int] | None:
     """Callee name, receiver text and number of arguments of a call."""
     arguments = call.child_by_field_name("arguments")
     function = call.child_by_field_name("function")
@@ -150,33 +154,33 @@ def is_pair(node: Node) -> bool:
     return node.named_child_count == 2 and not node.named_children[1].child_count
 
 
-def _near(names: _Named, place: int, but: str) -> list[str]:
-    at = bisect_left(names.places, place)
-    span = range(max(0, at - _LOOK_AROUND), min(len(names.places), at + _LOOK_AROUND))
-    nearest = sorted(span, key=lambda index: (abs(names.places[index] - place), index))
+def _nearest_names(names: _NamePositions, position: int, but: str) -> list[str]:
+    middle = bisect_left(names.places, position)
+    span = range(max(0, middle - _LOOK_AROUND), min(len(names.places), middle + _LOOK_AROUND))
+    nearest = sorted(span, key=lambda index: (abs(names.places[index] - position), index))
     return list(dict.fromkeys(names.names[index] for index in nearest if names.names[index] != but))
 
 
-def _bound(node: Node, view: View) -> _Named:
+def _bound(node: Node, view: NodeTable) -> _NamePositions:
     home = view.home(node)
-    notes: dict[int, _Named] = view.notes.setdefault("bound", {})
+    notes: dict[int, _NamePositions] = view.notes.setdefault("bound", {})
     if home.id not in notes:
-        bound_names = notes[home.id] = _Named()
+        bound_names = notes[home.id] = _NamePositions()
         if home.id != view.nodes[0].id:
             binding = [
                 (_visible_from(identifier, view), identifier)
-                for identifier in view.inside(home)
+                for identifier in view.descendants(home)
                 if identifier.type == "identifier" and _binds(identifier, view)
             ]
-            for place, identifier in sorted(binding, key=lambda pair: pair[0]):
-                bound_names.add(place, view.code(identifier))
+            for position, identifier in sorted(binding, key=lambda pair: pair[0]):
+                bound_names.add(position, view.code(identifier))
                 declared = _declared_type(identifier, view)
                 if declared:
                     bound_names.types.setdefault(view.code(identifier), declared)
     return notes[home.id]
 
 
-def _visible_from(name: Node, view: View) -> int:
+def _visible_from(name: Node, view: NodeTable) -> int:
     """Offset from which a name is bound: after its value, or after the loop's iterable."""
     form = view.parent(name)
     if form is not None and form.type == "expression_list":
@@ -189,9 +193,9 @@ def _visible_from(name: Node, view: View) -> int:
     return over.end_byte if over is not None else name.start_byte
 
 
-def _declared_type(name: Node, view: View) -> str:
+def _declared_type(name: Node, view: NodeTable) -> str:
     """Text of a name's declared type; empty if there is none."""
-    for above in islice(view.around(name), 2):
+    for above in islice(view.ancestors(name), 2):
         kind = above.child_by_field_name("type")
         if kind is not None:
             text = view.code(kind)
@@ -201,46 +205,48 @@ def _declared_type(name: Node, view: View) -> str:
     return ""
 
 
-def _binds(node: Node, view: View) -> bool:
+def _binds(node: Node, view: NodeTable) -> bool:
     parent = view.parent(node)
     if parent is None or parent.type not in _BINDERS:
         return False
-    at = view.field(node)
+    field = view.field(node)
     if parent.type == "expression_list":  # of Go: the left side of := and of range
         outer = view.parent_type(parent)
         return view.field(parent) == "left" and outer in ("short_var_declaration", "range_clause")
     if parent.type == "catch_clause":
-        return at == "parameter"
+        return field == "parameter"
     if parent.type in _ALWAYS_BOUND:
         return True
-    return at in _BOUND_AT or (at == "" and parent.type.endswith(("parameters", "pattern")))
+    return field in _BOUND_AT or (field == "" and parent.type.endswith(("parameters", "pattern")))
 
 
 _Shape: TypeAlias = tuple[str | int, ...]
-_Finder: TypeAlias = Callable[[Iterable[Node], View], Iterator[tuple[int, str, _Shape]]]
+_Finder: TypeAlias = Callable[[Iterable[Node], NodeTable], Iterator[tuple[int, str, _Shape]]]
 
 
-def _by_shape(node: Node, view: View, kind: str, find: _Finder) -> dict[_Shape, _Named]:
+def _by_shape(
+    node: Node, view: NodeTable, kind: str, find: _Finder
+) -> dict[_Shape, _NamePositions]:
     home = view.home(node)
     notes = view.notes.setdefault(kind, {})
     if home.id not in notes:
-        by_shape: dict[_Shape, _Named] = {}
-        of_kind = (candidate for candidate in view.inside(home) if candidate.type == kind)
-        for place, name, shape in find(of_kind, view):
-            by_shape.setdefault(shape, _Named()).add(place, name)
+        by_shape: dict[_Shape, _NamePositions] = {}
+        of_kind = (candidate for candidate in view.descendants(home) if candidate.type == kind)
+        for position, name, shape in find(of_kind, view):
+            by_shape.setdefault(shape, _NamePositions()).add(position, name)
         notes[home.id] = by_shape
-    shapes: dict[_Shape, _Named] = notes[home.id]
+    shapes: dict[_Shape, _NamePositions] = notes[home.id]
     return shapes
 
 
-def _calls(nodes: Iterable[Node], view: View) -> Iterator[tuple[int, str, _Shape]]:
+def _calls(nodes: Iterable[Node], view: NodeTable) -> Iterator[tuple[int, str, _Shape]]:
     for node in nodes:
         shape = call_shape(node, view)
         if shape is not None:
             yield node.start_byte, shape[0], shape[1:]
 
 
-def _attributes(nodes: Iterable[Node], view: View) -> Iterator[tuple[int, str, _Shape]]:
+def _attributes(nodes: Iterable[Node], view: NodeTable) -> Iterator[tuple[int, str, _Shape]]:
     for node in nodes:
         if is_pair(node) and view.field(node) != "function":
             owner, name = node.named_children

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.identifier_words import split_words
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 ErrorType = Literal["operator", "literal", "identifier", "control_flow", "removal"]
 
@@ -60,7 +60,7 @@ class Operator(ABC):
     for the quoted fields of the change."""
 
     @abstractmethod
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """All changes that the operator makes at a node of its types."""
 
     def explain(self, change: TextEdit) -> str:
@@ -79,11 +79,11 @@ class TokenSwap(Operator):
     swaps: ClassVar[Mapping[str, tuple[str, ...]]]
     """Token to what may take its place."""
 
-    def applies(self, node: Node, view: View) -> bool:
+    def applies(self, node: Node, view: NodeTable) -> bool:
         """Whether the swap makes sense at the node."""
         return True
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Every swap of a token directly under the node."""
         tokens = [part for part in node.children if part.type in self.swaps and not part.is_named]
         if tokens and self.applies(node, view):
@@ -92,48 +92,50 @@ class TokenSwap(Operator):
                     yield replace_part(view, node, token, other)
 
 
-def replace_part(view: View, whole: Node, part: Node, replacement: str) -> TextEdit:
+def replace_part(view: NodeTable, quoted_node: Node, part: Node, replacement: str) -> TextEdit:
     """Change a part of a node; the explanation quotes the whole node."""
-    return replace_span(view, whole, part.start_byte, part.end_byte, replacement)
+    return replace_span(view, quoted_node, part.start_byte, part.end_byte, replacement)
 
 
-def replace_span(view: View, whole: Node, start: int, end: int, replacement: str) -> TextEdit:
+def replace_span(
+    view: NodeTable, quoted_node: Node, start: int, end: int, replacement: str
+) -> TextEdit:
     """Change a span of a node; the explanation quotes the whole node."""
-    head = view.between(whole.start_byte, start)
-    tail = view.between(end, whole.end_byte)
+    head = view.between(quoted_node.start_byte, start)
+    tail = view.between(end, quoted_node.end_byte)
     old = view.between(start, end)
     right = head + old + tail
     if len(right) > _LONGEST_QUOTE:  # the start of something long would not show the difference
-        head, tail = _near(head, tail)
+        head, tail = _quoted_context(head, tail)
     return TextEdit(
         start, end, replacement, head + old + tail, head + replacement + tail, old, replacement
     )
 
 
-def _near(head: str, tail: str) -> tuple[str, str]:
+def _quoted_context(head: str, tail: str) -> tuple[str, str]:
     room = _LONGEST_QUOTE // 3
     return head.rpartition("\n")[2][-room:].lstrip(), tail.partition("\n")[0][:room].rstrip()
 
 
-def replace_quoting_around(view: View, node: Node, replacement: str) -> TextEdit:
+def replace_quoting_around(view: NodeTable, node: Node, replacement: str) -> TextEdit:
     """Change a whole node; the explanation quotes its parent."""
-    whole = node
-    for whole in view.around(node):
-        length = whole.end_byte - whole.start_byte
-        if whole.type not in _LISTS and length > node.end_byte - node.start_byte:
+    quoted_node = node
+    for quoted_node in view.ancestors(node):
+        length = quoted_node.end_byte - quoted_node.start_byte
+        if quoted_node.type not in _LISTS and length > node.end_byte - node.start_byte:
             break
-    return replace_part(view, whole, node, replacement)
+    return replace_part(view, quoted_node, node, replacement)
 
 
-_LISTS = words("argument_list arguments expression_list")
+_LISTS = split_words("argument_list arguments expression_list")
 
 
-def replace_node(view: View, node: Node, replacement: str) -> TextEdit:
+def replace_node(view: NodeTable, node: Node, replacement: str) -> TextEdit:
     """Change a whole node."""
     return replace_span(view, node, node.start_byte, node.end_byte, replacement)
 
 
-def remove_statement(view: View, node: Node) -> Iterator[TextEdit]:
+def remove_statement(view: NodeTable, node: Node) -> Iterator[TextEdit]:
     """Remove a statement with its lines, where the syntax allows it."""
     block = view.parent(node)
     if block is None or block.type not in _REMOVABLE_FROM:
@@ -146,13 +148,13 @@ def remove_statement(view: View, node: Node) -> Iterator[TextEdit]:
     yield TextEdit(start, end, "", text, "", text, "")
 
 
-_REMOVABLE_FROM = words(
+_REMOVABLE_FROM = split_words(
     "block statement_block statement_list constructor_body module program switch_case "
     "switch_default switch_block_statement_group class_body declaration_list"
 )
 
 
-def reindented(view: View, body: str, old: str, new: str) -> str:
+def reindented(view: NodeTable, body: str, old: str, new: str) -> str:
     """Re-indent the lines of a body from ``old`` to ``new``."""
     lines = body.split("\n")
     return "\n".join(
@@ -174,7 +176,7 @@ def swapping(*pairs: tuple[str, str]) -> dict[str, tuple[str, ...]]:
 
 def on(**places: str) -> dict[str, frozenset[str]]:
     """Node types by language, from words."""
-    return {language: words(types) for language, types in places.items()}
+    return {language: split_words(types) for language, types in places.items()}
 
 
 def everywhere(types: str, **exceptions: str) -> dict[str, frozenset[str]]:
@@ -196,7 +198,7 @@ def has_text(node: Node) -> bool:
 
 
 def _quote(code: str) -> str:
-    folded = " ".join(code.split())
-    if len(folded) > _LONGEST_QUOTE:
-        folded = folded[: _LONGEST_QUOTE - 3] + "..."
-    return f"`{folded}`"
+    collapsed = " ".join(code.split())
+    if len(collapsed) > _LONGEST_QUOTE:
+        collapsed = collapsed[: _LONGEST_QUOTE - 3] + "..."
+    return f"`{collapsed}`"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class BlockLanguage:
     forbidden: frozenset[str] = frozenset()
 
 
-_JS_FUNCTIONS = words(
+_JS_FUNCTIONS = split_words(
     "function_declaration function_expression arrow_function method_definition "
     "generator_function generator_function_declaration class_static_block"
 )
@@ -71,21 +71,24 @@ _JS_LOOP = ("for_in_statement", "left")
 
 _JAVASCRIPT = BlockLanguage(
     declarations=(
-        Declaration(*_JS_DECLARATOR, within=words("lexical_declaration")),
+        Declaration(*_JS_DECLARATOR, within=split_words("lexical_declaration")),
         Declaration(
             *_JS_DECLARATOR,
-            within=words("variable_declaration"),
+            within=split_words("variable_declaration"),
             scope=_JS_FUNCTIONS,
             in_body=True,
         ),
-        Declaration(*_JS_LOOP, token=words("const let"), scope=words("for_in_statement")),
-        Declaration(*_JS_LOOP, token=words("var"), scope=_JS_FUNCTIONS, in_body=True),
+        Declaration(
+            *_JS_LOOP, token=split_words("const let"), scope=split_words("for_in_statement")
+        ),
+        Declaration(*_JS_LOOP, token=split_words("var"), scope=_JS_FUNCTIONS, in_body=True),
     ),
-    blocks=words("statement_block for_statement for_in_statement switch_body") | _JS_FUNCTIONS,
-    patterns=words("array_pattern"),
+    blocks=split_words("statement_block for_statement for_in_statement switch_body")
+    | _JS_FUNCTIONS,
+    patterns=split_words("array_pattern"),
     hoisted=True,
-    other_names=words("property_identifier private_property_identifier statement_identifier"),
-    fixed=words(
+    other_names=split_words("property_identifier private_property_identifier statement_identifier"),
+    fixed=split_words(
         "formal_parameters required_parameter.pattern optional_parameter.pattern rest_pattern "
         "arrow_function.parameter catch_clause.parameter assignment_pattern.left object_pattern "
         "pair_pattern.value function_declaration.name function_expression.name "
@@ -94,58 +97,60 @@ _JAVASCRIPT = BlockLanguage(
         "jsx_opening_element.name jsx_closing_element.name jsx_self_closing_element.name "
         "type_predicate enum_declaration internal_module nested_identifier"
     ),
-    forbidden=words("eval with_statement"),
+    forbidden=split_words("eval with_statement"),
 )
 
 _JAVA_PATTERNS = "type_pattern record_pattern record_pattern_component"
 
 _JAVA = BlockLanguage(
     declarations=(
-        Declaration("variable_declarator", "name", within=words("local_variable_declaration")),
+        Declaration(
+            "variable_declarator", "name", within=split_words("local_variable_declaration")
+        ),
         Declaration(
             "enhanced_for_statement",
             "name",
-            scope=words("enhanced_for_statement"),
+            scope=split_words("enhanced_for_statement"),
             visible_after="value",
         ),
-        Declaration("resource", "name", scope=words("try_with_resources_statement")),
+        Declaration("resource", "name", scope=split_words("try_with_resources_statement")),
     ),
-    blocks=words("block constructor_body for_statement enhanced_for_statement switch_block"),
+    blocks=split_words("block constructor_body for_statement enhanced_for_statement switch_block"),
     patterns=frozenset(),
     hoisted=False,
     other_names=frozenset(),
-    fixed=words(
+    fixed=split_words(
         "formal_parameter spread_parameter catch_formal_parameter lambda_expression.parameters "
         "inferred_parameters instanceof_expression.name switch_label labeled_statement "
         "break_statement continue_statement method_reference element_value_pair.key annotation "
         "marker_annotation method_declaration.name class_declaration.name scoped_identifier "
         + _JAVA_PATTERNS
     ),
-    ignored=words("method_invocation.name field_access.field"),
-    barriers=words("class_body enum_body interface_body"),
+    ignored=split_words("method_invocation.name field_access.field"),
+    barriers=split_words("class_body enum_body interface_body"),
 )
 
 _GO = BlockLanguage(
     declarations=(
         Declaration("short_var_declaration", "left"),
         Declaration("var_spec", "name"),
-        Declaration("range_clause", "left", token=words(":=")),
-        Declaration("receive_statement", "left", token=words(":=")),
+        Declaration("range_clause", "left", token=split_words(":=")),
+        Declaration("receive_statement", "left", token=split_words(":=")),
         Declaration(
             "type_switch_statement",
             "alias",
-            scope=words("type_switch_statement"),
+            scope=split_words("type_switch_statement"),
             visible_after="value",
         ),
     ),
-    blocks=words(
+    blocks=split_words(
         "block if_statement for_statement expression_switch_statement type_switch_statement "
         "expression_case type_case default_case communication_case"
     ),
-    patterns=words("expression_list"),
+    patterns=split_words("expression_list"),
     hoisted=False,
-    other_names=words("field_identifier label_name"),
-    fixed=words(
+    other_names=split_words("field_identifier label_name"),
+    fixed=split_words(
         "parameter_declaration variadic_parameter_declaration const_spec.name "
         "function_declaration.name type_parameter_declaration "
         # the key of a composite literal is a field or a variable, by the type's declaration
@@ -157,14 +162,14 @@ _RUST = BlockLanguage(
     declarations=(
         Declaration("let_declaration", "pattern"),
         Declaration(
-            "for_expression", "pattern", scope=words("for_expression"), visible_after="value"
+            "for_expression", "pattern", scope=split_words("for_expression"), visible_after="value"
         ),
     ),
-    blocks=words("block for_expression match_arm"),
-    patterns=words("tuple_pattern mut_pattern"),
+    blocks=split_words("block for_expression match_arm"),
+    patterns=split_words("tuple_pattern mut_pattern"),
     hoisted=False,
-    other_names=words("field_identifier"),
-    fixed=words(
+    other_names=split_words("field_identifier"),
+    fixed=split_words(
         "parameter closure_parameters match_pattern tuple_struct_pattern captured_pattern "
         "or_pattern slice_pattern ref_pattern reference_pattern range_pattern struct_pattern "
         "field_pattern let_condition.pattern shorthand_field_initializer scoped_identifier "
@@ -173,8 +178,8 @@ _RUST = BlockLanguage(
         "generic_pattern remaining_field_pattern extern_crate_declaration mod_item"
     ),
     # A macro may take a name apart, build one, or find it in a format string: `{name}`.
-    opaque=words("macro_invocation attribute_item inner_attribute_item macro_definition"),
-    barriers=words("function_item impl_item mod_item const_item static_item"),
+    opaque=split_words("macro_invocation attribute_item inner_attribute_item macro_definition"),
+    barriers=split_words("function_item impl_item mod_item const_item static_item"),
 )
 
 BLOCK_LANGUAGES = {

@@ -44,7 +44,7 @@ def block_locals(snippet: Snippet) -> list[LocalVariable]:
         return []
     fixed = _opaque_words(nodes, language)
     roles = _roles(snippet.tree.root_node)
-    places: dict[str, list[Node]] = {}
+    occurrences: dict[str, list[Node]] = {}
     scopes: dict[str, list[_Scope]] = {}
     for node in identifiers:
         name = text_of(node)
@@ -53,13 +53,13 @@ def block_locals(snippet: Snippet) -> list[LocalVariable]:
         if node.type != "identifier" or _is_fixed(node, language, roles):
             fixed.add(name)
             continue
-        places.setdefault(name, []).append(node)
+        occurrences.setdefault(name, []).append(node)
         scope = _declared_scope(node, language, roles)
         if scope is not None:
             scopes.setdefault(name, []).append(scope)
     return [
         LocalVariable(name, tuple(snippet.span(node) for node in uses))
-        for name, uses in places.items()
+        for name, uses in occurrences.items()
         if _renameable(name, snippet.language)
         and name not in fixed
         and all(_covered(use, scopes.get(name, []), language) for use in uses)
@@ -108,8 +108,8 @@ def _is_fixed(node: Node, language: BlockLanguage, roles: _Roles) -> bool:
     parent = node.parent
     if parent is None:
         return True
-    places = {parent.type, roles[node.id], f"{roles[parent.id]}>{parent.type}"}
-    return not places.isdisjoint(language.fixed)
+    contexts = {parent.type, roles[node.id], f"{roles[parent.id]}>{parent.type}"}
+    return not contexts.isdisjoint(language.fixed)
 
 
 def _declared_scope(node: Node, language: BlockLanguage, roles: _Roles) -> _Scope | None:

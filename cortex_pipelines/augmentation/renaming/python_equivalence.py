@@ -112,28 +112,31 @@ def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
         after: The one that has its place in the other version.
         outer: Renames found so far in the function around; names that are shared are added.
     """
-    where = before.co_qualname
+    qualified_name = before.co_qualname
     old, new = list(dis.get_instructions(before)), list(dis.get_instructions(after))
     if _signature(before) != _signature(after) or len(old) != len(new):
-        raise NotEquivalentError(f"{where}: arguments, variables or outer names differ")
+        raise NotEquivalentError(f"{qualified_name}: arguments, variables or outer names differ")
     renames = {name: outer[name] for name in before.co_freevars if name in outer}
     renames.update(zip(before.co_varnames, after.co_varnames, strict=True))
     for step_before, step_after in zip(old, new, strict=True):
         if not _same_step(step_before, step_after, renames):
             raise NotEquivalentError(
-                f"{where}: {step_before.opname} {step_before.argval} became {step_after.argval}"
+                f"{qualified_name}: {step_before.opname} {step_before.argval} "
+                f"became {step_after.argval}"
             )
-    for one_code, other_code in zip(_inner(before), _inner(after), strict=True):
-        _compare(one_code, other_code, renames)
+    for before_code, after_code in zip(_inner(before), _inner(after), strict=True):
+        _compare(before_code, after_code, renames)
     shared = Counter((op, renames.get(name, name)) for op, name in _closures(old))
     if len(set(renames.values())) != len(renames) or shared != Counter(_closures(new)):
         raise NotEquivalentError(
-            f"{where}: two variables were merged, or closures share different ones"
+            f"{qualified_name}: two variables were merged, or closures share different ones"
         )
     for name in before.co_freevars:
         # What a closure calls its variable, the function around it must call it too.
         if outer.setdefault(name, renames.get(name, name)) != renames.get(name, name):
-            raise NotEquivalentError(f"{where}: {name} is a different variable in a closure")
+            raise NotEquivalentError(
+                f"{qualified_name}: {name} is a different variable in a closure"
+            )
 
 
 def _same_step(before: dis.Instruction, after: dis.Instruction, renames: dict[str, str]) -> bool:

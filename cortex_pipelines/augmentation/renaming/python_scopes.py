@@ -10,21 +10,23 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.renaming.variables import LocalVariable
 from cortex_pipelines.augmentation.snippets import Snippet, text_of, walk
 
 # What can see a local variable by its name at run time: where one of these words is used,
 # nothing is renamed.
-_SEES_NAMES = words("locals vars eval exec dir query sql currentframe _getframe f_locals f_back")
-_COMPREHENSIONS = words(
+_SEES_NAMES = split_words(
+    "locals vars eval exec dir query sql currentframe _getframe f_locals f_back"
+)
+_COMPREHENSIONS = split_words(
     "list_comprehension set_comprehension dictionary_comprehension generator_expression"
 )
-_TARGETS = words(
+_TARGETS = split_words(
     "pattern_list tuple_pattern list_pattern list_splat_pattern as_pattern_target "
     "expression_list parenthesized_expression tuple list list_splat"
 )
-_FIXING = words(
+_FIXING = split_words(
     "import_statement import_from_statement future_import_statement case_pattern dotted_name "
     "type_parameter type_alias_statement"
 )
@@ -86,14 +88,14 @@ def python_locals(snippet: Snippet) -> list[LocalVariable]:
         return []
     names = _Names()
     _collect(snippet.tree.root_node, names)
-    places: dict[tuple[int, str], list[Node]] = {}
+    occurrences: dict[tuple[int, str], list[Node]] = {}
     for name, node, scope in names.uses:
         owner = scope.owner_of(name)
         if owner is not None and _renameable(name, owner) and name not in names.pinned:
-            places.setdefault((id(owner), name), []).append(node)
+            occurrences.setdefault((id(owner), name), []).append(node)
     return [
         LocalVariable(name, tuple(sorted({snippet.span(node) for node in nodes})))
-        for (_, name), nodes in places.items()
+        for (_, name), nodes in occurrences.items()
     ]
 
 

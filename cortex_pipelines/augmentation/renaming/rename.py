@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.python_code import header_for
 from cortex_pipelines.augmentation.renaming.block_scopes import block_locals
 from cortex_pipelines.augmentation.renaming.python_equivalence import (
@@ -19,10 +19,12 @@ from cortex_pipelines.augmentation.snippets import Snippet, parse_unit
 # Names that a person could give to anything, reserved in none of the six languages; none beside
 # which a text looks like a secret.
 _FIRST = sorted(
-    words("current given inner known last local main new next other prior raw shown single whole")
+    split_words(
+        "current given inner known last local main new next other prior raw shown single whole"
+    )
 )
 _SECOND = sorted(
-    words(
+    split_words(
         "amount batch bound buffer cell chunk datum detail element entry group handle index item "
         "label level mark member node note offset pair part piece place point portion record "
         "sample segment slot span state step target unit value"
@@ -75,11 +77,13 @@ def rename_locals(
     if snippet is None or not variables:
         return None
     # A new name that stands nowhere in the unit, not even in a comment, can capture nothing.
-    taken = set(_WORD.findall(code))
+    used_names = set(_WORD.findall(code))
     renames = []
     for variable in variables:
-        new = next(name for name in _candidates(variable.name, language, seed) if name not in taken)
-        taken.add(new)
+        new = next(
+            name for name in _candidates(variable.name, language, seed) if name not in used_names
+        )
+        used_names.add(new)
         renames.append((variable, new))
     changed = apply_renames(snippet.code, renames)
     if not _is_sound(snippet, changed):
@@ -89,12 +93,14 @@ def rename_locals(
 
 def apply_renames(code: bytes, renames: list[tuple[LocalVariable, str]]) -> bytes:
     """Replace the names of variables at all their positions."""
-    places = sorted((span, new.encode()) for variable, new in renames for span in variable.places)
-    parts, at = [], 0
-    for (start, end), new in places:
-        parts += [code[at:start], new]
-        at = end
-    return b"".join([*parts, code[at:]])
+    replacements = sorted(
+        (span, new.encode()) for variable, new in renames for span in variable.places
+    )
+    parts, copied_end = [], 0
+    for (start, end), new in replacements:
+        parts += [code[copied_end:start], new]
+        copied_end = end
+    return b"".join([*parts, code[copied_end:]])
 
 
 def _locals_of(snippet: Snippet, kind: str) -> list[LocalVariable]:

@@ -1,6 +1,6 @@
 """Where a unit stands in its file: its first line has lost its indentation, the others have not."""
 
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 _CLOSING = ("}", ")", "]")
 
@@ -13,7 +13,7 @@ def closing_indent(code: str) -> str | None:
     return last[: len(last) - len(bare)] if closes else None
 
 
-def own_indent(view: View) -> str | None:
+def own_indent(view: NodeTable) -> str | None:
     """Indentation of a unit's first line in its file; None where the rest does not tell it.
 
     In Python the body is one level deeper, and how wide a level is shows where a block stands in
@@ -21,11 +21,11 @@ def own_indent(view: View) -> str | None:
     """
     if view.language != "python":
         return closing_indent(view.snippet.code.decode("utf-8", "replace"))
-    given = view.snippet.prefix.rpartition(b"\n")[2].decode()
-    if given:
-        return given
-    found = (_indent_before(node.start_byte, view.text) for node in view.by_type.get("block", ()))
-    blocks = [indent for indent in found if indent]
+    prefix_indent = view.snippet.prefix.rpartition(b"\n")[2].decode()
+    if prefix_indent:
+        return prefix_indent
+    indents = (_indent_before(node.start_byte, view.text) for node in view.by_type.get("block", ()))
+    blocks = [indent for indent in indents if indent]
     if not blocks:
         return None
     body = blocks[0]
@@ -34,7 +34,7 @@ def own_indent(view: View) -> str | None:
     return body[: len(body) - level] if 0 < level <= len(body) else None
 
 
-def _indent_before(place: int, text: bytes) -> str:
+def _indent_before(offset: int, text: bytes) -> str:
     """White space between the line's start and a place; empty if more stands there."""
-    before = text[text.rfind(b"\n", 0, place) + 1 : place]
+    before = text[text.rfind(b"\n", 0, offset) + 1 : offset]
     return "" if before.strip() else before.decode()

@@ -50,15 +50,15 @@ class Formatter(ABC):
         Raises:
             FormatterError: it is missing or another one.
         """
-        wanted = f"{self.name}=={self.version}"
+        requirement = f"{self.name}=={self.version}"
         try:
             installed = metadata.version(self.name)
         except metadata.PackageNotFoundError:
             installed = "none"
         if installed != self.version:
             raise FormatterError(
-                f"augmentation needs {wanted} to format code, but found {installed}: another "
-                f"version gives other bytes. Run `pip install {wanted}`, or set "
+                f"augmentation needs {requirement} to format code, but found {installed}: another "
+                f"version gives other bytes. Run `pip install {requirement}`, or set "
                 "augmentation.reformatted_share in params.yaml to 0"
             )
 
@@ -73,7 +73,7 @@ class Formatter(ABC):
         Raises:
             FormatterError: the program cannot be started.
         """
-        parts = (texts[at : at + _MOST_FILES] for at in range(0, len(texts), _MOST_FILES))
+        parts = (texts[first : first + _MOST_FILES] for first in range(0, len(texts), _MOST_FILES))
         return [text for part in parts for text in self._formatted(part, language, style)]
 
     def _formatted(self, texts: Sequence[bytes], language: str, style: Style) -> list[bytes]:
@@ -92,7 +92,7 @@ class Formatter(ABC):
     def _ends_well(self, style: Style, files: Sequence[Path]) -> bool:
         """Whether the program exited normally; files that it rejected are tolerated."""
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 [*self.command(style), *(file.name for file in files)],
                 cwd=files[0].parent,
                 env=os.environ | {"RAYON_NUM_THREADS": "1"},
@@ -103,4 +103,4 @@ class Formatter(ABC):
             )
         except OSError as error:
             raise FormatterError(f"{self.name} cannot be started: {error}") from error
-        return done.returncode >= 0
+        return completed.returncode >= 0

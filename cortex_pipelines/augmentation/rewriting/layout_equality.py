@@ -38,7 +38,7 @@ def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
         trees = _python_tree(before), _python_tree(after)
         return None not in trees and _same_python(*trees)
     pairs = zip_longest(_shape(before), _shape(after))
-    return all(mine == theirs for mine, theirs in pairs)
+    return all(old_leaf == new_leaf for old_leaf, new_leaf in pairs)
 
 
 def _commented(snippet: Snippet) -> str:
@@ -77,24 +77,24 @@ def _python_tree(snippet: Snippet) -> ast.Module | None:
     return tree
 
 
-def _same_python(left: object, right: object) -> bool:
-    pairs = [(left, right)]
+def _same_python(before: object, after: object) -> bool:
+    pairs = [(before, after)]
     while pairs:
-        mine, theirs = pairs.pop()
-        if type(mine) is not type(theirs):
+        old_node, new_node = pairs.pop()
+        if type(old_node) is not type(new_node):
             return False
-        if isinstance(mine, list) and isinstance(theirs, list):
-            if len(mine) != len(theirs):
+        if isinstance(old_node, list) and isinstance(new_node, list):
+            if len(old_node) != len(new_node):
                 return False
-            pairs.extend(zip(mine, theirs, strict=True))
-        elif isinstance(mine, ast.AST):
+            pairs.extend(zip(old_node, new_node, strict=True))
+        elif isinstance(old_node, ast.AST):
             # the kind is the u of u"", which says nothing
             pairs.extend(
-                (getattr(mine, name, None), getattr(theirs, name, None))
-                for name in mine._fields
+                (getattr(old_node, name, None), getattr(new_node, name, None))
+                for name in old_node._fields
                 if name != "kind"
             )
-        elif mine != theirs:
+        elif old_node != new_node:
             return False
     return True
 

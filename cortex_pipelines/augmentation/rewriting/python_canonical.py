@@ -34,9 +34,9 @@ def canonical(tree: ast.Module) -> str:
 class _Canonical(ast.NodeTransformer):
     def generic_visit(self, node: ast.AST) -> ast.AST:
         for block in _BLOCKS:
-            held = getattr(node, block, None)
-            if isinstance(held, list):
-                setattr(node, block, _folded(held))
+            body = getattr(node, block, None)
+            if isinstance(body, list):
+                setattr(node, block, _nest_following(body))
         return super().generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
@@ -73,8 +73,8 @@ class _Canonical(ast.NodeTransformer):
         self.generic_visit(node)
         terms: list[ast.expr] = []
         for operand in node.values:
-            same = isinstance(operand, ast.BoolOp) and type(operand.op) is type(node.op)
-            terms += cast(ast.BoolOp, operand).values if same else [operand]
+            is_nested = isinstance(operand, ast.BoolOp) and type(operand.op) is type(node.op)
+            terms += cast(ast.BoolOp, operand).values if is_nested else [operand]
         return ast.BoolOp(node.op, terms)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
@@ -93,8 +93,8 @@ class _Canonical(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _both(left: ast.expr, right: ast.expr) -> ast.BoolOp:
-    return ast.BoolOp(ast.And(), [left, right])
+def _both(first: ast.expr, second: ast.expr) -> ast.BoolOp:
+    return ast.BoolOp(ast.And(), [first, second])
 
 
 def _positive(test: ast.expr) -> ast.expr | None:
@@ -108,21 +108,21 @@ def _positive(test: ast.expr) -> ast.expr | None:
     return None
 
 
-def _folded(block: list[ast.stmt]) -> list[ast.stmt]:
+def _nest_following(block: list[ast.stmt]) -> list[ast.stmt]:
     """Statements with those after a jumping branch moved into its ``else``."""
-    folded: list[ast.stmt] = []
+    nested: list[ast.stmt] = []
     for statement in reversed(block):
         while isinstance(statement, ast.If) and (inner := _held_alone(statement)) is not None:
             statement = ast.If(_both(statement.test, inner.test), inner.body, [])
         if isinstance(statement, ast.If) and _jumps(statement.body):
-            folded = [ast.If(statement.test, statement.body, [*statement.orelse, *folded])]
+            nested = [ast.If(statement.test, statement.body, [*statement.orelse, *nested])]
         elif isinstance(statement, ast.If) and _jumps(statement.orelse):
-            folded = [ast.If(statement.test, [*statement.body, *folded], statement.orelse)]
-        elif isinstance(statement, ast.Assign) and folded and _is_returned(statement, folded[0]):
-            folded[0] = ast.Return(statement.value)
+            nested = [ast.If(statement.test, [*statement.body, *nested], statement.orelse)]
+        elif isinstance(statement, ast.Assign) and nested and _is_returned(statement, nested[0]):
+            nested[0] = ast.Return(statement.value)
         else:
-            folded.insert(0, statement)
-    return folded
+            nested.insert(0, statement)
+    return nested
 
 
 def _held_alone(branch: ast.If) -> ast.If | None:

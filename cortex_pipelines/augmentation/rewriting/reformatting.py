@@ -113,11 +113,11 @@ def _blocks_around(unit: dict[str, Any], prefix: bytes) -> bytes:
     """Python blocks that nest a unit as deeply as in its file."""
     lines = [line.expandtabs(_STEP) for line in unit["code"].split("\n")[1:] if line.strip()]
     body = min((len(line) - len(line.lstrip()) for line in lines), default=0)
-    own = prefix.rpartition(b"\n")[2]
-    depth = body // _STEP - (not own)  # a decorated unit has its `def` among these lines
-    depth = max(depth, int(unit["kind"] == "method" or bool(own)))
+    indent = prefix.rpartition(b"\n")[2]
+    depth = body // _STEP - (not indent)  # a decorated unit has its `def` among these lines
+    depth = max(depth, int(unit["kind"] == "method" or bool(indent)))
     headers = b"".join(b" " * level + b"if 1:\n" for level in range(depth))
-    return headers + (own or b" " * depth)
+    return headers + (indent or b" " * depth)
 
 
 def _without_last_commas(snippet: Snippet) -> Snippet:
@@ -143,14 +143,14 @@ def _taken_out(text: bytes, task: _Task) -> str | None:
     other = parse_unit(code.encode(), unit["language"], unit["kind"], unit["path"])
     before, after = closing_indent(old), closing_indent(code)
     if unit["language"] != "python" and other and None not in (before, after) and before != after:
-        code = _moved(other, str(before), str(after))
+        code = _reindent(other, str(before), str(after))
         other = parse_unit(code.encode(), unit["language"], unit["kind"], unit["path"])
     if other is None or not is_same_but_for_layout(task.snippet, other):
         return None
     return code
 
 
-def _moved(snippet: Snippet, before: str, after: str) -> str:
+def _reindent(snippet: Snippet, before: str, after: str) -> str:
     """Indent the unit as it is in its file; lines that start within a string stay.
 
     Args:
@@ -158,7 +158,7 @@ def _moved(snippet: Snippet, before: str, after: str) -> str:
         before: What its closing line is indented by in the file.
         after: What it is indented by now.
     """
-    within = [
+    string_rows = [
         range(start + 1, end + 1)
         for node in snippet.nodes()
         if "string" in node.type
@@ -168,22 +168,22 @@ def _moved(snippet: Snippet, before: str, after: str) -> str:
     first = snippet.prefix.count(b"\n")
     lines = snippet.code.decode("utf-8", "replace").split("\n")
     for row, line in enumerate(lines[1:], 1):
-        if line.startswith(after) and line and not any(first + row in rows for rows in within):
+        if line.startswith(after) and line and not any(first + row in rows for rows in string_rows):
             lines[row] = before + line[len(after) :]
     return "\n".join(lines)
 
 
 def _flush(code: str) -> str:
     """Dedent all lines but the first."""
-    first, end, rest = code.partition("\n")
-    return first + end + dedent(rest)
+    first, end, following_lines = code.partition("\n")
+    return first + end + dedent(following_lines)
 
 
 def _between(text: bytes, prefix: bytes, suffix: bytes) -> bytes | None:
     """Text between two others, ignoring white space."""
     before, after = (
-        rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(around.split()))
-        for around in (prefix, suffix)
+        rb"\s*".join(re.escape(bytes([sign])) for sign in b"".join(frame.split()))
+        for frame in (prefix, suffix)
     )
     match = re.fullmatch(rb"\s*" + before + rb"(.*)" + after + rb"\s*", text, re.DOTALL)
     return match[1] if match else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 from cortex_pipelines.augmentation.python_code import compiled, header_for, same_code
 from cortex_pipelines.augmentation.registry import instances_in
 from cortex_pipelines.augmentation.rewriting import rewrites as folder
@@ -67,14 +67,14 @@ def rewritten(
     if snippet is None:
         return []
     by_code: dict[str, Rewritten] = {}
-    for other in _variants(View(snippet), seed, first):
+    for other in _variants(NodeTable(snippet), seed, first):
         by_code.setdefault(other.code, other)
         if len(by_code) >= limit:
             break
     return sorted(by_code.values(), key=lambda variant: variant.rewrite)
 
 
-def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterator[Rewritten]:
+def _variants(view: NodeTable, seed: tuple[object, ...], first: str | None) -> Iterator[Rewritten]:
     def rank(candidate: Rewrite) -> tuple[bool, int]:
         return candidate.family != first, draw(*seed, candidate.name) // _WEIGHTS[candidate.family]
 
@@ -87,13 +87,13 @@ def _variants(view: View, seed: tuple[object, ...], first: str | None) -> Iterat
             continue
         shift, end = len(snippet.prefix), len(snippet.prefix) + len(snippet.code)
         inside = [edit for edit in edits if shift <= edit.start and edit.end <= end]
-        whole = applied(view.text, inside)
-        changed = whole[shift : len(whole) - len(snippet.suffix)]
+        full_text = applied(view.text, inside)
+        changed = full_text[shift : len(full_text) - len(snippet.suffix)]
         if changed != snippet.code and is_same(rewrite.family, view, changed):
             yield Rewritten(rewrite.name, rewrite.family, changed.decode("utf-8", "replace"))
 
 
-def is_same(family: str, view: View, changed: bytes) -> bool:
+def is_same(family: str, view: NodeTable, changed: bytes) -> bool:
     """Whether a rewritten unit is equivalent to the original, as far as can be verified.
 
     Comments and layout: the same tokens and, for Python, the same byte code. Structure: it

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 
 class Edit(NamedTuple):
@@ -31,7 +31,7 @@ class Rewrite(ABC):
     """Languages claimed."""
 
     @abstractmethod
-    def edits(self, view: View) -> Iterator[Edit]:
+    def edits(self, view: NodeTable) -> Iterator[Edit]:
         """All replacements in a unit; of overlapping ones the first counts."""
 
 
@@ -47,24 +47,24 @@ class NodeRewrite(Rewrite):
         """Supported languages."""
         return tuple(self.places)
 
-    def edits(self, view: View) -> Iterator[Edit]:
+    def edits(self, view: NodeTable) -> Iterator[Edit]:
         """Replacements at all nodes."""
         for kind in sorted(self.places[view.language]):
             for node in view.by_type.get(kind, ()):
                 yield from self.edits_at(node, view)
 
     @abstractmethod
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Replacements at one node."""
 
 
 def applied(text: bytes, edits: list[Edit]) -> bytes:
     """Apply edits to a text; of overlapping ones the first wins."""
-    parts, at = [], 0
+    parts, copied_end = [], 0
     for edit in sorted(
         edits, key=lambda planned: (planned.start, -planned.end, planned.replacement)
     ):
-        if edit.start >= at:
-            parts += [text[at : edit.start], edit.replacement.encode()]
-            at = edit.end
-    return b"".join([*parts, text[at:]])
+        if edit.start >= copied_end:
+            parts += [text[copied_end : edit.start], edit.replacement.encode()]
+            copied_end = edit.end
+    return b"".join([*parts, text[copied_end:]])

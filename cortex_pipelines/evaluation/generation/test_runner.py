@@ -16,8 +16,8 @@ import polars as pl
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
 from cortex_pipelines.execution.tests.mutant_killing import (
-    Subject,
-    killed,
+    MutantUnderTest,
+    find_killed,
     pytest_files,
     used_as,
 )
@@ -144,7 +144,7 @@ class Repository:
                     place: _subject(place, *bodies[place])
                     for place in places[start : start + _TOGETHER]
                 }
-                answers = killed(
+                answers = find_killed(
                     list(subjects.values()),
                     self._texts[source],
                     self._settings,
@@ -264,12 +264,12 @@ def _untested(control: Outcome) -> Outcome:
     return None, "its tests pass without it as well" if outcome == "passed" else detail
 
 
-def _subject(place: int, item: RunnableItem, body: str) -> Subject:
+def _subject(place: int, item: RunnableItem, body: str) -> MutantUnderTest:
     if _syntax_error(item, body):
         # in a file that does not parse whatever imports it fails, also what sets the tests up
         body = _raising(item, "SyntaxError")
     changed = _changed(item, body)
-    return Subject(
+    return MutantUnderTest(
         mutant_id=str(place),
         path=item.item.path,
         qualified_name=item.qualified_name,

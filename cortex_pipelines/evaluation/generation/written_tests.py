@@ -17,7 +17,7 @@ from cortex_pipelines.augmentation.mutation.inject import mutate_unit
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
 from cortex_pipelines.execution.tests.mutant_killing import pytest_files
-from cortex_pipelines.execution.tests.single_tests import SingleTest, TestOutcome, judged
+from cortex_pipelines.execution.tests.single_tests import SingleTest, TestOutcome, run_single_tests
 from cortex_pipelines.prompts.examples import Example, read_examples
 
 _NAME = "test_written_here"
@@ -94,7 +94,9 @@ class WrittenTests:
                 if test.source == source and single is not None
             ]
             singles = [single for _, single in mine]
-            answers = judged(singles, self._texts[source], self._settings, self._interpreter)
+            answers = run_single_tests(
+                singles, self._texts[source], self._settings, self._interpreter
+            )
             verdicts |= dict(zip((at for at, _ in mine), answers, strict=True))
         return [verdicts[at] for at in range(len(asked))]
 

@@ -68,8 +68,8 @@ def main(plan_end: int, news_end: int, parent: int, door: str) -> NoReturn:
     """Set up the sandbox, run the command, and exit with its status."""
     try:
         _die_with_parent(parent)
-        own = _NEW_PROCESSES if door == "own" else 0
-        namespaces = _OTHER_NAMESPACES | _NEW_MOUNTS | own
+        new_processes = _NEW_PROCESSES if door == "own" else 0
+        namespaces = _OTHER_NAMESPACES | _NEW_MOUNTS | new_processes
         _check(_libc.unshare(namespaces), "namespaces are refused (unshare)")
         os.write(news_end, READY)
         with open(plan_end, "rb") as plan_file:
@@ -79,7 +79,7 @@ def main(plan_end: int, news_end: int, parent: int, door: str) -> NoReturn:
         plan = json.loads(data)
         _die_with_parent(parent)  # forgotten when the user ids change
         _leave_session_keyring(plan["join_session_keyring"])
-        (_through_own_door if own else _through_bubblewrap)(plan, news_end, parent)
+        (_through_own_door if new_processes else _through_bubblewrap)(plan, news_end, parent)
     except OSError as error:
         _report(news_end, error)
 
@@ -110,11 +110,11 @@ def _leave_session_keyring(keyctl: int) -> None:
 
 
 def _through_own_door(plan: dict[str, Any], news_end: int, _: int) -> NoReturn:
-    alive, held = os.pipe()
+    read_end, write_end = os.pipe()
     first = os.fork()
     if first == 0:
-        os.close(held)
-        _first_process(plan, news_end, alive)
+        os.close(write_end)
+        _first_process(plan, news_end, read_end)
     # the wait below goes on until all processes of the namespace have ended
     signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGKILL))
     os.close(news_end)
@@ -138,8 +138,8 @@ def _first_process(plan: dict[str, Any], news_end: int, alive: int) -> NoReturn:
     except OSError as error:
         _report(news_end, error)
     while True:
-        ended, status = os.wait()
-        if ended == command:
+        process, status = os.wait()
+        if process == command:
             _end_as(status)
 
 
@@ -160,11 +160,11 @@ def _through_bubblewrap(plan: dict[str, Any], news_end: int, parent: int) -> NoR
     arguments = _bubblewrap_arguments(plan, filter_end, status_write)
     signal.signal(signal.SIGHUP, lambda *_: os.killpg(0, signal.SIGKILL))
     _die_with_parent(parent, signal.SIGHUP)
-    alive, held = os.pipe()
+    read_end, write_end = os.pipe()
     monitor = os.fork()
     if monitor == 0:
-        os.close(held)
-        _become_bubblewrap(plan, arguments, (filter_end, status_write), news_end, alive)
+        os.close(write_end)
+        _become_bubblewrap(plan, arguments, (filter_end, status_write), news_end, read_end)
     stopped: list[int] = []
 
     def stop(*_: object) -> None:
@@ -233,8 +233,8 @@ def _wait_for_all(child: int) -> int:
     exit_status = 0
     with contextlib.suppress(ChildProcessError):
         while True:
-            ended, status = os.wait()
-            if ended == child:
+            process, status = os.wait()
+            if process == child:
                 exit_status = status
     return exit_status
 
@@ -248,14 +248,14 @@ def _make_root(plan: dict[str, Any]) -> None:
     _mount(None, "/", None, _RECURSIVE | _PRIVATE)
     options = f"size={size},nr_inodes={_LEAST_FILES + size // _FILE_BYTES},mode=755"
     _mount("tmpfs", str(root), "tmpfs", _NOSUID | _NODEV, options)
-    seen: list[Path] = []
+    mounted: list[Path] = []
     for path in sorted(
         {Path(path) for path in plan["readable"]}, key=lambda readable: len(readable.parts)
     ):
-        if path.exists() and not any(path.is_relative_to(above) for above in seen):
+        if path.exists() and not any(path.is_relative_to(above) for above in mounted):
             _show(path, root)
             if not path.is_symlink():
-                seen.append(path)
+                mounted.append(path)
     (root / "dev").mkdir(exist_ok=True)
     for name, device in _DEVICES.items():
         (root / "dev" / name).touch()
@@ -264,8 +264,8 @@ def _make_root(plan: dict[str, Any]) -> None:
     (root / "tmp").chmod(0o777)
     (root / "proc").mkdir(exist_ok=True)
     _fill_box(Path(plan["folder"]), root / BOX.lstrip("/"))
-    for place in (root / "tmp", root / BOX.lstrip("/")):
-        _mount(str(place), str(place), None, _BIND | _RECURSIVE)
+    for folder in (root / "tmp", root / BOX.lstrip("/")):
+        _mount(str(folder), str(folder), None, _BIND | _RECURSIVE)
     _make_read_only(root, 0)
     _check(_libc.sethostname(b"sandbox", 7), "host name")
 
@@ -296,30 +296,30 @@ def _protect(proc: Path) -> None:
 
 def _show(path: Path, root: Path) -> None:
     """Bind-mount a file or folder of the system into the new root, read-only."""
-    place = root / str(path).lstrip("/")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    target = root / str(path).lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
-        place.symlink_to(path.readlink())
+        target.symlink_to(path.readlink())
         return
     if path.is_dir():
-        place.mkdir(exist_ok=True)
+        target.mkdir(exist_ok=True)
     else:
-        place.touch()
-    _mount(str(path), str(place), None, _BIND | _RECURSIVE)
-    _make_read_only(place)
+        target.touch()
+    _mount(str(path), str(target), None, _BIND | _RECURSIVE)
+    _make_read_only(target)
 
 
-def _make_read_only(place: Path, below: int = _ALL_BELOW) -> None:
+def _make_read_only(path: Path, below: int = _ALL_BELOW) -> None:
     attributes = (ctypes.c_uint64 * 4)(_READ_ONLY, 0, 0, 0)
-    done = _libc.syscall(
+    status = _libc.syscall(
         _MOUNT_SETATTR,
         _HERE,
-        os.fsencode(place),
+        os.fsencode(path),
         below,
         ctypes.byref(attributes),
         ctypes.sizeof(attributes),
     )
-    _check(done, f"{place} cannot be made read-only (needs Linux 5.12)")
+    _check(status, f"{path} cannot be made read-only (needs Linux 5.12)")
 
 
 def _fill_box(folder: Path, box: Path) -> None:
@@ -328,8 +328,8 @@ def _fill_box(folder: Path, box: Path) -> None:
     except shutil.Error as error:
         raise OSError(f"the folder cannot be copied: {str(error)[:300]}") from error
     if os.geteuid() == 0:
-        for place in (box, *box.rglob("*")):
-            os.chown(place, USER, USER, follow_symlinks=False)
+        for path in (box, *box.rglob("*")):
+            os.chown(path, USER, USER, follow_symlinks=False)
 
 
 def _become_command(plan: dict[str, Any], news_end: int) -> NoReturn:
@@ -364,8 +364,8 @@ class _Program(ctypes.Structure):
 
 def _install_filter(code: bytes) -> None:
     program = _Program(len(code) // 8, code)
-    done = _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)
-    _check(done, "system calls cannot be filtered (seccomp)")
+    status = _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)
+    _check(status, "system calls cannot be filtered (seccomp)")
 
 
 def _limit(limits: dict[str, int], helpers: int = 0) -> None:
@@ -388,20 +388,20 @@ def _limit(limits: dict[str, int], helpers: int = 0) -> None:
 
 
 def _mount(
-    source: str | None, place: str, kind: str | None, flags: int, options: str | None = None
+    source: str | None, target: str, kind: str | None, flags: int, options: str | None = None
 ) -> None:
     words = [
         None if argument is None else os.fsencode(argument)
-        for argument in (source, place, kind, options)
+        for argument in (source, target, kind, options)
     ]
-    done = _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3])
-    _check(done, f"{source or place} cannot be mounted")
+    status = _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3])
+    _check(status, f"{source or target} cannot be mounted")
 
 
-def _check(result: int, what: str) -> None:
+def _check(result: int, problem: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
-        raise OSError(f"{what}: {os.strerror(number)}")
+        raise OSError(f"{problem}: {os.strerror(number)}")
 
 
 def _report(news_end: int, error: Exception) -> NoReturn:

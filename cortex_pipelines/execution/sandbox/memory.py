@@ -35,7 +35,7 @@ _OWN_BYTES = 64 << 20  # beside the limit, for the sandbox's own processes
 _KIB = 1024
 
 
-class Watch(Protocol):
+class MemoryMonitor(Protocol):
     """Memory monitor of one sandbox."""
 
     def exceeded(self) -> bool:
@@ -45,7 +45,9 @@ class Watch(Protocol):
         """Release the monitor after all processes have ended."""
 
 
-def watch(first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")) -> Watch:
+def watch(
+    first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgroup")
+) -> MemoryMonitor:
     """Start the memory monitor of a sandbox, before anything runs in it.
 
     Args:
@@ -60,7 +62,7 @@ def watch(first: int, limits: ResourceLimits, groups: Path = Path("/sys/fs/cgrou
         except OSError:
             with contextlib.suppress(OSError):
                 group.rmdir()
-    return Sum(first, limits.memory_bytes)
+    return ProcessTreeMemory(first, limits.memory_bytes)
 
 
 class ControlGroup:
@@ -107,11 +109,11 @@ def _new_group(groups: Path, first: int) -> Path | None:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    here = next((line[3:] for line in lines if line.startswith("0::")), None)
-    if here is None:
+    group_name = next((line[3:] for line in lines if line.startswith("0::")), None)
+    if group_name is None:
         return None
-    place = groups / here.lstrip("/")
-    for above in (place, *place.parents):
+    own_group = groups / group_name.lstrip("/")
+    for above in (own_group, *own_group.parents):
         if not above.is_relative_to(groups):
             return None
         try:
@@ -125,7 +127,7 @@ def _new_group(groups: Path, first: int) -> Path | None:
     return None
 
 
-class Sum:
+class ProcessTreeMemory:
     """Memory limit by adding up the processes' memory.
 
     Args:
@@ -142,15 +144,15 @@ class Sum:
     def exceeded(self) -> bool:
         """Whether the sum exceeds the limit now; cheaper bounds are tested first."""
         processes = list(_descendants(self._first))
-        held = sum(len(_listed(process, "fd")) for process in processes) * _PIPE_BYTES
-        held += self._sockets() * self._socket_bytes + _mappings(processes)
-        if held + sum(map(_address_space, processes)) <= self._most:
+        used_bytes = sum(len(_list_proc(process, "fd")) for process in processes) * _PIPE_BYTES
+        used_bytes += self._sockets() * self._socket_bytes + _mappings(processes)
+        if used_bytes + sum(map(_address_space, processes)) <= self._most:
             return False
         for process in processes:
-            held += _status(process, "VmPTE") + _status(process, "VmSwap")
-        if held + sum(_status(process, "RssAnon") for process in processes) <= self._most:
+            used_bytes += _status(process, "VmPTE") + _status(process, "VmSwap")
+        if used_bytes + sum(_status(process, "RssAnon") for process in processes) <= self._most:
             return False
-        return held + sum(map(_share, processes)) > self._most
+        return used_bytes + sum(map(_share, processes)) > self._most
 
     def close(self) -> None:
         """Nothing to release."""
@@ -161,13 +163,13 @@ class Sum:
 
 def _mappings(processes: list[int]) -> int:
     """Memory of mappings and shared segments, in bytes: one mapped page may keep a segment."""
-    pieces: set[bytes] = set()
+    regions: set[bytes] = set()
     count = 0
     for process in processes:
         maps = _read(process, "maps")
-        pieces.update(_SHARED.findall(maps))
+        regions.update(_SHARED.findall(maps))
         count += maps.count(b"\n")
-    return count * _MAPPING_BYTES + len(pieces) * SHARED_BYTES
+    return count * _MAPPING_BYTES + len(regions) * SHARED_BYTES
 
 
 def _descendants(first: int) -> Iterator[int]:
@@ -175,13 +177,13 @@ def _descendants(first: int) -> Iterator[int]:
     waiting = [first]
     while waiting:
         process = waiting.pop()
-        for thread in _listed(process, "task"):
+        for thread in _list_proc(process, "task"):
             children = _read(process, f"task/{thread}/children").split()
             waiting += map(int, children)
             yield from map(int, children)
 
 
-def _listed(process: int, name: str) -> list[str]:
+def _list_proc(process: int, name: str) -> list[str]:
     try:
         return [path.name for path in Path(f"/proc/{process}/{name}").iterdir()]
     except OSError:

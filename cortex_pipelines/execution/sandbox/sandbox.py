@@ -135,15 +135,15 @@ def run(
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"namespaces require Linux, this is {sys.platform}")
     variables = _environment(environment or {})
-    places = _readable(readable)
-    _check_program(command[0], folder, variables["PATH"], places)
+    readable_paths = _readable_paths(readable)
+    _check_program(command[0], folder, variables["PATH"], readable_paths)
     door = door or _door() or "own"
     with temporary_folder("sandbox") as root:
         plan: dict[str, object] = {
             "command": list(command),
             "folder": str(folder.resolve()),
             "root": str(root),
-            "readable": places,
+            "readable": readable_paths,
             "environment": variables,
             "limits": vars(limits),
             **_filter(),
@@ -162,15 +162,15 @@ def _filter() -> dict[str, object]:
     return {"filter": code, "join_session_keyring": seccomp.numbers()["keyctl"]}
 
 
-def _check_program(program: str, folder: Path, path: str, places: Sequence[str]) -> None:
+def _check_program(program: str, folder: Path, path: str, readable_paths: Sequence[str]) -> None:
     """Raise if a program is missing, which bubblewrap would report as a failure of it."""
-    inside = [Path(place) for place in (*places, str(folder.resolve()))]
+    inside = [Path(root) for root in (*readable_paths, str(folder.resolve()))]
     executable = shutil.which(str(folder / program) if "/" in program else program, path=path)
-    if executable is None or not any(Path(executable).is_relative_to(place) for place in inside):
+    if executable is None or not any(Path(executable).is_relative_to(root) for root in inside):
         raise SandboxError(f"{program} cannot be run: not found inside the sandbox")
 
 
-def _readable(extra: Sequence[Path]) -> list[str]:
+def _readable_paths(extra: Sequence[Path]) -> list[str]:
     prefixes = [sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)]
     return [*filesystem_view.SYSTEM, *prefixes, *(str(path.resolve()) for path in extra)]
 
@@ -208,7 +208,7 @@ class _Run:
             )
             os.close(plan_read)
             os.close(news_write)
-            watch: memory.Watch | None = None
+            watch: memory.MemoryMonitor | None = None
             stopped: str | None = None
             try:
                 self._begin(process, news)
@@ -217,7 +217,7 @@ class _Run:
                 plan.close()
                 stopped = self._watch(process, watch)
             finally:
-                status = _ended(process)
+                status = _wait_for_end(process)
                 if watch is not None:
                     stopped = stopped or ("memory" if watch.exceeded() else None)
                     watch.close()
@@ -244,7 +244,7 @@ class _Run:
         except OSError as error:
             raise SandboxError(f"user ids cannot be mapped: {error}") from error
 
-    def _watch(self, process: "subprocess.Popen[bytes]", watch: memory.Watch) -> str | None:
+    def _watch(self, process: "subprocess.Popen[bytes]", watch: memory.MemoryMonitor) -> str | None:
         """Collect output until the command ends; returns why it was stopped, if it was."""
         end = time.monotonic() + self._limits.wall_seconds
         look = time.monotonic() + memory.SECONDS_BETWEEN
@@ -252,14 +252,14 @@ class _Run:
             for name in self._output:
                 selector.register(getattr(process, name), selectors.EVENT_READ, name)
             while process.poll() is None or selector.get_map():
-                now = time.monotonic()
-                if now >= end:
+                current_time = time.monotonic()
+                if current_time >= end:
                     return "time"
-                if now >= look:
+                if current_time >= look:
                     if watch.exceeded():
                         return "memory"
                     look = time.monotonic() + memory.SECONDS_BETWEEN
-                wait = max(0.0, min(end, look) - now)
+                wait = max(0.0, min(end, look) - current_time)
                 if not selector.get_map():
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(wait)
@@ -278,7 +278,7 @@ class _Run:
         return len(chunk) <= room
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> int:
+def _wait_for_end(process: "subprocess.Popen[bytes]") -> int:
     """Exit status of the first process, once it and all others have ended."""
     process.terminate()  # it ends its namespace and waits for that
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -159,8 +159,10 @@ def program(machine: str | None = None) -> bytes:
     """
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
-        known = ", ".join(_ARCHITECTURES)
-        raise UnknownMachineError(f"no table of system calls for {machine}, only for {known}")
+        architectures = ", ".join(_ARCHITECTURES)
+        raise UnknownMachineError(
+            f"no table of system calls for {machine}, only for {architectures}"
+        )
     code = [
         _load(4),
         (_EQUAL, 1, 0, _ARCHITECTURES[machine]),
@@ -186,17 +188,17 @@ def numbers(machine: str | None = None) -> dict[str, int]:
 
 
 def _numbers(calls: dict[str, tuple[int | None, int | None]], machine: str) -> dict[str, int]:
-    place = list(_ARCHITECTURES).index(machine)
-    return {name: n for name, both in calls.items() if (n := both[place]) is not None}
+    architecture = list(_ARCHITECTURES).index(machine)
+    return {name: n for name, both in calls.items() if (n := both[architecture]) is not None}
 
 
 def _load(offset: int) -> _Instruction:
     return (_LOAD, 0, 0, offset)
 
 
-def _argument(place: int) -> _Instruction:
+def _argument(index: int) -> _Instruction:
     """Load the low half of an argument: the kernel uses no more of flags (little-endian)."""
-    return _load(16 + 8 * place)
+    return _load(16 + 8 * index)
 
 
 def _return(answer: int) -> _Instruction:
@@ -207,9 +209,9 @@ def _error(number: int) -> _Instruction:
     return _return(_ERRNO | number)
 
 
-def _one_of(place: int, values: tuple[int, ...], among: int, other: int) -> list[_Instruction]:
+def _one_of(index: int, values: tuple[int, ...], among: int, other: int) -> list[_Instruction]:
     tests = [(_EQUAL, len(values) - n, 0, value) for n, value in enumerate(values)]
-    return [_argument(place), *tests, _return(other), _return(among)]
+    return [_argument(index), *tests, _return(other), _return(among)]
 
 
 _REFUSE = _ERRNO | errno.EPERM

@@ -33,27 +33,27 @@ def declared_packages(texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
         Requirements in the form of PEP 508, sorted, and what was left out because it is in another
         form, names no package of an index, or is the project itself.
     """
-    kept: dict[str, None] = {}
-    left: dict[str, None] = {}
-    own = canonicalize_name(project_name(texts) or "")
+    requirements: dict[str, None] = {}
+    skipped: dict[str, None] = {}
+    own_name = canonicalize_name(project_name(texts) or "")
     for line in _declared(texts):
         try:
-            wanted = Requirement(line)
+            requirement = Requirement(line)
         except InvalidRequirement:
-            left[line] = None
+            skipped[line] = None
             continue
-        if wanted.url or canonicalize_name(wanted.name) == own:
-            left[line] = None
-        elif _applies(wanted):
-            wanted.marker = None
-            kept[str(wanted)] = None
-    return sorted(kept), sorted(left)
+        if requirement.url or canonicalize_name(requirement.name) == own_name:
+            skipped[line] = None
+        elif _applies(requirement):
+            requirement.marker = None
+            requirements[str(requirement)] = None
+    return sorted(requirements), sorted(skipped)
 
 
 def project_name(texts: Mapping[str, str]) -> str | None:
     """Name of the distribution that the files make up; None if they do not say."""
-    named = _metadata(texts).get("Name") or _project(texts).get("name")
-    return named if isinstance(named, str) else None
+    name = _metadata(texts).get("Name") or _project(texts).get("name")
+    return name if isinstance(name, str) else None
 
 
 def own_metadata(texts: Mapping[str, str]) -> dict[str, str]:
@@ -89,12 +89,12 @@ def _declared(texts: Mapping[str, str]) -> Iterator[str]:
 def _groups(groups: Mapping[str, Any]) -> Iterator[str]:
     """Dependency groups (PEP 735), which may include each other."""
     waiting = [name for name in _TESTING if name in groups]
-    seen: set[str] = set()
+    visited: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in visited:
             continue
-        seen.add(name)
+        visited.add(name)
         entries = groups.get(name)
         for entry in entries if isinstance(entries, list) else ():
             if isinstance(entry, str):
@@ -112,23 +112,23 @@ def _setup_cfg(text: str) -> Iterator[str]:
     yield from _lines(parser.get("options", "install_requires", fallback="").splitlines())
     yield from _lines(parser.get("options", "tests_require", fallback="").splitlines())
     for name in _TESTING:
-        listed = parser.get("options.extras_require", name, fallback="")
-        yield from _lines(listed.splitlines())
+        extra_requirements = parser.get("options.extras_require", name, fallback="")
+        yield from _lines(extra_requirements.splitlines())
 
 
 def _lines(lines: Iterable[str]) -> Iterator[str]:
     """Requirements of a list; options such as ``-r other.txt`` are none."""
     for line in lines:
-        wanted = _COMMENT.sub("", line).strip()
-        if wanted and not wanted.startswith("-"):
-            yield wanted
+        requirement = _COMMENT.sub("", line).strip()
+        if requirement and not requirement.startswith("-"):
+            yield requirement
 
 
-def _applies(wanted: Requirement) -> bool:
+def _applies(requirement: Requirement) -> bool:
     """Whether it counts on this machine, without extras or with one that is for tests."""
-    if wanted.marker is None:
+    if requirement.marker is None:
         return True
-    return any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *_TESTING))
+    return any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *_TESTING))
 
 
 def _metadata(texts: Mapping[str, str]) -> Any:
@@ -151,4 +151,4 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _strings(value: Any) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

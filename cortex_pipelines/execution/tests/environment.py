@@ -39,7 +39,7 @@ class Interpreter:
     folder: Path | None
 
     @property
-    def readable(self) -> tuple[Path, ...]:
+    def readable_paths(self) -> tuple[Path, ...]:
         """Folders for ``sandbox.run``."""
         return () if self.folder is None else (self.folder,)
 
@@ -57,35 +57,36 @@ OWN = Interpreter(Path(sys.executable), None)
 """The Python that this package runs on."""
 
 
-def open_environment(wanted: PinnedEnvironment | None, root: Path) -> Interpreter:
+def open_environment(environment: PinnedEnvironment | None, root: Path) -> Interpreter:
     """The Python to run a project's tests with; made if it is not there yet.
 
     Args:
-        wanted: The pinned packages; None for this package's own.
+        environment: The pinned packages; None for this package's own.
         root: Project root.
 
     Raises:
         EnvironmentNotMadeError: the list of packages is missing or not the one that was pinned, or
             no environment can be made of it.
     """
-    if wanted is None:
+    if environment is None:
         return OWN
-    pinned = root / wanted.requirements
-    listed = pinned.read_bytes() if pinned.is_file() else None
-    if listed is None or hashlib.sha256(listed).hexdigest() != wanted.sha256:
-        what = "is missing" if listed is None else "is another one than was pinned"
+    pinned = root / environment.requirements
+    content = pinned.read_bytes() if pinned.is_file() else None
+    if content is None or hashlib.sha256(content).hexdigest() != environment.sha256:
+        problem = "is missing" if content is None else "is another one than was pinned"
         raise EnvironmentNotMadeError(
-            f"{wanted.requirements} {what}: restore it, or run `cortex test-environment PROJECT` "
+            f"{environment.requirements} {problem}: restore it, or run "
+            "`cortex test-environment PROJECT` "
             "again, which pins what it writes"
         )
     version = ".".join(map(str, sys.version_info[:3]))
-    made = root / _MADE / f"{wanted.sha256[:16]}-{version}"
+    folder = root / _MADE / f"{environment.sha256[:16]}-{version}"
     with locked(root / _MADE):
-        if not made.is_dir():
+        if not folder.is_dir():
             with scratch_folder(root / _MADE) as scratch:
                 _make(pinned, scratch / "new")
-                (scratch / "new").rename(made)
-    return Interpreter(made / "bin" / "python", made)
+                (scratch / "new").rename(folder)
+    return Interpreter(folder / "bin" / "python", folder)
 
 
 def _make(pinned: Path, folder: Path) -> None:
@@ -95,26 +96,26 @@ def _make(pinned: Path, folder: Path) -> None:
     run_uv(*sync, str(pinned))
 
 
-def run_uv(*arguments: str, given: str | None = None) -> str:
+def run_uv(*arguments: str, stdin: str | None = None) -> str:
     """What uv prints.
 
     Args:
         arguments: Its command.
-        given: Its standard input.
+        stdin: Its standard input.
 
     Raises:
         EnvironmentNotMadeError: uv is not installed, or fails.
     """
-    beside = Path(sys.executable).parent / "uv"
-    uv = str(beside) if beside.exists() else shutil.which("uv")
+    bundled = Path(sys.executable).parent / "uv"
+    uv = str(bundled) if bundled.exists() else shutil.which("uv")
     if uv is None:
         raise EnvironmentNotMadeError(
             "uv makes environments for tests and is not installed: pip install uv"
         )
-    done = subprocess.run(  # nosec B603
-        [uv, "--quiet", *arguments], input=given, capture_output=True, text=True, check=False
+    completed = subprocess.run(  # nosec B603
+        [uv, "--quiet", *arguments], input=stdin, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        words = done.stderr.strip()[-_LAST_WORDS:]
+    if completed.returncode:
+        words = completed.stderr.strip()[-_LAST_WORDS:]
         raise EnvironmentNotMadeError(f"`uv {' '.join(arguments[:2])}` failed: {words}")
-    return done.stdout
+    return completed.stdout

@@ -21,7 +21,7 @@ _WORDS = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
-class Subject:
+class MutantUnderTest:
     """A mutant in its file.
 
     Args:
@@ -43,8 +43,8 @@ Answer = tuple[str, str]
 """``yes``, ``no`` or ``unknown``, and why."""
 
 
-def killed(
-    subjects: list[Subject],
+def find_killed(
+    subjects: list[MutantUnderTest],
     texts: dict[str, str],
     settings: AugmentationSettings,
     interpreter: Interpreter = OWN,
@@ -64,15 +64,15 @@ def killed(
     Returns:
         The answer for each mutant, ``unknown`` with the reason where nothing could be run.
     """
-    why = sandbox.unavailable()
-    if why is not None:
-        return {subject.mutant_id: ("unknown", why) for subject in subjects}
+    unavailable = sandbox.unavailable()
+    if unavailable is not None:
+        return {subject.mutant_id: ("unknown", unavailable) for subject in subjects}
     tests = pytest_files(texts)
     jobs = [_job(subject, texts, tests) for subject in subjects]
-    return answered(jobs, texts, settings, interpreter)
+    return run_jobs(jobs, texts, settings, interpreter)
 
 
-def answered(
+def run_jobs(
     jobs: list[dict[str, Any]],
     texts: dict[str, str],
     settings: AugmentationSettings,
@@ -87,8 +87,8 @@ def answered(
         "calls": settings.calls_per_unit,
     }
     answers, trouble = _run(task, texts, settings, interpreter)
-    asked = [job["mutant_id"] for job in jobs]
-    return {job: answers.get(job, ("unknown", trouble)) for job in asked}
+    mutant_ids = [job["mutant_id"] for job in jobs]
+    return {job: answers.get(job, ("unknown", trouble)) for job in mutant_ids}
 
 
 def _run(
@@ -102,16 +102,16 @@ def _run(
     with temporary_folder("trial") as folder:
         for path, text in {**own_metadata(texts), **texts}.items():
             if ".." not in PurePosixPath(path).parts:
-                place = folder / "project" / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(text.encode())
+                target = folder / "project" / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(text.encode())
         (folder / "jobs.json").write_text(json.dumps(task), encoding="utf-8")
         script = Path(test_run.__file__).read_text(encoding="utf-8")
         (folder / "trial.py").write_text(script, encoding="utf-8")
         command = [str(interpreter.program), "trial.py"]
-        shown = interpreter.readable
+        readable_paths = interpreter.readable_paths
         try:
-            result = sandbox.run(command, folder, limits, interpreter.variables, shown)
+            result = sandbox.run(command, folder, limits, interpreter.variables, readable_paths)
         except sandbox.SandboxError as error:
             return {}, f"the sandbox failed: {error}"
     answers = dict(_answers(result.stdout))
@@ -147,7 +147,9 @@ def used_as(qualified_name: str) -> str:
     return owners[-1] if owners and name.startswith("__") else name
 
 
-def _job(subject: Subject, texts: dict[str, str], tests: dict[str, set[str]]) -> dict[str, Any]:
+def _job(
+    subject: MutantUnderTest, texts: dict[str, str], tests: dict[str, set[str]]
+) -> dict[str, Any]:
     root = _root(subject.path, texts)
     module = PurePosixPath(subject.path).relative_to(root).with_suffix("")
     parts = module.parts[:-1] if module.name == "__init__" else module.parts
@@ -173,7 +175,9 @@ def _root(path: str, texts: dict[str, str]) -> str:
     return "" if str(folder) == "." else str(folder)
 
 
-def _related(subject: Subject, module: tuple[str, ...], tests: dict[str, set[str]]) -> list[str]:
+def _related(
+    subject: MutantUnderTest, module: tuple[str, ...], tests: dict[str, set[str]]
+) -> list[str]:
     """Test files that use the unit, then others of its class and module, at most a few.
 
     Of those that use it the ones with its rarest words come first: a file with ``append`` may be
@@ -188,9 +192,9 @@ def _related(subject: Subject, module: tuple[str, ...], tests: dict[str, set[str
     }
     used = used_as(subject.qualified_name)
     ranked = [
-        (used not in words, -sum(telling[word] for word in known), len(words), path)
+        (used not in words, -sum(telling[word] for word in matching), len(words), path)
         for path, words in tests.items()
-        if (known := [word for word in telling if word in words])
+        if (matching := [word for word in telling if word in words])
     ]
     return [path for *_, path in sorted(ranked)][:_MOST_TESTS]
 
@@ -207,18 +211,20 @@ def _parameters(code: str) -> list[dict[str, str]]:
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                return _of(node.args)
+                return _required_parameters(node.args)
     return []
 
 
-def _of(arguments: ast.arguments) -> list[dict[str, str]]:
-    given = [*arguments.posonlyargs, *arguments.args]
-    given = given[: len(given) - len(arguments.defaults)] if arguments.defaults else given
+def _required_parameters(arguments: ast.arguments) -> list[dict[str, str]]:
+    required = [*arguments.posonlyargs, *arguments.args]
+    required = (
+        required[: len(required) - len(arguments.defaults)] if arguments.defaults else required
+    )
     return [
         {
             "name": parameter.arg,
             "type": ast.unparse(parameter.annotation) if parameter.annotation else "",
         }
-        for parameter in given
+        for parameter in required
         if parameter.arg not in ("self", "cls")
     ]

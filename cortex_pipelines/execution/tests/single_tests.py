@@ -7,7 +7,7 @@ from typing import Any
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.execution.tests.environment import OWN, Interpreter
-from cortex_pipelines.execution.tests.mutant_killing import answered
+from cortex_pipelines.execution.tests.mutant_killing import run_jobs
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TestOutcome:
     detail: str
 
 
-def judged(
+def run_single_tests(
     tests: Sequence[SingleTest],
     texts: dict[str, str],
     settings: AugmentationSettings,
@@ -61,16 +61,16 @@ def judged(
         settings: Limits.
         interpreter: Runs the tests.
     """
-    why = sandbox.unavailable()
-    if why is not None or not tests:
-        return [TestOutcome(None, 0, why or "") for _ in tests]
+    unavailable = sandbox.unavailable()
+    if unavailable is not None or not tests:
+        return [TestOutcome(None, 0, unavailable or "") for _ in tests]
     jobs = [job for test in tests for job in _jobs(test)]
-    answers = answered(jobs, texts, settings, interpreter)
+    answers = run_jobs(jobs, texts, settings, interpreter)
     verdicts = []
     for test in tests:
         failed, detail = answers[f"{test.name}:right"]
         passes = {"yes": False, "no": True}.get(failed)
-        results = [answers[f"{test.name}:{place}"][0] for place in range(len(test.mutants))]
+        results = [answers[f"{test.name}:{index}"][0] for index in range(len(test.mutants))]
         if passes and "unknown" in results:  # the time is up: a part would count as too few
             passes, detail = None, answers[f"{test.name}:{results.index('unknown')}"][1]
         verdicts.append(TestOutcome(passes, results.count("yes") if passes else 0, detail))
@@ -86,5 +86,5 @@ def _jobs(test: SingleTest) -> Iterator[dict[str, Any]]:
         "naming": [test.node],
     }
     yield {**job, "mutant_id": f"{test.name}:right"}
-    for place, mutant in enumerate(test.mutants):
-        yield {**job, "mutant_id": f"{test.name}:{place}", "buggy_file": mutant}
+    for index, mutant in enumerate(test.mutants):
+        yield {**job, "mutant_id": f"{test.name}:{index}", "buggy_file": mutant}

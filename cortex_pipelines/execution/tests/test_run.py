@@ -67,38 +67,38 @@ def main() -> None:
     task = json.loads(Path("jobs.json").read_text(encoding="utf-8"))
     sys.path[:0] = [str(PROJECT / root) for root in task["roots"]]
     seconds = float(task["test_seconds"])
-    sound: dict[str, dict[str, Baseline]] = {}
+    baselines: dict[str, dict[str, Baseline]] = {}
     for job in task["jobs"]:
         files = job.get("files", {})
-        known = sound.setdefault(json.dumps(files, sort_keys=True), {})
+        job_baselines = baselines.setdefault(json.dumps(files, sort_keys=True), {})
         with contextlib.ExitStack() as changed:
             for path, text in files.items():
-                place = PROJECT / path
-                changed.enter_context(_mutated(place, text, place.read_bytes()))
-            answer = _answer(job, known, task["calls"], seconds)
+                target = PROJECT / path
+                changed.enter_context(_mutated(target, text, target.read_bytes()))
+            answer = _answer(job, job_baselines, task["calls"], seconds)
         print(json.dumps({"mutant_id": job["mutant_id"], **answer}), flush=True)
 
 
 def _answer(
-    job: dict[str, Any], sound: dict[str, Baseline], calls: int, seconds: float
+    job: dict[str, Any], baselines: dict[str, Baseline], calls: int, seconds: float
 ) -> dict[str, str]:
-    place = PROJECT / job["path"]
-    original = place.read_bytes()
+    target = PROJECT / job["path"]
+    original = target.read_bytes()
     strict = "files" in job
     for test in job["tests"]:
-        if test not in sound:
-            sound[test] = _baseline(test, seconds, strict)
-    tests = {test: sound[test].failing for test in job["tests"] if not sound[test].trouble}
-    troubles = [sound[test].trouble for test in job["tests"] if sound[test].trouble]
+        if test not in baselines:
+            baselines[test] = _baseline(test, seconds, strict)
+    tests = {test: baselines[test].failing for test in job["tests"] if not baselines[test].trouble}
+    troubles = [baselines[test].trouble for test in job["tests"] if baselines[test].trouble]
     if "buggy_file" not in job:  # asked is the test, not a mutant
         return {"result": "yes" if troubles else "no", "detail": "; ".join(troubles)}
-    answer = _tested(job, place, original, tests, seconds)
+    answer = _run_tests(job, target, original, tests, seconds)
     if answer["result"] == "yes" or strict:
         return answer
-    called = {"result": "unknown", "detail": ""}
+    comparison = {"result": "unknown", "detail": ""}
     if calls:
-        called = _compared(job, place, original, calls, seconds)
-    return _better(answer, called, troubles)
+        comparison = _compare_calls(job, target, original, calls, seconds)
+    return _better(answer, comparison, troubles)
 
 
 def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str]) -> dict[str, str]:
@@ -132,9 +132,9 @@ def _baseline(test: str, seconds: float, strict: bool) -> Baseline:
     return Baseline(f"{test} fails as it is: {result['words']}")
 
 
-def _tested(
+def _run_tests(
     job: dict[str, Any],
-    place: Path,
+    target: Path,
     original: bytes,
     tests: dict[str, tuple[str, ...]],
     seconds: float,
@@ -143,7 +143,7 @@ def _tested(
         return {"result": "unknown", "detail": "no test of it runs here"}
     patience = seconds * (len(tests) + _PATIENCE)
     failing = {name for names in tests.values() for name in names}
-    with _mutated(place, job["buggy_file"], original):
+    with _mutated(target, job["buggy_file"], original):
         result = _forked(lambda: _pytest(list(tests), failing), patience)
     if result is None:
         return {"result": "yes", "detail": f"the tests do not end within {patience:g} s"}
@@ -156,32 +156,32 @@ def _tested(
 
 
 def _pytest(
-    tests: list[str], without: Collection[str] = (), to_first_failure: bool = True
+    tests: list[str], deselected: Collection[str] = (), to_first_failure: bool = True
 ) -> dict[str, Any]:
     os.chdir(PROJECT)
-    seen = _Tests(without)
+    recorder = _Tests(deselected)
     arguments = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore", *tests]
-    code = pytest.main(["-x", *arguments] if to_first_failure else arguments, plugins=[seen])
+    code = pytest.main(["-x", *arguments] if to_first_failure else arguments, plugins=[recorder])
     return {
         "code": int(code),
-        "words": seen.first,
-        "passed": len(seen.passed - seen.failing),
-        "failing": sorted(seen.failing),
+        "words": recorder.first,
+        "passed": len(recorder.passed - recorder.failing),
+        "failing": sorted(recorder.failing),
     }
 
 
 class _Tests:
     """Leaves tests out, and records the others' failures and how many passed."""
 
-    def __init__(self, without: Collection[str]) -> None:
+    def __init__(self, deselected: Collection[str]) -> None:
         self.first = ""
         self.passed: set[str] = set()
         self.failing: set[str] = set()
-        self._without = without
+        self._deselected = deselected
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """Pytest hook for the tests that are to run."""
-        items[:] = [item for item in items if item.nodeid not in self._without]
+        items[:] = [item for item in items if item.nodeid not in self._deselected]
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Pytest hook for each phase of a test."""
@@ -210,13 +210,13 @@ def _error(report: Any) -> str:
     return match[1] if match else "AssertionError" if crash is not None else "an error"
 
 
-def _compared(
-    job: dict[str, Any], place: Path, original: bytes, calls: int, seconds: float
+def _compare_calls(
+    job: dict[str, Any], target: Path, original: bytes, calls: int, seconds: float
 ) -> dict[str, str]:
     """Whether original and mutant behave differently on some calls."""
     runs = []
     for code in (None, None, job["buggy_file"]):
-        with _mutated(place, code, original):
+        with _mutated(target, code, original):
             limit = seconds if code is None else seconds * (1 + _PATIENCE)
             runs.append(_forked(lambda: _called(job, calls), limit))
         if runs[-1] is None and code is None:
@@ -235,8 +235,8 @@ def _compared(
             return {"result": "yes", "detail": words[: 2 * _LONGEST]}
     good = sum(not old.startswith("raises") for _, old in first["outcomes"])
     if not steady or not good:
-        why = "no call of it succeeds" if steady else "its answers differ from run to run"
-        return {"result": "unknown", "detail": why}
+        reason = "no call of it succeeds" if steady else "its answers differ from run to run"
+        return {"result": "unknown", "detail": reason}
     return {"result": "no", "detail": f"{good} calls give the same"}
 
 
@@ -252,7 +252,7 @@ def _called(job: dict[str, Any], calls: int) -> dict[str, Any]:
     choices = [_choices(parameter) for parameter in job["parameters"]]
     outcomes = []
     for number in range(calls):
-        values = [_pick(options, number, place) for place, options in enumerate(choices)]
+        values = [_pick(options, number, position) for position, options in enumerate(choices)]
         outcomes.append((f"{name}({', '.join(values)})", _outcome(target, values)))
         if not values:
             break
@@ -262,8 +262,8 @@ def _called(job: dict[str, Any], calls: int) -> dict[str, Any]:
 def _bound(owner: Any, name: str) -> Callable[..., Any]:
     """A callable method: of the class, or of an instance created without arguments."""
     kind = type(vars(owner).get(name)).__name__
-    made = owner if kind in ("staticmethod", "classmethod") else owner()
-    target: Callable[..., Any] = getattr(made, name)
+    instance = owner if kind in ("staticmethod", "classmethod") else owner()
+    target: Callable[..., Any] = getattr(instance, name)
     return target
 
 
@@ -286,8 +286,8 @@ def _choices(parameter: dict[str, str]) -> tuple[str, ...]:
     return _VALUES
 
 
-def _pick(options: tuple[str, ...], number: int, place: int) -> str:
-    digest = blake2b(f"{number} {place}".encode(), digest_size=8).digest()
+def _pick(options: tuple[str, ...], number: int, position: int) -> str:
+    digest = blake2b(f"{number} {position}".encode(), digest_size=8).digest()
     return options[int.from_bytes(digest, "big") % len(options)]
 
 
@@ -296,14 +296,14 @@ def _shown_error(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _mutated(place: Path, code: str | None, original: bytes) -> Iterator[None]:
+def _mutated(target: Path, code: str | None, original: bytes) -> Iterator[None]:
     """Replace the text of a file within a context."""
     if code is not None:
-        place.write_bytes(code.encode())
+        target.write_bytes(code.encode())
     try:
         yield
     finally:
-        place.write_bytes(original)
+        target.write_bytes(original)
 
 
 def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any] | None:
@@ -317,8 +317,11 @@ def _forked(work: Callable[[], dict[str, Any]], seconds: float) -> dict[str, Any
     data, end = b"", time.monotonic() + seconds
     try:
         while len(data) < _ENOUGH:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([read_end], [], [], left)[0]:
+            remaining_seconds = end - time.monotonic()
+            if (
+                remaining_seconds <= 0
+                or not select.select([read_end], [], [], remaining_seconds)[0]
+            ):
                 return None
             chunk = os.read(read_end, 65536)
             if not chunk:

@@ -51,18 +51,20 @@ def is_program(path: str) -> bool:
     return is_code(path) or is_prose(path) or PurePosixPath(path).suffix[1:].lower() in _SHELL
 
 
-def is_whole_line(text: str, start: int, end: int, joined: bool) -> bool:
+def is_whole_line(text: str, start: int, end: int, has_equals: bool) -> bool:
     """Whether a name and its value, from ``start`` to ``end``, are all of a line.
 
     Args:
         text: The text.
         start: First character of the name.
         end: After the value.
-        joined: Whether an equals sign is between, so that a command may follow.
+        has_equals: Whether an equals sign is between, so that a command may follow.
     """
     if _BEGINS.search(text, max(0, start - _INDENT), start) is None:
         return False
-    return _ENDS.match(text, end) is not None or (joined and _COMMAND.match(text, end) is not None)
+    return _ENDS.match(text, end) is not None or (
+        has_equals and _COMMAND.match(text, end) is not None
+    )
 
 
 def is_flush(text: str, end: int, operator: str | None, blank: bool) -> bool:

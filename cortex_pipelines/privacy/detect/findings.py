@@ -48,18 +48,18 @@ class Finding:
     severity: str
 
 
-class Lines:
+class LineIndex:
     """Line and column of a character; lines end at line feeds only."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._starts = [0]
-        at = text.find("\n")
-        while at >= 0:
-            self._starts.append(at + 1)
-            at = text.find("\n", at + 1)
+        newline = text.find("\n")
+        while newline >= 0:
+            self._starts.append(newline + 1)
+            newline = text.find("\n", newline + 1)
 
-    def place(self, start: int, end: int) -> tuple[int, int, int]:
+    def location(self, start: int, end: int) -> tuple[int, int, int]:
         """Line from 1, and first and last column (from 0, exclusive) in that line, of a span."""
         line = bisect_right(self._starts, start)
         first = self._starts[line - 1]
@@ -69,20 +69,20 @@ class Lines:
 
 def findings_of(text: str, spans: Iterable[Span]) -> list[Finding]:
     """Convert spans to findings, in text order."""
-    ordered = sorted(spans)
-    if not ordered:
+    sorted_spans = sorted(spans)
+    if not sorted_spans:
         return []
-    lines = Lines(text)
+    lines = LineIndex(text)
     return [
-        Finding(*lines.place(span.start, span.end), span.category, span.rule, span.severity)
-        for span in ordered
+        Finding(*lines.location(span.start, span.end), span.category, span.rule, span.severity)
+        for span in sorted_spans
     ]
 
 
 def without_overlaps(spans: Iterable[Span]) -> list[Span]:
     """Ordered, non-overlapping spans: the earlier one wins, then the longer."""
-    kept: list[Span] = []
+    disjoint: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end, span.category, span.rule)):
-        if not kept or span.start >= kept[-1].end:
-            kept.append(span)
-    return kept
+        if not disjoint or span.start >= disjoint[-1].end:
+            disjoint.append(span)
+    return disjoint

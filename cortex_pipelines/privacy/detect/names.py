@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from cortex_pipelines.privacy.detect.text.wording import pieces, word_set
+from cortex_pipelines.privacy.detect.text.wording import subwords, word_set
 
 STRONG = 2
 WEAK = 1
@@ -85,19 +85,19 @@ def suspicion(name: str) -> int:
     The last word that names a secret counts; what follows must not say that the value is only
     about it (``token_url``), what precedes must not make it harmless (``primary_key``).
     """
-    words = _words(name)
-    for at in range(len(words) - 1, -1, -1):
-        strength = _strength(words, at)
+    words = _split_words(name)
+    for index in range(len(words) - 1, -1, -1):
+        strength = _strength(words, index)
         if strength:
-            about = any(word in _ABOUT or word[:-1] in _ABOUT for word in words[at + 1 :])
-            return NONE if about else strength
+            is_attribute = any(word in _ABOUT or word[:-1] in _ABOUT for word in words[index + 1 :])
+            return NONE if is_attribute else strength
     return NONE
 
 
-def _words(name: str) -> list[str]:
+def _split_words(name: str) -> list[str]:
     words: list[str] = []
-    for piece in pieces(name):
-        lower = piece.lower()
+    for subword in subwords(name):
+        lower = subword.lower()
         compound = _COMPOUND.fullmatch(lower)
         tail = None if compound else _TAIL.search(lower)
         if compound:
@@ -109,14 +109,14 @@ def _words(name: str) -> list[str]:
     return words
 
 
-def _strength(words: list[str], at: int) -> int:
-    word = words[at]
-    before = words[at - 1] if at else ""
+def _strength(words: list[str], index: int) -> int:
+    word = words[index]
+    before = words[index - 1] if index else ""
     if word in _KEYS:
         if before in _HARMLESS:
             return NONE
         return STRONG if before in _OPENING else WEAK
     if word in _SECRETS or _MISSPELT.fullmatch(word):
-        chosen = word.startswith(("passw", "passph", "pwd"))
-        return NONE if before in _HARMLESS and not chosen else STRONG
+        is_password = word.startswith(("passw", "passph", "pwd"))
+        return NONE if before in _HARMLESS and not is_password else STRONG
     return WEAK if word in _WEAK else NONE

@@ -41,9 +41,9 @@ def spans_of(
     text: str, path: str, settings: PrivacySettings, language: str | None = None
 ) -> list[Span]:
     """Character spans of private values, in order and without overlaps."""
-    words = _words(text)
+    words = _ascii_words(text)
     if any(escape in text for escape in ESCAPES):
-        words |= _words(COLOUR.sub(" ", text))
+        words |= _ascii_words(COLOUR.sub(" ", text))
     lower = _lower(text)
     spans = [
         *_plain_spans(text, lower, path, settings),
@@ -83,7 +83,7 @@ def _lower(text: str) -> str:
     return lower
 
 
-def _words(text: str) -> set[str]:
+def _ascii_words(text: str) -> set[str]:
     """The distinct runs of ASCII letters, digits and underscores."""
     return set(text.encode("latin-1", "replace").translate(_WORD_BYTES).decode().split())
 

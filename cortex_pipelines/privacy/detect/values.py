@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from cortex_pipelines.privacy.detect.text.wording import (
     entropy,
-    is_word_piece,
+    is_subword_a_word,
     lexical_share,
-    pieces,
+    subwords,
     word_set,
 )
 
@@ -185,9 +185,9 @@ def is_random(value: str) -> bool:
         return False
     if _HEX.fullmatch(value):
         return size >= 16 and not value.isdigit() and entropy(value) >= 2.9
-    parts = pieces(value)
+    parts = subwords(value)
     if len(parts) == 1:
-        return size >= 10 and parts[0].isalpha() and not is_word_piece(parts[0])
+        return size >= 10 and parts[0].isalpha() and not is_subword_a_word(parts[0])
     return lexical_share(value) < 0.5 and _varied(value)
 
 

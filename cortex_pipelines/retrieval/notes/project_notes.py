@@ -116,7 +116,7 @@ class ProjectMemory:
         entry = self.store.add(
             Draft(**record.value, kind=kind, author=author, supersedes=supersedes)
         )
-        return {**entry.as_json(), "project": self.name, "redacted": len(record.found)}
+        return {**entry.as_json(), "project": self.name, "redacted": len(record.redactions)}
 
     def search(
         self, who: str, query: str, k: int, kind: str | None = None, history: bool = False

@@ -6,11 +6,11 @@ from cortex_pipelines.annotation.complexity.nodes import (
     BLOCKS,
     bare,
     child,
+    descendants,
     statements,
     text,
-    within,
 )
-from cortex_pipelines.annotation.fixes.fixer import Edit, Fixer, Smelling
+from cortex_pipelines.annotation.fixes.fixer import Edit, Fixer, SmellInstance
 
 _IFS = ("if_statement", "if_expression")
 _LISTS = BLOCKS | {"module", "program", "source_file"}
@@ -40,23 +40,23 @@ _LOOSE = frozenset(
 )
 
 
-def _else_after_return(smell: Smelling) -> list[Edit] | None:
+def _else_after_return(smell: SmellInstance) -> list[Edit] | None:
     """Remove the ``else`` and unindent its body."""
-    whole = smell.around(*_IFS)
-    if whole is None or whole.parent is None or whole.parent.type not in _LISTS:
+    if_node = smell.enclosing(*_IFS)
+    if if_node is None or if_node.parent is None or if_node.parent.type not in _LISTS:
         return None
-    other, first = child(whole, "alternative"), child(whole, "consequence")
-    margin = smell.margin(whole)
+    other, first = child(if_node, "alternative"), child(if_node, "consequence")
+    margin = smell.margin(if_node)
     if other is None or first is None or margin is None:
         return None
     inside = statements(child(other, "body") or other)
     body = _block_of(other)
     if not inside or body is None or any(statement.type in _DECLARING for statement in inside):
         return None
-    moved = _moved(smell, body, inside, margin)
+    dedented = _dedented(smell, body, inside, margin)
     # comments between the branches would be lost
     between = smell.data[first.end_byte : body.start_byte].split()
-    if moved is None or between not in (
+    if dedented is None or between not in (
         [b"else"],
         [b"else:"],
         [b"else", b":"],
@@ -64,7 +64,7 @@ def _else_after_return(smell: Smelling) -> list[Edit] | None:
         [],
     ):
         return None
-    return [(first.end_byte, whole.end_byte, b"\n" + margin + moved)]
+    return [(first.end_byte, if_node.end_byte, b"\n" + margin + dedented)]
 
 
 def _block_of(other: Node) -> Node | None:
@@ -74,11 +74,11 @@ def _block_of(other: Node) -> Node | None:
     return next((part for part in other.named_children if part.type in BLOCKS), None)
 
 
-def _moved(smell: Smelling, body: Node, inside: list[Node], margin: bytes) -> bytes | None:
+def _dedented(smell: SmellInstance, body: Node, inside: list[Node], margin: bytes) -> bytes | None:
     """Re-indent the statements of a block."""
     before = smell.margin(inside[0])
-    held = [node for node in body.named_children if node.type not in BLOCKS]
-    if before is None or len(before) < len(margin) or any(node.is_extra for node in held):
+    inner_nodes = [node for node in body.named_children if node.type not in BLOCKS]
+    if before is None or len(before) < len(margin) or any(node.is_extra for node in inner_nodes):
         return None
     parts = []
     for node in inside:
@@ -92,9 +92,9 @@ def _moved(smell: Smelling, body: Node, inside: list[Node], margin: bytes) -> by
     return (b"\n" + margin).join(parts)
 
 
-def _collapsible(smell: Smelling) -> list[Edit] | None:
+def _collapsible(smell: SmellInstance) -> list[Edit] | None:
     """Merge two nested conditions and unindent the body."""
-    outer = smell.at(*_IFS)
+    outer = smell.outermost(*_IFS)
     body = child(outer, "consequence") if outer is not None else None
     inside = statements(body)
     if outer is None or body is None or len(inside) != 1:
@@ -106,24 +106,24 @@ def _collapsible(smell: Smelling) -> list[Edit] | None:
         return None
     if any(
         node.type in ("comment", "line_comment", "block_comment")
-        for node in within(outer, _COMMENTS)
+        for node in descendants(outer, _COMMENTS)
     ):
         return None
-    moved = smell.shifted(block, len(deeper) - len(margin))
-    if moved is None or (smell.language != "python" and block.type not in BLOCKS):
+    dedented = smell.shifted(block, len(deeper) - len(margin))
+    if dedented is None or (smell.language != "python" and block.type not in BLOCKS):
         return None
     word = b"and" if smell.language == "python" else b"&&"
     first, second = (_tight(smell, node) for node in conditions if node is not None)
-    joined = b"%s %s %s" % (first, word, second)
-    held = conditions[0]
-    if held is None:
+    condition = b"%s %s %s" % (first, word, second)
+    outer_condition = conditions[0]
+    if outer_condition is None:
         return None
-    if held.type == "parenthesized_expression" and smell.language in _PARENTHESISED:
-        joined = b"(%s)" % joined
+    if outer_condition.type == "parenthesized_expression" and smell.language in _PARENTHESISED:
+        condition = b"(%s)" % condition
     return [
-        (held.start_byte, held.end_byte, joined),
+        (outer_condition.start_byte, outer_condition.end_byte, condition),
         # white space between the header and the block stays
-        (body.start_byte, outer.end_byte, moved),
+        (body.start_byte, outer.end_byte, dedented),
     ]
 
 
@@ -131,7 +131,7 @@ _COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
 _PARENTHESISED = frozenset({"javascript", "typescript", "java"})
 
 
-def _tight(smell: Smelling, condition: Node) -> bytes:
+def _tight(smell: SmellInstance, condition: Node) -> bytes:
     """A condition, parenthesised if needed beside ``and``."""
     inner = bare(condition) if smell.language in _PARENTHESISED else condition
     operator = text(child(inner, "operator"))
@@ -142,15 +142,15 @@ def _tight(smell: Smelling, condition: Node) -> bytes:
 _COMPARING = frozenset({"==", "!=", "<", ">", "<=", ">=", "===", "!==", "instanceof", "in"})
 
 
-def _redundant_boolean(smell: Smelling) -> list[Edit] | None:
+def _redundant_boolean(smell: SmellInstance) -> list[Edit] | None:
     """Return the condition itself."""
-    whole = smell.at(*_IFS)
-    condition = child(whole, "condition") if whole is not None else None
-    inside = statements(child(whole, "consequence")) if whole is not None else []
-    if whole is None or condition is None or len(inside) != 1:
+    if_node = smell.outermost(*_IFS)
+    condition = child(if_node, "condition") if if_node is not None else None
+    inside = statements(child(if_node, "consequence")) if if_node is not None else []
+    if if_node is None or condition is None or len(inside) != 1:
         return None
     returned = bare(inside[0])
-    if not returned.type.startswith("return") or any(True for _ in within(whole, _COMMENTS)):
+    if not returned.type.startswith("return") or any(True for _ in descendants(if_node, _COMMENTS)):
         return None
     inner = bare(condition)
     negated = "alse" in text(returned)
@@ -163,10 +163,10 @@ def _redundant_boolean(smell: Smelling) -> list[Edit] | None:
         sure = not script or text(child(inner, "operator")) in _COMPARING | {"!"}
         code = b"!(%s)" % code if negated else code if sure else b"Boolean(%s)" % code
     end = b";" if smell.language not in ("python", "go") else b""
-    return [(whole.start_byte, whole.end_byte, b"return %s%s" % (code, end))]
+    return [(if_node.start_byte, if_node.end_byte, b"return %s%s" % (code, end))]
 
 
-def _commented_out(smell: Smelling) -> list[Edit] | None:
+def _commented_out(smell: SmellInstance) -> list[Edit] | None:
     """Remove the lines of the comment."""
     start, end = smell.line_start(smell.evidence.start), smell.evidence.end
     if smell.data[start : smell.evidence.start].strip() or smell.data[end : end + 1] not in (
@@ -177,10 +177,10 @@ def _commented_out(smell: Smelling) -> list[Edit] | None:
     return [(start, min(end + 1, len(smell.data)), b"")] if start else None
 
 
-def _dead_code(smell: Smelling) -> list[Edit] | None:
+def _dead_code(smell: SmellInstance) -> list[Edit] | None:
     """Remove unreachable code without declarations."""
     start, end = smell.evidence.start, smell.evidence.end
-    block = smell.around(*BLOCKS)
+    block = smell.enclosing(*BLOCKS)
     before = smell.data[smell.line_start(start) : start]
     if block is None or before.strip():
         return None
@@ -200,7 +200,7 @@ def _dead_code(smell: Smelling) -> list[Edit] | None:
     } | _DECLARING
     dead = [statement for statement in block.named_children if start <= statement.start_byte < end]
     if any(
-        statement.type in counts or next(within(statement, counts), None) is not None
+        statement.type in counts or next(descendants(statement, counts), None) is not None
         for statement in dead
     ):
         return None
@@ -210,26 +210,26 @@ def _dead_code(smell: Smelling) -> list[Edit] | None:
     return [(len(last), end, b"")]
 
 
-def _typeof(smell: Smelling) -> list[Edit] | None:
+def _typeof(smell: SmellInstance) -> list[Edit] | None:
     """Use ``===`` for ``typeof x == "string"``; both sides are strings."""
-    comparison = smell.at("binary_expression")
-    left = child(comparison, "left") if comparison is not None else None
+    comparison = smell.outermost("binary_expression")
+    left_operand = child(comparison, "left") if comparison is not None else None
     operator = child(comparison, "operator") if comparison is not None else None
-    if left is None or operator is None or not text(left).startswith("typeof "):
+    if left_operand is None or operator is None or not text(left_operand).startswith("typeof "):
         return None
     return [(operator.end_byte, operator.end_byte, b"=")]
 
 
-def _string_identity(smell: Smelling) -> list[Edit] | None:
+def _string_identity(smell: SmellInstance) -> list[Edit] | None:
     """Replace ``a == "b"`` of Java by ``"b".equals(a)``."""
-    comparison = smell.at("binary_expression")
+    comparison = smell.outermost("binary_expression")
     if comparison is None:
         return None
-    left, right = child(comparison, "left"), child(comparison, "right")
-    if left is None or right is None or right.type != "string_literal":
+    left_operand, right = child(comparison, "left"), child(comparison, "right")
+    if left_operand is None or right is None or right.type != "string_literal":
         return None
     negated = b"!" if text(child(comparison, "operator")) == "!=" else b""
-    code = b"%s%s.equals(%s)" % (negated, smell.text(right), smell.text(left))
+    code = b"%s%s.equals(%s)" % (negated, smell.text(right), smell.text(left_operand))
     return [(comparison.start_byte, comparison.end_byte, code)]
 
 

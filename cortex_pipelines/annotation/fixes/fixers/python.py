@@ -4,16 +4,16 @@ import re
 
 from tree_sitter import Node
 
-from cortex_pipelines.annotation.complexity.nodes import child, text, within
-from cortex_pipelines.annotation.fixes.fixer import Edit, Fixer, Smelling
+from cortex_pipelines.annotation.complexity.nodes import child, descendants, text
+from cortex_pipelines.annotation.fixes.fixer import Edit, Fixer, SmellInstance
 
 _SCOPES = frozenset({"function_definition", "lambda", "class_definition"})
 
 
-def _mutable_default(smell: Smelling) -> list[Edit] | None:
+def _mutable_default(smell: SmellInstance) -> list[Edit] | None:
     """Replace the default ``a=[]`` by ``a=None`` and create the list in the body."""
-    parameter = smell.at("default_parameter", "typed_default_parameter")
-    function = smell.around("function_definition")
+    parameter = smell.outermost("default_parameter", "typed_default_parameter")
+    function = smell.enclosing("function_definition")
     if parameter is None or function is None:
         return None
     body, value, name = child(function, "body"), child(parameter, "value"), child(parameter, "name")
@@ -48,8 +48,8 @@ def _after_docstring(body: Node) -> Node | None:
     return inside[0] if inside else None
 
 
-def _none_by_equality(smell: Smelling) -> list[Edit] | None:
-    comparison = smell.at("comparison_operator")
+def _none_by_equality(smell: SmellInstance) -> list[Edit] | None:
+    comparison = smell.outermost("comparison_operator")
     operators = comparison.children_by_field_name("operators") if comparison is not None else []
     if len(operators) != 1:
         return None
@@ -57,8 +57,8 @@ def _none_by_equality(smell: Smelling) -> list[Edit] | None:
     return [(operators[0].start_byte, operators[0].end_byte, better)]
 
 
-def _negated_operator(smell: Smelling) -> list[Edit] | None:
-    negation = smell.at("not_operator")
+def _negated_operator(smell: SmellInstance) -> list[Edit] | None:
+    negation = smell.outermost("not_operator")
     comparison = child(negation, "argument") if negation is not None else None
     operators = comparison.children_by_field_name("operators") if comparison is not None else []
     if negation is None or comparison is None or len(operators) != 1:
@@ -72,76 +72,84 @@ def _negated_operator(smell: Smelling) -> list[Edit] | None:
     ]
 
 
-def _bare_except(smell: Smelling) -> list[Edit] | None:
-    clause = smell.at("except_clause")
+def _bare_except(smell: SmellInstance) -> list[Edit] | None:
+    clause = smell.outermost("except_clause")
     word = clause.children[0] if clause is not None else None
     return [(word.end_byte, word.end_byte, b" Exception")] if word is not None else None
 
 
-def _unsafe_yaml(smell: Smelling) -> list[Edit] | None:
+def _unsafe_yaml(smell: SmellInstance) -> list[Edit] | None:
     """Replace ``yaml.load(file, …)`` by ``yaml.safe_load(file)``."""
-    call = smell.at("call")
+    call = smell.outermost("call")
     callee = child(call, "function") if call is not None else None
     arguments = child(call, "arguments") if call is not None else None
     if callee is None or arguments is None or text(callee) not in ("yaml.load", "yaml.load_all"):
         return None
-    given = [argument for argument in arguments.named_children if not argument.is_extra]
-    loaders = [argument for argument in given[1:] if "Loader" in text(argument)]
-    if not given or len(loaders) != len(given) - 1 or given[0].type == "keyword_argument":
+    positional = [argument for argument in arguments.named_children if not argument.is_extra]
+    loaders = [argument for argument in positional[1:] if "Loader" in text(argument)]
+    if (
+        not positional
+        or len(loaders) != len(positional) - 1
+        or positional[0].type == "keyword_argument"
+    ):
         return None
     better = smell.text(callee).replace(b".load", b".safe_load")
     edits = [(callee.start_byte, callee.end_byte, better)]
     if loaders:
-        edits.append((given[0].end_byte, given[-1].end_byte, b""))
+        edits.append((positional[0].end_byte, positional[-1].end_byte, b""))
     return edits
 
 
 def _flag_argument(name: str) -> Fixer:
     """Remove an argument from a call."""
 
-    def fix(smell: Smelling) -> list[Edit] | None:
-        call = smell.at("call")
+    def fix(smell: SmellInstance) -> list[Edit] | None:
+        call = smell.outermost("call")
         arguments = child(call, "arguments") if call is not None else None
-        given = arguments.named_children if arguments is not None else []
-        for number, argument in enumerate(given):
+        arguments_given = arguments.named_children if arguments is not None else []
+        for number, argument in enumerate(arguments_given):
             if argument.type == "keyword_argument" and text(child(argument, "name")) == name:
                 if number:
-                    return [(given[number - 1].end_byte, argument.end_byte, b"")]
-                after = given[1].start_byte if len(given) > 1 else argument.end_byte
+                    return [(arguments_given[number - 1].end_byte, argument.end_byte, b"")]
+                after = (
+                    arguments_given[1].start_byte if len(arguments_given) > 1 else argument.end_byte
+                )
                 return [(argument.start_byte, after, b"")]
         return None
 
     return fix
 
 
-def _range_len(smell: Smelling) -> list[Edit] | None:
+def _range_len(smell: SmellInstance) -> list[Edit] | None:
     """Replace ``for i in range(len(xs))`` with ``xs[i]`` by ``for x in xs``."""
-    loop, function = smell.around("for_statement"), smell.around("function_definition")
+    loop, function = smell.enclosing("for_statement"), smell.enclosing("function_definition")
     if loop is None or function is None:
         return None
     index, over, body = child(loop, "left"), child(loop, "right"), child(loop, "body")
     if index is None or over is None or body is None:
         return None
-    listed = smell.text(over).replace(b" ", b"")[10:-2]
-    places = [
+    sequence = smell.text(over).replace(b" ", b"")[10:-2]
+    element_accesses = [
         node
-        for node in within(body, {"subscript"})
-        if smell.text(node).replace(b" ", b"") == b"%s[%s]" % (listed, index.text or b"")
+        for node in descendants(body, {"subscript"})
+        if smell.text(node).replace(b" ", b"") == b"%s[%s]" % (sequence, index.text or b"")
     ]
-    uses = [node for node in within(function, {"identifier"}) if node.text == index.text]
+    uses = [node for node in descendants(function, {"identifier"}) if node.text == index.text]
     # no use elsewhere, no element replaced, and the list is left alone
-    if len(uses) != len(places) + 1 or any(_is_changed(node) for node in places):
+    if len(uses) != len(element_accesses) + 1 or any(
+        _is_changed(node) for node in element_accesses
+    ):
         return None
-    if re.search(rb"(?<![\w.])%s\b(?!\[)" % re.escape(listed), smell.text(body)):
+    if re.search(rb"(?<![\w.])%s\b(?!\[)" % re.escape(sequence), smell.text(body)):
         return None
-    name = _element_name(listed, function)
+    name = _element_name(sequence, function)
     if name is None:
         return None
     edits = [
         (index.start_byte, index.end_byte, name),
-        (over.start_byte, over.end_byte, listed),
+        (over.start_byte, over.end_byte, sequence),
     ]
-    return edits + [(node.start_byte, node.end_byte, name) for node in places]
+    return edits + [(node.start_byte, node.end_byte, name) for node in element_accesses]
 
 
 def _is_changed(element: Node) -> bool:
@@ -152,17 +160,22 @@ def _is_changed(element: Node) -> bool:
     return target and child(outer, "right") != element
 
 
-def _element_name(listed: bytes, function: Node) -> bytes | None:
+def _element_name(sequence: bytes, function: Node) -> bytes | None:
     """Singular of a list's name, or ``item``; None if both are taken."""
-    plural = listed.rpartition(b".")[2]
-    taken = {identifier.text for identifier in within(function, {"identifier"})}
-    wanted = [plural[:-1]] if re.fullmatch(rb"[a-z_]{3,}[^s]s", plural) else []
-    return next((name for name in [*wanted, b"item", b"element"] if name not in taken), None)
+    plural = sequence.rpartition(b".")[2]
+    used_names = {identifier.text for identifier in descendants(function, {"identifier"})}
+    candidates = [plural[:-1]] if re.fullmatch(rb"[a-z_]{3,}[^s]s", plural) else []
+    return next(
+        (name for name in [*candidates, b"item", b"element"] if name not in used_names), None
+    )
 
 
-def _concatenation(smell: Smelling) -> list[Edit] | None:
+def _concatenation(smell: SmellInstance) -> list[Edit] | None:
     """Replace ``out += piece`` in a loop by a list joined after the loop."""
-    added, loop = smell.at("augmented_assignment"), smell.around("for_statement", "while_statement")
+    added, loop = (
+        smell.outermost("augmented_assignment"),
+        smell.enclosing("for_statement", "while_statement"),
+    )
     if added is None or loop is None or loop.parent is None or added.parent is None:
         return None
     name, value = child(added, "left"), child(added, "right")
@@ -171,34 +184,36 @@ def _concatenation(smell: Smelling) -> list[Edit] | None:
     start = before.named_children[0] if before is not None and before.named_children else None
     if name is None or value is None or start is None or start.type != "assignment":
         return None
-    first, function = child(start, "right"), smell.around("function_definition")
+    first, function = child(start, "right"), smell.enclosing("function_definition")
     if child(start, "left") is None or text(child(start, "left")) != text(name):
         return None
     uses = [
-        identifier for identifier in within(loop, {"identifier"}) if identifier.text == name.text
+        identifier
+        for identifier in descendants(loop, {"identifier"})
+        if identifier.text == name.text
     ]
-    taken = (
-        {identifier.text for identifier in within(function, {"identifier"})}
+    used_names = (
+        {identifier.text for identifier in descendants(function, {"identifier"})}
         if function
         else {b"parts"}
     )
     margin = smell.margin(loop)
     plain = first is not None and first.type == "string" and b"{" not in smell.text(first)
-    if len(uses) != 1 or b"parts" in taken or margin is None or not plain or first is None:
+    if len(uses) != 1 or b"parts" in used_names or margin is None or not plain or first is None:
         return None
     if block.type not in ("block", "module") or child(start, "type") is not None:
         return None
-    pieces = b"" if len(smell.text(first)) == 2 else smell.text(first)
-    left = child(start, "left")
-    if left is None or loop.children[-1].type == "else_clause":
+    initial_parts = b"" if len(smell.text(first)) == 2 else smell.text(first)
+    target = child(start, "left")
+    if target is None or loop.children[-1].type == "else_clause":
         return None
-    joined = b'\n%s%s = "".join(parts)' % (margin, smell.text(name))
+    join_statement = b'\n%s%s = "".join(parts)' % (margin, smell.text(name))
     return [
-        (left.start_byte, left.end_byte, b"parts"),
-        (first.start_byte, first.end_byte, b"[%s]" % pieces),
+        (target.start_byte, target.end_byte, b"parts"),
+        (first.start_byte, first.end_byte, b"[%s]" % initial_parts),
         (added.start_byte, value.start_byte, b"parts.append("),
         (value.end_byte, value.end_byte, b")"),
-        (loop.end_byte, loop.end_byte, joined),
+        (loop.end_byte, loop.end_byte, join_statement),
     ]
 
 

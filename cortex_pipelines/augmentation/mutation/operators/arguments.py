@@ -6,7 +6,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -14,17 +14,17 @@ from cortex_pipelines.augmentation.mutation.operator import (
     on,
     replace_span,
 )
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["identifier"] = "identifier"
 _REMOVAL: Literal["removal"] = "removal"
-_NOT_POSITIONAL = COMMENTS | words(
+_NOT_POSITIONAL = COMMENTS | split_words(
     "keyword_argument list_splat dictionary_splat spread_element variadic_argument "
     "parenthesized_expression generator_expression"
 )
 
 
-def _whole(node: Node, view: View) -> Node | None:
+def _enclosing_call(node: Node, view: NodeTable) -> Node | None:
     """The call of an argument list; None for Python base classes."""
     call = view.parent(node)
     return None if call is None or call.type == "class_definition" else call
@@ -41,9 +41,9 @@ class ArgumentSwap(Operator):
     )
     explanation = "{wrong} passes {new}, in the wrong order; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Each pair of neighbours that differ."""
-        call = _whole(node, view)
+        call = _enclosing_call(node, view)
         if call is None:
             return
         arguments = [part for part in node.named_children if part.type not in _NOT_POSITIONAL]
@@ -63,9 +63,9 @@ class ArgumentDrop(Operator):
     places = on(python="argument_list", javascript="arguments", typescript="arguments")
     explanation = "{wrong} lacks the argument {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """The last of at least two arguments, and each keyword argument."""
-        call = _whole(node, view)
+        call = _enclosing_call(node, view)
         arguments = [part for part in node.named_children if part.type not in COMMENTS]
         if call is None or len(arguments) < 2:
             return
@@ -90,13 +90,13 @@ class KeywordSwap(Operator):
     )
     explanation = "{wrong} gives two names each other's value; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Each pair of neighbouring keyword arguments with different values."""
-        call = _whole(node, view)
+        call = _enclosing_call(node, view)
         if call is None:
             return
-        named = [part for part in node.named_children if part.type in _NAMED]
-        for argument, following in pairwise(named):
+        named_arguments = [part for part in node.named_children if part.type in _NAMED]
+        for argument, following in pairwise(named_arguments):
             left, right = (
                 argument.child_by_field_name("value"),
                 following.child_by_field_name("value"),
@@ -110,8 +110,8 @@ class KeywordSwap(Operator):
             yield replace_span(view, call, left.start_byte, right.end_byte, swapped)
 
 
-_NAMED = words("keyword_argument pair field_initializer")
-_PLAIN = words(
+_NAMED = split_words("keyword_argument pair field_initializer")
+_PLAIN = split_words(
     "identifier attribute member_expression field_expression string integer number true false "
     "string_literal integer_literal call call_expression subscript none null none float"
 )

@@ -16,7 +16,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
     swapping,
 )
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 _BINARY = everywhere("binary_expression", python="binary_operator")
 _ASSIGNMENT = everywhere(
@@ -41,7 +41,7 @@ class Arithmetic(TokenSwap):
     swaps = swapping(("+", "-"), ("*", "/")) | {"//": ("*",), "%": ("*",)}
     explanation = "{wrong} calculates with {new} where {old} is meant; write {right}."
 
-    def applies(self, node: Node, view: View) -> bool:
+    def applies(self, node: Node, view: NodeTable) -> bool:
         """Not string concatenation or formatting."""
         return not has_text(node)
 
@@ -67,7 +67,7 @@ class AugmentedAssignment(TokenSwap):
     swaps = swapping(("+=", "-="), ("*=", "/="), ("|=", "&="), ("<<=", ">>="))
     explanation = "{wrong} updates the value by {new} where {old} is meant; write {right}."
 
-    def applies(self, node: Node, view: View) -> bool:
+    def applies(self, node: Node, view: NodeTable) -> bool:
         """Not appending to a string."""
         return not any(has_text(part) for part in node.named_children)
 
@@ -81,7 +81,7 @@ class LostAccumulation(Operator):
     places = _ASSIGNMENT
     explanation = "{wrong} forgets the value that was there; {old} adds to it: write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per augmented assignment."""
         sign = next((part for part in node.children if not part.is_named), None)
         if sign is not None and sign.type.endswith("=") and len(sign.type) > 1:
@@ -113,7 +113,7 @@ class OperandSwap(Operator):
     places = _BINARY
     explanation = "{wrong} has its operands the wrong way round; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change if the operator does not commute and the operands differ."""
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
         sign = node.child_by_field_name("operator")
@@ -135,7 +135,7 @@ class BrokenChain(Operator):
     places = everywhere("binary_expression", python="binary_operator comparison_operator")
     explanation = "{wrong} lacks {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """The last term of at least three, or the last bound of ``a < b < c``."""
         parts = node.named_children
         if node.type == "comparison_operator":

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -13,14 +13,14 @@ from cortex_pipelines.augmentation.mutation.operator import (
     on,
     remove_statement,
 )
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["control_flow"] = "control_flow"
-_JUMPS = words(
+_JUMPS = split_words(
     "return_statement raise_statement continue_statement break_statement throw_statement "
     "return_expression continue_expression break_expression"
 )
-_HOLDERS = words("block statement_block statement_list expression_statement else_clause")
+_HOLDERS = split_words("block statement_block statement_list expression_statement else_clause")
 _IF = everywhere("if_statement", rust="if_expression")
 
 
@@ -33,7 +33,7 @@ class RemovedGuard(Operator):
     places = _IF
     explanation = "the check {right} is missing: the code below runs when it must not. Put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change at an ``if`` without ``else`` that only jumps."""
         body = node.child_by_field_name("consequence")
         if body is None or node.child_by_field_name("alternative") is not None:
@@ -42,7 +42,7 @@ class RemovedGuard(Operator):
             yield from remove_statement(view, statement_of(node, view))
 
 
-def statement_of(node: Node, view: View) -> Node:
+def statement_of(node: Node, view: NodeTable) -> Node:
     """The statement around a Rust expression; otherwise the node itself."""
     parent = view.parent(node)
     return parent if parent is not None and parent.type == "expression_statement" else node
@@ -89,7 +89,7 @@ class SwappedBranches(Operator):
     places = _IF
     explanation = "the branches of {right} stand the wrong way round; exchange {new} and {old}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change at an ``if`` with a plain ``else`` and different blocks."""
         pair = branches(node)
         if pair is None:
@@ -124,7 +124,7 @@ class RemovedElse(Operator):
     places = _IF
     explanation = "the other case of {right} is missing; put back {old}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change at an ``if`` statement with a plain ``else``."""
         pair = branches(node)
         if pair is None or not _is_statement(node, view):
@@ -140,7 +140,7 @@ class RemovedElse(Operator):
         yield TextEdit(consequence.end_byte, stop, "", head, head, old, "")
 
 
-def _is_statement(node: Node, view: View) -> bool:
+def _is_statement(node: Node, view: NodeTable) -> bool:
     """Whether the value of an ``if`` is unused, unlike Rust's tail expressions."""
     if view.language != "rust":
         return True
@@ -164,7 +164,7 @@ class RemovedElseIf(Operator):
     )
     explanation = "the case {right} is missing; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per case, except the catch-all arm of a ``match``."""
         parent = view.parent(node)
         last = parent.named_children[-1] if parent is not None else node
@@ -189,7 +189,7 @@ class MissingBreak(Operator):
     places = on(javascript="break_statement", typescript="break_statement", java="break_statement")
     explanation = "{right} lacks its {old} and runs on into the next case; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per ``break`` that ends a case, except in the last case."""
         case = view.parent(node)
         if case is None or node.named_child_count or case.type not in _CASES:
@@ -202,7 +202,7 @@ class MissingBreak(Operator):
             yield TextEdit(change.start, change.end, "", head, "", "break;", "")
 
 
-_CASES = words("switch_case switch_default switch_block_statement_group")
+_CASES = split_words("switch_case switch_default switch_block_statement_group")
 
 
 class MissingReturn(Operator):
@@ -218,7 +218,7 @@ class MissingReturn(Operator):
     )
     explanation = "{new} is calculated and not returned; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per returned value that may stand as a statement."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 1 or view.code(parts[0]) in ("None", "null", "undefined"):

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -15,11 +15,11 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_node,
     swapping,
 )
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 _COMPARISON = everywhere("binary_expression", python="comparison_operator")
 _FAMILY: Literal["operator"] = "operator"
-_PLAIN = words(
+_PLAIN = split_words(
     "identifier attribute member_expression field_access selector_expression field_expression "
     "string integer number decimal_integer_literal int_literal call subscript"
 )
@@ -67,7 +67,7 @@ class WrongSameness(TokenSwap):
     swaps: ClassVar = {"==": ("is",), "!=": ("is not",), "===": ("==",), "!==": ("!=",)}
     explanation = "{wrong} takes {new} for {old}, another sort of sameness; write {right}."
 
-    def applies(self, node: Node, view: View) -> bool:
+    def applies(self, node: Node, view: NodeTable) -> bool:
         """Not beside a literal or type, where both are equivalent or do not compile."""
         if view.language != "python":  # Python's == is not the == of JavaScript
             signs = [part.type for part in node.children if not part.is_named]
@@ -79,7 +79,7 @@ class WrongSameness(TokenSwap):
         )
 
 
-_SELF_EVIDENT = words(
+_SELF_EVIDENT = split_words(
     "string integer float tuple list none true false null undefined unary_expression number "
     "unary_operator concatenated_string dictionary"
 )
@@ -94,7 +94,7 @@ class SwappedComparison(Operator):
     places = _COMPARISON
     explanation = "{wrong} compares {new}, the sides exchanged; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change at ``<``, ``<=``, ``>``, ``>=`` and ``in`` with different operands."""
         parts = node.named_children
         signs = [part.type for part in node.children if not part.is_named]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -16,12 +16,12 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
     swapping,
 )
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _OPERATOR: Literal["operator"] = "operator"
 _REMOVAL: Literal["removal"] = "removal"
 _CONTROL: Literal["control_flow"] = "control_flow"
-_BINDS = words("named_expression let_condition let_chain")
+_BINDS = split_words("named_expression let_condition let_chain")
 _BOOLEAN = everywhere("binary_expression", python="boolean_operator")
 _CONDITIONS = everywhere(
     "if_statement while_statement",
@@ -41,7 +41,7 @@ class BooleanConnective(TokenSwap):
     swaps = swapping(("and", "or"), ("&&", "||"))
     explanation = "{wrong} joins its conditions by {new} where {old} is meant; write {right}."
 
-    def applies(self, node: Node, view: View) -> bool:
+    def applies(self, node: Node, view: NodeTable) -> bool:
         """Not in Rust's ``let`` chains, which only allow ``&&``."""
         return all(part.type not in _BINDS for part in node.named_children)
 
@@ -55,32 +55,32 @@ class RemovedCondition(Operator):
     places = _BOOLEAN
     explanation = "the condition {wrong} leaves out {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Two changes: without the left operand, and without the right one."""
         sign = node.child_by_field_name("operator")
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
         if sign is None or left is None or right is None or sign.type not in _CONNECTIVES:
             return
         if sign.type in ("or", "||") and not _is_test(view, node):
-            yield _without(view, node, right, left.end_byte, node.end_byte)
+            yield _drop_operand(view, node, right, left.end_byte, node.end_byte)
             return
-        yield _without(view, node, right, left.end_byte, node.end_byte)
-        yield _without(view, node, left, node.start_byte, right.start_byte)
+        yield _drop_operand(view, node, right, left.end_byte, node.end_byte)
+        yield _drop_operand(view, node, left, node.start_byte, right.start_byte)
 
 
-def _without(view: View, node: Node, part: Node, start: int, end: int) -> TextEdit:
+def _drop_operand(view: NodeTable, node: Node, part: Node, start: int, end: int) -> TextEdit:
     change = replace_span(view, node, start, end, "")
     return TextEdit(start, end, "", change.right, change.wrong, view.code(part), "")
 
 
 _CONNECTIVES = ("and", "or", "&&", "||")
-_TESTS = words(
+_TESTS = split_words(
     "if_statement elif_clause while_statement if_expression while_expression boolean_operator "
     "binary_expression parenthesized_expression not_operator unary_expression if_clause"
 )
 
 
-def _is_test(view: View, node: Node) -> bool:
+def _is_test(view: NodeTable, node: Node) -> bool:
     """Whether ``or`` is a logical test and not a default value."""
     return view.parent_type(node) in _TESTS
 
@@ -94,7 +94,7 @@ class NegatedCondition(Operator):
     places = _CONDITIONS
     explanation = "the condition {wrong} is the opposite of what is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change, unless the condition is a negation, a comparison or binds a name."""
         condition = condition_of(node)
         inner = bare(condition)
@@ -110,7 +110,7 @@ class NegatedCondition(Operator):
         )
 
 
-_NEED_NO_BRACKETS = words(
+_NEED_NO_BRACKETS = split_words(
     "identifier call attribute subscript call_expression member_expression method_invocation "
     "field_access selector_expression field_expression index_expression true false "
     "subscript_expression array_access"
@@ -140,7 +140,7 @@ def _flippable(node: Node) -> bool:
     return len(node.named_children) == 2 and len(parts) == 1 and parts[0] in flips
 
 
-def _quoting_condition(view: View, condition: Node, inner: Node, text: str) -> TextEdit:
+def _quoting_condition(view: NodeTable, condition: Node, inner: Node, text: str) -> TextEdit:
     return replace_span(view, inner, inner.start_byte, inner.end_byte, text)
 
 
@@ -153,7 +153,7 @@ class RemovedNegation(Operator):
     places = everywhere("unary_expression", python="not_operator unary_operator")
     explanation = "{wrong} lacks the {old} before it; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per logical or arithmetic negation, except the idiom ``!!x``."""
         if node.child_count != 2 or node.children[0].type not in ("not", "!", "-", "~"):
             return
@@ -183,12 +183,12 @@ class ConstantCondition(Operator):
         "the branch is taken always: {new} stands where {old} has to be tested; write {old}."
     )
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change unless the condition is constant or binds a name."""
         inner = bare(condition_of(node))
         if inner is None or inner.type in _BINDS | {"true", "false", "boolean_literal"}:
             return
-        if any(part.type in _BINDS for part in view.inside(inner)):
+        if any(part.type in _BINDS for part in view.descendants(inner)):
             return
         yield replace_node(view, inner, "True" if view.language == "python" else "true")
 
@@ -207,7 +207,7 @@ class SwappedTernary(Operator):
     )
     explanation = "{wrong} gives its two values the wrong way round; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change if the two values differ."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 3:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -13,7 +13,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     remove_statement,
     replace_node,
 )
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["removal"] = "removal"
 
@@ -81,16 +81,16 @@ class ExceptionType(Operator):
     )
     explanation = "{wrong} names {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Each standard exception class that is raised or caught by name."""
-        others, end = _OTHERS[view.language], _head_end(node)
+        other_types, end = _OTHERS[view.language], _head_end(node)
         present = view.between(node.start_byte, end)
-        for part in view.inside(node):
+        for part in view.descendants(node):
             if part.start_byte >= end:
                 return
-            other = others.get(view.code(part), "") if part.type in _NAMES else ""
+            other = other_types.get(view.code(part), "") if part.type in _NAMES else ""
             if other and other not in present and view.parent_type(part) in _CLASS_PLACES:
-                yield _within(node.start_byte, end, part, other, view)
+                yield _replace_type(node.start_byte, end, part, other, view)
 
 
 def _head_end(node: Node) -> int:
@@ -99,7 +99,7 @@ def _head_end(node: Node) -> int:
     return node.end_byte if body is None else body.start_byte
 
 
-def _within(start: int, end: int, part: Node, other: str, view: View) -> TextEdit:
+def _replace_type(start: int, end: int, part: Node, other: str, view: NodeTable) -> TextEdit:
     """Change of a part that quotes the text between two offsets."""
     head, tail = view.between(start, part.start_byte), view.between(part.end_byte, end).rstrip()
     old = view.code(part)
@@ -108,8 +108,8 @@ def _within(start: int, end: int, part: Node, other: str, view: View) -> TextEdi
     )
 
 
-_NAMES = words("identifier type_identifier")
-_CLASS_PLACES = words(
+_NAMES = split_words("identifier type_identifier")
+_CLASS_PLACES = split_words(
     "raise_statement except_clause as_pattern tuple call new_expression "
     "object_creation_expression catch_type"
 )
@@ -131,7 +131,7 @@ class SwallowedException(Operator):
     )
     explanation = "{right} is missing, so the error goes unnoticed; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per statement that raises, throws or panics."""
         if node.type != "expression_statement" or view.code(node).startswith(_ENDING):
             yield from remove_statement(view, node)
@@ -149,7 +149,7 @@ class BroadenedHandler(Operator):
     places = on(python="except_clause", java="catch_type")
     explanation = "{wrong} also hides errors that it was not written for; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per handler narrower than ``Exception``."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if view.language == "java":
@@ -160,7 +160,7 @@ class BroadenedHandler(Operator):
         if value is not None and value.type == "as_pattern":
             value = value.named_children[0]
         if value is not None and view.code(value) not in _BROAD:
-            yield _within(node.start_byte, _head_end(node), value, "Exception", view)
+            yield _replace_type(node.start_byte, _head_end(node), value, "Exception", view)
 
 
 _BROAD = ("Exception", "BaseException", "Throwable")

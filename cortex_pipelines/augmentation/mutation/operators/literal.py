@@ -7,7 +7,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -17,14 +17,14 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_quoting_around,
     replace_span,
 )
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["literal"] = "literal"
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
 _QUOTES = ('"', "'")
 # Where a number or string is not a value: a field of a tuple, a key, an import, a docstring, the
 # format of a macro.
-_NOT_VALUES = words(
+_NOT_VALUES = split_words(
     "field_expression expression_statement pair import_statement import_spec import_declaration "
     "export_statement token_tree jsx_attribute field_declaration literal_type concatenated_string "
     "attribute_item case_clause enum_variant inner_attribute_item attribute extern_modifier"
@@ -38,7 +38,7 @@ _STRINGS = on(
     rust="string_literal",
 )
 # Text that only a person reads: what it says changes no behaviour.
-_MESSAGES = words(
+_MESSAGES = split_words(
     "raise_statement throw_statement assert_statement annotation decorator attribute_item"
 )
 _TALKING = re.compile(
@@ -64,7 +64,7 @@ class OffByOne(Operator):
     )
     explanation = "{new} in {wrong} is off by one; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One more, and one less unless negative."""
         text, parent = view.code(node), view.parent(node)
         if parent is None or parent.type in _NOT_VALUES or not _DECIMAL.fullmatch(text):
@@ -82,7 +82,7 @@ class FlippedBoolean(Operator):
     places = everywhere("true false", rust="boolean_literal")
     explanation = "{wrong} has {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per literal."""
         flipped = {"true": "false", "false": "true", "True": "False", "False": "True"}
         text, parent = view.code(node), view.parent(node)
@@ -99,7 +99,7 @@ class EmptiedString(Operator):
     places = _STRINGS
     explanation = "the string is empty in {wrong}; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per plain, non-empty string that is a value and no message."""
         if view.parent(node) is not None and is_value(node, view):
             yield replace_quoting_around(view, node, view.code(node)[0] * 2)
@@ -114,14 +114,16 @@ class WrongString(Operator):
     places = _STRINGS
     explanation = "{new} stands in {wrong} where {old} belongs; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """At most one: the next similar string of the function."""
         if not is_value(node, view) or not _WORD.fullmatch(view.code(node)[1:-1]):
             return
-        others = [view.code(other) for other in _near_strings(node, view)]
+        nearby_literals = [view.code(other) for other in _near_strings(node, view)]
         text = view.code(node)
         fitting = [
-            candidate for candidate in others if candidate != text and candidate[:1] == text[:1]
+            candidate
+            for candidate in nearby_literals
+            if candidate != text and candidate[:1] == text[:1]
         ]
         fitting = [candidate for candidate in fitting if _WORD.fullmatch(candidate[1:-1])]
         if fitting:
@@ -132,36 +134,40 @@ _WORD = re.compile(r"[\w.\-/:]{1,40}")
 _NEAR_STRINGS = 12
 
 
-def _near_strings(node: Node, view: View) -> list[Node]:
+def _near_strings(node: Node, view: NodeTable) -> list[Node]:
     """Strings of the same outermost function, following ones first."""
     home, strings = view.home(node), view.by_type.get(node.type, [])
-    place = bisect_left(strings, node.start_byte, key=lambda literal: literal.start_byte)
-    after = strings[place + 1 : place + 1 + _NEAR_STRINGS]
-    around = [*after, *strings[max(0, place - _NEAR_STRINGS) : place]]
-    return [literal for literal in around if view.home(literal) == home and is_value(literal, view)]
+    index = bisect_left(strings, node.start_byte, key=lambda literal: literal.start_byte)
+    after = strings[index + 1 : index + 1 + _NEAR_STRINGS]
+    neighbours = [*after, *strings[max(0, index - _NEAR_STRINGS) : index]]
+    return [
+        literal for literal in neighbours if view.home(literal) == home and is_value(literal, view)
+    ]
 
 
-def is_value(node: Node, view: View) -> bool:
+def is_value(node: Node, view: NodeTable) -> bool:
     """Whether a string is plain, non-empty, a value, and not a message for people."""
     text = view.code(node)
     if len(text) <= 2 or text[0] not in _QUOTES or text.startswith(('"""', "'''")):
         return False
     if view.parent_type(node) in _NOT_VALUES:
         return False
-    for around in view.around(node):
-        if around.type in _MESSAGES:
+    for enclosing in view.ancestors(node):
+        if enclosing.type in _MESSAGES:
             return False
-        if around.type in _CALLS:
-            callee = around.named_children[0] if around.named_children else around
+        if enclosing.type in _CALLS:
+            callee = enclosing.named_children[0] if enclosing.named_children else enclosing
             end = callee.end_byte if callee.end_byte <= node.start_byte else node.start_byte
-            if _TALKING.search(view.between(around.start_byte, end)):
+            if _TALKING.search(view.between(enclosing.start_byte, end)):
                 return False
-        if around.type.endswith(("statement", "declaration")):
+        if enclosing.type.endswith(("statement", "declaration")):
             return True
     return True
 
 
-_CALLS = words("call call_expression method_invocation new_expression object_creation_expression")
+_CALLS = split_words(
+    "call call_expression method_invocation new_expression object_creation_expression"
+)
 
 
 class EmptiedCollection(Operator):
@@ -180,7 +186,7 @@ class EmptiedCollection(Operator):
     )
     explanation = "{new} has lost its elements; it must be {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per non-empty collection."""
         text = view.code(node)
         if node.named_child_count and text[0] in "[{" and ";" not in text:
@@ -203,7 +209,7 @@ class DroppedElement(Operator):
     )
     explanation = "{wrong} lacks the element {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """The last of at least three elements, or of two in a list or mapping."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         fewest = 3 if node.type in ("tuple", "literal_value") else 2

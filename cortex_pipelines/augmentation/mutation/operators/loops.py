@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -14,22 +14,22 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
 )
 from cortex_pipelines.augmentation.mutation.operators.condition import bare
-from cortex_pipelines.augmentation.node_table import COMMENTS, FUNCTIONS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, FUNCTIONS, NodeTable
 
 _FAMILY: Literal["control_flow"] = "control_flow"
-_LOOPS = words(
+_LOOPS = split_words(
     "for_statement while_statement do_statement for_in_statement enhanced_for_statement "
     "for_expression while_expression loop_expression"
 )
-_SWITCHES = words(
+_SWITCHES = split_words(
     "switch_statement switch_expression expression_switch_statement type_switch_statement "
     "select_statement"
 )
 
 
-def in_loop(node: Node, view: View) -> Node | None:
+def in_loop(node: Node, view: NodeTable) -> Node | None:
     """The innermost loop around a node, unless a switch or function comes first."""
-    for above in view.around(node):
+    for above in view.ancestors(node):
         if above.type in _LOOPS:
             return above
         if above.type in _SWITCHES or above.type in FUNCTIONS:
@@ -48,7 +48,7 @@ class BreakContinue(Operator):
     )
     explanation = "the loop {wrong} meets {new} where it must {old}; write {old}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change, except with a label or value, or a ``break`` of a ``switch``."""
         loop = in_loop(node, view)
         if node.named_child_count or loop is None:
@@ -77,7 +77,7 @@ class ZeroIterations(Operator):
     )
     explanation = "the loop never runs: {new} stands where {old} decides; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Sets the condition to false, or the sequence to an empty one."""
         condition = bare(node.child_by_field_name("condition"))
         if condition is None and node.type == "for_statement" and view.language == "go":
@@ -86,7 +86,7 @@ class ZeroIterations(Operator):
         if condition is not None and condition.type not in ("true", "false", "let_condition", ";"):
             if any(
                 part.type in ("let_condition", "named_expression")
-                for part in view.inside(condition)
+                for part in view.descendants(condition)
             ):
                 return
             word = "False" if view.language == "python" else "false"
@@ -101,7 +101,7 @@ class ZeroIterations(Operator):
 _EMPTY = {"python": "()", "javascript": "[]", "typescript": "[]"}
 
 
-def _quoted(view: View, loop: Node, part: Node, text: str) -> TextEdit:
+def _quoted(view: NodeTable, loop: Node, part: Node, text: str) -> TextEdit:
     head = view.between(loop.start_byte, part.start_byte)
     tail = view.between(part.end_byte, loop.end_byte).partition("\n")[0][:20]
     old = view.code(part)
@@ -124,7 +124,7 @@ class RemovedLoop(Operator):
     )
     explanation = "{wrong} runs at most once where {right} has to repeat; put {old} for {new}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Replaces ``while`` by ``if`` where the body has no break, continue or ``else``."""
         condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
         if view.language == "go" and node.named_children and condition is None:
@@ -135,7 +135,7 @@ class RemovedLoop(Operator):
         if bare(condition) is None or view.code(bare(condition) or condition) in _ENDLESS:
             return
         if (
-            any(part.type in _JUMPS for part in view.inside(body))
+            any(part.type in _JUMPS for part in view.descendants(body))
             or view.parent_type(node) in _LABELS
         ):
             return
@@ -148,8 +148,8 @@ class RemovedLoop(Operator):
 
 
 _ENDLESS = ("true", "True", "1")
-_JUMPS = words("break_statement continue_statement break_expression continue_expression")
-_LABELS = words("labeled_statement label")
+_JUMPS = split_words("break_statement continue_statement break_expression continue_expression")
+_LABELS = split_words("labeled_statement label")
 
 
 class EarlyReturn(Operator):
@@ -163,7 +163,7 @@ class EarlyReturn(Operator):
         "{right} stands in the loop and ends it in its first pass; move it behind the loop."
     )
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change where a return directly follows a loop."""
         block = view.parent(node)
         if block is None:
@@ -174,25 +174,27 @@ class EarlyReturn(Operator):
                 return
             inner, block = block, view.parent(block)
         siblings = view.statements(block) if block is not None else []
-        place = next((at for at, sibling in enumerate(siblings) if sibling.id == inner.id), 0)
-        if place == 0:
+        position = next(
+            (index for index, sibling in enumerate(siblings) if sibling.id == inner.id), 0
+        )
+        if position == 0:
             return
-        loop = siblings[place - 1]
+        loop = siblings[position - 1]
         if loop.type == "expression_statement" and loop.named_children:
             loop = loop.named_children[0]
         body = loop.child_by_field_name("body") if loop.type in _LOOPS else None
         if body is None or loop.child_by_field_name("alternative") is not None:
             return
         text = view.code(inner)
-        moved = _at_end_of(body, text, view)
-        if moved is None:
+        moved_text = _at_end_of(body, text, view)
+        if moved_text is None:
             return
         start, end = body.start_byte, inner.end_byte
         between = view.between(body.end_byte, inner.start_byte).rstrip()
-        yield TextEdit(start, end, moved + between, text, text, text, "")
+        yield TextEdit(start, end, moved_text + between, text, text, text, "")
 
 
-def _at_end_of(body: Node, text: str, view: View) -> str | None:
+def _at_end_of(body: Node, text: str, view: NodeTable) -> str | None:
     """The loop's body with a statement appended."""
     inside = body.named_children
     if len(inside) == 1 and inside[0].type == "statement_list":

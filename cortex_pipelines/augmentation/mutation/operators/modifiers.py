@@ -6,12 +6,12 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import Operator, TextEdit, on, replace_span
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 _FAMILY: Literal["removal"] = "removal"
-_WITHOUT_EFFECT = words(
+_WITHOUT_EFFECT = split_words(
     "override final overload typing.override typing.final typing.overload abstractmethod "
     "abc.abstractmethod Override SuppressWarnings Deprecated inline must_use allow doc"
 )
@@ -31,7 +31,7 @@ class RemovedDecorator(Operator):
     )
     explanation = "{right} is missing on {new}; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per decorator, except purely informative ones."""
         text = view.code(node)
         name = text.strip("@#[]! ").partition("(")[0].strip()
@@ -43,11 +43,11 @@ class RemovedDecorator(Operator):
         yield TextEdit(start, end, "", text, "", text, head.rstrip("{ "))
 
 
-def _next_word(view: View, place: int) -> int:
+def _next_word(view: NodeTable, offset: int) -> int:
     text = view.text
-    while place < len(text) and text[place : place + 1] in b" \t\r\n":
-        place += 1
-    return place
+    while offset < len(text) and text[offset : offset + 1] in b" \t\r\n":
+        offset += 1
+    return offset
 
 
 class RemovedModifier(Operator):
@@ -65,7 +65,7 @@ class RemovedModifier(Operator):
     )
     explanation = "the modifier {old} is missing in {wrong}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per modifier that affects behaviour."""
         for part in node.children:
             word = view.code(part)
@@ -74,28 +74,30 @@ class RemovedModifier(Operator):
             if word == "static" and _is_of_record(node, view):
                 continue  # a field of a record has to be
             end = _next_word(view, part.end_byte)
-            whole = node if node.type != "modifiers" else view.parent(node) or node
-            before = view.between(whole.start_byte, part.start_byte).rpartition("\n")[2].lstrip()
-            after = view.between(end, whole.end_byte).partition("\n")[0].rstrip("{ ")
+            modifiers = node if node.type != "modifiers" else view.parent(node) or node
+            before = (
+                view.between(modifiers.start_byte, part.start_byte).rpartition("\n")[2].lstrip()
+            )
+            after = view.between(end, modifiers.end_byte).partition("\n")[0].rstrip("{ ")
             right = f"{before}{word} {after}"
             yield TextEdit(part.start_byte, end, "", right, before + after, word, "")
 
 
-def _is_of_record(modifiers: Node, view: View) -> bool:
-    kinds = [above.type for above in islice(view.around(modifiers), 3)]
+def _is_of_record(modifiers: Node, view: NodeTable) -> bool:
+    kinds = [above.type for above in islice(view.ancestors(modifiers), 3)]
     return kinds[:1] == ["field_declaration"] and "record_declaration" in kinds
 
 
-def _waits(function: Node, view: View) -> bool:
-    return any(part.type in ("await", "await_expression") for part in view.inside(function))
+def _waits(function: Node, view: NodeTable) -> bool:
+    return any(part.type in ("await", "await_expression") for part in view.descendants(function))
 
 
 _MODIFIERS = {
-    "python": words("async"),
-    "javascript": words("static async"),
-    "typescript": words("static async"),
-    "java": words("static synchronized volatile transient"),
-    "rust": words("pub"),
+    "python": split_words("async"),
+    "javascript": split_words("static async"),
+    "typescript": split_words("static async"),
+    "java": split_words("static synchronized volatile transient"),
+    "rust": split_words("pub"),
 }
 
 
@@ -112,7 +114,7 @@ class RemovedDefault(Operator):
     )
     explanation = "the parameter {wrong} lacks its default {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change where no earlier parameter has a default."""
         value = node.child_by_field_name("value") or node.child_by_field_name("right")
         if value is None:

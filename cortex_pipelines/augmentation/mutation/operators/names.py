@@ -22,7 +22,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_quoting_around,
 )
 from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 _FAMILY: Literal["identifier"] = "identifier"
 _MOST = 2
@@ -37,7 +37,7 @@ class VariableMisuse(Operator):
     places = everywhere("identifier")
     explanation = "{new} is the wrong variable in {wrong}; it must be {old}: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """The two variables bound last before the use."""
         if not is_use(node, view):
             return
@@ -56,7 +56,7 @@ class WrongCallee(Operator):
     places = CALLS
     explanation = "{wrong} calls {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """At most one: the nearest callee with the same receiver and number of arguments."""
         name = callee_name(node)
         if name is None:
@@ -81,7 +81,7 @@ class WrongAttribute(Operator):
     )
     explanation = "{wrong} takes {new} where {old} is meant; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """At most one: the nearest other attribute accessed on the same object."""
         in_tag = view.parent_type(node).startswith("jsx_")  # its two ends name it
         if view.field(node) != "function" and is_pair(node) and not in_tag:
@@ -105,7 +105,7 @@ class LostReceiver(Operator):
     )
     explanation = "{new} is the local variable; the object's own is meant: write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change where ``self.x`` is read and the function has its own ``x``."""
         if view.field(node) in ("function", "left") or not is_pair(node):
             return

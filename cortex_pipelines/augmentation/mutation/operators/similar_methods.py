@@ -12,7 +12,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_part,
     swapping,
 )
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 _FAMILY: Literal["identifier"] = "identifier"
 
@@ -103,7 +103,7 @@ class SimilarMethod(Operator):
     places = CALLS
     explanation = "{wrong} calls {new} where {old} is needed; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per method that is easily confused with the called one."""
         name = callee_name(node)
         if name is not None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.namespaces import bound_before
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
@@ -15,7 +15,7 @@ from cortex_pipelines.augmentation.mutation.operator import (
     remove_statement,
 )
 from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
-from cortex_pipelines.augmentation.node_table import View
+from cortex_pipelines.augmentation.node_table import NodeTable
 
 _REMOVAL: Literal["removal"] = "removal"
 _CONTROL: Literal["control_flow"] = "control_flow"
@@ -23,12 +23,14 @@ _STATEMENT = everywhere(
     "expression_statement",
     go="expression_statement assignment_statement inc_statement dec_statement send_statement",
 )
-_ASSIGNED = words(
+_ASSIGNED = split_words(
     "assignment augmented_assignment assignment_expression augmented_assignment_expression "
     "update_expression compound_assignment_expr"
 )
 _CALLS = frozenset().union(*CALLS.values())
-_WORDS_OF_LOGS = words("log logger logging print println debug info warn warning console printf")
+_WORDS_OF_LOGS = split_words(
+    "log logger logging print println debug info warn warning console printf"
+)
 
 
 def _content(node: Node) -> Node:
@@ -50,14 +52,14 @@ class RemovedAssignment(Operator):
     places = _STATEMENT
     explanation = "{right} is missing, so the old value stays; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change where an attribute, item or bound name is reassigned."""
         inner = _content(node)
         if inner.type not in _ASSIGNED and not node.type.startswith(("assign", "inc", "dec")):
             return
-        left = inner.child_by_field_name("left")
-        is_new = left is not None and left.type == "identifier" and inner.type == "assignment"
-        if not is_new or bound_before(view.code(left or inner), inner, view):
+        target = inner.child_by_field_name("left")
+        is_new = target is not None and target.type == "identifier" and inner.type == "assignment"
+        if not is_new or bound_before(view.code(target or inner), inner, view):
             yield from remove_statement(view, node)
 
 
@@ -70,7 +72,7 @@ class RemovedCall(Operator):
     places = _STATEMENT
     explanation = "the step {right} is missing; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per statement that only calls something, except logging."""
         inner = _content(node)
         name = callee_name(inner) if inner.type in _CALLS else None
@@ -98,7 +100,7 @@ class SwappedStatements(Operator):
     )
     explanation = "{new} comes too early; {old} has to come first."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change where the next statement uses a name set here."""
         block = view.parent(node)
         if block is None or node.type not in self.places[view.language]:
@@ -116,11 +118,11 @@ class SwappedStatements(Operator):
         yield TextEdit(start, end, other + between + statement, statement, other, statement, other)
 
 
-def _names(node: Node, view: View) -> set[str]:
-    return {view.code(part) for part in view.inside(node) if part.type.endswith("identifier")}
+def _names(node: Node, view: NodeTable) -> set[str]:
+    return {view.code(part) for part in view.descendants(node) if part.type.endswith("identifier")}
 
 
-def _sets(node: Node, view: View) -> set[str]:
+def _sets(node: Node, view: NodeTable) -> set[str]:
     """Names that a statement assigns, or on whose object it calls a method."""
     inner = _content(node)
     target = inner.child_by_field_name("left") or inner.child_by_field_name("pattern")
@@ -153,7 +155,7 @@ class RemovedSuper(Operator):
     )
     explanation = "{right} is missing, so the base class does not do its part; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per statement that calls ``super``."""
         if view.code(node).startswith(("super(", "super.")):
             yield from remove_statement(view, node)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import (
     Operator,
     TextEdit,
@@ -16,12 +16,12 @@ from cortex_pipelines.augmentation.mutation.operator import (
     replace_span,
 )
 from cortex_pipelines.augmentation.mutation.operators.similar_methods import CALLS, callee_name
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 
 _FAMILY: Literal["removal"] = "removal"
 
 
-def unwrapped(node: Node, inner: Node, view: View) -> TextEdit:
+def unwrapped(node: Node, inner: Node, view: NodeTable) -> TextEdit:
     """Replace a node by a part of it."""
     return replace_node(view, node, view.code(inner))
 
@@ -40,7 +40,7 @@ class RemovedAwait(Operator):
     )
     explanation = "{wrong} is not waited for; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per awaited expression."""
         awaited = next((part for part in node.named_children if part.type not in COMMENTS), None)
         if awaited is not None:
@@ -59,7 +59,7 @@ class RemovedOptionalChain(Operator):
     )
     explanation = "{wrong} fails where the value is missing; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """One change per ``?.``."""
         for part in node.children:
             if part.type in ("optional_chain", "?."):
@@ -76,7 +76,7 @@ class RemovedErrorPropagation(Operator):
     places = on(rust="try_expression")
     explanation = "an error is not passed on by {wrong}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Two changes per ``?``: removed, and replaced by ``unwrap``."""
         inner = node.children[0]
         yield unwrapped(node, inner, view)
@@ -98,12 +98,12 @@ class RemovedFallback(Operator):
     )
     explanation = "{wrong} has no value where there is none; {old} gives one: write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """``get(key, default)`` and similar without the default; ``a ?? b`` as ``a``."""
         if node.type == "binary_expression":
-            left, sign = node.child_by_field_name("left"), node.child_by_field_name("operator")
-            if left is not None and sign is not None and sign.type == "??":
-                yield replace_span(view, node, left.end_byte, node.end_byte, "")
+            value, sign = node.child_by_field_name("left"), node.child_by_field_name("operator")
+            if value is not None and sign is not None and sign.type == "??":
+                yield replace_span(view, node, value.end_byte, node.end_byte, "")
             return
         name, arguments = callee_name(node), node.child_by_field_name("arguments")
         if name is None or arguments is None:
@@ -146,7 +146,7 @@ class RemovedConversion(Operator):
     places = CALLS
     explanation = "{wrong} is used as it is, without {old}; write {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """``int(x)`` as ``x``; ``x.strip()``, ``x.copy()`` and similar as ``x``."""
         name, arguments = callee_name(node), node.child_by_field_name("arguments")
         if name is None or arguments is None or view.parent_type(node) == "expression_statement":
@@ -166,7 +166,7 @@ class RemovedConversion(Operator):
             yield _naming(unwrapped(node, parts[0], view), text)
 
 
-def _is_go_cleaner(receiver: Node, name: str, view: View) -> bool:
+def _is_go_cleaner(receiver: Node, name: str, view: NodeTable) -> bool:
     return view.language == "go" and view.code(receiver) == "strings" and name in _CLEANERS["go"]
 
 
@@ -176,25 +176,27 @@ def _naming(change: TextEdit, name: str) -> TextEdit:
     )
 
 
-_VALUES = words(
+_VALUES = split_words(
     "identifier attribute call subscript member_expression call_expression subscript_expression "
     "selector_expression index_expression field_expression string binary_operator"
 )
 _CONVERTERS = {
-    "python": words("int str float bool list tuple set sorted reversed abs len bytes dict round"),
-    "javascript": words("Number String parseInt parseFloat Boolean"),
-    "typescript": words("Number String parseInt parseFloat Boolean"),
-    "java": words(""),
-    "go": words("len string int int64 float64"),
-    "rust": words("Some Ok Box"),
+    "python": split_words(
+        "int str float bool list tuple set sorted reversed abs len bytes dict round"
+    ),
+    "javascript": split_words("Number String parseInt parseFloat Boolean"),
+    "typescript": split_words("Number String parseInt parseFloat Boolean"),
+    "java": split_words(""),
+    "go": split_words("len string int int64 float64"),
+    "rust": split_words("Some Ok Box"),
 }
 _CLEANERS = {
-    "python": words("strip lower upper copy lstrip rstrip decode encode casefold items"),
-    "javascript": words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
-    "typescript": words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
-    "java": words("trim toLowerCase toUpperCase strip toString clone"),
-    "go": words("TrimSpace ToLower ToUpper"),
-    "rust": words("clone trim abs to_lowercase to_uppercase rev unwrap"),
+    "python": split_words("strip lower upper copy lstrip rstrip decode encode casefold items"),
+    "javascript": split_words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
+    "typescript": split_words("trim toLowerCase toUpperCase toString slice reverse sort flat"),
+    "java": split_words("trim toLowerCase toUpperCase strip toString clone"),
+    "go": split_words("TrimSpace ToLower ToUpper"),
+    "rust": split_words("clone trim abs to_lowercase to_uppercase rev unwrap"),
 }
 
 
@@ -214,14 +216,14 @@ class RemovedWrapper(Operator):
     )
     explanation = "the code runs without {old} around it; put it back: {right}."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """The body alone; ``defer`` and ``go`` calls run immediately."""
         head = view.code(node).partition("\n")[0]
         if view.language == "go":
             word = node.children[0]
             start, end = word.start_byte, node.named_children[0].start_byte
-            rest = view.between(end, node.end_byte)
-            yield TextEdit(start, end, "", view.code(node), rest, word.type, "")
+            following = view.between(end, node.end_byte)
+            yield TextEdit(start, end, "", view.code(node), following, word.type, "")
             return
         body = node.child_by_field_name("body")
         if body is None:
@@ -244,7 +246,7 @@ def _binds(node: Node) -> bool:
     )
 
 
-def _block_text(node: Node, body: Node, view: View) -> str | None:
+def _block_text(node: Node, body: Node, view: NodeTable) -> str | None:
     if view.language != "python":
         return view.code(body)
     lines = view.text.rfind(b"\n", 0, node.start_byte) + 1
@@ -270,7 +272,7 @@ class RemovedCleanup(Operator):
     )
     explanation = "{right} is missing, so nothing is cleaned up after an error; put it back."
 
-    def changes(self, node: Node, view: View) -> Iterator[TextEdit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
         """Removes ``finally`` or ``defer``, unless a ``try`` has nothing else."""
         if node.type == "defer_statement":
             yield from remove_statement(view, node)

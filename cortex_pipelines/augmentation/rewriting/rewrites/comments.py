@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 from cortex_pipelines.augmentation.rewriting.rule import Edit, Rewrite
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
@@ -19,7 +19,7 @@ _DIRECTIVE = re.compile(
 _LINE = {"python": "#"}
 
 
-def _plain_comments(view: View) -> Iterator[Node]:
+def _plain_comments(view: NodeTable) -> Iterator[Node]:
     for kind in sorted(COMMENTS):
         for node in view.by_type.get(kind, ()):
             if not _DIRECTIVE.match(view.code(node)):
@@ -33,7 +33,7 @@ class CommentsRemoved(Rewrite):
     family = "comments"
     languages = LANGUAGES
 
-    def edits(self, view: View) -> Iterator[Edit]:
+    def edits(self, view: NodeTable) -> Iterator[Edit]:
         """A comment on its own line goes with the line, another with the space before it."""
         for node in _plain_comments(view):
             end = node.end_byte - (view.text[node.end_byte - 1 : node.end_byte] == b"\n")
@@ -42,9 +42,11 @@ class CommentsRemoved(Rewrite):
                 yield Edit(*span, "")
                 continue
             line = view.text.rfind(b"\n", 0, node.start_byte) + 1
-            rest = view.text[end : view.text.find(b"\n", end) if b"\n" in view.text[end:] else None]
+            line_tail = view.text[
+                end : view.text.find(b"\n", end) if b"\n" in view.text[end:] else None
+            ]
             if (
-                rest.strip()
+                line_tail.strip()
             ):  # code follows on the line: something has to part it from the code before
                 yield Edit(node.start_byte, end, " ")
             else:
@@ -59,7 +61,7 @@ class CommentsRestyled(Rewrite):
     family = "comments"
     languages = LANGUAGES
 
-    def edits(self, view: View) -> Iterator[Edit]:
+    def edits(self, view: NodeTable) -> Iterator[Edit]:
         """The words stay; beginning, end and marker change."""
         for node in _plain_comments(view):
             text = view.code(node)

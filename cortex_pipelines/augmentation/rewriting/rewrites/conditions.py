@@ -4,24 +4,24 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import everywhere, on, reindented
 from cortex_pipelines.augmentation.mutation.operators.branches import branches
 from cortex_pipelines.augmentation.mutation.operators.condition import bare, condition_of
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 from cortex_pipelines.augmentation.rewriting.rule import Edit, NodeRewrite
 
 _MIRROR = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 _MIRROR |= {"===": "===", "!==": "!=="}
 # What can be read in any order: nothing is called, nothing is looked up by an item.
-_STILL = words(
+_STILL = split_words(
     "identifier integer float number decimal_integer_literal int_literal integer_literal "
     "float_literal true false none null nil this string string_literal boolean_literal "
     "interpreted_string_literal self"
 )
 _FLIPS = {"==": "!=", "!=": "==", "===": "!==", "!==": "==="}
 _PYTHON_FLIPS = {"in": "not in", "not in": "in", "is": "is not", "is not": "is"}
-_BINDS = words("named_expression let_condition let_chain")
+_BINDS = split_words("named_expression let_condition let_chain")
 
 
 class MirroredComparison(NodeRewrite):
@@ -30,7 +30,7 @@ class MirroredComparison(NodeRewrite):
     name = "mirrored_comparison"
     places = everywhere("binary_expression", python="comparison_operator")
 
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Comparisons of names and literals, whose evaluation order does not matter."""
         sign = sign_of(node)
         parts = node.named_children
@@ -57,7 +57,7 @@ class InvertedBranches(NodeRewrite):
     name = "inverted_branches"
     places = everywhere("if_statement", rust="if_expression")
 
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Conditionals with a plain ``else`` and a condition that binds no name."""
         pair, inner = branches(node), bare(condition_of(node))
         if pair is None or inner is None or inner.type in _BINDS:
@@ -65,27 +65,27 @@ class InvertedBranches(NodeRewrite):
         consequence, alternative = pair
         if not all(part.type in ("block", "statement_block") for part in pair):
             return
-        if any(part.type in _BINDS for part in view.inside(inner)):
+        if any(part.type in _BINDS for part in view.descendants(inner)):
             return
         condition = view.between(node.start_byte, inner.start_byte)
-        rest = view.between(inner.end_byte, consequence.start_byte)
+        head_end = view.between(inner.end_byte, consequence.start_byte)
         between = view.between(consequence.end_byte, alternative.start_byte)
         if view.language == "python" and not (
             _own_line(consequence, view) and _own_line(alternative, view)
         ):
             return
         text = view.code(alternative) + between + view.code(consequence)
-        head = condition + negated(inner, view) + rest
+        head = condition + negated(inner, view) + head_end
         tail = view.between(alternative.end_byte, node.end_byte)
         yield Edit(node.start_byte, node.end_byte, head + text + tail)
 
 
-def _own_line(block: Node, view: View) -> bool:
+def _own_line(block: Node, view: NodeTable) -> bool:
     line = view.text.rfind(b"\n", 0, block.start_byte) + 1
     return not view.text[line : block.start_byte].strip()
 
 
-def negated(node: Node, view: View) -> str:
+def negated(node: Node, view: NodeTable) -> str:
     """Natural negation of a condition."""
     text = view.code(node)
     sign = sign_of(node)
@@ -100,7 +100,7 @@ def negated(node: Node, view: View) -> str:
     return f"{word}{text}" if node.type in _ATOMS else f"{word}({text})"
 
 
-_ATOMS = words(
+_ATOMS = split_words(
     "identifier call attribute subscript call_expression member_expression method_invocation "
     "field_access selector_expression field_expression index_expression true false "
     "subscript_expression array_access parenthesized_expression"
@@ -113,7 +113,7 @@ class DeMorgan(NodeRewrite):
     name = "de_morgan"
     places = everywhere("unary_expression", python="not_operator")
 
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Negated brackets around one ``and`` or ``or``."""
         if node.child_count != 2 or node.children[0].type not in ("not", "!"):
             return
@@ -124,7 +124,7 @@ class DeMorgan(NodeRewrite):
         left, right = inner.child_by_field_name("left"), inner.child_by_field_name("right")
         if left is None or right is None or len(inner.named_children) != 2:
             return
-        if any(part.type in _BINDS for part in view.inside(inner)):
+        if any(part.type in _BINDS for part in view.descendants(inner)):
             return
         # `not a` is a truth value, `a` may be anything: turned twice it would be another value
         if view.language in _LOOSE and any(_is_negation(part) for part in (left, right)):
@@ -152,15 +152,15 @@ class MergedConditions(NodeRewrite):
         java="if_statement", go="if_statement",
     )  # fmt: skip
 
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """An ``if`` that contains only another one, both without ``else``."""
         outer, inner = _lone(node), None
         if outer is not None and len(outer.named_children) == 1:
-            held = outer.named_children[0]
-            if held.type == "statement_list" and len(held.named_children) == 1:
-                held = held.named_children[0]
-            inner = _lone(held) if held.type == "if_statement" else None
-            node_inside = held
+            inner_block = outer.named_children[0]
+            if inner_block.type == "statement_list" and len(inner_block.named_children) == 1:
+                inner_block = inner_block.named_children[0]
+            inner = _lone(inner_block) if inner_block.type == "if_statement" else None
+            node_inside = inner_block
         if outer is None or inner is None or view.field(node) == "alternative":
             return
         first, second = bare(condition_of(node)), bare(condition_of(node_inside))
@@ -168,18 +168,20 @@ class MergedConditions(NodeRewrite):
             return
         if view.language == "python" and not (_own_line(outer, view) and _own_line(inner, view)):
             return
-        joint = _joined(first, second, view)
+        joint = _conjunction(first, second, view)
         indents = [_indent(part, view) for part in (node, node_inside)]
         body = view.code(inner)
-        if any("string" in part.type and "\n" in view.code(part) for part in view.inside(inner)):
+        if any(
+            "string" in part.type and "\n" in view.code(part) for part in view.descendants(inner)
+        ):
             return
         if view.language == "python":
             lead = view.between(outer.start_byte - len(_indent(outer, view)), outer.start_byte)
             text = f"if {joint}:\n{lead}{reindented(view, body, _indent(inner, view), lead)}"
         else:
             brackets = ("(", ")") if view.language != "go" else ("", "")
-            moved = reindented(view, body, indents[1], indents[0])
-            text = f"if {brackets[0]}{joint}{brackets[1]} {moved}"
+            reindented_body = reindented(view, body, indents[1], indents[0])
+            text = f"if {brackets[0]}{joint}{brackets[1]} {reindented_body}"
         yield Edit(node.start_byte, node.end_byte, text)
 
 
@@ -193,7 +195,7 @@ def _lone(node: Node) -> Node | None:
     return block if block is not None and block.type in ("block", "statement_block") else None
 
 
-def _joined(first: Node, second: Node, view: View) -> str:
+def _conjunction(first: Node, second: Node, view: NodeTable) -> str:
     word = " and " if view.language == "python" else " && "
     return word.join(
         view.code(part) if part.type in _ATOMS or _compares(part) else f"({view.code(part)})"
@@ -207,7 +209,7 @@ def _compares(node: Node) -> bool:
     return sign is not None and sign.type in compares
 
 
-def _indent(node: Node, view: View) -> str:
+def _indent(node: Node, view: NodeTable) -> str:
     line = view.text.rfind(b"\n", 0, node.start_byte) + 1
     text = view.text[line : node.start_byte]
     return text[: len(text) - len(text.lstrip())].decode("ascii", "replace")

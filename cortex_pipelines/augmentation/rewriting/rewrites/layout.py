@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.node_table import COMMENTS, View
+from cortex_pipelines.augmentation.node_table import COMMENTS, NodeTable
 from cortex_pipelines.augmentation.rewriting.enclosing_code import own_indent
 from cortex_pipelines.augmentation.rewriting.rule import Edit, Rewrite
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
@@ -21,13 +21,13 @@ class Reindented(Rewrite):
     family = "layout"
     languages = LANGUAGES
 
-    def edits(self, view: View) -> Iterator[Edit]:
+    def edits(self, view: NodeTable) -> Iterator[Edit]:
         """Indentation of each line that starts outside of multi-line strings and comments.
 
         What the unit as a whole is indented by stays: its first line keeps it in the file.
         """
-        kept = own_indent(view)
-        if kept is None:
+        unit_indent = own_indent(view)
+        if unit_indent is None:
             return
         inside = [
             (node.start_byte, node.end_byte)
@@ -38,10 +38,10 @@ class Reindented(Rewrite):
         lines = _lines(view)
         step = _step([width for _, width in lines])
         for start, width in lines:
-            at = bisect_right(starts, start) - 1
-            if width.startswith(kept) and not (at >= 0 and start < inside[at][1]):
-                more = _restyled(width[len(kept) :], step)
-                yield Edit(start, start + len(width), kept + more)
+            index = bisect_right(starts, start) - 1
+            if width.startswith(unit_indent) and not (index >= 0 and start < inside[index][1]):
+                more = _restyled(width[len(unit_indent) :], step)
+                yield Edit(start, start + len(width), unit_indent + more)
 
 
 def _is_text(node: Node) -> bool:
@@ -49,7 +49,7 @@ def _is_text(node: Node) -> bool:
     return "string" in kind or kind in COMMENTS or kind in ("jsx_text", "template_literal")
 
 
-def _lines(view: View) -> list[tuple[int, str]]:
+def _lines(view: NodeTable) -> list[tuple[int, str]]:
     """Offset and indentation of each line but the first."""
     shift, lines, start = len(view.snippet.prefix), [], 0
     for line in view.snippet.code.split(b"\n"):
@@ -72,8 +72,8 @@ def _step(widths: list[str]) -> str:
 def _restyled(width: str, step: str) -> str:
     other = "    " if step == "\t" or len(step) == 2 else "  "
     levels = len(width) - len(width.lstrip(step)) if step == "\t" else len(width) // len(step)
-    rest = width.lstrip("\t") if step == "\t" else width[levels * len(step) :]
-    return other * levels + rest
+    alignment = width.lstrip("\t") if step == "\t" else width[levels * len(step) :]
+    return other * levels + alignment
 
 
 class OneArgumentALine(Rewrite):
@@ -83,7 +83,7 @@ class OneArgumentALine(Rewrite):
     family = "layout"
     languages = LANGUAGES
 
-    def edits(self, view: View) -> Iterator[Edit]:
+    def edits(self, view: NodeTable) -> Iterator[Edit]:
         """Line breaks before each element of a one-line list of at least two."""
         for kind in _LISTS:
             for node in view.by_type.get(kind, ()):
@@ -104,15 +104,15 @@ class OneArgumentALine(Rewrite):
                     continue
                 yield from self._broken(parts, f"\n{indent}        ", view)
 
-    def _broken(self, parts: list[Node], gap: str, view: View) -> Iterator[Edit]:
+    def _broken(self, parts: list[Node], gap: str, view: NodeTable) -> Iterator[Edit]:
         for part in parts:
             before = len(view.text[: part.start_byte].rstrip())
             if view.text[before - 1 : before] in (b"(", b","):
                 yield Edit(before, part.start_byte, gap)
 
 
-def _in_text(node: Node, view: View) -> bool:
+def _in_text(node: Node, view: NodeTable) -> bool:
     """Whether a node is part of a string, where a line break would change it."""
     return any(
-        "string" in above.type or above.type.startswith("jsx") for above in view.around(node)
+        "string" in above.type or above.type.startswith("jsx") for above in view.ancestors(node)
     )

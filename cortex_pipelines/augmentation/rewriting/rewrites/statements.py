@@ -5,16 +5,16 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from cortex_pipelines.augmentation.identifier_words import words
+from cortex_pipelines.augmentation.identifier_words import split_words
 from cortex_pipelines.augmentation.mutation.operator import on, reindented
 from cortex_pipelines.augmentation.mutation.operators.branches import branches
-from cortex_pipelines.augmentation.node_table import BLOCKS, COMMENTS, View
+from cortex_pipelines.augmentation.node_table import BLOCKS, COMMENTS, NodeTable
 from cortex_pipelines.augmentation.rewriting.rule import Edit, NodeRewrite
 
-_NUMBERS = words("integer number int_literal integer_literal")
+_NUMBERS = split_words("integer number int_literal integer_literal")
 _NAMES = ("result", "value", "outcome", "answer", "returned")
 _WORD = re.compile(rb"\w+")
-_JUMPS = words(
+_JUMPS = split_words(
     "return_statement raise_statement continue_statement break_statement throw_statement"
 )
 
@@ -31,7 +31,7 @@ class ExpandedAssignment(NodeRewrite):
         rust="compound_assignment_expr",
     )
 
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Additions of a number to a plain name, where both forms are equivalent."""
         parts = node.named_children
         sign = next((part for part in node.children if not part.is_named), None)
@@ -54,7 +54,7 @@ class ReturnedVariable(NodeRewrite):
         python="return_statement", javascript="return_statement", typescript="return_statement"
     )
 
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Returned calls and operations on a line of their own; the name is new."""
         parts = [part for part in node.named_children if part.type not in COMMENTS]
         if len(parts) != 1 or parts[0].type not in _WORTH_A_NAME or len(node.named_children) != 1:
@@ -74,18 +74,18 @@ class ReturnedVariable(NodeRewrite):
             yield Edit(node.start_byte, node.end_byte, text)
 
 
-_WORTH_A_NAME = words(
+_WORTH_A_NAME = split_words(
     "call call_expression binary_operator binary_expression list_comprehension subscript list "
     "dictionary conditional_expression ternary_expression await await_expression attribute "
     "member_expression new_expression array object comparison_operator"
 )
 
 
-def _new_name(view: View) -> str | None:
+def _new_name(view: NodeTable) -> str | None:
     notes = view.notes.setdefault("new_name", {})
     if not notes:
-        taken = {word.decode("utf-8", "replace") for word in _WORD.findall(view.text)}
-        notes[0] = next((name for name in _NAMES if name not in taken), None)
+        used_names = {word.decode("utf-8", "replace") for word in _WORD.findall(view.text)}
+        notes[0] = next((name for name in _NAMES if name not in used_names), None)
     name: str | None = notes[0]
     return name
 
@@ -102,7 +102,7 @@ class RemovedElse(NodeRewrite):
         go="if_statement",
     )
 
-    def edits_at(self, node: Node, view: View) -> Iterator[Edit]:
+    def edits_at(self, node: Node, view: NodeTable) -> Iterator[Edit]:
         """Where the first block ends with a jump and the second declares nothing."""
         pair = branches(node)
         if pair is None or view.parent_type(node) not in BLOCKS:
@@ -110,13 +110,14 @@ class RemovedElse(NodeRewrite):
         consequence, alternative = pair
         if not _ends_with_jump(consequence) or view.lines(node) is None:
             return
-        inside = _held(alternative)
+        inside = _block_statements(alternative)
         if not inside or any(part.type in _DECLARES for part in inside):
             return
         text = view.between(inside[0].start_byte, inside[-1].end_byte)
         tail = view.between(inside[-1].end_byte, alternative.end_byte).strip(" \t\r\n;}")
         if tail or any(
-            "string" in part.type and "\n" in view.code(part) for part in view.inside(alternative)
+            "string" in part.type and "\n" in view.code(part)
+            for part in view.descendants(alternative)
         ):
             return
         if (
@@ -136,13 +137,13 @@ class RemovedElse(NodeRewrite):
         )
 
 
-_DECLARES = words(
+_DECLARES = split_words(
     "lexical_declaration local_variable_declaration short_var_declaration var_declaration "
     "function_declaration class_declaration const_declaration type_declaration"
 )
 
 
-def _held(block: Node) -> list[Node]:
+def _block_statements(block: Node) -> list[Node]:
     inside = block.named_children
     if len(inside) == 1 and inside[0].type == "statement_list":
         inside = inside[0].named_children
@@ -150,11 +151,11 @@ def _held(block: Node) -> list[Node]:
 
 
 def _ends_with_jump(block: Node) -> bool:
-    inside = [part for part in _held(block) if part.type not in COMMENTS]
+    inside = [part for part in _block_statements(block) if part.type not in COMMENTS]
     return bool(inside) and inside[-1].type in _JUMPS and block.type in ("block", "statement_block")
 
 
-def _indent(node: Node, view: View) -> str | None:
+def _indent(node: Node, view: NodeTable) -> str | None:
     """Indentation of a node that begins its line, or None."""
     line = view.text.rfind(b"\n", 0, node.start_byte) + 1
     text = view.text[line : node.start_byte].decode("utf-8", "replace")

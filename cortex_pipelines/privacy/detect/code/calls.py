@@ -14,7 +14,7 @@ from cortex_pipelines.privacy.detect.code.expressions import (
     receiver,
     unwrapped,
 )
-from cortex_pipelines.privacy.detect.text.wording import pieces
+from cortex_pipelines.privacy.detect.text.wording import subwords
 
 # Flags have a long and a short name before their default.
 _FLAG = "string"
@@ -27,9 +27,9 @@ def argument_steps(child: Node, call: Node, climb: Climb) -> Steps:
     verb = name.lower()
     values = arguments(call)
     index = values.index(child) if child in values else 0
-    others = [argument for argument in values if argument != child]
+    other_arguments = [argument for argument in values if argument != child]
     if verb in roles.EQUALS or roles.ASSERTS.match(name):
-        compared = [receiver(call), *others] if verb in roles.EQUALS else others
+        compared = [receiver(call), *other_arguments] if verb in roles.EQUALS else other_arguments
         for node in compared:
             yield from climb.reach(names_in(node, climb.data), verb in roles.EQUALS)
         return None
@@ -103,9 +103,9 @@ def _key_names(argument: Node, data: bytes) -> Iterator[str]:
 
 def _is_setter(name: str) -> bool:
     """Whether a call only sets a secret: ``setPassword``, ``ApiKey``; not ``hash_password``."""
-    first, *words = pieces(name) or [""]
-    rest = "_".join(words) if first.lower() in roles.SETTING else name
-    lead = pieces(rest)[:1]
+    first, *words = subwords(name) or [""]
+    property_name = "_".join(words) if first.lower() in roles.SETTING else name
+    lead = subwords(property_name)[:1]
     return bool(lead) and (
         names.suspicion(lead[0]) == names.STRONG or lead[0].lower() in roles.OPENING
     )

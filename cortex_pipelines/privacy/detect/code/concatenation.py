@@ -30,13 +30,13 @@ def whole_value(literal: Node, data: bytes) -> tuple[Node, list[Node], bool]:
     top, node = literal, literal.parent
     while node is not None and _is_concatenation(node):
         top, node = node, node.parent
-    joined = _joined_list(top, data)
-    if joined is not None:
-        top, call = joined
+    list_join = _joined_list(top, data)
+    if list_join is not None:
+        top, call = list_join
     literals = list(_leaves(top))
     are_all = all(leaf.type in roles.STRINGS for leaf in literals) and len(literals) <= _MOST
     strings = [leaf for leaf in literals if leaf.type in roles.STRINGS]
-    return (call if joined is not None else top), strings, are_all
+    return (call if list_join is not None else top), strings, are_all
 
 
 def _is_concatenation(node: Node) -> bool:

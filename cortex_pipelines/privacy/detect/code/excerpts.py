@@ -62,9 +62,9 @@ def _start(text: str, position: int) -> int:
     line = text.find("\n", low, position)
     if line >= 0:
         return line + 1
-    near = max(low, position - _BEFORE_IN_LINE)
-    statement = _STATEMENT.search(text, near, position)
-    return statement.end() if statement else near
+    search_start = max(low, position - _BEFORE_IN_LINE)
+    statement = _STATEMENT.search(text, search_start, position)
+    return statement.end() if statement else search_start
 
 
 def _end(text: str, position: int) -> int:

@@ -104,9 +104,9 @@ def receiver(call: Node) -> Node | None:
 
 def _member(node: Node, data: bytes) -> str:
     """An attribute with what it is one of; only itself if that is not a name."""
-    whole = _text(node, data)
-    if len(whole) <= _LONGEST and not set(whole) & set("([{'\"` \n"):
-        return whole.replace("?.", ".").replace("::", ".").replace("#", "")
+    full_text = _text(node, data)
+    if len(full_text) <= _LONGEST and not set(full_text) & set("([{'\"` \n"):
+        return full_text.replace("?.", ".").replace("::", ".").replace("#", "")
     return _text(node.child_by_field_name(MEMBERS[node.type][1]), data)
 
 

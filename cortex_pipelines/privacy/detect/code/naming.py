@@ -35,7 +35,7 @@ def reached_names(literal: Node, data: bytes, is_certain: bool = True) -> Iterat
 def _steps(child: Node, node: Node, climb: Climb) -> Steps:
     kind = node.type
     if kind in roles.NAMED:
-        return (yield from _named(child, node, climb))
+        return (yield from _assignment_steps(child, node, climb))
     if kind in roles.ARGUMENTS:
         return (yield from _passed(child, node, climb))
     if kind in roles.CALLS and child.type in roles.CALLED:
@@ -46,12 +46,12 @@ def _steps(child: Node, node: Node, climb: Climb) -> Steps:
     if kind in roles.SUBSCRIPTS:
         return node if child == node.named_children[0] else None
     if kind in roles.LISTS:
-        return (yield from _listed(child, node, climb))
+        return (yield from _element_steps(child, node, climb))
     if kind in roles.CASES:
         yield from climb.reach(_subject_names(node, climb.data))
         return None
     if kind in roles.BINARY or kind in roles.CHOICES:
-        return (yield from _chosen(child, node, climb))
+        return (yield from _operand_steps(child, node, climb))
     if kind in roles.RETURNS or kind in roles.FUNCTIONS or kind in roles.ANONYMOUS:
         return (yield from _returned(node, climb))
     if kind == "jsx_attribute":
@@ -102,7 +102,7 @@ def _is_enumeration(node: Node) -> bool:
     return node.type.startswith("enum") or (bases is not None and b"Enum" in (bases.text or b""))
 
 
-def _named(child: Node, node: Node, climb: Climb) -> Steps:
+def _assignment_steps(child: Node, node: Node, climb: Climb) -> Steps:
     """A name with its value: an assignment, a parameter with its default, a key."""
     field, _ = roles.NAMED[node.type]
     targets = [target for target in node.children_by_field_name(field) if target.is_named]
@@ -129,7 +129,7 @@ def _named(child: Node, node: Node, climb: Climb) -> Steps:
     return node if node.type in roles.CHAINED and chained else None
 
 
-def _listed(child: Node, node: Node, climb: Climb) -> Steps:
+def _element_steps(child: Node, node: Node, climb: Climb) -> Steps:
     """An element of a list; the second of two may be what the first names."""
     elements = node.named_children
     index = elements.index(child)
@@ -144,13 +144,13 @@ def _listed(child: Node, node: Node, climb: Climb) -> Steps:
     return node
 
 
-def _chosen(child: Node, node: Node, climb: Climb) -> Steps:
+def _operand_steps(child: Node, node: Node, climb: Climb) -> Steps:
     """One side of an operator or branch of a condition."""
     operators = {part.type for part in node.children if not part.is_named}
-    others = [part for part in node.named_children if part != child]
+    other_operands = [part for part in node.named_children if part != child]
     if operators & roles.COMPARISONS:
         if not (operators & {"in", "not in"} and child == node.named_children[0]):
-            for other in others:
+            for other in other_operands:
                 yield from climb.reach(names_in(other, climb.data))
         return None
     if node.type in roles.BINARY:
@@ -159,7 +159,7 @@ def _chosen(child: Node, node: Node, climb: Climb) -> Steps:
         return node if operators & roles.PASSING_OPERATORS else None
     if child == _condition(node):
         return None
-    for other in others:
+    for other in other_operands:
         if other != _condition(node):
             yield from climb.reach(names_in(other, climb.data))
     return node

@@ -25,35 +25,37 @@ class NearbyNames:
         self._end = 0
         self._names: deque[tuple[int, bool]] = deque()
 
-    def has_name(self, at: int, of_password: bool) -> bool:
+    def has_name(self, position: int, of_password: bool) -> bool:
         """Whether a suspicious name is near.
 
         Args:
-            at: A character, not before those asked about earlier.
+            position: A character, not before those asked about earlier.
             of_password: Whether only names of passwords count.
         """
-        begin, end = max(self._end, at - _BEFORE), at + _AFTER
+        begin, end = max(self._end, position - _BEFORE), position + _AFTER
         if end > begin:
             self._names.extend(self._suspects(begin, end))
             self._end = end
-        while self._names and self._names[0][0] < at - _BEFORE:
+        while self._names and self._names[0][0] < position - _BEFORE:
             self._names.popleft()
         return any(is_password or not of_password for _, is_password in self._names)
 
     def _suspects(self, begin: int, end: int) -> Iterator[tuple[int, bool]]:
-        done = begin
+        name_end = begin
         for hit in names.SUSPECT.finditer(self._lower, begin, end):
-            if hit.start() >= done:
-                rest = _REST.match(self._text, hit.end())
-                done = rest.end() if rest else hit.end()
-                name = self._text[self._start(hit.start()) : done]
+            if hit.start() >= name_end:
+                name_tail = _REST.match(self._text, hit.end())
+                name_end = name_tail.end() if name_tail else hit.end()
+                name = self._text[self._start(hit.start()) : name_end]
                 strength = names.suspicion(name)
                 if strength:
                     is_password = PASSWORD_NAME.search(name) is not None
                     yield hit.start(), strength == names.STRONG and is_password
 
-    def _start(self, at: int) -> int:
-        first = max(0, at - _NAME_CHARS)
-        while at > first and (self._text[at - 1].isalnum() or self._text[at - 1] in "_$-"):
-            at -= 1
-        return at
+    def _start(self, position: int) -> int:
+        first = max(0, position - _NAME_CHARS)
+        while position > first and (
+            self._text[position - 1].isalnum() or self._text[position - 1] in "_$-"
+        ):
+            position -= 1
+        return position

@@ -19,7 +19,7 @@ _MOST_LINES = 200
 
 
 @dataclass(frozen=True)
-class Piece:
+class StringSegment:
     """Contents of a literal, or of it up to the next interpolation: byte span and value."""
 
     start: int
@@ -63,7 +63,7 @@ def _character(escape: re.Match[str]) -> str:
     return "" if line else _NAMED_ESCAPES.get(other, other)
 
 
-def pieces_of(literal: Node, data: bytes) -> list[Piece]:
+def segments_of(literal: Node, data: bytes) -> list[StringSegment]:
     """The contents of a literal, divided where code is interpolated.
 
     Args:
@@ -80,7 +80,7 @@ def pieces_of(literal: Node, data: bytes) -> list[Piece]:
     starts = [opening.end(), *(hole.end_byte for hole in holes)]
     ends = [*(hole.start_byte for hole in holes), end]
     return [
-        Piece(start, stop, data[start:stop].decode("utf-8", "replace"), is_raw)
+        StringSegment(start, stop, data[start:stop].decode("utf-8", "replace"), is_raw)
         for start, stop in zip(starts, ends, strict=True)
         if start < stop
     ]
@@ -88,8 +88,8 @@ def pieces_of(literal: Node, data: bytes) -> list[Piece]:
 
 def text_of(literal: Node, data: bytes) -> str | None:
     """What a literal stands for; None if code is interpolated."""
-    pieces = pieces_of(literal, data)
-    whole = len(pieces) == 1 and not any(
+    segments = segments_of(literal, data)
+    is_constant = len(segments) == 1 and not any(
         node.type in INTERPOLATIONS for node in literal.named_children
     )
-    return pieces[0].value if whole else None
+    return segments[0].value if is_constant else None

@@ -16,11 +16,11 @@ _MACROS = CONVERSIONS | JOINS | {"vec"}
 def token_steps(child: Node, tree: Node, climb: Climb) -> Steps:
     """Names before a literal in a macro's tokens: ``json!({"password": "…"})``."""
     tokens = tree.children
-    at = tokens.index(child)
-    while at > 0 and tokens[at].type not in (*_GIVES, *_ENDS):
-        at -= 1
-    if at > 0 and tokens[at].type in _GIVES:
-        name = next(names_in(_key_before(tokens, at), climb.data), "")
+    position = tokens.index(child)
+    while position > 0 and tokens[position].type not in (*_GIVES, *_ENDS):
+        position -= 1
+    if position > 0 and tokens[position].type in _GIVES:
+        name = next(names_in(_key_before(tokens, position), climb.data), "")
         if name.lower() not in GENERIC_KEYS:
             yield from climb.reach([name])
             climb.keys.insert(0, name)
@@ -30,18 +30,18 @@ def token_steps(child: Node, tree: Node, climb: Climb) -> Steps:
     if parent.type == "attribute":
         return parent
     macro = parent.child_by_field_name("macro")
-    named = macro is not None and macro.text is not None and macro.text.decode() in _MACROS
-    climb.is_certain = climb.is_certain and (named or bool(climb.keys))
+    is_macro_name = macro is not None and macro.text is not None and macro.text.decode() in _MACROS
+    climb.is_certain = climb.is_certain and (is_macro_name or bool(climb.keys))
     return parent
 
 
-def _key_before(tokens: list[Node], at: int) -> Node:
+def _key_before(tokens: list[Node], position: int) -> Node:
     """The key that a value behind ``=>`` has: ``"password".to_string() => …``."""
-    first = at - 1
+    first = position - 1
     while first > 0 and tokens[first - 1].type not in (*_ENDS, "(", "{", "["):
         first -= 1
-    literals = [token for token in tokens[first:at] if token.type in STRINGS]
-    return literals[0] if literals else tokens[at - 1]
+    literals = [token for token in tokens[first:position] if token.type in STRINGS]
+    return literals[0] if literals else tokens[position - 1]
 
 
 def annotated_names(annotation: Node, data: bytes) -> Iterator[str]:

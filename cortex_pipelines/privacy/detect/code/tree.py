@@ -11,7 +11,7 @@ from cortex_pipelines.privacy.detect.code.concatenation import whole_value
 from cortex_pipelines.privacy.detect.code.excerpts import Excerpt
 from cortex_pipelines.privacy.detect.code.expressions import names_in
 from cortex_pipelines.privacy.detect.code.naming import reached_names
-from cortex_pipelines.privacy.detect.code.strings import Piece, pieces_of
+from cortex_pipelines.privacy.detect.code.strings import StringSegment, segments_of
 from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, name_strength
 from cortex_pipelines.privacy.detect.names import STRONG
 from cortex_pipelines.privacy.detect.values import is_strong_secret
@@ -48,12 +48,12 @@ class CodeTree:
 
     def values(self) -> Iterator[NamedValue]:
         """The literals, under each name that they may reach."""
-        seen: set[int] = set()
+        visited_ids: set[int] = set()
         for position in self._positions:
             literal = self._literal_at(position - self._first)
-            if literal is not None and literal.id not in seen:
+            if literal is not None and literal.id not in visited_ids:
                 expression, literals, are_all = whole_value(literal, self._data)
-                seen.update(each.id for each in literals)
+                visited_ids.update(each.id for each in literals)
                 yield from self._of_expression(expression, literals, are_all)
 
     def _parse(self) -> Node | None:
@@ -65,10 +65,10 @@ class CodeTree:
         except TooManyStepsError:
             return None
 
-    def _literal_at(self, at: int) -> Node | None:
+    def _literal_at(self, position: int) -> Node | None:
         if self._root is None:
             return None
-        byte = at if self._is_ascii else len(self._text[:at].encode("utf-8", "replace"))
+        byte = position if self._is_ascii else len(self._text[:position].encode("utf-8", "replace"))
         node = self._root.descendant_for_byte_range(byte, byte + 1)
         while node is not None and node.type not in roles.STRINGS:
             node = node.parent
@@ -78,20 +78,22 @@ class CodeTree:
         self, expression: Node, literals: list[Node], are_all: bool
     ) -> Iterator[NamedValue]:
         """The literals of an expression: as one value if it has nothing else, else each."""
-        by_literal = [pieces_of(literal, self._data) for literal in literals]
-        is_whole = are_all and all(len(pieces) == 1 for pieces in by_literal)
+        by_literal = [segments_of(literal, self._data) for literal in literals]
+        is_whole = are_all and all(len(group) == 1 for group in by_literal)
         reached = dict.fromkeys(reached_names(expression, self._data, is_whole))
-        pieces = [piece for pieces in by_literal for piece in pieces]
-        for group in [pieces] if is_whole else [[piece] for piece in pieces]:
-            if all(len(piece.spans) == 1 or _KEY.fullmatch(piece.value) for piece in group):
+        segments = [segment for group in by_literal for segment in group]
+        for group in [segments] if is_whole else [[segment] for segment in segments]:
+            if all(len(segment.spans) == 1 or _KEY.fullmatch(segment.value) for segment in group):
                 yield from self._under(reached, group)
         inner = [*(name.name for name in reached), *self._tagged(expression)]
-        for piece in pieces:
-            yield from self._fallbacks(piece, inner)
+        for segment in segments:
+            yield from self._fallbacks(segment, inner)
 
-    def _under(self, reached: Iterable[ReachedName], pieces: list[Piece]) -> Iterator[NamedValue]:
-        value = "".join(piece.value for piece in pieces)
-        parts = tuple(self._characters(*span) for piece in pieces for span in piece.spans)
+    def _under(
+        self, reached: Iterable[ReachedName], segments: list[StringSegment]
+    ) -> Iterator[NamedValue]:
+        value = "".join(segment.value for segment in segments)
+        parts = tuple(self._characters(*span) for segment in segments for span in segment.spans)
         scheme = SCHEME.match(value)
         is_random = is_strong_secret(value[scheme.end() :] if scheme else value)
         for name in reached:
@@ -100,13 +102,13 @@ class CodeTree:
                 several = parts if len(parts) > 1 else ()
                 yield NamedValue(name.name, value, start, end, quoted=True, parts=several)
 
-    def _fallbacks(self, piece: Piece, names: list[str]) -> Iterator[NamedValue]:
+    def _fallbacks(self, segment: StringSegment, names: list[str]) -> Iterator[NamedValue]:
         """Values in the text of a literal that stand in for a setting."""
         for pattern in _FALLBACKS:
-            for match in pattern.finditer(piece.text):
-                before = len(piece.text[: match.start("value")].encode("utf-8", "replace"))
+            for match in pattern.finditer(segment.text):
+                before = len(segment.text[: match.start("value")].encode("utf-8", "replace"))
                 size = len(match["value"].encode("utf-8", "replace"))
-                span = self._characters(piece.start + before, piece.start + before + size)
+                span = self._characters(segment.start + before, segment.start + before + size)
                 for name in (match["name"], *names):
                     yield NamedValue(name, match["value"], *span, quoted=True)
 

@@ -114,18 +114,20 @@ def assigned_secrets(text: str, lower: str, path: str, settings: PrivacySettings
         path: Its path, which tells settings from code.
         settings: What counts.
     """
-    done = 0
-    runs = _Runs(text)
+    scanned_end = 0
+    runs = _RunLimiter(text)
     for hit in names.SUSPECT.finditer(lower):
-        if hit.start() >= done:
-            done = _end_of(text, hit.end())
-            operator = _OPERATOR.match(text, done)
+        if hit.start() >= scanned_end:
+            scanned_end = _end_of(text, hit.end())
+            operator = _OPERATOR.match(text, scanned_end)
             if "=" in text[max(0, hit.start() - _COMPARED_CHARS) : hit.start()]:
-                yield from _compared_with(text, hit.start(), done, settings)
+                yield from _compared_with(text, hit.start(), scanned_end, settings)
             if operator is not None and runs.worth_a_look(hit.start(), operator):
-                for secret in _values_after(text, hit.start(), done, operator, path, settings):
+                for secret in _values_after(
+                    text, hit.start(), scanned_end, operator, path, settings
+                ):
                     yield secret
-                    done = secret.end
+                    scanned_end = secret.end
 
 
 def member_secret(name: str, value: str, settings: PrivacySettings) -> str | None:
@@ -151,7 +153,7 @@ def member_secret(name: str, value: str, settings: PrivacySettings) -> str | Non
     return None
 
 
-class _Runs:
+class _RunLimiter:
     """Bounds repeated work on hostile text.
 
     In a run without blanks or quotes each suspect name is given all that follows: of
@@ -182,25 +184,25 @@ def provided_secrets(text: str, lower: str, words: str) -> Iterator[Span]:
         words: The distinct words of it, in lower case, joined.
     """
     for provider in sorted(set(ANY_PROVIDER.findall(words))):
-        shape, at = SHAPES[provider], lower.find(provider)
-        while at >= 0:
-            end = _end_of(text, at + len(provider))
+        shape, start = SHAPES[provider], lower.find(provider)
+        while start >= 0:
+            end = _end_of(text, start + len(provider))
             operator = _OPERATOR.match(text, end)
-            place = operator and _extent(text, operator)
-            if place and shape.fullmatch(text, *place):
-                value = text[place[0] : place[1]]
-                named = _names_provider(text, at, end, provider)
-                if named and not is_masked(value) and is_drawn(value):
-                    yield Span(*place, SECRET, f"{provider}-key", "high")
-            at = lower.find(provider, end)
+            span = operator and _extent(text, operator)
+            if span and shape.fullmatch(text, *span):
+                value = text[span[0] : span[1]]
+                is_provider_name = _names_provider(text, start, end, provider)
+                if is_provider_name and not is_masked(value) and is_drawn(value):
+                    yield Span(*span, SECRET, f"{provider}-key", "high")
+            start = lower.find(provider, end)
 
 
-def _names_provider(text: str, at: int, end: int, provider: str) -> bool:
+def _names_provider(text: str, start: int, end: int, provider: str) -> bool:
     """Whether a name is the provider's: ``sumOf`` is not Sumo Logic's key."""
-    first, last = text[at], text[at + len(provider) - 1]
-    if (last.isupper() and first.islower()) or _OTHER.search(text, at, end):
+    first, last = text[start], text[start + len(provider) - 1]
+    if (last.isupper() and first.islower()) or _OTHER.search(text, start, end):
         return False
-    before = text[at - 1 : at]
+    before = text[start - 1 : start]
     return not before.isalpha() or (before.islower() and first.isupper())
 
 
@@ -210,10 +212,10 @@ def _start_of(text: str, hit: int) -> int:
     return before.start() if before else hit
 
 
-def _end_of(text: str, at: int) -> int:
-    """End of the identifier that contains the character before ``at``."""
-    after = _AFTER.match(text, at)
-    return after.end() if after else at
+def _end_of(text: str, position: int) -> int:
+    """End of the identifier that contains the character before ``position``."""
+    after = _AFTER.match(text, position)
+    return after.end() if after else position
 
 
 def _values_after(
@@ -225,7 +227,10 @@ def _values_after(
     strength = names.suspicion(name)
     if not strength:
         return
-    for parts in (*_further(text, start, operator, path), *_candidates(text, operator, path)):
+    for parts in (
+        *_extended_spans(text, start, operator, path),
+        *_candidates(text, operator, path),
+    ):
         value = "".join(text[first:last] for first, last in parts)
         if PLACEHOLDER.search(value):
             return
@@ -239,41 +244,41 @@ def _values_after(
             return
 
 
-def _further(
+def _extended_spans(
     text: str, start: int, operator: re.Match[str], path: str
 ) -> Iterator[list[tuple[int, int]]]:
     """More than a literal or a word: a key of several lines, a bare value with odd signs."""
     quote = operator["quote"]
-    at = operator.start("value") if quote is None else operator.end("value")
-    if quote in ('"', "'") and text.startswith(2 * quote, at):
-        at += 2
-    lines = key_lines(text, at)
+    value_start = operator.start("value") if quote is None else operator.end("value")
+    if quote in ('"', "'") and text.startswith(2 * quote, value_start):
+        value_start += 2
+    lines = key_lines(text, value_start)
     if lines:
         yield lines
     if quote is not None or operator["op"] not in ("=", ":") or is_program(path):
         return
-    run = _RUN.match(text, at)
+    run = _RUN.match(text, value_start)
     value = run[0].rstrip(_ENDING) if run else ""
     odd = {sign for sign in _ENDING if sign in value}
     # lists have the other signs, too
-    told = odd == {"&"} or (odd and is_garbled(value, quoted=True))
-    if run and told and "=" not in value and is_whole_line(text, start, run.end(), False):
-        yield [(at, at + len(value))]
+    is_value = odd == {"&"} or (odd and is_garbled(value, quoted=True))
+    if run and is_value and "=" not in value and is_whole_line(text, start, run.end(), False):
+        yield [(value_start, value_start + len(value))]
 
 
 def _candidates(text: str, operator: re.Match[str], path: str) -> Iterator[list[tuple[int, int]]]:
     """What a name may be given: all literals that are put together, then the first alone."""
-    place = _extent(text, operator)
-    if place is None:
+    span = _extent(text, operator)
+    if span is None:
         return
     # settings have no literals that are put together; the next may be a key
     if operator["quote"] in _PLAIN_QUOTES and not formats_of(path):
         if operator["open"] and operator["open"].startswith("["):
             return
-        parts = [place, *pieces_after(text, place[1] + 1)]
+        parts = [span, *pieces_after(text, span[1] + 1)]
         if len(parts) > 1 and all(_PIECE.fullmatch(text, *part) for part in parts[:-1]):
             yield [part for part in parts if part[0] < part[1]]
-    yield [place]
+    yield [span]
 
 
 def _is_set(
@@ -296,13 +301,15 @@ def _is_set(
     op, name = operator["op"], text[start : operator.start()]
     code = is_code(path)
     if quoted:
-        given = _is_given(text, start, name, operator, path)
+        is_assigned = _is_assigned(text, start, name, operator, path)
     else:
         option = text.startswith("-", start) and not code
         alone = is_whole_line(text, start, end, op == "=")
         flush = is_flush(text, end, op, text[operator.start("value") - 1].isspace())
-        given = ((element or option or alone or flush) and not code) or (alone and name.isupper())
-    if not given:
+        is_assigned = ((element or option or alone or flush) and not code) or (
+            alone and name.isupper()
+        )
+    if not is_assigned:
         return False
     if is_password(value, True, in_data=True):
         return bool(PASSWORD_NAME.search(name)) or (not code and is_long_secret(value))
@@ -311,7 +318,7 @@ def _is_set(
     return is_chosen_word(value) and (value.islower() or is_beside_an_address(text, start, end))
 
 
-def _is_given(text: str, start: int, name: str, operator: re.Match[str], path: str) -> bool:
+def _is_assigned(text: str, start: int, name: str, operator: re.Match[str], path: str) -> bool:
     """Whether a quoted value is what a name is set to, not an argument next to it."""
     op, code = operator["op"], is_code(path)
     if op in _SETS or (op is None and operator["space"] is None):

@@ -109,18 +109,18 @@ def _line_starts(text: str, lower: str) -> set[int]:
     """Where the lines begin, or what is near in a long line, that may name a person."""
     starts: set[int] = set()
     for sign in _SIGNS:
-        at = lower.find(sign)
-        while at >= 0:
-            starts.add(_line_start(text, at))
-            at = lower.find(sign, at + len(sign))
+        position = lower.find(sign)
+        while position >= 0:
+            starts.add(_line_start(text, position))
+            position = lower.find(sign, position + len(sign))
     for address in _ADDRESS.finditer(text):
         starts.add(_line_start(text, address.start()))
     return starts
 
 
-def _line_start(text: str, at: int) -> int:
+def _line_start(text: str, position: int) -> int:
     """Where a line begins; in a long one, one of a few positions before the character."""
-    return max(text.rfind("\n", 0, at) + 1, (at // _LINE_CHARS - 1) * _LINE_CHARS)
+    return max(text.rfind("\n", 0, position) + 1, (position // _LINE_CHARS - 1) * _LINE_CHARS)
 
 
 def _task_owners(text: str) -> Iterator[Span]:
@@ -130,8 +130,8 @@ def _task_owners(text: str) -> Iterator[Span]:
     tasks = list(_TASK.finditer(text))
     counts = Counter(task[1] for task in tasks)
     for task in tasks:
-        elsewhere = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
-        if len(elsewhere) == counts[task[1]] and not _is_term(task[1]):
+        occurrences = re.findall(rf"(?i)(?<![^\W_]){re.escape(task[1])}(?![^\W_])", text)
+        if len(occurrences) == counts[task[1]] and not _is_term(task[1]):
             yield Span(*task.span(1), PERSONAL, "name", "low")
 
 
@@ -142,7 +142,7 @@ def _is_term(word: str) -> bool:
 def _in_line(line: str) -> Iterator[tuple[int, int]]:
     """Start and end of the names of persons in a line."""
     for match in _LINE.finditer(line):
-        yield from _listed(line, match)
+        yield from _names_in_list(line, match)
     for pattern in (_ADDRESSED, _HANDLE) if "<" in line or "&lt;" in line or "@" in line else ():
         for match in pattern.finditer(line):
             name = _person(match["name"]) if pattern is _ADDRESSED else _handle(match["name"])
@@ -150,7 +150,7 @@ def _in_line(line: str) -> Iterator[tuple[int, int]]:
                 yield match.span("name")
 
 
-def _listed(line: str, match: re.Match[str] | None) -> Iterator[tuple[int, int]]:
+def _names_in_list(line: str, match: re.Match[str] | None) -> Iterator[tuple[int, int]]:
     """The name at a match, and those that follow it in a list."""
     for _ in range(_MOST_NAMES):
         name = _person(match["name"]) if match else ""

@@ -57,20 +57,20 @@ def commanded_secrets(text: str, path: str) -> Iterator[Span]:
     for mark, pattern in _COMPILED:
         if mark in text:
             for match in pattern.finditer(text):
-                yield from _given(match)
+                yield from _secret_argument(match)
     name = PurePosixPath(path).name.lower()
     if "pgpass" in name:
-        yield from (span for match in _PGPASS.finditer(text) for span in _given(match))
+        yield from (span for match in _PGPASS.finditer(text) for span in _secret_argument(match))
     if "htpasswd" in name:
         for match in _CRYPT.finditer(text):
             yield Span(match.start(1), match.end(1), SECRET, "password-hash", "medium")
     if len(text) <= _LONGEST_FILE and _WHOLE.search(name):
-        whole = _ONE_VALUE.fullmatch(text)
-        if whole and is_strong_secret(whole[1]) and not is_sample(whole[1]):
-            yield Span(whole.start(1), whole.end(1), SECRET, "assigned-secret", "high")
+        only_value = _ONE_VALUE.fullmatch(text)
+        if only_value and is_strong_secret(only_value[1]) and not is_sample(only_value[1]):
+            yield Span(only_value.start(1), only_value.end(1), SECRET, "assigned-secret", "high")
 
 
-def _given(match: re.Match[str]) -> Iterator[Span]:
+def _secret_argument(match: re.Match[str]) -> Iterator[Span]:
     group = match.lastindex or 0
     value = match[group]
     if not (is_reference(value) or is_sample(value) or is_default(value)):

@@ -56,7 +56,7 @@ def placed_secrets(text: str) -> Iterator[Span]:
     if "://" in text:
         yield from _in_urls(text)
     if "curl" in text:
-        yield from _of_curl(text)
+        yield from _curl_passwords(text)
     if "asic " in text or "ASIC " in text:
         for match in _BASIC.finditer(text):
             if user_and_password(match[1]) or (len(match[1]) > 24 and not is_sample(match[1])):
@@ -94,19 +94,19 @@ def _is_paired(password: str, user: str) -> bool:
     return _could_be_password(password, user) and is_password(password, quoted=True, in_data=True)
 
 
-def _of_curl(text: str) -> Iterator[Span]:
-    at = text.find("curl")
-    while at >= 0:
-        end = _command_end(text, at)
-        for match in _CURL_USER.finditer(text, at, end):
+def _curl_passwords(text: str) -> Iterator[Span]:
+    start = text.find("curl")
+    while start >= 0:
+        end = _command_end(text, start)
+        for match in _CURL_USER.finditer(text, start, end):
             user, password = (match[group] for group in _groups(match))
             group = _groups(match)[1]
             if _could_be_password(password, user):
                 yield Span(match.start(group), match.end(group), SECRET, "curl-user", "high")
-        for match in _CURL_HALF.finditer(text, at, end):
+        for match in _CURL_HALF.finditer(text, start, end):
             if _could_be_password(match[1], ""):
                 yield Span(match.start(1), match.end(1), SECRET, "curl-user", "high")
-        at = text.find("curl", max(end, at + 4))
+        start = text.find("curl", max(end, start + 4))
 
 
 def _groups(match: re.Match[str]) -> tuple[int, int]:
@@ -116,10 +116,10 @@ def _groups(match: re.Match[str]) -> tuple[int, int]:
     raise AssertionError("one alternative of the pattern has matched")
 
 
-def _command_end(text: str, at: int) -> int:
+def _command_end(text: str, start: int) -> int:
     """End of a command, including lines continued by backslashes."""
-    limit = min(len(text), at + 2000)
-    end = text.find("\n", at, limit)
+    limit = min(len(text), start + 2000)
+    end = text.find("\n", start, limit)
     while end > 0 and text[end - 1 : end] == "\\":
         end = text.find("\n", end + 1, limit)
     return limit if end < 0 else end
@@ -144,11 +144,11 @@ def _is_material(body: str) -> bool:
 
 def _end_of_material(text: str, start: int, limit: int) -> int:
     """End of a truncated private key: its last line of key material."""
-    end, at = start, start
+    end, line_end = start, start
     for line in text[start:limit].split("\n"):
-        at += len(line) + 1
+        line_end += len(line) + 1
         if _MATERIAL.search(line):
-            end = at - 1
+            end = line_end - 1
         elif line.strip() and end > start:
             break
     return min(end, limit)

@@ -67,13 +67,13 @@ def personal_data(text: str) -> Iterator[Span]:
 
 
 def _emails(text: str) -> Iterator[Span]:
-    at = text.find("@")
-    while at >= 0:
-        host = _HOST.match(text, at + 1)
-        user = _USER.search(text, max(0, at - 65), at) if host and at else None
+    position = text.find("@")
+    while position >= 0:
+        host = _HOST.match(text, position + 1)
+        user = _USER.search(text, max(0, position - 65), position) if host and position else None
         if host and user and _is_mail(text, user, host):
             yield Span(user.start(), host.end(), PERSONAL, "email", "medium")
-        at = text.find("@", host.end() if host else at + 1)
+        position = text.find("@", host.end() if host else position + 1)
 
 
 def _is_mail(text: str, user: re.Match[str], host: re.Match[str]) -> bool:
@@ -81,8 +81,8 @@ def _is_mail(text: str, user: re.Match[str], host: re.Match[str]) -> bool:
         return False  # user and password of a URL
     name = host[0].lower()
     ending = name.rpartition(".")[2]
-    known = ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
-    return known and not _NO_MAIL.search(name) and not _NOBODY.fullmatch(user[0].lower())
+    is_domain = ending in _ENDINGS or (len(ending) == 2 and ending not in _FILES)
+    return is_domain and not _NO_MAIL.search(name) and not _NOBODY.fullmatch(user[0].lower())
 
 
 def _ipv4(text: str) -> Iterator[Span]:
@@ -97,21 +97,21 @@ def _ipv4(text: str) -> Iterator[Span]:
 
 
 def _ipv6(text: str) -> Iterator[Span]:
-    done = 0
+    scanned_end = 0
     for colons in _COLONS.finditer(text):
-        if colons.start() < done:
+        if colons.start() < scanned_end:
             continue
-        start = _IPV6_START.search(text, max(done, colons.start() - 40), colons.start())
+        start = _IPV6_START.search(text, max(scanned_end, colons.start() - 40), colons.start())
         match = _IPV6.match(text, start.start()) if start else None
         if match is None:
             continue
-        done = match.end()
+        scanned_end = match.end()
         if match[0].count(":") >= _LEAST_COLONS and _is_public(match[0]):
             yield Span(match.start(), match.end(), PERSONAL, "ipv6", "low")
 
 
-def _stands_alone(text: str, at: int) -> bool:
-    before = text[at - 1 : at]
+def _stands_alone(text: str, start: int) -> bool:
+    before = text[start - 1 : start]
     return not before or not (before.isalnum() or before in "_.-/+:=")
 
 

@@ -52,9 +52,9 @@ def stated_secrets(text: str, lower: str) -> Iterator[Span]:
         yield from _in_rows(text, match)
 
 
-def _is_of_account(lower: str, at: int) -> bool:
+def _is_of_account(lower: str, position: int) -> bool:
     """Whether a statement about a user or role goes on at a character."""
-    return _ACCOUNT.search(lower, max(0, at - _BEFORE), at) is not None
+    return _ACCOUNT.search(lower, max(0, position - _BEFORE), position) is not None
 
 
 def _may_be(value: str) -> bool:
@@ -63,27 +63,27 @@ def _may_be(value: str) -> bool:
 
 def _in_rows(text: str, insert: re.Match[str]) -> Iterator[Span]:
     columns = [column.strip().strip('`"[]') for column in insert[1].split(",")]
-    wanted = {at for at, column in enumerate(columns) if suspicion(column) == STRONG}
-    at = insert.end()
-    for _ in range(_MOST_ROWS if wanted else 0):
-        row = _ROW.match(text, at)
+    secret_columns = {index for index, column in enumerate(columns) if suspicion(column) == STRONG}
+    position = insert.end()
+    for _ in range(_MOST_ROWS if secret_columns else 0):
+        row = _ROW.match(text, position)
         if row is None:
             return
-        at = row.end()
+        position = row.end()
         for column in range(len(columns)):
-            cell = _CELL.match(text, at)
+            cell = _CELL.match(text, position)
             if cell is None:
                 return
-            at = cell.end()
+            position = cell.end()
             group = cell.lastindex
-            if column in wanted and group in (1, 2) and _is_stored(cell[group]):
+            if column in secret_columns and group in (1, 2) and _is_stored(cell[group]):
                 yield Span(cell.start(group), cell.end(group), SECRET, "sql-password", "high")
-            if text[at : at + 1] != ",":
+            if text[position : position + 1] != ",":
                 break
-            at += 1
-        if text[at : at + 1] != ")":
+            position += 1
+        if text[position : position + 1] != ")":
             return
-        at += 1
+        position += 1
 
 
 def _is_stored(value: str) -> bool:

@@ -39,4 +39,4 @@ def _values(text: str, pattern: re.Pattern[str]) -> Iterator[NamedValue]:
     for block in pattern.finditer(text):
         format = _BY_FENCE.get(block["format"].lower())
         if format:
-            yield from values_in(MappedText.whole(text).slice(*block.span("body")), format)
+            yield from values_in(MappedText.from_source(text).slice(*block.span("body")), format)

@@ -89,12 +89,12 @@ class NestedKeys:
         """Name of the value that comes next; its key is used up."""
         container = self._containers[-1]
         if container.is_mapping:
-            own = container.key or ""
+            key = container.key or ""
             container.key = None
         else:
-            own = str(container.items) if self.depth else ""
+            key = str(container.items) if self.depth else ""
             container.items += 1
-        return f"{container.prefix}.{own}" if container.prefix and own else container.prefix or own
+        return f"{container.prefix}.{key}" if container.prefix and key else container.prefix or key
 
     def skip(self) -> None:
         """Pass over a value that is neither scalar nor container, such as a reference."""

@@ -52,9 +52,9 @@ def settings_values(text: str, path: str) -> Iterator[NamedValue]:
         path: Its path, whose name tells the format where the text does not.
     """
     for format in _formats_by_content(text, path):
-        yield from values_in(MappedText.whole(text), format)
+        yield from values_in(MappedText.from_source(text), format)
     if "${" in text and not is_code(path):
-        for setting in fallback_settings("", MappedText.whole(text)):
+        for setting in fallback_settings("", MappedText.from_source(text)):
             yield from _named_values(setting)
 
 
@@ -130,7 +130,7 @@ def _expanded(setting: Setting, depth: int) -> Iterator[Setting]:
 def _unbroken(setting: Setting) -> Setting:
     """A key that is written in several lines, as one."""
     lines = [setting.value.slice(*line.span()) for line in _KEY_LINE.finditer(setting.value.text)]
-    return Setting(setting.name, MappedText.joined(lines), setting.quoted)
+    return Setting(setting.name, MappedText.concatenate(lines), setting.quoted)
 
 
 def _embedded(setting: Setting) -> Iterator[Setting]:

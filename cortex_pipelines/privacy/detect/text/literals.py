@@ -11,19 +11,19 @@ _KEY_LINE = re.compile(r"\s{0,40}([A-Za-z0-9+/_-]{4,200}={0,2})[ \t]*(?=[\r\n\"'
 _LEAST_KEY, _MOST_LINES = 32, 200
 
 
-def key_lines(text: str, at: int) -> list[tuple[int, int]]:
+def key_lines(text: str, position: int) -> list[tuple[int, int]]:
     """Start and end of the lines of a key in base64 that begins there; none if it is one line.
 
     Args:
         text: The text.
-        at: Where the first of them may begin, with its blanks.
+        position: Where the first of them may begin, with its blanks.
     """
     lines: list[tuple[int, int]] = []
-    while len(lines) < _MOST_LINES and (line := _KEY_LINE.match(text, at)) is not None:
+    while len(lines) < _MOST_LINES and (line := _KEY_LINE.match(text, position)) is not None:
         if len(line[1]) < _LEAST_KEY and not lines:
             break
         lines.append(line.span(1))
-        at = line.end()
+        position = line.end()
         if len(line[1]) < _LEAST_KEY:
             break
     return lines if len(lines) > 1 else []

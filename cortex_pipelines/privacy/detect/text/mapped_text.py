@@ -23,12 +23,12 @@ class MappedText:
     ends: Sequence[int]
 
     @classmethod
-    def whole(cls, text: str) -> Self:
+    def from_source(cls, text: str) -> Self:
         """The source itself."""
         return cls(text, range(len(text)), range(1, len(text) + 1))
 
     @classmethod
-    def joined(cls, parts: Iterable["MappedText"]) -> Self:
+    def concatenate(cls, parts: Iterable["MappedText"]) -> Self:
         """Several texts of one source, one after the other."""
         texts: list[str] = []
         starts, ends = array("q"), array("q")
@@ -52,16 +52,20 @@ class MappedText:
     ) -> "MappedText":
         """The text with a replacement for each match; itself if nothing matches."""
         parts: list[MappedText] = []
-        at = 0
+        position = 0
         for match in pattern.finditer(self.text):
             new = replacement(match)
             first, last = self.starts[match.start()], self.ends[match.end() - 1]
             parts += (
-                self.slice(at, match.start()),
+                self.slice(position, match.start()),
                 MappedText(new, (first,) * len(new), (last,) * len(new)),
             )
-            at = match.end()
-        return MappedText.joined([*parts, self.slice(at, len(self.text))]) if parts else self
+            position = match.end()
+        return (
+            MappedText.concatenate([*parts, self.slice(position, len(self.text))])
+            if parts
+            else self
+        )
 
     def source_span(self, start: int, end: int) -> tuple[int, int]:
         """Start and end in the source of the characters from ``start`` to ``end``, one or more."""
@@ -70,17 +74,17 @@ class MappedText:
     def source_parts(self, start: int, end: int) -> list[tuple[int, int]]:
         """Start and end in the source of each run of characters in one line, without its blanks."""
         parts: list[tuple[int, int]] = []
-        for at in range(start, end):
-            if self.text[at] in " \t\r\n" and (not parts or self._is_last(at, end)):
+        for index in range(start, end):
+            if self.text[index] in " \t\r\n" and (not parts or self._is_last(index, end)):
                 continue
-            first, last = self.starts[at], self.ends[at]
+            first, last = self.starts[index], self.ends[index]
             if parts and (first == parts[-1][1] or first < parts[-1][1]):
                 parts[-1] = parts[-1][0], max(last, parts[-1][1])
             else:
                 parts.append((first, last))
         return parts
 
-    def _is_last(self, at: int, end: int) -> bool:
+    def _is_last(self, index: int, end: int) -> bool:
         """Whether only blanks follow in the line of a character."""
-        rest = self.text[at:end].partition("\n")[0]
-        return not rest.strip()
+        line_tail = self.text[index:end].partition("\n")[0]
+        return not line_tail.strip()

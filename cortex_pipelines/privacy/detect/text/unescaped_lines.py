@@ -45,18 +45,20 @@ def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
 
 
 def _escaped_lines(text: str, lower: str, escape_pattern: re.Pattern[str]) -> MappedText:
-    source = MappedText.whole(text)
+    source = MappedText.from_source(text)
     parts: list[MappedText] = []
-    done = 0
+    scanned_end = 0
     for escape in escape_pattern.finditer(text):
-        if escape.start() < done:
+        if escape.start() < scanned_end:
             continue
-        start = max(text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, done)
+        start = max(
+            text.rfind("\n", 0, escape.start()) + 1, escape.start() - _LONGEST_LINE, scanned_end
+        )
         end = text.find("\n", escape.end(), escape.end() + _LONGEST_LINE)
-        done = end + 1 if end >= 0 else min(len(text), escape.end() + _LONGEST_LINE)
-        if SUSPECT.search(lower, start, done) or _ADDRESS.search(text, start, done):
-            parts.append(source.slice(start, done))
-    return MappedText.joined(parts) if parts else source.slice(0, 0)
+        scanned_end = end + 1 if end >= 0 else min(len(text), escape.end() + _LONGEST_LINE)
+        if SUSPECT.search(lower, start, scanned_end) or _ADDRESS.search(text, start, scanned_end):
+            parts.append(source.slice(start, scanned_end))
+    return MappedText.concatenate(parts) if parts else source.slice(0, 0)
 
 
 def _one_level(lines: MappedText) -> MappedText:

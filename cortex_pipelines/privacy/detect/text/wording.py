@@ -57,21 +57,21 @@ def is_word(letters: str) -> bool:
     return total >= (_WORD if len(letters) > 4 else _SHORT_WORD) * (len(letters) - 1)
 
 
-def pieces(text: str) -> list[str]:
+def subwords(text: str) -> list[str]:
     """Runs of letters of one word (by case) and runs of digits."""
     return _PIECES.findall(text)
 
 
 def lexical_share(text: str) -> float:
     """Share of ASCII letters and digits that belong to words, 0 to 1."""
-    words = pieces(text)
-    total = sum(map(len, words))
-    return sum(len(piece) for piece in words if is_word_piece(piece)) / total if total else 0.0
+    parts = subwords(text)
+    total = sum(map(len, parts))
+    return sum(len(part) for part in parts if is_subword_a_word(part)) / total if total else 0.0
 
 
-def is_word_piece(piece: str) -> bool:
+def is_subword_a_word(subword: str) -> bool:
     """Whether a piece is a word."""
-    return piece[0].isalpha() and is_word(piece)
+    return subword[0].isalpha() and is_word(subword)
 
 
 def entropy(text: str) -> float:

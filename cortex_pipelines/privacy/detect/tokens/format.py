@@ -21,7 +21,7 @@ UUID = f"{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}"
 
 
 @dataclass(frozen=True)
-class Format:
+class TokenFormat:
     """A provider's format.
 
     Args:
@@ -53,9 +53,9 @@ def declare(
     inside: str = "",
     severity: str = "high",
     checksum: Check | None = None,
-) -> Format:
+) -> TokenFormat:
     """Define a format by its prefixes (separated by spaces) and the pattern of the rest."""
     anchors = tuple(starts.split())
     either = "|".join(map(re.escape, sorted(anchors, key=len, reverse=True)))
     pattern = re.compile(f"(?:{either})(?:{body}){end}")
-    return Format(rule, anchors, inside, pattern, check, severity, checksum)
+    return TokenFormat(rule, anchors, inside, pattern, check, severity, checksum)

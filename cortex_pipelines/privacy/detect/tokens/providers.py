@@ -189,7 +189,9 @@ def _prefix_tree(words: Iterable[str]) -> str:
     for word in words:
         by_letter[word[:1]].append(word[1:])
     ends = by_letter.pop("", None) is not None
-    branches = "|".join(letter + _prefix_tree(rest) for letter, rest in sorted(by_letter.items()))
+    branches = "|".join(
+        letter + _prefix_tree(suffixes) for letter, suffixes in sorted(by_letter.items())
+    )
     return f"(?:{branches}){'?' if ends else ''}" if branches else ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cortex_pipelines.privacy.detect.findings import SECRET, Span
 from cortex_pipelines.privacy.detect.text.wording import entropy
-from cortex_pipelines.privacy.detect.tokens.format import Format
+from cortex_pipelines.privacy.detect.tokens.format import TokenFormat
 from cortex_pipelines.privacy.detect.tokens.formats import (
     clouds,
     code_hosting,
@@ -17,7 +17,7 @@ from cortex_pipelines.privacy.detect.tokens.formats import (
 )
 from cortex_pipelines.privacy.detect.values import is_reference, longest_run
 
-FORMATS: tuple[Format, ...] = (
+FORMATS: tuple[TokenFormat, ...] = (
     *code_hosting.FORMATS,
     *clouds.FORMATS,
     *models.FORMATS,
@@ -46,7 +46,7 @@ def _word_part(start: str) -> str:
     return match[0] if match else ""
 
 
-_OF_START: dict[str, list[Format]] = defaultdict(list)
+_OF_START: dict[str, list[TokenFormat]] = defaultdict(list)
 for _format in FORMATS:
     for _start in _format.starts:
         _OF_START[_start].append(_format)
@@ -70,17 +70,17 @@ def marked_secrets(text: str, words: set[str]) -> Iterator[Span]:
         words: The distinct runs of ASCII letters, digits and underscores in it.
     """
     for start in sorted(_starts_among(words)):
-        for at in _places(text, start):
-            if _begins_here(text, at):
-                yield from _formats_at(text, at, _OF_START[start])
+        for position in _occurrences(text, start):
+            if _begins_here(text, position):
+                yield from _formats_at(text, position, _OF_START[start])
     for format in _INSIDE:
-        for at in _places(text, format.inside):
-            before = text[at - 1 : at]
+        for position in _occurrences(text, format.inside):
+            before = text[position - 1 : position]
             if not before.isalnum() and before != ".":  # no format has another character there
                 continue
-            low, high = max(0, at - _WINDOW), at + 2 * _WINDOW
+            low, high = max(0, position - _WINDOW), position + 2 * _WINDOW
             for match in format.pattern.finditer(text, low, high):
-                if match.start() <= at < match.end() and _begins_here(text, match.start()):
+                if match.start() <= position < match.end() and _begins_here(text, match.start()):
                     yield from _accepted(format, match)
 
 
@@ -100,36 +100,38 @@ def _starts_among(words: set[str]) -> set[str]:
     return candidates
 
 
-def _places(text: str, literal: str) -> Iterator[int]:
-    at = text.find(literal)
-    while at >= 0:
-        yield at
-        at = text.find(literal, at + 1)
+def _occurrences(text: str, literal: str) -> Iterator[int]:
+    position = text.find(literal)
+    while position >= 0:
+        yield position
+        position = text.find(literal, position + 1)
 
 
-def _begins_here(text: str, at: int) -> bool:
-    before = text[at - 1 : at]
+def _begins_here(text: str, start: int) -> bool:
+    before = text[start - 1 : start]
     if before == ".":  # the ending of a file name, an attribute
-        return not text[at - 2 : at - 1].isalnum()
+        return not text[start - 2 : start - 1].isalnum()
     if not (before.isascii() and before.isalnum()):
         return before != "_"
-    escaped = before in "nrt" and text[at - 2 : at - 1] == "\\"
-    coloured = before == "m" and _ends_colour(text, at)
-    return escaped or coloured or text[max(0, at - 3) : at - 2] == "%"
+    escaped = before in "nrt" and text[start - 2 : start - 1] == "\\"
+    coloured = before == "m" and _ends_colour(text, start)
+    return escaped or coloured or text[max(0, start - 3) : start - 2] == "%"
 
 
-def _ends_colour(text: str, at: int) -> bool:
-    return any(match.end() == at for match in COLOUR.finditer(text, max(0, at - 16), at))
+def _ends_colour(text: str, position: int) -> bool:
+    return any(
+        match.end() == position for match in COLOUR.finditer(text, max(0, position - 16), position)
+    )
 
 
-def _formats_at(text: str, at: int, formats: list[Format]) -> Iterator[Span]:
+def _formats_at(text: str, position: int, formats: list[TokenFormat]) -> Iterator[Span]:
     for format in formats:
-        match = format.pattern.match(text, at)
+        match = format.pattern.match(text, position)
         if match:
             yield from _accepted(format, match)
 
 
-def _accepted(format: Format, match: re.Match[str]) -> Iterator[Span]:
+def _accepted(format: TokenFormat, match: re.Match[str]) -> Iterator[Span]:
     value = match[0]
     if format.check is not None and not format.check(value):
         return

@@ -49,13 +49,13 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
     keys = NestedKeys()
     keys.open(is_mapping=True)
     blocks = [_Block()]
-    at = 0
-    while at < len(text.text):
-        token = _TOKEN.match(text.text, at)
+    position = 0
+    while position < len(text.text):
+        token = _TOKEN.match(text.text, position)
         if token is None:
-            raise SettingsFileError(f"not HCL at character {at}")
+            raise SettingsFileError(f"not HCL at character {position}")
         yield from _read(text, token, blocks, keys)
-        at = token.end()
+        position = token.end()
     if len(blocks) > 1:
         raise SettingsFileError("a bracket is not closed")
     yield from keys.close()
@@ -68,7 +68,7 @@ def _read(
     if kind == "open":
         blocks.append(_Block(token[0]))
         if token[0] != "(":
-            yield from _named(keys, block)
+            yield from _push_key(keys, block)
             keys.open(is_mapping=token[0] == "{")
     elif kind == "close":
         if len(blocks) == 1:
@@ -83,7 +83,7 @@ def _read(
     elif kind == "string" and block.bracket == "{" and block.key is None:
         block.words.append(token[0][1:-1])
     elif kind in ("string", "heredoc"):
-        yield from _named(keys, _owner(blocks))
+        yield from _push_key(keys, _owner(blocks))
         yield from keys.scalar(_literal(text, token), quoted=True)
     elif kind == "word" and block.key is None:
         block.words.append(token[0])
@@ -98,7 +98,7 @@ def _owner(blocks: list[_Block]) -> _Block:
     return next(block for block in reversed(blocks) if block.bracket != "(")
 
 
-def _named(keys: NestedKeys, block: _Block) -> Iterator[Setting]:
+def _push_key(keys: NestedKeys, block: _Block) -> Iterator[Setting]:
     """Tell the key of what follows, which in a list has none."""
     if block.bracket == "{":
         name = ".".join(block.words) if block.key is None else block.key

@@ -51,12 +51,12 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
         SettingsFileError: a tag is not closed.
     """
     open_elements = [_Element("")]
-    at = 0
-    while at < len(text.text):
-        token = _TOKEN.match(text.text, at)
+    position = 0
+    while position < len(text.text):
+        token = _TOKEN.match(text.text, position)
         if token is None:
-            raise SettingsFileError(f"not XML at character {at}")
-        at = token.end()
+            raise SettingsFileError(f"not XML at character {position}")
+        position = token.end()
         if token["start"] is not None:
             yield from _start(text, token, open_elements)
         elif token["end"] is not None:
@@ -91,10 +91,14 @@ def _start(
         open_elements.append(_Element(_element_name(element, name, open_elements[-1])))
 
 
-def _element_name(element: str, named: str, parent: _Element) -> str:
+def _element_name(element: str, name_attribute: str, parent: _Element) -> str:
     """The name that an element's text stands under."""
-    if named:
-        return f"{named}.value" if element.lower() in NAME_KEYS else f"{element}.{named}"
+    if name_attribute:
+        return (
+            f"{name_attribute}.value"
+            if element.lower() in NAME_KEYS
+            else f"{element}.{name_attribute}"
+        )
     if parent.sibling and element.lower() in _WRAPPERS | {"integer", "real"}:
         return f"{parent.sibling}.value"
     if parent.name and element.lower() in _WRAPPERS:
@@ -107,10 +111,10 @@ def _end(open_elements: list[_Element]) -> Iterator[Setting]:
         raise SettingsFileError("an element is closed that was not opened")
     element = open_elements.pop()
     contents = element.contents
-    joined = contents[0] if len(contents) == 1 else MappedText.joined(contents)
-    value = joined.stripped()
-    own = element.name.rpartition(".")[2].lower()
-    if own in NAME_KEYS:
+    text = contents[0] if len(contents) == 1 else MappedText.concatenate(contents)
+    value = text.stripped()
+    last_key = element.name.rpartition(".")[2].lower()
+    if last_key in NAME_KEYS:
         open_elements[-1].sibling = value.text
     if value.text:
         yield Setting(element.name, value, quoted=True)

@@ -40,26 +40,26 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
     yield from _here_documents(text)
 
 
-def _word(text: MappedText, at: int) -> tuple[MappedText, bool]:
+def _word(text: MappedText, position: int) -> tuple[MappedText, bool]:
     """The word that begins there: its pieces together, and whether any is quoted."""
     parts: list[MappedText] = []
     quoted = False
-    while piece := _PIECE.match(text.text, at):
-        kind = piece.lastgroup or "bare"
-        part = text.slice(*piece.span(kind))
+    while segment := _PIECE.match(text.text, position):
+        kind = segment.lastgroup or "bare"
+        part = text.slice(*segment.span(kind))
         parts.append(part if kind == "single" else backslashes_resolved(part))
         quoted = quoted or kind != "bare"
-        at = piece.end()
-    return (parts[0] if len(parts) == 1 else MappedText.joined(parts)), quoted
+        position = segment.end()
+    return (parts[0] if len(parts) == 1 else MappedText.concatenate(parts)), quoted
 
 
 def _here_documents(text: MappedText) -> Iterator[Setting]:
-    for here in _HERE.finditer(text.text) if "<<" in text.text else ():
-        end = re.compile(rf"(?m)^\t*{here['end']}$").search(text.text, here.end())
-        target = _TARGET.search(here[0])
+    for heredoc in _HERE.finditer(text.text) if "<<" in text.text else ():
+        end = re.compile(rf"(?m)^\t*{heredoc['end']}$").search(text.text, heredoc.end())
+        target = _TARGET.search(heredoc[0])
         if end:
             name = target[1] if target else "here-document"
-            yield Setting(name, text.slice(here.end(), end.start()), quoted=True)
+            yield Setting(name, text.slice(heredoc.end(), end.start()), quoted=True)
 
 
 FORMAT = SettingsFormat(

@@ -42,18 +42,18 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
     """
     source = without_templates(text.text)
     keys = _table("")
-    at = 0
-    while (at := _after_blanks(source, at)) < len(source):
-        table = _TABLE.match(source, at)
-        key = _KEY.match(source, at)
+    position = 0
+    while (position := _after_blanks(source, position)) < len(source):
+        table = _TABLE.match(source, position)
+        key = _KEY.match(source, position)
         if table:
             yield from keys.close()
-            keys, at = _table(_plain(table[1])), table.end()
+            keys, position = _table(_plain(table[1])), table.end()
         elif key:
             yield from keys.scalar(_name(text, key.start(1), key.end(1)), quoted=False)
-            at = yield from _value(text, source, key.end(), keys)
+            position = yield from _value(text, source, key.end(), keys)
         else:
-            raise SettingsFileError(f"not TOML at character {at}")
+            raise SettingsFileError(f"not TOML at character {position}")
     yield from keys.close()
 
 
@@ -63,32 +63,32 @@ def _table(name: str) -> NestedKeys:
     return keys
 
 
-def _after_blanks(source: str, at: int) -> int:
-    blank = _BLANK.match(source, at)
-    return blank.end() if blank else at
+def _after_blanks(source: str, position: int) -> int:
+    blank = _BLANK.match(source, position)
+    return blank.end() if blank else position
 
 
 def _value(
-    text: MappedText, source: str, at: int, keys: NestedKeys
+    text: MappedText, source: str, position: int, keys: NestedKeys
 ) -> Generator[Setting, None, int]:
     """Yields what a value holds; returns the position after it."""
     depth = keys.depth
     while True:
-        token = _VALUE.match(source, at)
+        token = _VALUE.match(source, position)
         if token is None:
-            raise SettingsFileError(f"not a value of TOML at character {at}")
-        at = token.end()
+            raise SettingsFileError(f"not a value of TOML at character {position}")
+        position = token.end()
         kind = token.lastgroup or ""
         if kind == "open":
             keys.open(is_mapping=token[0] == "{")
         elif kind == "close":
             yield from keys.close()
         elif kind == "key" and keys.depth > depth:
-            yield from keys.scalar(_name(text, token.start(), at - 1), quoted=False)
+            yield from keys.scalar(_name(text, token.start(), position - 1), quoted=False)
         elif kind != "blank":
             yield from keys.scalar(_literal(text, token), quoted=kind != "bare")
         if keys.depth == depth and kind != "blank":
-            return at
+            return position
 
 
 def _literal(text: MappedText, token: re.Match[str]) -> MappedText:

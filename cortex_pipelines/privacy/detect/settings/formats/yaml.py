@@ -62,13 +62,13 @@ def _scalar(source: MappedText, start: int, end: int, style: str | None) -> Mapp
     if style in ("'", '"'):
         start, end = start + 1, end - 1
     value = source.slice(start, max(start, end))
-    value = _folded(value)
+    value = _fold_lines(value)
     if style == '"':
         return backslashes_resolved(value)
     return value.replaced(_DOUBLED, lambda _: "'") if style == "'" else value
 
 
-def _folded(value: MappedText) -> MappedText:
+def _fold_lines(value: MappedText) -> MappedText:
     """A scalar of several lines, as one."""
     if "\n" not in value.text:
         return value
@@ -83,11 +83,13 @@ def _block(source: MappedText, start: int, end: int) -> MappedText:
     lines = source.text[header.end() : end].splitlines(keepends=True)
     filled = [line for line in lines if line.strip()]
     indent = min((len(line) - len(line.lstrip(" ")) for line in filled), default=0)
-    at, parts = header.end(), []
+    position, parts = header.end(), []
     for line in lines:
-        parts.append(source.slice(min(at + indent, at + len(line)), at + len(line)))
-        at += len(line)
-    return MappedText.joined(parts).stripped("\n")
+        parts.append(
+            source.slice(min(position + indent, position + len(line)), position + len(line))
+        )
+        position += len(line)
+    return MappedText.concatenate(parts).stripped("\n")
 
 
 FORMAT = SettingsFormat(
