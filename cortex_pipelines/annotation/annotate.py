@@ -65,12 +65,12 @@ def annotate(
         units: Rows of ``CODE_UNITS``, in any order.
         files: Rows of ``REPOSITORY_FILES`` that the units were extracted from.
         settings: Limits and weights.
-        extraction: How the hand-labelled sample is cut into units.
-        project: Name of the project; names its rows in the cache.
-        cache: Rows of files that have not changed since the last time; None computes all.
+        extraction: Settings that cut the hand-labelled sample into units.
+        project: Project name; part of the cache key.
+        cache: Rows of unchanged files; None recomputes all.
 
     Raises:
-        MissingFileError: the file of a unit is not there, or another version of it.
+        MissingFileError: a unit's file is missing or has another version.
     """
     texts = _texts(units, files)
     facts = _facts(units, texts, settings, project, cache)

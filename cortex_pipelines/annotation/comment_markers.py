@@ -3,7 +3,7 @@
 The captures of ``queries/<language>.scm``:
 
 * ``@found.<label>``: a node that shows a label of ``labels.py``;
-* ``@parameter``: a parameter; ``@receiver``: what looks like one and does not count.
+* ``@parameter``: a parameter; ``@receiver``: looks like a parameter and does not count.
 """
 
 from pathlib import Path
@@ -27,10 +27,10 @@ def marks_of(root: Node, grammar: Grammar, depth: int) -> tuple[set[Evidence], l
     Args:
         root: Root of the file's tree.
         grammar: Its grammar.
-        depth: How deep it is; nothing is looked for in one that no person has written.
+        depth: Its depth. Trees deeper than any hand-written file are not searched.
 
     Raises:
-        TooManyStepsError: looking takes more steps than any code needs.
+        TooManyStepsError: the query takes more steps than any code needs.
     """
     if depth > _MAX_DEPTH:
         return set(), []

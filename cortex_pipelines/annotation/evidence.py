@@ -27,9 +27,9 @@ class SizeMetrics:
 
     Args:
         complexity: Its complexity.
-        parameters: Its parameters, the receiver left out; 0 if it is no function.
-        methods: Its methods; 0 if it is no type.
-        lines: Its lines that are not blank.
+        parameters: Number of parameters without the receiver; 0 unless it is a function.
+        methods: Number of methods; 0 unless it is a type.
+        lines: Number of non-blank lines.
     """
 
     complexity: Complexity
@@ -126,7 +126,7 @@ def owners(
     """The innermost unit and all units that contain each piece of evidence.
 
     Args:
-        evidence: In order of place.
+        evidence: Evidence in order of position.
         units: Units of the same file, in any order.
     """
     sorted_units = sorted(

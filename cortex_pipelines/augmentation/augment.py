@@ -33,8 +33,8 @@ def augment(
     Args:
         units: Units (ANNOTATED_UNITS or CODE_UNITS).
         settings: Seed and numbers.
-        project: Project they belong to; empty outside of one.
-        cache: Where the rows of units that did not change are found.
+        project: Name of their project; empty outside of a project.
+        cache: Rows of unchanged units.
 
     Returns:
         RENAMED_UNITS, REWRITTEN_UNITS and INJECTED_ERRORS by name; the same with and without a

@@ -24,9 +24,9 @@ class Toolchain:
     """Compiler of a language and its options.
 
     Args:
-        program: What has to be on the PATH.
-        options: What stands between it and the file.
-        parses_only: Whether it looks at the syntax alone, so that a ``yes`` says little.
+        program: Name of the program on the PATH.
+        options: Arguments before the file.
+        parses_only: Whether it checks only the syntax, so that a ``yes`` proves little.
     """
 
     program: str
@@ -100,7 +100,7 @@ def compiles(
 
 
 def toolchain_version(language: str) -> str:
-    """Name and version of a language's compiler here; empty if there is none."""
+    """Name and version of a language's compiler on this machine; empty if missing."""
     if language == "python":
         return f"Python {'.'.join(map(str, sys.version_info[:3]))}"
     program = _program(language)

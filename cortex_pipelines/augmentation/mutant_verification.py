@@ -32,8 +32,8 @@ def verified(
         interpreter: Runs Python tests.
 
     Returns:
-        MUTANT_VERIFICATION: two rows a mutant, ``unknown`` with the reason where there is no
-        compiler, no sandbox, or nothing that runs.
+        MUTANT_VERIFICATION: two rows a mutant, ``unknown`` with the reason where a compiler, a
+        sandbox or a test that runs is missing.
     """
     rows: list[dict[str, Any]] = []
     sample = _sample(errors, settings).join(units.select(_PLACE), on="unit_id", how="left")

@@ -33,7 +33,7 @@ class NodeTable:
         snippet: The parsed text. Offsets of nodes count from the start of its prefix.
 
     Attributes:
-        notes: What operators have found out about a function, by kind and the function's node.
+        notes: Facts that operators have computed about a function, by kind and the function's node.
     """
 
     def __init__(self, snippet: Snippet) -> None:
@@ -101,7 +101,7 @@ class NodeTable:
         return self.text[start:end].decode("utf-8", "replace")
 
     def home(self, node: Node) -> Node:
-        """The outermost function around a node; the root if there is none."""
+        """The outermost function around a node; the root for a node outside of functions."""
         return self.nodes[self._homes[self._place[node.id]]]
 
     @cached_property

@@ -27,17 +27,17 @@ _START = f"from {__name__} import serve; serve()"
 
 
 def in_processes(work: Work[S], units: Sequence[Row], settings: S, doing: str) -> list[Row]:
-    """Rows that ``work`` makes of the units, in their order.
+    """Apply ``work`` to the units in several processes; returns its rows in their order.
 
     Args:
-        work: A function of a module that makes of a unit the same whatever the others are; what it
-            takes and gives must be fit for JSON.
+        work: A module-level function whose rows for a unit do not depend on the other units; its
+            input and output must be JSON.
         units: The units.
-        settings: Its second argument.
-        doing: What is being done, for people.
+        settings: Second argument of ``work``.
+        doing: Label of the progress display.
 
     Raises:
-        RuntimeError: a process ended early; its last words.
+        RuntimeError: a process ended early. The message has the end of its standard error.
     """
     processes = min(
         len(os.sched_getaffinity(0)), _MOST_PROCESSES, len(units) // _WORTH_A_PROCESS + 1

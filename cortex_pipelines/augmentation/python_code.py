@@ -24,7 +24,7 @@ def header_for(nodes: list[Node], prefix: bytes) -> bytes:
 
     Args:
         nodes: Nodes of the unit.
-        prefix: What its parse needs before it (an ``if`` that takes its indentation).
+        prefix: Code that its parse needs before it (an ``if`` for its indentation).
     """
     outside = sorted(
         {
@@ -45,7 +45,7 @@ class PythonUnit:
 
     Args:
         code: The unit.
-        header: What has to stand before it.
+        header: Code that must precede it.
     """
 
     def __init__(self, code: bytes, header: bytes) -> None:
@@ -60,8 +60,8 @@ class PythonUnit:
     def does_something_else(self, changed: bytes) -> bool | None:
         """Whether a changed version compiles to different instructions.
 
-        Trivial compiler equivalence (Papadakis and others, 2015): what compiles to the same code
-        does the same. None where the original does not compile, so nothing can be said.
+        Trivial compiler equivalence (Papadakis and others, 2015): equal byte code
+        does the same. None if the original does not compile, so that nothing can be said.
         """
         if self.original is None:
             return None

@@ -25,7 +25,7 @@ _TRIVIA = frozenset({"comment", "line_comment", "block_comment"})
 
 @dataclass(frozen=True)
 class Snippet:
-    """A piece of code with the surrounding code it needs to parse.
+    """A unit of code with the surrounding code it needs to parse.
 
     Args:
         code: The code itself.
@@ -51,9 +51,9 @@ class Snippet:
         """The snippet with a span replaced, parsed incrementally.
 
         Args:
-            start: First byte that goes, counted in the code.
+            start: First byte to replace, counted in the code.
             end: Byte after the last one.
-            replacement: What takes their place.
+            replacement: The new bytes.
         """
         code = self.code[:start] + replacement + self.code[end:]
         text = self.prefix + code + self.suffix
@@ -118,7 +118,7 @@ class Snippet:
 
         Args:
             other: The other version.
-            equal_prefix: Byte of the code before which both are known to be equal.
+            equal_prefix: Number of leading bytes known to be equal in both.
         """
         start = len(self.prefix) + equal_prefix
         pairs = zip_longest(self._leaves(start), other._leaves(start))

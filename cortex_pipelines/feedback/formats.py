@@ -12,7 +12,7 @@ from typing import Any
 
 from cortex_pipelines.feedback.events import MOST_TEXT, EventError, FeedbackEvent, parse_event
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.privacy.places import repository_name, repository_path
+from cortex_pipelines.privacy.repository_paths import repository_name, repository_path
 from cortex_pipelines.settings import PROJECT_NAME
 from cortex_pipelines.timestamps import TimestampError, read_timestamp
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cortex_pipelines.feedback.formats import content_id, correction_id
 from cortex_pipelines.privacy.detect.values import PLACEHOLDER
-from cortex_pipelines.privacy.places import repository_path
+from cortex_pipelines.privacy.repository_paths import repository_path
 
 FORM = 1
 """Number of today's form; a store with a lower one is brought up to it."""

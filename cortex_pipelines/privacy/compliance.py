@@ -1,6 +1,6 @@
 """Compliance report: private data found, redactions, and licences of training data.
 
-What is published is scanned once more: a report that repeats the settings would say nothing of the
+Published data is scanned again: a report that only repeats the settings would not describe the
 data.
 """
 
@@ -40,18 +40,17 @@ def check_compliance(
         redactions: Rows of ``REDACTIONS``, of files and of messages.
         skipped: Rows of ``SKIPPED_FILES``.
         project: The project's name.
-        settings: What is looked for and taken out.
-        cache: What was found in texts that did not change.
+        settings: Categories that are detected and redacted.
+        cache: Findings of unchanged texts.
 
     Returns:
-        Plain values, in a fixed order: ``project``; ``compliant``: nothing private is left in what
-        is published, and each file that may be trained on has a licence; ``problems`` (in words,
-        why it is not); ``left`` (places by category, rule and severity where something is left);
-        ``found`` (what was taken out, likewise), ``action`` (what
-        was done with each category), ``files`` (counts; ``trainable_without_licence`` rest on
-        ``ingestion.trainable_without_licence`` alone), ``licences`` (files and bytes by licence,
-        and whether they may be trained on), ``left_out`` (files by reason), ``places`` (each
-        placeholder, by file).
+        Plain values, in a fixed order: ``project``; ``compliant``: published data has no private
+        values left, and each trainable file has a licence; ``problems`` (reasons, in words);
+        ``left`` (remaining values by category, rule and severity); ``found`` (redacted values,
+        likewise); ``action`` (treatment of each category); ``files`` (counts;
+        ``trainable_without_licence`` rest on ``ingestion.trainable_without_licence`` alone);
+        ``licences`` (files and bytes by licence, and whether they may be trained on); ``left_out``
+        (files by reason); ``places`` (each placeholder, by file).
     """
     remaining = _count_remaining(files, commits, project, settings, cache)
     without_licence = files.filter(pl.col("trainable") & pl.col("licence").is_null()).height
@@ -92,7 +91,7 @@ def check_logs(
     Args:
         events: Rows of ``COORDINATION_EVENTS``.
         redacted: Rows of ``REDACTED_EVENTS``.
-        settings: What is looked for and taken out.
+        settings: Categories that are detected and redacted.
 
     Returns:
         As `check_compliance`: ``compliant``, ``problems``, ``left``, ``found`` (places by category,

@@ -18,9 +18,9 @@ class FileScan:
     """Findings in one file.
 
     Args:
-        path: Path relative to what was scanned; a file's is its name.
-        findings: What was found, in the order of the text.
-        skipped: Why the file was not read; empty if it was.
+        path: Path relative to the scanned folder; the name of a scanned file.
+        findings: Findings in the order of the text.
+        skipped: Reason why the file was not read; empty if it was.
     """
 
     path: str
@@ -31,11 +31,11 @@ class FileScan:
 def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
     """Scan a file, or all files of a folder in path order.
 
-    The folders of version control and links are passed over; a binary file is reported as skipped.
+    Folders of version control and links are ignored; a binary file is reported as skipped.
     Text that is not UTF-8 is read with replacement characters.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: the path does not exist.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
@@ -54,7 +54,7 @@ def scan_path(path: Path, settings: PrivacySettings) -> Iterator[FileScan]:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """The files of a folder in order of their paths, or a file; no links, nothing of git's own."""
+    """The files of a folder in path order, or a file; without links and version control."""
     if path.is_file():
         yield path
         return

@@ -1,8 +1,8 @@
 """Redact private parts of file, folder and branch names and of ids.
 
-A name is not prose: a key may stand between underscores, and an ending after a mail address. So a
-name is also looked at without its ending and with other separators. What is private makes the whole
-name private: it gets a placeholder of 64 bits, so that two names stay two names.
+A name is not prose: a key may stand between underscores, and an extension after a mail address. So
+a name is also scanned without its extension and with other separators. A private part makes the
+whole name private: it gets a placeholder of 64 bits, so that different names stay different.
 """
 
 import re
@@ -39,9 +39,9 @@ class NameRedaction:
         start: First character of its placeholder in the redacted path.
         end: Character after the last one.
         category: ``secret`` or ``personal``.
-        rule: Rule that found something in it.
+        rule: Rule that matched.
         severity: ``low``, ``medium`` or ``high``.
-        placeholder: What stands there.
+        placeholder: The new name.
     """
 
     start: int
@@ -55,12 +55,12 @@ class NameRedaction:
 class PathRedactor:
     """Redacts private names in paths with consistent placeholders.
 
-    An ending stays, as it tells the language. A name without anything private stays as it is, byte
-    for byte. Meant for names as a source has them: one that looks like a placeholder is replaced
-    too, since otherwise it could be mistaken for the one of another name.
+    An extension stays, as it tells the language. A name without private parts stays byte for byte.
+    Expects the names of a source: one that looks like a placeholder is replaced too, since it
+    could be mistaken for the placeholder of another name.
 
     Args:
-        settings: What counts, and which categories are taken out.
+        settings: Detection settings and redacted categories.
         key: `project_key` of the project.
     """
 
@@ -107,20 +107,20 @@ def redact_name(name: str, settings: PrivacySettings, key: bytes) -> tuple[str, 
 
     Args:
         name: Name of a file, a folder or a branch, or an id; without slashes.
-        settings: What counts, and which categories are taken out.
+        settings: Detection settings and redacted categories.
         key: `project_key` of the project, or `logs_key`.
     """
     span = _private_part(name, settings)
     if span is None:
         return name, None
     ending = _ENDING.search(name)
-    # an ending that belongs to what is private ("@firm.com") tells no language
+    # an extension that belongs to a private part ("@firm.com") does not tell the language
     extension = ending[0] if ending and _private_part(name[: ending.start()], settings) else ""
     return name_pseudonym(name, key) + extension, span
 
 
 def _private_part(name: str, settings: PrivacySettings) -> Span | None:
-    """The first private part of a name; None if there is none."""
+    """The first private part of a name, or None."""
     if (_PLAIN.fullmatch(name) and not _NUMBERS.search(name)) or _OWN.fullmatch(name):
         return None
     for variant, assigned in _variants(name[:_LONGEST]):

@@ -1,7 +1,7 @@
 """Redact free-form records (nested JSON: logs, feedback, prompts, reviews).
 
-`redact_record` is the one door: whatever keeps or trains on a record that people or programs wrote
-passes it through here first, and keeps only what comes out.
+All code that stores or trains on records of people or programs calls `redact_record` first, and
+keeps only its result.
 """
 
 import re
@@ -68,7 +68,7 @@ class RecordRedaction:
         category: ``secret`` or ``personal``.
         rule: Rule that found it.
         severity: ``low``, ``medium`` or ``high``.
-        placeholder: What stands there now.
+        placeholder: Its replacement.
     """
 
     category: str
@@ -96,7 +96,7 @@ class _Key:
 
     Args:
         redacted_name: Its name in the redacted record.
-        redactions: What was taken out of it.
+        redactions: Redactions in the key itself.
         telling_name: Its name, if the name can mark its value as private; else empty.
         may_be_phone: Whether its value may be a phone number.
         is_generic: Whether it only says "value", and another member holds the name.
@@ -112,16 +112,16 @@ class _Key:
 def redact_record(record: Any, settings: PrivacySettings, key: bytes) -> RedactedRecord:
     """Replace private values in a record, in keys as well as values, with placeholders.
 
-    To be called by all that stores or trains on records from outside: log readers, feedback,
-    prompts, memories, reviews. Equal values get equal placeholders, so records stay joinable by
-    ids; ids and names that hold nothing private stay as they are. A member is judged by its key
-    too: what ``password`` is given is a secret whatever it looks like, and what ``created_by``
-    names is a person unless it is a program. Calling it on its own result changes nothing.
+    Called by all code that stores or trains on external records: log readers, feedback, prompts,
+    notes, reviews. Equal values get equal placeholders, so records stay joinable by ids; ids and
+    names without private parts stay unchanged. A member is also judged by its key: the value of
+    ``password`` is always a secret, and the value of ``created_by`` a person unless it is a
+    program. Redaction is idempotent.
 
     Args:
-        record: Anything that JSON can hold.
-        settings: What counts, and which categories are taken out.
-        key: `project_key` of a project, or `logs_key` for what belongs to none.
+        record: Any JSON value.
+        settings: Detection settings and redacted categories.
+        key: `project_key` of a project, or `logs_key` for records outside of projects.
     """
     return RecordRedactor(settings, key)(record)
 
@@ -130,8 +130,8 @@ class RecordRedactor:
     """`redact_record` for many records, with cached results.
 
     Args:
-        settings: What counts, and which categories are taken out.
-        key: `project_key` of a project, or `logs_key` for what belongs to none.
+        settings: Detection settings and redacted categories.
+        key: `project_key` of a project, or `logs_key` for records outside of projects.
     """
 
     def __init__(self, settings: PrivacySettings, key: bytes) -> None:
@@ -173,7 +173,7 @@ class RecordRedactor:
         return redacted
 
     def _key_of_value(self, members: dict[Any, Any], outer: _Key) -> _Key:
-        """Key that a value belongs to: the name beside it, else the object's own key."""
+        """Key of a value: the name in another member, else the object's own key."""
         named_by = (members.get(name) for name in _MEMBER_NAMES)
         name = next((name for name in named_by if isinstance(name, str)), None)
         return outer if name is None else self._read(name)

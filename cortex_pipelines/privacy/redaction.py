@@ -21,8 +21,8 @@ class Redaction:
     """A redacted value.
 
     Args:
-        finding: What it was, and where its placeholder stands in the redacted text.
-        placeholder: What stands there; of a block of lines, what stands for each.
+        finding: The value's category and rule, with the position of its placeholder.
+        placeholder: Its replacement; in a block of lines, that of each line.
     """
 
     finding: Finding
@@ -35,7 +35,7 @@ class RedactedText:
 
     Args:
         text: The text; the same object if nothing was found.
-        redactions: What was taken out, in the order of the text.
+        redactions: Redactions in the order of the text.
     """
 
     text: str
@@ -55,7 +55,7 @@ def redact_text(
         text: The text.
         path: Its path, which tells configuration from code.
         language: Its language; null if unknown.
-        settings: What counts, and which categories are taken out.
+        settings: Detection settings and redacted categories.
         key: `project_key` of its project.
     """
     redactions: list[tuple[Span, str]] = []
@@ -134,8 +134,8 @@ def placeholder_of(span: Span, value: str, key: bytes) -> str:
 def _redacted_block(value: str, placeholder: str) -> str:
     """A block of key material with a placeholder for each line's part of it.
 
-    Its first and last line are armour and stay; so does whatever is around the material (quotes,
-    comment marks, operators), so that the lines parse as before.
+    The first and last line are armour and stay; so does the text around the material (quotes,
+    comment marks, operators), so that the lines still parse.
     """
     lines = value.split("\n")
     body = [_KEY_MATERIAL.sub(placeholder, line) for line in lines[1:-1]]

@@ -17,7 +17,7 @@ def is_forgotten(
         settings: Tombstones.
         project: Name of the project.
         source: The source in it, as in params.yaml (``git:PATH``).
-        path: Path of a file in the source; None asks for the source as a whole.
+        path: Path of a file in the source; None for the whole source.
         author: `author_pseudonym` of who changed the file last or made the commit, if known.
     """
     return any(_covers(stone, project, source, path, author) for stone in settings.forgotten)
@@ -26,9 +26,9 @@ def is_forgotten(
 def is_forgotten_event(
     settings: PrivacySettings, project: str | None, path: str | None, user: str | None
 ) -> bool:
-    """Whether a tombstone covers what somebody did with a completion.
+    """Whether a tombstone covers a user's action on a completion.
 
-    No event says which source its file is in, so a path that is forgotten in one is in all of them.
+    Events do not name the source of a file, so a path forgotten in one source counts for all.
 
     Args:
         settings: Tombstones.

@@ -1,4 +1,4 @@
-"""Private values in what people type."""
+"""Redaction of text that people type."""
 
 from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.records import redact_record
@@ -6,6 +6,6 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 
 
 def redacted(settings: PrivacySettings, text: str) -> tuple[str, int]:
-    """What a person typed without private values, and how many there were."""
+    """The text without private values, and their number."""
     record = redact_record({"text": text}, settings, logs_key(settings))
     return str(record.value["text"]), len(record.redactions)

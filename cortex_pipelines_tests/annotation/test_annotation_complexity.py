@@ -26,8 +26,10 @@ def measures(language: str, text: str, path: str = "") -> dict[str, Complexity]:
     data, grammar = text.encode(), grammar_for(language, path)
     tree = parse(data, grammar)
     units = [unit for unit in units_of(text, language, path, EXTRACTION) if unit.kind != "import"]
-    places = {place for unit in units for place in (unit.start_byte, unit.body_start_byte)} - {None}
-    walked = walk(tree, data, language, places)
+    offsets = {offset for unit in units for offset in (unit.start_byte, unit.body_start_byte)} - {
+        None
+    }
+    walked = walk(tree, data, language, offsets)
     starts = [step.start for step in walked.steps]
     return {
         unit.qualified_name: complexity_of(
@@ -137,12 +139,12 @@ fn classify(items: &[i32], limit: i32) -> i32 {
 
 @pytest.mark.parametrize("language", CLASSIFY)
 def test_one_algorithm_has_one_complexity(language: str) -> None:
-    found = measures(language, CLASSIFY[language])
-    classify = found["A.classify" if language == "java" else "classify"]
+    complexities = measures(language, CLASSIFY[language])
+    classify = complexities["A.classify" if language == "java" else "classify"]
     assert (classify.cyclomatic, classify.cognitive, classify.nesting) == (9, 11, 3)
 
 
-# A switch is no decision, each case but the default is; as a whole it is understood once.
+# Each case but the default is a decision, the switch is not; it is understood once as a whole.
 SWITCHES = {
     "python": "def f(x):\n  match x:\n    case 1: a()\n    case 2 | 3: b()\n    case _: c()\n",
     "javascript": "function f(x) { switch (x) { case 1: a(); case 2: b(); default: c(); } }",
@@ -155,8 +157,8 @@ SWITCHES = {
 
 @pytest.mark.parametrize("language", SWITCHES)
 def test_a_switch_counts_its_cases(language: str) -> None:
-    found = measures(language, SWITCHES[language])
-    switch = found["A.f" if language == "java" else "f"]
+    complexities = measures(language, SWITCHES[language])
+    switch = complexities["A.f" if language == "java" else "f"]
     assert (switch.cyclomatic, switch.cognitive, switch.nesting) == (3, 1, 1)
 
 
@@ -171,8 +173,8 @@ JUMPS = {
 
 @pytest.mark.parametrize("language", JUMPS)
 def test_a_jump_to_a_label_is_harder_to_follow(language: str) -> None:
-    found = measures(language, JUMPS[language])
-    jumps = found["A.f" if language == "java" else "f"]
+    complexities = measures(language, JUMPS[language])
+    jumps = complexities["A.f" if language == "java" else "f"]
     assert (jumps.cyclomatic, jumps.cognitive, jumps.nesting) == (3, 4, 2)
 
 
@@ -203,22 +205,36 @@ def test_a_jump_to_a_label_is_harder_to_follow(language: str) -> None:
     ],
 )
 def test_python_counted_by_hand(code: str, cyclomatic: int, cognitive: int) -> None:
-    found = measures("python", code)["f"]
-    assert (found.cyclomatic, found.cognitive) == (cyclomatic, cognitive)
+    complexity = measures("python", code)["f"]
+    assert (complexity.cyclomatic, complexity.cognitive) == (cyclomatic, cognitive)
 
 
 def test_a_unit_is_measured_from_its_own_level() -> None:
-    found = measures("python", "def f():\n  def g():\n    if a:\n      if b: pass\n  if c: g()\n")
-    assert (found["f.g"].cyclomatic, found["f.g"].cognitive, found["f.g"].nesting) == (3, 3, 2)
+    complexities = measures(
+        "python", "def f():\n  def g():\n    if a:\n      if b: pass\n  if c: g()\n"
+    )
+    assert (
+        complexities["f.g"].cyclomatic,
+        complexities["f.g"].cognitive,
+        complexities["f.g"].nesting,
+    ) == (3, 3, 2)
     # the inner function is a level deeper for whoever reads the outer one
-    assert (found["f"].cyclomatic, found["f"].cognitive, found["f"].nesting) == (4, 6, 3)
+    assert (
+        complexities["f"].cyclomatic,
+        complexities["f"].cognitive,
+        complexities["f"].nesting,
+    ) == (4, 6, 3)
 
 
 def test_a_type_is_the_sum_of_its_methods() -> None:
     body = "  def f(self):\n    if a: pass\n  def g(self):\n    for b in c:\n      if d: pass\n"
-    found = measures("python", f"class A:\n{body}")
-    assert found["A"].cognitive == found["A.f"].cognitive + found["A.g"].cognitive == 4
-    assert found["A"].cyclomatic == 4
+    complexities = measures("python", f"class A:\n{body}")
+    assert (
+        complexities["A"].cognitive
+        == complexities["A.f"].cognitive + complexities["A.g"].cognitive
+        == 4
+    )
+    assert complexities["A"].cyclomatic == 4
 
 
 @pytest.mark.parametrize(
@@ -247,10 +263,10 @@ def test_parameters_without_the_receiver(language: str, code: str, name: str, co
 @hypothesis_settings(max_examples=12, deadline=None)
 def test_nested_ifs_cost_the_sum_of_their_levels(depth: int) -> None:
     lines = ["def f():", *("  " * level + "if a:" for level in range(1, depth + 1))]
-    found = measures("python", "\n".join([*lines, "  " * (depth + 1) + "pass"]))["f"]
-    assert found.nesting == depth
-    assert found.cyclomatic == 1 + depth
-    assert found.cognitive == depth * (depth + 1) // 2
+    complexity = measures("python", "\n".join([*lines, "  " * (depth + 1) + "pass"]))["f"]
+    assert complexity.nesting == depth
+    assert complexity.cyclomatic == 1 + depth
+    assert complexity.cognitive == depth * (depth + 1) // 2
 
 
 @given(st.sampled_from(sorted(CLASSIFY)), st.data())
@@ -258,12 +274,12 @@ def test_nested_ifs_cost_the_sum_of_their_levels(depth: int) -> None:
 def test_cut_code_is_measured_too(language: str, data: st.DataObject) -> None:
     text = CLASSIFY[language]
     start = data.draw(st.integers(0, len(text)))
-    for found in measures(
+    for complexity in measures(
         language, text[start : data.draw(st.integers(start, len(text)))]
     ).values():
-        assert 1 <= found.cyclomatic <= 9
-        assert 0 <= found.nesting <= 3
-        assert 0 <= found.cognitive <= 11
+        assert 1 <= complexity.cyclomatic <= 9
+        assert 0 <= complexity.nesting <= 3
+        assert 0 <= complexity.cognitive <= 11
 
 
 @pytest.mark.parametrize(
@@ -289,8 +305,8 @@ def test_cut_code_is_measured_too(language: str, data: st.DataObject) -> None:
     ],
 )
 def test_what_only_some_languages_have(language, code, name, figures) -> None:
-    found = measures(language, code)[name]
-    assert (found.cyclomatic, found.cognitive) == figures
+    complexity = measures(language, code)[name]
+    assert (complexity.cyclomatic, complexity.cognitive) == figures
 
 
 def _tokens(source: str) -> tuple[list[str], list[str]]:
@@ -320,8 +336,8 @@ def _comparable(function: ast.AST) -> bool:
     return (
         ast.get_docstring(function) is None
         and not any(
-            isinstance(one, (ast.JoinedStr, ast.NotIn, ast.IsNot, ast.Match))
-            for one in ast.walk(function)
+            isinstance(node, (ast.JoinedStr, ast.NotIn, ast.IsNot, ast.Match))
+            for node in ast.walk(function)
         )
         and "type" not in text
         and "_ " not in text
@@ -332,7 +348,7 @@ def test_halsteads_tokens_are_those_of_pythons_tokenizer() -> None:
     compared = 0
     for path in sorted(PACKAGE.rglob("*.py"))[:120]:
         source = path.read_text()
-        found = measures("python", source)
+        complexities = measures("python", source)
         lines = source.split("\n")
         for node in ast.parse(source).body:
             if (
@@ -345,7 +361,7 @@ def test_halsteads_tokens_are_those_of_pythons_tokenizer() -> None:
                 "\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n"
             )
             compared += 1
-            assert found[node.name].halstead == Halstead(
+            assert complexities[node.name].halstead == Halstead(
                 len(set(operators)), len(set(operands)), len(operators), len(operands)
             ), f"{path}: {node.name}"
     assert compared > 30
@@ -353,11 +369,11 @@ def test_halsteads_tokens_are_those_of_pythons_tokenizer() -> None:
 
 def test_halsteads_measures_by_hand() -> None:
     # operators: def ( : return +; operands: f a a 1
-    found = measures("python", "def f(a):\n  'doc'\n  return a + 1  # more\n")["f"].halstead
-    assert found == Halstead(5, 3, 5, 4)
-    assert found.volume == 27.0  # 9 tokens of 8 kinds: 3 bits each
-    assert found.difficulty == 5 * 4 / (2 * 3)
-    assert found.effort == found.volume * found.difficulty
+    halstead = measures("python", "def f(a):\n  'doc'\n  return a + 1  # more\n")["f"].halstead
+    assert halstead == Halstead(5, 3, 5, 4)
+    assert halstead.volume == 27.0  # 9 tokens of 8 kinds: 3 bits each
+    assert halstead.difficulty == 5 * 4 / (2 * 3)
+    assert halstead.effort == halstead.volume * halstead.difficulty
     assert (Halstead(0, 0, 0, 0).volume, Halstead(1, 0, 1, 0).difficulty) == (0.0, 0.0)
 
 
@@ -384,6 +400,6 @@ def test_an_interpolated_string_is_its_parts() -> None:
 )
 def test_deep_nesting_is_walked_without_recursion(language: str, code: str) -> None:
     data, grammar = code.encode(), grammar_for(language)
-    found = walk(parse(data, grammar), data, language, {0})
-    assert len(found.operators) == len(found.operator_kinds)
-    assert [step.start for step in found.steps] == sorted(step.start for step in found.steps)
+    result = walk(parse(data, grammar), data, language, {0})
+    assert len(result.operators) == len(result.operator_kinds)
+    assert [step.start for step in result.steps] == sorted(step.start for step in result.steps)

@@ -170,11 +170,11 @@ FIXED = [
 
 @pytest.mark.parametrize(("smell", "language", "before", "after"), FIXED)
 def test_a_smell_is_mended(smell: str, language: str, before: str, after: str) -> None:
-    found = {fix.smell: fix for fix in smell_fixes(before, language)}
-    assert found[smell].after == after
-    assert found[smell].before == before
-    assert found[smell].purpose in PURPOSES
-    assert found[smell].explanation.startswith(LABELS[smell].explanation)
+    fixes = {fix.smell: fix for fix in smell_fixes(before, language)}
+    assert fixes[smell].after == after
+    assert fixes[smell].before == before
+    assert fixes[smell].purpose in PURPOSES
+    assert fixes[smell].explanation.startswith(LABELS[smell].explanation)
     # and what is mended needs no mending
     assert smell not in {fix.smell for fix in smell_fixes(after, language)}
 

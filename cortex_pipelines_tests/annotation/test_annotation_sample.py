@@ -35,33 +35,37 @@ def shipped(settings: AnnotationSettings) -> AnnotationSettings:
 
 
 def test_the_sample_is_large_and_names_only_what_there_is() -> None:
-    found = cases()
-    assert len(found) >= 150
-    assert {case.language for case in found} == set(LANGUAGES)
-    assert all(sum(case.language == language for case in found) >= 25 for language in LANGUAGES)
-    assert {case.category for case in found} <= {*CATEGORIES, DEFAULT}
-    assert {label for case in found for label in case.labels} <= set(LABELS)
+    units = cases()
+    assert len(units) >= 150
+    assert {case.language for case in units} == set(LANGUAGES)
+    assert all(sum(case.language == language for case in units) >= 25 for language in LANGUAGES)
+    assert {case.category for case in units} <= {*CATEGORIES, DEFAULT}
+    assert {label for case in units for label in case.labels} <= set(LABELS)
 
 
 def test_rules_agree_with_the_person(shipped, extraction) -> None:
-    found = agreement(shipped, extraction)
-    assert found.right / found.cases > 0.85
+    result = agreement(shipped, extraction)
+    assert result.right / result.cases > 0.85
     disagreeing = [
-        (one.case.path, one.case.name, sorted(one.labels ^ one.case.labels))
-        for one in predict_sample(shipped, extraction)
-        if one.labels != one.case.labels
+        (
+            prediction.case.path,
+            prediction.case.name,
+            sorted(prediction.labels ^ prediction.case.labels),
+        )
+        for prediction in predict_sample(shipped, extraction)
+        if prediction.labels != prediction.case.labels
     ]
-    assert len(disagreeing) <= 0.05 * found.cases, disagreeing
-    for name, counts in found.labels.items():
+    assert len(disagreeing) <= 0.05 * result.cases, disagreeing
+    for name, counts in result.labels.items():
         if counts.both + counts.person_only >= 3:
             assert counts.recall >= 0.6, name
             assert counts.precision >= 0.6, name
 
 
-def test_agreement_is_kept_as_it_was_found(shipped, extraction, tmp_path) -> None:
+def test_agreement_is_cached(shipped, extraction, tmp_path) -> None:
     cache = RowCache(tmp_path, "1")
     first = cached_agreement(shipped, extraction, cache)
-    with patch.object(agreement_module, "judged", side_effect=AssertionError):
+    with patch.object(agreement_module, "predict_sample", side_effect=AssertionError):
         again = cached_agreement(shipped, extraction, cache)
     assert first == again == cached_agreement(shipped, extraction, None)
     assert list(first.labels) == list(again.labels)
@@ -69,25 +73,25 @@ def test_agreement_is_kept_as_it_was_found(shipped, extraction, tmp_path) -> Non
 
 def test_every_label_of_security_and_performance_has_a_case() -> None:
     labelled = {label for case in cases() for label in case.labels}
-    wanted = {
+    required = {
         name for name, label in LABELS.items() if label.purpose in ("security", "performance")
     }
-    assert wanted <= labelled
+    assert required <= labelled
 
 
 def test_confidence_is_the_rate_of_agreement_shrunk_to_belief(shipped, extraction) -> None:
-    found = agreement(shipped, extraction)
-    for name, counts in found.labels.items():
-        seen = counts.both + counts.rules_only
-        expected = (counts.both + 2 * LABELS[name].belief) / (seen + 2)
-        assert found.label_confidence(name) == round(expected, 4)
+    result = agreement(shipped, extraction)
+    for name, counts in result.labels.items():
+        predicted = counts.both + counts.rules_only
+        expected = (counts.both + 2 * LABELS[name].belief) / (predicted + 2)
+        assert result.label_confidence(name) == round(expected, 4)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=5))
 @hypothesis_settings(max_examples=50, deadline=None)
 def test_more_evidence_is_never_less_confidence(shipped, extraction, scores) -> None:
-    found = agreement(shipped, extraction)
-    rates = [found.category_confidence(score) for score in sorted(scores)]
+    result = agreement(shipped, extraction)
+    rates = [result.category_confidence(score) for score in sorted(scores)]
     assert rates == sorted(rates)
     assert all(0 < rate <= 1 for rate in rates)
 
@@ -113,10 +117,10 @@ def test_every_label_has_a_rule_and_every_rule_a_label() -> None:
     marked = {
         name for path in queries for name in re.findall(r"@found\.([a-z-]+)", path.read_text())
     }
-    detected = {label for one in detectors() for label in one.labels}
+    detected = {label for detector in detectors() for label in detector.labels}
     sized = {"long-method", "long-parameter-list", "deep-nesting", "complex-method", "god-class"}
-    named = {label for label, _ in (*names._OF_TYPES, *names._OF_FUNCTIONS)}
-    assert marked | detected | sized | named == set(LABELS)
+    by_name = {label for label, _ in (*names._OF_TYPES, *names._OF_FUNCTIONS)}
+    assert marked | detected | sized | by_name == set(LABELS)
 
 
 def test_a_case_without_its_four_parts_is_refused(tmp_path: Path) -> None:

@@ -35,27 +35,27 @@ def test_the_tables_do_not_depend_on_the_order_of_rows(settings, extraction, rea
     assert expected.units.height == units.height
     for seed in range(3):
         shuffled = units.sample(fraction=1, shuffle=True, seed=seed)
-        found = annotate(shuffled, files.reverse(), settings, extraction)
-        assert found.units.equals(expected.units)
-        assert found.findings.equals(expected.findings)
+        annotations = annotate(shuffled, files.reverse(), settings, extraction)
+        assert annotations.units.equals(expected.units)
+        assert annotations.findings.equals(expected.findings)
 
 
 def test_evidence_is_exact_with_text_beyond_ascii(settings, extraction, read_texts) -> None:
     units, files = read_texts(SOURCES)
-    found = annotate(units, files, settings, extraction).findings
+    findings = annotate(units, files, settings, extraction).findings
     texts = {path: text.encode() for path, text in SOURCES.items()}
-    shown = {
+    code_by_finding = {
         (row["path"], row["label"]): texts[row["path"]][
             row["start_byte"] : row["end_byte"]
         ].decode()
-        for row in found.iter_rows(named=True)
+        for row in findings.iter_rows(named=True)
     }
-    assert shown["a.py", "mutable-default"] == "x=[]"
-    assert shown["a.py", "todo-comment"] == "# TODO: größer"
-    assert shown["a.py", "dynamic-code"] == "eval(x)"
-    assert shown["d.java", "string-identity"] == 'a == "b"'
-    assert shown["e.js", "swallowed-exception"] == "catch (e) {}"
-    lines = {(row["label"], row["start_line"], row["end_line"]) for row in found.to_dicts()}
+    assert code_by_finding["a.py", "mutable-default"] == "x=[]"
+    assert code_by_finding["a.py", "todo-comment"] == "# TODO: größer"
+    assert code_by_finding["a.py", "dynamic-code"] == "eval(x)"
+    assert code_by_finding["d.java", "string-identity"] == 'a == "b"'
+    assert code_by_finding["e.js", "swallowed-exception"] == "catch (e) {}"
+    lines = {(row["label"], row["start_line"], row["end_line"]) for row in findings.to_dicts()}
     assert {("mutable-default", 3, 3), ("todo-comment", 4, 4), ("dynamic-code", 5, 5)} <= lines
 
 
@@ -63,10 +63,12 @@ def test_a_finding_belongs_to_the_innermost_unit_and_counts_for_all_around(
     settings, extraction, read_texts
 ) -> None:
     units, files = read_texts({"a.py": "class A:\n  def f(self):\n    eval(x)\n"})
-    found = annotate(units, files, settings, extraction)
-    names = dict(found.units.select("unit_id", "qualified_name").iter_rows())
-    assert [(names[row[0]], row[4]) for row in found.findings.rows()] == [("A.f", "dynamic-code")]
-    assert found.units["patterns"].to_list() == [["dynamic-code"]] * 2
+    annotations = annotate(units, files, settings, extraction)
+    names = dict(annotations.units.select("unit_id", "qualified_name").iter_rows())
+    assert [(names[row[0]], row[4]) for row in annotations.findings.rows()] == [
+        ("A.f", "dynamic-code")
+    ]
+    assert annotations.units["patterns"].to_list() == [["dynamic-code"]] * 2
 
 
 def test_kind_purpose_and_confidence_come_with_the_label(settings, extraction, read_texts) -> None:
@@ -80,9 +82,9 @@ def test_kind_purpose_and_confidence_come_with_the_label(settings, extraction, r
 
 def test_no_units_are_no_rows(settings, extraction, read_texts) -> None:
     _, files = read_texts(SOURCES)
-    found = annotate(CODE_UNITS.empty(), files, settings, extraction)
-    assert found.units.equals(ANNOTATED_UNITS.empty())
-    assert found.findings.equals(UNIT_FINDINGS.empty())
+    annotations = annotate(CODE_UNITS.empty(), files, settings, extraction)
+    assert annotations.units.equals(ANNOTATED_UNITS.empty())
+    assert annotations.findings.equals(UNIT_FINDINGS.empty())
 
 
 def test_a_unit_without_its_file_is_named(settings, extraction, read_texts) -> None:
@@ -114,11 +116,11 @@ def test_only_changed_files_are_read_again(
 ) -> None:
     from cortex_pipelines.annotation import annotate as module
 
-    seen: list[list[str]] = []
+    annotated_paths: list[list[str]] = []
     real = module.label_units
 
     def spy(units, material, limits):
-        seen.append(sorted(units["path"].unique().to_list()))
+        annotated_paths.append(sorted(units["path"].unique().to_list()))
         return real(units, material, limits)
 
     monkeypatch.setattr(module, "label_units", spy)
@@ -126,7 +128,7 @@ def test_only_changed_files_are_read_again(
     for text in ("def f(): pass\n", "def f(): return 1\n"):
         units, files = read_texts({**SOURCES, "a.py": text})
         annotate(units, files, settings, extraction, "p", cache)
-    assert seen[-1] == ["a.py"]
+    assert annotated_paths[-1] == ["a.py"]
 
 
 @given(
@@ -140,11 +142,11 @@ def test_hostile_files_get_rows_that_keep_the_contract(
     settings, extraction, read_texts, path: str, text: str, more: str, cut: int
 ) -> None:
     units, files = read_texts({path: text[:cut] + more + text[cut:]})
-    found = annotate(units, files, settings, extraction)
-    assert found.units.height == units.height
+    annotations = annotate(units, files, settings, extraction)
+    assert annotations.units.height == units.height
     data = (text[:cut] + more + text[cut:]).encode()
     spans = dict(units.select("unit_id", pl.struct("start_byte", "end_byte")).iter_rows())
-    for row in found.findings.iter_rows(named=True):
+    for row in annotations.findings.iter_rows(named=True):
         span = spans[row["unit_id"]]
         assert span["start_byte"] <= row["start_byte"] < row["end_byte"] <= span["end_byte"]
         assert row["start_line"] == data[: row["start_byte"]].count(b"\n") + 1
@@ -161,30 +163,30 @@ def test_the_asset_writes_tables_metrics_and_a_report_that_never_differs(
         out = tmp_path / name
         out.mkdir()
         cache = RowCache(out / "cache", "1")
-        found = annotated_units(tmp_path, tmp_path, settings, extraction, "<shop>", cache, out)
+        tables = annotated_units(tmp_path, tmp_path, settings, extraction, "<shop>", cache, out)
         pages.append((out / "report.html").read_bytes() + (out / "metrics.json").read_bytes())
     assert pages[0] == pages[1]
     fresh = annotate(units, files, settings, extraction)
-    assert found["units"].equals(fresh.units)
-    assert found["findings"].equals(fresh.findings)
+    assert tables["units"].equals(fresh.units)
+    assert tables["findings"].equals(fresh.findings)
     page = (tmp_path / "one" / "report.html").read_text()
     assert "&lt;shop&gt;" in page
     assert "<script" not in page
     assert "http" not in page
-    for label in found["findings"]["label"].unique().to_list():
+    for label in tables["findings"]["label"].unique().to_list():
         assert f"<summary>{label} (" in page
     assert "# TODO: größer" in page
     metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
-    assert metrics["findings"] == found["findings"].height
+    assert metrics["findings"] == tables["findings"].height
     assert metrics["sample_category_accuracy"] > 0.8
 
 
 def test_comments_that_stand_together_are_one_finding(settings, extraction, read_texts) -> None:
     code = "def f():\n    # a = 1\n    # b(a)\n\n    # c = 2\n    pass  # d = 3\n    # e = 4\n"
     units, files = read_texts({"a.py": code + "    return 1\n"})
-    found = annotate(units, files, settings, extraction).findings.sort("start_byte")
-    assert found["label"].unique().to_list() == ["commented-out-code"]
-    lines = list(found.select("start_line", "end_line").iter_rows())
+    findings = annotate(units, files, settings, extraction).findings.sort("start_byte")
+    assert findings["label"].unique().to_list() == ["commented-out-code"]
+    lines = list(findings.select("start_line", "end_line").iter_rows())
     assert lines == [(2, 3), (5, 5), (6, 6), (7, 7)]
 
 
@@ -192,6 +194,6 @@ def test_a_tree_deeper_than_a_query_can_count_has_figures_only(
     settings, extraction, read_texts
 ) -> None:
     units, files = read_texts({"a.js": "var f = " + "()=>" * 40_000 + "1;\n"})
-    found = annotate(units, files, settings, extraction)
-    assert found.units.height == units.height
-    assert "var-declaration" not in found.findings["label"].to_list()
+    annotations = annotate(units, files, settings, extraction)
+    assert annotations.units.height == units.height
+    assert "var-declaration" not in annotations.findings["label"].to_list()

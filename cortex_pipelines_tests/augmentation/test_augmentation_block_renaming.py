@@ -139,8 +139,8 @@ CASES = {
 )
 def test_renames_exactly_what_is_sure(language: str, code: str, names: set[str]) -> None:
     kind = "method" if language == "java" else "function"
-    found = local_variables(code, language, kind)
-    assert {variable.name for variable in found} == names
+    variables = local_variables(code, language, kind)
+    assert {variable.name for variable in variables} == names
     result = rename_locals(code, language, kind, "", 3)
     assert (result is None) == (not names)
     if result is not None:
@@ -188,6 +188,8 @@ def test_a_renamed_program_does_the_same(tmp_path: Path) -> None:
     for code in (PROGRAM, result.code):
         script = tmp_path / "program.js"
         script.write_text(code + "\nconsole.log(f([3, 1, 4, 1, 5]));\n")
-        done = subprocess.run(["node", str(script)], capture_output=True, text=True, check=True)
-        outputs.append(done.stdout)
+        completed = subprocess.run(
+            ["node", str(script)], capture_output=True, text=True, check=True
+        )
+        outputs.append(completed.stdout)
     assert outputs[0] == outputs[1]

@@ -54,10 +54,10 @@ def test_json_is_a_list_of_mutants(file: Path) -> None:
 
 def test_a_limit_is_a_sample(file: Path) -> None:
     everything = json.loads(invoke(file, "--json").stdout)
-    some = json.loads(invoke(file, "--json", "--limit", "3").stdout)
-    assert len(some) == 3
-    assert all(row in everything for row in some)
-    assert some == json.loads(invoke(file, "--json", "--limit", "3").stdout)
+    sample = json.loads(invoke(file, "--json", "--limit", "3").stdout)
+    assert len(sample) == 3
+    assert all(row in everything for row in sample)
+    assert sample == json.loads(invoke(file, "--json", "--limit", "3").stdout)
 
 
 def test_without_json_it_is_a_table(file: Path) -> None:

@@ -46,21 +46,21 @@ def test_every_operator_fires_in_every_language_it_claims(language: str) -> None
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_mutant_takes_the_place_of_its_unit(language: str) -> None:
     data = SAMPLES[language].encode()
-    found = mutants(data, language)
-    for mutant in found:
+    all_mutants = mutants(data, language)
+    for mutant in all_mutants:
         fixed = data[mutant.start_byte : mutant.end_byte]
         assert fixed.decode() == mutant.fixed_code != mutant.buggy_code
         assert mutant.verification == CHECKS
         assert "`" in mutant.explanation
         assert mutant.explanation.startswith("Line ")
-    assert len({mutated(data, mutant) for mutant in found}) == len(found)
+    assert len({mutated(data, mutant) for mutant in all_mutants}) == len(all_mutants)
 
 
 def test_there_are_five_families_and_names_of_their_own() -> None:
-    found = operators()
-    assert {operator.error_type for operator in found} == FAMILIES
-    assert len({operator.name for operator in found}) == len(found)
-    for operator in found:
+    all_operators = operators()
+    assert {operator.error_type for operator in all_operators} == FAMILIES
+    assert len({operator.name for operator in all_operators}) == len(all_operators)
+    for operator in all_operators:
         assert operator.weight >= 1
         assert operator.__doc__
         assert set(operator.places) <= set(LANGUAGES)
@@ -97,8 +97,8 @@ def test_mutants_parse_with_the_languages_own_parser(language: str, tmp_path: Pa
     data = SAMPLES[language].encode()
     for mutant in mutants(data, language, limit=12):
         (tmp_path / name).write_bytes(mutated(data, mutant))
-        done = subprocess.run([*command, str(tmp_path / name)], capture_output=True)
-        assert done.returncode == 0, (mutant.explanation, done.stderr)
+        completed = subprocess.run([*command, str(tmp_path / name)], capture_output=True)
+        assert completed.returncode == 0, (mutant.explanation, completed.stderr)
 
 
 # operator, code, and the lines that only the mutants have
@@ -190,15 +190,15 @@ def test_the_mistake_is_exactly(operator: str, code: str, lines: set[str]) -> No
 
 def test_a_break_that_ends_a_switch_case_stays() -> None:
     code = "function f(a) { for (;;) { switch (a) { case 1: g(); break; } break; } }"
-    found = mutants(code, "javascript")
-    buggy = [m.buggy_code for m in found if m.operator == "break_continue"]
+    all_mutants = mutants(code, "javascript")
+    buggy = [m.buggy_code for m in all_mutants if m.operator == "break_continue"]
     assert buggy == ["function f(a) { for (;;) { switch (a) { case 1: g(); break; } continue; } }"]
 
 
 def test_an_explanation_names_what_is_wrong_and_what_puts_it_right() -> None:
-    (found,) = [m for m in mutants("def f(a):\n    return a < 1\n") if m.operator == "boundary"]
+    (mutant,) = [m for m in mutants("def f(a):\n    return a < 1\n") if m.operator == "boundary"]
     for part in ("Line 2 of `f`", "`a <= 1`", "`<`", "`<=`", "`a < 1`"):
-        assert part in found.explanation
+        assert part in mutant.explanation
 
 
 def test_mutants_belong_to_the_innermost_unit() -> None:
@@ -220,18 +220,18 @@ def test_a_nonlocal_name_of_a_function_around_is_no_obstacle() -> None:
 
 
 def test_a_file_of_another_python_is_mutated_without_the_compiler() -> None:
-    found = mutants("def f(a):\n    print a\n    return a < 1\n")
-    assert {m.compiles for m in found if m.operator == "boundary"} == {None}
+    all_mutants = mutants("def f(a):\n    print a\n    return a < 1\n")
+    assert {m.compiles for m in all_mutants if m.operator == "boundary"} == {None}
 
 
 def test_a_limit_samples_the_same_few_every_time() -> None:
     code = SAMPLES["python"]
-    some = mutants(code, limit=5)
-    assert len(some) == 5
-    assert set(some) <= set(mutants(code))
-    assert some == mutants(code, limit=5)
+    sample = mutants(code, limit=5)
+    assert len(sample) == 5
+    assert set(sample) <= set(mutants(code))
+    assert sample == mutants(code, limit=5)
     other = SETTINGS.model_copy(update={"seed": SETTINGS.seed + 1})
-    assert some != mutate_code(code, "python", "", EXTRACTION, other, 5)
+    assert sample != mutate_code(code, "python", "", EXTRACTION, other, 5)
     assert mutants(code, limit=0) == []
 
 
@@ -241,16 +241,16 @@ def test_a_sample_without_end_is_everything() -> None:
 
 
 def test_heavier_operators_are_drawn_more_often() -> None:
-    drawn: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     code = "def f(a, b):\n    return [a < b, [a]]\n"
     for seed in range(300):
-        drawn.update(m.operator for m in mutate_unit(code, "python", "function", "", "f", 1, seed))
-    assert drawn["variable_misuse"] > drawn["boundary"] > drawn["emptied_collection"] > 0
+        counts.update(m.operator for m in mutate_unit(code, "python", "function", "", "f", 1, seed))
+    assert counts["variable_misuse"] > counts["boundary"] > counts["emptied_collection"] > 0
 
 
 def test_a_sample_is_of_different_operators() -> None:
-    found = mutate_unit(SAMPLES["go"], "go", "function", "", "f", 12, 1)
-    assert len({m.operator for m in found}) == 12
+    sample = mutate_unit(SAMPLES["go"], "go", "function", "", "f", 12, 1)
+    assert len({m.operator for m in sample}) == 12
 
 
 def test_a_unit_that_does_not_parse_has_no_mutants() -> None:
@@ -320,5 +320,5 @@ NOT_IN = {
 def test_what_the_language_would_not_parse_is_left_out(
     language: str, path: str, code: str, operator: str
 ) -> None:
-    found = mutate_code(code, language, path, EXTRACTION, SETTINGS)
-    assert operator not in {mutant.operator for mutant in found}
+    all_mutants = mutate_code(code, language, path, EXTRACTION, SETTINGS)
+    assert operator not in {mutant.operator for mutant in all_mutants}

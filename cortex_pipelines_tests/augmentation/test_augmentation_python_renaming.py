@@ -43,15 +43,15 @@ def test_no_new_name_makes_a_text_look_like_a_secret() -> None:
     reply = answer()
     assert encoded(reply) == b'{"a":[0,3,4,5,6,7,8,9]}'
 """
-    tried = set()
+    new_names = set()
     privacy = PrivacySettings.model_validate(sections()["privacy"])
     for seed in range(400):
         result = rename_locals(code, "python", "function", "m.py", seed)
         assert result is not None
-        tried |= {new for _, new in result.renames}
-        found = scan_text(result.code, "m.py", privacy, "python")
-        assert [finding.rule for finding in found] == [], result.code
-    assert len(tried) > 30
+        new_names |= {new for _, new in result.renames}
+        findings = scan_text(result.code, "m.py", privacy, "python")
+        assert [finding.rule for finding in findings] == [], result.code
+    assert len(new_names) > 30
 
 
 LEFT_ALONE = {
@@ -98,7 +98,7 @@ RENAMED = {
         "def f(a):\n    x = [x for x in a]\n    return lambda: x\n",
         {"x"},
     ),
-    "a class body is no scope of its methods": (
+    "a class body is not a scope of its methods": (
         "def f():\n    x = 1\n    class C:\n        x = 2\n"
         "        def m(self):\n            return x\n"
         "    return C().m(), x\n",
@@ -223,16 +223,16 @@ NOT_EQUIVALENT = {
 }
 
 
-@pytest.mark.parametrize(("one", "other"), NOT_EQUIVALENT.values(), ids=NOT_EQUIVALENT)
-def test_the_check_refuses(one: str, other: str) -> None:
+@pytest.mark.parametrize(("before", "after"), NOT_EQUIVALENT.values(), ids=NOT_EQUIVALENT)
+def test_the_check_refuses(before: str, after: str) -> None:
     with pytest.raises(NotEquivalentError):
-        check_equivalent(one, other)
+        check_equivalent(before, after)
 
 
 def test_the_check_accepts_cells_in_another_order() -> None:
-    one = "def f():\n    a, b = 1, 2\n    def g():\n        return a - b\n    return g\n"
+    first = "def f():\n    a, b = 1, 2\n    def g():\n        return a - b\n    return g\n"
     other = "def f():\n    z, c = 1, 2\n    def g():\n        return z - c\n    return g\n"
-    check_equivalent(one, other)
+    check_equivalent(first, other)
 
 
 def test_the_check_accepts_constants_of_every_sort() -> None:

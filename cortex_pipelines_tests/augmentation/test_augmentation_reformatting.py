@@ -41,28 +41,28 @@ def unit(code: str, language: str = "python", name: str = "u", **more: Any) -> d
     return row | more
 
 
-def one(code: str, language: str = "python", seed: int = 1, **more: Any) -> str | None:
-    found = reformatted([unit(code, language, **more)], seed)
-    return found["u"].code if found else None
+def reformat(code: str, language: str = "python", seed: int = 1, **more: Any) -> str | None:
+    layouts = reformatted([unit(code, language, **more)], seed)
+    return layouts["u"].code if layouts else None
 
 
 def styles(code: str, language: str = "python", **more: Any) -> set[str]:
     """The code in every style that some seed draws."""
-    return {text for seed in range(20) if (text := one(code, language, seed, **more))}
+    return {text for seed in range(20) if (text := reformat(code, language, seed, **more))}
 
 
 def snippet(code: str, language: str) -> Snippet:
     kind = "method" if language == "java" else "function"
-    found = parse_unit(code.encode(), language, kind)
-    assert found is not None
-    return found
+    parsed = parse_unit(code.encode(), language, kind)
+    assert parsed is not None
+    return parsed
 
 
 @pytest.mark.parametrize("language", sorted(formatters()))
 def test_each_language_is_laid_out_in_several_styles(language: str) -> None:
-    found = styles(CODE[language], language)
-    assert len(found) >= 3
-    for text in found:
+    layouts = styles(CODE[language], language)
+    assert len(layouts) >= 3
+    for text in layouts:
         assert re.sub(r"[\s'\",]", "", text) == re.sub(r"[\s'\",]", "", CODE[language])
         assert is_same_but_for_layout(
             snippet(CODE[language].replace(",)", ")"), language), snippet(text, language)
@@ -88,19 +88,19 @@ def test_a_method_of_python_keeps_where_it_stands() -> None:
 @pytest.mark.parametrize("language", ["javascript", "typescript"])
 def test_a_nested_unit_keeps_where_it_stands(language: str) -> None:
     code = "function f(a, b) {\n        if (a) return `x\n  y`;\n        return g(a,b);\n    }"
-    found = styles(code, language)
-    assert found
-    for text in found:
+    layouts = styles(code, language)
+    assert layouts
+    for text in layouts:
         assert text.endswith("\n    }")
         assert "`x\n  y`" in text
 
 
 def test_words_in_strings_of_several_lines_stay() -> None:
     code = 'def f(a):\n        """Doc.\n\n        More.\n        """\n        return """a\n b""" +a'
-    found = styles(code, kind="method")
-    assert found
-    assert all("a\n b" in text and "+ a" in text for text in found)
-    assert all(ast.get_docstring(ast.parse(text).body[0]) == "Doc.\n\nMore." for text in found)  # type: ignore[arg-type]
+    layouts = styles(code, kind="method")
+    assert layouts
+    assert all("a\n b" in text and "+ a" in text for text in layouts)
+    assert all(ast.get_docstring(ast.parse(text).body[0]) == "Doc.\n\nMore." for text in layouts)  # type: ignore[arg-type]
 
 
 UNCHANGED = {
@@ -115,7 +115,7 @@ UNCHANGED = {
 @pytest.mark.parametrize(("language", "code"), UNCHANGED.values(), ids=UNCHANGED)
 def test_is_left_alone(language: str, code: str) -> None:
     seeds = [1] if "what is laid" in language else range(8)
-    assert any(one(code, language, seed) is None for seed in seeds)
+    assert any(reformat(code, language, seed) is None for seed in seeds)
     if code != "function f() {}":
         assert not styles(code, language)
 
@@ -164,9 +164,9 @@ def test_a_result_that_the_formatter_would_lose_is_not_lost() -> None:
     style = next(one_of for one_of in clang_format.styles if one_of.name == "microsoft")
     (broken,) = clang_format.formatted([code.encode()], "javascript", style)
     assert re.search(rb"return\s*\n", broken)
-    found = styles(code, "javascript")
-    assert found
-    assert not any(re.search(r"return\s*\n", text) for text in found)
+    layouts = styles(code, "javascript")
+    assert layouts
+    assert not any(re.search(r"return\s*\n", text) for text in layouts)
 
 
 class Liar(Formatter):
@@ -204,16 +204,16 @@ def test_what_changes_more_than_layout_is_laid_out_with_the_same_tokens(
 
 def test_one_that_crashes_the_formatter_leaves_the_others() -> None:
     texts = [b"a = b", b"die", b"c = d", b"e", b"f = g"]
-    found = Liar().formatted(texts, "python", Liar.styles[0])
-    assert found == [b"a  =  b", b"die", b"c  =  d", b"e", b"f  =  g"]
+    formatted = Liar().formatted(texts, "python", Liar.styles[0])
+    assert formatted == [b"a  =  b", b"die", b"c  =  d", b"e", b"f  =  g"]
 
 
 def test_many_are_laid_out_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_MOST_FILES", 2)
     texts = [f"x  =  {n}\n".encode() for n in range(5)]
     formatter = formatters()["python"]
-    found = formatter.formatted(texts, "python", formatter.styles[0])
-    assert found == [f"x = {n}\n".encode() for n in range(5)]
+    formatted = formatter.formatted(texts, "python", formatter.styles[0])
+    assert formatted == [f"x = {n}\n".encode() for n in range(5)]
 
 
 def test_what_stands_beside_a_unit_does_not_matter() -> None:
@@ -244,8 +244,8 @@ def test_a_language_without_a_formatter_keeps_its_tokens(language: str) -> None:
 
 
 def test_a_share_is_drawn() -> None:
-    drawn = [is_drawn(0.3, 1, f"u{n}") for n in range(2000)]
-    assert 0.25 < sum(drawn) / len(drawn) < 0.35
+    selected = [is_drawn(0.3, 1, f"u{n}") for n in range(2000)]
+    assert 0.25 < sum(selected) / len(selected) < 0.35
     assert not any(is_drawn(0.0, 1, f"u{n}") for n in range(50))
     assert all(is_drawn(1.0, 1, f"u{n}") for n in range(50))
     none = SETTINGS.model_copy(update={"reformatted_share": 0.0, "rewrites_per_unit": 99})
@@ -303,7 +303,7 @@ def _bodies() -> Iterator[st.SearchStrategy[str]]:
 @given(st.lists(st.one_of(*_bodies()), min_size=1, max_size=6), st.integers(0, 9))
 def test_python_keeps_its_tree(body: list[str], seed: int) -> None:
     code = "def f(a, b, c):\n" + "".join(f"    {line}\n" for line in body)
-    other = one(code, seed=seed)
+    other = reformat(code, seed=seed)
     if other is not None:
         assert ast.dump(ast.parse(other)) == ast.dump(ast.parse(code))
         assert other.count("# Say (why).") == code.count("# Say (why).")

@@ -75,18 +75,18 @@ CODE = {
 
 
 def variants(code: str, language: str = "python", seed: int = 1) -> dict[str, str]:
-    found = rewritten(code, language, "function", "", 99, seed)
-    return {one.rewrite: one.code for one in found}
+    rewritings = rewritten(code, language, "function", "", 99, seed)
+    return {variant.rewrite: variant.code for variant in rewritings}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_rewrite_works_in_every_language_it_claims(language: str) -> None:
-    claimed = {one.name for one in rewrites() if language in one.languages}
+    claimed = {rewrite.name for rewrite in rewrites() if language in rewrite.languages}
     code = CODE[language]
     if language == "java":
         code = f"class A {{ {code} }}"
-        found = rewritten(CODE[language], language, "method", "", 99, 1)
-        assert {one.rewrite for one in found} == claimed
+        rewritings = rewritten(CODE[language], language, "method", "", 99, 1)
+        assert {rewrite.rewrite for rewrite in rewritings} == claimed
         return
     assert set(variants(code, language)) == claimed
     assert len(claimed) >= 7
@@ -193,8 +193,8 @@ def test_a_decorated_method_keeps_where_it_stands() -> None:
 def test_a_nested_unit_keeps_where_it_stands(
     language: str, code: str, reindented: str, one_argument: str
 ) -> None:
-    found = rewritten(code, language, "function", "", 20, 1)
-    by_name = {variant.rewrite: variant.code for variant in found}
+    rewritings = rewritten(code, language, "function", "", 20, 1)
+    by_name = {variant.rewrite: variant.code for variant in rewritings}
     assert by_name["reindented"] == reindented
     assert by_name["one_argument_a_line"] == one_argument
 
@@ -204,11 +204,11 @@ def test_a_unit_that_does_not_tell_where_it_stands_keeps_its_indentation() -> No
 
 
 def test_a_few_are_drawn_the_same_every_time() -> None:
-    one = rewritten(PYTHON, "python", "function", "", 2, 1)
-    assert len(one) == 2
-    assert one == rewritten(PYTHON, "python", "function", "", 2, 1)
-    drawn = {rewritten(PYTHON, "python", "function", "", 1, seed)[0].rewrite for seed in range(30)}
-    assert len(drawn) > 4
+    sample = rewritten(PYTHON, "python", "function", "", 2, 1)
+    assert len(sample) == 2
+    assert sample == rewritten(PYTHON, "python", "function", "", 2, 1)
+    names = {rewritten(PYTHON, "python", "function", "", 1, seed)[0].rewrite for seed in range(30)}
+    assert len(names) > 4
     assert rewritten(PYTHON, "python", "function", "", 0, 1) == []
     assert rewritten("def f(:", "python", "function", "", 3, 1) == []
 
@@ -221,13 +221,13 @@ WRONG = {
     ),
     "the wrong dual": ("return not (a and b)", "return not a and not b"),
     "another number": ("a += 1\n    return a", "a = a + 2\n    return a"),
-    "a code that is none": ("return a", "return return"),
+    "code that does not parse": ("return a", "return return"),
 }
 
 
-@pytest.mark.parametrize(("one", "other"), WRONG.values(), ids=WRONG)
-def test_the_check_refuses(one: str, other: str) -> None:
-    before, after = (f"def f(a, b):\n    {text}\n" for text in (one, other))
+@pytest.mark.parametrize(("right", "wrong"), WRONG.values(), ids=WRONG)
+def test_the_check_refuses(right: str, wrong: str) -> None:
+    before, after = (f"def f(a, b):\n    {text}\n" for text in (right, wrong))
     snippet = parse_unit(before.encode(), "python", "function")
     assert snippet is not None
     assert not is_same("structure", NodeTable(snippet), after.encode())
@@ -278,16 +278,16 @@ def test_a_rewritten_function_does_the_same(body: list[str], seed: int) -> None:
 
 
 def _behaviour(code: str) -> list[object]:
-    told: list[object] = []
+    outcomes: list[object] = []
     for a in (0, 1, 2, None):
         for b in (0, 2, 3):
-            space: dict[str, object] = {"out": told, "g": lambda *values: values}
+            space: dict[str, object] = {"out": outcomes, "g": lambda *values: values}
             exec(code, space)
             try:
-                told.append(space["f"](a, b))  # type: ignore[operator]
+                outcomes.append(space["f"](a, b))  # type: ignore[operator]
             except TypeError as error:
-                told.append(type(error).__name__)
-    return told
+                outcomes.append(type(error).__name__)
+    return outcomes
 
 
 def test_javascript_does_the_same(tmp_path: Path) -> None:

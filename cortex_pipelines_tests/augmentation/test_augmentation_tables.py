@@ -65,10 +65,10 @@ def test_a_unit_has_its_variants_and_mutants() -> None:
 
 def test_about_half_of_the_units_have_another_layout() -> None:
     units = frame(*(unit(f"u{n:02}") for n in range(40)))
-    drawn = augmented(REWRITTEN_UNITS, units, SETTINGS)["rewrite"].str.contains(
+    is_reformatted = augmented(REWRITTEN_UNITS, units, SETTINGS)["rewrite"].str.contains(
         "ruff|reindented|argument"
     )
-    assert 12 <= drawn.sum() <= 32
+    assert 12 <= is_reformatted.sum() <= 32
 
 
 def test_what_stands_beside_a_unit_does_not_matter() -> None:
@@ -108,8 +108,11 @@ def test_equal_variants_are_kept_once() -> None:
 def test_another_seed_draws_other_errors() -> None:
     units = frame(*(unit(f"u{n}") for n in range(5)))
     other = SETTINGS.model_copy(update={"seed": 2})
-    one, two = augmented(INJECTED_ERRORS, units, SETTINGS), augmented(INJECTED_ERRORS, units, other)
-    assert set(one["mutant_id"]) != set(two["mutant_id"])
+    first, second = (
+        augmented(INJECTED_ERRORS, units, SETTINGS),
+        augmented(INJECTED_ERRORS, units, other),
+    )
+    assert set(first["mutant_id"]) != set(second["mutant_id"])
 
 
 def test_nothing_is_made_where_nothing_is_asked_for() -> None:
@@ -126,18 +129,18 @@ def test_a_cache_changes_nothing_but_the_work(
     first = frame(unit("a"), unit("b"), unit("c"))
     augment(first, SETTINGS, "shop", cache)
     changed = frame(unit("a"), unit("d", code=CODE.replace("10", "11")), unit("c"))
-    worked: list[str] = []
+    unit_ids: list[str] = []
 
-    def counted(work: Any, units: list[dict[str, Any]], *rest: Any) -> list[dict[str, Any]]:
-        worked.extend(one["unit_id"] for one in units)
+    def record_units(work: Any, units: list[dict[str, Any]], *rest: Any) -> list[dict[str, Any]]:
+        unit_ids.extend(unit_row["unit_id"] for unit_row in units)
         return [row for rows in work(units, rest[0]) for row in rows]
 
-    monkeypatch.setattr("cortex_pipelines.augmentation.augment.in_processes", counted)
+    monkeypatch.setattr("cortex_pipelines.augmentation.augment.in_processes", record_units)
     again = augment(changed, SETTINGS, "shop", cache)
-    assert set(worked) == {"d"}
-    worked.clear()
+    assert set(unit_ids) == {"d"}
+    unit_ids.clear()
     from_nothing = augment(changed, SETTINGS)
-    assert set(worked) == {"a", "c", "d"}
+    assert set(unit_ids) == {"a", "c", "d"}
     assert all(again[name].equals(from_nothing[name]) for name in from_nothing)
 
 
@@ -166,12 +169,12 @@ def test_a_share_is_worked_on_from_input_to_output(
     import sys
 
     columns = ("unit_id", "language", "kind", "path", "name", "code")
-    one = {name: unit("a")[name] for name in columns}
+    unit_row = {name: unit("a")[name] for name in columns}
     task = {
         "work": ["cortex_pipelines.augmentation.rows", "injected_rows"],
         "settings": ["cortex_pipelines.augmentation.settings", "AugmentationSettings"],
         "values": SETTINGS.model_dump(),
-        "units": [one],
+        "units": [unit_row],
     }
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(task).encode())))
     parallel.serve()
@@ -191,7 +194,7 @@ def test_the_assets_read_and_write_tables(tmp_path: Path) -> None:
     for name, table in tables.items():
         table.write_parquet(tmp_path / "augmented" / f"{name}.parquet")
     few = SETTINGS.model_copy(update={"verified_mutants": 2, "calls_per_unit": 4})
-    places = (tmp_path / "augmented", tmp_path / "units", tmp_path / "files")
-    found = mutant_verification(*places, few, tmp_path)["mutant_verification"]
-    assert found.height == 4
-    assert set(found.filter(pl.col("check") == "compiled")["result"]) == {"yes"}
+    folders = (tmp_path / "augmented", tmp_path / "units", tmp_path / "files")
+    rows = mutant_verification(*folders, few, tmp_path)["mutant_verification"]
+    assert rows.height == 4
+    assert set(rows.filter(pl.col("check") == "compiled")["result"]) == {"yes"}

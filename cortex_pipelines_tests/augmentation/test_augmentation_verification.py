@@ -86,7 +86,7 @@ def answers() -> dict[str, Answer]:
         subject("patient", "number -= 1", "number += 1"),
     ]
     soon = SETTINGS.model_copy(update={"test_seconds": 3.0})
-    # the last one never ends, and the time of the others is no matter
+    # the last one never ends, and the time limit of the others does not matter
     return find_killed(subjects[:-1], TEXTS, SETTINGS) | find_killed(subjects[-1:], TEXTS, soon)
 
 
@@ -121,16 +121,18 @@ def test_a_mutant_that_survives_its_tests_is_not_killed() -> None:
         pytest.skip("no sandbox")
     texts = TEXTS | {"src/shop/till.py": SHOP.replace("amount * each", "each * amount")}
     old = texts["src/shop/till.py"]
-    one = MutantUnderTest("1", "src/shop/till.py", "price", "def price(): pass", old + "\n# more\n")
-    assert find_killed([one], texts, SETTINGS)["1"] == ("no", "passes tests/test_till.py")
+    mutant = MutantUnderTest(
+        "1", "src/shop/till.py", "price", "def price(): pass", old + "\n# more\n"
+    )
+    assert find_killed([mutant], texts, SETTINGS)["1"] == ("no", "passes tests/test_till.py")
 
 
 def test_tests_that_fail_on_the_original_say_nothing() -> None:
     if sandbox.unavailable():
         pytest.skip("no sandbox")
     texts = TEXTS | {"tests/test_till.py": "from shop.till import strange\nassert 0\n"}
-    one = subject("strange", "< 3", "<= 3")
-    result, detail = find_killed([one], texts, SETTINGS)["strange"]
+    mutant = subject("strange", "< 3", "<= 3")
+    result, detail = find_killed([mutant], texts, SETTINGS)["strange"]
     assert result == "unknown"
     assert "fails as it is" in detail
 
@@ -184,16 +186,16 @@ def test_the_tests_of_a_method_are_those_of_its_class_and_module() -> None:
 
 def test_without_a_sandbox_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "unavailable", lambda: "no sandbox here")
-    one = subject("price", "amount * each", "amount / each")
-    assert find_killed([one], TEXTS, SETTINGS) == {"price": ("unknown", "no sandbox here")}
+    mutant = subject("price", "amount * each", "amount / each")
+    assert find_killed([mutant], TEXTS, SETTINGS) == {"price": ("unknown", "no sandbox here")}
 
 
 def test_what_is_not_reached_in_time_is_unknown() -> None:
     if sandbox.unavailable():
         pytest.skip("no sandbox")
-    one = subject("price", "amount * each", "amount / each")
+    mutant = subject("price", "amount * each", "amount / each")
     settings = SETTINGS.model_copy(update={"verification_seconds": 0.01})
-    result, detail = find_killed([one], TEXTS, settings)["price"]
+    result, detail = find_killed([mutant], TEXTS, settings)["price"]
     assert result == "unknown"
     assert "limit of time" in detail
 
@@ -204,8 +206,8 @@ def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(sandbox, "unavailable", lambda: None)
     monkeypatch.setattr(mutant_killing.sandbox, "run", fail)
-    one = subject("price", "amount * each", "amount / each")
-    assert find_killed([one], TEXTS, SETTINGS)["price"] == (
+    mutant = subject("price", "amount * each", "amount / each")
+    assert find_killed([mutant], TEXTS, SETTINGS)["price"] == (
         "unknown",
         "the sandbox failed: no room",
     )
@@ -218,9 +220,9 @@ def test_a_sandbox_that_fails_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_python_compiles_in_this_process() -> None:
     good = subject("price", "amount * each", "amount / each")
     bad = subject("lonely", "left - right", "left -")
-    found = compiles([good, bad], TEXTS, "python", SETTINGS)
-    assert found["price"] == ("yes", "")
-    assert found["lonely"] == ("no", "Python refuses the file with the error")
+    answers = compiles([good, bad], TEXTS, "python", SETTINGS)
+    assert answers["price"] == ("yes", "")
+    assert answers["lonely"] == ("no", "Python refuses the file with the error")
     other = {"src/shop/till.py": "print 1\n"}
     assert compiles([good], other, "python", SETTINGS)["price"][0] == "unknown"
     assert toolchain_version("python").startswith("Python 3.")
@@ -261,10 +263,10 @@ def test_a_compiler_that_is_here_is_asked(language: str) -> None:
         MutantUnderTest(key, path, "f", original, text)
         for key, text in (("good", good), ("bad", bad))
     ]
-    found = compiles(subjects, {path: original}, language, SETTINGS)
-    assert found["good"][0] == "yes", found
-    assert found["bad"][0] == "no", found
-    assert found["bad"][1]
+    answers = compiles(subjects, {path: original}, language, SETTINGS)
+    assert answers["good"][0] == "yes", answers
+    assert answers["bad"][0] == "no", answers
+    assert answers["bad"][1]
     assert toolchain_version(language)
 
 
@@ -272,8 +274,8 @@ def test_a_file_that_needs_others_is_not_held_against_its_mutants() -> None:
     if shutil.which("javac") is None or sandbox.unavailable():
         pytest.skip("no javac or sandbox")
     original = "class A { Missing m; int f(int a) { return a + 1; } }\n"
-    one = MutantUnderTest("1", "A.java", "f", "", original.replace("+", "-"))
-    result, detail = compiles([one], {"A.java": original}, "java", SETTINGS)["1"]
+    mutant = MutantUnderTest("1", "A.java", "f", "", original.replace("+", "-"))
+    result, detail = compiles([mutant], {"A.java": original}, "java", SETTINGS)["1"]
     assert (result, detail) == (
         "unknown",
         "the file alone does not compile; the error adds no message",
@@ -284,9 +286,9 @@ def test_a_compiler_that_is_not_here_is_unknown(monkeypatch: pytest.MonkeyPatch)
     compiling._program.cache_clear()
     monkeypatch.setattr(shutil, "which", lambda program: None)
     try:
-        one = MutantUnderTest("1", "A.java", "f", "", "")
-        found = compiles([one], {"A.java": ""}, "java", SETTINGS)
-        assert found == {"1": ("unknown", "no javac on this machine")}
+        mutant = MutantUnderTest("1", "A.java", "f", "", "")
+        answers = compiles([mutant], {"A.java": ""}, "java", SETTINGS)
+        assert answers == {"1": ("unknown", "no javac on this machine")}
         assert toolchain_version("java") == ""
     finally:
         compiling._program.cache_clear()
@@ -318,9 +320,9 @@ def table_rows() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
 
 
 def test_the_table_has_two_rows_a_mutant() -> None:
-    found = verified(*table_rows(), SETTINGS)
-    rows = {(row["mutant_id"], row["check"]): row for row in found.to_dicts()}
-    assert len(rows) == found.height == 6
+    table = verified(*table_rows(), SETTINGS)
+    rows = {(row["mutant_id"], row["check"]): row for row in table.to_dicts()}
+    assert len(rows) == table.height == 6
     assert rows["m", "compiled"]["result"] == "yes"
     expected = "unknown" if sandbox.unavailable() else "yes"
     assert rows["m", "killed"]["result"] == expected

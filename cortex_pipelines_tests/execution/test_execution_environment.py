@@ -47,8 +47,8 @@ def pinned(root: Path, wheel: Path) -> PinnedEnvironment:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     text = f"needle=={wheel.name.split('-')[1]} \\\n    --hash=sha256:{digest}\n"
     (root / "pins.txt").write_text(text)
-    known = hashlib.sha256(text.encode()).hexdigest()
-    return PinnedEnvironment(requirements="pins.txt", sha256=known)
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return PinnedEnvironment(requirements="pins.txt", sha256=sha256)
 
 
 @pytest.fixture
@@ -62,39 +62,39 @@ def test_code_runs_with_the_pinned_packages_and_fails_without(tmp_path: Path, wh
         "one", "shop.py", "price", SHOP[15:].strip(), SHOP.replace("amount *", "amount +")
     )
     texts = {"shop.py": SHOP}
-    answer, why = find_killed([subject], texts, SETTINGS, OWN)["one"]
+    answer, reason = find_killed([subject], texts, SETTINGS, OWN)["one"]
     assert answer == "unknown"
-    assert "No module named 'needle'" in why
-    made = open_environment(pinned(tmp_path, wheel), tmp_path)
-    answer, why = find_killed([subject], texts, SETTINGS, made)["one"]
+    assert "No module named 'needle'" in reason
+    interpreter = open_environment(pinned(tmp_path, wheel), tmp_path)
+    answer, reason = find_killed([subject], texts, SETTINGS, interpreter)["one"]
     assert answer == "yes"
-    assert "price(" in why
+    assert "price(" in reason
 
 
 def test_an_environment_is_made_once(tmp_path: Path, wheel: Path) -> None:
-    wanted = pinned(tmp_path, wheel)
-    made = open_environment(wanted, tmp_path)
+    environment = pinned(tmp_path, wheel)
+    interpreter = open_environment(environment, tmp_path)
     wheel.unlink()
-    assert open_environment(wanted, tmp_path) == made
+    assert open_environment(environment, tmp_path) == interpreter
 
 
 def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path: Path, wheel: Path) -> None:
-    wanted = pinned(tmp_path, wheel)
+    environment = pinned(tmp_path, wheel)
     wheel.unlink()
     write_wheel(wheel.parent, "needle", "1.5", "EACH = 4\n")
     with pytest.raises(EnvironmentNotMadeError, match=r"(?is)`uv pip sync` failed.*hash"):
-        open_environment(wanted, tmp_path)
+        open_environment(environment, tmp_path)
     assert not list((tmp_path / ".cortex" / "environments").glob("*-3*"))  # nothing half made
 
 
 def test_a_list_that_was_edited_or_is_gone_is_refused(tmp_path: Path, wheel: Path) -> None:
-    wanted = pinned(tmp_path, wheel)
+    environment = pinned(tmp_path, wheel)
     (tmp_path / "pins.txt").write_text("needle\n")
     with pytest.raises(EnvironmentNotMadeError, match=r"pins\.txt is another one than was pinned"):
-        open_environment(wanted, tmp_path)
+        open_environment(environment, tmp_path)
     (tmp_path / "pins.txt").unlink()
     with pytest.raises(EnvironmentNotMadeError, match=r"pins\.txt is missing: .*test-environment"):
-        open_environment(wanted, tmp_path)
+        open_environment(environment, tmp_path)
 
 
 def test_what_a_project_declares_for_its_tests_is_read() -> None:
@@ -106,15 +106,26 @@ def test_what_a_project_declares_for_its_tests_is_read() -> None:
         "docs/requirements.txt": "furo\n",
         "setup.py": "raise SystemExit('never run')\n",
     }
-    kept, left = declared_packages(texts)
-    assert kept == ["hook", "loom", "needle>=1", "pytest<9", "ruff", "thread", "wool", "yarn==2"]
-    assert left == ["odd @ https://example.org/odd.whl", "shop[all]"]
+    requirements, skipped = declared_packages(texts)
+    assert requirements == [
+        "hook",
+        "loom",
+        "needle>=1",
+        "pytest<9",
+        "ruff",
+        "thread",
+        "wool",
+        "yarn==2",
+    ]
+    assert skipped == ["odd @ https://example.org/odd.whl", "shop[all]"]
 
 
 def test_the_metadata_of_a_source_distribution_counts_too() -> None:
-    about = "Name: shop\nVersion: 2.0\nRequires-Dist: wool\nRequires-Dist: hook; extra == 'test'\n"
-    about += "Requires-Dist: sphinx; extra == 'docs'\n\nShop sells wool.\n"
-    assert declared_packages({"PKG-INFO": about}) == (["hook", "wool"], [])
+    metadata = (
+        "Name: shop\nVersion: 2.0\nRequires-Dist: wool\nRequires-Dist: hook; extra == 'test'\n"
+    )
+    metadata += "Requires-Dist: sphinx; extra == 'docs'\n\nShop sells wool.\n"
+    assert declared_packages({"PKG-INFO": metadata}) == (["hook", "wool"], [])
     assert declared_packages({"pyproject.toml": "[project"}) == ([], [])
 
 
@@ -131,9 +142,9 @@ def test_a_project_finds_its_own_version() -> None:
         "one", "shop.py", "price", texts["shop.py"], "def price(a):\n    return 0\n"
     )
     assert find_killed([wrong], texts, SETTINGS)["one"][0] == "yes"
-    without = {"shop.py": texts["shop.py"], "test_shop.py": texts["test_shop.py"]}
+    without_metadata = {"shop.py": texts["shop.py"], "test_shop.py": texts["test_shop.py"]}
     settings = SETTINGS.model_copy(update={"calls_per_unit": 0})
-    assert "PackageNotFoundError" in find_killed([wrong], without, settings)["one"][1]
+    assert "PackageNotFoundError" in find_killed([wrong], without_metadata, settings)["one"][1]
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", ""])

@@ -81,10 +81,10 @@ def test_nothing_can_be_written_outside(door: Door, tmp_path: Path) -> None:
     box = tmp_path / "box"
     for folder in (outside, box):
         folder.mkdir()
-    places = [str(outside), sys.prefix, "/usr", "/etc", "/"]
+    targets = [str(outside), sys.prefix, "/usr", "/etc", "/"]
     code = (
         "import os\n"
-        f"for place in {places!r}:\n"
+        f"for place in {targets!r}:\n"
         "    try: open(os.path.join(place, 'written'), 'w'); print('wrote', place)\n"
         "    except OSError: pass\n"
     )

@@ -40,11 +40,11 @@ def test_the_numbers_are_the_kernels(machine: str) -> None:
 @pytest.mark.parametrize("machine", HEADERS)
 def test_the_program_is_well_formed(machine: str) -> None:
     code = seccomp.program(machine)
-    steps = [struct.unpack_from("=HBBI", code, place) for place in range(0, len(code), 8)]
+    steps = [struct.unpack_from("=HBBI", code, offset) for offset in range(0, len(code), 8)]
     assert 0 < len(steps) < 4096  # BPF_MAXINSNS
-    for place, (kind, yes, no, _) in enumerate(steps):
+    for index, (kind, yes, no, _) in enumerate(steps):
         if kind & 0x07 == 0x05:  # a jump stays inside
-            assert place + 1 + max(yes, no) < len(steps)
+            assert index + 1 + max(yes, no) < len(steps)
     assert steps[-1][0] == 0x06
 
 
@@ -84,10 +84,10 @@ def test_memory_of_children_is_added_up() -> None:
 def group_folder(root: Path, controllers: str) -> Path:
     """What a kernel shows of control groups, with a group of this process's."""
     lines = Path("/proc/self/cgroup").read_text().splitlines()
-    here = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), None)
-    if here is None:
+    group_name = next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), None)
+    if group_name is None:
         pytest.skip("this machine has no cgroup v2")
-    (root / here).mkdir(parents=True, exist_ok=True)
+    (root / group_name).mkdir(parents=True, exist_ok=True)
     (root / "cgroup.subtree_control").write_text(controllers)
     return root
 
@@ -110,8 +110,8 @@ def test_a_group_gets_the_limit_and_the_process(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 3\noom 0\noom_kill 0\n")
     group = memory.ControlGroup(tmp_path, 4711, 1 << 30)
-    written = [(tmp_path / name).read_text() for name in names]
-    assert written == [str((1 << 30) + (64 << 20)), "0", "1", "4711"]
+    contents = [(tmp_path / name).read_text() for name in names]
+    assert contents == [str((1 << 30) + (64 << 20)), "0", "1", "4711"]
     assert not group.exceeded()
     (tmp_path / "memory.events").write_text("low 0\nhigh 0\nmax 3\noom 1\noom_kill 2\n")
     assert group.exceeded()
@@ -179,10 +179,10 @@ def killed_with_all_it_started(code: str, marker: str) -> None:
     assert waited(lambda: not running(marker))
 
 
-def waited(wanted: Callable[[], bool]) -> bool:
-    """Whether something becomes so; generous, for it is no measurement."""
+def waited(condition: Callable[[], bool]) -> bool:
+    """Whether a condition becomes true within a generous time limit."""
     for _ in range(600):
-        if wanted():
+        if condition():
             return True
         time.sleep(0.05)
     return False

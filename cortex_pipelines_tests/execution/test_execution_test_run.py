@@ -37,22 +37,22 @@ def chance(a):
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    place = tmp_path / "project"
-    place.mkdir()
-    (place / "toys.py").write_text(TOYS)
-    (place / "test_toys.py").write_text(
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "toys.py").write_text(TOYS)
+    (folder / "test_toys.py").write_text(
         "from toys import add\ndef test_add(): assert add(1, 1) == 2\n"
     )
-    monkeypatch.setattr(test_run, "PROJECT", place)
+    monkeypatch.setattr(test_run, "PROJECT", folder)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.delitem(sys.modules, "toys", raising=False)
-    return place
+    return folder
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def unforked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work that is forked is done in this process instead."""
 
     def work_here(work: Any, seconds: float) -> Any:
@@ -70,11 +70,11 @@ def compare(job: dict[str, Any], project: Path) -> dict[str, str]:
     return test_run._compare_calls(job, project / "toys.py", TOYS.encode(), 6, 1.0)
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("unforked")
 def test_calls_are_compared(project: Path) -> None:
-    found = compare(buggy("a + a", "a - a"), project)
-    assert found["result"] == "yes"
-    assert found["detail"].startswith("add(")
+    answer = compare(buggy("a + a", "a - a"), project)
+    assert answer["result"] == "yes"
+    assert answer["detail"].startswith("add(")
     assert compare(buggy("a + a", "a * 2"), project) == {
         "result": "no",
         "detail": "6 calls give the same",
@@ -82,30 +82,31 @@ def test_calls_are_compared(project: Path) -> None:
     assert (project / "toys.py").read_text() == TOYS
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("unforked")
 @pytest.mark.parametrize(
     ("name", "result"),
     [("Toy.still", "no"), ("Toy.count", "no"), ("chance", "unknown"), ("nothing", "unknown")],
 )
 def test_what_is_called_is_found_by_its_name(project: Path, name: str, result: str) -> None:
-    one = [{"name": "a", "type": "int"}]
+    parameters = [{"name": "a", "type": "int"}]
     assert (
-        compare(buggy("x", "x", qualified_name=name, parameters=one), project)["result"] == result
+        compare(buggy("x", "x", qualified_name=name, parameters=parameters), project)["result"]
+        == result
     )
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("unforked")
 def test_a_mutant_that_cannot_be_imported_is_killed(project: Path) -> None:
-    found = compare(buggy("def add", "raise OSError\ndef add"), project)
-    assert found == {"result": "yes", "detail": "it cannot be reached: OSError: "}
+    answer = compare(buggy("def add", "raise OSError\ndef add"), project)
+    assert answer == {"result": "yes", "detail": "it cannot be reached: OSError: "}
 
 
-@pytest.mark.usefixtures("here", "project")
+@pytest.mark.usefixtures("unforked", "project")
 def test_nothing_is_called_where_no_calls_are_asked_for() -> None:
     broken = buggy("def add", "raise OSError\ndef add", tests=[])
     assert test_run._answer(broken, {}, 4, 1.0)["result"] == "yes"
-    found = test_run._answer(broken, {}, 0, 1.0)
-    assert found == {"result": "unknown", "detail": "no test of it runs here"}
+    answer = test_run._answer(broken, {}, 0, 1.0)
+    assert answer == {"result": "unknown", "detail": "no test of it runs here"}
 
 
 def test_a_fork_answers_or_is_ended(project: Path) -> None:
@@ -123,15 +124,15 @@ def test_a_fork_answers_or_is_ended(project: Path) -> None:
 def test_tests_decide_first(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter([{"code": 1, "words": "test_add fails"}, {"code": 0, "words": ""}, None])
     monkeypatch.setattr(test_run, "_forked", lambda work, seconds: next(codes))
-    place, tests = project / "toys.py", {"test_toys.py": ()}
+    target, tests = project / "toys.py", {"test_toys.py": ()}
     job = buggy("a + a", "a - a")
-    answers = [test_run._run_tests(job, place, TOYS.encode(), tests, 1.0) for _ in range(3)]
-    assert [one["result"] for one in answers] == ["yes", "no", "yes"]
+    answers = [test_run._run_tests(job, target, TOYS.encode(), tests, 1.0) for _ in range(3)]
+    assert [answer["result"] for answer in answers] == ["yes", "no", "yes"]
     assert answers[0]["detail"] == "test_add fails"
     assert "do not end" in answers[2]["detail"]
-    assert test_run._run_tests(job, place, b"", {}, 1.0)["result"] == "unknown"
+    assert test_run._run_tests(job, target, b"", {}, 1.0)["result"] == "unknown"
     monkeypatch.setattr(test_run, "_forked", lambda work, seconds: {"code": 0, "words": ""})
-    unnamed = test_run._run_tests(job | {"naming": []}, place, TOYS.encode(), tests, 1.0)
+    unnamed = test_run._run_tests(job | {"naming": []}, target, TOYS.encode(), tests, 1.0)
     assert unnamed["result"] == "unknown"
 
 
@@ -148,27 +149,27 @@ def test_a_test_that_fails_as_it_is_is_of_no_use(monkeypatch: pytest.MonkeyPatch
 def test_tests_beside_failing_ones_count_if_they_pass_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    some = {"code": 1, "words": "a::x fails", "passed": 2, "failing": ["a::x"]}
+    partly_failing = {"code": 1, "words": "a::x fails", "passed": 2, "failing": ["a::x"]}
     failed = {"code": 1, "words": "a::y fails"}
     answers: list[dict[str, Any]] = []
     monkeypatch.setattr(test_run, "_forked", lambda work, seconds: answers.pop(0))
-    answers += [some, {"code": 0, "words": "", "passed": 2}]
+    answers += [partly_failing, {"code": 0, "words": "", "passed": 2}]
     assert test_run._baseline("a", 1, False) == test_run.Baseline("", ("a::x",))
-    answers += [some, failed]  # y passes only after x
+    answers += [partly_failing, failed]  # y passes only after x
     assert test_run._baseline("a", 1, False).trouble == "a fails as it is: a::x fails"
-    answers += [some | {"passed": 0}]
+    answers += [partly_failing | {"passed": 0}]
     assert test_run._baseline("a", 1, False).trouble
-    answers += [some]
+    answers += [partly_failing]
     assert test_run._baseline("a", 1, True).trouble  # what is asked is this very test
     assert not answers
 
 
 def test_the_better_answer_is_given() -> None:
     def better(tested: str, called: str) -> str:
-        one = {"result": tested, "detail": "t"}
-        other = {"result": called, "detail": "c"}
-        found = test_run._better(one, other, ["trouble"])
-        return f"{found['result']}: {found['detail']}"
+        tested_answer = {"result": tested, "detail": "t"}
+        called_answer = {"result": called, "detail": "c"}
+        answer = test_run._better(tested_answer, called_answer, ["trouble"])
+        return f"{answer['result']}: {answer['detail']}"
 
     assert better("no", "yes") == "yes: c"
     assert better("no", "unknown") == "no: t"
@@ -193,17 +194,17 @@ def test_the_error_of_a_report_has_no_chance_in_it() -> None:
     missing = "E   ModuleNotFoundError: No module named 'x.y'"
     assert test_run._error(Report(missing)) == "ModuleNotFoundError: No module named 'x.y'"
     assert test_run._error(Report("something else")) == "an error"
-    seen = test_run._Tests(())
-    seen.pytest_collectreport(Report(missing))
-    seen.pytest_runtest_logreport(Report(missing))
-    assert seen.first.startswith("test_a cannot be collected: ModuleNotFoundError")
+    recorder = test_run._Tests(())
+    recorder.pytest_collectreport(Report(missing))
+    recorder.pytest_runtest_logreport(Report(missing))
+    assert recorder.first.startswith("test_a cannot be collected: ModuleNotFoundError")
     other = test_run._Tests(())
     other.pytest_runtest_logreport(Report(Crash("KeyError: 1")))
     assert other.first == "test_a fails by KeyError"
     assert not other.passed
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("unforked")
 def test_every_job_gets_a_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,16 +24,19 @@ def only_these(
 
 def write_wheel(folder: Path, name: str, version: str, text: str) -> Path:
     """A wheel with one module of the package's name."""
-    about = f"{name}-{version}.dist-info"
+    metadata_folder = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": text,
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{about}/WHEEL": TAG,
+        f"{metadata_folder}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{metadata_folder}/WHEEL": TAG,
     }
     record = "".join(f"{path},{_digest(part)},{len(part)}\n" for path, part in files.items())
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for inside, part in {**files, f"{about}/RECORD": f"{record}{about}/RECORD,,\n"}.items():
+        for inside, part in {
+            **files,
+            f"{metadata_folder}/RECORD": f"{record}{metadata_folder}/RECORD,,\n",
+        }.items():
             archive.writestr(inside, part)
     return path
 

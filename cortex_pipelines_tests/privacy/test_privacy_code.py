@@ -29,7 +29,7 @@ _CHOSEN = "harbour42#x"
 _DRAWN = "kT9x2QvLw8Zr4Ns6Hb3Yc7Jd"
 
 
-def _drawn(seed: object) -> str:
+def _generated(seed: object) -> str:
     """A random value that has no words in it, nor in its halves."""
     letters = random.Random(str(seed))
     while True:
@@ -58,7 +58,7 @@ def _errors(text: str, path: str) -> int:
 def test_a_literal_is_found_and_redacted_in_every_form(
     path: str, form: str, settings: PrivacySettings
 ) -> None:
-    value = _drawn(form)
+    value = _generated(form)
     parts = [value[:12], value[12:]] if "%h" in form else [value]
     text = form.replace("%h", value[:12]).replace("%t", value[12:]).replace("%", value)
     assert _secrets(path, text, settings) == parts
@@ -148,7 +148,7 @@ def test_far_from_the_beginning_of_a_large_text(
 
 
 def test_text_of_secrets_is_parsed_a_few_times_at_most(settings: PrivacySettings) -> None:
-    lines = [f'api_key_{number} = str("{_drawn(number)}")\n' for number in range(2_000)]
+    lines = [f'api_key_{number} = str("{_generated(number)}")\n' for number in range(2_000)]
     text = "".join(lines)
     with patch(_PARSER, wraps=parse_counted) as parser:
         assert len(_secrets("a.py", text, settings)) == len(lines)

@@ -69,7 +69,7 @@ def test_the_report_says_what_where_what_was_done_and_which_licence(
     assert report["licences"][0] == {"licence": "0BSD", "files": 1, "bytes": 5, "trainable": 1}
     assert report["licences"][2]["licence"] == "none"
     assert report["left_out"] == [{"reason": "binary", "files": 2}]
-    assert [place["line"] for place in report["places"]] == [1, 2, 3]
+    assert [row["line"] for row in report["places"]] == [1, 2, 3]
     assert report["compliant"] is True
     assert report["problems"] == report["left"] == []
     again = check_compliance(
@@ -78,19 +78,21 @@ def test_the_report_says_what_where_what_was_done_and_which_licence(
     assert json.dumps(report) == json.dumps(again)
 
 
-@pytest.mark.parametrize("where", ["file", "message"])
-def test_what_is_left_in_the_data_is_not_compliant(settings: PrivacySettings, where: str) -> None:
+@pytest.mark.parametrize("location", ["file", "message"])
+def test_what_is_left_in_the_data_is_not_compliant(
+    settings: PrivacySettings, location: str
+) -> None:
     """Whatever the settings say: an address that redaction should have taken is counted."""
-    told = "ask ada.lovelace@analytical.org\n"
-    some = files()
-    if where == "file":
-        some = some.with_columns(pl.lit(told).alias("text"))
-    history = commits().with_columns(pl.lit(told if where == "message" else "").alias("body"))
-    report = check_compliance(some, history, redactions(), skipped(), "demo", settings)
+    text = "ask ada.lovelace@analytical.org\n"
+    file_rows = files()
+    if location == "file":
+        file_rows = file_rows.with_columns(pl.lit(text).alias("text"))
+    history = commits().with_columns(pl.lit(text if location == "message" else "").alias("body"))
+    report = check_compliance(file_rows, history, redactions(), skipped(), "demo", settings)
     assert report["compliant"] is False
-    (left,) = report["left"]
-    assert left["rule"] == "email"
-    assert left["places"] == (3 if where == "file" else 1)
+    (remaining,) = report["left"]
+    assert remaining["rule"] == "email"
+    assert remaining["places"] == (3 if location == "file" else 1)
     assert "personal data is left" in report_page(report)
 
 
@@ -102,8 +104,8 @@ def test_settings_alone_do_not_make_a_project_break_the_rules(settings: PrivacyS
 
 
 def test_training_on_files_without_a_licence_is_not_compliant(settings: PrivacySettings) -> None:
-    some = files().with_columns(pl.lit(None, dtype=pl.String).alias("licence"))
-    report = check_compliance(some, commits(), redactions(), skipped(), "demo", settings)
+    unlicensed = files().with_columns(pl.lit(None, dtype=pl.String).alias("licence"))
+    report = check_compliance(unlicensed, commits(), redactions(), skipped(), "demo", settings)
     assert report["compliant"] is False
     assert report["problems"][0].startswith("2 files without a licence may be trained on")
     page = report_page(report)
@@ -114,9 +116,9 @@ def test_logs_are_compliant_by_what_they_hold(settings: PrivacySettings) -> None
     only = settings.model_copy(update={"redact": ("secret",)})
     redacted = REDACTED_EVENTS.empty()
 
-    def checked(payload: dict[str, str], known: PrivacySettings) -> bool:
+    def checked(payload: dict[str, str], settings_used: PrivacySettings) -> bool:
         rows = {"file": ["a.jsonl"], "payload": [json.dumps(payload)]}
-        return bool(check_logs(pl.DataFrame(rows), redacted, known)["compliant"])
+        return bool(check_logs(pl.DataFrame(rows), redacted, settings_used)["compliant"])
 
     assert checked({"title": "Mend the lock"}, only)
     assert not checked({"title": "ask ada.lovelace@analytical.org"}, only)
@@ -173,8 +175,8 @@ def test_a_tombstone_covers_what_all_its_fields_name(
     stone: dict[str, str], covered: bool, settings: PrivacySettings
 ) -> None:
     stones = (Tombstone.model_validate({**STONE, **stone}),)
-    known = settings.model_copy(update={"forgotten": stones})
-    assert is_forgotten(known, "demo", "git:a", "src/secret/k.py", "0a1b") is covered
+    with_tombstones = settings.model_copy(update={"forgotten": stones})
+    assert is_forgotten(with_tombstones, "demo", "git:a", "src/secret/k.py", "0a1b") is covered
 
 
 def test_only_a_whole_source_is_covered_where_no_path_is_asked_for(
@@ -183,11 +185,11 @@ def test_only_a_whole_source_is_covered_where_no_path_is_asked_for(
     path = settings.model_copy(
         update={"forgotten": (Tombstone.model_validate({**STONE, "path": "**"}),)}
     )
-    whole = settings.model_copy(
+    with_tombstone = settings.model_copy(
         update={"forgotten": (Tombstone.model_validate({**STONE, "source": "git:a"}),)}
     )
     assert not is_forgotten(path, "demo", "git:a")
-    assert is_forgotten(whole, "demo", "git:a")
+    assert is_forgotten(with_tombstone, "demo", "git:a")
     assert not is_forgotten(settings, "demo", "git:a", "a.py", "0a1b")
 
 
@@ -199,18 +201,18 @@ def test_settings_refuse_what_could_not_work(settings: PrivacySettings) -> None:
 
 
 def test_the_asset_writes_the_report_and_a_page(tmp_path: Path, settings: PrivacySettings) -> None:
-    made, history, out = (tmp_path / name for name in ("files", "commits", "out"))
-    for folder in (made, history, out):
+    files_folder, history, out = (tmp_path / name for name in ("files", "commits", "out"))
+    for folder in (files_folder, history, out):
         folder.mkdir()
-    files().write_parquet(made / "files.parquet")
-    skipped().write_parquet(made / "skipped_files.parquet")
-    redactions().write_parquet(made / "redactions.parquet")
+    files().write_parquet(files_folder / "files.parquet")
+    skipped().write_parquet(files_folder / "skipped_files.parquet")
+    redactions().write_parquet(files_folder / "redactions.parquet")
     redactions().clear().write_parquet(history / "redactions.parquet")
     commits().write_parquet(history / "commits.parquet")
     cache = RowCache(tmp_path / "cache", "1")
-    compliance(made, history, settings, "demo", out, cache)
+    compliance(files_folder, history, settings, "demo", out, cache)
     before = (out / "compliance.json").read_bytes()
-    compliance(made, history, settings, "demo", out, cache)
+    compliance(files_folder, history, settings, "demo", out, cache)
     assert (out / "compliance.json").read_bytes() == before
     report = json.loads((out / "compliance.json").read_text())
     assert report["files"]["published"] == 3

@@ -28,10 +28,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(settings: PrivacySettings, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
-    class Known:
+    class Parameters:
         privacy = settings
 
-    monkeypatch.setattr(api, "load_parameters", lambda: Known)
+    monkeypatch.setattr(api, "load_parameters", lambda: Parameters)
     return CliRunner()
 
 
@@ -43,8 +43,8 @@ def test_a_folder_is_scanned_in_order(folder: Path, settings: PrivacySettings) -
 
 
 def test_the_command_gives_places_and_never_values(folder: Path, run: CliRunner) -> None:
-    done = run.invoke(scan, [str(folder), "--json"])
-    rows = json.loads(done.stdout)
+    result = run.invoke(scan, [str(folder), "--json"])
+    rows = json.loads(result.stdout)
     assert rows[0] == {
         "path": ".env",
         "line": 2,
@@ -54,10 +54,10 @@ def test_the_command_gives_places_and_never_values(folder: Path, run: CliRunner)
         "rule": "password",
         "severity": "high",
     }
-    assert "1 of them not read" in done.stderr
+    assert "1 of them not read" in result.stderr
     table = run.invoke(scan, [str(folder)])
     assert "src/a.py:1:8" in table.stdout
-    for text in (done.output, table.output):
+    for text in (result.output, table.output):
         assert _SECRET not in text
         assert "acmecorp" not in text
 

@@ -22,8 +22,8 @@ def test_names_that_are_given_names_are_not_judged_each_with_the_rest(
     with patch.object(assignments, "_is_secret", wraps=assignments._is_secret) as judge:
         redacted = redact_text(text, "a.env", None, settings, KEY)
     assert redacted.text == text
-    judged = sum(len(call.args[1]) for call in judge.call_args_list)
-    assert judged <= 8 * len(text)
+    judged_chars = sum(len(call.args[1]) for call in judge.call_args_list)
+    assert judged_chars <= 8 * len(text)
 
 
 def test_a_secret_behind_some_names_is_still_found(settings: PrivacySettings) -> None:
@@ -45,6 +45,6 @@ def test_earlier_placeholders_move_with_the_text(data: st.DataObject) -> None:
     expected = [
         span.start + next((by for end, by in reversed(moves) if end <= span.start), 0)
         for span, _ in before
-        if not any(one.start < span.end and span.start < one.end for one in new)
+        if not any(earlier.start < span.end and span.start < earlier.end for earlier in new)
     ]
     assert [span.start for span, _ in _shift_redactions(before, new, moves)] == expected

@@ -69,8 +69,8 @@ PASSED_OVER = [
 def test_personal_data_is_found(
     text: str, rule: str, value: str, settings: PrivacySettings
 ) -> None:
-    found = [(s.rule, text[s.start : s.end]) for s in spans_of(text, "a", settings)]
-    assert (rule, value) in found
+    values = [(s.rule, text[s.start : s.end]) for s in spans_of(text, "a", settings)]
+    assert (rule, value) in values
 
 
 @pytest.mark.parametrize("text", PASSED_OVER)

@@ -21,7 +21,7 @@ _JSON = st.recursive(
 _NAME = st.text("abcAKI@._-019 /\\", max_size=24) | st.text(max_size=12)
 
 
-def shown(record: Any, settings: PrivacySettings) -> Any:
+def redacted_value(record: Any, settings: PrivacySettings) -> Any:
     return redact_record(record, settings, logs_key(settings)).value
 
 
@@ -37,15 +37,15 @@ def shown(record: Any, settings: PrivacySettings) -> Any:
     ],
 )
 def test_ordinary_records_are_the_same_object(record: Any, settings: PrivacySettings) -> None:
-    done = redact_record(record, settings, logs_key(settings))
-    assert done.value is record
-    assert done.redactions == ()
+    result = redact_record(record, settings, logs_key(settings))
+    assert result.value is record
+    assert result.redactions == ()
 
 
 @given(_JSON)
 @example_settings(max_examples=150, deadline=None)
 def test_redacting_again_changes_nothing(settings: PrivacySettings, record: Any) -> None:
-    once = shown(record, settings)
+    once = redacted_value(record, settings)
     assert redact_record(once, settings, logs_key(settings)).value is once
     json.dumps(once)
 
@@ -59,27 +59,31 @@ def test_the_key_of_a_value_counts(settings: PrivacySettings) -> None:
         "approved_by": "Jane Miller",
         "contact": {"phone": 4915123456789},
     }
-    text = json.dumps(shown(record, settings))
+    text = json.dumps(redacted_value(record, settings))
     for value in ("Sommerzeit", "horse", "special", "jmiller", "Jane", "4915123456789"):
         assert value not in text
 
 
 def test_the_same_person_is_the_same_in_all_records(settings: PrivacySettings) -> None:
     mail = "jane.miller@kestrel-systems.io"
-    one, other = (shown({key: mail}, settings)[key] for key in ("author", "assignee"))
-    assert one == other != mail
-    assert shown({"author": mail.upper()}, settings)["author"] == one  # as authors of commits
+    author, assignee = (
+        redacted_value({key: mail}, settings)[key] for key in ("author", "assignee")
+    )
+    assert author == assignee != mail
+    assert (
+        redacted_value({"author": mail.upper()}, settings)["author"] == author
+    )  # as authors of commits
 
 
 def test_two_keys_stay_two(settings: PrivacySettings) -> None:
     record = {f"call +49 151 234{number:05}": number for number in range(200)}
-    assert sorted(shown(record, settings).values()) == list(range(200))
+    assert sorted(redacted_value(record, settings).values()) == list(range(200))
 
 
 def test_what_is_only_reported_stays(settings: PrivacySettings) -> None:
     lenient = settings.model_copy(update={"redact": ()})
     record = {"password": "Sommerzeit", "author": "Jane Miller", "phone": 4915123456789}
-    assert shown(record, lenient) is record
+    assert redacted_value(record, lenient) is record
 
 
 @pytest.mark.parametrize(
@@ -98,7 +102,7 @@ def test_ordinary_paths_stay_byte_for_byte(path: str, settings: PrivacySettings)
 @example_settings(max_examples=150, deadline=None)
 def test_two_paths_stay_two(settings: PrivacySettings, paths: list[str]) -> None:
     redactor = PathRedactor(settings, project_key("demo", settings))
-    # what looks like the placeholder of another path is no other path either
+    # nor can a text that looks like the placeholder of another path
     everything = {*paths, *(redactor(path) for path in paths)}
     assert len({redactor(path) for path in everything}) == len(everything)
 
@@ -106,8 +110,8 @@ def test_two_paths_stay_two(settings: PrivacySettings, paths: list[str]) -> None
 def test_a_private_name_keeps_place_and_ending(settings: PrivacySettings) -> None:
     redactor = PathRedactor(settings, project_key("demo", settings))
     mail = "jane.miller@kestrel-systems.io"
-    path, (taken,) = redactor.redact(f"src/{mail}.py")
-    assert path[taken.start : taken.end] == taken.placeholder
+    path, (redaction,) = redactor.redact(f"src/{mail}.py")
+    assert path[redaction.start : redaction.end] == redaction.placeholder
     assert path.startswith("src/redacted-")
     assert path.endswith(".py")
     assert redactor(f"{mail}/a") == redactor(f"{mail}") + "/a"

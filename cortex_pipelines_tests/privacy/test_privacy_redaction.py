@@ -70,17 +70,17 @@ def errors(text: str, language: str) -> int:
 
 
 def check_promises(text: str, language: str, settings: PrivacySettings) -> RedactedText:
-    done = redacted(text, settings, language=language)
-    assert done.text.count("\n") == text.count("\n")
-    assert scan_text(done.text, "a", settings, language) == []
-    assert redacted(done.text, settings, language=language).text is done.text
-    assert errors(done.text, language) <= errors(text, language)
-    lines = done.text.split("\n")
-    for one in done.redactions:
-        found = one.finding
-        if found.rule != "private-key":
-            assert lines[found.line - 1][found.start : found.end] == one.placeholder
-    return done
+    result = redacted(text, settings, language=language)
+    assert result.text.count("\n") == text.count("\n")
+    assert scan_text(result.text, "a", settings, language) == []
+    assert redacted(result.text, settings, language=language).text is result.text
+    assert errors(result.text, language) <= errors(text, language)
+    lines = result.text.split("\n")
+    for redaction in result.redactions:
+        finding = redaction.finding
+        if finding.rule != "private-key":
+            assert lines[finding.line - 1][finding.start : finding.end] == redaction.placeholder
+    return result
 
 
 @pytest.mark.parametrize("language", sorted(CODE))
@@ -103,9 +103,9 @@ def test_what_is_planted_is_gone(language: str, settings: PrivacySettings) -> No
     text = CODE[language].replace('"S"', f'"{planted[0]}"').replace("'S'", f"'{planted[0]}'")
     text = text.replace("C\n", f"{planted[1]}\n").replace("C */", f"{planted[1]} */")
     text = text.replace('"T"', f'"{planted[2]}"').replace("`T/", f"`{planted[2]}/")
-    done = check_promises(text, language, settings)
-    assert not any(value in done.text for value in planted)
-    assert len(done.redactions) >= 3
+    result = check_promises(text, language, settings)
+    assert not any(value in result.text for value in planted)
+    assert len(result.redactions) >= 3
 
 
 @pytest.mark.parametrize(
@@ -124,59 +124,59 @@ def test_what_is_planted_is_gone(language: str, settings: PrivacySettings) -> No
     ],
 )
 def test_private_keys_keep_their_lines(language: str, text: str, settings: PrivacySettings) -> None:
-    done = redacted(text, settings)
-    assert [one.finding.rule for one in done.redactions] == ["private-key"]
-    assert done.text.count("\n") == text.count("\n")
-    assert "MIIEow7Qk2hT0xVb9" not in done.text
-    assert errors(done.text, language) == errors(text, language) == 0
-    assert scan_text(done.text, "a", settings) == []
+    result = redacted(text, settings)
+    assert [redaction.finding.rule for redaction in result.redactions] == ["private-key"]
+    assert result.text.count("\n") == text.count("\n")
+    assert "MIIEow7Qk2hT0xVb9" not in result.text
+    assert errors(result.text, language) == errors(text, language) == 0
+    assert scan_text(result.text, "a", settings) == []
 
 
 def test_real_code_stays_as_it_is_but_for_what_is_private(settings: PrivacySettings) -> None:
     root = Path(sysconfig.get_paths()["stdlib"])
     for file in islice(sorted(root.glob("*.py")), 0, 200, 8):
         text = file.read_text("utf-8")
-        done = check_promises(text, "python", settings)
-        if not done.redactions:
-            assert done.text is text
-        compile(done.text, str(file), "exec", dont_inherit=True)
+        result = check_promises(text, "python", settings)
+        if not result.redactions:
+            assert result.text is text
+        compile(result.text, str(file), "exec", dont_inherit=True)
 
 
 def test_same_value_same_placeholder_in_a_project_and_only_there(
     settings: PrivacySettings,
 ) -> None:
     text = 'a = "ann@acmecorp.com"\nb = "bob2@acmecorp.com"\nc = "ann@acmecorp.com"\n'
-    one, two, three = (r.placeholder for r in redacted(text, settings).redactions)
-    assert one == three != two
+    first, second, third = (r.placeholder for r in redacted(text, settings).redactions)
+    assert first == third != second
     other = redacted(text, settings, "other").redactions[0].placeholder
     salted = settings.model_copy(update={"salt": "another"})
-    assert len({one, other, redacted(text, salted).redactions[0].placeholder}) == 3
+    assert len({first, other, redacted(text, salted).redactions[0].placeholder}) == 3
 
 
 def test_places_are_those_of_the_sanitised_text(settings: PrivacySettings) -> None:
     text = 'x = ["ann@acmecorp.com", "93.184.216.34"]\n'
-    done = redacted(text, settings)
-    mail, address = (one.finding for one in done.redactions)
+    result = redacted(text, settings)
+    mail, address = (redaction.finding for redaction in result.redactions)
     assert (mail.line, mail.start, mail.rule) == (1, 6, "email")
-    assert done.text[mail.start : mail.end] == done.redactions[0].placeholder
-    assert done.text[address.start : address.end] == done.redactions[1].placeholder
+    assert result.text[mail.start : mail.end] == result.redactions[0].placeholder
+    assert result.text[address.start : address.end] == result.redactions[1].placeholder
 
 
 def test_a_category_can_be_left_alone(settings: PrivacySettings) -> None:
     text = 'password = "gR8!mNk2xQ"  # ann@acmecorp.com\n'
     only = settings.model_copy(update={"redact": ("secret",)})
-    done = redacted(text, only)
-    assert "ann@acmecorp.com" in done.text
-    assert "gR8" not in done.text
-    assert [f.rule for f in scan_text(done.text, "a", settings)] == ["email"]
+    result = redacted(text, only)
+    assert "ann@acmecorp.com" in result.text
+    assert "gR8" not in result.text
+    assert [f.rule for f in scan_text(result.text, "a", settings)] == ["email"]
 
 
 def test_messages_keep_their_trailers(settings: PrivacySettings) -> None:
     text = "Fix login\n\nSigned-off-by: Grace Hopper <grace@navy.mil>\n"
-    done = redacted(text, settings)
-    assert done.text.startswith("Fix login\n\nSigned-off-by: redacted-")
-    assert "Grace" not in done.text
-    assert "navy" not in done.text
+    result = redacted(text, settings)
+    assert result.text.startswith("Fix login\n\nSigned-off-by: redacted-")
+    assert "Grace" not in result.text
+    assert "navy" not in result.text
 
 
 def test_pseudonyms_hold_no_name_and_do_not_depend_on_case(settings: PrivacySettings) -> None:

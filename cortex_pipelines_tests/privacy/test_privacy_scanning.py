@@ -128,10 +128,10 @@ def test_what_only_looks_so_is_not(line: str, settings: PrivacySettings) -> None
 
 def test_a_finding_says_where_but_not_what(settings: PrivacySettings) -> None:
     text = f'ключ = 1\n\tpassword = "{_SHORT}"\n'
-    found = scan_text(text, "a.py", settings)
-    assert found == [Finding(2, 13, 13 + len(_SHORT), "secret", "password", "high")]
+    findings = scan_text(text, "a.py", settings)
+    assert findings == [Finding(2, 13, 13 + len(_SHORT), "secret", "password", "high")]
     line = text.split("\n")[1]
-    assert line[found[0].start : found[0].end] == _SHORT
+    assert line[findings[0].start : findings[0].end] == _SHORT
 
 
 def test_a_token_whose_header_is_no_json_object_is_none(settings: PrivacySettings) -> None:

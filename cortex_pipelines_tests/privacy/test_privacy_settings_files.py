@@ -196,9 +196,9 @@ CASES = [(format, template) for format, templates in WRITTEN.items() for templat
 
 def planted(template: str) -> tuple[str, list[str]]:
     """The text with generated secrets, and these."""
-    first, *rest = template.split(HOLE)
-    values = [generated() for _ in rest]
-    return first + "".join(map("".join, zip(values, rest, strict=True))), values
+    first, *literals = template.split(HOLE)
+    values = [generated() for _ in literals]
+    return first + "".join(map("".join, zip(values, literals, strict=True))), values
 
 
 def file_name(format: str) -> str:
@@ -236,10 +236,10 @@ def shape(value: Any) -> Any:
 
 
 def _xml_shape(text: str) -> Any:
-    def of(element: ElementTree.Element) -> Any:
-        return element.tag, sorted(element.attrib), [of(child) for child in element]
+    def shape_of(element: ElementTree.Element) -> Any:
+        return element.tag, sorted(element.attrib), [shape_of(child) for child in element]
 
-    return of(ElementTree.fromstring(text))
+    return shape_of(ElementTree.fromstring(text))
 
 
 def _ini_shape(text: str) -> Any:
@@ -253,8 +253,10 @@ def _env_shape(text: str) -> Any:
 
 
 def _shell_shape(text: str) -> Any:
-    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr
+    completed = subprocess.run(
+        ["bash", "-n"], input=text, capture_output=True, text=True, check=False
+    )
+    return completed.returncode, completed.stderr
 
 
 SHAPES: dict[str, Callable[[str], Any]] = {

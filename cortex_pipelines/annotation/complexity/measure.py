@@ -9,13 +9,13 @@ Where tools differ, these figures follow the tool that people use for the langua
 * *Cognitive*: as SonarSource defines it (Campbell 2018): a construct costs one and as much more as
   it is levels deep; ``else`` and ``elif``, each change of logical operator (parentheses or not),
   jumps to labels and a function's direct call of itself, once, cost one. ``??`` and ``?.`` cost
-  nothing. A decorator's inner function is no level deeper.
+  nothing. A decorator's inner function adds no level.
 * *Halstead*: operands are names and literals (an interpolated string is its parts), operators all
   other tokens. A closing bracket belongs to its opening one; comments, docstrings, quotes and
-  semicolons are no tokens.
+  semicolons do not count.
 
 A unit's figures are those of its whole span, nested functions included; a type's are the sum over
-its methods. Nothing is seen in the arguments of Rust's macros but tokens.
+its methods. In arguments of Rust's macros only tokens are counted.
 """
 
 from bisect import bisect_left
@@ -32,8 +32,8 @@ class Complexity:
     Args:
         cyclomatic: Cyclomatic complexity, from 1.
         cognitive: Cognitive complexity, from 0.
-        nesting: Most levels of control flow inside of each other.
-        deepest: Bytes of a construct at that level; None without control flow.
+        nesting: Maximum nesting depth of control flow.
+        deepest: Byte span of a construct at that depth; None without control flow.
         halstead: Counts of tokens.
     """
 
@@ -50,7 +50,7 @@ def complexity_of(
     """Measure the complexity of a unit.
 
     Args:
-        walk: What was found in its file; the unit's start and body were among the places.
+        walk: Result of the walk over its file, with the levels at the unit's start and body.
         start: First byte of the unit.
         end: Byte after its last one.
         body_start: Where its implementation begins; None if it has none.

@@ -4,12 +4,12 @@ Roles of control flow:
 
 * ``if``, ``loop``, ``catch``, ``ternary``: a decision, and what it holds is a level deeper;
 * ``elif``: a decision on the level of the ``if`` it continues;
-* ``switch``: no decision itself (its cases are), a level deeper;
-* ``case``: a decision, unless it is the default; ``else``: read once more, no decision;
+* ``switch``: a level deeper; its cases are the decisions;
+* ``case``: a decision, unless it is the default; ``else``: costs one to read, not a decision;
 * ``decision``: counted as the language's own tools do (``assert``, a comprehension's ``for``);
 * ``default``: a decision if it has a value to fall back on;
 * ``boolean``: a chain of ``and`` and ``or``; ``logical``: its operators; ``guard``: ``let … else``;
-* ``jump``: to a label; ``function``: begins anew, and is a level deeper inside of another;
+* ``jump``: to a label; ``function``: restarts at zero, one level deeper inside of another;
 * ``alternative``: what holds an ``else``; ``type``: what has methods; ``call``: of a function.
 
 Roles of tokens: ``skip`` (comments: not code), ``literal`` (one operand, whatever is inside),
@@ -146,7 +146,7 @@ class Syntax:
         flow: Kind to its role in control flow.
         token: Kind to its role as a token.
         names: Kind to its name, of those that have one (else they are punctuation or keywords).
-        logical: Logical operator to whether a run of it is one thing to understand.
+        logical: Logical operator to whether a run of it is understood as one.
     """
 
     flow: dict[int, str]

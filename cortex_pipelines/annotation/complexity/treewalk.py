@@ -30,9 +30,9 @@ class FlowStep:
     Args:
         start, end: Its bytes.
         level: Levels of control flow around it in the file.
-        decisions: How many it is (cyclomatic complexity).
-        reading: Whether it takes effort to read (cognitive complexity).
-        deepens: Whether it takes the more the deeper it stands, and holds a level more.
+        decisions: Its decisions (cyclomatic complexity).
+        reading: Whether it adds to cognitive complexity.
+        deepens: Whether its cost grows with its level, and its body is a level deeper.
     """
 
     start: int
@@ -71,8 +71,8 @@ class WalkResult:
         steps: Constructs of control flow, by their start.
         operators, operands: First bytes of the tokens of each sort.
         operator_kinds, operand_texts: What each of them is, as a number.
-        levels: Levels of control flow at the places that were asked for.
-        depth: Most nodes inside of each other.
+        levels: Levels of control flow at the requested offsets.
+        depth: Maximum depth of the tree, in nodes.
         visits: Nodes of the requested types, by type.
     """
 
@@ -103,8 +103,8 @@ def walk(
         tree: Tree of the file.
         data: The file's UTF-8 text.
         language: Language as tables call it.
-        offsets: Bytes whose level is wanted: where units and their bodies begin.
-        types: Node types whose nodes are wanted.
+        offsets: Byte offsets whose level is recorded: starts of units and of their bodies.
+        types: Node types whose nodes are recorded.
     """
     return _Walker(tree, data, language, offsets, types).run()
 

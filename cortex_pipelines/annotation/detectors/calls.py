@@ -28,9 +28,9 @@ class CallRule:
 
     Args:
         label: The label.
-        languages: Languages it is about, separated by blanks.
-        callee: Regular expression that the whole name of what is called must match.
-        arguments: What the arguments must contain, as a regular expression.
+        languages: Its languages, separated by blanks.
+        callee: Regular expression for the callee's full name.
+        arguments: Regular expression that the arguments must contain.
         in_loop: Whether it only matters in a loop.
     """
 

@@ -71,7 +71,7 @@ class SimilarBranches(Detector):
         chain = list(_chain(visit.node, context.language))
         branches = len(chain)
         for condition, body in chain:
-            # `if err := f(); err != nil` asks anew each time
+            # `if err := f(); err != nil` evaluates again each time
             fresh = condition is not None and "(" not in text(bare(condition))
             question = normalized_text(condition)
             if (

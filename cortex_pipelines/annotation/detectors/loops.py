@@ -76,7 +76,7 @@ def _costs(node: Node, kinds: dict[str, str], language: str) -> Iterator[Evidenc
         operators = node.children_by_field_name("operators")
         if len(operands) == 2 and [operator.type for operator in operators] in (["in"], ["not in"]):
             searches_list = operands[1].type in _LISTS or kinds.get(text(operands[1])) == "list"
-            # a short literal is no list to search
+            # searching a short literal costs nothing
             if searches_list and operands[1].named_child_count not in range(1, 4):
                 yield evidence("list-membership-in-loop", node)
     elif node.type in ("call_expression", "method_invocation"):

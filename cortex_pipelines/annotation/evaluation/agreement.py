@@ -57,14 +57,14 @@ class ConfusionCounts:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of the rules with the sample.
+    """Agreement of the rules with the hand-labelled sample.
 
     Args:
         cases: Number of cases.
         categories: Counts by category.
         labels: Counts by label.
         right: Cases with the right category.
-        bands: Where a band of evidence begins, and how often its categories are right.
+        bands: Lower bound of each band of evidence, with the accuracy of its categories.
     """
 
     cases: int
@@ -124,8 +124,8 @@ def cached_agreement(
 
     Args:
         settings: Limits and weights of the rules.
-        extraction: How the sample is cut into units.
-        cache: Belongs to one version of rules and sample; None computes it.
+        extraction: Settings that cut the sample into units.
+        cache: Cache for one version of rules and sample; None recomputes.
     """
     key = ("agreement", settings.model_dump(mode="json"), extraction.model_dump(mode="json"))
     cached = cache.get(*key) if cache else None

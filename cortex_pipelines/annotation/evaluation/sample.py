@@ -66,7 +66,7 @@ def cases(folder: Path = _SAMPLE) -> tuple[LabelledUnit, ...]:
     """All cases, ordered by language and file.
 
     Raises:
-        SampleError: the first line of a case has not four parts.
+        SampleError: the first line of a case does not have four parts.
     """
     return tuple(
         _case(language, part)
@@ -95,7 +95,7 @@ def predict_sample(
     """Label each case by the rules.
 
     Raises:
-        SampleError: a case's file has no unit of the name.
+        SampleError: a case's file has no unit with its name.
     """
     units, texts = _units(extraction)
     rows = {row["unit_id"]: row for row in label_units(units, texts, settings).to_dicts()}

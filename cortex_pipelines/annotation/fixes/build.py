@@ -1,7 +1,7 @@
 """Mechanical fixes of code smells in a unit.
 
 Only fixes that need no understanding of the program are made, and each is verified: the new code
-parses, differs, and has the smell once less and no other smell more.
+parses, differs, and has one smell less and no new one.
 """
 
 import ast
@@ -57,7 +57,7 @@ def smell_fixes(code: str, language: str, path: str = "") -> list[SmellFix]:
     Args:
         code: Exact text of the unit (a function, method or class).
         language: Language as tables call it.
-        path: Path of its file; its ending may decide the grammar.
+        path: Path of its file; the extension may decide the grammar.
 
     Returns:
         Verified fixes; none for code with syntax errors.

@@ -41,8 +41,8 @@ class LabellingRule:
     """A weak labelling rule for one category.
 
     Args:
-        category: Category it speaks for.
-        weight: Chance that the category is right where the rule holds.
+        category: Category it supports.
+        weight: Probability that the category is right where the rule holds.
         where: Column to the regular expression that it must contain; all must hold. Besides the
             columns ``words`` (of the name, in lower case, joined by blanks),
             ``head`` (code before the body), ``imports`` (of the file, one a line) and ``labels``
@@ -273,7 +273,7 @@ def categorise(units: pl.DataFrame) -> pl.DataFrame:
     units = units.with_columns(pl.col("patterns").list.join(" ").alias("labels"))
     scores = units.select(_score(category).alias(category) for category in CATEGORIES)
     best = scores.select(pl.max_horizontal(pl.all())).to_series()
-    # of equal ones, the category that is declared first; a best of 0 is no category
+    # ties go to the category declared first; a best score of 0 means no category
     first = [
         pl.when((pl.col(category) == best) & (best > 0)).then(pl.lit(category))
         for category in CATEGORIES

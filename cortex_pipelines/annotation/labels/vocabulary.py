@@ -13,9 +13,9 @@ class Label:
 
     Args:
         kind: ``pattern``; ``smell`` (harder to read or change); ``anti-pattern`` (known to fail).
-        purpose: What mending it is for (``schemas.PURPOSES``); None for a pattern.
-        belief: Chance that such a finding is right, before the sample is asked.
-        explanation: What it says, in a sentence.
+        purpose: Purpose of fixing it (``schemas.PURPOSES``); None for a pattern.
+        belief: Prior probability that such a finding is right.
+        explanation: Its meaning, in a sentence.
     """
 
     kind: str

@@ -29,12 +29,12 @@ _BEFORE = 24
 def is_equivalent(operator: str, change: TextEdit, view: NodeTable) -> bool:
     """Whether a mutation is known to preserve behaviour.
 
-    Dead code, docstrings and annotations; terms that do nothing (``x + 0`` is ``x - 0``); operands
-    or arguments that are equal once their brackets are gone; conversions to what the value is
-    anyway; ``split`` and ``rsplit`` without a limit; a default of ``None`` that ``get`` has too.
+    Dead code, docstrings and annotations; neutral terms (``x + 0`` is ``x - 0``); operands or
+    arguments that are equal without their brackets; conversions to the type that the value has
+    already; ``split`` and ``rsplit`` without a limit; a default of ``None``, as ``get`` has.
 
     Args:
-        operator: Name of the operator that made it.
+        operator: Name of its operator.
         change: The change.
         view: The original.
     """

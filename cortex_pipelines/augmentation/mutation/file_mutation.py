@@ -37,14 +37,14 @@ def mutate_code(
         code: Text of the file.
         language: Its language.
         path: Path of the file (tells TSX from TypeScript).
-        extraction: What a unit is.
-        settings: Seed of a sample, and length from which a unit is left as it is.
-        limit: Most mutants to give, drawn by the operators' weights; None for all.
+        extraction: Settings that cut a file into units.
+        settings: Seed of the sample, and maximum length of a unit.
+        limit: Maximum number of mutants, drawn by the operators' weights; None for all.
 
     Returns:
-        Mutants in order of their unit and place; only those that passed every check. Code outside
-        of all units belongs to its statement at the top of the file. None of units above the
-        limit: a data table would give one for each number, each with all of the table.
+        Mutants in order of their unit and position; only those that passed every check. Code
+        outside of all units belongs to its top-level statement. Units above the maximum length
+        have none: a data table would give one for each number, each with the whole table.
 
     Raises:
         UnknownLanguageError: no grammar parses the language.

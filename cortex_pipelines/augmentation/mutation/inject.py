@@ -25,14 +25,14 @@ class Mutant:
     """A unit with one injected bug.
 
     Args:
-        operator: Name of the operator that made it.
+        operator: Name of its operator.
         error_type: Family of the error.
-        start_byte: First byte of the unit in the text that was given.
+        start_byte: First byte of the unit in the input text.
         end_byte: Byte after its last one.
-        fixed_code: The unit as it is.
-        buggy_code: The unit with the error; takes the place of ``fixed_code``.
-        explanation: What is wrong and what puts it right.
-        compiles: Whether Python's compiler took the unit before and after; None: not asked.
+        fixed_code: The correct unit.
+        buggy_code: The unit with the error; replaces ``fixed_code``.
+        explanation: The error and its correction, in words.
+        compiles: Whether Python's compiler accepts both versions; None if it was not run.
     """
 
     operator: str
@@ -58,7 +58,7 @@ class MutatedUnit:
         view: The text.
         start: First byte of the unit, counted in the snippet's code.
         end: Byte after its last one.
-        name: What explanations call it; may be empty.
+        name: Its name in explanations; may be empty.
         python: The unit for Python's compiler; None in other languages.
     """
 

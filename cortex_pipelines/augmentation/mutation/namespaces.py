@@ -194,7 +194,7 @@ def _visible_from(name: Node, view: NodeTable) -> int:
 
 
 def _declared_type(name: Node, view: NodeTable) -> str:
-    """Text of a name's declared type; empty if there is none."""
+    """Text of a name's declared type; empty without a declaration."""
     for above in islice(view.ancestors(name), 2):
         kind = above.child_by_field_name("type")
         if kind is not None:

@@ -22,11 +22,11 @@ class TextEdit:
     Args:
         start: First byte replaced.
         end: Byte after the last one.
-        replacement: What takes their place.
+        replacement: The new text.
         right: The correct code, as the explanation quotes it.
         wrong: The mistaken code, likewise.
-        old: The part of it that should be there (an operator, a name).
-        new: The part that stands there instead.
+        old: The correct part (an operator, a name).
+        new: The wrong part that replaces it.
     """
 
     start: int
@@ -61,10 +61,10 @@ class Operator(ABC):
 
     @abstractmethod
     def edits_at(self, node: Node, view: NodeTable) -> Iterator[TextEdit]:
-        """All changes that the operator makes at a node of its types."""
+        """All edits of the operator at a node of one of its types."""
 
     def explain(self, change: TextEdit) -> str:
-        """Explain a change in words."""
+        """Explain an edit in words."""
         return self.explanation.format(
             right=_quote(change.right),
             wrong=_quote(change.wrong),

@@ -15,7 +15,7 @@ class Declaration:
         scope: Node types that end the variable's scope; empty for the language's blocks.
         within: Node types that may hold the form; empty for any. (A field of a Java class and a
             local variable are both a ``variable_declarator``.)
-        token: A token that the form must have to declare (``:=`` of Go, ``const`` of ``for``).
+        token: A token that the form needs to be a declaration (``:=`` of Go, ``const`` of ``for``).
         visible_after: Field after which the name can be seen; empty for the form's end.
         in_body: The scope is only the ``body`` of its node. (The default of a parameter does not
             see a ``var`` of the function.)
@@ -40,7 +40,7 @@ class BlockLanguage:
         patterns: Node types between a declaration and a name inside it.
         hoisted: Whether a name can be seen in all of its block, before its declaration too.
         other_names: Node types of names that live in a namespace of their own.
-        fixed: Node types whose direct identifiers are no plain use of a variable, or declare it
+        fixed: Node types whose direct identifiers are not a plain use of a variable, or declare it
             in a way that is not covered; a name that stands there stays. ``type.field`` narrows
             it to one field, ``type.field>type`` to a node type in that field.
         ignored: ``type.field`` whose identifier is in a namespace of its own.

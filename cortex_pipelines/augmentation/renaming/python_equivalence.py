@@ -109,8 +109,8 @@ def _compare(before: CodeType, after: CodeType, outer: dict[str, str]) -> None:
 
     Args:
         before: Code object of the original.
-        after: The one that has its place in the other version.
-        outer: Renames found so far in the function around; names that are shared are added.
+        after: Code object of the other version.
+        outer: Renames of the enclosing function so far; shared names are added.
     """
     qualified_name = before.co_qualname
     old, new = list(dis.get_instructions(before)), list(dis.get_instructions(after))

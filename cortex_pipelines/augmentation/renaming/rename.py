@@ -53,7 +53,7 @@ def local_variables(code: str, language: str, kind: str, path: str = "") -> list
     Args:
         code: The unit's code.
         language: Its language.
-        kind: Its kind; anything but a function or method has none.
+        kind: Its kind; only functions and methods have local variables.
         path: Path of its file (tells TSX from TypeScript).
     """
     snippet = parse_unit(code.encode(), language, kind, path)
@@ -70,7 +70,7 @@ def rename_locals(
         language: Its language.
         kind: Its kind.
         path: Path of its file.
-        seed: What the choice of names depends on.
+        seed: Seed of the choice of names.
     """
     snippet = parse_unit(code.encode(), language, kind, path)
     variables = [] if snippet is None else _locals_of(snippet, kind)

@@ -1,4 +1,4 @@
-"""Where a unit stands in its file: its first line has lost its indentation, the others have not."""
+"""Indentation of a unit in its file: the first line lacks it, the other lines still have it."""
 
 from cortex_pipelines.augmentation.node_table import NodeTable
 
@@ -14,10 +14,9 @@ def closing_indent(code: str) -> str | None:
 
 
 def own_indent(view: NodeTable) -> str | None:
-    """Indentation of a unit's first line in its file; None where the rest does not tell it.
+    """Indentation of a unit's first line in its file; None where the other lines do not show it.
 
-    In Python the body is one level deeper, and how wide a level is shows where a block stands in
-    another one.
+    In Python the body is one level deeper; nested blocks show the width of a level.
     """
     if view.language != "python":
         return closing_indent(view.snippet.code.decode("utf-8", "replace"))
@@ -35,6 +34,6 @@ def own_indent(view: NodeTable) -> str | None:
 
 
 def _indent_before(offset: int, text: bytes) -> str:
-    """White space between the line's start and a place; empty if more stands there."""
+    """White space between the line's start and an offset; empty if there is other text."""
     before = text[text.rfind(b"\n", 0, offset) + 1 : offset]
     return "" if before.strip() else before.decode()

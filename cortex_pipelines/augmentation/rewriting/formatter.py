@@ -48,7 +48,7 @@ class Formatter(ABC):
         """Check that the declared version is installed.
 
         Raises:
-            FormatterError: it is missing or another one.
+            FormatterError: it is missing or has another version.
         """
         requirement = f"{self.name}=={self.version}"
         try:
@@ -66,7 +66,7 @@ class Formatter(ABC):
         """Format each text independently.
 
         Args:
-            texts: Code; what the formatter refuses comes back as it is.
+            texts: Code; a text that the formatter rejects is returned unchanged.
             language: Their language.
             style: The style.
 

@@ -1,7 +1,7 @@
 """Compare two texts for equality except for layout.
 
-A formatter does more than a token-preserving layout: it chooses quotes, brackets that mean nothing
-and the commas at the end of a list, moves comments, and indents what is in docstrings.
+A formatter does more than a token-preserving layout: it changes quotes, redundant brackets and
+trailing commas, moves comments, and indents docstrings.
 """
 
 import ast
@@ -30,7 +30,7 @@ def is_same_but_for_layout(before: Snippet, after: Snippet) -> bool:
 
     Args:
         before: The unit.
-        after: The other version, in whatever surroundings it needs.
+        after: The other version, with the surroundings that it needs.
     """
     if after.errors or _commented(before) != _commented(after):
         return False

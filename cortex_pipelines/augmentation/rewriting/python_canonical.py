@@ -21,9 +21,10 @@ _BLOCKS = ("body", "orelse", "finalbody")
 def canonical(tree: ast.Module) -> str:
     """Canonical form of a tree, the same for all equivalent rewrites.
 
-    Comparisons of names and literals point one way; ``not`` stands at single terms; what follows a
-    branch that jumps is in the other one; branches have the positive condition first; nested
-    conditions are one; ``x += 1`` is ``x = x + 1``; what is stored only to be returned is returned.
+    Comparisons of names and literals point one way; ``not`` applies to single terms; statements
+    after a branch that jumps are in its ``else``; branches have the positive condition first;
+    nested conditions are merged; ``x += 1`` is ``x = x + 1``; a value stored only to be returned
+    is returned.
 
     Raises:
         RecursionError: the tree is too deep.

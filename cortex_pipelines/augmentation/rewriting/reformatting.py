@@ -41,7 +41,7 @@ def formatters() -> dict[str, Formatter]:
     """Formatter of each supported language; their versions are checked.
 
     Raises:
-        FormatterError: one is missing, or another version.
+        FormatterError: a formatter is missing or has another version.
     """
     installed = instances_in(folder, Formatter)  # type: ignore[type-abstract]
     for formatter in installed:
@@ -59,14 +59,14 @@ def reformatted(units: Sequence[dict[str, Any]], seed: int) -> dict[str, Rewritt
 
     Args:
         units: Units with ``unit_id``, ``language``, ``kind``, ``path`` and ``code``.
-        seed: What the style depends on beside the unit.
+        seed: Seed of the choice of styles.
 
     Returns:
-        By ``unit_id``. A unit is missing if its language has no formatter, if it looks like this
-        anyway, or if what came out cannot be shown to be the same code.
+        Rewritten units by ``unit_id``. A unit is missing if its language has no formatter, if the
+        style does not change it, or if the result cannot be shown to be the same code.
 
     Raises:
-        FormatterError: a formatter is missing, or another version.
+        FormatterError: a formatter is missing or has another version.
     """
     tasks: dict[tuple[str, Style], list[_Task]] = defaultdict(list)
     for unit in units:
@@ -151,12 +151,12 @@ def _taken_out(text: bytes, task: _Task) -> str | None:
 
 
 def _reindent(snippet: Snippet, before: str, after: str) -> str:
-    """Indent the unit as it is in its file; lines that start within a string stay.
+    """Indent the unit as in its file; lines that start within a string stay.
 
     Args:
-        snippet: The formatted unit, which the formatter has seen outside of its surroundings.
-        before: What its closing line is indented by in the file.
-        after: What it is indented by now.
+        snippet: The formatted unit, formatted outside of its surroundings.
+        before: Indentation of its closing line in the file.
+        after: Its indentation now.
     """
     string_rows = [
         range(start + 1, end + 1)

@@ -57,8 +57,8 @@ def rewritten(
         language: Its language.
         kind: Its kind.
         path: Path of its file.
-        limit: Most variants to give.
-        seed: What the choice depends on.
+        limit: Maximum number of variants.
+        seed: Seed of the choice.
         first: Family whose rewrites come before all others; None for none.
     """
     if not limit:
@@ -96,9 +96,9 @@ def _variants(view: NodeTable, seed: tuple[object, ...], first: str | None) -> I
 def is_same(family: str, view: NodeTable, changed: bytes) -> bool:
     """Whether a rewritten unit is equivalent to the original, as far as can be verified.
 
-    Comments and layout: the same tokens and, for Python, the same byte code. Structure: it
-    parses, with the same names and literals, none lost and none new but of a result; for Python
-    both syntax trees have one canonical form, and it compiles.
+    Comments and layout: the same tokens and, for Python, the same byte code. Structure: the code
+    parses and has the same names and literals, except a new name for a result; for Python both
+    syntax trees have the same canonical form, and the code compiles.
     """
     snippet = view.snippet
     other = snippet.with_code(changed)

@@ -2,7 +2,7 @@
 
 Run as a script by ``sandbox.run``; needs nothing but the standard library. Two pipes connect it to
 the outside: one brings the plan once the user ids are mapped, one takes ``READY`` and then, if
-something fails before the command has begun, why. That pipe closes when the command begins.
+something fails before the command starts, the reason. That pipe closes when the command starts.
 
 The last steps are done by one of two doors: ``own`` (process 1 of the namespace is a fork of this
 process) or ``bubblewrap``. What the command may do and see is the same through both.
@@ -85,14 +85,14 @@ def main(plan_end: int, news_end: int, parent: int, door: str) -> NoReturn:
 
 
 def _die_with_parent(parent: int, death: signal.Signals = signal.SIGKILL) -> None:
-    """Get a signal when the parent ends, and end if it did so before that was asked for."""
+    """Receive a signal when the parent ends; exit if it has ended already."""
     _check(_libc.prctl(_SET_DEATH_SIGNAL, death, 0, 0, 0), "parent's death")
     if os.getppid() != parent:
         os._exit(1)
 
 
 def _die_with_stage(alive: int) -> None:
-    """The same in a fork, which may be in a namespace where its parent has no number.
+    """The same in a fork, which may be in a namespace where its parent has no process id.
 
     Args:
         alive: End of a pipe whose other end the parent alone holds.
@@ -115,7 +115,7 @@ def _through_own_door(plan: dict[str, Any], news_end: int, _: int) -> NoReturn:
     if first == 0:
         os.close(write_end)
         _first_process(plan, news_end, read_end)
-    # the wait below goes on until all processes of the namespace have ended
+    # the wait below continues until all processes of the namespace have ended
     signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGKILL))
     os.close(news_end)
     for stream in (1, 2):

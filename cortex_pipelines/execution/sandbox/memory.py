@@ -7,10 +7,10 @@ can hand out in that time. The sum leaves out nothing that the sandbox's filter 
 
 - memory of each process, with pages that are shared after a fork counted once;
 - page tables and descriptions of mappings;
-- anonymous shared memory, at the most that one piece may have;
-- what pipes and sockets may hold, at their limits.
+- anonymous shared memory, at the most that one region may have;
+- pipes and sockets, at their limits.
 
-Files that it writes are in a file system with a limit of its own.
+Files are written to a file system with its own limit.
 """
 
 import contextlib
@@ -51,9 +51,9 @@ def watch(
     """Start the memory monitor of a sandbox, before anything runs in it.
 
     Args:
-        first: Its first process, as it is called outside.
-        limits: What it may use.
-        groups: Where control groups are.
+        first: Id of its first process outside the sandbox.
+        limits: Resource limits.
+        groups: Root folder of control groups.
     """
     group = _new_group(groups, first)
     if group is not None:
@@ -70,7 +70,7 @@ class ControlGroup:
 
     Args:
         folder: A new control group.
-        first: The sandbox's first process; those that it starts are in the group too.
+        first: The sandbox's first process; its descendants are in the group too.
         most: Memory and files together, in bytes.
 
     Raises:
@@ -132,7 +132,7 @@ class ProcessTreeMemory:
 
     Args:
         first: The sandbox's first process.
-        most: What they may have, in bytes.
+        most: Limit, in bytes.
     """
 
     def __init__(self, first: int, most: int) -> None:

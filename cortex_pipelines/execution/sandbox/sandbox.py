@@ -60,8 +60,8 @@ class CommandResult:
 
     Args:
         status: Exit status; 128 and more: the signal that ended it, plus 128. -1 if stopped.
-        stdout: What it wrote, cut at the limit.
-        stderr: Likewise.
+        stdout: Its standard output, cut at the limit.
+        stderr: Its standard error, likewise.
         stopped: ``time``, ``output`` or ``memory`` if the sandbox ended it for that, else None.
     """
 
@@ -72,13 +72,13 @@ class CommandResult:
 
 
 def unavailable() -> str | None:
-    """Why no sandbox is available here, by trial; None if one is."""
+    """Reason why no sandbox works on this machine, found by trying; None if one does."""
     return None if _door() else f"no sandbox on this machine: {trouble('own')}"
 
 
 @cache
 def trouble(door: Door) -> str | None:
-    """Why one way of sandboxing does not work here, by trial; None if it does."""
+    """Reason why a door does not work on this machine, found by trying; None if it does."""
     if door == "bubblewrap" and _bubblewrap() is None:
         return "bwrap is not on the PATH"
     limits = ResourceLimits(
@@ -122,15 +122,15 @@ def run(
 
     Args:
         command: Program and arguments. Relative paths are those of the folder.
-        folder: What it works on; a copy of it is the working folder. It stays as it is.
-        limits: What it may use.
-        environment: Variables beside the few that are set (PATH, HOME, LANG, TMPDIR).
-        readable: Folders it may read beside the system's and Python's.
-        door: By default the first of ``DOORS`` that works here.
+        folder: Folder whose copy is the working folder. The original does not change.
+        limits: Resource limits.
+        environment: Variables in addition to PATH, HOME, LANG and TMPDIR.
+        readable: Readable folders in addition to the system's and Python's.
+        door: Default: the first of ``DOORS`` that works on this machine.
 
     Raises:
-        SandboxError: the sandbox could not be set up, or the program is not there. Never is the
-            command run without one.
+        SandboxError: the sandbox could not be set up, or the program is missing. The command is
+            never run without a sandbox.
     """
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"namespaces require Linux, this is {sys.platform}")
@@ -163,7 +163,7 @@ def _filter() -> dict[str, object]:
 
 
 def _check_program(program: str, folder: Path, path: str, readable_paths: Sequence[str]) -> None:
-    """Raise if a program is missing, which bubblewrap would report as a failure of it."""
+    """Raise if a program is missing, which bubblewrap would report as the program's failure."""
     inside = [Path(root) for root in (*readable_paths, str(folder.resolve()))]
     executable = shutil.which(str(folder / program) if "/" in program else program, path=path)
     if executable is None or not any(Path(executable).is_relative_to(root) for root in inside):

@@ -152,10 +152,10 @@ def program(machine: str | None = None) -> bytes:
     """The filter as an array of ``struct sock_filter`` in native byte order.
 
     Args:
-        machine: As ``platform.machine`` names it; by default this one.
+        machine: Name as by ``platform.machine``; default: this machine.
 
     Raises:
-        UnknownMachineError: its calls are not known here.
+        UnknownMachineError: its system calls have no table.
     """
     machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:

@@ -8,14 +8,14 @@ class ResourceLimits:
     """Resource limits of a command.
 
     Args:
-        wall_seconds: Time until it is ended.
+        wall_seconds: Wall time limit.
         cpu_seconds: Processor time of one process.
-        memory_bytes: Memory of all its processes together, what the kernel holds for them included;
-            the files that it writes count as ``folder_bytes``. It is ended when it takes more.
+        memory_bytes: Memory of all its processes, including what the kernel holds for them; written
+            files count as ``folder_bytes``. It is ended beyond this limit.
         address_bytes: Address space of one process; beyond it, allocation fails.
         processes: Processes and threads at a time.
-        folder_bytes: All that it writes, the copy of its folder included.
-        output_bytes: Of standard output and error together; it is ended when it writes more.
+        folder_bytes: All written files, including the copy of its folder.
+        output_bytes: Standard output and error together; it is ended beyond this limit.
     """
 
     wall_seconds: float

@@ -1,4 +1,4 @@
-"""What a Python project says it needs to be tested, read from its files; none of them is run.
+"""Packages that a Python project declares for its tests, read from its files without running them.
 
 ``setup.py`` is code and is not read; the metadata of a source distribution says the same.
 """
@@ -24,14 +24,14 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 def declared_packages(texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Packages that a project and its tests need.
+    """Packages that a project and its tests declare.
 
     Args:
         texts: The project's text files, by path from its root.
 
     Returns:
-        Requirements in the form of PEP 508, sorted, and what was left out because it is in another
-        form, names no package of an index, or is the project itself.
+        Requirements by PEP 508, sorted, and the skipped lines: of another form, without a package
+        of an index, or naming the project itself.
     """
     requirements: dict[str, None] = {}
     skipped: dict[str, None] = {}
@@ -51,7 +51,7 @@ def declared_packages(texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 
 def project_name(texts: Mapping[str, str]) -> str | None:
-    """Name of the distribution that the files make up; None if they do not say."""
+    """Name of the project's distribution; None if it is not declared."""
     name = _metadata(texts).get("Name") or _project(texts).get("name")
     return name if isinstance(name, str) else None
 
@@ -117,7 +117,7 @@ def _setup_cfg(text: str) -> Iterator[str]:
 
 
 def _lines(lines: Iterable[str]) -> Iterator[str]:
-    """Requirements of a list; options such as ``-r other.txt`` are none."""
+    """Requirements of a list, without options such as ``-r other.txt``."""
     for line in lines:
         requirement = _COMMENT.sub("", line).strip()
         if requirement and not requirement.startswith("-"):
@@ -125,7 +125,7 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _applies(requirement: Requirement) -> bool:
-    """Whether it counts on this machine, without extras or with one that is for tests."""
+    """Whether its marker holds on this machine, without extras or with one for tests."""
     if requirement.marker is None:
         return True
     return any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *_TESTING))

@@ -23,7 +23,7 @@ WHEELS_ONLY = "--no-build"
 
 
 class EnvironmentNotMadeError(ValueError):
-    """An environment cannot be made as it is pinned."""
+    """The pinned environment cannot be created."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Interpreter:
 
     Args:
         program: Its path.
-        folder: What the sandbox has to show it beside the system; None where that is shown anyway.
+        folder: Folder that the sandbox must show in addition; None if it shows it anyway.
     """
 
     program: Path
@@ -47,8 +47,8 @@ class Interpreter:
     def variables(self) -> dict[str, str]:
         """Environment variables for ``sandbox.run``.
 
-        Plugins of pytest that this package needs for itself are no business of the tests; those of
-        an environment are there for them.
+        Plugins that this package installs for its own tests are disabled; those of a pinned
+        environment are loaded.
         """
         return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} if self.folder is None else {}
 
@@ -58,15 +58,15 @@ OWN = Interpreter(Path(sys.executable), None)
 
 
 def open_environment(environment: PinnedEnvironment | None, root: Path) -> Interpreter:
-    """The Python to run a project's tests with; made if it is not there yet.
+    """The Python that runs a project's tests, created on first use.
 
     Args:
-        environment: The pinned packages; None for this package's own.
+        environment: The pinned packages; None for this package's own Python.
         root: Project root.
 
     Raises:
-        EnvironmentNotMadeError: the list of packages is missing or not the one that was pinned, or
-            no environment can be made of it.
+        EnvironmentNotMadeError: the list of packages is missing or does not have the pinned hash,
+            or the environment cannot be created from it.
     """
     if environment is None:
         return OWN
@@ -97,10 +97,10 @@ def _make(pinned: Path, folder: Path) -> None:
 
 
 def run_uv(*arguments: str, stdin: str | None = None) -> str:
-    """What uv prints.
+    """Run uv and return its standard output.
 
     Args:
-        arguments: Its command.
+        arguments: Its command line.
         stdin: Its standard input.
 
     Raises:

@@ -28,7 +28,7 @@ class MutantUnderTest:
         mutant_id: Its id.
         path: Path of its file.
         qualified_name: Name with those of its classes and functions.
-        fixed_code: The unit as it is.
+        fixed_code: The correct unit.
         buggy_file: Text of the file with the error.
     """
 
@@ -78,7 +78,7 @@ def run_jobs(
     settings: AugmentationSettings,
     interpreter: Interpreter = OWN,
 ) -> dict[str, Answer]:
-    """What ``trial`` answers to each job, by its ``mutant_id``; ``unknown`` where it did not."""
+    """Answer of the test run to each job, by ``mutant_id``; ``unknown`` if it did not arrive."""
     roots = ["", "src", *sorted({_root(job["path"], texts) for job in jobs} - {"", "src"})]
     task = {
         "jobs": jobs,
@@ -97,7 +97,7 @@ def _run(
     settings: AugmentationSettings,
     interpreter: Interpreter,
 ) -> tuple[dict[str, Answer], str]:
-    """Results that arrived, and why the others are missing."""
+    """Results that arrived, and the reason why others are missing."""
     limits = settings.sandbox_limits(settings.verification_seconds)
     with temporary_folder("trial") as folder:
         for path, text in {**own_metadata(texts), **texts}.items():
@@ -142,7 +142,7 @@ def pytest_files(texts: dict[str, str]) -> dict[str, set[str]]:
 
 
 def used_as(qualified_name: str) -> str:
-    """The word by which a test uses a unit: nobody calls a special method by its own name."""
+    """The word by which a test uses a unit; special methods are not called by name."""
     *owners, name = qualified_name.split(".")
     return owners[-1] if owners and name.startswith("__") else name
 

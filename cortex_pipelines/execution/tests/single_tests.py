@@ -15,12 +15,12 @@ class SingleTest:
     """One test in its file.
 
     Args:
-        name: What tells it from the others.
+        name: Its unique name.
         path: File of the unit that is tested.
-        mutants: That file, with an error each.
+        mutants: Versions of that file, each with one error.
         test_path: File of the test.
         test_file: That file with the test in it.
-        node: The test, as pytest names it.
+        node: Its pytest node id.
     """
 
     name: str
@@ -33,13 +33,13 @@ class SingleTest:
 
 @dataclass(frozen=True)
 class TestOutcome:
-    """What a test shows.
+    """Outcome of a test on the correct code and on mutants.
 
     Args:
         passes: Whether it passes with the right code; None where it could not be run. A test that
             is skipped does not pass.
         killed: Mutants with which it fails; 0 where it fails with the right code too.
-        detail: What failed, or why nothing was run.
+        detail: The failure, or the reason why nothing was run.
     """
 
     passes: bool | None
@@ -78,7 +78,7 @@ def run_single_tests(
 
 
 def _jobs(test: SingleTest) -> Iterator[dict[str, Any]]:
-    """Jobs of ``trial``: the test alone, and with each mutant."""
+    """Jobs of the test run: the test alone, and with each mutant."""
     job = {
         "path": test.path,
         "files": {test.test_path: test.test_file},

@@ -51,11 +51,11 @@ _BY_TYPE = {
 
 @dataclass(frozen=True)
 class Baseline:
-    """What tests show with the original.
+    """Result of tests on the original.
 
     Args:
-        trouble: Why they say nothing: they fail, are skipped, or take too long. Empty if they pass.
-        failing: Those that fail where others of their file pass, as pytest names them.
+        trouble: Reason why they cannot be used: failing, skipped or too slow. Empty if they pass.
+        failing: Node ids of failing tests whose file has passing ones.
     """
 
     trouble: str
@@ -90,7 +90,7 @@ def _answer(
             baselines[test] = _baseline(test, seconds, strict)
     tests = {test: baselines[test].failing for test in job["tests"] if not baselines[test].trouble}
     troubles = [baselines[test].trouble for test in job["tests"] if baselines[test].trouble]
-    if "buggy_file" not in job:  # asked is the test, not a mutant
+    if "buggy_file" not in job:  # the job is about the test, not a mutant
         return {"result": "yes" if troubles else "no", "detail": "; ".join(troubles)}
     answer = _run_tests(job, target, original, tests, seconds)
     if answer["result"] == "yes" or strict:
@@ -112,12 +112,12 @@ def _better(tested: dict[str, str], called: dict[str, str], troubles: list[str])
 
 
 def _baseline(test: str, seconds: float, strict: bool) -> Baseline:
-    """What a test shows with the original.
+    """Run a test on the original.
 
     Args:
-        test: A file, or one test in it as pytest names it.
+        test: Path of a file, or the node id of a test.
         seconds: Time limit.
-        strict: Whether all of it has to pass; otherwise tests of a file that fail are left out.
+        strict: Whether all tests must pass; otherwise failing tests of a file are deselected.
     """
     result = _forked(lambda: _pytest([test], to_first_failure=strict), seconds)
     if result is None:
@@ -171,7 +171,7 @@ def _pytest(
 
 
 class _Tests:
-    """Leaves tests out, and records the others' failures and how many passed."""
+    """Pytest plugin: deselect tests, and record which others pass and fail."""
 
     def __init__(self, deselected: Collection[str]) -> None:
         self.first = ""

@@ -1,4 +1,4 @@
-"""Where a value stands: in data or in code, alone in its line, beside an address to connect to.
+"""Context of a value: in data or in code, alone in its line, near an address to connect to.
 
 A word with a number (``harbour42``) is a name in code and a password in a file of settings.
 """
@@ -37,7 +37,7 @@ _ENTRY_AFTER = re.compile(r"[;&\"'`]|[ ]+[\w.-]{2,20}[ ]?=|\s*\n|\s*$")
 
 
 def is_code(path: str) -> bool:
-    """Whether a file is code, by its name; what has no known ending is data."""
+    """Whether a file is code, by its extension; files of unknown extensions are data."""
     return PurePosixPath(path).suffix[1:].lower() in _CODE
 
 
@@ -47,18 +47,18 @@ def is_prose(path: str) -> bool:
 
 
 def is_program(path: str) -> bool:
-    """Whether signs such as ``&`` and ``;`` end a bare value: in code, shell and prose."""
+    """Whether characters such as ``&`` and ``;`` end a bare value: in code, shell and prose."""
     return is_code(path) or is_prose(path) or PurePosixPath(path).suffix[1:].lower() in _SHELL
 
 
 def is_whole_line(text: str, start: int, end: int, has_equals: bool) -> bool:
-    """Whether a name and its value, from ``start`` to ``end``, are all of a line.
+    """Whether a name and its value, from ``start`` to ``end``, fill a line.
 
     Args:
         text: The text.
         start: First character of the name.
         end: After the value.
-        has_equals: Whether an equals sign is between, so that a command may follow.
+        has_equals: Whether an equals sign joins them, so that a command may follow.
     """
     if _BEGINS.search(text, max(0, start - _INDENT), start) is None:
         return False
@@ -68,7 +68,7 @@ def is_whole_line(text: str, start: int, end: int, has_equals: bool) -> bool:
 
 
 def is_flush(text: str, end: int, operator: str | None, blank: bool) -> bool:
-    """Whether ``name=value`` is one word, as on a command line: no blank, and one behind it."""
+    """Whether ``name=value`` is one word, as on a command line: blanks only after it."""
     return operator == "=" and not blank and _FLUSH.match(text, end) is not None
 
 
@@ -88,5 +88,5 @@ def is_connection_entry(text: str, start: int, end: int) -> bool:
 
 
 def is_beside_an_address(text: str, start: int, end: int) -> bool:
-    """Whether a setting from ``start`` to ``end`` has one of a host, port or database near."""
+    """Whether a setting of a host, port or database is near ``start`` to ``end``."""
     return _ADDRESS.search(text, max(0, start - _WINDOW), end + _WINDOW) is not None

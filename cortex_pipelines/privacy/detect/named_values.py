@@ -42,14 +42,14 @@ class NamedValue:
     """A literal that may reach a name.
 
     Attributes:
-        name: The variable, attribute, parameter or key, as written; keys of settings that lie in
-            each other are joined by dots.
-        value: What the literal stands for, after escapes are resolved.
+        name: The variable, attribute, parameter or key, as written; nested keys of settings are
+            joined by dots.
+        value: Value of the literal, with escapes resolved.
         start: Character index at which the literal's contents begin, after its opening quote.
         end: Character index after the contents, before the closing quote.
         quoted: Whether the literal stands in quotes.
-        parts: Start and end of each literal or line of which the value is put together, where
-            there are several; empty if it is one.
+        parts: Start and end of each literal or line, if the value is composed of several; else
+            empty.
     """
 
     name: str
@@ -66,9 +66,9 @@ def judge_named_values(
     """Spans of the values that are secrets, one for each of their parts.
 
     Args:
-        values: What parsers saw.
-        in_data: Whether they stand in settings, where a word may be a password, not in code.
-        settings: What counts.
+        values: Values from parsers.
+        in_data: Whether they come from settings, where a word may be a password, not from code.
+        settings: Detection settings.
     """
     for value in values:
         strength = name_strength(value.name)
@@ -110,10 +110,10 @@ def is_named_secret(
     Args:
         name: The name.
         value: The value, without an authorization scheme.
-        strength: What `name_strength` says of the name.
+        strength: `name_strength` of the name.
         quoted: Whether the value stands in quotes.
-        in_data: Whether it stands in settings.
-        settings: What counts.
+        in_data: Whether it comes from settings.
+        settings: Detection settings.
     """
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
@@ -131,7 +131,7 @@ def is_named_secret(
 
 
 def _is_chosen_password(name: str, value: str, quoted: bool, in_data: bool) -> bool:
-    """Whether a person may have chosen the value as password; a word only where settings are."""
+    """Whether a person may have chosen the value as password; a word only in settings."""
     if not (quoted or in_data) or (not quoted and _EXPRESSION.search(value)):
         return False
     password = PASSWORD_NAME.search(name) is not None
@@ -148,12 +148,12 @@ def has_entropy(value: str, settings: PrivacySettings) -> bool:
 
 
 def is_long_secret(value: str) -> bool:
-    """Whether words under a secret's name, where settings are, may be that secret."""
+    """Whether words under a secret's name in settings may be that secret."""
     return len(value) >= _LEAST_LONG_CHARS and sum(map(str.isdigit, value)) >= _LEAST_LONG_DIGITS
 
 
 def could_be_bare(value: str) -> bool:
-    """Whether an unquoted value may be a secret: it has digits and is no expression."""
+    """Whether an unquoted value may be a secret: it has digits and is not an expression."""
     if not any(map(str.isdigit, value)) or _EXPRESSION.search(value):
         return False
     return not is_attribute(value, quoted=False)

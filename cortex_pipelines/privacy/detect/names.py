@@ -82,8 +82,8 @@ _MISSPELT = re.compile(r"p(?:a?s{1,3})w(?:or|r|o)?[dt]?s?")
 def suspicion(name: str) -> int:
     """How strongly an identifier suggests a secret: `STRONG`, `WEAK` or `NONE`.
 
-    The last word that names a secret counts; what follows must not say that the value is only
-    about it (``token_url``), what precedes must not make it harmless (``primary_key``).
+    The last word for a secret counts; the words after it must not describe an attribute of it
+    (``token_url``), the word before it must not make it harmless (``primary_key``).
     """
     words = _split_words(name)
     for index in range(len(words) - 1, -1, -1):

@@ -31,7 +31,7 @@ def scan_text(
     Args:
         text: The text.
         path: Its path.
-        settings: What counts.
+        settings: Detection settings.
         language: Its language, if known.
     """
     return findings_of(text, spans_of(text, path, settings, language))
@@ -59,7 +59,7 @@ def spans_of(
 
 
 def _plain_spans(text: str, lower: str, path: str, settings: PrivacySettings) -> Iterator[Span]:
-    """What patterns of single lines see."""
+    """Spans found by patterns of single lines."""
     yield from placed_secrets(text)
     yield from stated_secrets(text, lower)
     yield from commanded_secrets(text, path)

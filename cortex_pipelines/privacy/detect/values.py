@@ -1,4 +1,4 @@
-"""Decide whether a value may be a secret: no reference, sample, word or hash."""
+"""Decide whether a value may be a secret: not a reference, sample, word or hash."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from cortex_pipelines.privacy.detect.text.wording import (
     entropy,
-    is_subword_a_word,
+    is_lexical,
     lexical_share,
     subwords,
     word_set,
@@ -113,7 +113,7 @@ def is_sample(value: str) -> bool:
 
 
 def is_masked(value: str) -> bool:
-    """Whether a value is marked as no secret: by words, crosses or a literal."""
+    """Whether a value is marked as not secret: by words, crosses or a literal."""
     return _SAMPLE.search(value) is not None or value.lower().rstrip("?") in _LITERALS
 
 
@@ -187,7 +187,7 @@ def is_random(value: str) -> bool:
         return size >= 16 and not value.isdigit() and entropy(value) >= 2.9
     parts = subwords(value)
     if len(parts) == 1:
-        return size >= 10 and parts[0].isalpha() and not is_subword_a_word(parts[0])
+        return size >= 10 and parts[0].isalpha() and not is_lexical(parts[0])
     return lexical_share(value) < 0.5 and _varied(value)
 
 
@@ -230,7 +230,7 @@ def is_password(value: str, quoted: bool, in_data: bool = False) -> bool:
     Args:
         value: The value.
         quoted: Whether it stands in quotes.
-        in_data: Whether it stands where only settings do; there it may be a word and a number.
+        in_data: Whether it is in a position of settings, where it may be a word and a number.
     """
     if len(value) < 6 or " " in value or (value.isdigit() and not quoted):
         return False

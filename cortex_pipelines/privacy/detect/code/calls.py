@@ -68,7 +68,7 @@ def receiver_steps(child: Node, node: Node, climb: Climb) -> Steps:
 
 
 def _fallback(verb: str, index: int, call: Node, climb: Climb) -> Steps:
-    """A literal that stands in where nothing else is set; as first argument of a get, a name."""
+    """A literal used as default value; as first argument of a getter it is a name."""
     of = receiver(call)
     if not index and (verb in roles.LOOKUPS or of is None):
         return None
@@ -85,7 +85,7 @@ def _strings(values: list[Node], data: bytes) -> Iterator[str]:
 
 
 def _named_elements(values: list[Node], data: bytes) -> Iterator[str]:
-    """What an annotation or call says that a setting is called: ``name = "db.password"``."""
+    """The name of a setting in an annotation or call: ``name = "db.password"``."""
     for argument in values:
         name, *contents = argument.named_children or [argument]
         label = next(names_in(name, data), "") if argument.type in roles.NAMED else ""
@@ -94,7 +94,7 @@ def _named_elements(values: list[Node], data: bytes) -> Iterator[str]:
 
 
 def _key_names(argument: Node, data: bytes) -> Iterator[str]:
-    """What an argument may be the key of: a literal, or a constant."""
+    """Names of an argument that is a key: a literal or a constant."""
     key = unwrapped(argument, data)
     for name in names_in(key, data):
         if key.type in roles.STRINGS or name.rpartition(".")[2].isupper():

@@ -13,7 +13,7 @@ class ReachedName:
     Args:
         name: The name, with the keys below it, joined by dots.
         is_certain: Whether the syntax says that the name has this value. If not (an unknown
-            call is between), only what looks random may be a secret.
+            call is between), only random-looking values count as secrets.
     """
 
     name: str
@@ -26,7 +26,7 @@ Steps = Generator[ReachedName, None, Node | None]
 
 @dataclass
 class Climb:
-    """What was passed on the way up from a literal.
+    """State of the climb from a literal to the root.
 
     Args:
         data: The text of the tree.

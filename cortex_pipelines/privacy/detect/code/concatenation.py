@@ -1,4 +1,4 @@
-"""Literals that are put together to one value."""
+"""Concatenated literals that form one value."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ _MOST = 400
 
 
 def whole_value(literal: Node, data: bytes) -> tuple[Node, list[Node], bool]:
-    """The expression that a literal is a part of, its literals, and whether it has nothing else.
+    """The expression around a literal, its literals, and whether it consists of literals alone.
 
     Args:
         literal: A node of a literal.
@@ -70,7 +70,7 @@ def _joined_list(element: Node, data: bytes) -> tuple[Node, Node] | None:
 
 
 def _leaves(node: Node) -> Iterator[Node]:
-    """What an expression is put together from, in order."""
+    """Operands of a concatenation, in order."""
     stack = [node]
     while stack:
         part = stack.pop()

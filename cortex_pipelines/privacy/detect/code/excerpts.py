@@ -1,8 +1,8 @@
-"""Parts of a large text that are parsed in its place.
+"""Excerpts of a large text that are parsed instead of all of it.
 
-Parsing all of a text costs much more than looking for names in it, and a statement needs nothing
-of what is far from it. A part begins at a declaration that is not indented, else at a line, else
-between statements; a parser finds its way soon if it begins within others.
+Parsing a whole text costs much more than searching it for names, and a statement does not depend
+on distant code. An excerpt begins at a declaration without indentation, else at a line, else
+between statements; parsers recover quickly from a start in the middle.
 """
 
 import re
@@ -21,7 +21,7 @@ _STATEMENT = re.compile(r"[;{},]")
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of a text: where it begins and ends, and the characters in it that are of interest."""
+    """An excerpt of a text: start, end, and the positions of interest in it."""
 
     start: int
     end: int
@@ -29,7 +29,7 @@ class Excerpt:
 
 
 def excerpts(text: str, positions: list[int]) -> Iterator[Excerpt]:
-    """Parts of a text around some characters, in order; those that overlap are one.
+    """Excerpts of a text around some positions, in order; overlapping ones are merged.
 
     Args:
         text: The text.

@@ -1,4 +1,4 @@
-"""Names of expressions: variables, attributes, keys, and what is looked up by name."""
+"""Names of expressions: variables, attributes, keys and look-ups by name."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ _WRAPPERS = ("parenthesized_expression", "reference_expression", "non_null_expre
 
 
 def names_in(node: Node | None, data: bytes, depth: int = _DEPTH) -> Iterator[str]:
-    """Names that an expression, target or key goes by.
+    """Names of an expression, target or key.
 
     Args:
         node: Its node.
@@ -50,7 +50,7 @@ def target_names(target: Node | None, path: list[tuple[int, int]], data: bytes) 
     """Names in the target of an assignment that a literal reaches.
 
     Args:
-        target: What is assigned to: a name, or a pattern of some.
+        target: Target of the assignment: a name or a pattern.
         path: Index and number of elements of the lists that the literal is in, outermost last.
         data: The text of the tree.
     """
@@ -63,7 +63,7 @@ def target_names(target: Node | None, path: list[tuple[int, int]], data: bytes) 
 
 
 def callee(call: Node, data: bytes) -> str:
-    """What is called, as written; a long expression by its last name."""
+    """The callee as written; a long expression by its last name."""
     node = call.child_by_field_name(CALLS[call.type])
     while node is not None and node.type in ("generic_function", "generic_type"):
         node = node.named_children[0]
@@ -93,7 +93,7 @@ def unwrapped(node: Node, data: bytes) -> Node:
 
 
 def receiver(call: Node) -> Node | None:
-    """What a method is called on."""
+    """The receiver of a method call."""
     if call.type == "method_invocation":
         return call.child_by_field_name("object")
     function = call.child_by_field_name(CALLS[call.type])
@@ -103,7 +103,7 @@ def receiver(call: Node) -> Node | None:
 
 
 def _member(node: Node, data: bytes) -> str:
-    """An attribute with what it is one of; only itself if that is not a name."""
+    """An attribute with its owner; the attribute alone if the owner is not a name."""
     full_text = _text(node, data)
     if len(full_text) <= _LONGEST and not set(full_text) & set("([{'\"` \n"):
         return full_text.replace("?.", ".").replace("::", ".").replace("#", "")
@@ -121,7 +121,7 @@ def _subscript(node: Node, data: bytes, depth: int) -> Iterator[str]:
 
 
 def _looked_up(call: Node, data: bytes, depth: int) -> Iterator[str]:
-    """What a call gets: the name that it is asked for, its own, and what it converts."""
+    """Names of a look-up: its key, its callee and its converted argument."""
     inside = unwrapped(call, data)
     if inside != call:
         yield from names_in(inside, data, depth - 1)

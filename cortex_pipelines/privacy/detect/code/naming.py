@@ -14,12 +14,12 @@ _MOST_LEVELS = 80
 
 
 def reached_names(literal: Node, data: bytes, is_certain: bool = True) -> Iterator[ReachedName]:
-    """The names that a literal, or a concatenation of some, may reach.
+    """The names that a literal or a concatenation may reach.
 
     Args:
         literal: Its node.
         data: The text of the tree.
-        is_certain: Whether the literal is all of what the names get.
+        is_certain: Whether the literal is the whole value of the names.
     """
     climb = Climb(data, is_certain)
     child, node = literal, literal.parent
@@ -97,7 +97,7 @@ def _member_names(member: Node, data: bytes) -> Iterator[str]:
 
 
 def _is_enumeration(node: Node) -> bool:
-    """Whether a class is an enumeration; Python's are told by what they derive from."""
+    """Whether a class is an enumeration; in Python by its base class."""
     bases = node.child_by_field_name("superclasses")
     return node.type.startswith("enum") or (bases is not None and b"Enum" in (bases.text or b""))
 
@@ -172,7 +172,7 @@ def _condition(node: Node) -> Node | None:
 
 
 def _returned(node: Node, climb: Climb) -> Steps:
-    """What a function returns is the value of its name."""
+    """A returned literal is the value of the function's name."""
     function: Node | None = node
     while function is not None and function.type not in roles.FUNCTIONS:
         if function.type in roles.ANONYMOUS:
@@ -187,7 +187,7 @@ def _returned(node: Node, climb: Climb) -> Steps:
 
 
 def _subject_names(case: Node, data: bytes) -> Iterator[str]:
-    """What a branch is compared with."""
+    """Names that a branch is compared with."""
     node: Node | None = case
     while node is not None and node.type != roles.CASES[case.type]:
         node = node.parent
@@ -197,7 +197,7 @@ def _subject_names(case: Node, data: bytes) -> Iterator[str]:
 
 
 def _passes(child: Node, node: Node) -> bool:
-    """Whether the value of a node is what is inside of it."""
+    """Whether a node has the value of its child."""
     if node.type == roles.STATEMENT:
         return node.parent is not None and node.parent.type == "switch_rule"
     if node.type == "block":  # of Rust: elsewhere there are statements in it

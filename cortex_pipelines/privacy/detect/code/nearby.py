@@ -13,7 +13,7 @@ _NAME_CHARS = 60
 
 
 class NearbyNames:
-    """Reads each name of a text at most once, however many characters are asked about.
+    """Finds suspicious names near positions; reads each name of a text at most once.
 
     Args:
         text: The text.
@@ -29,7 +29,7 @@ class NearbyNames:
         """Whether a suspicious name is near.
 
         Args:
-            position: A character, not before those asked about earlier.
+            position: Character index; must not decrease from call to call.
             of_password: Whether only names of passwords count.
         """
         begin, end = max(self._end, position - _BEFORE), position + _AFTER

@@ -1,6 +1,6 @@
 """What the nodes of six grammars do with a literal inside them.
 
-The grammars call the same things alike, so one table serves all of them.
+The grammars use similar names for the same constructs, so one table serves all of them.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Literals of six languages: where their contents stand, and what they stand for."""
+"""String literals of six languages: spans and values of their contents."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class StringSegment:
 
     @property
     def value(self) -> str:
-        """What the contents stand for; of several lines, without their ends and indentation."""
+        """Value of the contents; several lines are joined without line ends and indentation."""
         return "".join(self._resolved(text) for _, text in self._lines())
 
     @property
@@ -87,7 +87,7 @@ def segments_of(literal: Node, data: bytes) -> list[StringSegment]:
 
 
 def text_of(literal: Node, data: bytes) -> str | None:
-    """What a literal stands for; None if code is interpolated."""
+    """Value of a literal; None if code is interpolated."""
     segments = segments_of(literal, data)
     is_constant = len(segments) == 1 and not any(
         node.type in INTERPOLATIONS for node in literal.named_children

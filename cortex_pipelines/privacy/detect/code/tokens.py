@@ -1,4 +1,4 @@
-"""Names in what a grammar leaves unparsed (Rust's macros) and of what an annotation is about."""
+"""Names in unparsed tokens (Rust's macros), and the names that annotations apply to."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def token_steps(child: Node, tree: Node, climb: Climb) -> Steps:
 
 
 def _key_before(tokens: list[Node], position: int) -> Node:
-    """The key that a value behind ``=>`` has: ``"password".to_string() => …``."""
+    """The key before ``=>``: ``"password".to_string() => …``."""
     first = position - 1
     while first > 0 and tokens[first - 1].type not in (*_ENDS, "(", "{", "["):
         first -= 1

@@ -57,7 +57,7 @@ class CodeTree:
                 yield from self._of_expression(expression, literals, are_all)
 
     def _parse(self) -> Node | None:
-        """The tree's root; None for what no parser finishes in time."""
+        """The tree's root; None if parsing exceeds its time limit."""
         if why_unparsed(self._data, self._grammar, _MAX_BYTES) is not None:
             return None
         try:
@@ -77,7 +77,7 @@ class CodeTree:
     def _of_expression(
         self, expression: Node, literals: list[Node], are_all: bool
     ) -> Iterator[NamedValue]:
-        """The literals of an expression: as one value if it has nothing else, else each."""
+        """The literals of an expression: one value if it consists of literals, else one each."""
         by_literal = [segments_of(literal, self._data) for literal in literals]
         is_whole = are_all and all(len(group) == 1 for group in by_literal)
         reached = dict.fromkeys(reached_names(expression, self._data, is_whole))
@@ -103,7 +103,7 @@ class CodeTree:
                 yield NamedValue(name.name, value, start, end, quoted=True, parts=several)
 
     def _fallbacks(self, segment: StringSegment, names: list[str]) -> Iterator[NamedValue]:
-        """Values in the text of a literal that stand in for a setting."""
+        """Fallback values of settings in the text of a literal."""
         for pattern in _FALLBACKS:
             for match in pattern.finditer(segment.text):
                 before = len(segment.text[: match.start("value")].encode("utf-8", "replace"))

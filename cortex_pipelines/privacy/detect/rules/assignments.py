@@ -112,7 +112,7 @@ def assigned_secrets(text: str, lower: str, path: str, settings: PrivacySettings
         text: The text.
         lower: The text in lower case, of the same length.
         path: Its path, which tells settings from code.
-        settings: What counts.
+        settings: Detection settings.
     """
     scanned_end = 0
     runs = _RunLimiter(text)
@@ -131,14 +131,14 @@ def assigned_secrets(text: str, lower: str, path: str, settings: PrivacySettings
 
 
 def member_secret(name: str, value: str, settings: PrivacySettings) -> str | None:
-    """The rule by which an object member's value is a secret; None if it is not.
+    """Rule by which an object member's value is a secret, or None.
 
-    Records are data: unlike in code, what a password's key is given is hardly ever a variable.
+    Records are data: unlike in code, the value of a password's key is hardly ever a variable.
 
     Args:
         name: The key.
         value: A text.
-        settings: What counts.
+        settings: Detection settings.
     """
     strength = names.suspicion(name)
     operator = _OPERATOR.match('": "')
@@ -156,8 +156,8 @@ def member_secret(name: str, value: str, settings: PrivacySettings) -> str | Non
 class _RunLimiter:
     """Bounds repeated work on hostile text.
 
-    In a run without blanks or quotes each suspect name is given all that follows: of
-    ``key:key:key:`` every part would be judged with a thousand characters behind it.
+    In a run without blanks or quotes the value of each suspicious name is the rest of the run: each
+    part of ``key:key:key:`` would be judged with the thousand characters after it.
     """
 
     def __init__(self, text: str) -> None:
@@ -221,7 +221,7 @@ def _end_of(text: str, position: int) -> int:
 def _values_after(
     text: str, hit: int, end: int, operator: re.Match[str], path: str, settings: PrivacySettings
 ) -> Iterator[Span]:
-    """The secret that a name is given; one span a literal of those it is made of."""
+    """Spans of the secret assigned to a name; one span per literal."""
     start = _start_of(text, hit)
     name = text[start:end]
     strength = names.suspicion(name)
@@ -247,7 +247,7 @@ def _values_after(
 def _extended_spans(
     text: str, start: int, operator: re.Match[str], path: str
 ) -> Iterator[list[tuple[int, int]]]:
-    """More than a literal or a word: a key of several lines, a bare value with odd signs."""
+    """Spans beyond one literal or word: a key of several lines, a bare value with punctuation."""
     quote = operator["quote"]
     value_start = operator.start("value") if quote is None else operator.end("value")
     if quote in ('"', "'") and text.startswith(2 * quote, value_start):
@@ -267,7 +267,7 @@ def _extended_spans(
 
 
 def _candidates(text: str, operator: re.Match[str], path: str) -> Iterator[list[tuple[int, int]]]:
-    """What a name may be given: all literals that are put together, then the first alone."""
+    """Possible values of a name: all concatenated literals, then the first alone."""
     span = _extent(text, operator)
     if span is None:
         return
@@ -290,7 +290,7 @@ def _is_set(
     path: str,
     settings: PrivacySettings,
 ) -> bool:
-    """Whether a password stands where only settings stand, and so may look like a name."""
+    """Whether a password is in a position of settings, where it may look like a name."""
     if len(value) < settings.min_value_chars or is_reference(value) or is_sample(value):
         return False
     quoted, element = operator["quote"] is not None, _is_element(operator)
@@ -319,7 +319,7 @@ def _is_set(
 
 
 def _is_assigned(text: str, start: int, name: str, operator: re.Match[str], path: str) -> bool:
-    """Whether a quoted value is what a name is set to, not an argument next to it."""
+    """Whether a quoted value is assigned to the name, not an argument next to it."""
     op, code = operator["op"], is_code(path)
     if op in _SETS or (op is None and operator["space"] is None):
         return True

@@ -1,6 +1,6 @@
 """Names of persons in author lines: ``@author``, ``Copyright``, ``Signed-off-by``.
 
-Only there: elsewhere a name cannot be told from other capitalised words without a model.
+Only there: elsewhere names cannot be told from other capitalised words without a model.
 """
 
 import re
@@ -106,7 +106,7 @@ def author_names(text: str, lower: str) -> Iterator[Span]:
 
 
 def _line_starts(text: str, lower: str) -> set[int]:
-    """Where the lines begin, or what is near in a long line, that may name a person."""
+    """Starts of the lines that may name a person; in long lines, of nearby positions."""
     starts: set[int] = set()
     for sign in _SIGNS:
         position = lower.find(sign)
@@ -119,12 +119,12 @@ def _line_starts(text: str, lower: str) -> set[int]:
 
 
 def _line_start(text: str, position: int) -> int:
-    """Where a line begins; in a long one, one of a few positions before the character."""
+    """Start of a line; in a long line, a nearby position before the character."""
     return max(text.rfind("\n", 0, position) + 1, (position // _LINE_CHARS - 1) * _LINE_CHARS)
 
 
 def _task_owners(text: str) -> Iterator[Span]:
-    """Persons in ``TODO(jane)``; a word that the text has elsewhere, too, is about the code."""
+    """Persons in ``TODO(jane)``; a word that also occurs elsewhere in the text is about code."""
     if "TODO(" not in text and "FIXME(" not in text and "XXX(" not in text:
         return
     tasks = list(_TASK.finditer(text))

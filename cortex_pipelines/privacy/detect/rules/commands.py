@@ -1,4 +1,4 @@
-"""Passwords that command lines and the files of such tools give by position."""
+"""Passwords by position on command lines and in the files of such tools."""
 
 import re
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ _WHOLE = re.compile(r"(?i)\.key$|secret|token|passw|credential")
 
 
 def commanded_secrets(text: str, path: str) -> Iterator[Span]:
-    """Passwords on command lines, and those in files whose name says what is in them.
+    """Passwords on command lines, and in files whose name announces them.
 
     Args:
         text: The text.

@@ -90,7 +90,7 @@ def _could_be_password(value: str, user: str) -> bool:
 
 
 def _is_paired(password: str, user: str) -> bool:
-    """As a password, which is not one of the samples that tests of clients are full of."""
+    """Whether a password is real, not a sample as in tests of clients."""
     return _could_be_password(password, user) and is_password(password, quoted=True, in_data=True)
 
 

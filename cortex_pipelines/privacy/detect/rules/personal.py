@@ -54,8 +54,8 @@ _FICTION = re.compile(r"555-?01\d\d$")
 def personal_data(text: str) -> Iterator[Span]:
     """Mail addresses, public IP addresses and phone numbers in a text.
 
-    Addresses that belong to nobody are passed over: those reserved for documents, private networks
-    and tests (RFC 2606, 5737, 3849, 1918), those of robots, and 555-01xx.
+    Addresses that belong to nobody are skipped: those reserved for documents, private networks and
+    tests (RFC 2606, 5737, 3849, 1918), those of robots, and 555-01xx.
     """
     yield from _emails(text)
     yield from _ipv4(text)

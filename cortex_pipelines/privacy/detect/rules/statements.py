@@ -53,7 +53,7 @@ def stated_secrets(text: str, lower: str) -> Iterator[Span]:
 
 
 def _is_of_account(lower: str, position: int) -> bool:
-    """Whether a statement about a user or role goes on at a character."""
+    """Whether a character is inside a statement about a user or role."""
     return _ACCOUNT.search(lower, max(0, position - _BEFORE), position) is not None
 
 

@@ -1,4 +1,4 @@
-"""Values that stand behind a reference and are taken if it is not set: ``${PASSWORD:-…}``."""
+"""Fallback values of references that are not set: ``${PASSWORD:-…}``."""
 
 import re
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ _QUOTES = "\"'"
 
 
 def fallback_settings(name: str, value: MappedText) -> Iterator[Setting]:
-    """What a value stands for where the variables in it are not set.
+    """Fallback values of the variables in a value.
 
-    Each fallback is told twice, under the name of the setting and that of the variable.
+    Each fallback is yielded twice, under the name of the setting and that of the variable.
     """
     text = value.text
     if "${" in text:

@@ -1,4 +1,4 @@
-"""What a parser of settings tells: names, and values with exact positions."""
+"""Output of a settings parser: names, and values with exact positions."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class Setting:
     """A value in a file of settings.
 
     Attributes:
-        name: Its key; keys that lie in each other are joined by dots.
-        value: The value, after escapes are resolved.
+        name: Its key; nested keys are joined by dots.
+        value: The value, with escapes resolved.
         quoted: Whether it stands in quotes.
     """
 
@@ -48,7 +48,7 @@ class SettingsFormat:
     Attributes:
         name: Its name.
         files: Patterns of file names, in lower case, as `fnmatch` reads them.
-        fences: What names it after the opening fence of a code block in Markdown.
+        fences: Its names after the opening fence of a code block in Markdown.
         parse: Yields the settings of a text. Raises `SettingsFileError` if it is malformed.
     """
 

@@ -1,4 +1,4 @@
-"""Names of values in mappings and lists that lie in each other."""
+"""Names of values in nested mappings and lists."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ VALUE_KEYS = word_set(
 
 @dataclass(slots=True)
 class _Container:
-    """A mapping or list that is being read."""
+    """An open mapping or list."""
 
     prefix: str
     is_mapping: bool
@@ -47,7 +47,7 @@ class NestedKeys:
 
     @property
     def depth(self) -> int:
-        """How many containers are open."""
+        """Number of open containers."""
         return len(self._containers) - 1
 
     def open(self, is_mapping: bool) -> None:
@@ -61,7 +61,7 @@ class NestedKeys:
         self._containers.append(_Container(self._next_name(), is_mapping))
 
     def close(self) -> Iterator[Setting]:
-        """End the innermost container; yields its value under the name that stands beside it."""
+        """End the innermost container; yields its value under the name given next to it."""
         if not self.depth:
             raise SettingsFileError("a bracket is closed that was not opened")
         container = self._containers.pop()
@@ -97,5 +97,5 @@ class NestedKeys:
         return f"{container.prefix}.{key}" if container.prefix and key else container.prefix or key
 
     def skip(self) -> None:
-        """Pass over a value that is neither scalar nor container, such as a reference."""
+        """Skip a value that is neither scalar nor container, such as a reference."""
         self._next_name()

@@ -45,7 +45,7 @@ _EXTRA = re.compile(
 def settings_values(text: str, path: str) -> Iterator[NamedValue]:
     """Values of a file of settings with their names; of other files fallbacks of variables.
 
-    A file that is malformed yields what comes before the fault.
+    A malformed file yields the settings before the fault.
 
     Args:
         text: The text.
@@ -75,12 +75,12 @@ def _named_values(setting: Setting) -> Iterator[NamedValue]:
 
 
 def formats_of(path: str) -> tuple[SettingsFormat, ...]:
-    """Formats that a file may have by its name; several where the name leaves it open."""
+    """Formats that a file may have by its name; several if the name is ambiguous."""
     return _formats_of(path.replace("\\", "/").rpartition("/")[2].lower()[-_LONGEST_NAME:])
 
 
 def _formats_by_content(text: str, path: str) -> tuple[SettingsFormat, ...]:
-    """Formats by name, unless the text begins as XML; JSON where the name tells nothing."""
+    """Formats by name, unless the text begins as XML; JSON if the name matches none."""
     formats = formats_of(path)
     start = text[:_HEAD].lstrip("\ufeff \t\r\n")
     if start.startswith("<"):
@@ -128,7 +128,7 @@ def _expanded(setting: Setting, depth: int) -> Iterator[Setting]:
 
 
 def _unbroken(setting: Setting) -> Setting:
-    """A key that is written in several lines, as one."""
+    """Join a key of several lines."""
     lines = [setting.value.slice(*line.span()) for line in _KEY_LINE.finditer(setting.value.text)]
     return Setting(setting.name, MappedText.concatenate(lines), setting.quoted)
 

@@ -15,7 +15,7 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 
 
 def backslashes_resolved(text: MappedText) -> MappedText:
-    r"""A string's contents without backslash escapes; a line that ends in one goes on."""
+    r"""A string's contents without backslash escapes; lines that end in one are joined."""
     return text.replaced(_BACKSLASH, _resolved) if "\\" in text.text else text
 
 

@@ -1,4 +1,4 @@
-"""A value written in pieces: concatenated literals, lists that are joined, wrapped lines."""
+"""Values split over several literals or lines: concatenations, joined lists, wrapped keys."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def key_lines(text: str, position: int) -> list[tuple[int, int]]:
 
     Args:
         text: The text.
-        position: Where the first of them may begin, with its blanks.
+        position: Possible start of the first line, including blanks.
     """
     lines: list[tuple[int, int]] = []
     while len(lines) < _MOST_LINES and (line := _KEY_LINE.match(text, position)) is not None:
@@ -30,7 +30,7 @@ def key_lines(text: str, position: int) -> list[tuple[int, int]]:
 
 
 def pieces_after(text: str, end: int) -> Iterator[tuple[int, int]]:
-    """Start and end of the contents of the literals that a literal is concatenated with.
+    """Start and end of the contents of the literals concatenated to a literal.
 
     Args:
         text: The text.

@@ -1,4 +1,4 @@
-"""Text that was read out of another text, with the position of each character in it."""
+"""Text extracted from another text, with the source position of each character."""
 
 import re
 from array import array
@@ -9,10 +9,10 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class MappedText:
-    """A text and where its characters stand in the source that it was read out of.
+    """A text and the positions of its characters in the source.
 
     Attributes:
-        text: The text, after escapes are resolved.
+        text: The text, with escapes resolved.
         starts: For each character, the index in the source at which it begins.
         ends: For each character, the index in the source after it. An escape is one character
             here and several there.

@@ -1,7 +1,7 @@
 r"""Lines without escapes: quoted JSON, HTML entities, percent encoding, colours of terminals.
 
 A log or a page shows a setting as ``{\"password\": …}``, ``password&#61;…`` or ``password%3D…``;
-without the escapes the same patterns see it that see plain text.
+without the escapes the patterns for plain text match it.
 """
 
 import re
@@ -28,12 +28,12 @@ _LONGEST_LINE = 20_000
 
 
 def unescaped_lines(text: str, lower: str, code: bool) -> Iterator[MappedText]:
-    """The lines that have escapes and may hold something private, one text a level of quoting.
+    """Lines with escapes that may hold private values, one text per level of quoting.
 
     Args:
         text: The text.
         lower: The text in lower case, of the same length.
-        code: Whether it is code, whose own escapes its parser resolves.
+        code: Whether it is code, whose escapes are resolved by its parser.
     """
     lines = _escaped_lines(text, lower, _ESCAPE_IN_CODE if code else _ESCAPE)
     for _ in range(_MOST_LEVELS if lines.text else 0):

@@ -66,11 +66,11 @@ def lexical_share(text: str) -> float:
     """Share of ASCII letters and digits that belong to words, 0 to 1."""
     parts = subwords(text)
     total = sum(map(len, parts))
-    return sum(len(part) for part in parts if is_subword_a_word(part)) / total if total else 0.0
+    return sum(len(part) for part in parts if is_lexical(part)) / total if total else 0.0
 
 
-def is_subword_a_word(subword: str) -> bool:
-    """Whether a piece is a word."""
+def is_lexical(subword: str) -> bool:
+    """Whether a subword is a word."""
     return subword[0].isalpha() and is_word(subword)
 
 

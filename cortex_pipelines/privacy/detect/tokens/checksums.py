@@ -25,7 +25,7 @@ def base62_crc32(value: str) -> bool:
 
 
 def random_looking(value: str) -> bool:
-    """Whether a value has digits and letters and is no compound of words."""
+    """Whether a value has digits and letters and is not a compound of words."""
     has = (any(map(str.isdigit, value)), any(map(str.isalpha, value)))
     return all(has) and lexical_share(value) < 0.5
 
@@ -57,7 +57,7 @@ def user_and_password(value: str) -> bool:
 
 
 def decoded(value: str) -> bytes | None:
-    """Decode base64 with or without padding; None if it is none."""
+    """Decode base64 with or without padding; None if invalid."""
     body = value.rstrip("=")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)

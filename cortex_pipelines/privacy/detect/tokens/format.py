@@ -1,7 +1,7 @@
 """Token formats recognisable by prefix or inner mark, character set and length.
 
-`formats/` declares them, one entry a format. What makes a value certain enough to need no name
-beside it is its mark; the lengths are those that providers document or issue.
+`formats/` declares them, one entry per format. The mark makes a value certain enough without a
+name next to it; the lengths are those that providers document or issue.
 """
 
 import re
@@ -26,10 +26,10 @@ class TokenFormat:
 
     Args:
         rule: Name of the rule.
-        starts: What a value can begin with, at least two characters each; none if `inside` is set.
-        inside: What every value holds, if its beginning tells nothing.
-        pattern: The whole value, and what may not follow it.
-        check: What else must hold for the value (an inner structure, a look of chance).
+        starts: Possible prefixes, at least two characters each; empty if `inside` is set.
+        inside: Substring of every value, for formats without a prefix.
+        pattern: The whole value, with a lookahead for its end.
+        check: Further condition on the value (inner structure, random look).
         severity: ``low``, ``medium`` or ``high``.
         checksum: Whether a value's own checksum is right; one that is wrong was typed or revoked
             as a sample, and is reported with ``medium`` severity.

@@ -1,4 +1,4 @@
-"""Dockerfile: ``ENV`` and ``ARG`` in both forms, and what its commands assign."""
+"""Dockerfile: ``ENV`` and ``ARG`` in both forms, and assignments of its commands."""
 
 import re
 from collections.abc import Iterator

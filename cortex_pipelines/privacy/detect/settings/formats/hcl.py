@@ -33,7 +33,7 @@ _TOKEN = re.compile(
 
 @dataclass(slots=True)
 class _Block:
-    """What is open: a block or object, a list, or the arguments of a call."""
+    """An open bracket: a block or object, a list, or the arguments of a call."""
 
     bracket: str = "{"
     words: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ def _owner(blocks: list[_Block]) -> _Block:
 
 
 def _push_key(keys: NestedKeys, block: _Block) -> Iterator[Setting]:
-    """Tell the key of what follows, which in a list has none."""
+    """Announce the key of the next value; elements of a list have none."""
     if block.bracket == "{":
         name = ".".join(block.words) if block.key is None else block.key
         yield from keys.scalar(MappedText(name, (), ()), quoted=False)

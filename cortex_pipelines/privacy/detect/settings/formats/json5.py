@@ -37,7 +37,7 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
 
 
 def read_nested(text: MappedText, prefix: str) -> Iterator[Setting]:
-    """As `read_settings`, with what stands before each name."""
+    """As `read_settings`, with a prefix for each name."""
     keys = NestedKeys(prefix)
     for token in _TOKEN.finditer(text.text):
         kind = token.lastgroup or "end"

@@ -34,9 +34,9 @@ class _Element:
     """An element that is open.
 
     Attributes:
-        name: Its name, or what its attribute says that it names.
-        sibling: Text of the last child that names the next: ``<key>`` of a property list.
-        contents: Its pieces of text.
+        name: Its name, or the name in its attribute.
+        sibling: Text of the last child that names the next one: ``<key>`` of a property list.
+        contents: Its segments of text.
     """
 
     name: str
@@ -92,7 +92,7 @@ def _start(
 
 
 def _element_name(element: str, name_attribute: str, parent: _Element) -> str:
-    """The name that an element's text stands under."""
+    """The name of an element's text."""
     if name_attribute:
         return (
             f"{name_attribute}.value"

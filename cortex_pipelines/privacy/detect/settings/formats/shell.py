@@ -41,7 +41,7 @@ def read_settings(text: MappedText) -> Iterator[Setting]:
 
 
 def _word(text: MappedText, position: int) -> tuple[MappedText, bool]:
-    """The word that begins there: its pieces together, and whether any is quoted."""
+    """The word at a position, its segments joined, and whether any of them is quoted."""
     parts: list[MappedText] = []
     quoted = False
     while segment := _PIECE.match(text.text, position):

@@ -71,7 +71,7 @@ def _after_blanks(source: str, position: int) -> int:
 def _value(
     text: MappedText, source: str, position: int, keys: NestedKeys
 ) -> Generator[Setting, None, int]:
-    """Yields what a value holds; returns the position after it."""
+    """Yield the settings of a value; returns the position after it."""
     depth = keys.depth
     while True:
         token = _VALUE.match(source, position)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from cortex_pipelines.privacy.places import repository_name, repository_path
+from cortex_pipelines.privacy.repository_paths import repository_name, repository_path
 
 
 @pytest.mark.parametrize(
-    ("place", "kept"),
+    ("path", "expected"),
     [
         ("src/shop/a.py", "src/shop/a.py"),
         ("./src\\a.py", "src/a.py"),
@@ -26,9 +26,9 @@ from cortex_pipelines.privacy.places import repository_name, repository_path
         ("src/" + "a" * 300, ("src/" + "a" * 300)[:200]),
     ],
 )
-def test_only_the_path_in_the_repository_is_left(place: str, kept: str | None) -> None:
-    assert repository_path(place, "shop") == kept
-    assert kept is None or repository_path(kept, "shop") == kept
+def test_only_the_path_in_the_repository_is_left(path: str, expected: str | None) -> None:
+    assert repository_path(path, "shop") == expected
+    assert expected is None or repository_path(expected, "shop") == expected
 
 
 def test_without_a_repository_only_the_name_is_left() -> None:

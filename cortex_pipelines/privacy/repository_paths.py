@@ -1,4 +1,4 @@
-"""Where a file is, without what names machines and people."""
+"""Paths of files without the names of machines and people."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -6,24 +6,24 @@ from urllib.parse import unquote, urlsplit
 _LONGEST = 200
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _ANYWHERE = re.compile(r"/|~|[A-Za-z]:")
-"""Beginnings of a place on a machine; folders above a repository hold names of people."""
+"""Beginnings of absolute paths; folders above a repository contain names of people."""
 
 
 def repository_path(path_or_uri: str, repository: str | None = None) -> str | None:
-    """A file relative to its repository; its name alone where that is not known.
+    """Path of a file relative to its repository; its name alone if the repository is unknown.
 
     Args:
-        path_or_uri: A path of any system, or a URI; one that is relative already stays as it is.
+        path_or_uri: A path of any system, or a URI; a relative path stays unchanged.
         repository: Name of the repository's folder, if known.
 
     Returns:
-        The path with ``/`` between its parts, or None where nothing is left of it.
+        The path with ``/`` between its parts; None if it is empty.
     """
     path = path_or_uri.replace("\\", "/")
     if _URI.match(path):
         try:
             path = unquote(urlsplit(path).path).replace("\\", "/")
-        except ValueError:  # a host that is none
+        except ValueError:  # an invalid host
             path = "/" + path.rpartition("/")[2]
         path = f"/{path}"
     parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -37,5 +37,5 @@ def repository_path(path_or_uri: str, repository: str | None = None) -> str | No
 
 
 def repository_name(url: str) -> str:
-    """A repository's own name, by its URL or by owner and name; empty where it has none."""
+    """Name of a repository, from its URL or from owner and name; may be empty."""
     return url.rstrip("/").rpartition("/")[2].removesuffix(".git")
