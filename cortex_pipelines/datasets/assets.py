@@ -12,7 +12,7 @@ from cortex_pipelines.datasets.assemble.build import (
     naming_tables,
 )
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
-from cortex_pipelines.datasets.filters.decontamination import fingerprints
+from cortex_pipelines.datasets.filters.decontamination import load_fingerprints
 from cortex_pipelines.datasets.inputs import read_project
 from cortex_pipelines.datasets.publish.card import CardSection, write_card
 from cortex_pipelines.datasets.settings import (
@@ -25,7 +25,7 @@ from cortex_pipelines.datasets.tasks.naming import train_names
 from cortex_pipelines.datasets.tasks.naming_conventions import conventions
 from cortex_pipelines.datasets.tasks.patterns import pattern_rows
 from cortex_pipelines.datasets.tasks.refactoring import ERROR_COLUMNS, refactoring_tables
-from cortex_pipelines.datasets.tasks.reviews import OF_FILES, review_rows
+from cortex_pipelines.datasets.tasks.reviews import REVIEW_FILE_COLUMNS, review_rows
 from cortex_pipelines.datasets.tasks.smell_fixes import cached_fixes
 from cortex_pipelines.datasets.tasks.variants import RENAMED_COLUMNS, REWRITTEN_COLUMNS
 from cortex_pipelines.datasets.unit_splits.build import FILE_COLUMNS, UNIT_COLUMNS, split_units
@@ -68,7 +68,7 @@ def unit_splits(
         ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
         REPOSITORY_COMMITS.read(repository_commits),
-        fingerprints(root, datasets),
+        load_fingerprints(root, datasets),
         datasets,
         project,
         cache,
@@ -88,10 +88,10 @@ def completion_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code completion: bodies, imports, declarations and gaps, given the context."""
-    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
     rewritten = REWRITTEN_UNITS.read(augmented_units, *REWRITTEN_COLUMNS)
-    tables = completion_tables(read, renamed, rewritten, datasets, cache)
+    tables = completion_tables(project_units, renamed, rewritten, datasets, cache)
     purpose = "To write code the project's way: function bodies, imports, declarations and gaps."
     write_card(out, "completion_dataset", purpose, tables, datasets)
     return tables
@@ -109,12 +109,14 @@ def naming_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Name prediction for functions, classes, constants and variables, masked throughout."""
-    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
     renamed = RENAMED_UNITS.read(augmented_units, *RENAMED_COLUMNS)
-    tables = naming_tables(read, renamed, datasets, cache)
+    tables = naming_tables(project_units, renamed, datasets, cache)
     purpose = "To name things the project's way: functions, classes, constants and variables."
-    learnt = CardSection("Conventions", conventions(train_names(read.units, renamed)))
-    write_card(out, "naming_dataset", purpose, tables, datasets, (learnt,))
+    conventions_section = CardSection(
+        "Conventions", conventions(train_names(project_units.units, renamed))
+    )
+    write_card(out, "naming_dataset", purpose, tables, datasets, (conventions_section,))
     return tables
 
 
@@ -133,17 +135,17 @@ def refactoring_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code to fix or improve: history, reviews, patterns, injected bugs and code smells."""
-    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
-    files = REPOSITORY_FILES.read(repository_files, *OF_FILES)
+    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    files = REPOSITORY_FILES.read(repository_files, *REVIEW_FILE_COLUMNS)
     tables = refactoring_tables(
-        read,
+        project_units,
         INJECTED_ERRORS.read(augmented_units, *ERROR_COLUMNS),
-        cached_fixes(read.units, project, cache),
+        cached_fixes(project_units.units, project, cache),
         REFACTORING_PAIRS.read(refactoring_pairs),
         review_rows(files, project, privacy),
         pattern_rows(files, project, privacy),
         REPOSITORY_FILES.read(repository_files, "source", "path", "licence", "trainable"),
-        fingerprints(root, datasets),
+        load_fingerprints(root, datasets),
         datasets,
         cache,
     )
@@ -170,7 +172,7 @@ def architecture_dataset(
         REPOSITORY_FILES.read(repository_files),
         REDACTIONS.read(repository_files),
         UNIT_SPLITS.read(unit_splits),
-        fingerprints(root, datasets),
+        load_fingerprints(root, datasets),
         architecture_examples,
         datasets,
         IncrementalSimilarityJoin(cache, project, datasets),
@@ -192,10 +194,10 @@ def documentation_dataset(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Code without its docstring, and what the docstring says it does."""
-    read = read_project(project, annotated_units, repository_files, unit_splits, datasets)
-    tables = documentation.documentation_tables(read, datasets, cache)
+    project_units = read_project(project, annotated_units, repository_files, unit_splits, datasets)
+    tables = documentation.documentation_tables(project_units, datasets, cache)
     purpose = "To say what code does, in the project's own words."
-    extra = (CardSection("Documentation", documentation.in_words(tables)),)
+    extra = (CardSection("Documentation", documentation.card_notes(tables)),)
     write_card(out, "documentation_dataset", purpose, tables, datasets, extra)
     return tables
 
@@ -215,15 +217,15 @@ def tests_dataset(
     """Code with the test case that is closest to it, on the side of the test's file."""
     tables = paired_tests.paired_test_tables(
         read_project(project, annotated_units, repository_files, unit_splits, datasets),
-        ANNOTATED_UNITS.read(annotated_units, *paired_tests.OF_UNITS),
-        TEST_CASES.read(code_units, *paired_tests.OF_CASES),
-        REPOSITORY_FILES.read(repository_files, *paired_tests.OF_FILES),
-        fingerprints(root, datasets),
+        ANNOTATED_UNITS.read(annotated_units, *paired_tests.UNIT_COLUMNS),
+        TEST_CASES.read(code_units, *paired_tests.TEST_CASE_COLUMNS),
+        REPOSITORY_FILES.read(repository_files, *paired_tests.FILE_COLUMNS),
+        load_fingerprints(root, datasets),
         datasets,
         cache,
     )
     purpose = "To write the project's tests: of a function, method or class, in the file named."
-    extra = (CardSection("Tests", paired_tests.in_words(tables)),)
+    extra = (CardSection("Tests", paired_tests.card_notes(tables)),)
     write_card(out, "tests_dataset", purpose, tables, datasets, extra)
     return tables
 
@@ -242,17 +244,17 @@ def feedback_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Corrections by people of what models wrote; what they only kept is marked and bounded."""
     tables = feedback.feedback_tables(
-        INTERACTIONS.read(interactions, *feedback.OF_INTERACTIONS),
-        REPOSITORY_FILES.read(repository_files, *feedback.OF_FILES),
+        INTERACTIONS.read(interactions, *feedback.INTERACTION_COLUMNS),
+        REPOSITORY_FILES.read(repository_files, *feedback.FILE_COLUMNS),
         UNIT_SPLITS.read(unit_splits),
-        fingerprints(root, datasets),
+        load_fingerprints(root, datasets),
         project,
         feedback_examples,
         datasets,
         cache,
     )
     purpose = "To write at once what people made of what models had written."
-    extra = (CardSection("Feedback", feedback.in_words(tables)),)
+    extra = (CardSection("Feedback", feedback.card_notes(tables)),)
     write_card(out, "feedback_dataset", purpose, tables, datasets, extra)
     return tables
 

@@ -9,18 +9,18 @@ from cortex_pipelines.datasets.assemble.manifest import count_redactions
 from cortex_pipelines.datasets.prompts.context import RepositoryContext
 from cortex_pipelines.datasets.prompts.unit_text import file_bytes
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.unit_splits.build import prepared_units
+from cortex_pipelines.datasets.unit_splits.build import eligible_units
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
 
 # What examples and their manifests are made from.
-_OF_UNITS = (
+_UNIT_COLUMNS = (
     *("unit_id", "source", "path", "blob", "language", "kind", "name", "signature", "context"),
     *("code", "docstring", "patterns", "start_byte", "end_byte", "body_start_byte"),
     *("start_line", "end_line", "category", "cyclomatic", "quality"),
 )
-_OF_FILES = ("source", "path", "text", "revision", "licence", "trainable")
+_FILE_COLUMNS = ("source", "path", "text", "revision", "licence", "trainable")
 
 
 def read_project(
@@ -39,17 +39,17 @@ def read_project(
         unit_splits: Likewise.
         settings: Longest prompt, signatures shown.
     """
-    return project_of(
+    return project_units(
         name,
-        ANNOTATED_UNITS.read(annotated_units, *_OF_UNITS),
-        REPOSITORY_FILES.read(repository_files, *_OF_FILES),
+        ANNOTATED_UNITS.read(annotated_units, *_UNIT_COLUMNS),
+        REPOSITORY_FILES.read(repository_files, *_FILE_COLUMNS),
         REDACTIONS.read(repository_files),
         UNIT_SPLITS.read(unit_splits),
         settings,
     )
 
 
-def project_of(
+def project_units(
     name: str,
     units: pl.DataFrame,
     files: pl.DataFrame,
@@ -59,15 +59,15 @@ def project_of(
 ) -> ProjectUnits:
     """Inputs from the tables ANNOTATED_UNITS, REPOSITORY_FILES, REDACTIONS and UNIT_SPLITS."""
     texts = file_bytes(files)
-    prepared = prepared_units(units, files, splits, texts, settings)
-    counted = prepared.with_columns(
+    prepared = eligible_units(units, files, splits, texts, settings)
+    with_redactions = prepared.with_columns(
         count_redactions(prepared, redactions), pl.col("quality").alias("weight")
     )
-    known = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
-    context = RepositoryContext(known, settings.context_signatures)
-    of_units = units.select(
+    with_splits = units.join(splits.select("unit_id", "split"), on="unit_id", maintain_order="left")
+    context = RepositoryContext(with_splits, settings.context_signatures)
+    unit_attributes = units.select(
         *("unit_id", "language", "category", "cyclomatic"),
         pl.col("docstring").is_not_null().alias("documented"),
     )
-    sides = splits.join(of_units, on="unit_id", how="left", maintain_order="left")
-    return ProjectUnits(name, counted, sides, context, texts)
+    split_rows = splits.join(unit_attributes, on="unit_id", how="left", maintain_order="left")
+    return ProjectUnits(name, with_redactions, split_rows, context, texts)

@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.changes import place_of, sides_of
+from cortex_pipelines.datasets.tasks.changes import locate_change, splits_by_file
 from cortex_pipelines.extraction.patterns.pattern import PatternError
 from cortex_pipelines.extraction.patterns.pattern_files import (
     PROPOSED,
@@ -42,16 +42,16 @@ _DEFINED = ("function", "method", "class", "struct", "trait", "interface", "enum
 
 
 @dataclass(frozen=True)
-class Broken:
+class PatternViolation:
     """A place in a file that breaks a pattern."""
 
     path: str
-    place: PatternMatch
+    match: PatternMatch
 
     @property
     def line(self) -> str:
         """As compilers write it."""
-        return f"{self.path}:{self.place.line}: {self.place.name}: {self.place.when}"
+        return f"{self.path}:{self.match.line}: {self.match.name}: {self.match.when}"
 
 
 def served_patterns(project: Project, name: str, version: str | None) -> PatternChecks:
@@ -71,18 +71,18 @@ def served_patterns(project: Project, name: str, version: str | None) -> Pattern
         return PatternChecks(())
 
 
-def patterns_of(project: Project, name: str) -> list[PatternFile]:
+def project_patterns(project: Project, name: str) -> list[PatternFile]:
     """The patterns in a project's files, and what looks like one and is none.
 
     Raises:
         ProjectError: there is no such project, or its files were not read yet.
     """
-    folder = _made(project, _FILES, name)
+    folder = _output_folder(project, _FILES, name)
     columns = ("source", "path", "language", "text")
     return written_patterns(REPOSITORY_FILES.read(folder, *columns))
 
 
-def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Broken]:
+def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[PatternViolation]:
     """What breaks a pattern in files, or in those of folders that people write.
 
     Raises:
@@ -92,12 +92,12 @@ def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Broken
         text = path.read_text("utf-8", "replace")
         language = language_of(path.as_posix(), text)
         if language in checks.languages:
-            for place in checks.places(text, str(language), path.as_posix()):
-                yield Broken(path.as_posix(), place)
+            for match in checks.places(text, str(language), path.as_posix()):
+                yield PatternViolation(path.as_posix(), match)
 
 
 def proposed_patterns(
-    project: Project, name: str, settings: DatasetSettings, least: int
+    project: Project, name: str, settings: DatasetSettings, min_support: int
 ) -> list[Proposal]:
     """Patterns that a person may accept: held-out code has no part in them.
 
@@ -105,25 +105,27 @@ def proposed_patterns(
         project: Where.
         name: The project.
         settings: Which side a file is on that is gone.
-        least: Fewest commits or files.
+        min_support: Fewest commits or files.
 
     Raises:
         ProjectError: there is no such project, or what they are made from is not there yet.
     """
-    splits = UNIT_SPLITS.read(_made(project, "unit_splits", name))
-    sides = sides_of(splits)
-    pairs = REFACTORING_PAIRS.read(_made(project, "refactoring_pairs", name))
-    trained = [place_of(pair, sides, {}, settings)[1] == "train"
+    splits = UNIT_SPLITS.read(_output_folder(project, "unit_splits", name))
+    file_splits = splits_by_file(splits)
+    pairs = REFACTORING_PAIRS.read(_output_folder(project, "refactoring_pairs", name))
+    in_train = [locate_change(pair, file_splits, {}, settings)[1] == "train"
                for pair in pairs.iter_rows(named=True)]  # fmt: skip
-    files = REPOSITORY_FILES.read(_made(project, _FILES, name)).filter("trainable")
-    own = [sides.get(place, ("", ""))[0] == "train"
-           for place in files.select("source", "path").iter_rows()]  # fmt: skip
-    units = CODE_UNITS.read(_made(project, "code_units", name), "kind", "name")
+    files = REPOSITORY_FILES.read(_output_folder(project, _FILES, name)).filter("trainable")
+    is_train_file = [file_splits.get(file_key, ("", ""))[0] == "train"
+           for file_key in files.select("source", "path").iter_rows()]  # fmt: skip
+    units = CODE_UNITS.read(_output_folder(project, "code_units", name), "kind", "name")
     names = units.filter(pl.col("kind").is_in(_DEFINED))["name"]
-    code = files.filter(pl.Series(own, dtype=pl.Boolean) & ~may_hold_patterns())
+    code = files.filter(pl.Series(is_train_file, dtype=pl.Boolean) & ~may_hold_patterns())
     return [
-        *proposals_of_history(pairs.filter(pl.Series(trained, dtype=pl.Boolean)), code, least),
-        *proposals_of_code(code, names, least),
+        *proposals_of_history(
+            pairs.filter(pl.Series(in_train, dtype=pl.Boolean)), code, min_support
+        ),
+        *proposals_of_code(code, names, min_support),
     ]
 
 
@@ -137,13 +139,13 @@ def write_proposals(proposals: Iterable[Proposal], folder: Path) -> list[tuple[P
     Returns:
         What was written, and where.
     """
-    written = []
+    saved = []
     for proposal in proposals:
         path = folder / f"{proposal.pattern.name}.yaml"
         if not path.exists() and not (folder.parent / path.name).exists():
             write_whole(path, proposal.as_yaml())
-            written.append((proposal, path))
-    return written
+            saved.append((proposal, path))
+    return saved
 
 
 def accept(names: Sequence[str], folder: Path) -> list[Path]:
@@ -160,23 +162,31 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
         PatternError: one is not proposed, is taken, or is no pattern; then none is moved.
     """
     moves = []
-    known = {one.name for one in usable(folder_patterns(folder))} if folder.is_dir() else set()
+    accepted_names = (
+        {pattern_file.name for pattern_file in usable(folder_patterns(folder))}
+        if folder.is_dir()
+        else set()
+    )
     for name in dict.fromkeys(names):
         old, new = folder / PROPOSED / f"{name}.yaml", folder / f"{name}.yaml"
         if not old.is_file():
-            there = ", ".join(sorted(path.stem for path in (folder / PROPOSED).glob("*.yaml")))
-            raise PatternError(f"{old}: no such proposal; there is {there or 'none'}")
+            proposals = ", ".join(sorted(path.stem for path in (folder / PROPOSED).glob("*.yaml")))
+            raise PatternError(f"{old}: no such proposal; there is {proposals or 'none'}")
         if new.exists():
             raise PatternError(f"{new}: is there already; rename one of the two")
-        held = [one for one in folder_patterns(old.parent) if one.path == old.as_posix()]
-        if not held:
+        pattern_files = [
+            pattern_file
+            for pattern_file in folder_patterns(old.parent)
+            if pattern_file.path == old.as_posix()
+        ]
+        if not pattern_files:
             raise PatternError(f"{old}: holds no pattern; correct or delete it")
-        for one in held:
-            if one.pattern is None:
-                raise PatternError(one.sentence)
-            if one.pattern.name in known:
+        for pattern_file in pattern_files:
+            if pattern_file.pattern is None:
+                raise PatternError(pattern_file.sentence)
+            if pattern_file.pattern.name in accepted_names:
                 raise PatternError(
-                    f"{old}: name: {one.pattern.name} was accepted before; rename one of the two"
+                    f"{old}: name: {pattern_file.pattern.name} was accepted before; rename one of the two"
                 )
         moves.append((old, new))
     for old, new in moves:
@@ -196,10 +206,10 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             raise PatternError(f"{path}: no such file or folder")
 
 
-def _made(project: Project, asset: str, name: str) -> Path:
+def _output_folder(project: Project, asset: str, name: str) -> Path:
     if name not in project.partitions:
-        known = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {name}; there is: {known}")
+        projects = ", ".join(project.partitions) or "none yet"
+        raise ProjectError(f"params.yaml has no project {name}; there is: {projects}")
     folder = project.output(asset, name)
     if not folder.is_dir():
         raise ProjectError(

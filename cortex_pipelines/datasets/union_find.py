@@ -25,23 +25,23 @@ class UnionFind:
             self._parents = roots.tolist()
         return self._labels
 
-    def together(self, left: int, right: int) -> bool:
+    def connected(self, first: int, second: int) -> bool:
         """Whether two elements are in the same group."""
-        return self._find(left) == self._find(right)
+        return self._find(first) == self._find(second)
 
-    def join(self, left: int, right: int) -> None:
+    def join(self, first: int, second: int) -> None:
         """Merge the groups of two elements."""
-        self._parents[self._find(left)] = self._find(right)
+        self._parents[self._find(first)] = self._find(second)
         self._labels = None
 
-    def join_all(self, lefts: NDArray[np.integer], rights: NDArray[np.integer]) -> None:
+    def join_all(self, firsts: NDArray[np.integer], seconds: NDArray[np.integer]) -> None:
         """Merge the groups of ``lefts[i]`` and ``rights[i]`` for every i."""
         labels = self.labels()
-        apart = np.flatnonzero(labels[lefts] != labels[rights])
-        for left, right in zip(lefts[apart].tolist(), rights[apart].tolist(), strict=True):
-            self.join(left, right)
+        apart = np.flatnonzero(labels[firsts] != labels[seconds])
+        for first, second in zip(firsts[apart].tolist(), seconds[apart].tolist(), strict=True):
+            self.join(first, second)
 
-    def smallest(self) -> NDArray[np.int64]:
+    def smallest_members(self) -> NDArray[np.int64]:
         """Smallest element of each element's group."""
         labels = self.labels()
         first = np.arange(len(labels))

@@ -143,7 +143,7 @@ def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> li
     files, first = UnionFind(len(numbers)), dict[str, int]()
     for path, cluster in pairs:
         files.join(numbers[path], first.setdefault(cluster, numbers[path]))
-    first_of, paths = files.smallest(), list(numbers)
+    first_of, paths = files.smallest_members(), list(numbers)
     return [
         replace(example, cluster=paths[first_of[numbers[example.path]]]) for example in examples
     ]

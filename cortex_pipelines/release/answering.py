@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.release.numbering import TASK_FORMAT
-from cortex_pipelines.schemas.adapter_scores import TRAINED_WAYS, UNTRAINED_WAYS
+from cortex_pipelines.schemas.adapter_scores import TRAINED_CONDITIONS, UNTRAINED_CONDITIONS
 
 FILE = "release.json"
 
@@ -107,7 +107,7 @@ def choose_release(
         adapter: DVC's hash of an adapter that passed its gate; None for none.
         index: DVC's hash of the examples that context can be taken from.
     """
-    way = best_way(metrics, TRAINED_WAYS if adapter else UNTRAINED_WAYS)
+    way = best_way(metrics, TRAINED_CONDITIONS if adapter else UNTRAINED_CONDITIONS)
     return Release(way, base, adapter, index if shows_context(way) else None)
 
 

@@ -14,7 +14,7 @@ _ADAPTER_TASKS = (
 _QUESTIONS = ("naming", "fix", "statement", "correction")
 
 
-_SCORED = (
+_SCORE_COLUMNS = (
     Column("example_id", pl.String, "Example of the data set"),
     Column("task", pl.String, "Data set it is from", one_of=_ADAPTER_TASKS),
     Column("path", pl.String, "File it comes from"),
@@ -32,7 +32,7 @@ _SCORED = (
 ADAPTER_SCORES = Table(
     "scores",
     "Bits of one held-out example under base, challenger and reference.",
-    _SCORED,
+    _SCORE_COLUMNS,
     ("task", "example_id"),
 )
 
@@ -40,7 +40,7 @@ ADAPTER_SCORES = Table(
 GENERAL_SCORES = Table(
     "general_scores",
     "The same for code of another project: forgetting of the adapter.",
-    _SCORED,
+    _SCORE_COLUMNS,
     ("task", "example_id"),
 )
 
@@ -49,7 +49,7 @@ FOREIGN_SCORES = Table(
     "foreign_scores",
     "Completions of another project, asked as the project's own: what is gained on any code is not "
     "the team's.",
-    _SCORED,
+    _SCORE_COLUMNS,
     ("task", "example_id"),
 )
 
@@ -81,11 +81,11 @@ MULTIPLE_CHOICE = Table(
 )
 
 
-UNTRAINED_WAYS: tuple[Literal["base", "context"], ...] = ("base", "context")
-TRAINED_WAYS: tuple[Literal["adapter", "both"], ...] = ("adapter", "both")
+UNTRAINED_CONDITIONS: tuple[Literal["base", "context"], ...] = ("base", "context")
+TRAINED_CONDITIONS: tuple[Literal["adapter", "both"], ...] = ("adapter", "both")
 """Ways in which a project can be answered, the one to fall back on first."""
 
-WAYS = Table(
+CONDITION_SCORES = Table(
     "ways",
     "Bits of one held-out completion by each way to answer, with and without training.",
     (

@@ -87,7 +87,7 @@ REDACTED_EVENTS = Table(
 )
 
 
-_LOGGED = (
+_LOG_POSITION = (
     Column("file", pl.String, "Log file, relative to the logs folder"),
     Column("byte_offset", pl.Int64, "Where the record begins in the file"),
 )
@@ -124,7 +124,7 @@ DECISIONS = Table(
         Column("scored_masters", pl.List(pl.String), "Masters that were scored, by name"),
         Column("scores", pl.List(pl.Float64), "Their scores, in the same order"),
         Column("priority", pl.String, "Priority of the task", True),
-        *_LOGGED,
+        *_LOG_POSITION,
         Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
     ),
     ("event_id",),
@@ -157,7 +157,7 @@ OUTCOMES = Table(
         Column(
             "ideal_master", pl.String, "Master that a review names as right, aliases folded", True
         ),
-        *_LOGGED,
+        *_LOG_POSITION,
         Column("test_row", pl.Boolean, "The record comes from a test of the agent system"),
     ),
     ("event_id",),
@@ -195,7 +195,7 @@ FEATURES = Table(
 
 _METRIC = (
     Column("event_id", pl.String, "Record in coordination_events"),
-    *_LOGGED,
+    *_LOG_POSITION,
     Column("worker", pl.String, "Worker; null where the record is of all or names none", True),
     Column("occurred_at", UTC, "Time stamp of the record, UTC", True),
     Column("metric", pl.String, "Name of the field, dots lead into nested ones"),

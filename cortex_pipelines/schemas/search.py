@@ -77,7 +77,7 @@ EMBEDDINGS = Table(
     ("level", "source", "path", "name", "number"),
 )
 
-CLUSTERED = Table(
+CLUSTERED_UNITS = Table(
     "places",
     "One unit on the map, with its cluster.",
     (

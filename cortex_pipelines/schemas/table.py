@@ -81,25 +81,25 @@ class Table:
             raise ContractError(
                 f"table {self.name}: no column {', '.join(missing)}; has {', '.join(frame.columns)}"
             )
-        ordered = frame.select(list(self.schema))
-        for column, actual in zip(self.columns, ordered.dtypes, strict=True):
+        selected = frame.select(list(self.schema))
+        for column, actual in zip(self.columns, selected.dtypes, strict=True):
             if actual != column.dtype:
                 raise ContractError(
                     f"table {self.name}, column {column.name}: type is {actual}, "
                     f"must be {column.dtype}"
                 )
-        problems = self.violations(ordered)
+        problems = self.violations(selected)
         if problems:
             raise ContractError(f"table {self.name}: " + "; ".join(problems))
-        is_sorted = len(self.key) == 1 and ordered[self.key[0]].is_sorted()
-        return ordered.sort(self.key) if self.key and not is_sorted else ordered
+        is_sorted = len(self.key) == 1 and selected[self.key[0]].is_sorted()
+        return selected.sort(self.key) if self.key and not is_sorted else selected
 
     def violations(self, frame: pl.DataFrame) -> list[str]:
         """Contract violations in the rows of a frame with the right columns, in words."""
         problems = [
-            f"column {column.name}: {count} {what}"
+            f"column {column.name}: {count} {problem}"
             for column in self.columns
-            for what, count in _column_violations(column, frame[column.name]).items()
+            for problem, count in _column_violations(column, frame[column.name]).items()
             if count
         ]
         if self.key:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.naming import Name, naming_example
+from cortex_pipelines.datasets.tasks.naming import NamingTarget, naming_example
 from cortex_pipelines.evaluation.metrics.patterns import CODE, broken_patterns
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.prompts.stopping import (
@@ -250,7 +250,7 @@ def _named(given: str, context: TaskContext, settings: DatasetSettings) -> Promp
         code = given.replace(settings.mask, name)
     unit = {"language": _language(context), "context": "", "indent": "", "code": code}
     room = settings.model_copy(update={"max_prompt_bytes": len(given.encode()) + 10_000})
-    example = naming_example(unit, Name(context.kind, name), room)
+    example = naming_example(unit, NamingTarget(context.kind, name), room)
     if example is None:
         raise TaskError(
             f"input: put {settings.mask} where the name belongs, or name it as context.name, "

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.annotation.annotate import annotate
 from cortex_pipelines.augmentation.augment import augment
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.datasets.inputs import project_of
+from cortex_pipelines.datasets.inputs import project_units
 from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import naming_candidates
 from cortex_pipelines.datasets.unit_splits.build import split_units
@@ -136,7 +136,7 @@ def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
     known = annotate(found.units, files, parameters.annotation, parameters.extraction)
     made = augment(known.units, parameters.augmentation)
     splits = split_units(known.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets)
-    project = project_of(
+    project = project_units(
         "shop", known.units, files, REDACTIONS.empty(), splits, parameters.datasets
     )
     examples = pl.concat(

@@ -11,7 +11,7 @@ import pytest
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
-from cortex_pipelines.datasets.inputs import project_of
+from cortex_pipelines.datasets.inputs import project_units
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.unit_splits.build import split_units
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -114,7 +114,9 @@ class Made:
 def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> Made:
     """Units through the split, as the assets do it."""
     splits = split_units(units, files, REPOSITORY_COMMITS.empty(), (), settings)
-    return Made(splits, project_of("example", units, files, REDACTIONS.empty(), splits, settings))
+    return Made(
+        splits, project_units("example", units, files, REDACTIONS.empty(), splits, settings)
+    )
 
 
 def section(name: str) -> dict[str, Any]:

@@ -12,16 +12,20 @@ from cortex_pipelines.datasets.architecture.rules import (
     DependencyRule,
     Edge,
     FolderImport,
-    learnt_rules,
-    parts_of,
+    folder_import,
+    learn_rules,
 )
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.architecture.tables import (
     architecture_tables,
     missing_kinds,
 )
-from cortex_pipelines.datasets.architecture.violations import rule_sides
-from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, near_duplicate_pairs
+from cortex_pipelines.datasets.architecture.violations import split_rules
+from cortex_pipelines.datasets.dedup.similarity_join import (
+    COMPARED,
+    near_duplicate_pairs,
+    texts_to_compare,
+)
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -178,7 +182,7 @@ def test_nothing_has_a_near_duplicates_on_another_side(
 ) -> None:
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         for columns in COMPARED["architecture_dataset"]:
-            sides = [compared(made[side], columns) for side in (one, other)]
+            sides = [texts_to_compare(made[side], columns) for side in (one, other)]
             assert near_duplicate_pairs(*sides, "compared", dataset_settings).is_empty()
 
 
@@ -305,8 +309,8 @@ def test_few_rules_stay_in_train(dataset_settings: DatasetSettings) -> None:
         DependencyRule(FolderImport("s", "", f"a{at}", f"b{at}"), 4, 0, "counted")
         for at in range(20)
     ]
-    assert set(rule_sides(rules[:4], dataset_settings).values()) == {"train"}
-    sides = list(rule_sides(rules, dataset_settings).values())
+    assert set(split_rules(rules[:4], dataset_settings).values()) == {"train"}
+    sides = list(split_rules(rules, dataset_settings).values())
     assert sides.count("test") == int(20 * dataset_settings.test_share)
     assert sides.count("validation") == int(20 * dataset_settings.validation_share)
 
@@ -420,19 +424,19 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
 def test_the_parts_of_an_import_are_where_its_paths_part(
     path: str, target: str, expected: FolderImport | None
 ) -> None:
-    assert parts_of(Edge("s", path, target, "f")) == expected
+    assert folder_import(Edge("s", path, target, "f")) == expected
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), max_size=60))
 def test_rules_never_contradict_each_other(pairs: list[tuple[str, str]]) -> None:
     settings = ArchitectureExampleSettings(**_PARAMETERS["architecture_examples"])
     edges = [Edge("s", f"{one}/{at}.py", f"{two}/x.py", "f") for at, (one, two) in enumerate(pairs)]
-    rules = learnt_rules(edges, settings)
+    rules = learn_rules(edges, settings)
     parts = {rule.parts for rule in rules}
     assert len(parts) == len(rules)
-    assert not parts & {known.turned for known in parts}
+    assert not parts & {known.inverse for known in parts}
     assert all(rule.edges >= settings.min_rule_edges for rule in rules if rule.learnt == "counted")
-    assert rules == learnt_rules(edges[::-1], settings)
+    assert rules == learn_rules(edges[::-1], settings)
 
 
 def test_the_assets_read_and_give_the_declared_tables(

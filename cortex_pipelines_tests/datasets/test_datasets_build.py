@@ -26,7 +26,7 @@ from cortex_pipelines.datasets.assets import (
 )
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.shingles import jaccard, shingles
-from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared
+from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, texts_to_compare
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -170,7 +170,10 @@ def test_nothing_has_a_near_duplicates_on_another_side(
     """Each row with each of the other sides, the slow way."""
     for columns in COMPARED[name]:
         sets = {
-            side: [shingles(text, 5) for text in compared(tables[name][side], columns)["compared"]]
+            side: [
+                shingles(text, 5)
+                for text in texts_to_compare(tables[name][side], columns)["compared"]
+            ]
             for side in SPLITS
         }
         for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):

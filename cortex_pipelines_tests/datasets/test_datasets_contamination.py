@@ -11,9 +11,9 @@ from cortex_pipelines.datasets.filters.decontamination import (
     SHIPPED,
     SHIPPED_TOKENS,
     BenchmarkError,
-    contaminated,
-    fingerprints,
+    find_contamination,
     fingerprints_of,
+    load_fingerprints,
     matches,
     save_fingerprints,
 )
@@ -51,9 +51,9 @@ def of_text(root: Path) -> Benchmark:
 def test_a_users_list_is_kept_out(make: object, tmp_path: Path, settings: DatasetSettings) -> None:
     own = make(tmp_path)  # type: ignore[operator]
     with_own = settings.model_copy(update={"decontaminate": (own,)})
-    known = fingerprints(tmp_path, with_own)
+    known = load_fingerprints(tmp_path, with_own)
     inside = f"class A:\n    x = 1\n\n{TASK}\n{OTHER}"
-    assert contaminated([OTHER, TASK, inside, ""], known, with_own) == [
+    assert find_contamination([OTHER, TASK, inside, ""], known, with_own) == [
         None, own.path, own.path, None,
     ]  # fmt: skip
 
@@ -63,18 +63,18 @@ def test_half_of_an_item_counts_and_less_does_not(settings: DatasetSettings) -> 
     known = [fingerprints_of([" ".join(words)], "list", 10)]
     half = " ".join(words[:59])
     less = " ".join(words[:58])
-    assert contaminated([half, less], known, settings) == ["list", None]
+    assert find_contamination([half, less], known, settings) == ["list", None]
 
 
 def test_texts_too_short_to_tell_anything_are_no_items(settings: DatasetSettings) -> None:
     known = [fingerprints_of(["def is_even(n): return n % 2 == 0"], "list", 10)]
-    assert contaminated(["def is_even(n): return n % 2 == 0"], known, settings) == [None]
+    assert find_contamination(["def is_even(n): return n % 2 == 0"], known, settings) == [None]
 
 
 def test_the_shipped_benchmarks_are_there_and_hold_no_text(
     tmp_path: Path, settings: DatasetSettings
 ) -> None:
-    known = {found.names[0]: found for found in fingerprints(tmp_path, settings)}
+    known = {found.names[0]: found for found in load_fingerprints(tmp_path, settings)}
     assert set(known) == {"humaneval", "mbpp"}
     assert len(known["humaneval"].sets) > 450
     assert len(known["mbpp"].sets) > 1800
@@ -84,7 +84,7 @@ def test_the_shipped_benchmarks_are_there_and_hold_no_text(
 
 def test_each_shipped_item_is_recognised(tmp_path: Path, settings: DatasetSettings) -> None:
     """By its hashes, as no text of a benchmark lies here."""
-    for known in fingerprints(tmp_path, settings):
+    for known in load_fingerprints(tmp_path, settings):
         found = {index for index, _ in matches(known.sets, known, settings)}
         assert found == set(range(len(known.sets)))
 
@@ -114,8 +114,8 @@ def test_a_list_that_cannot_be_read_says_what_to_do(
     (tmp_path / "here.txt").write_bytes(b"x")
     (tmp_path / "bad.jsonl").write_bytes(b"\n{oh")
     with pytest.raises(BenchmarkError, match=words):
-        fingerprints(tmp_path, settings.model_copy(update={"decontaminate": (own,)}))
+        load_fingerprints(tmp_path, settings.model_copy(update={"decontaminate": (own,)}))
 
 
 def test_nothing_is_compared_with_an_empty_list(settings: DatasetSettings) -> None:
-    assert contaminated([TASK], [fingerprints_of([], "none", 10)], settings) == [None]
+    assert find_contamination([TASK], [fingerprints_of([], "none", 10)], settings) == [None]

@@ -12,10 +12,10 @@ from cortex_pipelines.datasets.prompts.unit_text import file_bytes, with_layout
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.documentation import (
+    card_notes,
     documentation_candidates,
     documentation_tables,
     first_paragraph,
-    in_words,
     repeats_name,
     without_docstring,
 )
@@ -234,8 +234,8 @@ def test_a_project_without_any_docstring_has_an_empty_data_set_that_says_so(
     )
     assert [found[split].height for split in SPLITS] == [0, 0, 0]
     assert found["manifest"]["left_out"].to_list() == ["documentation_none"]
-    assert in_words(found) == [
+    assert card_notes(found) == [
         "There is no example: no function, method or type of this project has a docstring or doc "
         "comment."
     ]
-    assert in_words(found)[0] in (folders["out"] / "card.md").read_text()
+    assert card_notes(found)[0] in (folders["out"] / "card.md").read_text()

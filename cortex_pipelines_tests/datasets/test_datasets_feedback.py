@@ -10,7 +10,7 @@ import pytest
 from cortex_pipelines.datasets.assets import feedback_dataset
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings
-from cortex_pipelines.datasets.tasks.changes import sides_of
+from cortex_pipelines.datasets.tasks.changes import splits_by_file
 from cortex_pipelines.datasets.tasks.feedback import feedback_tables
 from cortex_pipelines.feedback.events import FeedbackEvent
 from cortex_pipelines.feedback.retention import settle
@@ -71,7 +71,7 @@ def make(made: Any, files: pl.DataFrame, settings: DatasetSettings) -> Any:
 @pytest.fixture
 def by_side(made: Any) -> dict[str, list[str]]:
     """Python files of each side."""
-    sides = sides_of(made.splits)
+    sides = splits_by_file(made.splits)
     return {
         side: sorted(path for (_, path), (of, _) in sides.items() if of == side and "py" in path)
         for side in SPLITS

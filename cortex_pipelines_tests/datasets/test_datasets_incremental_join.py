@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.dedup import incremental_join
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
-from cortex_pipelines.datasets.dedup.similarity_join import compared, near_duplicate_pairs
+from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs, texts_to_compare
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
@@ -35,7 +35,7 @@ def frame(texts: list[tuple[str, str]]) -> pl.DataFrame:
 
 
 def everything(mine: pl.DataFrame, theirs: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    sides = (compared(one, _COLUMNS) for one in (mine, theirs))
+    sides = (texts_to_compare(one, _COLUMNS) for one in (mine, theirs))
     return near_duplicate_pairs(*sides, "compared", settings)
 
 
@@ -46,7 +46,7 @@ def test_known_near_duplicates_are_those_of_a_comparison_of_everything(
     runs: list[tuple[list[tuple[str, str]], list[tuple[str, str]]]],
     most_new: float,
 ) -> None:
-    with TemporaryDirectory() as folder, patch.object(incremental_join, "_MOST_NEW", most_new):
+    with TemporaryDirectory() as folder, patch.object(incremental_join, "_MAX_NEW_SHARE", most_new):
         for mine, theirs in runs:
             join = IncrementalSimilarityJoin(RowCache(Path(folder), "v"), "shop", settings)
             sides = frame(mine), frame(theirs)

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
-from cortex_pipelines.datasets.prompts.unit_text import file_bytes, folded, with_layout
+from cortex_pipelines.datasets.prompts.unit_text import file_bytes, fold_whitespace, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
-    drawn_for_infilling,
+    draw_for_infilling,
     infilling_candidates,
     statement_span,
 )
 from cortex_pipelines.datasets.tasks.statements import code_after, code_before, statement_candidates
 from cortex_pipelines.datasets.tasks.variants import (
-    moved_offset,
+    map_offset,
     renamed_variants,
     rewritten_variants,
     train_variants,
@@ -163,8 +163,8 @@ def test_what_is_to_be_written_stands_nowhere_in_the_prompt(
     assert found.height > 10
     for row in [*found.iter_rows(named=True), *more.iter_rows(named=True)]:
         if row["completion"] is not None:
-            assert folded(row["completion"]) not in folded(row["prompt"])
-            assert folded(row["completion"]) not in folded(row["suffix"])
+            assert fold_whitespace(row["completion"]) not in fold_whitespace(row["prompt"])
+            assert fold_whitespace(row["completion"]) not in fold_whitespace(row["suffix"])
             assert len(row["prompt"].encode()) <= settings.max_prompt_bytes
             assert len(row["suffix"].encode()) <= settings.max_suffix_bytes
     assert set(gaps["not_made"].drop_nulls()) <= {"no_gap", "prompt_size", "answer_in_prompt"}
@@ -206,10 +206,10 @@ def test_a_body_of_one_statement_has_no_gap(settings: DatasetSettings) -> None:
 def test_shares_of_units_are_drawn(settings: DatasetSettings) -> None:
     units = pl.DataFrame({"unit_id": [f"u{n}" for n in range(2000)]})
     half = settings.model_copy(update={"fim_share": 0.5})
-    assert abs(drawn_for_infilling(units, half).height / 2000 - 0.5) < 0.05
-    assert drawn_for_infilling(units, settings.model_copy(update={"fim_share": 0.0})).is_empty()
+    assert abs(draw_for_infilling(units, half).height / 2000 - 0.5) < 0.05
+    assert draw_for_infilling(units, settings.model_copy(update={"fim_share": 0.0})).is_empty()
     everything = settings.model_copy(update={"fim_share": 1.0})
-    assert drawn_for_infilling(units, everything).height == 2000
+    assert draw_for_infilling(units, everything).height == 2000
 
 
 def test_a_statement_is_cut_behind_its_keyword_or_name(
@@ -287,10 +287,10 @@ def test_room_is_kept(place: int, room: int) -> None:
 def test_where_the_body_begins_moves_with_the_names() -> None:
     code = "func f(ab int, c int) int {\n\treturn ab + c\n}"
     renamed = "func f(first int, second int) int {\n\treturn first + second\n}"
-    offset = moved_offset(code, renamed, code.index("{"))
+    offset = map_offset(code, renamed, code.index("{"))
     assert offset == renamed.index("{")
-    assert moved_offset(code, code, 5) == 5
-    assert moved_offset(code, "func f() {}", code.index("{")) is None
+    assert map_offset(code, code, 5) == 5
+    assert map_offset(code, "func f() {}", code.index("{")) is None
 
 
 def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:

@@ -28,8 +28,8 @@ def test_known_clusters_are_those_of_clustering_everything(
 ) -> None:
     with (
         TemporaryDirectory() as folder,
-        patch.object(incremental_minhash, "_MOST_NEW", most_new),
-        patch.object(incremental_minhash, "MOST_COMPARED", most_compared),
+        patch.object(incremental_minhash, "_MAX_NEW_SHARE", most_new),
+        patch.object(incremental_minhash, "MAX_COMPARED", most_compared),
     ):
         for texts in runs:
             known = IncrementalClustering(RowCache(Path(folder), "v"), "shop", settings)

@@ -140,7 +140,7 @@ def test_many_texts_at_once_are_the_same_as_one_by_one(texts: list[str], size: i
         assert len(found) >= 1
         assert np.all(found[1:] > found[:-1])
     chosen = list(range(len(texts)))[::-2]
-    taken = together.taken(chosen)
+    taken = together.select(chosen)
     assert all(np.array_equal(taken[at], together[n]) for at, n in enumerate(chosen))
     batches = [found for batch in together.batches(3) for found in batch]
     assert all(np.array_equal(a, b) for a, b in zip(batches, together, strict=True))
@@ -166,8 +166,10 @@ def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
     labels = forest.labels()
     for one, other in itertools.combinations(range(size), 2):
         same = groups.of[one] == groups.of[other]
-        assert forest.together(one, other) == same == (labels[one] == labels[other])
-    assert forest.smallest().tolist() == [groups.of.index(groups.of[at]) for at in range(size)]
+        assert forest.connected(one, other) == same == (labels[one] == labels[other])
+    assert forest.smallest_members().tolist() == [
+        groups.of.index(groups.of[at]) for at in range(size)
+    ]
 
 
 @hypothesis_settings(deadline=None)
@@ -179,7 +181,9 @@ def test_many_are_joined_as_one_after_the_other(size: int, data: st.DataObject) 
     forest.join_all(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
     for one, other in pairs:
         groups.join(one, other)
-    assert forest.smallest().tolist() == [groups.of.index(groups.of[at]) for at in range(size)]
+    assert forest.smallest_members().tolist() == [
+        groups.of.index(groups.of[at]) for at in range(size)
+    ]
 
 
 def _rows(prefix: str, texts: list[str]) -> pl.DataFrame:

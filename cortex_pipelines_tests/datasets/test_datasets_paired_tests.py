@@ -16,7 +16,7 @@ from cortex_pipelines.datasets.assemble.build import ProjectUnits
 from cortex_pipelines.datasets.filters.decontamination import fingerprints_of
 from cortex_pipelines.datasets.publish.contracts import validate
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.tasks.paired_tests import at_the_margin, in_words, paired_test_tables
+from cortex_pipelines.datasets.tasks.paired_tests import card_notes, dedent_code, paired_test_tables
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.rowcache import RowCache
@@ -224,7 +224,7 @@ def test_the_closest_test_that_may_be_asked_for_is_taken(
     ],
 )
 def test_a_test_is_moved_to_the_margin(code: str, indent: str, moved: str) -> None:
-    assert at_the_margin(code, indent) == moved
+    assert dedent_code(code, indent) == moved
 
 
 @pytest.mark.parametrize("tested", [True, False])
@@ -252,7 +252,7 @@ def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
         RowCache(tmp_path / "cache", "v"),
     )
     card = (tmp_path / "out" / "card.md").read_text()
-    assert in_words(found)[0] in card
+    assert card_notes(found)[0] in card
     if tested:
         again = paired.tables(settings)
         assert all(found[name].equals(frame) for name, frame in again.items())

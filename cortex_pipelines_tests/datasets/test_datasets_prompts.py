@@ -22,7 +22,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import completion_candidates
 from cortex_pipelines.datasets.tasks.naming import (
     LOCAL_NAMES,
-    Name,
+    NamingTarget,
     masked,
     naming_candidates,
     naming_example,
@@ -229,22 +229,22 @@ def unit(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_name_is_masked_wherever_it_stands(settings: DatasetSettings) -> None:
-    prompt = naming_example(unit(), Name("method", "total_price"), settings)
+    prompt = naming_example(unit(), NamingTarget("method", "total_price"), settings)
     assert prompt is not None
     assert prompt.count(settings.mask) == 3 + 1  # and in the question
     assert "subtotal_price" in prompt
     assert prompt.startswith("class Shop:\n    def <NAME>(self")
-    variable = naming_example(unit(), Name("variable", "amount"), settings)
+    variable = naming_example(unit(), NamingTarget("variable", "amount"), settings)
     assert variable is not None
     assert "amount" not in variable
 
 
 def test_a_prompt_that_cannot_be_asked_is_none(settings: DatasetSettings) -> None:
-    name = Name("method", "total_price")
+    name = NamingTarget("method", "total_price")
     assert naming_example(unit(code="x" * 5000 + " total_price"), name, settings) is None
     assert naming_example(unit(code=f"total_price = '{settings.mask}'"), name, settings) is None
     assert naming_example(unit(code="nothing = 1"), name, settings) is None
-    assert naming_example(unit(), Name("method", "method"), settings) is None
+    assert naming_example(unit(), NamingTarget("method", "method"), settings) is None
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import (
-    Component,
     DatasetError,
-    assign_sides,
+    SplitGroup,
+    assign_groups,
+    assign_splits,
     cluster_units,
-    side_by_hash,
-    split_components,
+    split_by_hash,
 )
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
@@ -27,24 +27,24 @@ def test_no_side_is_empty_where_three_components_have_examples(
     settings: DatasetSettings, weights: list[tuple[int, str]]
 ) -> None:
     components = [
-        Component(f"u{n}", 1, weight, None, language)
+        SplitGroup(f"u{n}", 1, weight, None, language)
         for n, (weight, language) in enumerate(weights)
     ]
     usable = {c.name: c.weight for c in components if c.weight}
     if len(usable) < 3:
         with pytest.raises(DatasetError, match="too small"):
-            split_components(components, settings)
+            assign_groups(components, settings)
         return
-    sides = split_components(components, settings)
-    assert sides == split_components(components, settings)
+    sides = assign_groups(components, settings)
+    assert sides == assign_groups(components, settings)
     filled = {side: sum(w for n, w in usable.items() if sides[n] == side) for side in SPLITS}
     assert all(filled.values())
     assert all(sides[c.name] == "train" for c in components if not c.weight)
 
 
 def test_the_shares_are_kept_where_components_are_small(settings: DatasetSettings) -> None:
-    components = [Component(f"u{n}", 1, 1) for n in range(1000)]
-    sides = list(split_components(components, settings).values())
+    components = [SplitGroup(f"u{n}", 1, 1) for n in range(1000)]
+    sides = list(assign_groups(components, settings).values())
     assert sides.count("test") == round(1000 * settings.test_share)
     assert sides.count("validation") == round(1000 * settings.validation_share)
 
@@ -52,12 +52,12 @@ def test_the_shares_are_kept_where_components_are_small(settings: DatasetSetting
 def test_the_shares_hold_in_each_language(settings: DatasetSettings) -> None:
     """One language with few large components, one with many small ones, one with a single one."""
     components = [
-        *(Component(f"python{n}", 1, 1, None, "python") for n in range(200)),
-        *(Component(f"java{n}", 1, 60, None, "java") for n in range(10)),
-        *(Component(f"go{n}", 1, 5, None, "go") for n in range(2)),
-        Component("rust", 1, 90, None, "rust"),
+        *(SplitGroup(f"python{n}", 1, 1, None, "python") for n in range(200)),
+        *(SplitGroup(f"java{n}", 1, 60, None, "java") for n in range(10)),
+        *(SplitGroup(f"go{n}", 1, 5, None, "go") for n in range(2)),
+        SplitGroup("rust", 1, 90, None, "rust"),
     ]
-    sides = split_components(components, settings)
+    sides = assign_groups(components, settings)
 
     def count(language: str, side: str) -> int:
         return sum(sides[c.name] == side for c in components if c.language == language)
@@ -70,8 +70,8 @@ def test_the_shares_hold_in_each_language(settings: DatasetSettings) -> None:
 
 
 def test_languages_do_not_count_where_a_side_would_be_empty(settings: DatasetSettings) -> None:
-    components = [Component(name, 1, 9, None, name) for name in ("go", "java", "rust")]
-    assert sorted(split_components(components, settings).values()) == sorted(SPLITS)
+    components = [SplitGroup(name, 1, 9, None, name) for name in ("go", "java", "rust")]
+    assert sorted(assign_groups(components, settings).values()) == sorted(SPLITS)
 
 
 def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> None:
@@ -84,21 +84,21 @@ def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> No
         pl.col("unit_id") + pl.col("source"),
         pl.col("cluster") + pl.col("source"),
     )
-    sides = assign_sides(units, units["unit_id"].to_list(), settings)
+    sides = assign_splits(units, units["unit_id"].to_list(), settings)
     (rust,) = sides.filter(pl.col("language") == "rust").iter_rows(named=True)
     assert rust["split"] == "train"
     assert ", of 1 such group(s) in rust: train" in rust["split_reason"]
 
 
 def test_a_component_too_large_for_a_side_goes_to_train(settings: DatasetSettings) -> None:
-    components = [Component("big", 9, 900), *(Component(f"u{n}", 1, 10) for n in range(10))]
-    assert split_components(components, settings)["big"] == "train"
+    components = [SplitGroup("big", 9, 900), *(SplitGroup(f"u{n}", 1, 10) for n in range(10))]
+    assert assign_groups(components, settings)["big"] == "train"
 
 
 def test_another_seed_is_another_split(settings: DatasetSettings) -> None:
-    components = [Component(f"u{n}", 1, 1) for n in range(100)]
+    components = [SplitGroup(f"u{n}", 1, 1) for n in range(100)]
     other = settings.model_copy(update={"seed": settings.seed + 1})
-    assert split_components(components, settings) != split_components(components, other)
+    assert assign_groups(components, settings) != assign_groups(components, other)
 
 
 def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSettings) -> None:
@@ -117,7 +117,7 @@ def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSe
     )
     clustered = cluster_units(units, IncrementalClustering(None, "", settings))
     assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
-    sides = assign_sides(clustered, units["unit_id"].to_list(), settings)
+    sides = assign_splits(clustered, units["unit_id"].to_list(), settings)
     joined = sides.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
     assert joined["split"].n_unique() == 1
     assert joined["split_reason"].str.contains(r"2 file\(s\) with 4 example unit").all()
@@ -159,19 +159,19 @@ def test_a_folder_or_a_source_may_stay_together(settings: DatasetSettings) -> No
     paths = [f"{folder}/{at}.py" for folder in "abcdefgh" for at in range(5)]
     units = _lone_units(paths)
     by_folder = settings.model_copy(update={"split_by": "folder"})
-    sides = assign_sides(units, units["unit_id"].to_list(), by_folder)
+    sides = assign_splits(units, units["unit_id"].to_list(), by_folder)
     folder = pl.col("path").str.split("/").list.first()
     assert sides.group_by(folder).agg(pl.col("split").n_unique())["split"].max() == 1
     assert sides["split_reason"].str.contains("joined by folder").all()
     assert sides["split"].n_unique() == 3
     by_source = settings.model_copy(update={"split_by": "repository"})
     with pytest.raises(DatasetError, match="or split by file"):
-        assign_sides(units, units["unit_id"].to_list(), by_source)
+        assign_splits(units, units["unit_id"].to_list(), by_source)
     four = pl.concat(
         units.with_columns(pl.lit(s).alias("source"), pl.col("unit_id") + s, pl.col("cluster") + s)
         for s in "abcd"
     )
-    sides = assign_sides(four, four["unit_id"].to_list(), by_source)
+    sides = assign_splits(four, four["unit_id"].to_list(), by_source)
     assert sides.group_by("source").agg(pl.col("split").n_unique())["split"].max() == 1
 
 
@@ -182,7 +182,7 @@ def test_what_was_changed_last_is_tested_on(settings: DatasetSettings) -> None:
         ("s", f"{at}.py"): datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=at)
         for at in range(10, 100)
     }
-    sides = assign_sides(units, units["unit_id"].to_list(), by_time, changed)
+    sides = assign_splits(units, units["unit_id"].to_list(), by_time, changed)
     order = sides.with_columns(pl.col("path").str.strip_suffix(".py").cast(pl.Int64).alias("at"))
     first = {side: order.filter(pl.col("split") == side)["at"].min() for side in SPLITS}
     last = {side: order.filter(pl.col("split") == side)["at"].max() for side in SPLITS}
@@ -192,6 +192,6 @@ def test_what_was_changed_last_is_tested_on(settings: DatasetSettings) -> None:
 
 
 def test_what_is_in_no_file_gets_its_share(settings: DatasetSettings) -> None:
-    sides = [side_by_hash(f"path/{at}", settings) for at in range(5000)]
+    sides = [split_by_hash(f"path/{at}", settings) for at in range(5000)]
     assert abs(sides.count("test") / 5000 - settings.test_share) < 0.03
     assert abs(sides.count("validation") / 5000 - settings.validation_share) < 0.03

@@ -11,7 +11,7 @@ from cortex_pipelines.datasets.dedup.literals import normal_number, normal_strin
 from cortex_pipelines.datasets.dedup.similarity_join import near_duplicate_pairs
 from cortex_pipelines.datasets.dedup.text_tokens import text_tokens
 from cortex_pipelines.datasets.dedup.token_stream import token_stream
-from cortex_pipelines.datasets.filters.decontamination import contaminated, fingerprints_of
+from cortex_pipelines.datasets.filters.decontamination import find_contamination, fingerprints_of
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import cluster_units
 
@@ -342,4 +342,4 @@ def test_copies_are_in_one_cluster_and_no_split_separates_them(
 def test_a_reformatted_copy_of_a_benchmark_is_one(language: str, settings: DatasetSettings) -> None:
     code, formatted = COPIES[language]
     known = [fingerprints_of([code, token_stream(code, language)], "own", 10)]
-    assert contaminated([formatted], known, settings, [language]) == ["own"]
+    assert find_contamination([formatted], known, settings, [language]) == ["own"]

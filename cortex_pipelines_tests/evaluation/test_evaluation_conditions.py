@@ -7,7 +7,11 @@ import pytest
 
 from cortex_pipelines.evaluation.adapter.measures.conditions import chosen_elsewhere, way_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings
-from cortex_pipelines.schemas.adapter_scores import TRAINED_WAYS, UNTRAINED_WAYS, WAYS
+from cortex_pipelines.schemas.adapter_scores import (
+    CONDITION_SCORES,
+    TRAINED_CONDITIONS,
+    UNTRAINED_CONDITIONS,
+)
 from cortex_pipelines_tests.parameters import sections
 
 CHOSEN = EvaluationSettings.model_validate(sections()["evaluation"])
@@ -27,18 +31,18 @@ def table(
         | {f"{way}_line": values[place] for way, values in lines.items()}
         for place, cluster in enumerate(clusters)
     ]
-    return WAYS.frame(rows)
+    return CONDITION_SCORES.frame(rows)
 
 
 def test_a_way_is_measured_on_files_that_it_was_not_chosen_on() -> None:
     # context is the better one in group a alone, the base in group b alone
     known = table({"base": [9.0, 8.0, 1.0], "context": [1.0, 2.0, 9.0]}, ["a", "a", "b"])
-    assert chosen_elsewhere(known, UNTRAINED_WAYS) == [9.0, 8.0, 9.0]
+    assert chosen_elsewhere(known, UNTRAINED_CONDITIONS) == [9.0, 8.0, 9.0]
 
 
 def test_a_way_that_was_not_measured_is_not_chosen() -> None:
     known = table({"base": [5.0, 5.0], "adapter": [4.0, 3.0]}, ["a", "b"])
-    assert chosen_elsewhere(known, TRAINED_WAYS) == [4.0, 3.0]
+    assert chosen_elsewhere(known, TRAINED_CONDITIONS) == [4.0, 3.0]
     assert way_metrics(known, CHOSEN)["gain_over_untrained"] == pytest.approx(0.15)
 
 
@@ -49,12 +53,13 @@ def test_choosing_among_equal_ways_shows_no_gain() -> None:
     for _ in range(40):
         clusters = [str(place // 2) for place in range(24)]
         bits: dict[str, list[float]] = {
-            way: [drawn.gauss(10, 3) for _ in clusters] for way in (*UNTRAINED_WAYS, *TRAINED_WAYS)
+            way: [drawn.gauss(10, 3) for _ in clusters]
+            for way in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS)
         }
         bits["base"] = [drawn.gauss(10, 3) for _ in clusters]
         metrics = way_metrics(table(bits, clusters), CHOSEN.model_copy(update={"resamples": 200}))
         gains.append(metrics["gain_over_untrained"])
-        flattered.append(sum(bits["base"]) - min(sum(bits[way]) for way in TRAINED_WAYS))
+        flattered.append(sum(bits["base"]) - min(sum(bits[way]) for way in TRAINED_CONDITIONS))
     assert abs(sum(gains) / len(gains)) < 0.04
     assert sum(flattered) / len(flattered) / 240 > 0.02
 

@@ -12,7 +12,7 @@ import pytest
 from cortex_pipelines.retrieval.clusters.grouping import OUTLIER, Grouped, group
 from cortex_pipelines.retrieval.clusters.page import map_page
 from cortex_pipelines.retrieval.settings import ClusterSettings
-from cortex_pipelines.schemas.search import CLUSTERED, CLUSTERS
+from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS
 from cortex_pipelines_tests.parameters import sections
 
 SETTINGS = ClusterSettings.model_validate(sections()["clustering"])
@@ -55,7 +55,7 @@ def grouped(count: int = 3 * EACH, settings: ClusterSettings = SETTINGS) -> Grou
 
 def test_subjects_become_clusters_with_names_from_their_terms() -> None:
     made = grouped()
-    CLUSTERED.conform(made.places)
+    CLUSTERED_UNITS.conform(made.places)
     inside = made.places.filter(pl.col("cluster") != OUTLIER)
     assert inside.height > 2 * EACH
     for _, rows in inside.group_by("cluster"):
@@ -91,7 +91,7 @@ def test_the_sample_of_too_many_units_does_not_depend_on_what_is_left_out() -> N
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_projects_with_hardly_any_code(count: int) -> None:
     made = grouped(count)
-    assert CLUSTERED.conform(made.places).height == count
+    assert CLUSTERED_UNITS.conform(made.places).height == count
     assert CLUSTERS.conform(made.clusters).is_empty()
     assert "0 clusters" in map_page("shop", made)
 

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.datasets.prompts.unit_text import asked_of_unit
+from cortex_pipelines.datasets.prompts.unit_text import prompt_about_unit
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.prompts.templates import (
     PromptFileError,
@@ -69,7 +69,7 @@ def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
         ("documentation", documentation.REQUEST),
         ("tests", tests.REQUEST.format(path=test_path)),
     ):
-        assert asked(gateway, task, code, context) == asked_of_unit(unit, code, request)
+        assert asked(gateway, task, code, context) == prompt_about_unit(unit, code, request)
 
 
 def test_a_method_is_asked_about_with_its_headers_as_in_the_data_set(gateway: Gateway) -> None:
@@ -77,7 +77,7 @@ def test_a_method_is_asked_about_with_its_headers_as_in_the_data_set(gateway: Ga
     shown = "class Cart:\n    def total(self):\n        return sum(self)\n"
     made = asked(gateway, "documentation", shown, TaskContext("a.py"))
     code = "def total(self):\n        return sum(self)"
-    assert made == asked_of_unit(unit, code, documentation.REQUEST)
+    assert made == prompt_about_unit(unit, code, documentation.REQUEST)
 
 
 @given(code=TEXT, path=TEXT, around=TEXT)

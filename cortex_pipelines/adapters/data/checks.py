@@ -6,7 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.adapters.settings import AdapterSettings, TrainingChecks
-from cortex_pipelines.datasets.dedup.similarity_join import COMPARED, compared, near_duplicate_pairs
+from cortex_pipelines.datasets.dedup.similarity_join import (
+    COMPARED,
+    near_duplicate_pairs,
+    texts_to_compare,
+)
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.privacy.detect.findings import SECRET
@@ -112,8 +116,10 @@ def _leaks(
     for task in sorted({task for task, _ in frames}):
         leaked: set[str] = set()
         for columns in COMPARED.get(f"{task}_dataset", (_SEEN,)):
-            mine = compared(frames[task, "train"], columns)
-            others = pl.concat([compared(frames[task, split], columns) for split in _HELD_OUT])
+            mine = texts_to_compare(frames[task, "train"], columns)
+            others = pl.concat(
+                [texts_to_compare(frames[task, split], columns) for split in _HELD_OUT]
+            )
             leaked |= set(near_duplicate_pairs(mine, others, "compared", comparison)["example_id"])
         if len(leaked) > limits.max_leaks:
             yield (

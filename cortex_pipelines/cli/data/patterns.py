@@ -120,7 +120,7 @@ def _written(project: str | None, folder: Path) -> "list[PatternFile]":
     if project is None:
         return folder_patterns(folder)
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.datasets.team_patterns import patterns_of
+    from cortex_pipelines.datasets.team_patterns import project_patterns
     from cortex_pipelines.versioning.root import find_root
 
-    return patterns_of(open_project(find_root()), project)
+    return project_patterns(open_project(find_root()), project)

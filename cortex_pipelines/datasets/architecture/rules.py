@@ -42,7 +42,7 @@ class FolderImport:
     imported: str
 
     @property
-    def turned(self) -> "FolderImport":
+    def inverse(self) -> "FolderImport":
         """The same parts with swapped direction."""
         return FolderImport(self.source, self.folder, self.imported, self.importer)
 
@@ -72,26 +72,30 @@ class DependencyRule:
     @property
     def text(self) -> str:
         """The rule in words."""
-        place = f"in {self.parts.folder}: " if self.parts.folder else ""
-        return f"{place}{self.parts.imported} must not import {self.parts.importer}"
+        prefix = f"in {self.parts.folder}: " if self.parts.folder else ""
+        return f"{prefix}{self.parts.imported} must not import {self.parts.importer}"
 
 
-def parts_of(edge: Edge) -> FolderImport | None:
+def folder_import(edge: Edge) -> FolderImport | None:
     """The parts joined by an import, where the two paths diverge; None if they do not."""
-    own, other = edge.path.split("/"), edge.target.split("/") if edge.target else []
-    at = 0
-    while at < min(len(own), len(other)) and own[at] == other[at]:
-        at += 1
-    if at >= len(own) or at >= len(other):
-        return None  # a folder that holds the other side
-    folder = "/".join(own[:at])
-    own_part, other_part = _part(own, at), _part(other, at)
-    return (
-        FolderImport(edge.source, folder, own_part, other_part) if own_part != other_part else None
+    importer_path, imported_path = (
+        edge.path.split("/"),
+        edge.target.split("/") if edge.target else [],
     )
+    depth = 0
+    while (
+        depth < min(len(importer_path), len(imported_path))
+        and importer_path[depth] == imported_path[depth]
+    ):
+        depth += 1
+    if depth >= len(importer_path) or depth >= len(imported_path):
+        return None  # a folder that holds the other side
+    folder = "/".join(importer_path[:depth])
+    importer, imported = _part_name(importer_path, depth), _part_name(imported_path, depth)
+    return FolderImport(edge.source, folder, importer, imported) if importer != imported else None
 
 
-def learnt_rules(
+def learn_rules(
     edges: Iterable[Edge], settings: ArchitectureExampleSettings
 ) -> list[DependencyRule]:
     """Rules that the imports obey, ordered by source, folder and parts.
@@ -101,50 +105,52 @@ def learnt_rules(
         settings: Fewest imports and least agreement.
     """
     distinct = {(edge.source, edge.path, edge.target): edge for edge in edges}
-    counts = Counter(parts for edge in distinct.values() if (parts := parts_of(edge)) is not None)
+    counts = Counter(
+        parts for edge in distinct.values() if (parts := folder_import(edge)) is not None
+    )
     rules = []
     for parts, count in sorted(counts.items()):
-        against = counts.get(parts.turned, 0)
-        enough = count >= settings.min_rule_edges
-        if enough and count >= settings.rule_agreement * (count + against):
+        against = counts.get(parts.inverse, 0)
+        is_frequent = count >= settings.min_rule_edges
+        if is_frequent and count >= settings.rule_agreement * (count + against):
             rules.append(DependencyRule(parts, count, against, "counted"))
-    known = {rule.parts for rule in rules} | {rule.parts.turned for rule in rules}
-    rules += [rule for rule in _by_order(rules, counts) if rule.parts not in known]
+    counted_parts = {rule.parts for rule in rules} | {rule.parts.inverse for rule in rules}
+    rules += [rule for rule in _transitive_rules(rules, counts) if rule.parts not in counted_parts]
     return sorted(rules, key=lambda rule: rule.parts)
 
 
-def _part(path: Sequence[str], at: int) -> str:
+def _part_name(path: Sequence[str], index: int) -> str:
     """Name of a part: the folder, or the file without its extension."""
-    name = path[at]
-    return name.rsplit(".", 1)[0] if at == len(path) - 1 and "." in name[1:] else name
+    name = path[index]
+    return name.rsplit(".", 1)[0] if index == len(path) - 1 and "." in name[1:] else name
 
 
-def _by_order(
+def _transitive_rules(
     rules: Sequence[DependencyRule], counts: Counter[FolderImport]
 ) -> Iterator[DependencyRule]:
     folders: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for rule in rules:
         parts = rule.parts
         folders[parts.source, parts.folder][parts.importer].add(parts.imported)
-    for (source, folder), below in sorted(folders.items()):
-        if len(below) > _MAX_PARTS:
+    for (source, folder), lower_parts in sorted(folders.items()):
+        if len(lower_parts) > _MAX_PARTS:
             continue
-        for upper in sorted(below):
-            reached = _reached(upper, below)
-            if upper in reached:
+        for upper in sorted(lower_parts):
+            reachable = _reachable(upper, lower_parts)
+            if upper in reachable:
                 continue  # the parts import each other in a circle: there is no order
-            for lower in sorted(reached - below[upper]):
+            for lower in sorted(reachable - lower_parts[upper]):
                 parts = FolderImport(source, folder, upper, lower)
-                if upper not in _reached(lower, below) and not counts.get(parts.turned):
+                if upper not in _reachable(lower, lower_parts) and not counts.get(parts.inverse):
                     yield DependencyRule(parts, counts.get(parts, 0), 0, "order")
 
 
-def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
-    reached: set[str] = set()
-    waiting = sorted(below.get(start, ()))
-    while waiting:
-        part = waiting.pop()
-        if part not in reached:
-            reached.add(part)
-            waiting += sorted(below.get(part, set()) - reached)
-    return reached
+def _reachable(start: str, lower_parts: dict[str, set[str]]) -> set[str]:
+    reachable: set[str] = set()
+    frontier = sorted(lower_parts.get(start, ()))
+    while frontier:
+        part = frontier.pop()
+        if part not in reachable:
+            reachable.add(part)
+            frontier += sorted(lower_parts.get(part, set()) - reachable)
+    return reachable

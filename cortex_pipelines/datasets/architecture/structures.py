@@ -24,7 +24,7 @@ _README_CHARS = 8000
 _NOT_PROSE = re.compile(r"^\s*([#=\-*+>|<`~!]|\[!|\.\. |:\w+:|\d+\.|https?://)")
 
 
-def structures(
+def structure_examples(
     facts: Sequence[Row],
     texts: Mapping[tuple[str, str], str],
     settings: ArchitectureExampleSettings,
@@ -36,28 +36,28 @@ def structures(
         texts: Source and path to the text of each file.
         settings: What is long enough to ask by, and how much is listed.
     """
-    about: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    inside: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    facts_by_file: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    facts_by_boundary: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for fact in facts:
-        about[fact["source"], fact["path"]].append(fact)
-        inside[fact["source"], fact["boundary"] or ""].append(fact)
+        facts_by_file[fact["source"], fact["path"]].append(fact)
+        facts_by_boundary[fact["source"], fact["boundary"] or ""].append(fact)
     readmes = _readmes(texts, settings)
     for fact in facts:
-        made = _structure(fact, about, inside, settings)
-        if made is None:
+        structure = _structure(fact, facts_by_file, facts_by_boundary, settings)
+        if structure is None:
             continue
-        kind, asked, weak, completion = made
-        stated = _cut(fact["description"] or "", settings)
+        kind, question, weak, completion = structure
+        description = _truncate(fact["description"] or "", settings)
         source = fact["description_source"]
-        if len(stated.split()) < settings.min_description_words:
+        if len(description.split()) < settings.min_description_words:
             readme = readmes.get((fact["source"], fact["object"]), "") * (kind == "boundary")
-            stated, source = (readme, "readme") if readme else (weak, WEAK)
-        if stated:
+            description, source = (readme, "readme") if readme else (weak, WEAK)
+        if description:
             yield {
                 "fact": fact,
                 "kind": kind,
                 "origin": "original",
-                "prompt": f"{stated}\n{asked}",
+                "prompt": f"{description}\n{question}",
                 "completion": completion,
                 "rule": None,
                 "explanation": "",
@@ -68,51 +68,66 @@ def structures(
 
 def _structure(
     fact: Row,
-    about: Mapping[tuple[str, str], Sequence[Row]],
-    inside: Mapping[tuple[str, str], Sequence[Row]],
+    facts_by_file: Mapping[tuple[str, str], Sequence[Row]],
+    facts_by_boundary: Mapping[tuple[str, str], Sequence[Row]],
     settings: ArchitectureExampleSettings,
 ) -> tuple[str, str, str, str] | None:
     """Kind, question, rule-based description (may be empty) and answer."""
     kind, relation = fact["fact"], fact["relation"]
-    place = f"{fact['technology']}, {fact['path']}"
-    beside = about[fact["source"], fact["path"]]
+    location = f"{fact['technology']}, {fact['path']}"
+    file_facts = facts_by_file[fact["source"], fact["path"]]
     if kind == "route":
         line = f"{fact['subject']} -> {fact['object']}"
-        return "api", f"Route ({place}):", _words(fact["object"]), f"{line}\n{fact['evidence']}"
+        return (
+            "api",
+            f"Route ({location}):",
+            _name_as_words(fact["object"]),
+            f"{line}\n{fact['evidence']}",
+        )
     if kind == "api" and relation in _OPERATIONS:
-        weak = _words(fact["subject"]) if relation in _BY_NAME else ""
-        return "api", f"API ({place}):", weak, fact["evidence"]
+        weak = _name_as_words(fact["subject"]) if relation in _BY_NAME else ""
+        return "api", f"API ({location}):", weak, fact["evidence"]
     if kind == "schema" and relation in _SCHEMAS:
-        columns = _columns(fact, beside, settings)
+        columns = _columns(fact, file_facts, settings)
         weak = f"A {relation} {fact['object']} with {columns}" if columns else ""
-        return "schema", f"Schema ({place}):", weak, fact["evidence"]
+        return "schema", f"Schema ({location}):", weak, fact["evidence"]
     if kind == "deployment" and relation in _DEPLOYED:
-        return "deployment", f"Deployment ({place}):", _deployed(fact, beside), fact["evidence"]
+        return (
+            "deployment",
+            f"Deployment ({location}):",
+            _deployed(fact, file_facts),
+            fact["evidence"],
+        )
     if kind == "service" and fact["technology"] != "dockerfile":
-        return "boundary", f"Package ({place}):", "", _boundary(fact, inside, settings)
+        return (
+            "boundary",
+            f"Package ({location}):",
+            "",
+            _boundary(fact, facts_by_boundary, settings),
+        )
     if kind == "module" and fact["description"]:
-        return "module", f"Module ({place}):", "", _module(fact, beside, settings)
+        return "module", f"Module ({location}):", "", _module(fact, file_facts, settings)
     return None
 
 
-def _columns(fact: Row, beside: Sequence[Row], settings: ArchitectureExampleSettings) -> str:
-    inside = [
+def _columns(fact: Row, file_facts: Sequence[Row], settings: ArchitectureExampleSettings) -> str:
+    columns = [
         row["object"].split(" ")[0]
-        for row in beside
+        for row in file_facts
         if row["relation"] == "column" and _covers(fact, row) and row["subject"] == fact["subject"]
     ]
-    return _listed(inside, settings)
+    return _name_list(columns, settings)
 
 
-def _deployed(fact: Row, beside: Sequence[Row]) -> str:
+def _deployed(fact: Row, file_facts: Sequence[Row]) -> str:
     """Describe a deployed component in a sentence from its facts."""
-    whole = fact["relation"] == "builds"
+    is_build = fact["relation"] == "builds"
     objects: dict[str, list[str]] = defaultdict(list)
-    for row in beside:
-        mine = whole or (row["subject"] == fact["subject"] and _covers(fact, row))
-        if row["fact"] == "deployment" and row is not fact and mine:
+    for row in file_facts:
+        belongs = is_build or (row["subject"] == fact["subject"] and _covers(fact, row))
+        if row["fact"] == "deployment" and row is not fact and belongs:
             objects[row["relation"]].append(row["object"])
-    parts = [
+    phrases = [
         f"{words} {', '.join(dict.fromkeys(objects[relation]))}"
         for relation, words in (
             ("image", "from"), ("runs-on", "on"), ("port", "with port"), ("command", "running"),
@@ -120,27 +135,27 @@ def _deployed(fact: Row, beside: Sequence[Row]) -> str:
         )
         if objects[relation]
     ]  # fmt: skip
-    return f"{fact['subject']} {'; '.join(parts)[:300]}" if parts else ""
+    return f"{fact['subject']} {'; '.join(phrases)[:300]}" if phrases else ""
 
 
 def _boundary(
     fact: Row,
-    inside: Mapping[tuple[str, str], Sequence[Row]],
+    facts_by_boundary: Mapping[tuple[str, str], Sequence[Row]],
     settings: ArchitectureExampleSettings,
 ) -> str:
     """Outline of a package: folder, parts, internal and external dependencies."""
-    mine = inside.get((fact["source"], fact["subject"]), ())
+    boundary_facts = facts_by_boundary.get((fact["source"], fact["subject"]), ())
     root = fact["object"]
     parts = [
         inner.split("/")[0]
-        for row in mine
+        for row in boundary_facts
         if row["fact"] == "module"
         for inner in [row["path"][len(root) + 1 if root else 0 :]]
     ]
-    needs = {
+    dependencies = {
         scope: [
             row["object"]
-            for row in mine
+            for row in boundary_facts
             if row["fact"] == "service-dependency" and row["scope"] == scope
         ]
         for scope in ("internal", "external")
@@ -148,20 +163,20 @@ def _boundary(
     return "\n".join(
         [
             f"package {fact['subject']} ({fact['technology']}) in {root or '.'}",
-            f"parts: {_listed(parts, settings)}",
-            f"inside: {_listed(needs['internal'], settings)}",
-            f"needs: {_listed(needs['external'], settings)}",
+            f"parts: {_name_list(parts, settings)}",
+            f"inside: {_name_list(dependencies['internal'], settings)}",
+            f"needs: {_name_list(dependencies['external'], settings)}",
         ]
     )
 
 
-def _module(fact: Row, beside: Sequence[Row], settings: ArchitectureExampleSettings) -> str:
+def _module(fact: Row, file_facts: Sequence[Row], settings: ArchitectureExampleSettings) -> str:
     """Outline of a file: declarations and imports."""
-    imports = [row for row in beside if row["fact"] == "module-dependency"]
-    lines = [f"declares: {_listed(fact['object'].split(', '), settings)}"]
+    imports = [row for row in file_facts if row["fact"] == "module-dependency"]
+    lines = [f"declares: {_name_list(fact['object'].split(', '), settings)}"]
     for scope in ("internal", "external", "standard"):
         names = [row["object"] for row in imports if row["scope"] == scope]
-        lines.append(f"{scope}: {_listed(names, settings)}")
+        lines.append(f"{scope}: {_name_list(names, settings)}")
     return "\n".join(lines)
 
 
@@ -177,7 +192,9 @@ def _readmes(
             prose = [p for p in paragraphs if not _NOT_PROSE.match(p) and len(p.split()) > 4
                      and not p.rstrip().endswith(":")]  # fmt: skip
             if prose:
-                readmes.setdefault((source, folder), _cut(" ".join(prose[0].split()), settings))
+                readmes.setdefault(
+                    (source, folder), _truncate(" ".join(prose[0].split()), settings)
+                )
     return readmes
 
 
@@ -185,23 +202,23 @@ def _covers(outer: Row, inner: Row) -> bool:
     return bool(outer["start_line"] <= inner["start_line"] <= outer["end_line"])
 
 
-def _words(name: str) -> str:
+def _name_as_words(name: str) -> str:
     """A name as words; empty for fewer than two."""
     words = [word.lower() for word in _WORD.findall(name.rsplit(".", 1)[-1].rsplit("::", 1)[-1])]
     return " ".join(words).capitalize() if len(words) > 1 else ""
 
 
-def _listed(names: Sequence[str], settings: ArchitectureExampleSettings) -> str:
+def _name_list(names: Sequence[str], settings: ArchitectureExampleSettings) -> str:
     distinct = [name for name in dict.fromkeys(names) if name]
     more = len(distinct) - settings.max_listed
-    shown = ", ".join(distinct[: settings.max_listed])
-    return shown + (f" and {more} more" if more > 0 else "") or "nothing"
+    listing = ", ".join(distinct[: settings.max_listed])
+    return listing + (f" and {more} more" if more > 0 else "") or "nothing"
 
 
-def _cut(text: str, settings: ArchitectureExampleSettings) -> str:
-    most = settings.max_description_chars
-    if len(text) <= most:
+def _truncate(text: str, settings: ArchitectureExampleSettings) -> str:
+    limit = settings.max_description_chars
+    if len(text) <= limit:
         return text
-    short = text[:most]
-    end = max(short.rfind(". ") + 1, 0) or short.rfind(" ")
-    return short[:end].rstrip() if end > 0 else short
+    prefix = text[:limit]
+    end = max(prefix.rfind(". ") + 1, 0) or prefix.rfind(" ")
+    return prefix[:end].rstrip() if end > 0 else prefix

@@ -6,14 +6,14 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.architecture.rules import DependencyRule, learnt_rules
+from cortex_pipelines.datasets.architecture.rules import DependencyRule, learn_rules
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
-from cortex_pipelines.datasets.architecture.structures import structures
+from cortex_pipelines.datasets.architecture.structures import structure_examples
 from cortex_pipelines.datasets.architecture.violations import (
-    RuleSides,
-    imports_of,
-    judged_imports,
-    rule_sides,
+    RuleSplits,
+    collect_imports,
+    split_rules,
+    violation_examples,
 )
 from cortex_pipelines.datasets.assemble.manifest import count_redactions, manifest
 from cortex_pipelines.datasets.assemble.selection import require_no_leakage, select_rows, with_ids
@@ -21,10 +21,10 @@ from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilari
 from cortex_pipelines.datasets.dedup.minhash import near_duplicate_clusters
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.dedup.token_stream import token_streams
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find_contamination
 from cortex_pipelines.datasets.publish.card import CardSection
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.splitting.assign import side_by_hash
+from cortex_pipelines.datasets.splitting.assign import split_by_hash
 from cortex_pipelines.schemas.datasets.architecture import (
     ARCHITECTURE_DATASET,
     ARCHITECTURE_EXAMPLES,
@@ -74,36 +74,42 @@ def architecture_tables(
         join: Finds near-duplicates; may know those of texts that have not changed.
     """
     join = join or IncrementalSimilarityJoin(None, NAME, settings)
-    stated = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
-    about = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
-    imports = imports_of(stated)
-    rules = learnt_rules(imports.edges, examples)
-    files_with_units = _sides(splits)
+    fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
+    files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
+    imports = collect_imports(fact_rows)
+    rules = learn_rules(imports.edges, examples)
+    file_splits = _splits_by_file(splits)
 
-    def side_of(place: tuple[str, str]) -> str:
-        return files_with_units.get(place) or side_by_hash(":".join(place), settings)
+    def split_of(file_key: tuple[str, str]) -> str:
+        return file_splits.get(file_key) or split_by_hash(":".join(file_key), settings)
 
-    sides = RuleSides(rule_sides(rules, settings), side_of)
-    made = [
-        *structures(stated, {place: row["text"] for place, row in about.items()}, examples),
-        *judged_imports(imports, rules, sides, examples, settings.seed),
+    rule_splits = RuleSplits(split_rules(rules, settings), split_of)
+    example_rows = [
+        *structure_examples(
+            fact_rows, {file_key: row["text"] for file_key, row in files_by_key.items()}, examples
+        ),
+        *violation_examples(imports, rules, rule_splits, examples, settings.seed),
     ]
     offsets = _Offsets()
-    rows = [_candidate(row, about, files_with_units, side_of, offsets) for row in made]
-    candidates = _judged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings)
-    counted = candidates.with_columns(count_redactions(candidates, redactions))
-    return _selected(counted, settings, join) | {DEPENDENCY_RULES.name: _rules_table(rules)}
+    rows = [_candidate(row, files_by_key, file_splits, split_of, offsets) for row in example_rows]
+    candidates = _with_exclusions(
+        pl.DataFrame(rows, schema=_SCHEMA, orient="row"), benchmarks, settings
+    )
+    with_redactions = candidates.with_columns(count_redactions(candidates, redactions))
+    return _select_tables(with_redactions, settings, join) | {
+        DEPENDENCY_RULES.name: _rules_table(rules)
+    }
 
 
 def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
     """Kinds without examples in the project, for the data card."""
     kinds = set(pl.concat([tables[split].select("kind") for split in SPLITS])["kind"])
-    none = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in kinds]
+    absent = [kind for kind in ARCHITECTURE_EXAMPLES if kind not in kinds]
     empty = [split for split in SPLITS if tables[split].is_empty()]
     rules = tables[DEPENDENCY_RULES.name]
     return CardSection(
         "Architecture",
-        f"Kinds without an example in this project: {', '.join(none) or 'none'}. "
+        f"Kinds without an example in this project: {', '.join(absent) or 'none'}. "
         f"Sides without a row: {', '.join(empty) or 'none'}.",
         f"{rules.height} dependency rules were learnt, {int(rules['against'].sum())} imports are "
         "against one of them. Imports of origin `injected` were put in on purpose. A rule is on "
@@ -114,40 +120,43 @@ def missing_kinds(tables: Mapping[str, pl.DataFrame]) -> CardSection:
     )
 
 
-def _sides(splits: pl.DataFrame) -> dict[tuple[str, str], str]:
-    known = splits.filter(pl.col("split").is_not_null()).sort("unit_id")
+def _splits_by_file(splits: pl.DataFrame) -> dict[tuple[str, str], str]:
+    assigned = splits.filter(pl.col("split").is_not_null()).sort("unit_id")
     return {
         (source, path): split
-        for source, path, split in known.select("source", "path", "split").iter_rows()
+        for source, path, split in assigned.select("source", "path", "split").iter_rows()
     }
 
 
 def _candidate(
-    made: Row,
-    about: Mapping[tuple[str, str], Row],
-    files_with_units: Container[tuple[str, str]],
-    side_of: Callable[[tuple[str, str]], str],
+    example: Row,
+    files_by_key: Mapping[tuple[str, str], Row],
+    file_splits: Container[tuple[str, str]],
+    split_of: Callable[[tuple[str, str]], str],
     offsets: "_Offsets",
 ) -> Row:
-    fact = made["fact"]
-    place = fact["source"], fact["path"]
-    file = about[place]
-    side = side_of(place)
-    known = place in files_with_units
-    how = "with the units of its file" if known else "path of its file, by hash"
-    if made["rule"] is not None:
-        how += ", where its rule is too"
-    begins = offsets.of(place, file["text"])
+    fact = example["fact"]
+    file_key = fact["source"], fact["path"]
+    file = files_by_key[file_key]
+    split = split_of(file_key)
+    has_units = file_key in file_splits
+    reason = "with the units of its file" if has_units else "path of its file, by hash"
+    if example["rule"] is not None:
+        reason += ", where its rule is too"
+    line_starts = offsets.line_starts(file_key, file["text"])
     lines = fact["start_line"], fact["end_line"]
-    start, end = begins[lines[0] - 1], max(begins[lines[1]] - 1, begins[lines[0] - 1])
+    start, end = (
+        line_starts[lines[0] - 1],
+        max(line_starts[lines[1]] - 1, line_starts[lines[0] - 1]),
+    )
     return {
-        **{name: value for name, value in made.items() if name != "fact"},
+        **{name: value for name, value in example.items() if name != "fact"},
         "unit_id": fact["fact_id"],
         **{name: fact[name] for name in ("source", "path", "technology")},
         "language": fact["language"] or fact["technology"] or "text",
         "not_made": None if file["trainable"] else "licence",
-        "split": side,
-        "split_reason": f"{how}: {side}",
+        "split": split,
+        "split_reason": f"{reason}: {split}",
         **{name: file[name] for name in ("revision", "blob", "licence")},
         "weight": 1.0,
         "start_line": lines[0],
@@ -161,16 +170,16 @@ class _Offsets:
     """Byte offsets of the lines of files, including the end of the last line."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], list[int]] = {}
+        self._line_starts: dict[tuple[str, str], list[int]] = {}
 
-    def of(self, place: tuple[str, str], text: str) -> list[int]:
-        if place not in self._known:
+    def line_starts(self, file_key: tuple[str, str], text: str) -> list[int]:
+        if file_key not in self._line_starts:
             sizes = (len(line.encode()) + 1 for line in text.split("\n"))
-            self._known[place] = list(accumulate(sizes, initial=0))
-        return self._known[place]
+            self._line_starts[file_key] = list(accumulate(sizes, initial=0))
+        return self._line_starts[file_key]
 
 
-def _judged(
+def _with_exclusions(
     rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> pl.DataFrame:
     """Candidates with near-duplicate cluster and exclusion reason."""
@@ -178,36 +187,38 @@ def _judged(
     clusters = near_duplicate_clusters(
         token_streams(rows["target"].to_list(), rows["language"].to_list()), settings
     )
-    dirty = contaminated(
+    benchmark_names = find_contamination(
         rows["completion"].to_list(), benchmarks, settings, rows["language"].to_list()
     )
-    ids, sides = rows["unit_id"].to_list(), rows["split"].to_list()
-    size = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
-    elsewhere = [sides[first] != side for first, side in zip(clusters, sides, strict=True)]
+    ids, splits = rows["unit_id"].to_list(), rows["split"].to_list()
+    cluster_ids = pl.Series("cluster", [f"{ids[first]}" for first in clusters], dtype=_S)
+    crosses_split = [splits[first] != split for first, split in zip(clusters, splits, strict=True)]
     body, prompt = pl.col("completion").str.len_bytes(), pl.col("prompt").str.len_bytes()
-    short = (body < settings.min_body_bytes) | (body > settings.max_body_bytes)
-    return rows.with_columns(size).with_columns(
+    bad_size = (body < settings.min_body_bytes) | (body > settings.max_body_bytes)
+    return rows.with_columns(cluster_ids).with_columns(
         pl.len().over("cluster").cast(pl.Int64).alias("cluster_size"),
         pl.coalesce(
             "not_made",
             pl.when(
-                pl.Series([benchmark is not None for benchmark in dirty], dtype=pl.Boolean)
+                pl.Series(
+                    [benchmark is not None for benchmark in benchmark_names], dtype=pl.Boolean
+                )
             ).then(pl.lit("contaminated")),
-            pl.when(short).then(pl.lit("body_size")),
+            pl.when(bad_size).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
             # a cluster is on the side of its first member
-            pl.when(pl.Series(elsewhere, dtype=pl.Boolean)).then(
+            pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(
                 pl.lit("near_duplicate_elsewhere")
             ),
         ).alias("not_made"),
     )
 
 
-def _selected(
+def _select_tables(
     candidates: pl.DataFrame, settings: DatasetSettings, join: IncrementalSimilarityJoin
 ) -> dict[str, pl.DataFrame]:
-    made = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
-    selected = select_rows(made, NAME, _COMPARED, settings, join)
+    usable = with_ids(candidates.filter(pl.col("not_made").is_null()), NAME)
+    selected = select_rows(usable, NAME, _COMPARED, settings, join)
     require_no_leakage(selected.rows, NAME, _COMPARED, join)
     not_made = candidates.filter(pl.col("not_made").is_not_null())
     left_out = pl.concat(

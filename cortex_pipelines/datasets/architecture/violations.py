@@ -16,7 +16,7 @@ from cortex_pipelines.datasets.architecture.rules import (
     DependencyRule,
     Edge,
     FolderImport,
-    parts_of,
+    folder_import,
 )
 from cortex_pipelines.datasets.architecture.settings import ArchitectureExampleSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -44,18 +44,18 @@ class Imports:
     of_file: Mapping[tuple[str, str], Sequence[Row]]
 
 
-def imports_of(facts: Sequence[Row]) -> Imports:
+def collect_imports(facts: Sequence[Row]) -> Imports:
     """Extract the imports from the facts.
 
     Args:
         facts: Rows of ARCHITECTURE_FACTS, in order of path and line.
     """
-    stated = [row for row in facts if row["fact"] == "module-dependency"]
+    import_facts = [row for row in facts if row["fact"] == "module-dependency"]
     of_file: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in stated:
+    for row in import_facts:
         of_file[row["source"], row["path"]].append(row)
     first: dict[tuple[str, str, str], Row] = {}
-    for row in stated:
+    for row in import_facts:
         if row["scope"] == "internal":
             first.setdefault((row["source"], row["path"], row["object"]), row)
     edges = tuple(Edge(*key, row["fact_id"]) for key, row in first.items())
@@ -63,23 +63,23 @@ def imports_of(facts: Sequence[Row]) -> Imports:
 
 
 @dataclass(frozen=True)
-class RuleSides:
+class RuleSplits:
     """Splits of the rules and files.
 
     Args:
         rules: Side of each rule, by its id.
-        file: Side of a file, by source and path.
+        split_of_file: Side of a file, by source and path.
     """
 
     rules: Mapping[str, str]
-    file: Callable[[tuple[str, str]], str]
+    split_of_file: Callable[[tuple[str, str]], str]
 
-    def has(self, rule: DependencyRule, source: str, path: str) -> bool:
+    def share_split(self, rule: DependencyRule, source: str, path: str) -> bool:
         """Whether a file can give an example of a rule: both are in the same split."""
-        return self.file((source, path)) == self.rules[rule.rule_id]
+        return self.split_of_file((source, path)) == self.rules[rule.rule_id]
 
 
-def rule_sides(rules: Sequence[DependencyRule], settings: DatasetSettings) -> dict[str, str]:
+def split_rules(rules: Sequence[DependencyRule], settings: DatasetSettings) -> dict[str, str]:
     """Split of each rule by hash; validation and test shares are rounded down.
 
     A project with few rules keeps all of them in train.
@@ -90,15 +90,15 @@ def rule_sides(rules: Sequence[DependencyRule], settings: DatasetSettings) -> di
     test = int(len(ids) * settings.test_share)
     validation = test + int(len(ids) * settings.validation_share)
     return {
-        rule_id: "test" if at < test else "validation" if at < validation else "train"
-        for at, rule_id in enumerate(ids)
+        rule_id: "test" if position < test else "validation" if position < validation else "train"
+        for position, rule_id in enumerate(ids)
     }
 
 
-def judged_imports(
+def violation_examples(
     imports: Imports,
     rules: Sequence[DependencyRule],
-    sides: RuleSides,
+    rule_splits: RuleSplits,
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
@@ -107,31 +107,43 @@ def judged_imports(
     Args:
         imports: Imports of the project.
         rules: Rules that they keep.
-        sides: Where rules and files are.
+        rule_splits: Where rules and files are.
         settings: Most examples a rule, and most pairs of parts that a prompt lists.
         seed: Of the choice.
     """
     by_parts: dict[FolderImport, list[Edge]] = defaultdict(list)
     for edge in imports.edges:
-        parts = parts_of(edge)
+        parts = folder_import(edge)
         if parts is not None:
             by_parts[parts].append(edge)
     for rule in rules:
-        shown = _shown(rule, rules, sides, settings, seed)
-        if shown is None:
+        prompt_imports = _prompt_imports(rule, rules, rule_splits, settings, seed)
+        if prompt_imports is None:
             continue
-        for parts, allowed in ((rule.parts, True), (rule.parts.turned, False)):
-            edges = [e for e in by_parts.get(parts, ()) if sides.has(rule, e.source, e.path)]
+        for parts, allowed in ((rule.parts, True), (rule.parts.inverse, False)):
+            edges = [
+                e
+                for e in by_parts.get(parts, ())
+                if rule_splits.share_split(rule, e.source, e.path)
+            ]
             for edge in _shuffled(edges, rule, seed)[: settings.max_per_rule if allowed else None]:
                 fact = imports.facts[edge.fact_id]
                 yield _example(
-                    fact, fact["evidence"], rule, imports, shown, allowed=allowed, origin="original"
+                    fact,
+                    fact["evidence"],
+                    rule,
+                    imports,
+                    prompt_imports,
+                    allowed=allowed,
+                    origin="original",
                 )
-        yield from _injected(rule, by_parts, imports, shown, sides, settings, seed)
+        yield from _injected_examples(
+            rule, by_parts, imports, prompt_imports, rule_splits, settings, seed
+        )
 
 
 @dataclass(frozen=True)
-class Shown:
+class PromptImports:
     """Imports of a folder listed in a prompt, and those that decide the answer.
 
     Args:
@@ -143,48 +155,48 @@ class Shown:
     chain: str
 
 
-def _shown(
+def _prompt_imports(
     rule: DependencyRule,
     rules: Sequence[DependencyRule],
-    sides: RuleSides,
+    rule_splits: RuleSplits,
     settings: ArchitectureExampleSettings,
     seed: int,
-) -> Shown | None:
+) -> PromptImports | None:
     """Import directions of a folder that establish the rule, among others.
 
     Imports of other splits than train and its own are hidden; None if that leaves no path from the
     upper part to the lower one.
     """
-    visible = ("train", sides.rules[rule.rule_id])
-    place = (rule.parts.source, rule.parts.folder)
+    visible = ("train", rule_splits.rules[rule.rule_id])
+    folder_key = (rule.parts.source, rule.parts.folder)
     pairs = sorted(
         (other.parts.importer, other.parts.imported)
         for other in rules
         if other.learnt == "counted"
-        and (other.parts.source, other.parts.folder) == place
-        and sides.rules[other.rule_id] in visible
+        and (other.parts.source, other.parts.folder) == folder_key
+        and rule_splits.rules[other.rule_id] in visible
     )
     chain = _chain(rule.parts.importer, rule.parts.imported, pairs)
     if chain is None or len(chain) > settings.max_listed:
         return None
-    others = [pair for pair in _shuffled(pairs, rule, seed, "listed") if pair not in chain]
-    below: dict[str, list[str]] = defaultdict(list)
-    for upper, lower in sorted([*chain, *others[: settings.max_listed - len(chain)]]):
-        below[upper].append(lower)
-    lines = tuple(f"{upper} imports {', '.join(lowers)}" for upper, lowers in below.items())
-    return Shown(lines, ", ".join(f"{upper} imports {lower}" for upper, lower in chain))
+    distractors = [pair for pair in _shuffled(pairs, rule, seed, "listed") if pair not in chain]
+    lower_parts: dict[str, list[str]] = defaultdict(list)
+    for upper, lower in sorted([*chain, *distractors[: settings.max_listed - len(chain)]]):
+        lower_parts[upper].append(lower)
+    lines = tuple(f"{upper} imports {', '.join(lowers)}" for upper, lowers in lower_parts.items())
+    return PromptImports(lines, ", ".join(f"{upper} imports {lower}" for upper, lower in chain))
 
 
 def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]] | None:
     """Shortest import path between two parts, ties broken by name."""
     edge_into: dict[str, tuple[str, str] | None] = {start: None}
-    waiting = deque([start])
-    while waiting and end not in edge_into:
-        here = waiting.popleft()
+    queue = deque([start])
+    while queue and end not in edge_into:
+        part = queue.popleft()
         for pair in pairs:
-            if pair[0] == here and pair[1] not in edge_into:
+            if pair[0] == part and pair[1] not in edge_into:
                 edge_into[pair[1]] = pair
-                waiting.append(pair[1])
+                queue.append(pair[1])
     step, chain = edge_into.get(end), []
     while step is not None:
         chain.append(step)
@@ -192,67 +204,69 @@ def _chain(start: str, end: str, pairs: Sequence[tuple[str, str]]) -> list[tuple
     return chain[::-1] or None
 
 
-def _injected(
+def _injected_examples(
     rule: DependencyRule,
     by_parts: Mapping[FolderImport, Sequence[Edge]],
     imports: Imports,
-    shown: Shown,
-    sides: RuleSides,
+    prompt_imports: PromptImports,
+    rule_splits: RuleSplits,
     settings: ArchitectureExampleSettings,
     seed: int,
 ) -> Iterator[Row]:
     """Files of the lower part with an added import of the upper part."""
-    upper = [
+    upper_imports = [
         edge
         for parts, edges in by_parts.items()
         if (parts.source, parts.folder) == (rule.parts.source, rule.parts.folder)
         and parts.imported == rule.parts.importer
         for edge in edges
-    ] + _inside(rule, imports)
+    ] + _imports_within_upper(rule, imports)
     importers = sorted(
         {
             (source, path)
             for source, path in imports.of_file
-            if _belongs(source, path, rule) and sides.has(rule, source, path)
+            if _in_lower_part(source, path, rule) and rule_splits.share_split(rule, source, path)
         }
     )
-    made = 0
+    injected_count = 0
     for source, path in _shuffled(importers, rule, seed):
-        if made >= settings.max_per_rule or not upper:
+        if injected_count >= settings.max_per_rule or not upper_imports:
             return
-        own = {row["object"] for row in imports.of_file[source, path]}
-        for edge in _shuffled(upper, rule, seed, path)[:_TRIES]:
-            text = _written(imports.facts[edge.fact_id], path)
-            same = imports.of_file[source, path][0]["language"] == imports.facts[edge.fact_id][
+        imported_targets = {row["object"] for row in imports.of_file[source, path]}
+        for edge in _shuffled(upper_imports, rule, seed, path)[:_TRIES]:
+            text = _rewrite_import(imports.facts[edge.fact_id], path)
+            same_language = imports.of_file[source, path][0]["language"] == imports.facts[edge.fact_id][
                 "language"
             ]  # fmt: skip
-            if text and same and edge.target not in own:
+            if text and same_language and edge.target not in imported_targets:
                 fact = imports.of_file[source, path][0]
-                yield _example(fact, text, rule, imports, shown, allowed=False, origin="injected")
-                made += 1
+                yield _example(
+                    fact, text, rule, imports, prompt_imports, allowed=False, origin="injected"
+                )
+                injected_count += 1
                 break
 
 
-def _inside(rule: DependencyRule, imports: Imports) -> list[Edge]:
+def _imports_within_upper(rule: DependencyRule, imports: Imports) -> list[Edge]:
     """Imports inside the upper part, which show how its files are imported."""
-    inside = f"{rule.parts.folder}/{rule.parts.importer}/".lstrip("/")
+    prefix = f"{rule.parts.folder}/{rule.parts.importer}/".lstrip("/")
     return [
         edge
         for edge in imports.edges
         if edge.source == rule.parts.source
-        and edge.path.startswith(inside)
-        and edge.target.startswith(inside)
+        and edge.path.startswith(prefix)
+        and edge.target.startswith(prefix)
     ]
 
 
-def _belongs(source: str, path: str, rule: DependencyRule) -> bool:
+def _in_lower_part(source: str, path: str, rule: DependencyRule) -> bool:
     """Whether a file belongs to the rule's lower part."""
-    inside = f"{rule.parts.folder}/{rule.parts.imported}".lstrip("/")
-    own = path.startswith(inside + "/") or path.rsplit(".", 1)[0] == inside
-    return source == rule.parts.source and own
+    part_path = f"{rule.parts.folder}/{rule.parts.imported}".lstrip("/")
+    in_part = path.startswith(part_path + "/") or path.rsplit(".", 1)[0] == part_path
+    return source == rule.parts.source and in_part
 
 
-def _written(fact: Row, path: str) -> str | None:
+def _rewrite_import(fact: Row, path: str) -> str | None:
     """An import statement as written in another file; None if it cannot be derived."""
     text: str = fact["evidence"].strip()
     if "\n" in text or len(text) > 300:
@@ -270,43 +284,43 @@ def _example(
     statement: str,
     rule: DependencyRule,
     imports: Imports,
-    shown: Shown,
+    prompt_imports: PromptImports,
     *,
     allowed: bool,
     origin: str,
 ) -> Row:
-    parts = rule.parts if allowed else rule.parts.turned
-    others = [
+    parts = rule.parts if allowed else rule.parts.inverse
+    other_imports = [
         row["evidence"].strip()
         for row in imports.of_file[fact["source"], fact["path"]]
         if row["evidence"].strip() != statement.strip() and "\n" not in row["evidence"].strip()
     ][:_OTHER_IMPORTS]
-    where = f" in {rule.parts.folder}" if rule.parts.folder else ""
+    location = f" in {rule.parts.folder}" if rule.parts.folder else ""
     prompt = "\n".join(
         [
-            f"Parts{where}:",
-            *shown.lines,
+            f"Parts{location}:",
+            *prompt_imports.lines,
             f"File: {fact['path']}",
-            *dict.fromkeys(others),
+            *dict.fromkeys(other_imports),
             f"New import: {statement.strip()}",
             f"May {parts.importer} import {parts.imported}?",
         ]
     )
-    because = (
-        f"{parts.importer} may import {parts.imported}{where}: {shown.chain}"
+    explanation = (
+        f"{parts.importer} may import {parts.imported}{location}: {prompt_imports.chain}"
         if allowed
-        else f"{rule.text}: {shown.chain}; the import turns the direction round"
+        else f"{rule.text}: {prompt_imports.chain}; the import turns the direction round"
     )
     return {
         "fact": fact,
         "kind": "violation",
         "origin": origin,
         "prompt": prompt,
-        "completion": f"{'allowed' if allowed else 'violation'}: {because}.",
+        "completion": f"{'allowed' if allowed else 'violation'}: {explanation}.",
         "rule": rule.text,
-        "explanation": f"{because}.",
+        "explanation": f"{explanation}.",
         "description_source": "weak:rule",
-        "target": "\n".join([fact["path"], statement.strip(), *others]),
+        "target": "\n".join([fact["path"], statement.strip(), *other_imports]),
     }
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cortex_pipelines.datasets.assemble.manifest import manifest, nothing_there
+from cortex_pipelines.datasets.assemble.manifest import empty_manifest, manifest
 from cortex_pipelines.datasets.assemble.selection import (
     ORIGINAL,
     RENAMED,
@@ -16,12 +16,11 @@ from cortex_pipelines.datasets.assemble.selection import (
 from cortex_pipelines.datasets.dedup.incremental_join import IncrementalSimilarityJoin
 from cortex_pipelines.datasets.dedup.similarity_join import COMPARED
 from cortex_pipelines.datasets.prompts.context import RepositoryContext
-from cortex_pipelines.datasets.prompts.unit_text import Place
-from cortex_pipelines.datasets.row_cache import RowMemo
+from cortex_pipelines.datasets.prompts.unit_text import FileKey
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.datasets.tasks.fill_in_the_middle import (
-    drawn_for_infilling,
+    draw_for_infilling,
     infilling_candidates,
 )
 from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
@@ -39,6 +38,7 @@ from cortex_pipelines.datasets.tasks.variants import (
     rewritten_variants,
     train_variants,
 )
+from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
 from cortex_pipelines.schemas.datasets.examples import MANIFEST
@@ -67,7 +67,7 @@ class ProjectUnits:
     units: pl.DataFrame
     splits: pl.DataFrame
     context: RepositoryContext
-    texts: dict[Place, bytes]
+    texts: dict[FileKey, bytes]
 
 
 def completion_tables(
@@ -86,39 +86,39 @@ def completion_tables(
         settings: Sizes and shares.
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
-    units, known = project.units, RowMemo(cache, f"{project.name}/completion_dataset")
+    units, unit_cache = project.units, UnitCache(cache, f"{project.name}/completion_dataset")
     functions = units.filter(pl.col("kind").is_in(FUNCTIONS))
     statements = statement_candidates(
-        units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, known
+        units.filter(pl.col("kind").is_in(STATEMENTS)), project.texts, settings, unit_cache
     )
-    whole = [completion_candidates(functions, settings, known), statements]
-    whole_statements = statements.filter(pl.col("completion").is_not_null())
-    for_gaps = {"functions": functions, "statements": whole_statements}
+    completions = [completion_candidates(functions, settings, unit_cache), statements]
+    complete_statements = statements.filter(pl.col("completion").is_not_null())
+    gap_units = {"functions": functions, "statements": complete_statements}
     gaps = [
         infilling_candidates(
-            drawn_for_infilling(chosen, settings),
+            draw_for_infilling(group_units, settings),
             project.context,
             project.texts,
             settings,
-            known.of(of),
+            unit_cache.scoped(group),
         )
-        for of, chosen in for_gaps.items()
+        for group, group_units in gap_units.items()
     ]
-    changed = pl.concat([renamed_variants(renamed), rewritten_variants(rewritten)])
+    variant_codes = pl.concat([renamed_variants(renamed), rewritten_variants(rewritten)])
     variants = completion_candidates(
-        train_variants(functions, changed), settings, known.of("variants")
+        train_variants(functions, variant_codes), settings, unit_cache.scoped("variants")
     )
     no_suffix = pl.lit("").alias("suffix")
     candidates = pl.concat(
         [
-            *(_labelled(made, ORIGINAL, "completion").with_columns(no_suffix) for made in whole),
-            *(_labelled(made, ORIGINAL, "fim") for made in gaps),
+            *(_label(rows, ORIGINAL, "completion").with_columns(no_suffix) for rows in completions),
+            *(_label(rows, ORIGINAL, "fim") for rows in gaps),
             variants.with_columns(pl.lit("completion").alias("task"), no_suffix),
         ],
         how="diagonal",
     )
     kinds = project.splits.filter(pl.col("kind").is_in((*FUNCTIONS, *STATEMENTS)))
-    return finished_tables(
+    return finish_tables(
         "completion_dataset", COMPLETION_DATASET, candidates, project.name, settings, cache, kinds
     )
 
@@ -142,27 +142,33 @@ def naming_tables(
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
     units = project.units.filter(pl.col("kind").is_in(NAMED))
-    known = RowMemo(cache, f"{project.name}/naming_dataset")
-    asked = naming_candidates(units, local_names(renamed), project.texts, settings, known)
+    unit_cache = UnitCache(cache, f"{project.name}/naming_dataset")
+    name_rows = naming_candidates(units, local_names(renamed), project.texts, settings, unit_cache)
     variants = train_variants(units, renamed_variants(renamed)).drop("origin")
-    none = LOCAL_NAMES.to_frame()
-    asked_again = naming_candidates(variants, none, project.texts, settings, known.of("variants"))
+    no_local_names = LOCAL_NAMES.to_frame()
+    variant_name_rows = naming_candidates(
+        variants, no_local_names, project.texts, settings, unit_cache.scoped("variants")
+    )
     candidates = pl.concat(
-        [_asked(units, asked, ORIGINAL), _asked(units, asked_again, RENAMED)], how="diagonal"
+        [
+            _with_unit_columns(units, name_rows, ORIGINAL),
+            _with_unit_columns(units, variant_name_rows, RENAMED),
+        ],
+        how="diagonal",
     )
     kinds = project.splits.filter(pl.col("kind").is_in(NAMED))
-    return finished_tables(
+    return finish_tables(
         "naming_dataset", NAMING_DATASET, candidates, project.name, settings, cache, kinds
     )
 
 
-def _labelled(made: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
-    return made.with_columns(pl.lit(origin).alias("origin"), pl.lit(task).alias("task"))
+def _label(rows: pl.DataFrame, origin: str, task: str) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(origin).alias("origin"), pl.lit(task).alias("task"))
 
 
-def _asked(units: pl.DataFrame, asked: pl.DataFrame, origin: str) -> pl.DataFrame:
+def _with_unit_columns(units: pl.DataFrame, name_rows: pl.DataFrame, origin: str) -> pl.DataFrame:
     """Rows to predict a name, with the columns of their units."""
-    rows = asked.join(units, on="unit_id", maintain_order="left")
+    rows = name_rows.join(units, on="unit_id", maintain_order="left")
     return rows.with_columns(
         pl.col("name_kind").alias("kind"),
         pl.lit(origin).alias("origin"),
@@ -170,7 +176,7 @@ def _asked(units: pl.DataFrame, asked: pl.DataFrame, origin: str) -> pl.DataFram
     )
 
 
-def finished_tables(
+def finish_tables(
     name: str,
     tables: tuple[Table, ...],
     candidates: pl.DataFrame,
@@ -178,7 +184,7 @@ def finished_tables(
     settings: DatasetSettings,
     cache: RowCache | None,
     units: pl.DataFrame | None = None,
-    nothing: str | None = None,
+    empty_reason: str | None = None,
 ) -> Tables:
     """Splits and manifest of a data set from its candidates, checked for leakage.
 
@@ -192,7 +198,7 @@ def finished_tables(
         units: ``ProjectUnits.splits`` of the kinds of units that the data set is made of, whose
             absence the manifest explains; None where it is made of what may not be there, so that
             a side may be empty.
-        nothing: What the manifest says where nothing was made or left out; given, a side may be
+        empty_reason: What the manifest says where nothing was made or left out; given, a side may be
             empty too.
 
     Raises:
@@ -204,9 +210,9 @@ def finished_tables(
     rows = candidates.with_columns(
         of_variant.otherwise(reason).alias("split_reason"), pl.col("weight").fill_null(1.0)
     )
-    made = with_ids(rows.filter(pl.col("not_made").is_null()), name)
+    usable = with_ids(rows.filter(pl.col("not_made").is_null()), name)
     join = IncrementalSimilarityJoin(cache, f"{project}/{name}", settings)
-    selected = select_rows(made, name, texts, settings, join)
+    selected = select_rows(usable, name, texts, settings, join)
     require_no_leakage(selected.rows, name, texts, join)
     not_made = rows.filter(pl.col("not_made").is_not_null() & (pl.col("not_made") != "no_body"))
     left_out = [selected.left_out, not_made.with_columns(pl.col("not_made").alias("left_out"))]
@@ -217,14 +223,14 @@ def finished_tables(
         for table in tables
         if table.name in SPLITS
     }
-    empty = [side for side, rows in split_tables.items() if rows.is_empty()]
-    if empty and units is not None and nothing is None:
+    empty = [split for split, rows in split_tables.items() if rows.is_empty()]
+    if empty and units is not None and empty_reason is None:
         raise DatasetError(
             f"{name}: no example is left for {empty[0]}. Every one is longer than "
             "datasets.max_prompt_bytes or has a near-duplicate in another split; raise the limit "
             "or add a source to the project in params.yaml (`cortex add NAME SOURCE`)"
         )
     entries = manifest(selected.rows, pl.concat(left_out, how="diagonal"), settings)
-    if entries.is_empty() and nothing is not None:
-        entries = nothing_there(nothing)
+    if entries.is_empty() and empty_reason is not None:
+        entries = empty_manifest(empty_reason)
     return split_tables | {MANIFEST.name: entries}

@@ -38,15 +38,18 @@ def manifest(
     Returns:
         MANIFEST.
     """
-    known = pl.concat(
-        [_columns(rows[side].with_columns(pl.lit(side).alias("split")), None) for side in SPLITS]
+    row_entries = pl.concat(
+        [
+            _manifest_columns(rows[split].with_columns(pl.lit(split).alias("split")), None)
+            for split in SPLITS
+        ]
     ).with_columns(_filters(None))
     reasons = left_out["left_out"].unique().sort().to_list()
-    parts = [_of_reason(left_out, reason, settings) for reason in reasons]
-    return MANIFEST.conform(pl.concat([known, *parts]))
+    reason_entries = [_reason_entries(left_out, reason, settings) for reason in reasons]
+    return MANIFEST.conform(pl.concat([row_entries, *reason_entries]))
 
 
-def nothing_there(reason: str) -> pl.DataFrame:
+def empty_manifest(reason: str) -> pl.DataFrame:
     """MANIFEST of a data set that a project has nothing for, with one entry that says so."""
     entry = dict.fromkeys(MANIFEST.schema) | {"entry_id": reason, "left_out": reason}
     return MANIFEST.frame([entry | {"count": 0, "filters": []}])
@@ -78,19 +81,26 @@ def count_redactions(units: pl.DataFrame, redactions: pl.DataFrame) -> pl.Series
     return pl.Series("redactions", counts, dtype=pl.Int64)
 
 
-def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -> pl.DataFrame:
+def _reason_entries(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -> pl.DataFrame:
     """Entries excluded by one filter: the first by hash, the rest counted by language."""
     rows = left_out.filter(pl.col("left_out") == reason).with_row_index("at")
     kinds = rows["kind"] if "kind" in rows.columns else [""] * rows.height
     ids = [
-        hashlib.sha256("\x1f".join((reason, unit, kind or "", str(at))).encode()).hexdigest()[:32]
-        for unit, kind, at in zip(rows["unit_id"], kinds, _ordinals(rows), strict=True)
+        hashlib.sha256("\x1f".join((reason, unit, kind or "", str(ordinal))).encode()).hexdigest()[
+            :32
+        ]
+        for unit, kind, ordinal in zip(rows["unit_id"], kinds, _ordinals(rows), strict=True)
     ]
-    named = rows.with_columns(
+    with_entry_ids = rows.with_columns(
         pl.Series("entry_id", ids, dtype=pl.String), pl.lit(None, dtype=pl.String).alias("split")
     ).sort("entry_id")
-    entries = _columns(named.head(settings.max_named_left_out), "entry_id")
-    rest = named.slice(settings.max_named_left_out).group_by("language").len().sort("language")
+    entries = _manifest_columns(with_entry_ids.head(settings.max_named_left_out), "entry_id")
+    summarised = (
+        with_entry_ids.slice(settings.max_named_left_out)
+        .group_by("language")
+        .len()
+        .sort("language")
+    )
     more = [
         {
             "entry_id": f"more:{reason}:{language}",
@@ -99,7 +109,7 @@ def _of_reason(left_out: pl.DataFrame, reason: str, settings: DatasetSettings) -
             "count": count,
             "filters": [],
         }
-        for language, count in rest.iter_rows()
+        for language, count in summarised.iter_rows()
     ]
     entries = pl.concat([entries, pl.DataFrame(more, schema=entries.schema)])
     return entries.with_columns(_filters(reason))
@@ -109,19 +119,21 @@ def _ordinals(rows: pl.DataFrame) -> pl.Series:
     """Number entries of the same unit, kind and text, independent of row order."""
     keys = [name for name in ("unit_id", "kind", "origin", "prompt", "completion")
             if name in rows.columns]  # fmt: skip
-    ordered = rows.select("at", *keys).sort(*keys, nulls_last=True, maintain_order=True)
-    numbered = ordered.with_columns(pl.col("at").cum_count().over("unit_id").alias("number"))
+    sorted_rows = rows.select("at", *keys).sort(*keys, nulls_last=True, maintain_order=True)
+    numbered = sorted_rows.with_columns(pl.col("at").cum_count().over("unit_id").alias("number"))
     return numbered.sort("at")["number"]
 
 
-def _columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
+def _manifest_columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
     """The manifest's columns, null where the frame lacks one."""
-    given = frame.with_columns(
+    with_entry = frame.with_columns(
         pl.col(entry or "example_id").alias("entry_id"),
         pl.lit(1, dtype=pl.Int64).alias("count"),
     )
-    return given.select(
-        pl.col(name).cast(dtype) if name in given.columns else pl.lit(None, dtype=dtype).alias(name)
+    return with_entry.select(
+        pl.col(name).cast(dtype)
+        if name in with_entry.columns
+        else pl.lit(None, dtype=dtype).alias(name)
         for name, dtype in MANIFEST.schema.items()
     )
 

@@ -70,23 +70,34 @@ def select_rows(
         settings: Bounds, shares and threshold.
         join: Finds near-duplicates.
     """
-    splits = _Parts(join)
+    selection = _SelectionBuilder(join)
     first = pl.col("example_id").is_first_distinct()
-    splits.leave(candidates.filter(~first), "repeated")
+    selection.exclude(candidates.filter(~first), "repeated")
     rows = candidates.filter(first)
     variant = is_variant()
-    held: list[pl.DataFrame] = []
-    for side in reversed(SPLITS):
-        mine = rows.filter((pl.col("split") == side) & ~variant)
-        splits.add(side, mine, held, name, texts, settings, _most(side, settings), side)
-        held.append(splits.rows[side])
+    selected_splits: list[pl.DataFrame] = []
+    for split in reversed(SPLITS):
+        originals = rows.filter((pl.col("split") == split) & ~variant)
+        selection.add(
+            split,
+            originals,
+            selected_splits,
+            name,
+            texts,
+            settings,
+            _max_rows(split, settings),
+            split,
+        )
+        selected_splits.append(selection.rows[split])
     variants = rows.filter(variant & (pl.col("split") == "train"))
-    room = _room_for_variants(splits.rows["train"].height, settings)
-    splits.add("train", variants, held[:2], name, texts, settings, room, "variants")
-    return RowSelection(splits.rows, pl.concat(splits.left_out))
+    variant_limit = _max_variants(selection.rows["train"].height, settings)
+    selection.add(
+        "train", variants, selected_splits[:2], name, texts, settings, variant_limit, "variants"
+    )
+    return RowSelection(selection.rows, pl.concat(selection.left_out))
 
 
-class _Parts:
+class _SelectionBuilder:
     """A selection in progress."""
 
     def __init__(self, join: IncrementalSimilarityJoin) -> None:
@@ -94,28 +105,30 @@ class _Parts:
         self.left_out: list[pl.DataFrame] = []
         self._similar_pairs = join
 
-    def leave(self, rows: pl.DataFrame, reason: str) -> None:
+    def exclude(self, rows: pl.DataFrame, reason: str) -> None:
         self.left_out.append(rows.with_columns(pl.lit(reason).alias("left_out")))
 
     def add(
         self,
-        side: str,
+        split: str,
         rows: pl.DataFrame,
-        held: Sequence[pl.DataFrame],
+        other_splits: Sequence[pl.DataFrame],
         name: str,
         texts: Texts,
         settings: DatasetSettings,
-        most: int | None,
+        limit: int | None,
         step: str,
     ) -> None:
         """Add rows to a split, except near-duplicates of other splits, within the limits."""
-        alone = _without_near_duplicates(rows, held, name, texts, self._similar_pairs, step)
-        self.leave(_missing(rows, alone), "near_duplicate_elsewhere")
+        distinct = _without_near_duplicates(
+            rows, other_splits, name, texts, self._similar_pairs, step
+        )
+        self.exclude(_not_selected(rows, distinct), "near_duplicate_elsewhere")
         by_kind = settings.max_by_kind.get(name, {})
-        few = _capped(_capped_by_kind(alone, by_kind, side, settings), most, side, settings)
-        self.leave(_missing(alone, few), "sample")
-        known = self.rows.get(side)
-        self.rows[side] = few if known is None else pl.concat([known, few])
+        sampled = _cap(_cap_by_kind(distinct, by_kind, split, settings), limit, split, settings)
+        self.exclude(_not_selected(distinct, sampled), "sample")
+        previous = self.rows.get(split)
+        self.rows[split] = sampled if previous is None else pl.concat([previous, sampled])
 
 
 def require_no_leakage(
@@ -128,15 +141,15 @@ def require_no_leakage(
     Raises:
         DatasetError: there are some.
     """
-    sides = {side: rows[side] for side in SPLITS}
-    for split, others in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
+    rows_by_split = {split: rows[split] for split in SPLITS}
+    for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):
         for columns in texts:
-            texts_of = {
-                side: rows.select(compared_columns(rows, name, columns))
-                for side, rows in sides.items()
+            texts_by_split = {
+                other_split: rows.select(compared_columns(rows, name, columns))
+                for other_split, rows in rows_by_split.items()
             }
-            other = pl.concat([texts_of[side] for side in others])
-            leaks = join.between(texts_of[split], other, columns, f"{split} checked")
+            other_texts = pl.concat([texts_by_split[other_split] for other_split in other_splits])
+            leaks = join.between(texts_by_split[split], other_texts, columns, f"{split} checked")
             if leaks.height:
                 raise DatasetError(
                     f"{name}: {leaks.height} rows of {split} have a near-duplicate in another "
@@ -147,64 +160,71 @@ def require_no_leakage(
 
 def _without_near_duplicates(
     rows: pl.DataFrame,
-    held: Sequence[pl.DataFrame],
+    other_splits: Sequence[pl.DataFrame],
     name: str,
     texts: Texts,
     join: IncrementalSimilarityJoin,
     step: str,
 ) -> pl.DataFrame:
-    if not held or rows.is_empty():
+    if not other_splits or rows.is_empty():
         return rows
     for columns in texts:
-        others = pl.concat([side.select(compared_columns(side, name, columns)) for side in held])
-        mine = rows.select(compared_columns(rows, name, columns))
-        duplicates = join.between(mine, others, columns, step)
+        other_texts = pl.concat(
+            [
+                split_rows.select(compared_columns(split_rows, name, columns))
+                for split_rows in other_splits
+            ]
+        )
+        candidate_texts = rows.select(compared_columns(rows, name, columns))
+        duplicates = join.between(candidate_texts, other_texts, columns, step)
         rows = rows.join(duplicates, on="example_id", how="anti", maintain_order="left")
     return rows
 
 
-def _missing(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(kept.select("example_id"), on="example_id", how="anti", maintain_order="left")
+def _not_selected(rows: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(
+        selected.select("example_id"), on="example_id", how="anti", maintain_order="left"
+    )
 
 
-def _most(side: str, settings: DatasetSettings) -> int | None:
+def _max_rows(split: str, settings: DatasetSettings) -> int | None:
     return {
         "train": settings.max_train,
         "validation": settings.max_validation,
         "test": settings.max_test,
-    }[side]
+    }[split]
 
 
-def _scale(side: str, settings: DatasetSettings) -> float:
+def _scale(split: str, settings: DatasetSettings) -> float:
     train = 1 - settings.validation_share - settings.test_share
     shares = {"validation": settings.validation_share, "test": settings.test_share}
-    return shares.get(side, train) / train
+    return shares.get(split, train) / train
 
 
-def _room_for_variants(originals: int, settings: DatasetSettings) -> int:
+def _max_variants(originals: int, settings: DatasetSettings) -> int:
     share = settings.max_augmented_share
     by_share = int(originals * share / (1 - share))
     return by_share if settings.max_train is None else min(settings.max_train - originals, by_share)
 
 
-def _capped_by_kind(
-    rows: pl.DataFrame, bounds: Mapping[str, int], side: str, settings: DatasetSettings
+def _cap_by_kind(
+    rows: pl.DataFrame, bounds: Mapping[str, int], split: str, settings: DatasetSettings
 ) -> pl.DataFrame:
     if not bounds:
         return rows
-    scale = _scale(side, settings)
-    kept = rows.select(~pl.col("kind").is_in(list(bounds)))["kind"]
+    scale = _scale(split, settings)
+    is_selected = rows.select(~pl.col("kind").is_in(list(bounds)))["kind"]
     for kind, bound in bounds.items():
-        some = rows.filter(pl.col("kind") == kind)
-        few = _capped(some, max(round(bound * scale), min(bound, 1)), side, settings)
-        kept |= rows["example_id"].is_in(few["example_id"].implode())
-    return rows.filter(kept)
+        kind_rows = rows.filter(pl.col("kind") == kind)
+        sampled = _cap(kind_rows, max(round(bound * scale), min(bound, 1)), split, settings)
+        is_selected |= rows["example_id"].is_in(sampled["example_id"].implode())
+    return rows.filter(is_selected)
 
 
-def _capped(
-    rows: pl.DataFrame, most: int | None, side: str, settings: DatasetSettings
+def _cap(
+    rows: pl.DataFrame, limit: int | None, split: str, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Sample at most ``most`` rows, stratified by language.
+    """Sample at most ``limit`` rows, stratified by language.
 
     Languages are allotted rows by Adams' method of apportionment: each gets one row before any gets
     its second share, and rows kept under a smaller bound are kept under a larger one too. The rows
@@ -212,9 +232,9 @@ def _capped(
     sampling (Duffield, Lund and Thorup 2007), in which only one division depends on the machine's
     floats.
     """
-    if most is None or rows.height <= most:
+    if limit is None or rows.height <= limit:
         return rows
-    weights = rows["weight"].to_list() if side == "train" else [1.0] * rows.height
+    weights = rows["weight"].to_list() if split == "train" else [1.0] * rows.height
     ids = rows["example_id"].to_list()
     priorities = [
         weight / ((draw(settings.seed, "sample", row_id) + 1) / 2**64)
@@ -224,9 +244,9 @@ def _capped(
         pl.Series("priority", priorities, dtype=pl.Float64)
     )
     in_order = ranked.sort("priority", "example_id", descending=[True, False])
-    size, place = pl.len().over("language"), pl.int_range(pl.len()).over("language")
-    turns = in_order.with_columns(size.alias("size"), (place / size).alias("turn"))
-    kept = turns.sort("turn", "size", "language", descending=[False, True, False]).head(
-        max(most, 0)
+    size, rank = pl.len().over("language"), pl.int_range(pl.len()).over("language")
+    turns = in_order.with_columns(size.alias("size"), (rank / size).alias("turn"))
+    sampled = turns.sort("turn", "size", "language", descending=[False, True, False]).head(
+        max(limit, 0)
     )
-    return rows.filter(pl.col("example_id").is_in(kept["example_id"].implode()))
+    return rows.filter(pl.col("example_id").is_in(sampled["example_id"].implode()))

@@ -15,21 +15,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cortex_pipelines.datasets.dedup.shingle_order import ShingleOrder
-from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets
+from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets
 from cortex_pipelines.datasets.dedup.similarity_join import (
     NEAR_DUPLICATE_PAIRS,
-    compared,
     prefix_lengths,
     shingles_of,
     similar_pairs,
+    texts_to_compare,
 )
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.rowcache import RowCache
 
 # With a larger share of new texts it is as fast to compare everything.
-_MOST_NEW = 0.2
+_MAX_NEW_SHARE = 0.2
 # With a smaller one it is as fast to look at them again next time as to write what is known anew.
-_WORTH_KEEPING = 0.01
+_MIN_SHARE_TO_SAVE = 0.01
 _ID, _OTHER, _SIMILARITY = NEAR_DUPLICATE_PAIRS.names()
 _SIDE, _PREFIX = "side", "prefix"
 _STATE: dict[str, Any] = {
@@ -41,7 +41,7 @@ _STATE: dict[str, Any] = {
 }
 _ORDER = "order"
 _HIGH = np.uint64(32)
-Bools = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 
 
 class IncrementalSimilarityJoin:
@@ -57,50 +57,56 @@ class IncrementalSimilarityJoin:
         self._cache, self._name, self._settings = cache, name, settings
 
     def between(
-        self, mine: pl.DataFrame, theirs: pl.DataFrame, columns: tuple[str, ...], step: str
+        self, left_rows: pl.DataFrame, right_rows: pl.DataFrame, columns: tuple[str, ...], step: str
     ) -> pl.DataFrame:
         """Near-duplicate pairs across two splits, equal to ``near_duplicate_pairs``.
 
         Args:
-            mine: One split: ``example_id``, a hash that tells the text, what is compared, and its
+            left_rows: One split: ``example_id``, a hash that tells the text, what is compared, and its
                 ``language``.
-            theirs: Another one.
+            right_rows: Another one.
             columns: What is compared, several joined.
             step: What the comparison is for; each remembers texts of its own.
         """
         name = f"{self._name}/near_duplicates/{step}/{'+'.join(columns)}"
-        known = self._cache.recall(name) if self._cache else None
-        left = _Side(mine, columns, "mine", known, self._settings)
-        right = _Side(theirs, columns, "theirs", known, self._settings)
-        order = _known_order(known)
-        if known is None or max(left.share_of_new, right.share_of_new) > _MOST_NEW:
-            left.forget()
-            right.forget()
-            order = ShingleOrder.of(left.new_sets(), right.new_sets())
-        pairs = _pairs(left, right, order, self._settings)
-        new = np.concatenate([left.new, right.new])
-        if self._cache and (known is None or new.sum() > _WORTH_KEEPING * len(new)):
-            sides = (left.state(pairs, order), right.state(NEAR_DUPLICATE_PAIRS.to_frame(), order))
-            self._cache.keep(name, pl.concat([*sides, _order_rows(order)]))
+        cached_state = self._cache.recall(name) if self._cache else None
+        left_texts = SplitTexts(left_rows, columns, "mine", cached_state, self._settings)
+        right_texts = SplitTexts(right_rows, columns, "theirs", cached_state, self._settings)
+        order = _cached_order(cached_state)
+        if (
+            cached_state is None
+            or max(left_texts.share_of_new, right_texts.share_of_new) > _MAX_NEW_SHARE
+        ):
+            left_texts.discard_cache()
+            right_texts.discard_cache()
+            order = ShingleOrder.from_sets(left_texts.new_sets(), right_texts.new_sets())
+        pairs = _pairs(left_texts, right_texts, order, self._settings)
+        new = np.concatenate([left_texts.new, right_texts.new])
+        if self._cache and (cached_state is None or new.sum() > _MIN_SHARE_TO_SAVE * len(new)):
+            states = (
+                left_texts.state(pairs, order),
+                right_texts.state(NEAR_DUPLICATE_PAIRS.to_frame(), order),
+            )
+            self._cache.keep(name, pl.concat([*states, _order_rows(order)]))
         return pairs
 
 
-class _Side:
+class SplitTexts:
     """Texts of one split with their cached state."""
 
     def __init__(
         self,
         frame: pl.DataFrame,
         columns: tuple[str, ...],
-        side: str,
-        known: pl.DataFrame | None,
+        role: str,
+        cached_state: pl.DataFrame | None,
         settings: DatasetSettings,
     ) -> None:
-        self._frame, self._columns, self._side, self._settings = frame, columns, side, settings
-        known_rows = pl.DataFrame(schema=_STATE) if known is None else known
-        known_rows = known_rows.filter(pl.col(_SIDE) == side)
-        self.known = frame.select(_ID).join(
-            known_rows.drop(_SIDE), on=_ID, how="left", maintain_order="left"
+        self._frame, self._columns, self._role, self._settings = frame, columns, role, settings
+        cached_rows = pl.DataFrame(schema=_STATE) if cached_state is None else cached_state
+        cached_rows = cached_rows.filter(pl.col(_SIDE) == role)
+        self.cached = frame.select(_ID).join(
+            cached_rows.drop(_SIDE), on=_ID, how="left", maintain_order="left"
         )
         self._sets: ShingleSets | None = None
 
@@ -110,27 +116,27 @@ class _Side:
         return self._frame[_ID]
 
     @property
-    def new(self) -> Bools:
+    def new(self) -> Mask:
         """Mask of uncached texts."""
-        return self.known[_PREFIX].is_null().to_numpy()
+        return self.cached[_PREFIX].is_null().to_numpy()
 
     @property
     def share_of_new(self) -> float:
         """Share of uncached texts, 0 to 1."""
         return float(self.new.mean()) if len(self.new) else 0.0
 
-    def forget(self) -> None:
+    def discard_cache(self) -> None:
         """Treat all texts as new."""
-        self.known = self.known.with_columns(
+        self.cached = self.cached.with_columns(
             pl.lit(None, dtype=dtype).alias(name)
             for name, dtype in _STATE.items()
             if name in (_PREFIX, _OTHER, _SIMILARITY)
         )
 
-    def sets_of(self, chosen: Bools) -> ShingleSets:
+    def sets_of(self, mask: Mask) -> ShingleSets:
         """Shingles of some texts."""
-        rows = self._frame.filter(pl.Series(chosen, dtype=pl.Boolean))
-        return shingles_of(compared(rows, self._columns), "compared", self._settings)
+        rows = self._frame.filter(pl.Series(mask, dtype=pl.Boolean))
+        return shingles_of(texts_to_compare(rows, self._columns), "compared", self._settings)
 
     def new_sets(self) -> ShingleSets:
         """Shingles of the new texts, computed once."""
@@ -138,25 +144,25 @@ class _Side:
             self._sets = self.sets_of(self.new)
         return self._sets
 
-    def like(self, others: ShingleSets, order: ShingleOrder) -> Bools:
+    def sharing_prefix(self, other_sets: ShingleSets, order: ShingleOrder) -> Mask:
         """Mask of cached texts that share a prefix shingle with the other side's."""
-        is_similar = np.zeros(len(self.known), dtype=bool)
-        wanted = _prefixes(others, order, self._settings)[0].astype(np.uint64) << _HIGH
-        prefixes = self.known.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
+        is_similar = np.zeros(len(self.cached), dtype=bool)
+        prefix_hashes = _prefixes(other_sets, order, self._settings)[0].astype(np.uint64) << _HIGH
+        prefixes = self.cached.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
         flat = prefixes.explode(_PREFIX)
         hashes = flat[_PREFIX].to_numpy().astype(np.uint64) << _HIGH
-        hits = KnownShingles(np.unique(wanted)).places(hashes) >= 0
+        hits = ShingleIndex(np.unique(prefix_hashes)).find(hashes) >= 0
         is_similar[flat["at"].to_numpy()[hits]] = True
         return is_similar
 
-    def still_there(self, others: "_Side") -> pl.DataFrame:
+    def cached_pairs(self, other: "SplitTexts") -> pl.DataFrame:
         """Cached pairs whose texts still exist on both sides."""
-        paired = self.known.select(NEAR_DUPLICATE_PAIRS.names()).filter(
+        paired = self.cached.select(NEAR_DUPLICATE_PAIRS.names()).filter(
             pl.col(_OTHER).list.len() > 0
         )
         pairs = paired.explode(_OTHER, _SIMILARITY)
-        known = others.known.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
-        return pairs.join(known, on=_OTHER, how="semi")
+        other_ids = other.cached.drop_nulls(_PREFIX).select(pl.col(_ID).alias(_OTHER))
+        return pairs.join(other_ids, on=_OTHER, how="semi")
 
     def state(self, new_pairs: pl.DataFrame, order: ShingleOrder) -> pl.DataFrame:
         """State of all texts to cache.
@@ -169,53 +175,65 @@ class _Side:
         owners = pl.DataFrame({"at": np.repeat(np.arange(len(counts)), counts), _PREFIX: hashes})
         lists = owners.group_by("at", maintain_order=True).agg(_PREFIX)[_PREFIX]
         fresh = pl.DataFrame({_ID: self.ids.filter(pl.Series(self.new)), _PREFIX: lists})
-        prefixes = pl.concat([self.known.drop_nulls(_PREFIX).select(_ID, _PREFIX), fresh])
+        prefixes = pl.concat([self.cached.drop_nulls(_PREFIX).select(_ID, _PREFIX), fresh])
         pairs = new_pairs.group_by(_ID).agg(_OTHER, _SIMILARITY)
         return (
             prefixes.join(pairs, on=_ID, how="left")
-            .with_columns(pl.lit(self._side).alias(_SIDE))
+            .with_columns(pl.lit(self._role).alias(_SIDE))
             .select(pl.col(name).cast(dtype) for name, dtype in _STATE.items())
         )
 
 
 def _pairs(
-    mine: _Side, theirs: _Side, order: ShingleOrder, settings: DatasetSettings
+    left_texts: SplitTexts, right_texts: SplitTexts, order: ShingleOrder, settings: DatasetSettings
 ) -> pl.DataFrame:
     """All near-duplicate pairs: cached ones, and those with a new text."""
-    parts = [mine.still_there(theirs)]
-    if mine.new.any():
-        sets = mine.new_sets()
-        if theirs.new.all():
-            others, other_sets = theirs.new, theirs.new_sets()
+    pairs = [left_texts.cached_pairs(right_texts)]
+    if left_texts.new.any():
+        new_sets = left_texts.new_sets()
+        if right_texts.new.all():
+            right_mask, right_sets = right_texts.new, right_texts.new_sets()
         else:
-            others = theirs.new | theirs.like(sets, order)
-            other_sets = theirs.sets_of(others)
-        parts.append(_similar_pairs(mine, mine.new, sets, theirs, others, other_sets, settings))
-    if theirs.new.any() and not mine.new.all():
-        sets = theirs.new_sets()
-        some = mine.like(sets, order)
-        parts.append(
-            _similar_pairs(mine, some, mine.sets_of(some), theirs, theirs.new, sets, settings)
+            right_mask = right_texts.new | right_texts.sharing_prefix(new_sets, order)
+            right_sets = right_texts.sets_of(right_mask)
+        pairs.append(
+            _similar_pairs(
+                left_texts, left_texts.new, new_sets, right_texts, right_mask, right_sets, settings
+            )
         )
-    return pl.concat(parts).sort(NEAR_DUPLICATE_PAIRS.names())
+    if right_texts.new.any() and not left_texts.new.all():
+        new_sets = right_texts.new_sets()
+        left_mask = left_texts.sharing_prefix(new_sets, order)
+        pairs.append(
+            _similar_pairs(
+                left_texts,
+                left_mask,
+                left_texts.sets_of(left_mask),
+                right_texts,
+                right_texts.new,
+                new_sets,
+                settings,
+            )
+        )
+    return pl.concat(pairs).sort(NEAR_DUPLICATE_PAIRS.names())
 
 
 def _similar_pairs(
-    mine: _Side,
-    some: Bools,
-    sets: ShingleSets,
-    theirs: _Side,
-    others: Bools,
-    other_sets: ShingleSets,
+    left_texts: SplitTexts,
+    left_mask: Mask,
+    left_sets: ShingleSets,
+    right_texts: SplitTexts,
+    right_mask: Mask,
+    right_sets: ShingleSets,
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    names, other_names = _chosen(mine.ids, some), _chosen(theirs.ids, others)
-    return similar_pairs(names, sets, other_names, other_sets, settings)
+    left_ids, right_ids = _select(left_texts.ids, left_mask), _select(right_texts.ids, right_mask)
+    return similar_pairs(left_ids, left_sets, right_ids, right_sets, settings)
 
 
-def _chosen(ids: pl.Series, which: Bools) -> Sequence[str]:
-    chosen_ids: list[str] = ids.filter(pl.Series(which, dtype=pl.Boolean)).to_list()
-    return chosen_ids
+def _select(ids: pl.Series, mask: Mask) -> Sequence[str]:
+    selected_ids: list[str] = ids.filter(pl.Series(mask, dtype=pl.Boolean)).to_list()
+    return selected_ids
 
 
 def _prefixes(
@@ -226,11 +244,11 @@ def _prefixes(
     return (order.first(sets, counts) >> _HIGH).astype(np.uint32), counts
 
 
-def _known_order(known: pl.DataFrame | None) -> ShingleOrder:
+def _cached_order(cached_state: pl.DataFrame | None) -> ShingleOrder:
     """Shingle order of the cached prefixes."""
-    if known is None:
+    if cached_state is None:
         return ShingleOrder()
-    rows = known.filter(pl.col(_SIDE) == _ORDER)
+    rows = cached_state.filter(pl.col(_SIDE) == _ORDER)
     return ShingleOrder(tuple(level.to_numpy() for level in rows[_PREFIX]))
 
 

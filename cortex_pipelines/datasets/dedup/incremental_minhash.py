@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cortex_pipelines.datasets.dedup.minhash import MOST_COMPARED, band_keys, clusters_of
+from cortex_pipelines.datasets.dedup.minhash import MAX_COMPARED, band_keys, clusters_of
 from cortex_pipelines.datasets.dedup.shingles import ShingleSets, all_shingles
 from cortex_pipelines.datasets.dedup.token_stream import token_streams
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -21,12 +21,12 @@ from cortex_pipelines.datasets.union_find import UnionFind
 from cortex_pipelines.rowcache import RowCache
 
 # With a larger share of new texts it is as fast to compare everything.
-_MOST_NEW = 0.2
+_MAX_NEW_SHARE = 0.2
 # With fewer that came or went it is as fast to look at them again as to write all that is known.
-_WORTH_KEEPING = 0.01
+_MIN_SHARE_TO_SAVE = 0.01
 _TEXT, _CLUSTER, _BANDS = "text", "cluster", "bands"
 _HIGH = np.uint64(32)
-Bools = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 Code = tuple[str, str | None]
 """A text and its language; None where it is no code."""
 Bands = NDArray[np.uint32]
@@ -55,15 +55,18 @@ class IncrementalClustering:
             texts: The texts.
             languages: Language of each; code is compared by its token stream. None for prose.
         """
-        known_languages = languages if languages is not None else [None] * len(texts)
-        places: dict[Code, int] = {}
-        which = [
-            places.setdefault(code, len(places))
-            for code in zip(texts, known_languages, strict=True)
+        text_languages = languages if languages is not None else [None] * len(texts)
+        positions: dict[Code, int] = {}
+        text_positions = [
+            positions.setdefault(code, len(positions))
+            for code in zip(texts, text_languages, strict=True)
         ]
-        labels = self._labels(f"{self._project}/clusters/{name}", list(places))
+        labels = self._labels(f"{self._project}/clusters/{name}", list(positions))
         first: dict[int, int] = {}
-        return [first.setdefault(labels[at], index) for index, at in enumerate(which)]
+        return [
+            first.setdefault(labels[position], index)
+            for index, position in enumerate(text_positions)
+        ]
 
     def _labels(self, name: str, texts: list[Code]) -> list[int]:
         """Cluster labels of distinct texts."""
@@ -71,39 +74,45 @@ class IncrementalClustering:
             return clusters_of(self._sets(texts), self._settings)
         keys = pl.Series(_TEXT, [_key(code) for code in texts], dtype=pl.String)
         state = self._cache.recall(name)
-        known = None if state is None else _Known.of(keys, state)
-        clustering = self._with_new(known, texts) if known and known.new.any() else known
+        cached = None if state is None else CachedSignatures.from_state(keys, state)
+        clustering = self._with_new(cached, texts) if cached and cached.new.any() else cached
         if clustering is None:
-            clustering = self._from_nothing(keys, texts)
-            kept = (
+            clustering = self._from_scratch(keys, texts)
+            saved_state = (
                 clustering.state().clear() if clustering.has_full_bucket() else clustering.state()
             )
-            self._cache.keep(name, kept)
-        elif state is not None and _moved(keys, state[_TEXT]) > _WORTH_KEEPING * len(texts):
+            self._cache.keep(name, saved_state)
+        elif state is not None and _count_changes(keys, state[_TEXT]) > _MIN_SHARE_TO_SAVE * len(
+            texts
+        ):
             self._cache.keep(name, clustering.state())
         labels: list[int] = clustering.labels.tolist()
         return labels
 
-    def _from_nothing(self, keys: pl.Series, texts: list[Code]) -> "_Known":
+    def _from_scratch(self, keys: pl.Series, texts: list[Code]) -> "CachedSignatures":
         sets = self._sets(texts)
         bands = _halves(band_keys(sets, self._settings))
         labels = np.array(clusters_of(sets, self._settings), dtype=np.int64)
-        return _Known(keys, labels, bands)
+        return CachedSignatures(keys, labels, bands)
 
-    def _with_new(self, known: "_Known", texts: list[Code]) -> "_Known | None":
+    def _with_new(self, cached: "CachedSignatures", texts: list[Code]) -> "CachedSignatures | None":
         """Merge new texts into the clusters; None where a full run is needed."""
-        new = known.new
-        if new.mean() > _MOST_NEW:
+        new = cached.new
+        if new.mean() > _MAX_NEW_SHARE:
             return None
-        known.bands[new] = _halves(band_keys(self._sets(_chosen(texts, new)), self._settings))
-        like = _agreeing(known.bands, new)
-        if like is None:
+        cached.bands[new] = _halves(band_keys(self._sets(_select(texts, new)), self._settings))
+        affected = _agreeing(cached.bands, new)
+        if affected is None:
             return None
-        places = np.flatnonzero(like)
+        affected_positions = np.flatnonzero(affected)
         forest = UnionFind(len(texts))
-        _join(forest, np.flatnonzero(~new), known.labels[~new])
-        _join(forest, places, clusters_of(self._sets(_chosen(texts, like)), self._settings))
-        return _Known(known.keys, forest.labels(), known.bands)
+        _union_by_label(forest, np.flatnonzero(~new), cached.labels[~new])
+        _union_by_label(
+            forest,
+            affected_positions,
+            clusters_of(self._sets(_select(texts, affected)), self._settings),
+        )
+        return CachedSignatures(cached.keys, forest.labels(), cached.bands)
 
     def _sets(self, codes: Sequence[Code]) -> ShingleSets:
         streams = token_streams([text for text, _ in codes], [language for _, language in codes])
@@ -111,7 +120,7 @@ class IncrementalClustering:
 
 
 @dataclass(frozen=True)
-class _Known:
+class CachedSignatures:
     """Cached texts with cluster numbers.
 
     Args:
@@ -125,20 +134,20 @@ class _Known:
     bands: Bands
 
     @classmethod
-    def of(cls, keys: pl.Series, state: pl.DataFrame) -> "_Known":
+    def from_state(cls, keys: pl.Series, state: pl.DataFrame) -> "CachedSignatures":
         """Cached state of some texts, without incomplete clusters."""
         size = pl.len().over(_CLUSTER)
         numbered = state.select(_TEXT, _CLUSTER, size.alias("size")).with_row_index("at")
         matched = keys.to_frame().join(numbered, on=_TEXT, how="left", maintain_order="left")
-        whole = matched.select(pl.col("size") == size)[:, 0].fill_null(False).to_numpy()
+        is_complete = matched.select(pl.col("size") == size)[:, 0].fill_null(False).to_numpy()
         labels = matched[_CLUSTER].fill_null(-1).to_numpy()
-        there, known = matched["at"].is_not_null().to_numpy(), state[_BANDS].to_numpy()
-        bands = np.zeros((len(keys), known.shape[1]), dtype=np.uint32)
-        bands[there] = known[matched["at"].drop_nulls().to_numpy()]
-        return cls(keys, np.where(whole, labels, -1), bands)
+        is_cached, cached_bands = matched["at"].is_not_null().to_numpy(), state[_BANDS].to_numpy()
+        bands = np.zeros((len(keys), cached_bands.shape[1]), dtype=np.uint32)
+        bands[is_cached] = cached_bands[matched["at"].drop_nulls().to_numpy()]
+        return cls(keys, np.where(is_complete, labels, -1), bands)
 
     @property
-    def new(self) -> Bools:
+    def new(self) -> Mask:
         """Mask of uncached texts."""
         return self.labels < 0
 
@@ -155,37 +164,39 @@ class _Known:
         return pl.DataFrame([self.keys, pl.Series(_CLUSTER, self.labels), bands])
 
 
-def _agreeing(bands: Bands, new: Bools) -> Bools | None:
+def _agreeing(bands: Bands, new: Mask) -> Mask | None:
     """Mask of texts that share a band with a new one; None if a bucket is too full."""
     agreeing = new.copy()
     for band in range(bands.shape[1]):
         values = bands[:, band]
-        wanted = np.unique(values[new])
-        places = np.searchsorted(wanted, values)
-        places[places == len(wanted)] = 0
-        same = wanted[places] == values
-        if np.bincount(places[same]).max(initial=0) > MOST_COMPARED:
+        new_values = np.unique(values[new])
+        positions = np.searchsorted(new_values, values)
+        positions[positions == len(new_values)] = 0
+        matches = new_values[positions] == values
+        if np.bincount(positions[matches]).max(initial=0) > MAX_COMPARED:
             return None
-        agreeing |= same
+        agreeing |= matches
     return agreeing
 
 
-def _moved(keys: pl.Series, known: pl.Series) -> int:
+def _count_changes(keys: pl.Series, cached_keys: pl.Series) -> int:
     """Number of texts added or removed."""
-    stayed = int(keys.is_in(known.implode()).sum())
-    return len(keys) + len(known) - 2 * stayed
+    unchanged = int(keys.is_in(cached_keys.implode()).sum())
+    return len(keys) + len(cached_keys) - 2 * unchanged
 
 
-def _join(forest: UnionFind, places: NDArray[np.int64], labels: Sequence[int] | Labels) -> None:
+def _union_by_label(
+    forest: UnionFind, positions: NDArray[np.int64], labels: Sequence[int] | Labels
+) -> None:
     """Union the members of each label."""
     first: dict[int, int] = {}
-    for place, label in zip(places.tolist(), np.asarray(labels).tolist(), strict=True):
-        if (known := first.setdefault(label, place)) != place:
-            forest.join(place, known)
+    for position, label in zip(positions.tolist(), np.asarray(labels).tolist(), strict=True):
+        if (first_position := first.setdefault(label, position)) != position:
+            forest.join(position, first_position)
 
 
-def _chosen(texts: list[Code], which: Bools) -> list[Code]:
-    return [texts[place] for place in np.flatnonzero(which).tolist()]
+def _select(texts: list[Code], mask: Mask) -> list[Code]:
+    return [texts[position] for position in np.flatnonzero(mask).tolist()]
 
 
 def _halves(keys: NDArray[np.uint64]) -> Bands:

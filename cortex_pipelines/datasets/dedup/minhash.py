@@ -18,7 +18,7 @@ from cortex_pipelines.datasets.dedup.shingles import (
     ShingleSets,
     all_shingles,
     jaccard,
-    mixed,
+    mix_bits,
     odd_numbers,
 )
 from cortex_pipelines.datasets.settings import DatasetSettings
@@ -27,7 +27,7 @@ from cortex_pipelines.datasets.union_find import UnionFind
 _SHINGLES_AT_ONCE = 1 << 17
 # Limits the pairwise comparisons of thousands of similar texts from one template; the exact leakage
 # check does not depend on it.
-MOST_COMPARED = 256
+MAX_COMPARED = 256
 _SKETCH_BITS = 7
 _SETS_AT_ONCE = 1 << 13
 
@@ -43,14 +43,14 @@ def near_duplicate_clusters(texts: Sequence[str], settings: DatasetSettings) -> 
 def clusters_of(sets: ShingleSets, settings: DatasetSettings) -> list[int]:
     """Cluster of each text by its shingles, as the index of its first text."""
     first_of: dict[bytes, int] = {}
-    same = [first_of.setdefault(sets[index].tobytes(), index) for index in range(len(sets))]
+    duplicate_of = [first_of.setdefault(sets[index].tobytes(), index) for index in range(len(sets))]
     distinct = np.array(sorted(first_of.values()), dtype=np.int64)
-    labels = _joined(sets.taken(distinct), settings)
+    labels = _cluster_labels(sets.select(distinct), settings)
     first: dict[int, int] = {}
-    place = {index: at for at, index in enumerate(distinct.tolist())}
+    row_of = {index: row for row, index in enumerate(distinct.tolist())}
     return [
-        first.setdefault(int(labels[place[duplicate]]), index)
-        for index, duplicate in enumerate(same)
+        first.setdefault(int(labels[row_of[duplicate]]), index)
+        for index, duplicate in enumerate(duplicate_of)
     ]
 
 
@@ -61,7 +61,7 @@ def band_keys(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.uint64
     keys = [np.empty((0, bands), dtype=np.uint64)]
     for batch in sets.batches(_SHINGLES_AT_ONCE):
         signatures = minhash(batch, settings).reshape(len(batch), bands, rows)
-        keys.append(mixed((signatures * factors).sum(axis=2, dtype=np.uint64)))
+        keys.append(mix_bits((signatures * factors).sum(axis=2, dtype=np.uint64)))
     return np.concatenate(keys)
 
 
@@ -99,10 +99,10 @@ def _nearest(
     ranks: NDArray[np.uint16] = rank[filled[starts]]
     table = np.empty_like(ranks)
     for step in range(1, int(counts.max(initial=0))):
-        many = int(np.searchsorted(-counts[fullest], -step, side="left"))
+        set_count = int(np.searchsorted(-counts[fullest], -step, side="left"))
         # mode: without it the result is buffered
-        np.take(rank, filled[starts[:many] + step], axis=0, out=table[:many], mode="clip")
-        np.minimum(ranks[:many], table[:many], out=ranks[:many])
+        np.take(rank, filled[starts[:set_count] + step], axis=0, out=table[:set_count], mode="clip")
+        np.minimum(ranks[:set_count], table[:set_count], out=ranks[:set_count])
     nearest = np.empty_like(ranks)
     nearest[fullest] = ranks
     return nearest
@@ -118,34 +118,36 @@ def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16
     """
     salt = odd_numbers(2, f"minhash:{seed}")
     numbers = np.arange(1, count * count + 1, dtype=np.uint64) * salt[0] + salt[1]
-    drawn = mixed(numbers).reshape(count, count)
-    np.fill_diagonal(drawn, 0)
-    order = np.argsort(drawn, axis=1, kind="stable")
+    random_values = mix_bits(numbers).reshape(count, count)
+    np.fill_diagonal(random_values, 0)
+    order = np.argsort(random_values, axis=1, kind="stable")
     rank = np.empty((count, count), dtype=np.uint16)
     np.put_along_axis(rank, order, np.arange(count, dtype=np.uint16)[None, :], axis=1)
     return order, np.ascontiguousarray(rank.T)
 
 
-def _joined(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
+def _cluster_labels(sets: ShingleSets, settings: DatasetSettings) -> NDArray[np.int64]:
     """Cluster label of each set; chains of near-duplicates share one."""
     keys, sketches = band_keys(sets, settings), _sketches(sets)
     forest = UnionFind(len(sets))
     for band in range(keys.shape[1]):
         order = np.argsort(keys[:, band], kind="stable")
-        ordered = keys[order, band]
-        at = np.arange(len(order))
-        for lag in range(1, MOST_COMPARED + 1):  # members of a bucket lie side by side
-            at = at[at + lag < len(order)]
-            at = at[ordered[at] == ordered[at + lag]]
-            if not len(at):
+        sorted_keys = keys[order, band]
+        positions = np.arange(len(order))
+        for lag in range(1, MAX_COMPARED + 1):  # members of a bucket lie side by side
+            positions = positions[positions + lag < len(order)]
+            positions = positions[sorted_keys[positions] == sorted_keys[positions + lag]]
+            if not len(positions):
                 break
-            _join(order[at], order[at + lag], sets, sketches, forest, settings)
+            _union_near_duplicates(
+                order[positions], order[positions + lag], sets, sketches, forest, settings
+            )
     return forest.labels()
 
 
-def _join(
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
+def _union_near_duplicates(
+    left_rows: NDArray[np.int64],
+    right_rows: NDArray[np.int64],
     sets: ShingleSets,
     sketches: NDArray[np.uint8],
     forest: UnionFind,
@@ -153,15 +155,17 @@ def _join(
 ) -> None:
     """Union near-duplicate pairs, skipping pairs already joined."""
     labels, threshold = forest.labels(), settings.near_duplicate_threshold
-    apart = labels[left] != labels[right]
-    left, right = left[apart], right[apart]
+    is_apart = labels[left_rows] != labels[right_rows]
+    left_rows, right_rows = left_rows[is_apart], right_rows[is_apart]
     # No more can be shared than the sketches have in common: most false alarms end here.
-    most = np.minimum(sketches[left], sketches[right]).sum(axis=1, dtype=np.int64)
-    union = sets.sizes[left] + sets.sizes[right] - most
-    likely = most >= threshold * union
-    for left_row, right_row in zip(left[likely].tolist(), right[likely].tolist(), strict=True):
+    max_shared = np.minimum(sketches[left_rows], sketches[right_rows]).sum(axis=1, dtype=np.int64)
+    union = sets.sizes[left_rows] + sets.sizes[right_rows] - max_shared
+    is_candidate = max_shared >= threshold * union
+    for left_row, right_row in zip(
+        left_rows[is_candidate].tolist(), right_rows[is_candidate].tolist(), strict=True
+    ):
         if (
-            not forest.together(left_row, right_row)
+            not forest.connected(left_row, right_row)
             and jaccard(sets[left_row], sets[right_row]) >= threshold
         ):
             forest.join(left_row, right_row)

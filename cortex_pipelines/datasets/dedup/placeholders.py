@@ -2,7 +2,7 @@
 
 import re
 
-_HELD = re.compile("\x01(\\d+)\x02")
+_PLACEHOLDER = re.compile("\x01(\\d+)\x02")
 _ADJACENT = re.compile("(?:\x01\\d+\x02\\s*){2,}")
 
 
@@ -12,20 +12,20 @@ class Placeholders:
     def __init__(self) -> None:
         self._texts: list[str] = []
 
-    def hold(self, text: str) -> str:
+    def store(self, text: str) -> str:
         """What stands for a text until it is restored."""
         self._texts.append(text)
         return f"\x01{len(self._texts) - 1}\x02"
 
-    def restored(self, text: str) -> str:
+    def restore(self, text: str) -> str:
         """A text with what was held; strings that follow each other are one, as in Python and C."""
-        return _HELD.sub(self._text, _ADJACENT.sub(self._joined, text))
+        return _PLACEHOLDER.sub(self._text, _ADJACENT.sub(self._join_strings, text))
 
     def _text(self, match: re.Match[str]) -> str:
         return self._texts[int(match[1])]
 
-    def _joined(self, match: re.Match[str]) -> str:
-        texts = [self._texts[int(number)] for number in _HELD.findall(match[0])]
+    def _join_strings(self, match: re.Match[str]) -> str:
+        texts = [self._texts[int(number)] for number in _PLACEHOLDER.findall(match[0])]
         if all(len(text) > 1 and text[0] == text[-1] == '"' for text in texts):
-            return self.hold('"' + "".join(text[1:-1] for text in texts) + '"')
+            return self.store('"' + "".join(text[1:-1] for text in texts) + '"')
         return match[0]

@@ -20,7 +20,7 @@ _LEVELS = 8
 # Number of the set and level fit into 16 bits, which numpy sorts in linear time.
 _SETS_AT_ONCE = (1 << 16) // _LEVELS
 
-Places = NDArray[np.uint32]
+HashPrefixes = NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class ShingleOrder:
         common: For each level above the first one (rare), the first bits of its shingles.
     """
 
-    common: tuple[Places, ...] = field(default=())
+    common: tuple[HashPrefixes, ...] = field(default=())
 
     @classmethod
-    def of(cls, *sides: ShingleSets) -> "ShingleOrder":
+    def from_sets(cls, *groups: ShingleSets) -> "ShingleOrder":
         """Order by the frequency of shingles in some texts."""
         counts = np.zeros(1 << _BITS, dtype=np.int64)
-        for sets in sides:
+        for sets in groups:
             counts += np.bincount(_first_bits(sets.hashes), minlength=len(counts))
         bounds = [_RARE << level for level in range(_LEVELS - 1)]
         levels = np.searchsorted(bounds, counts, side="right")
@@ -56,16 +56,16 @@ class ShingleOrder:
             keys = owner * np.uint16(_LEVELS) + self._levels[_first_bits(hashes)]
             # those of one set and level stay in the order of their hashes
             order = np.argsort(keys, kind="stable")
-            begins = np.cumsum(sizes) - sizes
-            rank = np.arange(len(order)) - np.repeat(begins, sizes)
+            starts = np.cumsum(sizes) - sizes
+            rank = np.arange(len(order)) - np.repeat(starts, sizes)
             prefixes.append(hashes[order[rank < np.repeat(counts[start:stop], sizes)]])
         return np.concatenate(prefixes)
 
     @cached_property
     def _levels(self) -> NDArray[np.uint8]:
         levels = np.zeros(1 << _BITS, dtype=np.uint8)
-        for level, places in enumerate(self.common, 1):
-            levels[places] = level
+        for level, prefixes in enumerate(self.common, 1):
+            levels[prefixes] = level
         return levels
 
 

@@ -48,25 +48,25 @@ class ShingleSets:
         """Number of shingles of each text."""
         return np.diff(self.borders)
 
-    def taken(self, indices: Sequence[int] | NDArray[np.int64]) -> "ShingleSets":
+    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> "ShingleSets":
         """Sets of some texts, in the given order."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        sizes = self.sizes[chosen]
-        places = np.repeat(self.borders[chosen] - _starts(sizes)[:-1], sizes)
-        return ShingleSets(self.hashes[places + np.arange(len(places))], _starts(sizes))
+        rows = np.asarray(indices, dtype=np.int64)
+        sizes = self.sizes[rows]
+        offsets = np.repeat(self.borders[rows] - _starts(sizes)[:-1], sizes)
+        return ShingleSets(self.hashes[offsets + np.arange(len(offsets))], _starts(sizes))
 
-    def batches(self, most: int) -> Iterator["ShingleSets"]:
-        """The sets in order, in batches of about ``most`` shingles."""
+    def batches(self, max_shingles: int) -> Iterator["ShingleSets"]:
+        """The sets in order, in batches of about ``max_shingles`` shingles."""
         start = 0
         while start < len(self):
-            limit = int(self.borders[start]) + most
+            limit = int(self.borders[start]) + max_shingles
             stop = max(int(np.searchsorted(self.borders, limit, side="right")) - 1, start + 1)
             low, high = self.borders[start], self.borders[stop]
             yield ShingleSets(self.hashes[low:high], self.borders[start : stop + 1] - low)
             start = stop
 
 
-class KnownShingles:
+class ShingleIndex:
     """A shingle set for look-ups.
 
     Args:
@@ -79,15 +79,15 @@ class KnownShingles:
         self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
         self._table[hashes >> np.uint64(64 - _TABLE_BITS)] = True
 
-    def places(self, hashes: Shingles) -> NDArray[np.int64]:
+    def find(self, hashes: Shingles) -> NDArray[np.int64]:
         """Index of each hash in the set; -1 if missing."""
-        places = np.full(len(hashes), -1)
-        likely = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
-        if len(likely):
-            positions = np.searchsorted(self._hashes, hashes[likely])
-            positions[positions == len(self._hashes)] = 0
-            places[likely] = np.where(self._hashes[positions] == hashes[likely], positions, -1)
-        return places
+        positions = np.full(len(hashes), -1)
+        candidates = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
+        if len(candidates):
+            slots = np.searchsorted(self._hashes, hashes[candidates])
+            slots[slots == len(self._hashes)] = 0
+            positions[candidates] = np.where(self._hashes[slots] == hashes[candidates], slots, -1)
+        return positions
 
 
 def shingles(text: str, size: int) -> Shingles:
@@ -110,15 +110,15 @@ def all_shingles(texts: Sequence[str], size: int) -> ShingleSets:
     )
 
 
-def jaccard(left: Shingles, right: Shingles) -> float:
+def jaccard(shingles_a: Shingles, shingles_b: Shingles) -> float:
     """Exact Jaccard similarity of two sets of shingles."""
-    common = in_common(left, right)
-    return common / (len(left) + len(right) - common)
+    common = count_shared(shingles_a, shingles_b)
+    return common / (len(shingles_a) + len(shingles_b) - common)
 
 
-def in_common(left: Shingles, right: Shingles) -> int:
+def count_shared(shingles_a: Shingles, shingles_b: Shingles) -> int:
     """Number of shingles that two sets share."""
-    merged = np.concatenate((left, right))
+    merged = np.concatenate((shingles_a, shingles_b))
     merged.sort()
     return int(np.count_nonzero(merged[1:] == merged[:-1]))
 
@@ -129,7 +129,7 @@ def odd_numbers(count: int, purpose: str) -> NDArray[np.uint64]:
     return np.array([int.from_bytes(d.digest(), "big") | 1 for d in digests], dtype=np.uint64)
 
 
-def mixed(values: Shingles) -> Shingles:
+def mix_bits(values: Shingles) -> Shingles:
     """Mix the bits by MurmurHash3's finaliser: a sum of products has weak low bits."""
     values = values ^ (values >> np.uint64(33))
     values *= np.uint64(0xFF51AFD7ED558CCD)
@@ -141,15 +141,15 @@ def mixed(values: Shingles) -> Shingles:
 
 def _batches(texts: Sequence[str]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
-    held = 0
+    batch_bytes = 0
     for text in texts:
         # Surrogates cannot occur in valid text, but must not stop a run either.
         data = text.encode("utf-8", "surrogatepass")
-        if batch and held + len(data) > _BATCH_BYTES:
+        if batch and batch_bytes + len(data) > _BATCH_BYTES:
             yield batch
-            batch, held = [], 0
+            batch, batch_bytes = [], 0
         batch.append(data)
-        held += len(data) + 1
+        batch_bytes += len(data) + 1
     if batch:
         yield batch
 
@@ -159,12 +159,12 @@ def _batch_shingles(batch: list[bytes], size: int) -> tuple[Shingles, Borders]:
     tokens, counts = _padded(*_tokens(batch), size)
     ends = np.cumsum(counts)
     runs = np.zeros(len(tokens) - size + 1, dtype=np.uint64)
-    for place, factor in enumerate(_factors(size)):
-        runs += tokens[place : place + len(runs)] * factor  # wraps modulo 2**64, as meant
+    for offset, factor in enumerate(_factors(size)):
+        runs += tokens[offset : offset + len(runs)] * factor  # wraps modulo 2**64, as meant
     inside = np.ones(len(tokens), dtype=bool)
     for before in range(1, size):  # a run that begins here would reach into the next text
         inside[ends - before] = False
-    hashes = mixed(runs[inside[: len(runs)]])
+    hashes = mix_bits(runs[inside[: len(runs)]])
     starts = _starts(counts - size + 1)
     for low, high in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         hashes[low:high].sort()
@@ -197,13 +197,13 @@ def _tokens(batch: list[bytes]) -> tuple[Shingles, Borders]:
 
 def _padded(tokens: Shingles, counts: Borders, size: int) -> tuple[Shingles, Borders]:
     """Tokens with zero padding for texts shorter than ``size``."""
-    wanted = np.maximum(counts, size)
-    if len(tokens) == wanted.sum():
+    padded_counts = np.maximum(counts, size)
+    if len(tokens) == padded_counts.sum():
         return tokens, counts
-    padded = np.zeros(int(wanted.sum()), dtype=np.uint64)
-    shift = np.repeat(_starts(wanted)[:-1] - _starts(counts)[:-1], counts)
+    padded = np.zeros(int(padded_counts.sum()), dtype=np.uint64)
+    shift = np.repeat(_starts(padded_counts)[:-1] - _starts(counts)[:-1], counts)
     padded[np.arange(len(tokens)) + shift] = tokens
-    return padded, wanted
+    return padded, padded_counts
 
 
 def _starts(counts: Borders) -> Borders:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cortex_pipelines.datasets.dedup.shingles import (
-    KnownShingles,
+    ShingleIndex,
     ShingleSets,
     all_shingles,
     jaccard,
@@ -54,39 +54,43 @@ def near_duplicate_pairs(
     Returns:
         Columns ``example_id`` (of train), ``other_example_id``, ``similarity`` (Jaccard), sorted.
     """
-    mine, theirs = (shingles_of(frame, text, settings) for frame in (train, other))
+    train_sets, other_sets = (shingles_of(frame, text, settings) for frame in (train, other))
     return similar_pairs(
-        train["example_id"].to_list(), mine, other["example_id"].to_list(), theirs, settings
+        train["example_id"].to_list(),
+        train_sets,
+        other["example_id"].to_list(),
+        other_sets,
+        settings,
     )
 
 
 def similar_pairs(
-    names: Sequence[str],
-    mine: ShingleSets,
-    others: Sequence[str],
-    theirs: ShingleSets,
+    left_ids: Sequence[str],
+    left_sets: ShingleSets,
+    right_ids: Sequence[str],
+    right_sets: ShingleSets,
     settings: DatasetSettings,
 ) -> pl.DataFrame:
     """Near-duplicate pairs of texts with known shingles.
 
     Args:
-        names: Ids of the texts of one split.
-        mine: Their shingles.
-        others: Ids of the texts of another one.
-        theirs: Their shingles.
+        left_ids: Ids of the texts of one split.
+        left_sets: Their shingles.
+        right_ids: Ids of the texts of another one.
+        right_sets: Their shingles.
         settings: Threshold of near-duplicates.
     """
     threshold = settings.near_duplicate_threshold
     rows = []
-    for left, right in _candidates(mine, theirs, threshold):
-        similarity = jaccard(mine[left], theirs[right])
+    for left_row, right_row in _candidates(left_sets, right_sets, threshold):
+        similarity = jaccard(left_sets[left_row], right_sets[right_row])
         if similarity >= threshold:
-            rows.append((names[left], others[right], similarity))
+            rows.append((left_ids[left_row], right_ids[right_row], similarity))
     return pl.DataFrame(sorted(rows), schema=NEAR_DUPLICATE_PAIRS, orient="row")
 
 
-def compared(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    """Row ids with the text to compare in column ``compared``, and its ``language`` if known."""
+def texts_to_compare(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    """Row ids with the text to compare in column ``texts_to_compare``, and its ``language`` if known."""
     text = pl.concat_str(columns, separator="\n").alias("compared")
     return frame.select("example_id", text, *_language_of(frame))
 
@@ -107,8 +111,8 @@ def compared_columns(frame: pl.DataFrame, name: str, columns: tuple[str, ...]) -
 def shingles_of(frame: pl.DataFrame, text: str, settings: DatasetSettings) -> ShingleSets:
     """Shingles of the token streams of a column."""
     texts = frame[text].to_list()
-    known = frame["language"].to_list() if _LANGUAGE in frame.columns else languages_of(texts)
-    return all_shingles(token_streams(texts, known), settings.shingle_tokens)
+    languages = frame["language"].to_list() if _LANGUAGE in frame.columns else languages_of(texts)
+    return all_shingles(token_streams(texts, languages), settings.shingle_tokens)
 
 
 def _language_of(frame: pl.DataFrame) -> list[pl.Expr]:
@@ -116,38 +120,44 @@ def _language_of(frame: pl.DataFrame) -> list[pl.Expr]:
 
 
 def _candidates(
-    mine: ShingleSets, theirs: ShingleSets, threshold: float
+    left_sets: ShingleSets, right_sets: ShingleSets, threshold: float
 ) -> Iterator[tuple[int, int]]:
     """Candidate pairs in order: sets that share a prefix shingle.
 
     Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1
-    rarest of n is among the shared ones. Rare is meant by ``theirs``: what they lack comes first,
-    so that most of ``mine`` has nothing but such shingles to look up.
+    rarest of n is among the shared ones. Rare is meant by ``right_sets``: what they lack comes first,
+    so that most of ``left_sets`` has nothing but such shingles to look up.
     """
-    known, inverse, counts = np.unique(theirs.hashes, return_inverse=True, return_counts=True)
-    if not len(known):
+    distinct_hashes, inverse, counts = np.unique(
+        right_sets.hashes, return_inverse=True, return_counts=True
+    )
+    if not len(distinct_hashes):
         return
-    starts, sets_of = _index(theirs, inverse, counts, threshold)
-    lookup = KnownShingles(known)
-    left = 0
-    for batch in mine.batches(_SHINGLES_AT_ONCE):
-        places = lookup.places(batch.hashes)
-        held = np.add.reduceat(places >= 0, batch.borders[:-1], dtype=np.int64)
+    starts, sets_of = _index(right_sets, inverse, counts, threshold)
+    lookup = ShingleIndex(distinct_hashes)
+    offset = 0
+    for batch in left_sets.batches(_SHINGLES_AT_ONCE):
+        positions = lookup.find(batch.hashes)
+        shared_counts = np.add.reduceat(positions >= 0, batch.borders[:-1], dtype=np.int64)
         prefixes = prefix_lengths(batch.sizes, threshold)
-        lacking = batch.sizes - held
+        lacking = batch.sizes - shared_counts
         for row in np.flatnonzero(lacking < prefixes).tolist():
-            inside = places[batch.borders[row] : batch.borders[row + 1]]
-            prefix = _rarest(inside[inside >= 0], counts, int(prefixes[row] - lacking[row]))
-            holders = [sets_of[starts[place] : starts[place + 1]] for place in prefix.tolist()]
-            yield from (
-                (left + row, right) for right in np.unique(np.concatenate(holders)).tolist()
+            row_positions = positions[batch.borders[row] : batch.borders[row + 1]]
+            prefix = _rarest(
+                row_positions[row_positions >= 0], counts, int(prefixes[row] - lacking[row])
             )
-        left += len(batch)
+            holders = [
+                sets_of[starts[position] : starts[position + 1]] for position in prefix.tolist()
+            ]
+            yield from (
+                (offset + row, right) for right in np.unique(np.concatenate(holders)).tolist()
+            )
+        offset += len(batch)
 
 
 def _index(
     sets: ShingleSets,
-    places: NDArray[np.int64],
+    positions: NDArray[np.int64],
     counts: NDArray[np.int64],
     threshold: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -157,17 +167,19 @@ def _index(
         Where the sets of each shingle begin (one more than there are shingles), and the sets.
     """
     owner = np.repeat(np.arange(len(sets)), sets.sizes)
-    order = np.lexsort((places, counts[places], owner))
+    order = np.lexsort((positions, counts[positions], owner))
     rank = np.arange(len(order)) - np.repeat(sets.borders[:-1], sets.sizes)
-    chosen = order[rank < np.repeat(prefix_lengths(sets.sizes, threshold), sets.sizes)]
-    by_place = chosen[np.argsort(places[chosen], kind="stable")]
-    starts = np.searchsorted(places[by_place], np.arange(len(counts) + 1))
-    return starts, owner[by_place]
+    prefix_entries = order[rank < np.repeat(prefix_lengths(sets.sizes, threshold), sets.sizes)]
+    by_position = prefix_entries[np.argsort(positions[prefix_entries], kind="stable")]
+    starts = np.searchsorted(positions[by_position], np.arange(len(counts) + 1))
+    return starts, owner[by_position]
 
 
-def _rarest(places: NDArray[np.int64], counts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+def _rarest(
+    positions: NDArray[np.int64], counts: NDArray[np.int64], length: int
+) -> NDArray[np.int64]:
     """The ``length`` rarest shingles, ties by position."""
-    return places[np.argsort(counts[places], kind="stable")[:length]]
+    return positions[np.argsort(counts[positions], kind="stable")[:length]]
 
 
 def prefix_lengths(sizes: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:

@@ -40,23 +40,23 @@ def text_tokens(text: str, language: str) -> str:
 
     Parentheses stay, and strings with interpolations count as plain ones.
     """
-    held = Placeholders()
+    placeholders = Placeholders()
 
-    def replaced(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         if match["drop"] is not None:
             return " "
         if match["string"] is not None:
-            return held.hold(normal_string(match["string"], language))
+            return placeholders.store(normal_string(match["string"], language))
         if match["number"] is not None:
-            return f" {held.hold(normal_number(match['number'], language))} "
-        return held.hold(match[0])
+            return f" {placeholders.store(normal_number(match['number'], language))} "
+        return placeholders.store(match[0])
 
     plain = text.replace("\x01", " ").replace("\x02", " ").replace("\r\n", "\n")
-    return held.restored(_TRAILING_COMMA.sub(" ", _pattern(language).sub(replaced, plain)))
+    return placeholders.restore(_TRAILING_COMMA.sub(" ", _pattern(language).sub(replace, plain)))
 
 
 @cache
 def _pattern(language: str) -> re.Pattern[str]:
     drop, string, verbatim = _BY_LANGUAGE["javascript" if language == "typescript" else language]
-    kept = f"|(?P<verbatim>{verbatim})" if verbatim else ""
-    return re.compile(f"(?P<string>{string})|(?P<drop>{drop}){kept}|{_NUMBER}", re.DOTALL)
+    verbatim_group = f"|(?P<verbatim>{verbatim})" if verbatim else ""
+    return re.compile(f"(?P<string>{string})|(?P<drop>{drop}){verbatim_group}|{_NUMBER}", re.DOTALL)

@@ -46,7 +46,7 @@ from cortex_pipelines.syntax.grammars import (
 _QUERIES = Path(__file__).parent / "queries"
 _LONGEST = 200_000
 """Characters of a text that is parsed; units are far shorter, and what is longer is data."""
-_REMEMBERED = 1 << 14
+_CACHE_SIZE = 1 << 14
 
 _INSERTED = ("interpolation", "template_substitution")
 _OPERATION = re.compile(
@@ -91,7 +91,7 @@ def languages_of(texts: Sequence[str]) -> list[str | None]:
     return [guessed_language(text) for text in texts]
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def token_stream(text: str, language: str) -> str:
     """The token stream of code in a language that is parsed."""
     stream = _stream(text, language)
@@ -102,8 +102,8 @@ def _stream(text: str, language: str) -> str:
     if len(text) <= _LONGEST:
         plain = text.replace("\x01", " ").replace("\x02", " ")
         for grammar in _grammars(language):
-            for before, after in _surroundings(plain, language):
-                stream = _parsed(plain, before, after, grammar)
+            for before, after in _wrappers(plain, language):
+                stream = _parse_stream(plain, before, after, grammar)
                 if stream is not None:
                     return stream
     return text_tokens(text, language)
@@ -115,7 +115,7 @@ def _grammars(language: str) -> tuple[Grammar, ...]:
     return (grammar_for(language),)
 
 
-def _surroundings(text: str, language: str) -> Iterator[tuple[str, str]]:
+def _wrappers(text: str, language: str) -> Iterator[tuple[str, str]]:
     """What a piece of code may stand in, so that it parses; the likeliest first."""
     if language == "python":
         stripped = text.rstrip()
@@ -134,65 +134,76 @@ def _surroundings(text: str, language: str) -> Iterator[tuple[str, str]]:
         yield body.get(language, "async function* a() {"), " }" * (2 if language == "java" else 1)
 
 
-def _parsed(text: str, before: str, after: str, grammar: Grammar) -> str | None:
+def _parse_stream(text: str, before: str, after: str, grammar: Grammar) -> str | None:
     """The token stream by the syntax tree; None if the text does not parse."""
     lead, data = len(before.encode()), text.encode("utf-8", "surrogatepass")
     if after.startswith(" pass"):
         data = data.rstrip()
-    whole = b"%s%s%s" % (before.encode(), data, after.encode())
-    root = parse(whole, grammar).root_node
+    source = b"%s%s%s" % (before.encode(), data, after.encode())
+    root = parse(source, grammar).root_node
     if root.has_error:
         return None
     try:
         nodes = captures(grammar, root, _QUERIES)
     except TooManyStepsError:
         return None
-    held = Placeholders()
-    edits = _edits(nodes, grammar.language, held)
+    placeholders = Placeholders()
+    edits = _edits(nodes, grammar.language, placeholders)
     inside = [edit for edit in edits if lead <= edit[0] and edit[1] <= lead + len(data)]
-    return held.restored(_TRAILING_COMMA.sub(" ", _edited(whole, inside, lead, lead + len(data))))
+    return placeholders.restore(
+        _TRAILING_COMMA.sub(" ", _apply_edits(source, inside, lead, lead + len(data)))
+    )
 
 
-def _edited(data: bytes, edits: list[Edit], start: int, end: int) -> str:
+def _apply_edits(data: bytes, edits: list[Edit], start: int, end: int) -> str:
     """A text with edits; one within another that is dropped or replaced does not count."""
-    pieces: list[bytes] = []
-    at = start
+    segments: list[bytes] = []
+    position = start
     # what is inserted comes before what is taken out at the same place
     for first, last, new in sorted(edits, key=lambda edit: (edit[0], edit[1] > edit[0], -edit[1])):
-        if first < at:
+        if first < position:
             continue
-        pieces += [data[at:first], new.encode("utf-8", "surrogatepass")]
-        at = last
-    pieces.append(data[at:end])
-    return b"".join(pieces).decode("utf-8", "surrogatepass")
+        segments += [data[position:first], new.encode("utf-8", "surrogatepass")]
+        position = last
+    segments.append(data[position:end])
+    return b"".join(segments).decode("utf-8", "surrogatepass")
 
 
-def _edits(nodes: dict[str, list[Node]], language: str, held: Placeholders) -> list[Edit]:
+def _edits(nodes: dict[str, list[Node]], language: str, placeholders: Placeholders) -> list[Edit]:
     edits = [(node.start_byte, node.end_byte, " ") for node in nodes.get("drop", ())]
     for node in nodes.get("key", ()):
-        edits.append((*node.byte_range, _key(node, language, held)))
+        edits.append((*node.byte_range, _key(node, language, placeholders)))
     keys = {node.start_byte for node in nodes.get("key", ())}
     for node in nodes.get("string", ()):
         if node.start_byte not in keys:
-            edits += _of_string(node, language, held)
+            edits += _string_edits(node, language, placeholders)
     for node in nodes.get("number", ()):
         text = _text(node)
         if not (text.isdecimal() and text[0] != "0"):
-            edits.append((*node.byte_range, f" {held.hold(normal_number(text, language))} "))
-    edits += [(*n.byte_range, held.hold(_text(n))) for n in nodes.get("verbatim", ())]
+            edits.append(
+                (*node.byte_range, f" {placeholders.store(normal_number(text, language))} ")
+            )
+    edits += [(*n.byte_range, placeholders.store(_text(n))) for n in nodes.get("verbatim", ())]
     edits += [(*node.byte_range, ", ,") for node in nodes.get("needed", ())]
     edits += [(node.end_byte, node.end_byte, "()") for node in nodes.get("call", ())]
-    edits += [e for node in nodes.get("braces", ()) if _is_expression(node) for e in _around(node)]
-    edits += [e for node in nodes.get("parens", ()) if not _counts(node) for e in _around(node)]
-    edits += [e for node in nodes.get("group", ()) if _is_mixed(node) for e in _grouped(node)]
+    edits += [
+        e for node in nodes.get("braces", ()) if _is_expression(node) for e in _strip_ends(node)
+    ]
+    edits += [
+        e
+        for node in nodes.get("parens", ())
+        if not _is_significant(node)
+        for e in _strip_ends(node)
+    ]
+    edits += [e for node in nodes.get("group", ()) if _is_mixed(node) for e in _parenthesise(node)]
     return edits
 
 
-def _of_string(node: Node, language: str, held: Placeholders) -> Iterator[Edit]:
+def _string_edits(node: Node, language: str, placeholders: Placeholders) -> Iterator[Edit]:
     """Edits of a string, or of the text around its interpolations."""
     inserted = [child for child in node.children if child.type in _INSERTED]
     if not inserted:
-        yield (*node.byte_range, held.hold(normal_string(_text(node), language)))
+        yield (*node.byte_range, placeholders.store(normal_string(_text(node), language)))
         return
     literal, start = node.text or b"", node.start_byte
     opening = re.match(rb"([A-Za-z]*)(\"\"\"|'''|\"|'|`)", literal)
@@ -200,32 +211,36 @@ def _of_string(node: Node, language: str, held: Placeholders) -> Iterator[Edit]:
     raw = bool(opening) and b"r" in opening[1].lower() if opening else False
     begins = [start + (opening.end() if opening else 1), *(node.end_byte for node in inserted)]
     ends = [*(node.start_byte for node in inserted), node.end_byte - len(quote)]
-    yield start, begins[0], held.hold('f"')
+    yield start, begins[0], placeholders.store('f"')
     for begin, end in zip(begins, ends, strict=True):
         text = literal[begin - start : end - start].decode("utf-8", "replace")
         if text:
-            yield begin, end, held.hold(escaped(text if raw else unescaped(text, language)))
-    yield ends[-1], node.end_byte, held.hold('"')
+            yield (
+                begin,
+                end,
+                placeholders.store(escaped(text if raw else unescaped(text, language))),
+            )
+    yield ends[-1], node.end_byte, placeholders.store('"')
 
 
-def _key(node: Node, language: str, held: Placeholders) -> str:
+def _key(node: Node, language: str, placeholders: Placeholders) -> str:
     literal = normal_string(_text(node), language)
     name = literal[1:-1]
-    return f" {name} " if _NAME.fullmatch(name) else held.hold(literal)
+    return f" {name} " if _NAME.fullmatch(name) else placeholders.store(literal)
 
 
-def _around(node: Node) -> Iterator[Edit]:
+def _strip_ends(node: Node) -> Iterator[Edit]:
     """Edits that take out the first and last sign of a node."""
     yield node.start_byte, node.start_byte + 1, " "
     yield node.end_byte - 1, node.end_byte, " "
 
 
-def _grouped(node: Node) -> Iterator[Edit]:
+def _parenthesise(node: Node) -> Iterator[Edit]:
     yield node.start_byte, node.start_byte, "("
     yield node.end_byte, node.end_byte, ")"
 
 
-def _counts(node: Node) -> bool:
+def _is_significant(node: Node) -> bool:
     """Whether the parentheses of an expression say something."""
     inner, parent = _inner(node), node.parent
     if inner is None or parent is None or _ATOM.fullmatch(inner.type):
@@ -249,8 +264,8 @@ def _operator(node: Node) -> str:
 
 
 def _inner(node: Node) -> Node | None:
-    named = [child for child in node.named_children if "comment" not in child.type]
-    return named[0] if len(named) == 1 else None
+    children = [child for child in node.named_children if "comment" not in child.type]
+    return children[0] if len(children) == 1 else None
 
 
 def _is_expression(block: Node) -> bool:

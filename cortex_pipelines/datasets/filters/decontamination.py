@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.datasets.dedup.shingles import KnownShingles, ShingleSets, all_shingles
+from cortex_pipelines.datasets.dedup.shingles import ShingleIndex, ShingleSets, all_shingles
 from cortex_pipelines.datasets.dedup.token_stream import languages_of, token_streams
 from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
 
@@ -45,7 +45,7 @@ class Fingerprints:
     tokens: int
 
 
-def contaminated(
+def find_contamination(
     texts: Sequence[str],
     fingerprints: Sequence[Fingerprints],
     settings: DatasetSettings,
@@ -60,11 +60,11 @@ def contaminated(
         languages: Language of each text, guessed without it.
     """
     benchmark_of: list[str | None] = [None] * len(texts)
-    sizes = sorted({known.tokens for known in fingerprints})
+    sizes = sorted({benchmark.tokens for benchmark in fingerprints})
     for view in _views(texts, languages or languages_of(texts)):
         sets = {tokens: all_shingles(view, tokens) for tokens in sizes}
-        for known in fingerprints:
-            for index, name in matches(sets[known.tokens], known, settings):
+        for benchmark in fingerprints:
+            for index, name in matches(sets[benchmark.tokens], benchmark, settings):
                 benchmark_of[index] = benchmark_of[index] or name
     return benchmark_of
 
@@ -80,7 +80,7 @@ def _views(texts: Sequence[str], languages: Sequence[str | None]) -> Iterator[Se
     yield [stream.replace('"', "'") for stream in streams]
 
 
-def fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
+def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
     """Load the shipped benchmarks and the user's lists.
 
     Args:
@@ -90,23 +90,27 @@ def fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprints]:
     Raises:
         BenchmarkError: a list cannot be read or is not as pinned.
     """
-    own = [_of_file(root, benchmark, settings) for benchmark in settings.decontaminate]
-    return [*_shipped(), *own]
+    user_lists = [
+        _load_user_list(root, benchmark, settings) for benchmark in settings.decontaminate
+    ]
+    return [*_shipped(), *user_lists]
 
 
 def fingerprints_of(texts: Sequence[str], name: str, tokens: int) -> Fingerprints:
     """Fingerprints of some texts, without those too short to be distinctive."""
     sets = all_shingles(texts, tokens)
     long = np.flatnonzero(sets.sizes >= FEWEST_SHINGLES)
-    return Fingerprints(sets.taken(long), (name,) * len(long), tokens)
+    return Fingerprints(sets.select(long), (name,) * len(long), tokens)
 
 
-def save_fingerprints(known: Fingerprints, path: Path) -> None:
+def save_fingerprints(fingerprints: Fingerprints, path: Path) -> None:
     """Write fingerprints as two columns: set sizes and concatenated hashes."""
     frame = pl.DataFrame(
         {
-            "item": np.repeat(np.arange(len(known.sets), dtype=np.uint32), known.sets.sizes),
-            "shingle": known.sets.hashes,
+            "item": np.repeat(
+                np.arange(len(fingerprints.sets), dtype=np.uint32), fingerprints.sets.sizes
+            ),
+            "shingle": fingerprints.sets.hashes,
         }
     )
     frame.write_parquet(path, compression="zstd", compression_level=19, statistics=False)
@@ -126,26 +130,26 @@ def _load(path: Path) -> Fingerprints:
 
 
 def matches(
-    sets: ShingleSets, known: Fingerprints, settings: DatasetSettings
+    sets: ShingleSets, benchmark: Fingerprints, settings: DatasetSettings
 ) -> Iterator[tuple[int, str]]:
     """Index of each text that contains enough of an item, with the item's benchmark."""
-    hashes, starts, items = _postings(known.sets)
+    hashes, starts, items = _postings(benchmark.sets)
     if not len(hashes):
         return
-    lookup = KnownShingles(hashes)
-    needed = np.ceil(settings.contamination_share * known.sets.sizes - 1e-9)
+    lookup = ShingleIndex(hashes)
+    needed = np.ceil(settings.contamination_share * benchmark.sets.sizes - 1e-9)
     start = 0
     for batch in sets.batches(_SHINGLES_AT_ONCE):
-        places = lookup.places(batch.hashes)
-        shared = np.flatnonzero(places >= 0)
-        first, last = starts[places[shared]], starts[places[shared] + 1]
+        positions = lookup.find(batch.hashes)
+        shared = np.flatnonzero(positions >= 0)
+        first, last = starts[positions[shared]], starts[positions[shared] + 1]
         texts = np.searchsorted(batch.borders, shared, side="right") - 1
         pairs = np.repeat(texts, last - first) * len(needed) + items[_ranges(first, last)]
         matching_pairs, counts = np.unique(pairs, return_counts=True)
-        enough = matching_pairs[counts >= needed[matching_pairs % len(needed)]]
+        contaminated_pairs = matching_pairs[counts >= needed[matching_pairs % len(needed)]]
         yield from (
-            (start + pair // len(needed), known.names[pair % len(needed)])
-            for pair in enough.tolist()
+            (start + pair // len(needed), benchmark.names[pair % len(needed)])
+            for pair in contaminated_pairs.tolist()
         )
         start += len(batch)
 
@@ -165,7 +169,7 @@ def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def _of_file(root: Path, benchmark: Benchmark, settings: DatasetSettings) -> Fingerprints:
+def _load_user_list(root: Path, benchmark: Benchmark, settings: DatasetSettings) -> Fingerprints:
     path = root / benchmark.path
     try:
         data = path.read_bytes()

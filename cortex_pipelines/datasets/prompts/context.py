@@ -67,8 +67,8 @@ class RepositoryContext:
         most: Most signatures of siblings, and of called definitions.
     """
 
-    def __init__(self, units: pl.DataFrame, most: int) -> None:
-        self._units, self._most = units, most
+    def __init__(self, units: pl.DataFrame, max_signatures: int) -> None:
+        self._units, self._max_signatures = units, max_signatures
 
     @cached_property
     def _definitions(self) -> list[ReferableDefinition]:
@@ -82,11 +82,11 @@ class RepositoryContext:
         return [ReferableDefinition(*row) for row in visible]
 
     @cached_property
-    def _places(self) -> dict[tuple[str, str, str], list[ReferableDefinition]]:
-        places: dict[tuple[str, str, str], list[ReferableDefinition]] = defaultdict(list)
+    def _by_location(self) -> dict[tuple[str, str, str], list[ReferableDefinition]]:
+        by_location: dict[tuple[str, str, str], list[ReferableDefinition]] = defaultdict(list)
         for definition in self._definitions:
-            places[definition.source, definition.path, definition.context].append(definition)
-        return places
+            by_location[definition.source, definition.path, definition.context].append(definition)
+        return by_location
 
     @cached_property
     def _names(self) -> dict[tuple[str, str], list[ReferableDefinition]]:
@@ -103,40 +103,40 @@ class RepositoryContext:
             calls: What it calls (``calls_of``).
         """
         comment = LINE_COMMENTS[unit["language"]]
-        shown: dict[str, None] = {}
+        comment_lines: dict[str, None] = {}
         for sibling in self._siblings(unit):
-            shown[f"{comment} {sibling.signature}"] = None
+            comment_lines[f"{comment} {sibling.signature}"] = None
         for called in self._called(unit, calls):
-            elsewhere = "" if called.path == unit["path"] else f"{called.path}: "
-            shown[f"{comment} {elsewhere}{called.signature}"] = None
-        return tuple(shown)
+            path_prefix = "" if called.path == unit["path"] else f"{called.path}: "
+            comment_lines[f"{comment} {path_prefix}{called.signature}"] = None
+        return tuple(comment_lines)
 
     def _siblings(self, unit: dict[str, Any]) -> list[ReferableDefinition]:
-        beside = [
+        siblings = [
             other
-            for other in self._places.get((unit["source"], unit["path"], unit["context"]), ())
+            for other in self._by_location.get((unit["source"], unit["path"], unit["context"]), ())
             if self._may_show(unit, other)
         ]
-        beside.sort(key=lambda other: (abs(other.start - unit["start_byte"]), other.start))
-        return beside[: self._most]
+        siblings.sort(key=lambda other: (abs(other.start - unit["start_byte"]), other.start))
+        return siblings[: self._max_signatures]
 
     def _called(self, unit: dict[str, Any], calls: Iterable[str]) -> Iterator[ReferableDefinition]:
         yielded = 0
         for call in calls:
             receiver, _, name = call.rpartition(".")
-            known = self._names.get((unit["source"], name), [])
-            if receiver in _SELF or len(known) > _MOST_HOMONYMS:
+            homonyms = self._names.get((unit["source"], name), [])
+            if receiver in _SELF or len(homonyms) > _MOST_HOMONYMS:
                 continue  # a method of the same class is a sibling
             if not receiver:
-                known = [other for other in known if other.kind != "method"]
-            near = [other for other in known if other.path == unit["path"]] or known
-            if len(near) == 1 and self._may_show(unit, near[0]):
-                yield near[0]
+                homonyms = [other for other in homonyms if other.kind != "method"]
+            matches = [other for other in homonyms if other.path == unit["path"]] or homonyms
+            if len(matches) == 1 and self._may_show(unit, matches[0]):
+                yield matches[0]
                 yielded += 1
-            if yielded == self._most:
+            if yielded == self._max_signatures:
                 return
 
     def _may_show(self, unit: dict[str, Any], other: ReferableDefinition) -> bool:
         inside = unit["start_byte"] <= other.start < unit["end_byte"]
-        same_place = (other.source, other.path) == (unit["source"], unit["path"])
-        return other.split in ("train", unit["split"]) and not (inside and same_place)
+        same_file = (other.source, other.path) == (unit["source"], unit["path"])
+        return other.split in ("train", unit["split"]) and not (inside and same_file)

@@ -16,7 +16,7 @@ LINE_COMMENTS = {"python": "#"} | dict.fromkeys(LANGUAGES[1:], "//")
 
 _BLANKS = " \t"
 _WITH_IMPORTS = ("function", "method")
-Place = tuple[str, str]
+FileKey = tuple[str, str]
 """Source and path of a file."""
 
 
@@ -46,11 +46,11 @@ def cut_unit(code: str, body_offset: int) -> UnitParts | None:
     """
     data = code.encode()
     brace = data[body_offset : body_offset + 1] == b"{"
-    at = body_offset + brace
-    head, body = data[:at].decode(), data[at:].decode()
-    first, newline, rest = body.partition("\n")
+    split_at = body_offset + brace
+    head, body = data[:split_at].decode(), data[split_at:].decode()
+    first, newline, remainder = body.partition("\n")
     if newline and not first.strip():
-        head, body = head + first + newline, rest
+        head, body = head + first + newline, remainder
     stripped = head.rstrip(_BLANKS)
     if stripped.endswith("\n"):  # the body's indentation belongs to the body
         head, body = stripped, head[len(stripped) :] + body
@@ -72,7 +72,7 @@ def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
     return [f"{step * level}{header}{opened}" for level, header in enumerate(headers)]
 
 
-def asked_of_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
+def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
     """A prompt that shows a unit under its path and headers, and asks in a comment after it.
 
     Args:
@@ -82,21 +82,21 @@ def asked_of_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
     """
     comment = LINE_COMMENTS[unit["language"]]
     headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
-    shown = "\n".join([*headers, unit["indent"] + code.rstrip()])
-    return f"{comment} {unit['path']}\n{shown}\n\n{comment} {request}\n"
+    excerpt = "\n".join([*headers, unit["indent"] + code.rstrip()])
+    return f"{comment} {unit['path']}\n{excerpt}\n\n{comment} {request}\n"
 
 
-def folded(text: str) -> str:
+def fold_whitespace(text: str) -> str:
     """Collapse white space to single spaces."""
     return " ".join(text.split())
 
 
-def in_word(beside: str) -> bool:
+def in_word(neighbour: str) -> bool:
     """Whether a character (or none) is part of a name."""
-    return beside != "" and (beside.isalnum() or beside in "_$")
+    return neighbour != "" and (neighbour.isalnum() or neighbour in "_$")
 
 
-def file_bytes(files: pl.DataFrame) -> dict[Place, bytes]:
+def file_bytes(files: pl.DataFrame) -> dict[FileKey, bytes]:
     """UTF-8 bytes of each file, which unit spans refer to."""
     return {
         (source, path): text.encode()
@@ -104,18 +104,18 @@ def file_bytes(files: pl.DataFrame) -> dict[Place, bytes]:
     }
 
 
-def text_hashes(units: pl.DataFrame, texts: Mapping[Place, bytes]) -> pl.Series:
+def text_hashes(units: pl.DataFrame, texts: Mapping[FileKey, bytes]) -> pl.Series:
     """Hash of each unit's file text, as column ``text_hash``."""
     hashes = {
-        place: blake2b(texts.get(place, b""), digest_size=16).hexdigest()
-        for place in units.select("source", "path").unique().iter_rows()
+        file_key: blake2b(texts.get(file_key, b""), digest_size=16).hexdigest()
+        for file_key in units.select("source", "path").unique().iter_rows()
     }
-    unit_hashes = [hashes[place] for place in units.select("source", "path").iter_rows()]
+    unit_hashes = [hashes[file_key] for file_key in units.select("source", "path").iter_rows()]
     return pl.Series("text_hash", unit_hashes, dtype=pl.String)
 
 
 def with_layout(
-    units: pl.DataFrame, texts: dict[Place, bytes], settings: DatasetSettings
+    units: pl.DataFrame, texts: dict[FileKey, bytes], settings: DatasetSettings
 ) -> pl.DataFrame:
     """Add ``indent``, the white space before a unit's first line, and ``imports``.
 
@@ -133,51 +133,52 @@ def with_layout(
         _indent(texts.get((source, path), b""), start)
         for source, path, start in rows.select("source", "path", "start_byte").iter_rows()
     ]
-    of_files = [
-        (*place, _shown(imports, settings.max_prompt_bytes))
-        for place, imports in _imports(units).items()
+    file_imports = [
+        (*file_key, _fitting_imports(imports, settings.max_prompt_bytes))
+        for file_key, imports in _imports_by_file(units).items()
     ]
     schema: dict[str, Any] = {"source": pl.String, "path": pl.String, "imports": pl.List(pl.String)}
-    joined = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
-        pl.DataFrame(of_files, schema=schema, orient="row"),
+    with_imports = rows.with_columns(pl.Series("indent", indents, dtype=pl.String)).join(
+        pl.DataFrame(file_imports, schema=schema, orient="row"),
         on=["source", "path"],
         how="left",
         maintain_order="left",
     )
-    shown = pl.when(pl.col("kind").is_in(_WITH_IMPORTS)).then("imports").fill_null([])
-    return joined.with_columns(shown.alias("imports"))
+    visible_imports = pl.when(pl.col("kind").is_in(_WITH_IMPORTS)).then("imports").fill_null([])
+    return with_imports.with_columns(visible_imports.alias("imports"))
 
 
-def _shown(imports: Sequence[str], most: int) -> list[str]:
+def _fitting_imports(imports: Sequence[str], max_chars: int) -> list[str]:
     """The first imports that fit."""
     sizes = accumulate(map(len, imports))
-    return [text for text, size in zip(imports, sizes, strict=True) if size <= most]
+    return [text for text, size in zip(imports, sizes, strict=True) if size <= max_chars]
 
 
-def _imports(units: pl.DataFrame) -> dict[Place, list[str]]:
-    holders: dict[Place, list[tuple[int, int]]] = {}
+def _imports_by_file(units: pl.DataFrame) -> dict[FileKey, list[str]]:
+    function_spans: dict[FileKey, list[tuple[int, int]]] = {}
     for source, path, start, end in (
         units.filter(pl.col("kind").is_in(["function", "method"]))
         .select("source", "path", "start_byte", "end_byte")
         .sort("start_byte")
         .iter_rows()
     ):
-        holders.setdefault((source, path), []).append((start, end))
-    starts = {place: [start for start, _ in spans] for place, spans in holders.items()}
+        function_spans.setdefault((source, path), []).append((start, end))
+    starts = {file_key: [start for start, _ in spans] for file_key, spans in function_spans.items()}
     ends = {
-        place: list(accumulate((end for _, end in spans), max)) for place, spans in holders.items()
+        file_key: list(accumulate((end for _, end in spans), max))
+        for file_key, spans in function_spans.items()
     }
-    by_file: dict[Place, dict[tuple[int, str], str]] = {}
+    by_file: dict[FileKey, dict[tuple[int, str], str]] = {}
     rows = units.filter(pl.col("kind") == "import").sort("start_byte", "name", "unit_id")
     for source, path, start, code in rows.select(
         "source", "path", "start_byte", "code"
     ).iter_rows():
-        place = (source, path)
-        before = bisect_right(starts.get(place, []), start)
-        if not before or ends[place][before - 1] <= start:
+        file_key = (source, path)
+        before = bisect_right(starts.get(file_key, []), start)
+        if not before or ends[file_key][before - 1] <= start:
             # One statement that imports several names may be several units.
-            by_file.setdefault(place, {})[start, code] = code
-    return {place: list(imports.values()) for place, imports in by_file.items()}
+            by_file.setdefault(file_key, {})[start, code] = code
+    return {file_key: list(imports.values()) for file_key, imports in by_file.items()}
 
 
 def _indent(text: bytes, start: int) -> str:

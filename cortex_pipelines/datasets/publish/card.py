@@ -70,14 +70,14 @@ def write_card(
 
 def sizes(tables: Tables, column: str) -> pl.DataFrame:
     """Row counts by value of a column, one column per split, largest first."""
-    counted = [
+    counts_by_split = [
         tables[split].group_by(column).agg(pl.len().alias(split)).cast({column: pl.String})
         for split in SPLITS
     ]
-    joined = counted[0]
-    for other in counted[1:]:
-        joined = joined.join(other, on=column, how="full", coalesce=True, nulls_equal=True)
-    filled = joined.with_columns(pl.col(split).fill_null(0) for split in SPLITS)
+    table = counts_by_split[0]
+    for other in counts_by_split[1:]:
+        table = table.join(other, on=column, how="full", coalesce=True, nulls_equal=True)
+    filled = table.with_columns(pl.col(split).fill_null(0) for split in SPLITS)
     return (
         filled.with_columns(pl.sum_horizontal(*SPLITS).alias("all"))
         .sort(["all", column], descending=[True, False], nulls_last=True)
@@ -92,8 +92,8 @@ def _parts(
     extra: Sequence[CardSection],
 ) -> list[CardSection]:
     columns = [name for name in _COUNTED if name in tables["train"].columns]
-    kept = tables[MANIFEST.name].filter(pl.col("split").is_not_null())
-    by_split = {split: kept.filter(pl.col("split") == split) for split in SPLITS}
+    included = tables[MANIFEST.name].filter(pl.col("split").is_not_null())
+    by_split = {split: included.filter(pl.col("split") == split) for split in SPLITS}
     return [
         CardSection("What it is for", purpose),
         CardSection("Sizes", _totals(tables), *(sizes(tables, name) for name in columns)),
@@ -137,27 +137,29 @@ def _filters(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
 
 def _languages(entries: pl.DataFrame) -> list[CardSection]:
     """Rows and exclusions by language, and why a split lacks one."""
-    kept = entries.filter(pl.col("split").is_not_null())
+    included = entries.filter(pl.col("split").is_not_null())
     excluded = entries.filter(pl.col("left_out").is_not_null())
-    rows, why = [], []
+    rows, notes = [], []
     for language in entries["language"].drop_nulls().unique().sort():
-        mine, lost = (some.filter(pl.col("language") == language) for some in (kept, excluded))
-        counts = [mine.filter(pl.col("split") == split).height for split in SPLITS]
-        reasons = _by_reason(lost)
+        included_rows, excluded_rows = (
+            subset.filter(pl.col("language") == language) for subset in (included, excluded)
+        )
+        counts = [included_rows.filter(pl.col("split") == split).height for split in SPLITS]
+        reasons = _by_reason(excluded_rows)
         mostly = ", ".join(f"{reason} {count}" for reason, count in reasons.head(3).iter_rows())
         rows.append((language, *counts, int(reasons["count"].sum()), mostly))
         empty = [split for split, count in zip(SPLITS, counts, strict=True) if not count]
         if empty:
-            because = next(iter(sorted(set(mine["split_reason"]))), f"left out: {mostly}")
-            why.append(f"{language} has no row in {' and '.join(empty)}; {because}")
+            because = next(iter(sorted(set(included_rows["split_reason"]))), f"left out: {mostly}")
+            notes.append(f"{language} has no row in {' and '.join(empty)}; {because}")
     schema = ("language", *SPLITS, "left out", "mostly for")
     table = pl.DataFrame(rows, schema=schema, orient="row")
-    return [CardSection("Languages", table, why) if why else CardSection("Languages", table)]
+    return [CardSection("Languages", table, notes) if notes else CardSection("Languages", table)]
 
 
 def _by_reason(excluded: pl.DataFrame) -> pl.DataFrame:
-    counted = excluded.group_by("left_out").agg(pl.col("count").sum())
-    return counted.sort(["count", "left_out"], descending=[True, False])
+    counts = excluded.group_by("left_out").agg(pl.col("count").sum())
+    return counts.sort(["count", "left_out"], descending=[True, False])
 
 
 def _units(by_split: Tables) -> list[CardSection]:
@@ -188,13 +190,13 @@ def _band() -> pl.Expr:
 
 def _caps(entries: pl.DataFrame) -> list[Any]:
     """Rows that the caps removed from train, and how the row weights differ from it."""
-    kept = entries.filter(pl.col("split") == "train")
+    included = entries.filter(pl.col("split") == "train")
     of_train = pl.col("split_reason").str.contains(": train", literal=True)
     excluded = entries.filter((pl.col("left_out") == "sample") & of_train)
     rows = [
-        (name, some.height, sum(some["weight"].sort()) / some.height)
-        for name, some in (("kept in train", kept), ("left out by a cap", excluded))
-        if some.height
+        (name, group.height, sum(group["weight"].sort()) / group.height)
+        for name, group in (("kept in train", included), ("left out by a cap", excluded))
+        if group.height
     ]
     schema = {"rows": pl.String, "number": pl.Int64, "mean weight": pl.Float64}
     return [_CAPS_NOTE, pl.DataFrame(rows, schema=schema, orient="row")]
@@ -222,10 +224,10 @@ def _contamination(entries: pl.DataFrame, settings: DatasetSettings) -> list[Any
 
 def _examples(train: pl.DataFrame, settings: DatasetSettings) -> list[Any]:
     examples: list[Any] = []
-    few = (
+    sampled = (
         train.sort("example_id").group_by("kind", maintain_order=True).head(settings.card_examples)
     )
-    for row in few.sort("kind", "example_id").iter_rows(named=True):
+    for row in sampled.sort("kind", "example_id").iter_rows(named=True):
         caption = f"{row['kind']}, {row['language']}, {row['path']}"
         text = f"{row['prompt'][-_SHOWN_CHARS:]}\u27f6\n{row['completion'][:_SHOWN_CHARS]}"
         examples.append((caption, text))
@@ -242,10 +244,10 @@ def _metrics(tables: Tables) -> str:
     counts |= {f"kind_{kind}": count for kind, count in kinds.select("kind", "all").iter_rows()}
     by_reason = _by_reason(excluded).sort("left_out")
     counts |= {f"left_out_{reason}": int(count) for reason, count in by_reason.iter_rows()}
-    kept = entries.filter(pl.col("split").is_not_null())
+    included = entries.filter(pl.col("split").is_not_null())
     for column in ("language", "category"):
-        known = kept[column].drop_nulls().value_counts().sort(column)
-        counts |= {f"{column}_{value}": count for value, count in known.iter_rows()}
+        value_counts = included[column].drop_nulls().value_counts().sort(column)
+        counts |= {f"{column}_{value}": count for value, count in value_counts.iter_rows()}
     return json.dumps(counts, indent=1, sort_keys=True) + "\n"
 
 
@@ -267,7 +269,9 @@ def _markdown_block(block: Any) -> list[str]:
         caption, code = block
         fence = "`" * max(3, _longest_run(code) + 1)
         return [f"{caption}:", "", fence, code, fence]
-    cells = [[str(_shown(value)).replace("|", "\\|") for value in row] for row in block.iter_rows()]
+    cells = [
+        [str(_display(value)).replace("|", "\\|") for value in row] for row in block.iter_rows()
+    ]
     head = [" | ".join(block.columns), " | ".join(["---"] * block.width)]
     return [f"| {line} |" for line in [*head, *(" | ".join(row) for row in cells)]]
 
@@ -293,11 +297,11 @@ def _html_block(block: Any) -> str:
     if isinstance(block, tuple):
         return pages.code(*block)
     return pages.table(
-        block.columns, ([_shown(value) for value in row] for row in block.iter_rows())
+        block.columns, ([_display(value) for value in row] for row in block.iter_rows())
     )
 
 
-def _shown(value: Any) -> str | int:
+def _display(value: Any) -> str | int:
     if value is None:
         return "not known"
     return f"{value:.3f}" if isinstance(value, float) else value

@@ -64,7 +64,9 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
         .get_batch({"dataframe": frame.to_pandas()})
     )
     report = batch.validate(suite)
-    failures = tuple(sorted(_in_words(result) for result in report.results if not result.success))
+    failures = tuple(
+        sorted(_describe_failure(result) for result in report.results if not result.success)
+    )
     numbers = report.statistics
     return ContractResult(
         table=table.name,
@@ -94,7 +96,7 @@ def expectations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
     yield gx.ExpectTableRowCountToBeBetween(min_value=table.min_rows)
     for column in table.columns:
         if column.name in frame.columns:
-            yield from _of_column(column, frame)
+            yield from _column_expectations(column, frame)
     keys = [name for name in table.key if name in frame.columns]
     if len(keys) == 1:
         yield gx.ExpectColumnValuesToBeUnique(column=keys[0])
@@ -102,7 +104,7 @@ def expectations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
         yield gx.ExpectCompoundColumnsToBeUnique(column_list=keys)
 
 
-def _of_column(column: Column, frame: pl.DataFrame) -> Iterator[Any]:
+def _column_expectations(column: Column, frame: pl.DataFrame) -> Iterator[Any]:
     from great_expectations import expectations as gx
 
     if not column.nullable:
@@ -157,7 +159,7 @@ def _page_view() -> Any:
     return DefaultJinjaPageView()
 
 
-def _in_words(result: Any) -> str:
+def _describe_failure(result: Any) -> str:
     config = result.expectation_config
     name = config.type.removeprefix("expect_").replace("_", " ")
     settings = {
@@ -166,9 +168,9 @@ def _in_words(result: Any) -> str:
         if key not in ("batch_id", "column") and value is not None
     }
     column = config.kwargs.get("column")
-    where = f"column {column}: " if column else ""
-    wanted = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()))
-    return f"{where}{name}" + (f" ({wanted})" if wanted else "") + _observed(result)
+    location = f"column {column}: " if column else ""
+    expected = ", ".join(f"{key} {value}" for key, value in sorted(settings.items()))
+    return f"{location}{name}" + (f" ({expected})" if expected else "") + _observed(result)
 
 
 def _observed(result: Any) -> str:

@@ -16,12 +16,12 @@ import polars as pl
 
 from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
 from cortex_pipelines.datasets.dedup.token_stream import languages_of
-from cortex_pipelines.datasets.prompts.unit_text import Place
+from cortex_pipelines.datasets.prompts.unit_text import FileKey
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.union_find import UnionFind
 
-_SIDES = 3
-Changed = Mapping[Place, datetime]
+_SPLIT_COUNT = 3
+Changed = Mapping[FileKey, datetime]
 """When each file was changed last, where that is known."""
 
 
@@ -30,7 +30,7 @@ class DatasetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Component:
+class SplitGroup:
     """Files that must stay in the same split.
 
     Args:
@@ -48,7 +48,7 @@ class Component:
     language: str = ""
 
 
-def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataFrame:
+def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.DataFrame:
     """Units with near-duplicate ``cluster``, named by its smallest unit id.
 
     Two units are near-duplicates if their whole code or their bodies are: short functions that
@@ -58,7 +58,7 @@ def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataF
     Args:
         units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none), and
             ``language``, which is guessed where the column is missing.
-        known: Clusters texts.
+        clustering: Clusters texts.
     """
     if "language" not in units.columns:
         guessed = pl.Series("language", languages_of(units["code"].to_list()), dtype=pl.String)
@@ -66,16 +66,16 @@ def cluster_units(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataF
     units = units.sort("unit_id").with_row_index("at")
     forest = UnionFind(units.height)
     for column in ("code", "body"):
-        there = units.filter(pl.col(column).is_not_null())
-        places = there["at"].to_numpy()
-        labels = known.firsts(column, there[column].to_list(), there["language"].to_list())
+        present = units.filter(pl.col(column).is_not_null())
+        positions = present["at"].to_numpy()
+        labels = clustering.firsts(column, present[column].to_list(), present["language"].to_list())
         firsts = np.array(labels, dtype=np.int64)
-        forest.join_all(places, places[firsts])
-    smallest = units["unit_id"][forest.smallest()]
+        forest.join_all(positions, positions[firsts])
+    smallest = units["unit_id"][forest.smallest_members()]
     return units.drop("at").with_columns(smallest.alias("cluster"))
 
 
-def assign_sides(
+def assign_splits(
     units: pl.DataFrame,
     candidates: Sequence[str],
     settings: DatasetSettings,
@@ -93,98 +93,105 @@ def assign_sides(
         DatasetError: fewer than three components hold a candidate, so a side would be empty.
     """
     names = _components(units, settings)
-    counted = units.with_columns(
+    with_groups = units.with_columns(
         names.alias("component"),
         pl.col("unit_id").is_in(list(candidates)).alias("candidate"),
         pl.Series("changed", _times(units, settings, changed), dtype=pl.Datetime("us", "UTC")),
     )
-    summary = counted.group_by("component").agg(
+    summary = with_groups.group_by("component").agg(
         pl.struct("source", "path").n_unique().alias("files"),
         pl.col("candidate").sum(),
         pl.col("changed").max(),
     )
-    languages = _languages(counted)
-    components = [
-        Component(name, files, weight, newest, languages.get(name, ""))
+    languages = _languages(with_groups)
+    groups = [
+        SplitGroup(name, files, weight, newest, languages.get(name, ""))
         for name, files, weight, newest in summary.sort("component").iter_rows()
     ]
-    sides = split_components(components, settings)
-    groups = Counter(c.language for c in components if c.weight)
-    reasons = {c.name: _reason(c, sides[c.name], groups[c.language], settings) for c in components}
-    return counted.with_columns(
-        pl.col("component").replace_strict(sides, return_dtype=pl.String).alias("split"),
+    group_splits = assign_groups(groups, settings)
+    groups_per_language = Counter(c.language for c in groups if c.weight)
+    reasons = {
+        c.name: _reason(c, group_splits[c.name], groups_per_language[c.language], settings)
+        for c in groups
+    }
+    return with_groups.with_columns(
+        pl.col("component").replace_strict(group_splits, return_dtype=pl.String).alias("split"),
         pl.col("component").replace_strict(reasons, return_dtype=pl.String).alias("split_reason"),
     ).drop("component", "candidate", "changed")
 
 
-def split_components(components: Sequence[Component], settings: DatasetSettings) -> dict[str, str]:
+def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> dict[str, str]:
     """Split of each component.
 
     In the order of their hashes (by time: newest first) components of a language go to test, then
     to validation, as long as that brings the split nearer to its share; a split into which none
-    fits gets the smallest one left. The rest is train. A language with two components has none in
+    fits gets the smallest one left. The rest is train. A language with two groups has none in
     validation, one with a single one has it in train; where that leaves a split empty, languages
     are ignored.
 
     Raises:
         DatasetError: fewer than three components have a weight.
     """
-    usable = [component for component in components if component.weight]
-    if len(usable) < _SIDES:
+    usable = [group for group in groups if group.weight]
+    if len(usable) < _SPLIT_COUNT:
         raise DatasetError(
-            f"this project is too small to be split: its {len(components)} independent groups of "
+            f"this project is too small to be split: its {len(groups)} independent groups of "
             f"files hold {len(usable)} with a function that can become an example, and train, "
             "validation and test need one each. Add a source to the project in params.yaml "
             f"(`cortex add NAME SOURCE`), or lower datasets.min_body_bytes{_finer(settings)}"
         )
-    strata: dict[str, list[Component]] = defaultdict(list)
-    for component in usable:
-        strata[component.language].append(component)
-    held = _held_out(strata.values(), settings)
-    if len(set(held.values())) < _SIDES - 1:
-        held = _held_out([usable], settings)
-    return {component.name: held.get(component.name, "train") for component in components}
+    strata: dict[str, list[SplitGroup]] = defaultdict(list)
+    for group in usable:
+        strata[group.language].append(group)
+    held_out = _draw_held_out(strata.values(), settings)
+    if len(set(held_out.values())) < _SPLIT_COUNT - 1:
+        held_out = _draw_held_out([usable], settings)
+    return {group.name: held_out.get(group.name, "train") for group in groups}
 
 
-def _held_out(strata: Iterable[Sequence[Component]], settings: DatasetSettings) -> dict[str, str]:
+def _draw_held_out(
+    strata: Iterable[Sequence[SplitGroup]], settings: DatasetSettings
+) -> dict[str, str]:
     """Draw validation and test components, stratified."""
-    held: dict[str, str] = {}
+    held_out: dict[str, str] = {}
     for stratum in strata:
-        total = sum(component.weight for component in stratum)
-        left = sorted(stratum, key=lambda component: _order(component, settings))
-        for side, share in (
+        total = sum(group.weight for group in stratum)
+        remaining = sorted(stratum, key=lambda group: _order(group, settings))
+        for split, share in (
             ("test", settings.test_share),
             ("validation", settings.validation_share),
         ):
-            most = len(left) - (2 if side == "test" and len(stratum) >= _SIDES else 1)
-            for component in _fill(left, share * total, most) if most > 0 else ():
-                held[component.name] = side
-                left.remove(component)
-    return held
+            max_groups = len(remaining) - (
+                2 if split == "test" and len(stratum) >= _SPLIT_COUNT else 1
+            )
+            for group in _fill(remaining, share * total, max_groups) if max_groups > 0 else ():
+                held_out[group.name] = split
+                remaining.remove(group)
+    return held_out
 
 
-def side_by_hash(key: str, settings: DatasetSettings) -> str:
+def split_by_hash(key: str, settings: DatasetSettings) -> str:
     """Split by hash for units outside of components, such as those of deleted files."""
     digest = hashlib.sha256(f"{settings.seed}:side:{key}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < settings.test_share:
+    fraction = int.from_bytes(digest[:8], "big") / 2**64
+    if fraction < settings.test_share:
         return "test"
-    return "validation" if place < settings.test_share + settings.validation_share else "train"
+    return "validation" if fraction < settings.test_share + settings.validation_share else "train"
 
 
-def _fill(components: list[Component], target: float, most: int) -> list[Component]:
-    taken: list[Component] = []
+def _fill(groups: list[SplitGroup], target: float, most: int) -> list[SplitGroup]:
+    selected: list[SplitGroup] = []
     missing = target
-    for component in components:
-        if len(taken) < most and abs(missing - component.weight) < missing:
-            taken.append(component)
-            missing -= component.weight
-    return taken or [min(components, key=lambda component: (component.weight, component.name))]
+    for group in groups:
+        if len(selected) < most and abs(missing - group.weight) < missing:
+            selected.append(group)
+            missing -= group.weight
+    return selected or [min(groups, key=lambda group: (group.weight, group.name))]
 
 
-def _order(component: Component, settings: DatasetSettings) -> tuple[float, str]:
-    newest = -component.changed.timestamp() if component.changed else 1.0
-    digest = hashlib.sha256(f"{settings.seed}:{component.name}".encode()).hexdigest()
+def _order(group: SplitGroup, settings: DatasetSettings) -> tuple[float, str]:
+    newest = -group.changed.timestamp() if group.changed else 1.0
+    digest = hashlib.sha256(f"{settings.seed}:{group.name}".encode()).hexdigest()
     return (newest if settings.split_by == "time" else 0.0), digest
 
 
@@ -193,19 +200,19 @@ def _times(
 ) -> list[datetime | None]:
     if settings.split_by != "time" or not changed:
         return [None] * units.height
-    return [changed.get(place) for place in units.select("source", "path").iter_rows()]
+    return [changed.get(file_key) for file_key in units.select("source", "path").iter_rows()]
 
 
 def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
     """Component of each unit, named by its smallest unit id."""
-    ordered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
-    ordered = ordered.sort("unit_id").with_row_index("at")
+    numbered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
+    numbered = numbered.sort("unit_id").with_row_index("at")
     forest = UnionFind(units.height)
-    for together in (_place(settings), [pl.col("cluster")]):
-        firsts = ordered.select(pl.col("at").first().over(together))["at"]
-        forest.join_all(ordered["at"].to_numpy(), firsts.to_numpy())
-    names = ordered["unit_id"][forest.smallest()]
-    return ordered.select("row", names.alias("component")).sort("row")["component"]
+    for keys in (_location_key(settings), [pl.col("cluster")]):
+        firsts = numbered.select(pl.col("at").first().over(keys))["at"]
+        forest.join_all(numbered["at"].to_numpy(), firsts.to_numpy())
+    names = numbered["unit_id"][forest.smallest_members()]
+    return numbered.select("row", names.alias("component")).sort("row")["component"]
 
 
 def _languages(units: pl.DataFrame) -> dict[str, str]:
@@ -217,29 +224,29 @@ def _languages(units: pl.DataFrame) -> dict[str, str]:
     return dict(first.select("component", "language").iter_rows())
 
 
-def _place(settings: DatasetSettings) -> list[pl.Expr]:
+def _location_key(settings: DatasetSettings) -> list[pl.Expr]:
     """Location key shared by units that must stay together."""
     folder = pl.col("path").str.extract(r"(?s)^(.*)/[^/]*$").fill_null("")
     by = {"repository": [], "folder": [folder]}.get(settings.split_by, [pl.col("path")])
     return [pl.col("source"), *by]
 
 
-def _reason(component: Component, side: str, groups: int, settings: DatasetSettings) -> str:
+def _reason(group: SplitGroup, split: str, language_groups: int, settings: DatasetSettings) -> str:
     """Readable reason for a split.
 
     Args:
-        component: The component.
-        side: Its side.
-        groups: Components of its language that hold a candidate.
+        group: The group.
+        split: Its side.
+        language_groups: Components of its language that hold a candidate.
         settings: What stays together.
     """
-    how = "time" if settings.split_by == "time" and component.changed else "hash"
-    few = component.weight and groups < _SIDES
-    of = f", of {groups} such group(s) in {component.language}" if few else ""
+    method = "time" if settings.split_by == "time" and group.changed else "hash"
+    few = group.weight and language_groups < _SPLIT_COUNT
+    scope_note = f", of {language_groups} such group(s) in {group.language}" if few else ""
     return (
-        f"{component.files} file(s) with {component.weight} example unit(s), joined by "
+        f"{group.files} file(s) with {group.weight} example unit(s), joined by "
         f"{'path' if settings.split_by in ('file', 'time') else settings.split_by} or "
-        f"near-duplicates as {component.name[:12]}{of}: {side} by {how}"
+        f"near-duplicates as {group.name[:12]}{scope_note}: {split} by {method}"
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
-from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find_contamination
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, FileKey
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.splitting.assign import side_by_hash
+from cortex_pipelines.datasets.splitting.assign import split_by_hash
 
 _S = pl.String
 _SCHEMA = pl.Schema(
@@ -25,7 +25,7 @@ _SCHEMA = pl.Schema(
         "weight": pl.Float64,
     }
 )
-PLACE = pl.Schema(
+LOCATION = pl.Schema(
     {**dict.fromkeys(("path", "split", "split_reason", "licence"), _S), "trainable": pl.Boolean}
 )
 _CODES = ("before", "after")
@@ -54,34 +54,37 @@ def change_candidates(
         benchmarks: What must not be trained on.
         settings: Bounds and shares.
     """
-    sides, licences = sides_of(splits), licences_of(files)
-    places = [
-        place_of(
-            {"source": source, "path_after": path, "path_before": None}, sides, licences, settings
+    file_splits, licences = splits_by_file(splits), licences_by_file(files)
+    locations = [
+        locate_change(
+            {"source": source, "path_after": path, "path_before": None},
+            file_splits,
+            licences,
+            settings,
         )
         for source, path in changes.select("source", "path").iter_rows()
     ]
-    place_columns = pl.DataFrame(places, schema=PLACE, orient="row")
-    known = pl.col("source").is_not_null() & pl.col("trainable")
+    location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
+    may_train = pl.col("source").is_not_null() & pl.col("trainable")
     read_in = [name for name in ("source", "export_source") if name in changes.columns]
     rows = (
         changes.drop("path")
-        .hstack(place_columns)
+        .hstack(location_columns)
         .with_columns(
-            known.alias("trainable"),
+            may_train.alias("trainable"),
             pl.coalesce(read_in).alias("source"),
             pl.col("unit_id").alias("cluster"),
             pl.lit("").alias("indent"),
         )
     )
-    barred = pl.Series("barred", list(_why_not(rows, benchmarks, settings)), dtype=_S)
-    rows = rows.with_columns(barred)
+    exclusion = pl.Series("barred", list(_exclusion_reasons(rows, benchmarks, settings)), dtype=_S)
+    rows = rows.with_columns(exclusion)
     usable = rows.filter(pl.col("barred").is_null())
-    rest = rows.filter(pl.col("barred").is_not_null()).with_columns(
+    excluded = rows.filter(pl.col("barred").is_not_null()).with_columns(
         pl.col("barred").alias("not_made")
     )
-    made = candidates_of(usable.hstack(prompted(usable, settings)))
-    return pl.concat([made, candidates_of(rest)])
+    with_prompts = candidates_of(usable.hstack(prompt_columns(usable, settings)))
+    return pl.concat([with_prompts, candidates_of(excluded)])
 
 
 def candidates_of(rows: pl.DataFrame) -> pl.DataFrame:
@@ -92,43 +95,51 @@ def candidates_of(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def place_of(
+def locate_change(
     pair: dict[str, Any],
-    sides: Mapping[Place, tuple[str, str]],
-    licences: Mapping[Place, tuple[str | None, bool]],
+    file_splits: Mapping[FileKey, tuple[str, str]],
+    licences: Mapping[FileKey, tuple[str | None, bool]],
     settings: DatasetSettings,
 ) -> tuple[str | bool | None, ...]:
     """Path, split, split reason, licence and its permission of each change."""
     path = pair["path_after"] or pair["path_before"] or ""
-    places = [(pair["source"], place) for place in (path, pair["path_before"]) if place]
-    known = next((sides[place] for place in places if place in sides), None)
-    if known is None:
-        side = side_by_hash(f"{pair['source']}:{path}", settings)
-        known = side, f"path of the change, no longer in the project: {side} by hash"
-    licence = next((licences[place] for place in places if place in licences), (None, True))
-    return path, *known, *licence
+    file_keys = [
+        (pair["source"], candidate_path)
+        for candidate_path in (path, pair["path_before"])
+        if candidate_path
+    ]
+    split_and_reason = next(
+        (file_splits[file_key] for file_key in file_keys if file_key in file_splits), None
+    )
+    if split_and_reason is None:
+        split = split_by_hash(f"{pair['source']}:{path}", settings)
+        split_and_reason = split, f"path of the change, no longer in the project: {split} by hash"
+    licence = next(
+        (licences[file_key] for file_key in file_keys if file_key in licences), (None, True)
+    )
+    return path, *split_and_reason, *licence
 
 
-def licences_of(files: pl.DataFrame) -> dict[Place, tuple[str | None, bool]]:
+def licences_by_file(files: pl.DataFrame) -> dict[FileKey, tuple[str | None, bool]]:
     """Licence of each file, and whether it may be trained on."""
     columns = files.select("source", "path", "licence", "trainable").iter_rows()
     return {(source, path): (licence, trainable) for source, path, licence, trainable in columns}
 
 
-def sides_of(splits: pl.DataFrame) -> dict[Place, tuple[str, str]]:
+def splits_by_file(splits: pl.DataFrame) -> dict[FileKey, tuple[str, str]]:
     """Split of each file and its reason."""
-    known = splits.filter(pl.col("split").is_not_null()).unique(
+    assigned = splits.filter(pl.col("split").is_not_null()).unique(
         ["source", "path"], keep="first", maintain_order=True
     )
     return {
         (source, path): (split, reason)
-        for source, path, split, reason in known.select(
+        for source, path, split, reason in assigned.select(
             "source", "path", "split", "split_reason"
         ).iter_rows()
     }
 
 
-def prompted(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     """Prompt and completion of each change, or an exclusion reason.
 
     Args:
@@ -137,11 +148,11 @@ def prompted(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
         settings: Bounds.
     """
     comment = pl.col("language").replace_strict(LINE_COMMENTS, return_dtype=_S)
-    written = (pl.col("indent") + pl.col(name).str.strip_chars_end(_WHITE) for name in _CODES)
+    code_texts = (pl.col("indent") + pl.col(name).str.strip_chars_end(_WHITE) for name in _CODES)
     lines = ((comment + " " + pl.col(name)).alias(name) for name in ("path", "request", "title"))
     before, after = map(pl.col, _CODES)
     largest = pl.max_horizontal(before.str.len_bytes(), after.str.len_bytes())
-    why = (
+    exclusion = (
         pl.when(before == after)
         .then(pl.lit("answer_in_prompt"))
         .when(largest > settings.max_change_bytes)
@@ -149,18 +160,25 @@ def prompted(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     )
     parts = ("path", "request", "before", pl.lit(""), "title", pl.lit(""))
     prompt = pl.concat_str(*parts, separator="\n")
-    made = pl.when(pl.col("not_made").is_null())
+    when_usable = pl.when(pl.col("not_made").is_null())
     return (
         rows.select(
-            *(code_column.alias(name) for code_column, name in zip(written, _CODES, strict=True)),
+            *(
+                code_column.alias(name)
+                for code_column, name in zip(code_texts, _CODES, strict=True)
+            ),
             *lines,
         )
-        .with_columns(why.alias("not_made"))
-        .select(made.then(prompt).alias("prompt"), made.then(after).alias("completion"), "not_made")
+        .with_columns(exclusion.alias("not_made"))
+        .select(
+            when_usable.then(prompt).alias("prompt"),
+            when_usable.then(after).alias("completion"),
+            "not_made",
+        )
     )
 
 
-def _why_not(
+def _exclusion_reasons(
     rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> Iterator[str | None]:
     """Why each row is no example, or None.
@@ -173,9 +191,11 @@ def _why_not(
         settings: Their thresholds.
     """
     codes = (rows["before"] + "\n" + rows["after"]).to_list()
-    dirty = contaminated(codes, benchmarks, settings, rows["language"].to_list())
+    benchmark_names = find_contamination(codes, benchmarks, settings, rows["language"].to_list())
     columns = rows.select("why_not", "trainable", "language")
-    for (missing, trainable, language), listed in zip(columns.iter_rows(), dirty, strict=True):
+    for (missing, trainable, language), benchmark in zip(
+        columns.iter_rows(), benchmark_names, strict=True
+    ):
         if missing:
             yield missing
         elif language not in LINE_COMMENTS:
@@ -183,4 +203,4 @@ def _why_not(
         elif not trainable:
             yield "licence"
         else:
-            yield "contaminated" if listed is not None else None
+            yield "contaminated" if benchmark is not None else None

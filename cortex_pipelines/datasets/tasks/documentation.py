@@ -12,13 +12,13 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.annotation.labels.words import words_of
-from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finished_tables
+from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
 from cortex_pipelines.datasets.assemble.manifest import is_empty
-from cortex_pipelines.datasets.prompts.unit_text import asked_of_unit
-from cortex_pipelines.datasets.row_cache import RowMemo
+from cortex_pipelines.datasets.prompts.unit_text import prompt_about_unit
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import KINDS as FUNCTIONS
 from cortex_pipelines.datasets.tasks.function_bodies import MADE
+from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.extraction.documentation import docstring_text
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.documentation import DOCUMENTATION_DATASET, REQUEST
@@ -48,7 +48,7 @@ _SECTION = re.compile(
     r"(?m)^[ \t]*(?:$|@\w|:\w[^:\n]*:(?:[ \t]|$)|\.\. |>>>|```|~~~|#+ |[-=~*]{3,}"
     rf"|(?:{_HEADINGS}):?[ \t]*$)"
 )
-_NO_PROSE = re.compile(r"(?i)\W*(?:todo|fixme|xxx|copyright|licen[cs]ed?|spdx|noqa|eslint-\w+)\b")
+_NOT_PROSE = re.compile(r"(?i)\W*(?:todo|fixme|xxx|copyright|licen[cs]ed?|spdx|noqa|eslint-\w+)\b")
 _STUB = re.compile(r"\s*(?:pass|\.\.\.|raise NotImplementedError\b[^\n]*|\{\s*\})\s*;?\s*")
 _INLINE_TAG = re.compile(r"\{@\w+[^{}]*\}")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -74,13 +74,15 @@ def documentation_tables(
         settings: Sizes and shares.
         cache: Cached results of unchanged units; the tables are the same without it.
     """
-    known = RowMemo(cache, f"{project.name}/{NAME}")
+    unit_cache = UnitCache(cache, f"{project.name}/{NAME}")
     documented = pl.col("kind").is_in(KINDS) & pl.col("documented")
-    asked = project.units.filter(pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null())
-    candidates = documentation_candidates(asked, settings, known).with_columns(
+    documented_units = project.units.filter(
+        pl.col("kind").is_in(KINDS) & pl.col("docstring").is_not_null()
+    )
+    candidates = documentation_candidates(documented_units, settings, unit_cache).with_columns(
         pl.lit("original").alias("origin")
     )
-    return finished_tables(
+    return finish_tables(
         NAME,
         DOCUMENTATION_DATASET,
         candidates,
@@ -88,32 +90,32 @@ def documentation_tables(
         settings,
         cache,
         project.splits.filter(documented),
-        nothing=_NONE,
+        empty_reason=_NONE,
     )
 
 
-def in_words(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """For the data card: what is asked, and why there is nothing."""
     return [_NOTHING if is_empty(tables, _NONE) else _MEANING]
 
 
 def documentation_candidates(
-    units: pl.DataFrame, settings: DatasetSettings, known: RowMemo | None = None
+    units: pl.DataFrame, settings: DatasetSettings, unit_cache: UnitCache | None = None
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
     Args:
         units: Documented units with their layout (``unit_text.with_layout``).
         settings: Bounds of lengths.
-        known: Cached results of unchanged units.
+        unit_cache: Cached results of unchanged units.
     """
 
-    def make(some: pl.DataFrame) -> pl.DataFrame:
-        rows = [_example(unit, settings) for unit in some.iter_rows(named=True)]
+    def make(batch: pl.DataFrame) -> pl.DataFrame:
+        rows = [_example(unit, settings) for unit in batch.iter_rows(named=True)]
         return pl.DataFrame(rows, schema=MADE, orient="row")
 
     inputs = units.select(_COLUMNS)
-    return units.hstack((known or RowMemo()).compute("documentation", inputs, make))
+    return units.hstack((unit_cache or UnitCache()).compute("documentation", inputs, make))
 
 
 def first_paragraph(docstring: str) -> str:
@@ -160,25 +162,25 @@ def _example(
     unit: dict[str, Any], settings: DatasetSettings
 ) -> tuple[str | None, str | None, str | None]:
     text = first_paragraph(unit["docstring"])
-    why = _why_not(unit, text, settings)
-    if why is not None:
-        return None, None, why
+    exclusion = _exclusion_reason(unit, text, settings)
+    if exclusion is not None:
+        return None, None, exclusion
     begin = unit["body_start_byte"]
     offset = begin - unit["start_byte"] if begin is not None else None
     code = without_docstring(unit["code"], unit["language"], unit["docstring"], offset)
     if code is None or _is_empty(unit["kind"], unit["code"], offset):
         return None, None, "documentation_of_nothing"
-    prompt = asked_of_unit(unit, code, REQUEST)
+    prompt = prompt_about_unit(unit, code, REQUEST)
     if len(prompt.encode()) > settings.max_prompt_bytes:
         return None, None, "prompt_size"
-    if _words(text) in _words(prompt):
+    if _word_string(text) in _word_string(prompt):
         return None, None, "answer_in_prompt"
     return prompt, text, None
 
 
-def _why_not(unit: dict[str, Any], text: str, settings: DatasetSettings) -> str | None:
+def _exclusion_reason(unit: dict[str, Any], text: str, settings: DatasetSettings) -> str | None:
     words = _WORD.findall(_INLINE_TAG.sub("", text))
-    if _NO_PROSE.match(text) or (not words and _SECTION.match(unit["docstring"])):
+    if _NOT_PROSE.match(text) or (not words and _SECTION.match(unit["docstring"])):
         return "documentation_no_prose"
     if len(words) + unseparated_words(text) < _FEWEST_WORDS:
         return "documentation_short"
@@ -194,7 +196,7 @@ def _is_empty(kind: str, code: str, body_offset: int | None) -> bool:
     return body_offset is None or bool(_STUB.fullmatch(code.encode()[body_offset:].decode()))
 
 
-def _words(text: str) -> str:
+def _word_string(text: str) -> str:
     return f" {' '.join(_WORD.findall(text.lower()))} "
 
 

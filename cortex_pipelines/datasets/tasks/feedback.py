@@ -12,12 +12,12 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.assemble.build import Tables, finished_tables
+from cortex_pipelines.datasets.assemble.build import Tables, finish_tables
 from cortex_pipelines.datasets.assemble.manifest import is_empty
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints
-from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, Place
+from cortex_pipelines.datasets.prompts.unit_text import LINE_COMMENTS, FileKey
 from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleSettings
-from cortex_pipelines.datasets.tasks.changes import change_candidates, sides_of
+from cortex_pipelines.datasets.tasks.changes import change_candidates, splits_by_file
 from cortex_pipelines.datasets.tasks.statements import code_before
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.feedback import (
@@ -33,9 +33,9 @@ from cortex_pipelines.schemas.datasets.feedback import (
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "feedback_dataset"
-OF_FILES = ("source", "path", "language", "revision", "licence", "trainable", "text")
+FILE_COLUMNS = ("source", "path", "language", "revision", "licence", "trainable", "text")
 """Columns of REPOSITORY_FILES that are read."""
-OF_INTERACTIONS = (
+INTERACTION_COLUMNS = (
     *("completion_id", "simulated", "project", "path", "accepted", "edited", "characters"),
     *("retained_1h", "retained_commit", "original", "corrected"),
 )
@@ -73,34 +73,38 @@ def feedback_tables(
         settings: Sizes and shares.
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
-    rows = _changes(interactions.filter(pl.col("project") == project), files, splits, settings)
+    rows = _select_changes(
+        interactions.filter(pl.col("project") == project), files, splits, settings
+    )
     changes = rows.drop("prompt").with_columns(
         pl.lit(REQUEST).alias("request"), pl.lit(TITLE).alias("title")
     )
-    made = change_candidates(changes, files, splits, benchmarks, settings)
+    change_rows = change_candidates(changes, files, splits, benchmarks, settings)
     prompts = dict(rows.drop_nulls("prompt").select("unit_id", "prompt").iter_rows())
-    own = pl.col("unit_id").replace_strict(prompts, default=None, return_dtype=_S)
-    elsewhere = pl.col("split") != "train"
-    simulated = (pl.col("origin") == SIMULATION) & (elsewhere | (not examples.simulated))
-    by_model = (pl.col("kind") == RETAINED) & (elsewhere | (not examples.max_retained))
-    why = (
+    file_prompts = pl.col("unit_id").replace_strict(prompts, default=None, return_dtype=_S)
+    held_out = pl.col("split") != "train"
+    simulated = (pl.col("origin") == SIMULATION) & (held_out | (not examples.simulated))
+    by_model = (pl.col("kind") == RETAINED) & (held_out | (not examples.max_retained))
+    exclusion = (
         pl.when(simulated)
         .then(pl.lit("feedback_simulated"))
         .when(by_model)
         .then(pl.lit("feedback_by_model"))
     )
-    candidates = made.with_columns(
-        pl.when(pl.col("prompt").is_not_null()).then(pl.coalesce(own, "prompt")).alias("prompt"),
-        pl.coalesce(why, "not_made").alias("not_made"),
+    candidates = change_rows.with_columns(
+        pl.when(pl.col("prompt").is_not_null())
+        .then(pl.coalesce(file_prompts, "prompt"))
+        .alias("prompt"),
+        pl.coalesce(exclusion, "not_made").alias("not_made"),
     )
     bounds = {**settings.max_by_kind.get(NAME, {}), RETAINED: examples.max_retained}
     bounded = settings.model_copy(update={"max_by_kind": {NAME: bounds}})
-    return finished_tables(
-        NAME, FEEDBACK_DATASET, candidates, project, bounded, cache, nothing=_NONE
+    return finish_tables(
+        NAME, FEEDBACK_DATASET, candidates, project, bounded, cache, empty_reason=_NONE
     )
 
 
-def in_words(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     """For the data card: whose words are trained on, and why there is nothing."""
     if is_empty(tables, _NONE):
         return [
@@ -116,45 +120,47 @@ def in_words(tables: Mapping[str, pl.DataFrame]) -> list[str]:
     ]
 
 
-def _changes(
+def _select_changes(
     interactions: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
     """Corrections and kept completions with the file that each belongs to, in order."""
-    about = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
-    place_of = _finder(about, sides_of(splits))
+    files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
+    find_file = _file_finder(files_by_key, splits_by_file(splits))
     latest = pl.max_horizontal("retained_1h", "retained_commit")
-    whole = pl.col("accepted") & ~pl.col("edited") & (latest == pl.col("characters"))
+    accepted_unchanged = pl.col("accepted") & ~pl.col("edited") & (latest == pl.col("characters"))
     corrected = pl.col("corrected").is_not_null()
-    chosen = interactions.filter(corrected | (whole & pl.col("original").is_not_null()))
+    selected = interactions.filter(
+        corrected | (accepted_unchanged & pl.col("original").is_not_null())
+    )
     rows = [
-        _change(row, about, place_of, settings)
-        for row in chosen.sort("completion_id").iter_rows(named=True)
+        _change(row, files_by_key, find_file, settings)
+        for row in selected.sort("completion_id").iter_rows(named=True)
     ]
     return pl.DataFrame(rows, schema=_CHANGES, orient="row")
 
 
 def _change(
     row: Mapping[str, Any],
-    about: Mapping[Place, Mapping[str, Any]],
-    place_of: Callable[[str | None, str], Place | None],
+    files_by_key: Mapping[FileKey, Mapping[str, Any]],
+    find_file: Callable[[str | None, str], FileKey | None],
     settings: DatasetSettings,
 ) -> dict[str, Any]:
     corrected = row["corrected"] is not None
     before = row["original"] if corrected else ""
     after = row["corrected"] if corrected else row["original"]
-    place = place_of(row["path"], after)
-    file = about[place] if place else None
+    file_key = find_file(row["path"], after)
+    file = files_by_key[file_key] if file_key else None
     why_not = None
     if before is None:
         why_not = "feedback_without_original"
     elif file is None or not (corrected or after in file["text"]):
         why_not = "feedback_without_file"
     kind, written_by = (CORRECTION, PERSON) if corrected else (RETAINED, MODEL)
-    parts = (kind, *(place or ("", row["path"] or "")), before or "", after)
+    parts = (kind, *(file_key or ("", row["path"] or "")), before or "", after)
     return {
         "unit_id": hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32],
-        "source": place[0] if place else None,
-        "path": place[1] if place else row["path"],
+        "source": file_key[0] if file_key else None,
+        "path": file_key[1] if file_key else row["path"],
         "language": file["language"] if file else None,
         "revision": file["revision"] if file else None,
         "before": before or "",
@@ -166,24 +172,29 @@ def _change(
     }
 
 
-def _finder(
-    about: Mapping[Place, Mapping[str, Any]], sides: Mapping[Place, tuple[str, str]]
-) -> Callable[[str | None, str], Place | None]:
+def _file_finder(
+    files_by_key: Mapping[FileKey, Mapping[str, Any]],
+    file_splits: Mapping[FileKey, tuple[str, str]],
+) -> Callable[[str | None, str], FileKey | None]:
     """Finds the file of a text: by its path, or else one that holds it; held-out files first."""
 
-    def order(place: Place) -> tuple[int, Place]:
-        side = sides.get(place)
-        return -SPLITS.index(side[0]) if side else 0, place
+    def order(file_key: FileKey) -> tuple[int, FileKey]:
+        split = file_splits.get(file_key)
+        return -SPLITS.index(split[0]) if split else 0, file_key
 
-    places = sorted(about, key=order)
+    file_keys = sorted(files_by_key, key=order)
 
-    def place_of(path: str | None, text: str) -> Place | None:
-        named = next((place for place in places if place[1] == path), None)
-        words = text.strip()
-        holding = (place for place in places if words and words in about[place]["text"])
-        return named or next(holding, None)
+    def find_file(path: str | None, text: str) -> FileKey | None:
+        by_path = next((file_key for file_key in file_keys if file_key[1] == path), None)
+        stripped = text.strip()
+        by_text = (
+            file_key
+            for file_key in file_keys
+            if stripped and stripped in files_by_key[file_key]["text"]
+        )
+        return by_path or next(by_text, None)
 
-    return place_of
+    return find_file
 
 
 def _prompt(file: Mapping[str, Any], text: str, settings: DatasetSettings) -> str:

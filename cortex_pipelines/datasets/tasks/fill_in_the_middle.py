@@ -12,16 +12,21 @@ import polars as pl
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.prompts.context import COLUMNS as CONTEXT_COLUMNS
 from cortex_pipelines.datasets.prompts.context import RepositoryContext, calls_of
-from cortex_pipelines.datasets.prompts.unit_text import Place, UnitParts, folded, text_hashes
-from cortex_pipelines.datasets.row_cache import RowMemo
+from cortex_pipelines.datasets.prompts.unit_text import (
+    FileKey,
+    UnitParts,
+    fold_whitespace,
+    text_hashes,
+)
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import COLUMNS as OF_FUNCTION
 from cortex_pipelines.datasets.tasks.function_bodies import MADE, unit_parts, unit_prompt
 from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
 from cortex_pipelines.datasets.tasks.statements import code_after
+from cortex_pipelines.datasets.unit_cache import UnitCache
 
 # Inputs of a gap besides the repository context and the file's text.
-_SHOWN = "shown"
+_CONTEXT_LINES = "shown"
 _COLUMNS = (
     *("unit_id", "source", "start_byte", "end_byte", "body_start_byte"),
     *OF_FUNCTION,
@@ -30,22 +35,22 @@ _COLUMNS = (
 _TRIES = 6
 _CLOSE = ")]}"
 _BRACKETS = tuple(zip("([{", _CLOSE, strict=True))
-_Made = tuple[str | None, str | None, str | None, str]
+_GapRow = tuple[str | None, str | None, str | None, str]
 
 
-def drawn_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
+def draw_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
     """Units drawn by hash to give a gap."""
     bound = int(settings.fim_share * 2**64)
-    chosen = [draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]]
-    return units.filter(pl.Series(chosen, dtype=pl.Boolean))
+    is_drawn = [draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]]
+    return units.filter(pl.Series(is_drawn, dtype=pl.Boolean))
 
 
 def infilling_candidates(
     units: pl.DataFrame,
     context: RepositoryContext,
-    texts: dict[Place, bytes],
+    texts: dict[FileKey, bytes],
     settings: DatasetSettings,
-    known: RowMemo | None = None,
+    unit_cache: UnitCache | None = None,
 ) -> pl.DataFrame:
     """Units with ``prompt``, ``completion`` and ``suffix``, or an exclusion reason.
 
@@ -55,54 +60,58 @@ def infilling_candidates(
         context: What to show of the repository.
         texts: The files of the project.
         settings: Bounds of lengths, and the seed.
-        known: What was made of units that did not change, nor what is shown to them.
+        unit_cache: What was made of units that did not change, nor what is shown to them.
     """
-    known = known or RowMemo()
+    unit_cache = unit_cache or UnitCache()
 
-    def make(some: pl.DataFrame) -> pl.DataFrame:
+    def make(batch: pl.DataFrame) -> pl.DataFrame:
         rows = [
             _gap(unit, texts.get((unit["source"], unit["path"]), b""), settings)
-            for unit in some.iter_rows(named=True)
+            for unit in batch.iter_rows(named=True)
         ]
         return pl.DataFrame(rows, schema={**MADE, "suffix": pl.String}, orient="row")
 
     columns = [name for name in _COLUMNS if name in units.columns]
-    inputs = units.select(*columns, _shown(units, context, known), text_hashes(units, texts))
-    return units.drop(*MADE, strict=False).hstack(known.compute("gaps", inputs, make))
+    inputs = units.select(
+        *columns, _context_lines(units, context, unit_cache), text_hashes(units, texts)
+    )
+    return units.drop(*MADE, strict=False).hstack(unit_cache.compute("gaps", inputs, make))
 
 
-def _shown(units: pl.DataFrame, context: RepositoryContext, known: RowMemo) -> pl.Series:
+def _context_lines(
+    units: pl.DataFrame, context: RepositoryContext, unit_cache: UnitCache
+) -> pl.Series:
     """Repository context of each unit; empty for statements."""
-    calls = known.compute("calls", units.select("unit_id", "code"), calls_of)
+    calls = unit_cache.compute("calls", units.select("unit_id", "code"), calls_of)
     columns = units.select(*CONTEXT_COLUMNS).hstack(calls)
     lines = [
         () if unit["kind"] in STATEMENTS else context.lines(unit, unit["calls"])
         for unit in columns.iter_rows(named=True)
     ]
-    return pl.Series(_SHOWN, lines, dtype=pl.List(pl.String))
+    return pl.Series(_CONTEXT_LINES, lines, dtype=pl.List(pl.String))
 
 
-def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> _Made:
+def _gap(unit: dict[str, Any], text: bytes, settings: DatasetSettings) -> _GapRow:
     following = code_after(text, unit["end_byte"], settings.max_suffix_bytes)
     if unit["kind"] in STATEMENTS:
-        made = (unit["prompt"], unit["completion"], following)
+        gap = (unit["prompt"], unit["completion"], following)
     else:
         parts = unit_parts(unit)
         lines = parts.body.split("\n") if parts else []
         span = statement_span(lines, settings, unit["unit_id"])
         if parts is None or span is None:
             return None, None, "no_gap", ""
-        made = _around(unit, parts, lines, span, settings, following)
-    prompt, middle, suffix = made
+        gap = _gap_in_body(unit, parts, lines, span, settings, following)
+    prompt, middle, suffix = gap
     if prompt is None or middle is None:
         return None, None, "prompt_size", ""
-    wanted = folded(middle)
-    if wanted in folded(prompt) or wanted in folded(suffix):
+    folded_answer = fold_whitespace(middle)
+    if folded_answer in fold_whitespace(prompt) or folded_answer in fold_whitespace(suffix):
         return None, None, "answer_in_prompt", ""
     return prompt, middle, None, suffix
 
 
-def _around(
+def _gap_in_body(
     unit: dict[str, Any],
     parts: UnitParts,
     lines: list[str],
@@ -113,9 +122,9 @@ def _around(
     first, last = span
     before = "".join(f"{line}\n" for line in lines[:first])
     head = UnitParts(parts.head + before, "")
-    prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_SHOWN]))
+    prompt = unit_prompt(unit, head, settings.max_prompt_bytes, tuple(unit[_CONTEXT_LINES]))
     suffix = "".join(f"\n{line}" for line in lines[last:]) + following
-    return prompt, "\n".join(lines[first:last]), _shortened(suffix, settings.max_suffix_bytes)
+    return prompt, "\n".join(lines[first:last]), _truncate(suffix, settings.max_suffix_bytes)
 
 
 def statement_span(
@@ -131,14 +140,20 @@ def statement_span(
     Returns:
         First line and the line after the last one; None if there is no such gap.
     """
-    starts = [at for at, line in enumerate(lines) if line.strip() and line.strip()[0] not in _CLOSE]
+    starts = [
+        number
+        for number, line in enumerate(lines)
+        if line.strip() and line.strip()[0] not in _CLOSE
+    ]
     if len(starts) < 2:
         return None
     for attempt in range(_TRIES):
         first = starts[draw(settings.seed, "gap", attempt, *seed) % len(starts)]
         last = _end_of_statements(lines, first, settings)
-        whole = first == starts[0] and not any(line.strip(" \t)]};") for line in lines[last or 0 :])
-        if last is not None and not whole:
+        covers_body = first == starts[0] and not any(
+            line.strip(" \t)]};") for line in lines[last or 0 :]
+        )
+        if last is not None and not covers_body:
             return first, last
     return None
 
@@ -147,8 +162,8 @@ def _end_of_statements(lines: list[str], first: int, settings: DatasetSettings) 
     """Line after enough whole statements from line ``first``; None if there are too few."""
     indent, size = _indent(lines[first]), 0
     depths = [0] * len(_BRACKETS)
-    for at in range(first, len(lines)):
-        line = lines[at]
+    for number in range(first, len(lines)):
+        line = lines[number]
         if line.strip() and _indent(line) < indent:
             return None
         for kind, (opened, closed) in enumerate(_BRACKETS):
@@ -157,9 +172,9 @@ def _end_of_statements(lines: list[str], first: int, settings: DatasetSettings) 
         if size > settings.max_body_bytes or min(depths) < 0:
             return None
         if not any(depths) and size > settings.min_body_bytes and line.strip():
-            following = next((other for other in lines[at + 1 :] if other.strip()), None)
+            following = next((other for other in lines[number + 1 :] if other.strip()), None)
             if following is None or _indent(following) <= indent:
-                return at + 1
+                return number + 1
     return None
 
 
@@ -167,6 +182,6 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _shortened(text: str, room: int) -> str:
+def _truncate(text: str, max_bytes: int) -> str:
     data = text.encode()
-    return text if len(data) <= room else code_after(data, 0, room)
+    return text if len(data) <= max_bytes else code_after(data, 0, max_bytes)

@@ -9,10 +9,10 @@ from cortex_pipelines.datasets.prompts.unit_text import (
     UnitParts,
     cut_unit,
     enclosing_headers,
-    folded,
+    fold_whitespace,
 )
-from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.unit_cache import UnitCache
 
 KINDS = ("function", "method")
 COLUMNS = ("kind", "code", "language", "path", "context", "indent", "docstring", "imports")
@@ -32,26 +32,26 @@ def bodies(units: pl.DataFrame) -> pl.Series:
 
 
 def completion_candidates(
-    units: pl.DataFrame, settings: DatasetSettings, known: RowMemo | None = None
+    units: pl.DataFrame, settings: DatasetSettings, unit_cache: UnitCache | None = None
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
     Args:
         units: Units with their layout (``unit_text.with_layout``).
         settings: Bounds of lengths.
-        known: Cached results of unchanged units.
+        unit_cache: Cached results of unchanged units.
     """
 
-    def make(some: pl.DataFrame) -> pl.DataFrame:
-        rows = [_example(unit, settings) for unit in some.iter_rows(named=True)]
+    def make(batch: pl.DataFrame) -> pl.DataFrame:
+        rows = [_example(unit, settings) for unit in batch.iter_rows(named=True)]
         return pl.DataFrame(rows, schema=MADE, orient="row")
 
     inputs = units.select("unit_id", *COLUMNS, "start_byte", "body_start_byte")
-    return units.hstack((known or RowMemo()).compute("bodies", inputs, make))
+    return units.hstack((unit_cache or UnitCache()).compute("bodies", inputs, make))
 
 
 def unit_prompt(
-    unit: dict[str, Any], parts: UnitParts, longest: int, context: tuple[str, ...] = ()
+    unit: dict[str, Any], parts: UnitParts, max_bytes: int, context: tuple[str, ...] = ()
 ) -> str | None:
     """Prompt: path, imports, context, enclosing headers, doc comment and header.
 
@@ -60,7 +60,7 @@ def unit_prompt(
     Args:
         unit: A unit with its layout.
         parts: It, cut.
-        longest: Room, in bytes.
+        max_bytes: Room, in bytes.
         context: Lines to show between imports and headers.
 
     Returns:
@@ -72,7 +72,7 @@ def unit_prompt(
         header += [f"{unit['indent']}{comment} {line}" for line in unit["docstring"].splitlines()]
     end = "\n".join([*header, unit["indent"] + parts.head])
     lines = [f"{comment} {unit['path']}"]
-    room = longest - len("\n".join([*lines, "", end]).encode())
+    room = max_bytes - len("\n".join([*lines, "", end]).encode())
     if room < 0:
         return None
     for line in (*unit["imports"], *context):
@@ -108,6 +108,6 @@ def _example(
         return None, None, "prompt_size"
     # A body that stands in its own prompt (one that only repeats the docstring's example, say)
     # would be copied, not written.
-    if folded(parts.body) in folded(prompt):
+    if fold_whitespace(parts.body) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"
     return prompt, parts.body, None

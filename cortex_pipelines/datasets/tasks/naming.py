@@ -15,13 +15,13 @@ import polars as pl
 from cortex_pipelines.augmentation.seeding import draw
 from cortex_pipelines.datasets.prompts.unit_text import (
     LINE_COMMENTS,
-    Place,
+    FileKey,
     enclosing_headers,
     in_word,
     text_hashes,
 )
-from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
+from cortex_pipelines.datasets.unit_cache import UnitCache
 
 _FUNCTIONS = ("function", "method")
 _TYPES = ("class", "struct", "trait", "interface", "enum")
@@ -33,7 +33,7 @@ NAMED = (*_FUNCTIONS, *_TYPES, *_DECLARATIONS)
 _USES = 5
 """Lines shown that use a declared name; with its value alone nobody could tell it."""
 _LONGEST_USE = 400
-_LOCAL, _ASKED = "local_names", ("name_kind", "prompt", "completion")
+_LOCAL, _NAME_COLUMNS = "local_names", ("name_kind", "prompt", "completion")
 LOCAL_NAMES = pl.Schema([("unit_id", pl.String()), (_LOCAL, pl.List(pl.String))])
 COLUMNS = (
     *("unit_id", "kind", "name", "code", "language", "source", "path", "context", "indent"),
@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Name:
+class NamingTarget:
     """A name to predict.
 
     Args:
@@ -54,62 +54,65 @@ class Name:
     name: str
 
 
-def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> Name | None:
+def unit_name(unit: Mapping[str, Any], settings: DatasetSettings) -> NamingTarget | None:
     """The unit's name if worth learning: no dunder, constructor or single letter."""
     name = unit["name"]
     if unit["kind"] not in NAMED:
         return None
     enclosing = re.findall(r"\w+", unit["context"])
     is_constructor = unit["kind"] == "method" and name in (*enclosing, "constructor")
-    if is_constructor or not _is_telling(name, settings):
+    if is_constructor or not _is_meaningful(name, settings):
         return None
-    return Name(unit["kind"], name)
+    return NamingTarget(unit["kind"], name)
 
 
 def variable_names(
     unit: Mapping[str, Any], local_names: Iterable[str], settings: DatasetSettings
-) -> list[Name]:
+) -> list[NamingTarget]:
     """Local variables of a unit to predict, drawn by hash, each name once."""
     if unit["kind"] not in _FUNCTIONS or len(unit["code"].encode()) > settings.max_prompt_bytes:
         return []
-    telling = sorted({name for name in local_names if _is_telling(name, settings)})
-    telling.sort(key=lambda name: draw(settings.seed, unit["unit_id"], name))
-    return [Name("variable", name) for name in telling[: settings.variables_per_unit]]
+    meaningful = sorted({name for name in local_names if _is_meaningful(name, settings)})
+    meaningful.sort(key=lambda name: draw(settings.seed, unit["unit_id"], name))
+    return [NamingTarget("variable", name) for name in meaningful[: settings.variables_per_unit]]
 
 
 def naming_example(
-    unit: Mapping[str, Any], name: Name, settings: DatasetSettings, uses: Iterable[str] = ()
+    unit: Mapping[str, Any],
+    target: NamingTarget,
+    settings: DatasetSettings,
+    uses: Iterable[str] = (),
 ) -> str | None:
     """Prompt for a name; None if it is too long or contains the answer.
 
     Args:
         unit: A unit with its layout.
-        name: The name to ask for.
+        target: The name to ask for.
         settings: Longest prompt, and the mask.
         uses: Lines of the same file that use it.
     """
     comment = LINE_COMMENTS[unit["language"]]
     headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
     lines = [*headers, unit["indent"] + unit["code"].rstrip()]
-    if shown := list(uses):
-        lines += ["", f"{comment} Used in:", *shown]
+    if use_lines := list(uses):
+        lines += ["", f"{comment} Used in:", *use_lines]
     code = "\n".join(lines)
     if settings.mask in code:
         return None
-    hidden = masked(code, name.name, settings.mask)
-    question = f"{comment} {settings.mask} is a {name.kind}. Its name:\n"
+    hidden = masked(code, target.name, settings.mask)
+    question = f"{comment} {settings.mask} is a {target.kind}. Its name:\n"
     prompt = f"{hidden}\n\n{question}"
-    tells = masked(question, name.name, "") != question
+    reveals_name = masked(question, target.name, "") != question
     too_long = len(prompt.encode()) > settings.max_prompt_bytes
-    return None if too_long or tells or hidden == code else prompt
+    return None if too_long or reveals_name or hidden == code else prompt
 
 
 def naming_candidates(
     units: pl.DataFrame,
     local_names: pl.DataFrame,
-    texts: Mapping[Place, bytes],
+    texts: Mapping[FileKey, bytes],
     settings: DatasetSettings,
-    known: RowMemo | None = None,
+    unit_cache: UnitCache | None = None,
 ) -> pl.DataFrame:
     """One row per name to predict.
 
@@ -119,15 +122,17 @@ def naming_candidates(
             variables of units; of those that are not there none is asked for.
         texts: The files of the project, for the uses of declarations.
         settings: Bounds and mask.
-        known: Cached results of unchanged units.
+        unit_cache: Cached results of unchanged units.
 
     Returns:
         Columns ``unit_id``, ``name_kind``, ``prompt`` and ``completion``.
     """
 
-    def make(some: pl.DataFrame) -> pl.DataFrame:
-        rows = [_asked_of(unit, texts, settings) for unit in some.iter_rows(named=True)]
-        return pl.DataFrame(rows, schema=dict.fromkeys(_ASKED, pl.List(pl.String)), orient="row")
+    def make(batch: pl.DataFrame) -> pl.DataFrame:
+        rows = [_naming_rows(unit, texts, settings) for unit in batch.iter_rows(named=True)]
+        return pl.DataFrame(
+            rows, schema=dict.fromkeys(_NAME_COLUMNS, pl.List(pl.String)), orient="row"
+        )
 
     local = units.select("unit_id").join(
         local_names, on="unit_id", how="left", maintain_order="left"
@@ -137,8 +142,10 @@ def naming_candidates(
         local[_LOCAL].fill_null([]),
         pl.when(pl.col("kind").is_in(_DECLARATIONS)).then(text_hashes(units, texts)),
     )
-    made = units.select("unit_id").hstack((known or RowMemo()).compute("names", inputs, make))
-    return made.filter(pl.col(_ASKED[0]).list.len() > 0).explode(_ASKED)
+    with_names = units.select("unit_id").hstack(
+        (unit_cache or UnitCache()).compute("names", inputs, make)
+    )
+    return with_names.filter(pl.col(_NAME_COLUMNS[0]).list.len() > 0).explode(_NAME_COLUMNS)
 
 
 def local_names(renamed: pl.DataFrame) -> pl.DataFrame:
@@ -171,19 +178,19 @@ def masked(text: str, name: str, mask: str) -> str:
 
     Linear in the text; a regular expression for each name would have to be compiled for each.
     """
-    pieces = text.split(name)
-    parts = [pieces[0]]
-    last = len(pieces) - 2
-    for at, (before, after) in enumerate(pairwise(pieces)):
-        left = before[-1:] or (name[-1] if at else "")
-        right = after[:1] or (name[0] if at < last else "")
-        whole = not in_word(left) and not in_word(right)
-        parts += [mask if whole else name, after]
-    return "".join(parts)
+    segments = text.split(name)
+    output = [segments[0]]
+    last = len(segments) - 2
+    for index, (before, after) in enumerate(pairwise(segments)):
+        char_before = before[-1:] or (name[-1] if index else "")
+        char_after = after[:1] or (name[0] if index < last else "")
+        is_whole_word = not in_word(char_before) and not in_word(char_after)
+        output += [mask if is_whole_word else name, after]
+    return "".join(output)
 
 
-def _asked_of(
-    unit: Mapping[str, Any], texts: Mapping[Place, bytes], settings: DatasetSettings
+def _naming_rows(
+    unit: Mapping[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings
 ) -> tuple[list[str], list[str], list[str]]:
     """Kinds, prompts and names of a unit's questions."""
     uses: list[str] = []
@@ -191,19 +198,19 @@ def _asked_of(
         text = texts.get((unit["source"], unit["path"]), b"")
         uses = uses_of(unit["name"], text, unit["start_byte"], unit["end_byte"])
     kinds, prompts, names = [], [], []
-    for name in _names(unit, settings):
-        prompt = naming_example(unit, name, settings, uses)
+    for target in _naming_targets(unit, settings):
+        prompt = naming_example(unit, target, settings, uses)
         if prompt is not None:
-            kinds.append(name.kind)
+            kinds.append(target.kind)
             prompts.append(prompt)
-            names.append(name.name)
+            names.append(target.name)
     return kinds, prompts, names
 
 
-def _names(unit: Mapping[str, Any], settings: DatasetSettings) -> Iterator[Name]:
-    own = unit_name(unit, settings)
-    if own:
-        yield own
+def _naming_targets(unit: Mapping[str, Any], settings: DatasetSettings) -> Iterator[NamingTarget]:
+    target = unit_name(unit, settings)
+    if target:
+        yield target
     yield from variable_names(unit, unit[_LOCAL], settings)
 
 
@@ -219,31 +226,31 @@ def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
         end: Byte at which it ends.
     """
     lines: dict[str, None] = {}
-    wanted = name.encode()
-    at = text.find(wanted) if wanted else -1
-    while at >= 0 and len(lines) < _USES:
-        first, last = _line_around(text, at)
+    needle = name.encode()
+    position = text.find(needle) if needle else -1
+    while position >= 0 and len(lines) < _USES:
+        first, last = _line_around(text, position)
         outside = last <= start or first >= end
         if outside and last - first <= _LONGEST_USE:
             line = text[first:last].decode("utf-8", "replace").strip()
             if name in _WORD.findall(line):
                 lines[line] = None
-        at = text.find(wanted, last)
+        position = text.find(needle, last)
     return list(lines)
 
 
-def _line_around(text: bytes, at: int) -> tuple[int, int]:
+def _line_around(text: bytes, position: int) -> tuple[int, int]:
     """Start and end of the line at a byte offset."""
-    first = text.rfind(b"\n", 0, at) + 1
-    first = text.rfind(b"\r", first, at) + 1 or first
-    last = text.find(b"\n", at) + 1 or len(text)
-    carriage = text.find(b"\r", at, last) + 1
+    first = text.rfind(b"\n", 0, position) + 1
+    first = text.rfind(b"\r", first, position) + 1 or first
+    last = text.find(b"\n", position) + 1 or len(text)
+    carriage = text.find(b"\r", position, last) + 1
     if carriage and text[carriage - 1 : carriage + 1] != b"\r\n":
         return first, carriage
     return first, last
 
 
-def _is_telling(name: str, settings: DatasetSettings) -> bool:
+def _is_meaningful(name: str, settings: DatasetSettings) -> bool:
     dunder = name.startswith("__") and name.endswith("__")
     return (
         len(name) >= settings.min_name_length

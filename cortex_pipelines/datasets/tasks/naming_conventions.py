@@ -41,8 +41,8 @@ def conventions(names: pl.DataFrame) -> pl.DataFrame:
         Columns ``kind``, ``language``, ``convention``, ``share`` (0 to 1, of the names of that kind
         and language) and ``names``, most frequent first.
     """
-    known = names.unique().sort("kind", "language", "name")
-    styles = [style_of(name) for name in known["name"]]
+    distinct_names = names.unique().sort("kind", "language", "name")
+    styles = [style_of(name) for name in distinct_names["name"]]
     style = pl.col("style")
     snake, camel = (
         (style == convention).sum().over(_GROUP) for convention in ("snake_case", "camelCase")
@@ -54,13 +54,13 @@ def conventions(names: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("camelCase"))
         .otherwise(style)
     )
-    styled = known.with_columns(pl.Series("style", styles, dtype=pl.String)).with_columns(
+    styled = distinct_names.with_columns(pl.Series("style", styles, dtype=pl.String)).with_columns(
         pl.when(style == "lower").then(word).otherwise(style).alias("convention")
     )
-    counted = styled.group_by(*_GROUP, "convention").agg(pl.len().cast(pl.Int64).alias("names"))
+    counts = styled.group_by(*_GROUP, "convention").agg(pl.len().cast(pl.Int64).alias("names"))
     total = pl.col("names").sum().over(_GROUP)
     return (
-        counted.with_columns((pl.col("names") / total).alias("share"))
+        counts.with_columns((pl.col("names") / total).alias("share"))
         .select(list(CONVENTIONS))
         .sort("kind", "language", "names", "convention", descending=[False, False, True, False])
         .cast(CONVENTIONS)

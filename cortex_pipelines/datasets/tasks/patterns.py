@@ -38,11 +38,15 @@ def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) ->
         for source, path, revision in files.select("source", "path", "revision").iter_rows()
     }
     rows: list[dict[str, Any]] = []
-    for one in written_patterns(files):
-        place = {"source": one.source, "path": one.path}
-        place["revision"] = revisions[one.source, one.path]
-        made = [_not_made(one)] if one.pattern is None else _rows(one.pattern, privacy, key)
-        rows += [{**row, **place, "unit_id": _id(place, row)} for row in made]
+    for pattern_file in written_patterns(files):
+        location = {"source": pattern_file.source, "path": pattern_file.path}
+        location["revision"] = revisions[pattern_file.source, pattern_file.path]
+        file_rows = (
+            [_rejected_row(pattern_file)]
+            if pattern_file.pattern is None
+            else _rows(pattern_file.pattern, privacy, key)
+        )
+        rows += [{**row, **location, "unit_id": _id(location, row)} for row in file_rows]
     return pl.DataFrame(rows, schema=PATTERN_ROWS, orient="row").sort("unit_id")
 
 
@@ -56,7 +60,7 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
         {
             "language": language,
             "name": pattern.name,
-            **{side: redacted(filled(code, language), side) for side, code in codes.items()},
+            **{field: redacted(filled(code, language), field) for field, code in codes.items()},
             "explanation": when,
             "purpose": said_purpose(when),
             "why_not": None if pattern.counter_example else NO_COUNTER_EXAMPLE,
@@ -65,12 +69,23 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
     ]
 
 
-def _not_made(one: PatternFile) -> dict[str, Any]:
+def _rejected_row(pattern_file: PatternFile) -> dict[str, Any]:
     texts = dict.fromkeys(("before", "after", "explanation"), "")
     # its words are in no column: the name tells entries of a file apart
-    return {"name": one.detail, "purpose": "readability", "why_not": one.why_not, **texts}
+    return {
+        "name": pattern_file.detail,
+        "purpose": "readability",
+        "why_not": pattern_file.why_not,
+        **texts,
+    }
 
 
-def _id(place: dict[str, str], row: dict[str, Any]) -> str:
-    parts = (*place.values(), row["name"], row.get("language") or "", row["before"], row["after"])
+def _id(location: dict[str, str], row: dict[str, Any]) -> str:
+    parts = (
+        *location.values(),
+        row["name"],
+        row.get("language") or "",
+        row["before"],
+        row["after"],
+    )
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

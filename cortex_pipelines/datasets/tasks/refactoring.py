@@ -11,22 +11,22 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from cortex_pipelines.annotation.fixes.build import SmellFix
-from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finished_tables
-from cortex_pipelines.datasets.filters.decontamination import Fingerprints, contaminated
+from cortex_pipelines.datasets.assemble.build import ProjectUnits, Tables, finish_tables
+from cortex_pipelines.datasets.filters.decontamination import Fingerprints, find_contamination
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.changes import (
-    PLACE,
+    LOCATION,
     candidates_of,
     change_candidates,
-    licences_of,
-    place_of,
-    prompted,
-    sides_of,
+    licences_by_file,
+    locate_change,
+    prompt_columns,
+    splits_by_file,
 )
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.refactoring import REFACTORING_DATASET
 
-_OF_UNIT = (
+_UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "cluster", "split", "split_reason"),
     *("revision", "blob", "licence", "start_byte", "end_byte", "cluster_size", "redactions"),
     *("category", "cyclomatic", "weight"),
@@ -34,7 +34,7 @@ _OF_UNIT = (
 ERROR_COLUMNS = ("unit_id", "buggy_code", "fixed_code", "error_type", "explanation")
 """Columns of INJECTED_ERRORS that examples are made from."""
 
-FixesOf = Mapping[str, Sequence[SmellFix]]
+FixesByUnit = Mapping[str, Sequence[SmellFix]]
 """Fixes of smells by unit id."""
 
 _FIX = ("smell", "purpose", "before", "after", "explanation")
@@ -60,11 +60,11 @@ def error_candidates(
         pl.lit("injected_error").alias("origin"),
         pl.lit("correctness").alias("purpose"),
     )
-    return _of_units(units, changes, settings)
+    return _unit_candidates(units, changes, settings)
 
 
 def smell_candidates(
-    units: pl.DataFrame, fixes: FixesOf, settings: DatasetSettings
+    units: pl.DataFrame, fixes: FixesByUnit, settings: DatasetSettings
 ) -> pl.DataFrame:
     """Code smells of eligible units, with their fixes.
 
@@ -86,18 +86,18 @@ def smell_candidates(
         pl.lit("smell_fix").alias("origin"),
     )
     # a unit with smells is of low quality, and its fix is what the data set is for
-    alike = pl.lit(None, dtype=pl.Float64).alias("weight")
-    return _of_units(units, changes, settings).with_columns(alike)
+    no_weight = pl.lit(None, dtype=pl.Float64).alias("weight")
+    return _unit_candidates(units, changes, settings).with_columns(no_weight)
 
 
-def _of_units(
+def _unit_candidates(
     units: pl.DataFrame, changes: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
     """Candidates from changes of units, in order."""
-    joined = changes.join(
-        units.select(*_OF_UNIT, "indent"), on="unit_id", maintain_order="left_right"
+    with_units = changes.join(
+        units.select(*_UNIT_COLUMNS, "indent"), on="unit_id", maintain_order="left_right"
     )
-    return candidates_of(joined.hstack(prompted(joined, settings)))
+    return candidates_of(with_units.hstack(prompt_columns(with_units, settings)))
 
 
 def pair_candidates(
@@ -116,12 +116,14 @@ def pair_candidates(
         benchmarks: What must not be trained on.
         settings: Bounds and shares.
     """
-    sides = sides_of(splits)
-    licences = licences_of(files)
+    file_splits = splits_by_file(splits)
+    licences = licences_by_file(files)
     codes = (pairs["before"] + "\n" + pairs["after"]).to_list()
-    dirty = contaminated(codes, benchmarks, settings, pairs["language"].to_list())
-    places = [place_of(pair, sides, licences, settings) for pair in pairs.iter_rows(named=True)]
-    place_columns = pl.DataFrame(places, schema=PLACE, orient="row")
+    benchmark_names = find_contamination(codes, benchmarks, settings, pairs["language"].to_list())
+    locations = [
+        locate_change(pair, file_splits, licences, settings) for pair in pairs.iter_rows(named=True)
+    ]
+    location_columns = pl.DataFrame(locations, schema=LOCATION, orient="row")
     rows = pairs.select(
         *("source", "language", "before", "after", "purpose", "smell"),
         pl.col("pair_id").alias("unit_id"),
@@ -134,16 +136,18 @@ def pair_candidates(
         pl.lit("").alias("indent"),
         pl.format("Refactor this code: {}.", "type").alias("request"),
         pl.lit("The refactored code:").alias("title"),
-    ).hstack(place_columns)
-    listed = pl.Series([name is not None for name in dirty], dtype=pl.Boolean)
-    barred = (
-        pl.when(listed)
+    ).hstack(location_columns)
+    is_contaminated = pl.Series([name is not None for name in benchmark_names], dtype=pl.Boolean)
+    exclusion = (
+        pl.when(is_contaminated)
         .then(pl.lit("contaminated"))
         .when(~pl.col("trainable"))
         .then(pl.lit("licence"))
     )
-    made = rows.hstack(prompted(rows, settings))
-    return candidates_of(made.with_columns(barred.otherwise("not_made").alias("not_made")))
+    with_prompts = rows.hstack(prompt_columns(rows, settings))
+    return candidates_of(
+        with_prompts.with_columns(exclusion.otherwise("not_made").alias("not_made"))
+    )
 
 
 def review_candidates(
@@ -193,15 +197,15 @@ def pattern_candidates(
         pl.format("Follow the pattern {}: {}", "name", "explanation").alias("request"),
         pl.lit("The code that follows it:").alias("title"),
     )
-    made = change_candidates(rows, files, splits, benchmarks, settings)
+    candidates = change_candidates(rows, files, splits, benchmarks, settings)
     reason = pl.lit("a pattern, which is guidance: train").alias("split_reason")
-    return made.with_columns(pl.lit("train").alias("split"), reason)
+    return candidates.with_columns(pl.lit("train").alias("split"), reason)
 
 
 def refactoring_tables(
     project: ProjectUnits,
     errors: pl.DataFrame,
-    fixes: FixesOf,
+    fixes: FixesByUnit,
     pairs: pl.DataFrame,
     reviews: pl.DataFrame,
     patterns: pl.DataFrame,
@@ -234,6 +238,6 @@ def refactoring_tables(
         ]
     )
     # units are excluded per derived candidate, and most have nothing to fix
-    return finished_tables(
+    return finish_tables(
         "refactoring_dataset", REFACTORING_DATASET, candidates, project.name, settings, cache
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.datasets.prompts.unit_text import Place
+from cortex_pipelines.datasets.prompts.unit_text import FileKey
 from cortex_pipelines.extraction.pairs.purposes import said_purpose
 from cortex_pipelines.extraction.reviews.exports import exported_reviews, is_export
 from cortex_pipelines.extraction.reviews.mail import is_mailbox, mailed_reviews
@@ -22,7 +22,7 @@ from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 
-OF_FILES = ("source", "path", "language", "revision", "text")
+REVIEW_FILE_COLUMNS = ("source", "path", "language", "revision", "text")
 """Columns of REPOSITORY_FILES that reviews are read from."""
 
 _LONGEST_REMARK = 1000
@@ -49,9 +49,9 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
         for source, path, language in files.select("source", "path", "language").iter_rows()
     }
     rows: dict[str, dict[str, Any]] = {}
-    may_be = pl.col("language").is_null() | pl.col("language").is_in(["json", "text"])
-    kept = files.select(OF_FILES).filter(may_be).sort("source", "path")
-    for source, path, language, revision, text in kept.iter_rows():
+    may_be_export = pl.col("language").is_null() | pl.col("language").is_in(["json", "text"])
+    export_files = files.select(REVIEW_FILE_COLUMNS).filter(may_be_export).sort("source", "path")
+    for source, path, language, revision, text in export_files.iter_rows():
         for review in _reviews(path, language, text):
             if review.why_not == DAMAGED:
                 review = replace(review, path=path)
@@ -80,7 +80,7 @@ def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:
     return replace(review, path=path, remark=remark[:_LONGEST_REMARK], **texts)
 
 
-def _row(review: Review, languages: Mapping[Place, str | None]) -> dict[str, Any]:
+def _row(review: Review, languages: Mapping[FileKey, str | None]) -> dict[str, Any]:
     source = next((source for source, path in sorted(languages) if path == review.path), None)
     language = languages.get((source, review.path)) if source else None
     parts = (review.path, review.before, review.remark, review.after, review.why_not)

@@ -22,8 +22,8 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
         project: Name of the project, which has a cache of its own.
         cache: Rows by what they were made from.
     """
-    wanted = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
-    columns = wanted.select("code", "language", "path")
+    smelly_units = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
+    columns = smelly_units.select("code", "language", "path")
     keyed = [_key(*text) for text in columns.iter_rows()]
     texts = dict(zip(keyed, columns.iter_rows(), strict=True))
 
@@ -41,7 +41,7 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
         cache.rows(f"{project}-fixes", keys, compute).select(list(_ROWS)).iter_rows()
     ):
         fixes_by_key.setdefault(key, []).append(SmellFix(*fields))
-    units_keyed = zip(wanted["unit_id"], keyed, strict=True)
+    units_keyed = zip(smelly_units["unit_id"], keyed, strict=True)
     return {unit: fixes_by_key[key] for unit, key in units_keyed if key in fixes_by_key}
 
 

@@ -7,14 +7,14 @@ import polars as pl
 
 from cortex_pipelines.datasets.prompts.unit_text import (
     LINE_COMMENTS,
-    Place,
-    folded,
+    FileKey,
+    fold_whitespace,
     in_word,
     text_hashes,
 )
-from cortex_pipelines.datasets.row_cache import RowMemo
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.datasets.tasks.function_bodies import MADE
+from cortex_pipelines.datasets.unit_cache import UnitCache
 
 KINDS = ("import", "variable", "constant")
 _IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|static|type)\s+)*")
@@ -22,9 +22,9 @@ _IMPORT_WORDS = re.compile(r"(?:(?:pub(?:\([^)]*\))?|export|import|from|use|stat
 
 def statement_candidates(
     units: pl.DataFrame,
-    texts: dict[Place, bytes],
+    texts: dict[FileKey, bytes],
     settings: DatasetSettings,
-    known: RowMemo | None = None,
+    unit_cache: UnitCache | None = None,
 ) -> pl.DataFrame:
     """Units with ``prompt`` and ``completion``, or an exclusion reason (``not_made``).
 
@@ -35,32 +35,32 @@ def statement_candidates(
         units: Imports and declarations.
         texts: The files of the project.
         settings: Bounds of lengths.
-        known: Cached results of unchanged units.
+        unit_cache: Cached results of unchanged units.
     """
 
-    def make(some: pl.DataFrame) -> pl.DataFrame:
+    def make(batch: pl.DataFrame) -> pl.DataFrame:
         rows = [
             _example(unit, texts.get((unit["source"], unit["path"]), b""), settings)
-            for unit in some.iter_rows(named=True)
+            for unit in batch.iter_rows(named=True)
         ]
         return pl.DataFrame(rows, schema=MADE, orient="row")
 
     columns = ("unit_id", "kind", "name", "code", "language", "source", "path", "start_byte")
     inputs = units.select(*columns, text_hashes(units, texts))
-    return units.hstack((known or RowMemo()).compute("statements", inputs, make))
+    return units.hstack((unit_cache or UnitCache()).compute("statements", inputs, make))
 
 
-def code_before(text: bytes, start: int, room: int) -> str:
-    """At most ``room`` bytes of code before an offset, from a line start."""
-    first = max(start - max(room, 0), 0)
+def code_before(text: bytes, start: int, max_bytes: int) -> str:
+    """At most ``max_bytes`` bytes of code before an offset, from a line start."""
+    first = max(start - max(max_bytes, 0), 0)
     if first:
         first = text.find(b"\n", first - 1, start) + 1 or start
     return text[first:start].decode("utf-8", "replace")
 
 
-def code_after(text: bytes, end: int, room: int) -> str:
-    """At most ``room`` bytes of code after an offset, up to a line end."""
-    last = min(end + max(room, 0), len(text))
+def code_after(text: bytes, end: int, max_bytes: int) -> str:
+    """At most ``max_bytes`` bytes of code after an offset, up to a line end."""
+    last = min(end + max(max_bytes, 0), len(text))
     if last < len(text):
         last = text.rfind(b"\n", end, last) + 1 or end
     return text[end:last].decode("utf-8", "replace")
@@ -70,21 +70,24 @@ def _example(
     unit: dict[str, Any], text: bytes, settings: DatasetSettings
 ) -> tuple[str | None, str | None, str | None]:
     code = unit["code"]
-    cut = _cut(unit)
-    rest = code[cut:].rstrip()
-    if len(rest.strip()) < settings.min_name_length or len(rest.encode()) > settings.max_body_bytes:
+    split_at = _split_offset(unit)
+    completion = code[split_at:].rstrip()
+    if (
+        len(completion.strip()) < settings.min_name_length
+        or len(completion.encode()) > settings.max_body_bytes
+    ):
         return None, None, "body_size"
     head = f"{LINE_COMMENTS[unit['language']]} {unit['path']}\n"
-    room = settings.max_prompt_bytes - len((head + code[:cut]).encode())
+    room = settings.max_prompt_bytes - len((head + code[:split_at]).encode())
     if room < 0:
         return None, None, "prompt_size"
-    prompt = head + code_before(text, unit["start_byte"], room) + code[:cut]
-    if folded(rest) in folded(prompt):
+    prompt = head + code_before(text, unit["start_byte"], room) + code[:split_at]
+    if fold_whitespace(completion) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"
-    return prompt, rest, None
+    return prompt, completion, None
 
 
-def _cut(unit: dict[str, Any]) -> int:
+def _split_offset(unit: dict[str, Any]) -> int:
     """Offset where the completion begins."""
     if unit["kind"] == "import":
         match = _IMPORT_WORDS.match(unit["code"])
@@ -97,10 +100,10 @@ def word_end(text: str, name: str) -> int:
 
     Without a regular expression, which would have to be compiled for each name.
     """
-    at = text.find(name)
-    while name and at >= 0:
-        end = at + len(name)
-        if not in_word(text[max(at - 1, 0) : at]) and not in_word(text[end : end + 1]):
+    start = text.find(name)
+    while name and start >= 0:
+        end = start + len(name)
+        if not in_word(text[max(start - 1, 0) : start]) and not in_word(text[end : end + 1]):
             return end
-        at = text.find(name, end)
+        start = text.find(name, end)
     return 0

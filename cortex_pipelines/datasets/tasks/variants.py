@@ -52,14 +52,14 @@ def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFr
         Units with ``origin``; their weight is that of the unit times that of the variant.
     """
     train = originals.filter(pl.col("split") == "train")
-    joined = train.join(variants, on="unit_id", how="inner", maintain_order="left_right")
+    with_variants = train.join(variants, on="unit_id", how="inner", maintain_order="left_right")
     starts = [
-        None if body is None else start + (moved_offset(code, new, body - start) or 0)
-        for code, new, start, body in joined.select(
+        None if body is None else start + (map_offset(code, new, body - start) or 0)
+        for code, new, start, body in with_variants.select(
             "code", "variant_code", "start_byte", "body_start_byte"
         ).iter_rows()
     ]
-    moved = joined.with_columns(
+    variant_units = with_variants.with_columns(
         pl.col("variant_code").alias("code"),
         (pl.col("weight") * pl.col("variant_weight")).alias("weight"),
         pl.Series("body_start_byte", starts, dtype=pl.Int64),
@@ -67,10 +67,10 @@ def train_variants(originals: pl.DataFrame, variants: pl.DataFrame) -> pl.DataFr
     lost = pl.col("body_start_byte").is_not_null() & (
         pl.col("body_start_byte") <= pl.col("start_byte")
     )
-    return moved.filter(~lost).drop("variant_code", "variant_weight")
+    return variant_units.filter(~lost).drop("variant_code", "variant_weight")
 
 
-def moved_offset(code: str, changed: str, offset: int) -> int | None:
+def map_offset(code: str, changed: str, offset: int) -> int | None:
     """Map an offset to the changed code.
 
     Args:
@@ -86,7 +86,7 @@ def moved_offset(code: str, changed: str, offset: int) -> int | None:
     if changed.startswith(head):
         return offset
     before, all_tokens = len(_TOKEN.findall(head)), len(_TOKEN.findall(code))
-    places = [match.start() for match in _TOKEN.finditer(changed)]
-    if len(places) != all_tokens or before >= len(places):
+    token_starts = [match.start() for match in _TOKEN.finditer(changed)]
+    if len(token_starts) != all_tokens or before >= len(token_starts):
         return None
-    return len(changed[: places[before]].encode())
+    return len(changed[: token_starts[before]].encode())

@@ -7,12 +7,12 @@ import polars as pl
 
 from cortex_pipelines.datasets.dedup.incremental_minhash import IncrementalClustering
 from cortex_pipelines.datasets.filters.decontamination import Fingerprints
-from cortex_pipelines.datasets.prompts.unit_text import Place, file_bytes, with_layout
+from cortex_pipelines.datasets.prompts.unit_text import FileKey, file_bytes, with_layout
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.datasets.splitting.assign import assign_sides, cluster_units
+from cortex_pipelines.datasets.splitting.assign import assign_splits, cluster_units
 from cortex_pipelines.datasets.tasks.function_bodies import bodies
 from cortex_pipelines.datasets.tasks.statements import KINDS as STATEMENTS
-from cortex_pipelines.datasets.unit_splits.unit_features import UnitFacts
+from cortex_pipelines.datasets.unit_splits.unit_features import UnitFeatures
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 
@@ -56,31 +56,35 @@ def split_units(
         DatasetError: the project is too small to be split.
     """
     laid_out = with_layout(units, file_bytes(files), settings)
-    known = UnitFacts(settings, benchmarks, project, cache)
-    judged = _judged(laid_out, files, known)
-    good = judged.filter(pl.col("left_out").is_null()).drop("left_out")
+    features = UnitFeatures(settings, benchmarks, project, cache)
+    filtered_units = _with_exclusions(laid_out, files, features)
+    eligible = filtered_units.filter(pl.col("left_out").is_null()).drop("left_out")
     is_statement = pl.col("kind").is_in(STATEMENTS)
-    made = good.filter(~is_statement).with_columns(bodies(good.filter(~is_statement)))
+    with_bodies = eligible.filter(~is_statement).with_columns(
+        bodies(eligible.filter(~is_statement))
+    )
     clusters = IncrementalClustering(cache, project, settings)
-    clustered = cluster_units(made, clusters)
+    clustered = cluster_units(with_bodies, clusters)
     first = pl.col("cluster") == pl.col("unit_id")
-    candidates = known.in_every_data_set(clustered.filter(first))
-    statements = _clustered_statements(good.filter(is_statement), clusters)
+    candidates = features.in_every_data_set(clustered.filter(first))
+    statements = _clustered_statements(eligible.filter(is_statement), clusters)
     columns = ("unit_id", "source", "path", "language", "cluster")
     # a statement's cluster joins nothing, so it stands for itself here
-    joined = pl.concat(
+    split_inputs = pl.concat(
         [
             clustered.select(columns),
             statements.select(*columns[:-1], pl.col("unit_id").alias("cluster")),
         ]
     )
-    sides = assign_sides(joined, candidates, settings, _changed(commits, settings))
+    unit_splits = assign_splits(
+        split_inputs, candidates, settings, _change_times(commits, settings)
+    )
     cluster_of = pl.concat([clustered, statements], how="diagonal").select("unit_id", "cluster")
-    return _table(judged, cluster_of, sides)
+    return _table(filtered_units, cluster_of, unit_splits)
 
 
-def prepared_units(
-    units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, texts: dict[Place, bytes],
+def eligible_units(
+    units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, texts: dict[FileKey, bytes],
     settings: DatasetSettings,
 ) -> pl.DataFrame:  # fmt: skip
     """Eligible units: the first of each near-duplicate cluster.
@@ -96,40 +100,48 @@ def prepared_units(
         The units with layout, ``cluster``, ``split``, ``split_reason``, ``licence`` and
         ``revision``, sorted by ``unit_id``.
     """
-    kept = splits.filter(pl.col("left_out").is_null())
+    eligible = splits.filter(pl.col("left_out").is_null())
     columns = ("unit_id", "cluster", "cluster_size", "split", "split_reason")
     laid_out = with_layout(units, texts, settings)
     return (
-        laid_out.join(kept.select(columns), on="unit_id", maintain_order="left")
+        laid_out.join(eligible.select(columns), on="unit_id", maintain_order="left")
         .join(files.select(_PROVENANCE).drop("trainable"), on=["source", "path"], how="left",
               maintain_order="left")
     )  # fmt: skip
 
 
-def _judged(units: pl.DataFrame, files: pl.DataFrame, known: UnitFacts) -> pl.DataFrame:
+def _with_exclusions(
+    units: pl.DataFrame, files: pl.DataFrame, features: UnitFeatures
+) -> pl.DataFrame:
     """Units with ``left_out``: the filter that excludes them, apart from near-duplicates."""
-    placed = units.join(
+    with_files = units.join(
         files.select(_PROVENANCE), on=["source", "path"], how="left", maintain_order="left"
     ).with_columns(pl.col("trainable").fill_null(False))
-    judged = placed.hstack(known.left_out(placed))
-    good = judged.filter(pl.col("left_out").is_null())
-    dirty = pl.Series(known.contaminated(good), dtype=pl.String)
-    return judged.with_columns(
-        pl.when(pl.col("unit_id").is_in(dirty.implode()))
+    filtered_units = with_files.hstack(features.left_out(with_files))
+    eligible = filtered_units.filter(pl.col("left_out").is_null())
+    contaminated_ids = pl.Series(features.contaminated(eligible), dtype=pl.String)
+    return filtered_units.with_columns(
+        pl.when(pl.col("unit_id").is_in(contaminated_ids.implode()))
         .then(pl.lit("contaminated"))
         .otherwise("left_out")
         .alias("left_out")
     )
 
 
-def _clustered_statements(units: pl.DataFrame, known: IncrementalClustering) -> pl.DataFrame:
-    ordered = units.sort("unit_id")
-    ids = ordered["unit_id"].to_list()
-    firsts = known.firsts("statements", ordered["code"].to_list(), ordered["language"].to_list())
-    return ordered.with_columns(pl.Series("cluster", [ids[at] for at in firsts], dtype=pl.String))
+def _clustered_statements(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.DataFrame:
+    sorted_units = units.sort("unit_id")
+    ids = sorted_units["unit_id"].to_list()
+    firsts = clustering.firsts(
+        "statements", sorted_units["code"].to_list(), sorted_units["language"].to_list()
+    )
+    return sorted_units.with_columns(
+        pl.Series("cluster", [ids[index] for index in firsts], dtype=pl.String)
+    )
 
 
-def _changed(commits: pl.DataFrame, settings: DatasetSettings) -> dict[Place, datetime] | None:
+def _change_times(
+    commits: pl.DataFrame, settings: DatasetSettings
+) -> dict[FileKey, datetime] | None:
     if settings.split_by != "time":
         return None
     latest = (
@@ -142,17 +154,19 @@ def _changed(commits: pl.DataFrame, settings: DatasetSettings) -> dict[Place, da
     return {(source, path): time for source, path, time in latest.iter_rows()}
 
 
-def _table(judged: pl.DataFrame, clusters: pl.DataFrame, sides: pl.DataFrame) -> pl.DataFrame:
+def _table(
+    filtered_units: pl.DataFrame, clusters: pl.DataFrame, unit_splits: pl.DataFrame
+) -> pl.DataFrame:
     sizes = clusters.group_by("cluster").agg(pl.len().cast(pl.Int64).alias("cluster_size"))
-    known = (
-        judged.select("unit_id", "source", "path", "kind", "left_out")
+    rows = (
+        filtered_units.select("unit_id", "source", "path", "kind", "left_out")
         .join(clusters, on="unit_id", how="left")
         .join(sizes, on="cluster", how="left")
-        .join(sides.select("unit_id", "split", "split_reason"), on="unit_id", how="left")
+        .join(unit_splits.select("unit_id", "split", "split_reason"), on="unit_id", how="left")
     )
     duplicate = pl.col("cluster").is_not_null() & (pl.col("cluster") != pl.col("unit_id"))
     reason = pl.when(duplicate).then(pl.lit("near_duplicate")).otherwise("left_out")
-    in_use = known.with_columns(reason.alias("left_out"))
+    in_use = rows.with_columns(reason.alias("left_out"))
     blank = pl.lit(None, dtype=pl.String)
     return UNIT_SPLITS.conform(
         in_use.with_columns(

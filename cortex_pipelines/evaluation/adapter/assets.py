@@ -16,12 +16,12 @@ from cortex_pipelines.schemas.adapter_scores import (
     ADAPTER_SCORES,
     BENCHMARK_PROBLEMS,
     CANARIES,
+    CONDITION_SCORES,
     FOREIGN_SCORES,
     GENERAL_SCORES,
     GENERATIONS,
     MEMORISED,
     MULTIPLE_CHOICE,
-    WAYS,
     WRITTEN_TESTS,
 )
 from cortex_pipelines.versioning import versioned_asset
@@ -40,7 +40,7 @@ from cortex_pipelines.versioning.champions import ReferenceModel
         BENCHMARK_PROBLEMS,
         MEMORISED,
         CANARIES,
-        WAYS,
+        CONDITION_SCORES,
     ),
     determinism="machine",
     champion_of="code_adapter",

@@ -9,7 +9,7 @@ from cortex_pipelines.retrieval.clusters.page import map_page
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.retrieval.vectors.matrix import vectors_of
 from cortex_pipelines.schemas.search import (
-    CLUSTERED,
+    CLUSTERED_UNITS,
     CLUSTERS,
     EMBEDDINGS,
     SEARCHED_DOCUMENTS,
@@ -20,7 +20,7 @@ _UNIT = ("source", "path", "number")
 
 
 @versioned_asset(
-    tables=(CLUSTERED, CLUSTERS),
+    tables=(CLUSTERED_UNITS, CLUSTERS),
     determinism="machine",
 )
 def clusters(
@@ -40,4 +40,4 @@ def clusters(
     texts = [" ".join(row) for row in units.select("name", "documentation", "body").iter_rows()]
     grouped = group(units, vectors_of(units), texts, clustering)
     (out / "report.html").write_text(map_page(project, grouped), encoding="utf-8")
-    return {CLUSTERED.name: grouped.places, CLUSTERS.name: grouped.clusters}
+    return {CLUSTERED_UNITS.name: grouped.places, CLUSTERS.name: grouped.clusters}

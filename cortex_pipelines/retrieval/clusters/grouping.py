@@ -17,7 +17,7 @@ import polars as pl
 
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.retrieval.terms import STOP_WORDS, query_terms_of_word
-from cortex_pipelines.schemas.search import CLUSTERED, CLUSTERS
+from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS
 from cortex_pipelines.words import parts_of_word, words
 
 OUTLIER = -1
@@ -75,7 +75,7 @@ def group(
         cluster=pl.Series(labels, dtype=pl.Int64),
         x=pl.Series(points[:, 0], dtype=pl.Float64),
         y=pl.Series(points[:, 1], dtype=pl.Float64),
-    ).select(list(CLUSTERED.schema))
+    ).select(list(CLUSTERED_UNITS.schema))
     clusters = [
         _described(number, np.flatnonzero(labels == number), places, rows, found)
         for number, found in enumerate(_telling_terms(texts, labels))

@@ -17,7 +17,11 @@ from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, I
 from cortex_pipelines.evaluation.adapter.measures.ngrams import Nats, TokenNgrams, mixed
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example, read_examples, sampled, shuffled
-from cortex_pipelines.schemas.adapter_scores import TRAINED_WAYS, UNTRAINED_WAYS, WAYS
+from cortex_pipelines.schemas.adapter_scores import (
+    CONDITION_SCORES,
+    TRAINED_CONDITIONS,
+    UNTRAINED_CONDITIONS,
+)
 from cortex_pipelines.statistics.multiple_comparisons import Paired
 
 MEASURED = {
@@ -104,7 +108,7 @@ def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> p
         for place, item in enumerate(items)
         if scores["base"][place].bytes
     ]
-    return WAYS.conform(WAYS.frame(rows))
+    return CONDITION_SCORES.conform(CONDITION_SCORES.frame(rows))
 
 
 def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
@@ -120,8 +124,8 @@ def way_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, 
     metrics: dict[str, float] = {}
     if table.height:
         chosen = table.with_columns(
-            pl.Series("trained_bits", chosen_elsewhere(table, TRAINED_WAYS)),
-            pl.Series("untrained_bits", chosen_elsewhere(table, UNTRAINED_WAYS)),
+            pl.Series("trained_bits", chosen_elsewhere(table, TRAINED_CONDITIONS)),
+            pl.Series("untrained_bits", chosen_elsewhere(table, UNTRAINED_CONDITIONS)),
         )
         gain = gained(chosen, "trained", "untrained", settings).interval(
             settings.resamples, settings.confidence, settings.seed
@@ -145,7 +149,7 @@ def _written(table: pl.DataFrame) -> dict[str, float]:
     """Shares of first lines written right, and bits per byte of gaps."""
     gaps = table.filter("gap")
     metrics: dict[str, float] = {"gap_items": gaps.height}
-    for way in (*UNTRAINED_WAYS, *TRAINED_WAYS):
+    for way in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS):
         if not table[f"{way}_line"].null_count():
             metrics[f"line_{way}"] = float(table[f"{way}_line"].to_numpy().mean())
             if gaps.height:

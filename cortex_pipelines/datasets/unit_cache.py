@@ -9,7 +9,7 @@ from cortex_pipelines.rowcache import RowCache, row_keys
 _KEY = "cache_key"
 
 
-class RowMemo:
+class UnitCache:
     """Cached columns of units, kept for the next run.
 
     Args:
@@ -20,9 +20,9 @@ class RowMemo:
     def __init__(self, cache: RowCache | None = None, name: str = "") -> None:
         self._cache, self._name = cache, name
 
-    def of(self, some: str) -> "RowMemo":
+    def scoped(self, scope: str) -> "UnitCache":
         """A separate cache for other units, which would otherwise evict these."""
-        return RowMemo(self._cache, f"{self._name}/{some}")
+        return UnitCache(self._cache, f"{self._name}/{scope}")
 
     def compute(
         self, step: str, inputs: pl.DataFrame, make: Callable[[pl.DataFrame], pl.DataFrame]
@@ -39,9 +39,9 @@ class RowMemo:
         keyed = inputs.with_columns(row_keys(inputs, "unit_id").alias(_KEY))
 
         def compute(missing: pl.Series) -> pl.DataFrame:
-            some = keyed.filter(pl.col(_KEY).is_in(missing.implode()))
-            some = some.unique(_KEY, keep="first", maintain_order=True)
-            return some.select(_KEY).hstack(make(some.drop(_KEY)))
+            missing_rows = keyed.filter(pl.col(_KEY).is_in(missing.implode()))
+            missing_rows = missing_rows.unique(_KEY, keep="first", maintain_order=True)
+            return missing_rows.select(_KEY).hstack(make(missing_rows.drop(_KEY)))
 
         computed = self._cache.rows(f"{self._name}/{step}", keyed[_KEY], compute)
         rows = keyed.select(_KEY).join(computed, on=_KEY, how="left", maintain_order="left")
