@@ -267,8 +267,8 @@ def general_code(
     folder = completion_dataset.get(general.project) if general.project else None
     if general.project and folder is None:
         _LOG.warning(
-            "general.project is %s, which has no completion_dataset yet: there is no code in "
-            "general until `cortex run --project %s`",
+            "general.project is %s, which has no completion_dataset yet; general code stays "
+            "empty until `cortex run --project %s`",
             general.project,
             general.project,
         )

@@ -14,7 +14,7 @@ from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 from cortex_pipelines.schemas.repositories import REDACTIONS, REPOSITORY_FILES
 
-# What examples and their manifests are made from.
+# Columns that examples and manifests are made from.
 _UNIT_COLUMNS = (
     *("unit_id", "source", "path", "blob", "language", "kind", "name", "signature", "context"),
     *("code", "docstring", "patterns", "start_byte", "end_byte", "body_start_byte"),
@@ -35,9 +35,9 @@ def read_project(
     Args:
         name: Name of the project.
         annotated_units: Output folder of that asset.
-        repository_files: Likewise.
-        unit_splits: Likewise.
-        settings: Longest prompt, signatures shown.
+        repository_files: Output folder of that asset.
+        unit_splits: Output folder of that asset.
+        settings: Maximum prompt size and number of signatures.
     """
     return project_units(
         name,

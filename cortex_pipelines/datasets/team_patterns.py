@@ -1,4 +1,4 @@
-"""The patterns of a project: read for the gateway and the command line, proposed and accepted."""
+"""Patterns of a project: read, check, propose and accept them."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,24 +43,24 @@ _DEFINED = ("function", "method", "class", "struct", "trait", "interface", "enum
 
 @dataclass(frozen=True)
 class PatternViolation:
-    """A place in a file that breaks a pattern."""
+    """A match in a file that violates a pattern."""
 
     path: str
     match: PatternMatch
 
     @property
     def line(self) -> str:
-        """As compilers write it."""
+        """The violation in the format of a compiler message."""
         return f"{self.path}:{self.match.line}: {self.match.name}: {self.match.when}"
 
 
 def served_patterns(project: Project, name: str, version: str | None) -> PatternChecks:
-    """What the answers of a project are held against.
+    """Patterns that the answers of a project are checked against.
 
     Args:
-        project: Where.
-        name: The project.
-        version: Of its ``repository_files``; None if dvc.lock names none.
+        project: Folder with the projects.
+        name: Name of the project.
+        version: Version of its ``repository_files``; None if dvc.lock has none.
     """
     if version is None:
         return PatternChecks(())
@@ -72,10 +72,10 @@ def served_patterns(project: Project, name: str, version: str | None) -> Pattern
 
 
 def project_patterns(project: Project, name: str) -> list[PatternFile]:
-    """The patterns in a project's files, and what looks like one and is none.
+    """Patterns in a project's files, including invalid ones.
 
     Raises:
-        ProjectError: there is no such project, or its files were not read yet.
+        ProjectError: the project does not exist, or its files have not been read yet.
     """
     folder = _output_folder(project, _FILES, name)
     columns = ("source", "path", "language", "text")
@@ -83,10 +83,10 @@ def project_patterns(project: Project, name: str) -> list[PatternFile]:
 
 
 def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[PatternViolation]:
-    """What breaks a pattern in files, or in those of folders that people write.
+    """Pattern violations in files, or in the hand-written files of folders.
 
     Raises:
-        PatternError: there is no such file or folder.
+        PatternError: a path does not exist.
     """
     for path in _files(paths):
         text = path.read_text("utf-8", "replace")
@@ -99,16 +99,16 @@ def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Patter
 def proposed_patterns(
     project: Project, name: str, settings: DatasetSettings, min_support: int
 ) -> list[Proposal]:
-    """Patterns that a person may accept: held-out code has no part in them.
+    """Patterns for a person to accept, derived from train code only.
 
     Args:
-        project: Where.
-        name: The project.
-        settings: Which side a file is on that is gone.
-        min_support: Fewest commits or files.
+        project: Folder with the projects.
+        name: Name of the project.
+        settings: Shares and seed, for the split of deleted files.
+        min_support: Minimum number of commits or files.
 
     Raises:
-        ProjectError: there is no such project, or what they are made from is not there yet.
+        ProjectError: the project does not exist, or an input has not been made yet.
     """
     splits = UNIT_SPLITS.read(_output_folder(project, "unit_splits", name))
     file_splits = splits_by_file(splits)
@@ -130,14 +130,10 @@ def proposed_patterns(
 
 
 def write_proposals(proposals: Iterable[Proposal], folder: Path) -> list[tuple[Proposal, Path]]:
-    """Write proposals into files of their own; a name that is taken is left alone.
-
-    Args:
-        proposals: What to write.
-        folder: Where to; what is in it, or was accepted beside it, stays as it is.
+    """Write each proposal to a file, unless its name is taken in the folder or its parent.
 
     Returns:
-        What was written, and where.
+        The proposals that were written, with their paths.
     """
     saved = []
     for proposal in proposals:
@@ -149,17 +145,17 @@ def write_proposals(proposals: Iterable[Proposal], folder: Path) -> list[tuple[P
 
 
 def accept(names: Sequence[str], folder: Path) -> list[Path]:
-    """Move proposed patterns to the patterns that count.
+    """Move proposed patterns to the accepted ones.
 
     Args:
-        names: Their names.
-        folder: The folder of patterns, with ``proposed`` in it.
+        names: Names of the proposals.
+        folder: Folder of patterns, with the subfolder ``proposed``.
 
     Returns:
-        Where they are.
+        Paths of the accepted patterns.
 
     Raises:
-        PatternError: one is not proposed, is taken, or is no pattern; then none is moved.
+        PatternError: a proposal is missing, invalid, or its name is taken; then none is moved.
     """
     moves = []
     accepted_names = (
@@ -186,7 +182,8 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
                 raise PatternError(pattern_file.sentence)
             if pattern_file.pattern.name in accepted_names:
                 raise PatternError(
-                    f"{old}: name: {pattern_file.pattern.name} was accepted before; rename one of the two"
+                    f"{old}: name: {pattern_file.pattern.name} was accepted before; "
+                    "rename one of the two"
                 )
         moves.append((old, new))
     for old, new in moves:

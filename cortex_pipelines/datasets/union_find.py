@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 
 class UnionFind:
-    """A partition of the integers from 0 that only grows coarser.
+    """Disjoint sets of the integers from 0.
 
     Args:
-        size: How many numbers there are.
+        size: Number of integers.
     """
 
     def __init__(self, size: int) -> None:

@@ -10,11 +10,11 @@ _KEY = "cache_key"
 
 
 class UnitCache:
-    """Cached columns of units, kept for the next run.
+    """Columns of units, cached across runs.
 
     Args:
-        cache: Where they are kept, by code and settings; without one all are made each time.
-        name: What the units belong to: a data set of a project.
+        cache: Persistent cache; None disables caching.
+        name: Scope of the units: a data set of a project.
     """
 
     def __init__(self, cache: RowCache | None = None, name: str = "") -> None:
@@ -30,9 +30,9 @@ class UnitCache:
         """Compute one row per unit, in order, from the cache where possible.
 
         Args:
-            step: What is made; each step remembers rows of its own.
-            inputs: ``unit_id`` and all else that a row is made of. Units may repeat.
-            make: Gives the rows of some units, one each.
+            step: Name of the computation; each has a cache of its own.
+            inputs: ``unit_id`` and all columns that a row depends on. Units may repeat.
+            make: Computes one row per unit.
         """
         if self._cache is None:
             return make(inputs)

@@ -83,7 +83,7 @@ MULTIPLE_CHOICE = Table(
 
 UNTRAINED_CONDITIONS: tuple[Literal["base", "context"], ...] = ("base", "context")
 TRAINED_CONDITIONS: tuple[Literal["adapter", "both"], ...] = ("adapter", "both")
-"""Ways in which a project can be answered, the one to fall back on first."""
+"""Evaluation conditions, the fallback first."""
 
 CONDITION_SCORES = Table(
     "ways",

@@ -6,7 +6,7 @@ from cortex_pipelines.schemas.table import Column, Table
 
 OFF_POLICY = Table(
     "off_policy",
-    "Off-policy estimate of the router's success rate, or why there is none.",
+    "Off-policy estimate of the router's success rate, or the reason for refusing one.",
     (
         Column(
             "estimator",
@@ -19,7 +19,7 @@ OFF_POLICY = Table(
         Column("estimate", pl.Float64, "Estimated success rate", True),
         Column("low", pl.Float64, "Lower end of its interval", True),
         Column("high", pl.Float64, "Upper end of its interval", True),
-        Column("refused", pl.String, "Why there is no estimate; null if there is", True),
+        Column("refused", pl.String, "Reason for refusing an estimate; null if estimated", True),
     ),
     ("estimator",),
     min_rows=1,

@@ -61,7 +61,7 @@ UNIT_CHUNKS = Table(
 
 TEST_CASES = Table(
     "tests",
-    "One test case: a test function or method, or a call like it(...) that is no unit.",
+    "One test case: a test function or method, or a call such as it(...), which is not a unit.",
     (
         Column("unit_id", pl.String, "The unit's id; of a call, made in the same way"),
         Column("source", pl.String, "Source in the project"),

@@ -52,7 +52,7 @@ SEARCHED_DOCUMENTS = Table(
             "Hash of the text that is embedded; null where it is found by its words alone",
             True,
         ),
-        Column("category", pl.String, "What the unit is for; null if it is none", True),
+        Column("category", pl.String, "Purpose of the unit; null for other documents", True),
         Column("complexity", pl.Int64, "Cyclomatic complexity of the unit; null if none", True),
     ),
     ("source", "path", "number"),

@@ -20,11 +20,11 @@ class Column:
 
     Args:
         name: Column name.
-        dtype: Polars type; a frame must have exactly it.
-        meaning: What a value says, with its unit.
+        dtype: Polars type, matched exactly.
+        meaning: Meaning of a value, with its unit.
         nullable: Whether a value may be missing.
-        one_of: The only values allowed, if the column is categorical.
-        between: Smallest and largest value allowed, both inclusive.
+        one_of: Allowed values of a categorical column.
+        between: Minimum and maximum value, inclusive.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Table:
     """A table's contract.
 
     Args:
-        name: Name of the Parquet file, without its ending.
-        meaning: What a row is.
+        name: Name of the Parquet file, without its extension.
+        meaning: Meaning of a row.
         columns: The columns, in order.
-        key: Columns that identify a row: rows are sorted by them and no two agree on them.
-        min_rows: Fewest rows for the table to be worth publishing.
+        key: Columns that identify a row; rows are sorted by them and unique in them.
+        min_rows: Minimum number of rows.
     """
 
     name: str

@@ -27,23 +27,23 @@ _NOUNS = ("invoice", "customer", "parcel", "ticket", "ledger", "sensor", "recipe
 _VERBS = ("collect", "render", "archive", "compare", "publish")
 
 
-def _python(noun: str, at: int) -> str:
+def _python(noun: str, number: int) -> str:
     parts = [
         f'"""The {noun}s."""\n\nimport json\n'
         f"from {noun}s import store\n\n\nclass {noun.title()}Desk:\n"
     ]
-    call = "dumps" if at % 2 else "loads"
-    for place, verb in enumerate(_VERBS):
-        other = _NOUNS[(at + place + 1) % len(_NOUNS)]
+    call = "dumps" if number % 2 else "loads"
+    for step, verb in enumerate(_VERBS):
+        other = _NOUNS[(number + step + 1) % len(_NOUNS)]
         parts.append(
-            f"    def {verb}_{noun}(self, {other}, limit={place}):\n"
+            f"    def {verb}_{noun}(self, {other}, limit={step}):\n"
             f'        """{verb.title()} each {noun} of a {other}."""\n'
             f"        {verb}ed = []\n"
-            f"        for {noun}_{place} in store.{verb}({other}, {at * 7 + place}):\n"
-            f"            {'if' if place % 2 else 'while'} {noun}_{place}.{other}_size > limit:\n"
-            f"                {verb}ed.append(json.{call}({noun}_{place}))\n"
-            f"                {'break' if at % 3 else 'limit += 1'}\n"
-            f"        return self.{other}_{verb}({verb}ed, {place} * {at})\n\n"
+            f"        for {noun}_{step} in store.{verb}({other}, {number * 7 + step}):\n"
+            f"            {'if' if step % 2 else 'while'} {noun}_{step}.{other}_size > limit:\n"
+            f"                {verb}ed.append(json.{call}({noun}_{step}))\n"
+            f"                {'break' if number % 3 else 'limit += 1'}\n"
+            f"        return self.{other}_{verb}({verb}ed, {step} * {number})\n\n"
         )
     return "".join(parts)
 
@@ -104,17 +104,19 @@ def _plain(column: Column) -> pl.Expr:
 
 
 @dataclass(frozen=True)
-class Made:
+class ExampleProject:
     """What the data sets of the small project are made from."""
 
     splits: pl.DataFrame
-    project: ProjectUnits
+    inputs: ProjectUnits
 
 
-def make_project(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> Made:
+def make_project(
+    units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
+) -> ExampleProject:
     """Units through the split, as the assets do it."""
     splits = split_units(units, files, REPOSITORY_COMMITS.empty(), (), settings)
-    return Made(
+    return ExampleProject(
         splits, project_units("example", units, files, REDACTIONS.empty(), splits, settings)
     )
 
@@ -137,7 +139,7 @@ def augmentation() -> AugmentationSettings:
 
 @pytest.fixture(scope="session")
 def files() -> pl.DataFrame:
-    texts = {f"shop/{noun}.py": _python(noun, at) for at, noun in enumerate(_NOUNS)}
+    texts = {f"shop/{noun}.py": _python(noun, number) for number, noun in enumerate(_NOUNS)}
     texts |= {f"cmd/{noun}.go": _go(noun) for noun in _NOUNS[:2]}
     texts["shop/copy.py"] = texts["shop/ledger.py"].replace("JSON", "json")
     texts["shop/errors.py"] = (
@@ -163,10 +165,12 @@ def make_units() -> Callable[[pl.DataFrame], pl.DataFrame]:
 
 
 @pytest.fixture(scope="session")
-def made(units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings) -> Made:
+def example_project(
+    units: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
+) -> ExampleProject:
     return make_project(units, files, settings)
 
 
 @pytest.fixture(scope="session")
-def project_maker() -> Callable[..., Made]:
+def project_maker() -> Callable[..., ExampleProject]:
     return make_project

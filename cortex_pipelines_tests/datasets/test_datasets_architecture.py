@@ -61,26 +61,27 @@ def _files() -> dict[str, str]:
             for t in _THINGS[:3]
         ),
     }
-    for at, thing in enumerate(_THINGS):
+    for number, thing in enumerate(_THINGS):
         name = thing.title()
         texts[f"shop/web/{thing}.py"] = (
-            f'"""Pages where a {thing} is shown to {_THINGS[at - 3]} people."""\n\n'
+            f'"""Pages where a {thing} is shown to {_THINGS[number - 3]} people."""\n\n'
             f"from fastapi import APIRouter\nfrom shop.service.{thing} import find_{thing}\n\n"
             f"router = APIRouter(prefix='/{thing}s')\n\n\n@router.get('/{{{thing}_id}}')\n"
             f"def show_{thing}({thing}_id: int) -> {name}:\n"
-            f'    """Show one {thing} with its {_THINGS[at - 1]} and {_THINGS[at - 2]}."""\n'
+            f'    """Show one {thing} with its {_THINGS[number - 1]} '
+            f'and {_THINGS[number - 2]}."""\n'
             f"    return find_{thing}({thing}_id)\n"
         )
         texts[f"shop/service/{thing}.py"] = (
             f"from shop.store.{thing} import {name}\n"
-            + (f"from shop.web.{thing} import router\n" if at == 0 else "")
+            + (f"from shop.web.{thing} import router\n" if number == 0 else "")
             + f"\n\ndef find_{thing}(key: int) -> {name}:\n    return {name}(key)\n"
         )
         texts[f"shop/store/{thing}.py"] = (
             "from sqlalchemy.orm import Mapped, mapped_column\nfrom shop.base import Base\n\n\n"
             f"class {name}(Base):\n    __tablename__ = '{thing}s'\n"
             f"    {thing}_key: Mapped[int] = mapped_column(primary_key=True)\n"
-            f"    {_THINGS[at - 1]}_note: Mapped[str]\n"
+            f"    {_THINGS[number - 1]}_note: Mapped[str]\n"
         )
     return texts
 
@@ -90,7 +91,7 @@ def _frame(texts: dict[str, str]) -> pl.DataFrame:
         {
             "source": "directory:shop",
             "path": path,
-            "blob": f"blob{at}",
+            "blob": f"blob{number}",
             "language": language_of(path, text),
             "generated": False,
             "revision": "r1",
@@ -98,7 +99,7 @@ def _frame(texts: dict[str, str]) -> pl.DataFrame:
             "trainable": not path.startswith("licensed/"),
             "text": text,
         }
-        for at, (path, text) in enumerate(sorted(texts.items()))
+        for number, (path, text) in enumerate(sorted(texts.items()))
     ]
     return pl.DataFrame(rows, schema_overrides={"language": pl.String}) if rows else pl.DataFrame(
         schema={
@@ -118,11 +119,11 @@ def _facts(files: pl.DataFrame) -> pl.DataFrame:
 def _splits(files: pl.DataFrame) -> pl.DataFrame:
     """The side of each service file; others have no unit that may be used."""
     rows = []
-    for at, path in enumerate(sorted(files["path"])):
-        side = SPLITS[at % 3] if path.startswith("shop/service/") else None
+    for number, path in enumerate(sorted(files["path"])):
+        split = SPLITS[number % 3] if path.startswith("shop/service/") else None
         row: dict[str, Any] = dict.fromkeys(UNIT_SPLITS.schema)
-        rows.append(row | {"unit_id": f"u{at}", "source": "directory:shop", "path": path,
-                           "kind": "function", "split": side})  # fmt: skip
+        rows.append(row | {"unit_id": f"u{number}", "source": "directory:shop", "path": path,
+                           "kind": "function", "split": split})  # fmt: skip
     return pl.DataFrame(rows, schema=UNIT_SPLITS.schema, orient="row")
 
 
@@ -149,7 +150,7 @@ def facts(files: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def made(
+def tables(
     facts: pl.DataFrame,
     files: pl.DataFrame,
     examples: ArchitectureExampleSettings,
@@ -162,49 +163,49 @@ def made(
 
 
 @pytest.fixture(scope="module")
-def rows(made: Tables) -> pl.DataFrame:
-    return pl.concat([made[split] for split in SPLITS])
+def rows(tables: Tables) -> pl.DataFrame:
+    return pl.concat([tables[split] for split in SPLITS])
 
 
 def test_every_kind_has_examples_and_every_table_keeps_its_contract(
-    made: Tables, rows: pl.DataFrame
+    tables: Tables, rows: pl.DataFrame
 ) -> None:
     assert set(rows["kind"]) == {"boundary", "module", "api", "schema", "deployment", "violation"}
-    assert made.keys() == {table.name for table in ARCHITECTURE_DATASET}
+    assert tables.keys() == {table.name for table in ARCHITECTURE_DATASET}
     for table in ARCHITECTURE_DATASET:
-        assert made[table.name].equals(table.conform(made[table.name]))
-    result = validate(made["train"], ARCHITECTURE_DATASET[0])
+        assert tables[table.name].equals(table.conform(tables[table.name]))
+    result = validate(tables["train"], ARCHITECTURE_DATASET[0])
     assert result.success, result.failures
 
 
 def test_nothing_has_a_near_duplicates_on_another_side(
-    made: Tables, dataset_settings: DatasetSettings
+    tables: Tables, dataset_settings: DatasetSettings
 ) -> None:
-    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+    for split, other_split in (("train", "validation"), ("train", "test"), ("validation", "test")):
         for columns in COMPARED["architecture_dataset"]:
-            sides = [texts_to_compare(made[side], columns) for side in (one, other)]
-            assert near_duplicate_pairs(*sides, "compared", dataset_settings).is_empty()
+            frames = [texts_to_compare(tables[name], columns) for name in (split, other_split)]
+            assert near_duplicate_pairs(*frames, "compared", dataset_settings).is_empty()
 
 
-def test_a_file_is_on_the_side_of_its_units(made: Tables, files: pl.DataFrame) -> None:
-    sides = dict(_splits(files).select("path", "split").drop_nulls().iter_rows())
-    seen = 0
+def test_a_file_is_on_the_side_of_its_units(tables: Tables, files: pl.DataFrame) -> None:
+    file_splits = dict(_splits(files).select("path", "split").drop_nulls().iter_rows())
+    files_with_units = 0
     for split in SPLITS:
-        for path in made[split]["path"]:
-            seen += path in sides
-            assert sides.get(path, split) == split
-    assert seen
+        for path in tables[split]["path"]:
+            files_with_units += path in file_splits
+            assert file_splits.get(path, split) == split
+    assert files_with_units
 
 
 def test_a_requirement_is_what_people_wrote(rows: pl.DataFrame) -> None:
-    told = {
+    description_sources = {
         (kind, source)
         for kind, source in rows.select("kind", "description_source").unique().iter_rows()
     }
-    assert ("boundary", "manifest") in told
-    assert ("module", "docstring") in told
-    assert ("deployment", "comment") in told
-    assert ("schema", "weak:rule") in told
+    assert ("boundary", "manifest") in description_sources
+    assert ("module", "docstring") in description_sources
+    assert ("deployment", "comment") in description_sources
+    assert ("schema", "weak:rule") in description_sources
     module = rows.filter(pl.col("kind") == "module").row(0, named=True)
     assert module["prompt"].startswith("Pages where a ")
     assert module["completion"].startswith("declares: ")
@@ -221,22 +222,22 @@ def test_a_route_is_answered_by_its_path_handler_and_declaration(rows: pl.DataFr
         assert decorator.startswith("@router.get(")
 
 
-def test_rules_are_learnt_from_counts_and_order(made: Tables) -> None:
-    rules = made["dependency_rules"].filter(pl.col("folder") == "shop")
-    found = {
+def test_rules_are_learnt_from_counts_and_order(tables: Tables) -> None:
+    rules = tables["dependency_rules"].filter(pl.col("folder") == "shop")
+    rule_rows = {
         tuple(row) for row in rules.select("upper", "lower", "edges", "against", "learnt").rows()
     }
-    assert ("web", "service", 8, 1, "counted") in found
-    assert ("service", "store", 8, 0, "counted") in found
-    assert ("web", "store", 0, 0, "order") in found
-    assert ("store", "web") not in {(upper, lower) for upper, lower, *_ in found}
+    assert ("web", "service", 8, 1, "counted") in rule_rows
+    assert ("service", "store", 8, 0, "counted") in rule_rows
+    assert ("web", "store", 0, 0, "order") in rule_rows
+    assert ("store", "web") not in {(upper, lower) for upper, lower, *_ in rule_rows}
 
 
 def test_imports_are_judged_as_the_rules_say(rows: pl.DataFrame) -> None:
-    judged = rows.filter(pl.col("kind") == "violation")
-    assert {"original", "injected"} == set(judged["origin"])
+    violations = rows.filter(pl.col("kind") == "violation")
+    assert {"original", "injected"} == set(violations["origin"])
     level = {"web": 2, "service": 1, "store": 0, "base": -1}
-    for row in judged.iter_rows(named=True):
+    for row in violations.iter_rows(named=True):
         new = next(line for line in row["prompt"].split("\n") if line.startswith("New import: "))
         source, target = (
             row["path"].split("/")[1],
@@ -245,35 +246,35 @@ def test_imports_are_judged_as_the_rules_say(rows: pl.DataFrame) -> None:
         allowed = level[source.removesuffix(".py")] > level[target]
         assert row["completion"].startswith("allowed: " if allowed else "violation: ")
         assert row["rule"] in row["explanation"] or allowed
-    real = judged.filter(
+    real = violations.filter(
         (pl.col("origin") == "original") & pl.col("completion").str.starts_with("v")
     )
     assert set(real["path"]) <= {"shop/service/ticket.py"}
 
 
 def test_a_judgement_follows_from_the_listed_imports_and_is_not_stated(rows: pl.DataFrame) -> None:
-    judged = rows.filter(pl.col("kind") == "violation")
-    assert judged.height
-    for prompt, completion in judged.select("prompt", "completion").iter_rows():
-        listing, _, asked = prompt.partition("\nFile: ")
+    violations = rows.filter(pl.col("kind") == "violation")
+    assert violations.height
+    for prompt, completion in violations.select("prompt", "completion").iter_rows():
+        listing, _, question = prompt.partition("\nFile: ")
         assert "times" not in prompt
         below = {
             line.split(" imports ")[0]: set(line.split(" imports ")[1].split(", "))
             for line in listing.split("\n")[1:]
         }
-        importer, imported = asked.split("\nMay ")[1].rstrip("?").split(" import ")
+        importer, imported = question.split("\nMay ")[1].rstrip("?").split(" import ")
         assert (imported in _reached(importer, below)) == completion.startswith("allowed: ")
         assert (importer in _reached(imported, below)) == completion.startswith("violation: ")
 
 
 def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        for part in below.get(waiting.pop(), set()) - found:
-            found.add(part)
-            waiting.append(part)
-    return found
+    reachable: set[str] = set()
+    frontier = [start]
+    while frontier:
+        for part in below.get(frontier.pop(), set()) - reachable:
+            reachable.add(part)
+            frontier.append(part)
+    return reachable
 
 
 def test_a_rule_is_on_one_side_with_all_of_its_examples(
@@ -294,25 +295,25 @@ def test_a_rule_is_on_one_side_with_all_of_its_examples(
     rules = {split: set(tables[split]["rule"].drop_nulls()) for split in SPLITS}
     answers = {split: set(tables[split]["completion"]) for split in SPLITS}
     assert all(rules.values())
-    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        assert not rules[one] & rules[other]
-        assert not answers[one] & answers[other]
-    asked = "\n".join(tables["train"]["prompt"])
-    elsewhere = [rule for split in SPLITS[1:] for rule in rules[split]]
-    for rule in elsewhere:
+    for split, other_split in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert not rules[split] & rules[other_split]
+        assert not answers[split] & answers[other_split]
+    train_prompts = "\n".join(tables["train"]["prompt"])
+    held_out_rules = [rule for split in SPLITS[1:] for rule in rules[split]]
+    for rule in held_out_rules:
         lower, upper = rule.removeprefix("in app: ").split(" must not import ")
-        assert f"{upper} imports {lower}\n" not in asked
+        assert f"{upper} imports {lower}\n" not in train_prompts
 
 
 def test_few_rules_stay_in_train(dataset_settings: DatasetSettings) -> None:
     rules = [
-        DependencyRule(FolderImport("s", "", f"a{at}", f"b{at}"), 4, 0, "counted")
-        for at in range(20)
+        DependencyRule(FolderImport("s", "", f"a{number}", f"b{number}"), 4, 0, "counted")
+        for number in range(20)
     ]
     assert set(split_rules(rules[:4], dataset_settings).values()) == {"train"}
-    sides = list(split_rules(rules, dataset_settings).values())
-    assert sides.count("test") == int(20 * dataset_settings.test_share)
-    assert sides.count("validation") == int(20 * dataset_settings.validation_share)
+    splits = list(split_rules(rules, dataset_settings).values())
+    assert splits.count("test") == int(20 * dataset_settings.test_share)
+    assert splits.count("validation") == int(20 * dataset_settings.validation_share)
 
 
 def test_what_is_put_in_is_not_in_the_file(rows: pl.DataFrame, files: pl.DataFrame) -> None:
@@ -323,20 +324,20 @@ def test_what_is_put_in_is_not_in_the_file(rows: pl.DataFrame, files: pl.DataFra
 
 
 def test_the_manifest_names_the_span_and_why_something_is_left_out(
-    made: Tables, files: pl.DataFrame, facts: pl.DataFrame
+    tables: Tables, files: pl.DataFrame, facts: pl.DataFrame
 ) -> None:
-    manifest = made["manifest"]
-    assert manifest["left_out"].is_null().sum() == sum(made[split].height for split in SPLITS)
+    manifest = tables["manifest"]
+    assert manifest["left_out"].is_null().sum() == sum(tables[split].height for split in SPLITS)
     texts = dict(files.select("path", "text").iter_rows())
     evidence = dict(facts.select("fact_id", "evidence").iter_rows())
     inside = manifest.filter(pl.col("left_out").is_null())
     for unit, path, start, end in inside.select("unit_id", "path", "start_byte", "end_byte").rows():
         assert texts[path].encode()[start:end].decode() == evidence[unit]
     assert "Dockerfile" in set(inside["path"])
-    gone = dict(
+    excluded = dict(
         manifest.filter(pl.col("left_out").is_not_null()).select("path", "left_out").iter_rows()
     )
-    assert gone["licensed/compose.yaml"] == "licence"
+    assert excluded["licensed/compose.yaml"] == "licence"
 
 
 def test_a_benchmark_and_long_answers_are_left_out(
@@ -348,12 +349,12 @@ def test_a_benchmark_and_long_answers_are_left_out(
 ) -> None:
     schema = rows.filter(pl.col("kind") == "schema").row(0, named=True)
     tokens = dataset_settings.contamination_tokens
-    known = [fingerprints_of([schema["completion"]], "mine", tokens)]
+    benchmarks = [fingerprints_of([schema["completion"]], "mine", tokens)]
     short = dataset_settings.model_copy(update={"max_prompt_bytes": 60})
-    found = architecture_tables(
-        facts, files, REDACTIONS.empty(), UNIT_SPLITS.empty(), known, examples, short
+    tables = architecture_tables(
+        facts, files, REDACTIONS.empty(), UNIT_SPLITS.empty(), benchmarks, examples, short
     )
-    reasons = set(found["manifest"]["left_out"].drop_nulls())
+    reasons = set(tables["manifest"]["left_out"].drop_nulls())
     assert {"contaminated", "prompt_size", "licence"} <= reasons
 
 
@@ -362,13 +363,13 @@ def test_the_same_input_gives_the_same_rows_in_any_order(
     files: pl.DataFrame,
     examples: ArchitectureExampleSettings,
     dataset_settings: DatasetSettings,
-    made: Tables,
+    tables: Tables,
 ) -> None:
     again = architecture_tables(
         facts.reverse(), files.reverse(), REDACTIONS.empty(), _splits(files).reverse(), [],
         examples, dataset_settings,
     )  # fmt: skip
-    for name, frame in made.items():
+    for name, frame in tables.items():
         assert frame.equals(again[name])
 
 
@@ -391,8 +392,8 @@ def test_relative_imports_of_javascript_are_written_from_the_new_place(
 ) -> None:
     texts = {
         f"src/{layer}/{name}.ts": f"import {{ a }} from '{other}/{name}';\n"
-        f"export const x{at} = a;\n"
-        for at, name in enumerate(("one", "two", "three", "four", "five"))
+        f"export const x{number} = a;\n"
+        for number, name in enumerate(("one", "two", "three", "four", "five"))
         for layer, other in (("pages", "../core"), ("core", "./base"))
     }
     texts |= {f"src/core/base/{name}.ts": "" for name in ("one", "two", "three", "four", "five")}
@@ -430,11 +431,14 @@ def test_the_parts_of_an_import_are_where_its_paths_part(
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcde")), max_size=60))
 def test_rules_never_contradict_each_other(pairs: list[tuple[str, str]]) -> None:
     settings = ArchitectureExampleSettings(**_PARAMETERS["architecture_examples"])
-    edges = [Edge("s", f"{one}/{at}.py", f"{two}/x.py", "f") for at, (one, two) in enumerate(pairs)]
+    edges = [
+        Edge("s", f"{importer}/{number}.py", f"{imported}/x.py", "f")
+        for number, (importer, imported) in enumerate(pairs)
+    ]
     rules = learn_rules(edges, settings)
     parts = {rule.parts for rule in rules}
     assert len(parts) == len(rules)
-    assert not parts & {known.inverse for known in parts}
+    assert not parts & {rule_parts.inverse for rule_parts in parts}
     assert all(rule.edges >= settings.min_rule_edges for rule in rules if rule.learnt == "counted")
     assert rules == learn_rules(edges[::-1], settings)
 
@@ -456,7 +460,7 @@ def test_the_assets_read_and_give_the_declared_tables(
     REDACTIONS.empty().write_parquet(folders["files"] / f"{REDACTIONS.name}.parquet")
     CODE_UNITS.empty().write_parquet(folders["units"] / "units.parquet")
     _splits(files).write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
-    given = facts_asset(
+    fact_tables = facts_asset(
         folders["files"],
         folders["units"],
         ArchitectureSettings(**_PARAMETERS["architecture"]),
@@ -464,8 +468,8 @@ def test_the_assets_read_and_give_the_declared_tables(
         "shop",
         RowCache(tmp_path / "cache", "1"),
     )
-    found = given[ARCHITECTURE_FACTS.name]
-    found.write_parquet(folders["facts"] / f"{ARCHITECTURE_FACTS.name}.parquet")
+    fact_rows = fact_tables[ARCHITECTURE_FACTS.name]
+    fact_rows.write_parquet(folders["facts"] / f"{ARCHITECTURE_FACTS.name}.parquet")
     tables = architecture_dataset(
         architecture_facts=folders["facts"],
         repository_files=folders["files"],

@@ -66,10 +66,10 @@ def renamed(units: pl.DataFrame) -> pl.DataFrame:
             "language": unit["language"],
             "original_code": unit["code"],
             "renamed_code": RENAMED.sub("shown_entries", unit["code"]),
-            "renames": [f"{found[0]}=shown_entries"],
+            "renames": [f"{match[0]}=shown_entries"],
         }
         for unit in units.filter(pl.col("kind") == "method").iter_rows(named=True)
-        if (found := RENAMED.search(unit["code"]))
+        if (match := RENAMED.search(unit["code"]))
     ]
     return RENAMED_UNITS.frame(rows)
 
@@ -96,8 +96,8 @@ def errors(units: pl.DataFrame) -> pl.DataFrame:
         for unit in units.filter(pl.col("kind") == "method").iter_rows(named=True)
         if ">" in unit["code"]
     ]
-    wanted = [column.name for column in INJECTED_ERRORS.columns]
-    return pl.DataFrame(rows).select(wanted)
+    error_columns = [column.name for column in INJECTED_ERRORS.columns]
+    return pl.DataFrame(rows).select(error_columns)
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +116,14 @@ def fixes(units: pl.DataFrame) -> dict[str, list[SmellFix]]:
 @pytest.fixture(scope="module")
 def pairs() -> pl.DataFrame:
     rows = []
-    for at, path in enumerate(("shop/ledger.py", "gone/away.py", "vendor/lib.py")):
-        before = f"def first_{at}(one, two):\n    total = one + two * {at}\n    return total\n"
+    for number, path in enumerate(("shop/ledger.py", "gone/away.py", "vendor/lib.py")):
+        before = (
+            f"def first_{number}(one, two):\n    total = one + two * {number}\n    return total\n"
+        )
         rows.append(
             {column.name: None for column in REFACTORING_PAIRS.columns}
             | {
-                "pair_id": f"pair{at}", "source": "directory:example", "commit": f"c{at}",
+                "pair_id": f"pair{number}", "source": "directory:example", "commit": f"c{number}",
                 "language": "python", "type": "Rename Method", "path_before": path,
                 "path_after": path, "before": before, "after": before.replace("first", "second"),
                 "description": "Renamed.", "purpose": "readability", "purity": "pure",
@@ -133,7 +135,7 @@ def pairs() -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def tables(
-    made: Any,
+    example_project: Any,
     files: pl.DataFrame,
     renamed: pl.DataFrame,
     rewritten: pl.DataFrame,
@@ -143,10 +145,19 @@ def tables(
     settings: DatasetSettings,
 ) -> dict[str, Tables]:
     return {
-        "completion_dataset": completion_tables(made.project, renamed, rewritten, settings),
-        "naming_dataset": naming_tables(made.project, renamed, settings),
+        "completion_dataset": completion_tables(
+            example_project.inputs, renamed, rewritten, settings
+        ),
+        "naming_dataset": naming_tables(example_project.inputs, renamed, settings),
         "refactoring_dataset": refactoring_tables(
-            *(made.project, errors, fixes, pairs, REVIEW_ROWS.to_frame(), PATTERN_ROWS.to_frame()),
+            *(
+                example_project.inputs,
+                errors,
+                fixes,
+                pairs,
+                REVIEW_ROWS.to_frame(),
+                PATTERN_ROWS.to_frame(),
+            ),
             *(files, (), settings),
         ),
     }
@@ -170,19 +181,25 @@ def test_nothing_has_a_near_duplicates_on_another_side(
     """Each row with each of the other sides, the slow way."""
     for columns in COMPARED[name]:
         sets = {
-            side: [
+            split: [
                 shingles(text, 5)
-                for text in texts_to_compare(tables[name][side], columns)["compared"]
+                for text in texts_to_compare(tables[name][split], columns)["compared"]
             ]
-            for side in SPLITS
+            for split in SPLITS
         }
-        for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-            worst = max(jaccard(left, right) for left in sets[one] for right in sets[other])
+        for split, other_split in (
+            ("train", "validation"),
+            ("train", "test"),
+            ("validation", "test"),
+        ):
+            worst = max(
+                jaccard(first, second) for first in sets[split] for second in sets[other_split]
+            )
             assert worst < settings.near_duplicate_threshold
 
 
 def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSettings) -> None:
-    rows = {side: tables["completion_dataset"][side] for side in SPLITS}
+    rows = {split: tables["completion_dataset"][split] for split in SPLITS}
     rows["test"] = pl.concat([rows["test"], rows["train"].head(1)])
     join = IncrementalSimilarityJoin(None, "any", settings)
     with pytest.raises(DatasetError, match="1 rows of train have a near-duplicate"):
@@ -190,21 +207,21 @@ def test_a_leak_is_not_published(tables: dict[str, Tables], settings: DatasetSet
 
 
 def test_a_file_is_on_one_side_in_every_data_set(tables: dict[str, Tables]) -> None:
-    sides: dict[str, set[str]] = {}
-    for found in tables.values():
+    file_splits: dict[str, set[str]] = {}
+    for data_set in tables.values():
         for split in SPLITS:
-            for path in found[split]["path"]:
-                sides.setdefault(path, set()).add(split)
-    assert all(len(found) == 1 for found in sides.values()), sides
+            for path in data_set[split]["path"]:
+                file_splits.setdefault(path, set()).add(split)
+    assert all(len(data_set) == 1 for data_set in file_splits.values()), file_splits
 
 
 def test_only_train_is_augmented_and_at_most_by_its_share(
     tables: dict[str, Tables], settings: DatasetSettings
 ) -> None:
-    for name, others in (("completion_dataset", {"rewritten"}), ("naming_dataset", set())):
+    for name, rewrites in (("completion_dataset", {"rewritten"}), ("naming_dataset", set())):
         train = tables[name]["train"]
         origins = set(train["origin"].str.replace(":.*", ""))
-        assert origins == {"original", "renamed"} | others
+        assert origins == {"original", "renamed"} | rewrites
         share = train.filter(pl.col("origin") != "original").height / train.height
         assert 0 < share <= settings.max_augmented_share
         for split in ("validation", "test"):
@@ -217,9 +234,9 @@ def test_a_variant_is_written_for_the_body_of_its_unit(
     train = tables["completion_dataset"]["train"]
     variants = train.filter(pl.col("origin").str.starts_with("rewritten:"))
     codes = rewritten.with_columns(("rewritten:" + pl.col("rewrite")).alias("origin"))
-    joined = variants.join(codes, on=["unit_id", "origin"])
-    assert joined.height == variants.height
-    for row in joined.iter_rows(named=True):
+    with_codes = variants.join(codes, on=["unit_id", "origin"])
+    assert with_codes.height == variants.height
+    for row in with_codes.iter_rows(named=True):
         assert row["rewritten_code"].rstrip().endswith(row["completion"])
         assert not row["original_code"].rstrip().endswith(row["completion"])
     assert variants["split_reason"].str.ends_with("; variant of a train unit").all()
@@ -229,7 +246,7 @@ def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettin
     """Over some seeds: in train rows of weight 0.9 stay more often than of 0.1, in test not."""
     rows = pl.DataFrame(
         {
-            "example_id": [f"e{at}" for at in range(200)], "language": ["go"] * 200,
+            "example_id": [f"e{number}" for number in range(200)], "language": ["go"] * 200,
             "weight": [0.1, 0.9] * 100, "kind": ["function"] * 200, "origin": ["original"] * 200,
             "split": ["train"] * 100 + ["test"] * 100,
         }
@@ -237,10 +254,12 @@ def test_a_cap_keeps_what_has_a_higher_weight_more_often(settings: DatasetSettin
     join = IncrementalSimilarityJoin(None, "", settings)
     capped = {"max_train": 20, "max_test": 20, "max_by_kind": {}}
 
-    def share(side: str) -> float:
+    def share(split: str) -> float:
         seeds = (settings.model_copy(update=capped | {"seed": seed}) for seed in range(20))
-        kept = [select_rows(rows, "any", (), some, join).rows[side]["weight"] for some in seeds]
-        return float((pl.concat(kept) > 0.5).sum() / 400)
+        weights = [
+            select_rows(rows, "any", (), seeded, join).rows[split]["weight"] for seeded in seeds
+        ]
+        return float((pl.concat(weights) > 0.5).sum() / 400)
 
     assert share("train") > 0.75
     assert 0.4 < share("test") < 0.6
@@ -252,24 +271,24 @@ def test_a_cap_keeps_the_share_of_each_language(settings: DatasetSettings, most:
     names = [language for language, count in sizes.items() for _ in range(count)]
     rows = pl.DataFrame(
         {
-            "example_id": [f"e{at}" for at in range(100)], "language": names,
+            "example_id": [f"e{number}" for number in range(100)], "language": names,
             "weight": [1.0] * 100, "kind": ["function"] * 100, "origin": ["original"] * 100,
-            "split": ["train"] * 100, "text": [f"text number {at}" for at in range(100)],
+            "split": ["train"] * 100, "text": [f"text number {number}" for number in range(100)],
         }
     )  # fmt: skip
     join = IncrementalSimilarityJoin(None, "", settings)
 
-    def kept(cap: int) -> pl.DataFrame:
-        some = settings.model_copy(update={"max_train": cap, "max_by_kind": {}})
-        return select_rows(rows, "any", (("text",),), some, join).rows["train"]
+    def rows_under_cap(cap: int) -> pl.DataFrame:
+        capped = settings.model_copy(update={"max_train": cap, "max_by_kind": {}})
+        return select_rows(rows, "any", (("text",),), capped, join).rows["train"]
 
-    chosen = kept(most)
-    assert chosen.height == most
-    counts = dict(chosen["language"].value_counts().iter_rows())
+    capped_rows = rows_under_cap(most)
+    assert capped_rows.height == most
+    counts = dict(capped_rows["language"].value_counts().iter_rows())
     assert len(counts) == min(most, len(sizes))
     for language, count in counts.items():
         assert abs(count - most * sizes[language] / 100) <= len(sizes) - 1
-    assert set(chosen["example_id"]) <= set(kept(most + 1)["example_id"])
+    assert set(capped_rows["example_id"]) <= set(rows_under_cap(most + 1)["example_id"])
 
 
 def test_new_names_of_variables_are_never_answers(tables: dict[str, Tables]) -> None:
@@ -279,14 +298,14 @@ def test_new_names_of_variables_are_never_answers(tables: dict[str, Tables]) -> 
 
 
 def test_a_mutant_is_on_the_side_of_its_unit(
-    tables: dict[str, Tables], made: Any, errors: pl.DataFrame
+    tables: dict[str, Tables], example_project: Any, errors: pl.DataFrame
 ) -> None:
-    side_of = dict(made.splits.select("unit_id", "split").iter_rows())
-    found = tables["refactoring_dataset"]
+    side_of = dict(example_project.splits.select("unit_id", "split").iter_rows())
+    data_set = tables["refactoring_dataset"]
     for split in SPLITS:
-        own = found[split].filter(pl.col("origin") != "history")
-        assert own.height > 0
-        assert all(side_of[unit] == split for unit in own["unit_id"])
+        unit_rows = data_set[split].filter(pl.col("origin") != "history")
+        assert unit_rows.height > 0
+        assert all(side_of[unit] == split for unit in unit_rows["unit_id"])
 
 
 def test_refactoring_rows_say_what_is_wrong(tables: dict[str, Tables]) -> None:
@@ -305,21 +324,21 @@ def test_refactoring_rows_say_what_is_wrong(tables: dict[str, Tables]) -> None:
 
 def test_pairs_of_vendored_code_are_left_out(tables: dict[str, Tables]) -> None:
     entries = tables["refactoring_dataset"]["manifest"]
-    gone = entries.filter(pl.col("path") == "vendor/lib.py")
-    assert gone["left_out"].to_list() == ["licence"]
+    vendored = entries.filter(pl.col("path") == "vendor/lib.py")
+    assert vendored["left_out"].to_list() == ["licence"]
 
 
 def test_the_manifest_accounts_for_everything(
-    tables: dict[str, Tables], units: pl.DataFrame, files: pl.DataFrame, made: Any
+    tables: dict[str, Tables], units: pl.DataFrame, files: pl.DataFrame, example_project: Any
 ) -> None:
     texts = {path: text.encode() for path, text in files.select("path", "text").iter_rows()}
     codes = dict(units.select("unit_id", "code").iter_rows())
     for name in ("completion_dataset", "naming_dataset"):
         entries = tables[name]["manifest"]
         for split in SPLITS:
-            mine = entries.filter(pl.col("split") == split)
-            assert set(mine["entry_id"]) == set(tables[name][split]["example_id"])
-            assert mine["left_out"].null_count() == mine.height
+            split_entries = entries.filter(pl.col("split") == split)
+            assert set(split_entries["entry_id"]) == set(tables[name][split]["example_id"])
+            assert split_entries["left_out"].null_count() == split_entries.height
         for row in entries.filter(pl.col("split").is_not_null()).iter_rows(named=True):
             span = texts[row["path"]][row["start_byte"] : row["end_byte"]].decode()
             assert span == codes[row["unit_id"]]
@@ -336,63 +355,69 @@ def test_the_manifest_accounts_for_everything(
 
 
 def test_left_out_rows_are_counted_where_there_are_too_many(
-    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     few = settings.model_copy(update={"max_named_left_out": 2})
     many = settings.model_copy(update={"max_named_left_out": 10**6})
-    entries = completion_tables(made.project, renamed, rewritten, few)["manifest"]
-    every = completion_tables(made.project, renamed, rewritten, many)["manifest"]
-    gone = pl.col("left_out").is_not_null()
-    by_reason = entries.filter(gone).group_by("left_out").agg(pl.col("count").sum(), pl.len())
+    entries = completion_tables(example_project.inputs, renamed, rewritten, few)["manifest"]
+    every = completion_tables(example_project.inputs, renamed, rewritten, many)["manifest"]
+    is_excluded = pl.col("left_out").is_not_null()
+    by_reason = (
+        entries.filter(is_excluded).group_by("left_out").agg(pl.col("count").sum(), pl.len())
+    )
     assert by_reason["len"].max() <= 2 + entries["language"].n_unique()
-    rest = entries.filter(pl.col("entry_id").str.starts_with("more:"))
-    assert {"go", "python"} == set(rest["language"])
-    languages = every.filter(gone).group_by("left_out", "language").agg(pl.len())
-    again = entries.filter(gone).group_by("left_out", "language").agg(pl.col("count").sum())
+    summaries = entries.filter(pl.col("entry_id").str.starts_with("more:"))
+    assert {"go", "python"} == set(summaries["language"])
+    languages = every.filter(is_excluded).group_by("left_out", "language").agg(pl.len())
+    again = entries.filter(is_excluded).group_by("left_out", "language").agg(pl.col("count").sum())
     assert sorted(languages.iter_rows()) == sorted(again.iter_rows())
-    counts = every.filter(gone).group_by("left_out").agg(pl.len())
+    counts = every.filter(is_excluded).group_by("left_out").agg(pl.len())
     assert dict(by_reason.select("left_out", "count").iter_rows()) == dict(counts.iter_rows())
 
 
-def test_a_copied_file_and_generated_code_are_left_out(made: Any, units: pl.DataFrame) -> None:
-    prepared = made.project.units
+def test_a_copied_file_and_generated_code_are_left_out(
+    example_project: Any, units: pl.DataFrame
+) -> None:
+    prepared = example_project.inputs.units
     assert units.filter(pl.col("path") == "shop/copy.py").height > 0
     pair = prepared.filter(pl.col("path").is_in(["shop/copy.py", "shop/ledger.py"]))
     assert pair.filter(pl.col("kind") != "import")["name"].is_duplicated().sum() == 0
     assert prepared.filter(pl.col("path").str.starts_with("vendor/")).is_empty()
-    reasons = dict(made.splits.group_by("left_out").len().iter_rows())
+    reasons = dict(example_project.splits.group_by("left_out").len().iter_rows())
     assert reasons["generated"] == units.filter(pl.col("path").str.starts_with("vendor/")).height
 
 
 def test_sizes_are_capped_and_a_smaller_set_is_part_of_a_larger(
-    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     few = settings.model_copy(update={"max_train": 7, "max_validation": 2, "max_test": 3})
-    found = completion_tables(made.project, renamed, rewritten, few)
-    assert {split: found[split].height for split in SPLITS} == {
+    capped = completion_tables(example_project.inputs, renamed, rewritten, few)
+    assert {split: capped[split].height for split in SPLITS} == {
         "train": 7,
         "validation": 2,
         "test": 3,
     }
     most = {"max_train": None, "max_validation": None, "max_test": None, "max_by_kind": {}}
     everything = completion_tables(
-        made.project, renamed, rewritten, settings.model_copy(update=most)
+        example_project.inputs, renamed, rewritten, settings.model_copy(update=most)
     )
-    assert set(found["test"]["example_id"]) <= set(everything["test"]["example_id"])
+    assert set(capped["test"]["example_id"]) <= set(everything["test"]["example_id"])
     reasons = set(everything["manifest"].filter(pl.col("origin") == "original")["left_out"])
     assert "sample" not in reasons
 
 
 def test_kinds_have_bounds_of_their_own(
-    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     bounds = {"max_by_kind": {"completion_dataset": {"method": 4, "import": 0}}}
-    found = completion_tables(made.project, renamed, rewritten, settings.model_copy(update=bounds))
-    train = found["train"].filter(pl.col("origin") == "original")
+    capped = completion_tables(
+        example_project.inputs, renamed, rewritten, settings.model_copy(update=bounds)
+    )
+    train = capped["train"].filter(pl.col("origin") == "original")
     kinds = dict(train.group_by("kind").len().iter_rows())
     assert kinds["method"] == 4
     assert "import" not in kinds
-    assert found["test"].filter(pl.col("kind") == "method").height == 1
+    assert capped["test"].filter(pl.col("kind") == "method").height == 1
 
 
 def test_the_order_of_the_input_does_not_matter(
@@ -407,11 +432,11 @@ def test_the_order_of_the_input_does_not_matter(
     shuffled = project_maker(
         units.sample(fraction=1, shuffle=True, seed=4), files.reverse(), settings
     )
-    again = completion_tables(shuffled.project, renamed.reverse(), rewritten.reverse(), settings)
-    named = naming_tables(shuffled.project, renamed.reverse(), settings)
+    again = completion_tables(shuffled.inputs, renamed.reverse(), rewritten.reverse(), settings)
+    naming = naming_tables(shuffled.inputs, renamed.reverse(), settings)
     for split in (*SPLITS, "manifest"):
         assert again[split].equals(tables["completion_dataset"][split])
-        assert named[split].equals(tables["naming_dataset"][split])
+        assert naming[split].equals(tables["naming_dataset"][split])
 
 
 def test_a_project_too_small_says_what_to_do(
@@ -425,12 +450,14 @@ def test_a_project_too_small_says_what_to_do(
 
 
 def test_a_side_that_ends_up_empty_is_an_error(
-    made: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, renamed: pl.DataFrame, rewritten: pl.DataFrame, settings: DatasetSettings
 ) -> None:
 
-    units = made.project.units.filter(pl.col("split") != "test")
+    units = example_project.inputs.units.filter(pl.col("split") != "test")
     with pytest.raises(DatasetError, match="no example is left for test"):
-        completion_tables(replace(made.project, units=units), renamed, rewritten, settings)
+        completion_tables(
+            replace(example_project.inputs, units=units), renamed, rewritten, settings
+        )
 
 
 def test_the_assets_read_folders_and_give_every_table(
@@ -457,26 +484,26 @@ def test_the_assets_read_folders_and_give_every_table(
     )
     history = write("pairs", refactoring_pairs=pairs)
     commits = write("commits", commits=REPOSITORY_COMMITS.empty())
-    kept = RowCache(tmp_path / "splits of units", "1")
+    split_cache = RowCache(tmp_path / "splits of units", "1")
     splits = write(
-        "splits", **unit_splits(annotated, read, commits, settings, "shop", tmp_path, kept)
+        "splits", **unit_splits(annotated, read, commits, settings, "shop", tmp_path, split_cache)
     )
     cache = RowCache(tmp_path / "cache", "1")
     for asset in (completion_dataset, naming_dataset):
         out = write(asset.name)
-        found = asset(annotated, augmented, read, splits, settings, "shop", out, cache)
+        data_set = asset(annotated, augmented, read, splits, settings, "shop", out, cache)
         for split in (*SPLITS, "manifest"):
-            assert found[split].equals(tables[asset.name][split])
+            assert data_set[split].equals(tables[asset.name][split])
         assert asset.expectations
         assert (out / "card.md").read_text().startswith(f"# {asset.name}")
         assert "Sizes" in (out / "report.html").read_text()
     out = write("refactoring")
     privacy = PrivacySettings.model_validate(sections()["privacy"])
     first = (annotated, augmented, history, read, splits, settings, privacy)
-    found = refactoring_dataset(*first, "project", tmp_path, out, cache)
-    assert found["test"].filter(pl.col("origin") == "injected_error").height > 0
+    data_set = refactoring_dataset(*first, "project", tmp_path, out, cache)
+    assert data_set["test"].filter(pl.col("origin") == "injected_error").height > 0
     again = refactoring_dataset(*first, "project", tmp_path, out, cache)
-    assert all(again[name].equals(found[name]) for name in found)
+    assert all(again[name].equals(data_set[name]) for name in data_set)
 
 
 def test_a_split_by_time_reads_the_history(
@@ -485,31 +512,31 @@ def test_a_split_by_time_reads_the_history(
     paths = sorted(set(files["path"]))
     rows = [
         {
-            "source": "directory:example", "commit": f"c{at}", "parents": [], "author": None,
-            "committed_at": datetime(2024, 1, 1 + at, tzinfo=UTC), "subject": "s", "body": "",
+            "source": "directory:example", "commit": f"c{number}", "parents": [], "author": None,
+            "committed_at": datetime(2024, 1, 1 + number, tzinfo=UTC), "subject": "s", "body": "",
             "paths": [path],
         }
-        for at, path in enumerate(paths)
+        for number, path in enumerate(paths)
     ]  # fmt: skip
     commits = pl.DataFrame(rows, schema=REPOSITORY_COMMITS.schema)
     by_time = settings.model_copy(update={"split_by": "time"})
-    found = split_units(units, files, commits, (), by_time)
-    told = found.filter(pl.col("split") == "test")["split_reason"]
-    assert told.str.ends_with("test by time").all()
+    unit_rows = split_units(units, files, commits, (), by_time)
+    test_reasons = unit_rows.filter(pl.col("split") == "test")["split_reason"]
+    assert test_reasons.str.ends_with("test by time").all()
 
 
 def test_changes_too_large_or_without_a_change_are_no_rows(
-    made: Any, pairs: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, pairs: pl.DataFrame, files: pl.DataFrame, settings: DatasetSettings
 ) -> None:
-    same = pairs.with_columns(pl.col("before").alias("after"))
-    none = pair_candidates(same, files, made.splits, (), settings)
+    unchanged = pairs.with_columns(pl.col("before").alias("after"))
+    none = pair_candidates(unchanged, files, example_project.splits, (), settings)
     assert none["not_made"].to_list()[:2] == ["answer_in_prompt", "answer_in_prompt"]
     small = settings.model_copy(update={"max_change_bytes": 10})
-    large = pair_candidates(pairs, files, made.splits, (), small)
+    large = pair_candidates(pairs, files, example_project.splits, (), small)
     assert large["not_made"].to_list()[:2] == ["body_size", "body_size"]
     dirty = [fingerprints_of(pairs["before"].to_list(), "own", 3)]
-    listed = pair_candidates(pairs, files, made.splits, dirty, settings)
-    assert listed["not_made"].to_list()[:2] == ["contaminated", "contaminated"]
+    contaminated_rows = pair_candidates(pairs, files, example_project.splits, dirty, settings)
+    assert contaminated_rows["not_made"].to_list()[:2] == ["contaminated", "contaminated"]
 
 
 def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:
@@ -521,10 +548,10 @@ def test_fixes_are_looked_for_where_something_was_found(tmp_path: Path) -> None:
             "patterns": [["else-after-return"], [], ["long-method"]],
         }
     )  # fmt: skip
-    found = cached_fixes(units, "p", RowCache(tmp_path, "1"))
-    assert set(found) == {"a"}
-    assert all(fix.before == code != fix.after for fix in found["a"])
-    assert cached_fixes(units, "p", RowCache(tmp_path, "1")) == found
+    fixes_by_unit = cached_fixes(units, "p", RowCache(tmp_path, "1"))
+    assert set(fixes_by_unit) == {"a"}
+    assert all(fix.before == code != fix.after for fix in fixes_by_unit["a"])
+    assert cached_fixes(units, "p", RowCache(tmp_path, "1")) == fixes_by_unit
 
 
 def test_tables_are_those_of_a_run_from_nothing_after_a_change(
@@ -543,14 +570,14 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
         .otherwise("text")
         .alias("text")
     )
-    fewer = files.filter(pl.col("path") != "shop/voyage.py")
+    without_voyage = files.filter(pl.col("path") != "shop/voyage.py")
     cache = RowCache(tmp_path, "1")
-    for changed in (files, longer, fewer, files):
+    for changed in (files, longer, without_voyage, files):
         units = make_units(changed)
-        made = project_maker(units, changed, settings)
-        read, nothing = made.project, REPOSITORY_COMMITS.empty()
+        example_project = project_maker(units, changed, settings)
+        read, nothing = example_project.inputs, REPOSITORY_COMMITS.empty()
         splits = split_units(units, changed, nothing, (), settings, "shop", cache)
-        assert splits.equals(made.splits)
+        assert splits.equals(example_project.splits)
         renamed, errors = (
             augmented(RENAMED_UNITS, units, augmentation),
             augmented(INJECTED_ERRORS, units, augmentation),
@@ -559,11 +586,13 @@ def test_tables_are_those_of_a_run_from_nothing_after_a_change(
         none = REVIEW_ROWS.to_frame(), PATTERN_ROWS.to_frame()
         with_cache, alone = (
             (
-                completion_tables(read, renamed, rewritten, settings, kept),
-                naming_tables(read, renamed, settings, kept),
-                refactoring_tables(read, errors, fixes, pairs, *none, changed, (), settings, kept),
+                completion_tables(read, renamed, rewritten, settings, row_cache),
+                naming_tables(read, renamed, settings, row_cache),
+                refactoring_tables(
+                    read, errors, fixes, pairs, *none, changed, (), settings, row_cache
+                ),
             )
-            for kept in (cache, None)
+            for row_cache in (cache, None)
         )
-        for made, expected in zip(with_cache, alone, strict=True):
-            assert all(made[name].equals(expected[name]) for name in expected)
+        for example_project, expected in zip(with_cache, alone, strict=True):
+            assert all(example_project[name].equals(expected[name]) for name in expected)

@@ -28,8 +28,10 @@ Tables = dict[str, pl.DataFrame]
 
 
 @pytest.fixture(scope="module")
-def tables(made: Any, settings: DatasetSettings) -> Tables:
-    return completion_tables(made.project, RENAMED_UNITS.empty(), REWRITTEN_UNITS.empty(), settings)
+def tables(example_project: Any, settings: DatasetSettings) -> Tables:
+    return completion_tables(
+        example_project.inputs, RENAMED_UNITS.empty(), REWRITTEN_UNITS.empty(), settings
+    )
 
 
 def test_the_card_counts_what_is_there(
@@ -47,23 +49,23 @@ def test_the_card_counts_what_is_there(
     card = (tmp_path / "one" / "card.md").read_text()
     for split in SPLITS:
         assert f"| {split} | {tables[split].height} |" in card
-    for told in ("a\\|b", "not known", "````\nx = `1`"):
-        assert told in card
+    for text in ("a\\|b", "not known", "````\nx = `1`"):
+        assert text in card
     page = (tmp_path / "one" / "report.html").read_text()
     assert "told &lt;here&gt;" in page
     metrics = pl.read_json(tmp_path / "one" / "metrics.json").row(0, named=True)
     assert metrics["rows_train"] == tables["train"].height
     total = sum(tables[split].height for split in SPLITS)
     assert sum(count for name, count in metrics.items() if name.startswith("kind_")) == total
-    gone = tables["manifest"].filter(pl.col("split").is_null())["count"].sum()
-    assert sum(count for name, count in metrics.items() if name.startswith("left_out_")) == gone
+    excluded = tables["manifest"].filter(pl.col("split").is_null())["count"].sum()
+    assert sum(count for name, count in metrics.items() if name.startswith("left_out_")) == excluded
 
 
 def test_sizes_add_up(tables: Tables) -> None:
-    found = sizes(tables, "kind")
+    counts = sizes(tables, "kind")
     for split in SPLITS:
-        assert found[split].sum() == tables[split].height
-    assert found["all"].is_sorted(descending=True)
+        assert counts[split].sum() == tables[split].height
+    assert counts["all"].is_sorted(descending=True)
 
 
 @pytest.mark.parametrize(
@@ -90,11 +92,11 @@ def test_shares_of_conventions_add_up(names: list[tuple[str, str]]) -> None:
         schema={"kind": pl.String, "language": pl.String, "name": pl.String},
         orient="row",
     )
-    found = conventions(frame)
-    assert found.equals(conventions(frame.reverse()))
-    for share in found.group_by("kind").agg(pl.col("share").sum())["share"]:
+    shares = conventions(frame)
+    assert shares.equals(conventions(frame.reverse()))
+    for share in shares.group_by("kind").agg(pl.col("share").sum())["share"]:
         assert share == pytest.approx(1)
-    assert found["names"].sum() == len(set(names))
+    assert shares["names"].sum() == len(set(names))
 
 
 def test_a_single_word_counts_for_the_convention_of_the_others() -> None:
@@ -119,8 +121,8 @@ def test_the_parquet_opens_with_the_library_that_trainers_use(
     for split in SPLITS:
         tables[split].write_parquet(tmp_path / f"{split}.parquet")
     files = {split: str(tmp_path / f"{split}.parquet") for split in SPLITS}
-    found = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
-    assert {split: found[split].num_rows for split in SPLITS} == {
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert {split: loaded[split].num_rows for split in SPLITS} == {
         split: tables[split].height for split in SPLITS
     }
 
@@ -144,9 +146,9 @@ def test_redactions_are_counted_in_the_lines_of_a_unit() -> None:
 
 def test_what_has_no_value_is_one_row_of_the_sizes() -> None:
     split = pl.DataFrame({"licence": [None, "MIT"]}, schema={"licence": pl.String})
-    counted = sizes(dict.fromkeys(SPLITS, split), "licence")
-    assert counted["licence"].to_list() == ["MIT", None]
-    assert counted["all"].to_list() == [3, 3]
+    counts = sizes(dict.fromkeys(SPLITS, split), "licence")
+    assert counts["licence"].to_list() == ["MIT", None]
+    assert counts["all"].to_list() == [3, 3]
 
 
 def test_conventions_of_this_package_are_those_of_python(
@@ -158,8 +160,8 @@ def test_conventions_of_this_package_are_those_of_python(
     folder = Path(cortex_pipelines.datasets.tasks.naming.__file__).parent
     texts = {path.name: path.read_text() for path in sorted(folder.glob("[!_]*.py"))}
     units = make_units(make_files(texts)).with_columns(pl.lit("train").alias("split"))
-    found = conventions(train_names(units, augmented(RENAMED_UNITS, units, augmentation)))
-    most = found.unique("kind", keep="first", maintain_order=True)
+    shares = conventions(train_names(units, augmented(RENAMED_UNITS, units, augmentation)))
+    most = shares.unique("kind", keep="first", maintain_order=True)
     assert dict(most.select("kind", "convention").iter_rows()) == {
         "class": "PascalCase",
         "constant": "UPPER_CASE",
@@ -198,10 +200,10 @@ def test_the_card_says_why_a_side_has_no_row_of_a_language(
     section = card.split("## Languages\n")[1].split("\n## ")[0]
     entries = tables["manifest"]
     for language in ("go", "python"):
-        mine = entries.filter(pl.col("language") == language)
-        counts = [mine.filter(pl.col("split") == split).height for split in SPLITS]
-        gone = mine.filter(pl.col("left_out").is_not_null())["count"].sum()
-        assert f"| {language} | {' | '.join(map(str, [*counts, gone]))} |" in section
+        language_entries = entries.filter(pl.col("language") == language)
+        counts = [language_entries.filter(pl.col("split") == split).height for split in SPLITS]
+        excluded = language_entries.filter(pl.col("left_out").is_not_null())["count"].sum()
+        assert f"| {language} | {' | '.join(map(str, [*counts, excluded]))} |" in section
         empty = [split for split, count in zip(SPLITS, counts, strict=True) if not count]
         assert (f"{language} has no row in" in section) == bool(empty)
         if empty:
@@ -210,21 +212,21 @@ def test_the_card_says_why_a_side_has_no_row_of_a_language(
 
 
 def test_categories_complexity_and_weights_are_counted(
-    tmp_path: Path, made: Any, settings: DatasetSettings
+    tmp_path: Path, example_project: Any, settings: DatasetSettings
 ) -> None:
-    known = pl.col("unit_id").str.slice(0, 1) < "8"
-    units = made.project.units.with_columns(
-        pl.when(known).then(pl.lit("parsing")).otherwise(pl.lit("cli")).alias("category"),
-        pl.when(known).then(12).otherwise(3).cast(pl.Int64).alias("cyclomatic"),
-        pl.when(known).then(0.9).otherwise(0.2).alias("weight"),
+    is_parsing = pl.col("unit_id").str.slice(0, 1) < "8"
+    units = example_project.inputs.units.with_columns(
+        pl.when(is_parsing).then(pl.lit("parsing")).otherwise(pl.lit("cli")).alias("category"),
+        pl.when(is_parsing).then(12).otherwise(3).cast(pl.Int64).alias("cyclomatic"),
+        pl.when(is_parsing).then(0.9).otherwise(0.2).alias("weight"),
     )
     few = settings.model_copy(update={"max_train": 20, "max_by_kind": {}})
     nothing = RENAMED_UNITS.empty(), REWRITTEN_UNITS.empty()
-    found = completion_tables(replace(made.project, units=units), *nothing, few)
-    write_card(tmp_path, "completion", "To test.", found, few)
+    tables = completion_tables(replace(example_project.inputs, units=units), *nothing, few)
+    write_card(tmp_path, "completion", "To test.", tables, few)
     card = (tmp_path / "card.md").read_text()
-    ids = {split: set(units.filter(known)["unit_id"]) for split in SPLITS}
-    counts = [found[split]["unit_id"].is_in(list(ids[split])).sum() for split in SPLITS]
+    ids = {split: set(units.filter(is_parsing)["unit_id"]) for split in SPLITS}
+    counts = [tables[split]["unit_id"].is_in(list(ids[split])).sum() for split in SPLITS]
     assert f"| parsing | {' | '.join(map(str, counts))} | {sum(counts)} |" in card
     assert f"| 11 to 20 | {' | '.join(map(str, counts))} | {sum(counts)} |" in card
     metrics = pl.read_json(tmp_path / "metrics.json").row(0, named=True)

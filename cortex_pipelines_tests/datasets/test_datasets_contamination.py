@@ -49,72 +49,72 @@ def of_text(root: Path) -> Benchmark:
 
 @pytest.mark.parametrize("make", [of_jsonl, of_parquet, of_text])
 def test_a_users_list_is_kept_out(make: object, tmp_path: Path, settings: DatasetSettings) -> None:
-    own = make(tmp_path)  # type: ignore[operator]
-    with_own = settings.model_copy(update={"decontaminate": (own,)})
-    known = load_fingerprints(tmp_path, with_own)
+    user_list = make(tmp_path)  # type: ignore[operator]
+    with_own = settings.model_copy(update={"decontaminate": (user_list,)})
+    benchmarks = load_fingerprints(tmp_path, with_own)
     inside = f"class A:\n    x = 1\n\n{TASK}\n{OTHER}"
-    assert find_contamination([OTHER, TASK, inside, ""], known, with_own) == [
-        None, own.path, own.path, None,
+    assert find_contamination([OTHER, TASK, inside, ""], benchmarks, with_own) == [
+        None, user_list.path, user_list.path, None,
     ]  # fmt: skip
 
 
 def test_half_of_an_item_counts_and_less_does_not(settings: DatasetSettings) -> None:
     words = [f"word{n}" for n in range(109)]
-    known = [fingerprints_of([" ".join(words)], "list", 10)]
+    benchmarks = [fingerprints_of([" ".join(words)], "list", 10)]
     half = " ".join(words[:59])
     less = " ".join(words[:58])
-    assert find_contamination([half, less], known, settings) == ["list", None]
+    assert find_contamination([half, less], benchmarks, settings) == ["list", None]
 
 
 def test_texts_too_short_to_tell_anything_are_no_items(settings: DatasetSettings) -> None:
-    known = [fingerprints_of(["def is_even(n): return n % 2 == 0"], "list", 10)]
-    assert find_contamination(["def is_even(n): return n % 2 == 0"], known, settings) == [None]
+    benchmarks = [fingerprints_of(["def is_even(n): return n % 2 == 0"], "list", 10)]
+    assert find_contamination(["def is_even(n): return n % 2 == 0"], benchmarks, settings) == [None]
 
 
 def test_the_shipped_benchmarks_are_there_and_hold_no_text(
     tmp_path: Path, settings: DatasetSettings
 ) -> None:
-    known = {found.names[0]: found for found in load_fingerprints(tmp_path, settings)}
-    assert set(known) == {"humaneval", "mbpp"}
-    assert len(known["humaneval"].sets) > 450
-    assert len(known["mbpp"].sets) > 1800
+    shipped = {benchmark.names[0]: benchmark for benchmark in load_fingerprints(tmp_path, settings)}
+    assert set(shipped) == {"humaneval", "mbpp"}
+    assert len(shipped["humaneval"].sets) > 450
+    assert len(shipped["mbpp"].sets) > 1800
     for path in SHIPPED.glob("*.parquet"):
         assert pl.read_parquet_schema(path) == {"item": pl.UInt32, "shingle": pl.UInt64}
 
 
 def test_each_shipped_item_is_recognised(tmp_path: Path, settings: DatasetSettings) -> None:
     """By its hashes, as no text of a benchmark lies here."""
-    for known in load_fingerprints(tmp_path, settings):
-        found = {index for index, _ in matches(known.sets, known, settings)}
-        assert found == set(range(len(known.sets)))
+    for shipped in load_fingerprints(tmp_path, settings):
+        matched = {index for index, _ in matches(shipped.sets, shipped, settings)}
+        assert matched == set(range(len(shipped.sets)))
 
 
 def test_fingerprints_are_written_and_read(tmp_path: Path, settings: DatasetSettings) -> None:
-    known = fingerprints_of([TASK, OTHER * 3], "list", SHIPPED_TOKENS)
-    save_fingerprints(known, tmp_path / "list.parquet")
+    benchmark = fingerprints_of([TASK, OTHER * 3], "list", SHIPPED_TOKENS)
+    save_fingerprints(benchmark, tmp_path / "list.parquet")
     again = pl.read_parquet(tmp_path / "list.parquet")
-    assert again["shingle"].to_list() == known.sets.hashes.tolist()
-    assert again["item"].to_list() == [0] * len(known.sets[0]) + [1] * len(known.sets[1])
+    assert again["shingle"].to_list() == benchmark.sets.hashes.tolist()
+    assert again["item"].to_list() == [0] * len(benchmark.sets[0]) + [1] * len(benchmark.sets[1])
 
 
 @pytest.mark.parametrize(
-    ("own", "words"),
+    ("user_list", "words"),
     [
         (Benchmark(path="gone.txt", sha256="0" * 64), "cannot be read"),
         (Benchmark(path="here.txt", sha256="0" * 64), f"sha256 {hashlib.sha256(b'x').hexdigest()}"),
         (
             Benchmark(path="bad.jsonl", sha256=hashlib.sha256(b"\n{oh").hexdigest()),
-            "line 2 is no JSON",
+            "line 2 is not valid JSON",
         ),
     ],
 )
 def test_a_list_that_cannot_be_read_says_what_to_do(
-    own: Benchmark, words: str, tmp_path: Path, settings: DatasetSettings
+    user_list: Benchmark, words: str, tmp_path: Path, settings: DatasetSettings
 ) -> None:
     (tmp_path / "here.txt").write_bytes(b"x")
     (tmp_path / "bad.jsonl").write_bytes(b"\n{oh")
     with pytest.raises(BenchmarkError, match=words):
-        load_fingerprints(tmp_path, settings.model_copy(update={"decontaminate": (own,)}))
+        load_fingerprints(tmp_path, settings.model_copy(update={"decontaminate": (user_list,)}))
 
 
 def test_nothing_is_compared_with_an_empty_list(settings: DatasetSettings) -> None:

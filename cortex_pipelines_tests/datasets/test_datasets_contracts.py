@@ -31,12 +31,12 @@ TABLE = Table(
 
 def frame() -> pl.DataFrame:
     """Rows that keep the contract."""
-    now = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    time = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
     return TABLE.frame(
         [
             {
                 "name": name, "number": 3, "share": share, "colour": "red", "known": True,
-                "maybe": maybe, "words": ["a"], "at": now if maybe else None,
+                "maybe": maybe, "words": ["a"], "at": time if maybe else None,
             }
             for name, share, maybe in (("a", 0.5, 1), ("b", None, None), ("c", 1.0, 2))
         ]
@@ -128,7 +128,7 @@ def test_data_docs_have_a_page_for_each_table(
 
 
 def test_results_compare_by_what_they_say() -> None:
-    one, other = validate(frame(), TABLE), validate(frame(), TABLE)
-    assert one == other
-    assert isinstance(one, ContractResult)
+    first, second = validate(frame(), TABLE), validate(frame(), TABLE)
+    assert first == second
+    assert isinstance(first, ContractResult)
     assert len(SPLITS) == 3

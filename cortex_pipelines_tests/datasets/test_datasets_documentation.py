@@ -122,7 +122,7 @@ def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "why"),
+    ("name", "reason"),
     [
         ("get_drawer", "answer_in_prompt"),
         ("repeats", "answer_in_prompt"),
@@ -134,10 +134,10 @@ def test_a_unit_is_shown_without_its_docstring_and_asked_about_after_it(
     ],
 )
 def test_what_says_nothing_is_left_out_with_the_reason(
-    candidates: dict[str, dict[str, Any]], name: str, why: str
+    candidates: dict[str, dict[str, Any]], name: str, reason: str
 ) -> None:
     row = candidates[name]
-    assert (row["prompt"], row["completion"], row["not_made"]) == (None, None, why)
+    assert (row["prompt"], row["completion"], row["not_made"]) == (None, None, reason)
 
 
 @pytest.mark.parametrize(
@@ -169,23 +169,25 @@ def test_a_name_is_repeated_in_other_forms_too() -> None:
 
 
 @pytest.fixture(scope="module")
-def tables(made: Any, settings: DatasetSettings) -> Tables:
-    return documentation_tables(made.project, settings)
+def tables(example_project: Any, settings: DatasetSettings) -> Tables:
+    return documentation_tables(example_project.inputs, settings)
 
 
-def test_the_tables_keep_their_contract_and_the_split(tables: Tables, made: Any) -> None:
+def test_the_tables_keep_their_contract_and_the_split(tables: Tables, example_project: Any) -> None:
     assert set(tables) == {*SPLITS, "manifest"}
-    sides = dict(made.splits.drop_nulls("split").select("path", "split").iter_rows())
+    file_splits = dict(
+        example_project.splits.drop_nulls("split").select("path", "split").iter_rows()
+    )
     for table in DOCUMENTATION_DATASET:
         frame = tables[table.name]
         assert frame.height > 0
         assert validate(frame, table).success
     for split in SPLITS:
-        assert {sides[path] for path in tables[split]["path"]} == {split}
+        assert {file_splits[path] for path in tables[split]["path"]} == {split}
 
 
-def test_each_documented_unit_is_accounted_for(tables: Tables, made: Any) -> None:
-    documented = made.project.splits.filter("documented")
+def test_each_documented_unit_is_accounted_for(tables: Tables, example_project: Any) -> None:
+    documented = example_project.inputs.splits.filter("documented")
     of_kinds = documented.filter(~pl.col("kind").is_in(["variable", "constant", "import"]))
     assert sorted(tables["manifest"]["unit_id"].unique()) == sorted(of_kinds["unit_id"])
     reasons = set(tables["manifest"]["left_out"].drop_nulls())
@@ -199,10 +201,10 @@ def test_no_prompt_holds_its_answer(tables: Tables) -> None:
 
 
 def test_the_rows_are_the_same_from_the_cache(
-    tables: Tables, made: Any, settings: DatasetSettings, tmp_path: Path
+    tables: Tables, example_project: Any, settings: DatasetSettings, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        again = documentation_tables(made.project, settings, RowCache(tmp_path, "v"))
+        again = documentation_tables(example_project.inputs, settings, RowCache(tmp_path, "v"))
         assert all(again[name].equals(frame) for name, frame in tables.items())
 
 
@@ -214,9 +216,10 @@ def test_a_project_without_any_docstring_has_an_empty_data_set_that_says_so(
     tmp_path: Path,
 ) -> None:
     bare = {
-        f"pack_{word}.py": f"def pack_{word}({word}, limit):\n    while {word}_{at} > {at}:\n"
-        f"        limit.{word}({word} * {at})\n    return {word}.total_{word}(limit)\n"
-        for at, word in enumerate(("crate", "letter", "basket", "wagon", "bottle"))
+        f"pack_{word}.py": f"def pack_{word}({word}, limit):\n"
+        f"    while {word}_{number} > {number}:\n"
+        f"        limit.{word}({word} * {number})\n    return {word}.total_{word}(limit)\n"
+        for number, word in enumerate(("crate", "letter", "basket", "wagon", "bottle"))
     }
     files = make_files(bare)
     units = make_units(files)
@@ -228,14 +231,14 @@ def test_a_project_without_any_docstring_has_an_empty_data_set_that_says_so(
     REDACTIONS.empty().write_parquet(folders["files"] / f"{REDACTIONS.name}.parquet")
     splits = project_maker(units, files, settings).splits
     splits.write_parquet(folders["splits"] / f"{UNIT_SPLITS.name}.parquet")
-    found = documentation_dataset(
+    tables = documentation_dataset(
         *(folders["units"], folders["files"], folders["splits"], settings, "bare"),
         *(folders["out"], RowCache(tmp_path / "cache", "v")),
     )
-    assert [found[split].height for split in SPLITS] == [0, 0, 0]
-    assert found["manifest"]["left_out"].to_list() == ["documentation_none"]
-    assert card_notes(found) == [
+    assert [tables[split].height for split in SPLITS] == [0, 0, 0]
+    assert tables["manifest"]["left_out"].to_list() == ["documentation_none"]
+    assert card_notes(tables) == [
         "There is no example: no function, method or type of this project has a docstring or doc "
         "comment."
     ]
-    assert card_notes(found)[0] in (folders["out"] / "card.md").read_text()
+    assert card_notes(tables)[0] in (folders["out"] / "card.md").read_text()

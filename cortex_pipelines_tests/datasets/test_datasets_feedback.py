@@ -43,18 +43,18 @@ def correction(path: str | None, identity: str = "", **fields: Any) -> FeedbackE
     return event(identity or f"c-{name}", "corrected", path=path, **words | fields)
 
 
-def kept(text: str, path: str, identity: str, **fields: Any) -> list[FeedbackEvent]:
+def retained(text: str, path: str, identity: str, **fields: Any) -> list[FeedbackEvent]:
     """A completion that was taken whole and stood unchanged in the next commit."""
-    size, place = len(text), {"path": path, **fields}
+    size, location = len(text), {"path": path, **fields}
     return [
-        event(identity, "offered", characters=size, original=text, **place),
-        event(identity, "accepted", characters=size, **place),
-        event(identity, "retained", characters=size, **place),
+        event(identity, "offered", characters=size, original=text, **location),
+        event(identity, "accepted", characters=size, **location),
+        event(identity, "retained", characters=size, **location),
     ]
 
 
 @pytest.fixture
-def make(made: Any, files: pl.DataFrame, settings: DatasetSettings) -> Any:
+def make(example_project: Any, files: pl.DataFrame, settings: DatasetSettings) -> Any:
     def tables(
         events: list[FeedbackEvent],
         consent: tuple[str, ...] = (PROJECT,),
@@ -62,40 +62,44 @@ def make(made: Any, files: pl.DataFrame, settings: DatasetSettings) -> Any:
         **changed: Any,
     ) -> Tables:
         examples = STANDARD.model_copy(update=changed)
-        found = settle(events, consent)
-        return feedback_tables(found, files, made.splits, benchmarks, PROJECT, examples, settings)
+        interactions = settle(events, consent)
+        return feedback_tables(
+            interactions, files, example_project.splits, benchmarks, PROJECT, examples, settings
+        )
 
     return tables
 
 
 @pytest.fixture
-def by_side(made: Any) -> dict[str, list[str]]:
+def files_by_split(example_project: Any) -> dict[str, list[str]]:
     """Python files of each side."""
-    sides = splits_by_file(made.splits)
+    file_splits = splits_by_file(example_project.splits)
     return {
-        side: sorted(path for (_, path), (of, _) in sides.items() if of == side and "py" in path)
-        for side in SPLITS
+        split: sorted(
+            path for (_, path), (of, _) in file_splits.items() if of == split and "py" in path
+        )
+        for split in SPLITS
     }
 
 
 def rows(tables: Tables) -> pl.DataFrame:
-    return pl.concat([tables[side] for side in SPLITS])
+    return pl.concat([tables[split] for split in SPLITS])
 
 
 def reasons(tables: Tables) -> dict[str, int]:
-    left = tables["manifest"].drop_nulls("left_out")
-    return dict(left.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
+    excluded = tables["manifest"].drop_nulls("left_out")
+    return dict(excluded.group_by("left_out").agg(pl.col("count").sum()).iter_rows())
 
 
 def test_a_correction_is_a_refactoring_on_the_side_of_its_file(
-    make: Any, by_side: dict[str, list[str]]
+    make: Any, files_by_split: dict[str, list[str]]
 ) -> None:
-    tables = make([correction(path) for side in SPLITS for path in by_side[side]])
-    for side in SPLITS:
-        assert by_side[side]
-        assert sorted(tables[side]["path"]) == by_side[side]
-        assert set(tables[side]["origin"]) == {"person"}
-    (path,) = by_side["test"][:1]
+    tables = make([correction(path) for split in SPLITS for path in files_by_split[split]])
+    for split in SPLITS:
+        assert files_by_split[split]
+        assert sorted(tables[split]["path"]) == files_by_split[split]
+        assert set(tables[split]["origin"]) == {"person"}
+    (path,) = files_by_split["test"][:1]
     row = tables["test"].row(by_predicate=pl.col("path") == path, named=True)
     name = Path(path).stem
     assert row["prompt"] == (
@@ -108,72 +112,84 @@ def test_a_correction_is_a_refactoring_on_the_side_of_its_file(
 
 
 def test_a_correction_without_a_path_belongs_to_a_file_that_holds_it(
-    make: Any, by_side: dict[str, list[str]], files: pl.DataFrame
+    make: Any, files_by_split: dict[str, list[str]], files: pl.DataFrame
 ) -> None:
     texts = dict(files.select("path", "text").iter_rows())
-    own = texts[by_side["test"][0]].splitlines()[8]
+    unique_line = texts[files_by_split["test"][0]].splitlines()[8]
     shared = next(  # stands in a train file as well
         line
-        for line in texts[by_side["test"][0]].splitlines()
-        if len(line) > 8 and line in texts[by_side["train"][0]]
+        for line in texts[files_by_split["test"][0]].splitlines()
+        if len(line) > 8 and line in texts[files_by_split["train"][0]]
     )
     tables = make(
         [
-            correction(None, "own", original="x = 1", corrected=own),
+            correction(None, "own", original="x = 1", corrected=unique_line),
             correction(None, "shared", original="y = 1", corrected=shared),
             correction(None, "nowhere", corrected="return a_file_that_is_not_there()"),
             correction("elsewhere/gone.py", "gone"),
-            correction(by_side["train"][0], "unsaid", original=None),
+            correction(files_by_split["train"][0], "unsaid", original=None),
         ]
     )
     assert tables["train"].is_empty()
-    assert sorted(tables["test"]["completion"]) == sorted([own, shared])
+    assert sorted(tables["test"]["completion"]) == sorted([unique_line, shared])
     assert reasons(tables) == {"feedback_without_file": 2, "feedback_without_original": 1}
 
 
 def test_what_may_not_be_trained_on_is_left_out_and_counted(
-    make: Any, by_side: dict[str, list[str]], settings: DatasetSettings
+    make: Any, files_by_split: dict[str, list[str]], settings: DatasetSettings
 ) -> None:
-    path, other = by_side["train"][:2]
-    listed = "\n".join(f"total_{n} = price_{n} * rate_{n} - discount_{n}" for n in range(12))
-    known = (fingerprints_of([listed], "own", settings.contamination_tokens),)
+    path, other = files_by_split["train"][:2]
+    benchmark_code = "\n".join(
+        f"total_{n} = price_{n} * rate_{n} - discount_{n}" for n in range(12)
+    )
+    benchmarks = (fingerprints_of([benchmark_code], "own", settings.contamination_tokens),)
     tables = make(
         [
             correction("vendor/lib.py"),
-            correction(path, "benchmark", corrected=listed),
+            correction(path, "benchmark", corrected=benchmark_code),
             correction(path, "same", original="a = 1", corrected="a = 1"),
             correction(path, "long", corrected="x" * (settings.max_change_bytes + 1)),
             correction(other, "first"),
             correction(other, "again"),
         ],
-        benchmarks=known,
+        benchmarks=benchmarks,
     )
     assert rows(tables)["path"].to_list() == [other]
-    found = {"licence": 1, "contaminated": 1, "answer_in_prompt": 1, "body_size": 1, "repeated": 1}
-    assert reasons(tables) == found
+    expected = {
+        "licence": 1,
+        "contaminated": 1,
+        "answer_in_prompt": 1,
+        "body_size": 1,
+        "repeated": 1,
+    }
+    assert reasons(tables) == expected
 
 
 def test_a_near_duplicate_of_what_is_held_out_is_not_trained_on(
-    make: Any, by_side: dict[str, list[str]]
+    make: Any, files_by_split: dict[str, list[str]]
 ) -> None:
     words = {
         "original": "total = 0",
         "corrected": "\n".join(f"total += price_{n} * rate_{n}" for n in range(9)),
     }
-    tables = make([correction(by_side[side][0], side, **words) for side in ("train", "test")])
+    tables = make(
+        [correction(files_by_split[split][0], split, **words) for split in ("train", "test")]
+    )
     assert (tables["train"].height, tables["test"].height) == (0, 1)
     assert reasons(tables) == {"near_duplicate_elsewhere": 1}
 
 
 def test_what_a_model_wrote_and_people_kept_is_marked_and_bounded(
-    make: Any, by_side: dict[str, list[str]], files: pl.DataFrame
+    make: Any, files_by_split: dict[str, list[str]], files: pl.DataFrame
 ) -> None:
     texts = dict(files.select("path", "text").iter_rows())
-    path, held = by_side["train"][0], by_side["test"][0]
+    path, test_path = files_by_split["train"][0], files_by_split["test"][0]
     bodies = [part.rstrip("\n") for part in texts[path].split("\n\n    def ")[1:4]]
-    events = [one for at, text in enumerate(bodies) for one in kept(text, path, f"k{at}")]
-    events += kept(texts[held].split("\n\n")[2], held, "held")
-    events += kept("nothing like it", path, "lost")
+    events = [
+        event for number, text in enumerate(bodies) for event in retained(text, path, f"k{number}")
+    ]
+    events += retained(texts[test_path].split("\n\n")[2], test_path, "held")
+    events += retained("nothing like it", path, "lost")
     none = make(events)
     assert rows(none).is_empty()
     assert reasons(none) == {"feedback_by_model": 5}
@@ -191,9 +207,9 @@ def test_what_a_model_wrote_and_people_kept_is_marked_and_bounded(
 
 
 def test_a_simulation_is_left_out_or_in_train_alone(
-    make: Any, by_side: dict[str, list[str]]
+    make: Any, files_by_split: dict[str, list[str]]
 ) -> None:
-    events = [correction(by_side[side][0], side, simulated=True) for side in SPLITS]
+    events = [correction(files_by_split[split][0], split, simulated=True) for split in SPLITS]
     assert rows(make(events)).is_empty()
     assert reasons(make(events)) == {"feedback_simulated": 3}
     tables = make(events, simulated=True)
@@ -202,60 +218,60 @@ def test_a_simulation_is_left_out_or_in_train_alone(
 
 
 def test_rows_go_with_consent_and_with_what_is_forgotten(
-    make: Any, by_side: dict[str, list[str]], tmp_path: Path
+    make: Any, files_by_split: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    mine, vault, other = by_side["train"][:3]
+    forgotten, vault, other = files_by_split["train"][:3]
     events = [
-        correction(mine, "a", unit="anna"),
+        correction(forgotten, "a", unit="anna"),
         correction(vault, "b", unit="ben"),
         correction(other, "c", unit="ben"),
     ]
     assert make(events, consent=("other",))["train"].is_empty()
     assert reasons(make(events, consent=())) == {"feedback_none": 0}
 
-    def left() -> list[str]:
+    def remaining_paths() -> list[str]:
         lines = (tmp_path / "2026-01.jsonl").read_text().splitlines()
         stored = [FeedbackEvent.model_validate_json(line) for line in lines]
         return sorted(rows(make(stored))["path"])
 
     with open_store(tmp_path) as store:
         store.add(events, datetime(2026, 1, 9, tzinfo=UTC))
-        assert left() == sorted([mine, vault, other])
+        assert remaining_paths() == sorted([forgotten, vault, other])
         store.forget(lambda fields: fields.get("unit") == "anna")
-        assert left() == sorted([vault, other])
+        assert remaining_paths() == sorted([vault, other])
         store.forget(lambda fields: fields.get("path") == vault)
-        assert left() == [other]
+        assert remaining_paths() == [other]
 
 
 @pytest.mark.parametrize("events", [[], [correction("shop/ledger.py")]])
 def test_the_asset_works_without_feedback_and_says_so(
     events: list[FeedbackEvent],
-    made: Any,
+    example_project: Any,
     files: pl.DataFrame,
     settings: DatasetSettings,
     tmp_path: Path,
 ) -> None:
-    found = settle(events, (PROJECT,))
+    interaction_rows = settle(events, (PROJECT,))
     for name, frame in (
-        (INTERACTIONS.name, found),
+        (INTERACTIONS.name, interaction_rows),
         (REPOSITORY_FILES.name, files),
-        ("splits", made.splits),
+        ("splits", example_project.splits),
     ):
         frame.write_parquet(tmp_path / f"{name}.parquet")
     cache = RowCache(tmp_path / "cache", "1")
-    given = (tmp_path, tmp_path, tmp_path, STANDARD, settings, PROJECT, tmp_path, tmp_path, cache)
-    tables = feedback_dataset(*given)
+    inputs = (tmp_path, tmp_path, tmp_path, STANDARD, settings, PROJECT, tmp_path, tmp_path, cache)
+    tables = feedback_dataset(*inputs)
     assert rows(tables).height == len(events)
-    said = "There is no feedback yet" in (tmp_path / "card.md").read_text()
-    assert said == (reasons(tables) == {"feedback_none": 0}) == (not events)
-    again = feedback_dataset(*given)
+    says_nothing = "There is no feedback yet" in (tmp_path / "card.md").read_text()
+    assert says_nothing == (reasons(tables) == {"feedback_none": 0}) == (not events)
+    again = feedback_dataset(*inputs)
     assert all(again[name].equals(tables[name]) for name in tables)
 
 
 def test_the_same_correction_by_two_people_is_trained_on_once(
-    make: Any, by_side: dict[str, list[str]]
+    make: Any, files_by_split: dict[str, list[str]]
 ) -> None:
-    path = by_side["train"][0]
+    path = files_by_split["train"][0]
     tables = make([correction(path, name, unit=name) for name in ("ann", "bob")])
     assert rows(tables).height == 1
     assert sum(reasons(tables).values()) == 1

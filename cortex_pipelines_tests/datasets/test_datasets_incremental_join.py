@@ -30,13 +30,15 @@ def frame(texts: list[tuple[str, str]]) -> pl.DataFrame:
     """Rows in which an id is a hash of the text, as in a data set."""
     ids = [hashlib.sha256(repr(text).encode()).hexdigest() for text in texts]
     schema = {"example_id": pl.String, "prompt": pl.String, "completion": pl.String}
-    rows = [(one, *text) for one, text in zip(ids, texts, strict=True)]
+    rows = [(row_id, *text) for row_id, text in zip(ids, texts, strict=True)]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def everything(mine: pl.DataFrame, theirs: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    sides = (texts_to_compare(one, _COLUMNS) for one in (mine, theirs))
-    return near_duplicate_pairs(*sides, "compared", settings)
+def everything(
+    left_rows: pl.DataFrame, right_rows: pl.DataFrame, settings: DatasetSettings
+) -> pl.DataFrame:
+    texts = (texts_to_compare(rows, _COLUMNS) for rows in (left_rows, right_rows))
+    return near_duplicate_pairs(*texts, "compared", settings)
 
 
 @hypothesis_settings(deadline=None)
@@ -47,44 +49,46 @@ def test_known_near_duplicates_are_those_of_a_comparison_of_everything(
     most_new: float,
 ) -> None:
     with TemporaryDirectory() as folder, patch.object(incremental_join, "_MAX_NEW_SHARE", most_new):
-        for mine, theirs in runs:
+        for left_texts, right_texts in runs:
             join = IncrementalSimilarityJoin(RowCache(Path(folder), "v"), "shop", settings)
-            sides = frame(mine), frame(theirs)
-            found = join.between(*sides, _COLUMNS, "step")
-            assert found.equals(everything(*sides, settings))
+            frames = frame(left_texts), frame(right_texts)
+            pairs = join.between(*frames, _COLUMNS, "step")
+            assert pairs.equals(everything(*frames, settings))
 
 
 @pytest.fixture
 def texts() -> list[tuple[str, str]]:
     words = [f"name{n}" for n in range(2000)]
-    return [(f"# {at}.py", " ".join(words[at * 12 : at * 12 + 20])) for at in range(150)]
+    return [
+        (f"# {number}.py", " ".join(words[number * 12 : number * 12 + 20])) for number in range(150)
+    ]
 
 
 def test_only_what_can_be_near_a_a_new_text_is_read_again(
     texts: list[tuple[str, str]], settings: DatasetSettings, tmp_path: Path
 ) -> None:
     join = IncrementalSimilarityJoin(RowCache(tmp_path, "v"), "shop", settings)
-    mine, theirs = frame(texts[:100]), frame(texts[100:])
-    join.between(mine, theirs, _COLUMNS, "step")
-    (path, text), *others = texts[:100]
-    changed = [(path, text + " more"), *others], [*texts[100:], (path, text + " other")]
+    left_rows, right_rows = frame(texts[:100]), frame(texts[100:])
+    join.between(left_rows, right_rows, _COLUMNS, "step")
+    (path, text), *unchanged = texts[:100]
+    changed = [(path, text + " more"), *unchanged], [*texts[100:], (path, text + " other")]
     read = _counting(join, *map(frame, changed))
     assert 0 < len(read) < 10
     assert not _counting(join, *map(frame, changed)), "nothing is new any more"
 
 
 def _counting(
-    join: IncrementalSimilarityJoin, mine: pl.DataFrame, theirs: pl.DataFrame
+    join: IncrementalSimilarityJoin, left_rows: pl.DataFrame, right_rows: pl.DataFrame
 ) -> list[str]:
     """Texts of which shingles are made."""
     read: list[str] = []
     make = incremental_join.shingles_of
 
-    def counted(frame: pl.DataFrame, text: str, settings: DatasetSettings) -> object:
+    def record(frame: pl.DataFrame, text: str, settings: DatasetSettings) -> object:
         read.extend(frame[text])
         return make(frame, text, settings)
 
-    with patch.object(incremental_join, "shingles_of", counted):
-        found = join.between(mine, theirs, _COLUMNS, "step")
-    assert found.height == 1
+    with patch.object(incremental_join, "shingles_of", record):
+        pairs = join.between(left_rows, right_rows, _COLUMNS, "step")
+    assert pairs.height == 1
     return read

@@ -96,7 +96,7 @@ def laid_out(
     return units.with_columns(pl.lit("train").alias("split")), texts
 
 
-def named(units: pl.DataFrame, name: str) -> dict[str, Any]:
+def unit_named(units: pl.DataFrame, name: str) -> dict[str, Any]:
     return units.filter(pl.col("name") == name).row(0, named=True)
 
 
@@ -105,17 +105,17 @@ def test_a_gap_with_its_context_is_the_file(
 ) -> None:
     units, texts = laid_out
     functions = units.filter(pl.col("kind").is_in(["function", "method"]))
-    made = infilling_candidates(functions, RepositoryContext(units, 6), texts, settings)
-    kept = made.filter(pl.col("not_made").is_null())
-    assert kept.height >= 3
-    for row in kept.iter_rows(named=True):
+    candidates = infilling_candidates(functions, RepositoryContext(units, 6), texts, settings)
+    gaps = candidates.filter(pl.col("not_made").is_null())
+    assert gaps.height >= 3
+    for row in gaps.iter_rows(named=True):
         text = texts[row["source"], row["path"]].decode()
         assert row["completion"] + row["suffix"] in text
         body_line = row["prompt"].rstrip("\n").splitlines()[-1]
         assert f"{body_line}\n{row['completion']}" in text
 
 
-def shown(units: pl.DataFrame, most: int, unit: dict[str, Any]) -> tuple[str, ...]:
+def context_lines(units: pl.DataFrame, most: int, unit: dict[str, Any]) -> tuple[str, ...]:
     """What the repository tells a unit."""
     [calls] = calls_of(pl.DataFrame([unit]).select("code"))["calls"]
     return RepositoryContext(units, most).lines(unit, calls)
@@ -125,7 +125,7 @@ def test_the_context_shows_siblings_and_what_is_called(
     laid_out: tuple[pl.DataFrame, Any],
 ) -> None:
     units, _ = laid_out
-    lines = shown(units, 6, named(units, "pay"))
+    lines = context_lines(units, 6, unit_named(units, "pay"))
     assert lines == (
         "# def warn(self, customer, amount)",
         "# shop/prices.py: def rounded(value, places=2)",
@@ -133,23 +133,23 @@ def test_the_context_shows_siblings_and_what_is_called(
         "# def warn(self, customer, amount):",
         "# shop/prices.py: def rounded(value, places=2):",
     )
-    assert shown(units, 0, named(units, "pay")) == ()
+    assert context_lines(units, 0, unit_named(units, "pay")) == ()
 
 
 def test_train_is_shown_nothing_of_other_sides(laid_out: tuple[pl.DataFrame, Any]) -> None:
     units, _ = laid_out
-    elsewhere = pl.when(pl.col("path") == "shop/prices.py").then(pl.lit("test"))
-    parted = units.with_columns(elsewhere.otherwise("split").alias("split"))
-    told = shown(parted, 6, named(parted, "pay"))
-    assert not any("rounded" in line for line in told)
-    tested = named(parted, "pay") | {"split": "test"}
-    assert any("rounded" in line for line in shown(parted, 6, tested))
+    in_test = pl.when(pl.col("path") == "shop/prices.py").then(pl.lit("test"))
+    parted = units.with_columns(in_test.otherwise("split").alias("split"))
+    lines = context_lines(parted, 6, unit_named(parted, "pay"))
+    assert not any("rounded" in line for line in lines)
+    tested = unit_named(parted, "pay") | {"split": "test"}
+    assert any("rounded" in line for line in context_lines(parted, 6, tested))
 
 
 def test_what_is_to_be_written_stands_nowhere_in_the_prompt(
-    made: Any, settings: DatasetSettings
+    example_project: Any, settings: DatasetSettings
 ) -> None:
-    project: ProjectUnits = made.project
+    project: ProjectUnits = example_project.inputs
     functions = project.units.filter(pl.col("kind").is_in(["function", "method"]))
     gaps = infilling_candidates(functions, project.context, project.texts, settings)
     statements = statement_candidates(
@@ -157,11 +157,11 @@ def test_what_is_to_be_written_stands_nowhere_in_the_prompt(
         project.texts,
         settings,
     )
-    told = statements.filter(pl.col("completion").is_not_null())
-    more = infilling_candidates(told, project.context, project.texts, settings)
-    found = gaps.filter(pl.col("not_made").is_null())
-    assert found.height > 10
-    for row in [*found.iter_rows(named=True), *more.iter_rows(named=True)]:
+    complete = statements.filter(pl.col("completion").is_not_null())
+    more = infilling_candidates(complete, project.context, project.texts, settings)
+    usable = gaps.filter(pl.col("not_made").is_null())
+    assert usable.height > 10
+    for row in [*usable.iter_rows(named=True), *more.iter_rows(named=True)]:
         if row["completion"] is not None:
             assert fold_whitespace(row["completion"]) not in fold_whitespace(row["prompt"])
             assert fold_whitespace(row["completion"]) not in fold_whitespace(row["suffix"])
@@ -216,18 +216,18 @@ def test_a_statement_is_cut_behind_its_keyword_or_name(
     laid_out: tuple[pl.DataFrame, Any], settings: DatasetSettings
 ) -> None:
     units, texts = laid_out
-    wanted = units.filter(pl.col("kind").is_in(["import", "variable", "constant"]))
-    found = {
+    statements = units.filter(pl.col("kind").is_in(["import", "variable", "constant"]))
+    by_code = {
         row["code"]: row
-        for row in statement_candidates(wanted, texts, settings).iter_rows(named=True)
+        for row in statement_candidates(statements, texts, settings).iter_rows(named=True)
     }
-    imported = found["from decimal import Decimal"]
+    imported = by_code["from decimal import Decimal"]
     assert imported["prompt"] == '# shop/till.py\n"""A shop."""\n\nimport json\nfrom '
     assert imported["completion"] == "decimal import Decimal"
-    constant = next(row for code, row in found.items() if code.startswith("RATE"))
+    constant = next(row for code, row in by_code.items() if code.startswith("RATE"))
     assert constant["prompt"].endswith("rounded\n\nRATE")
     assert constant["completion"] == ' = Decimal("0.19")'
-    go = next(row for code, row in found.items() if "strings" in code)
+    go = next(row for code, row in by_code.items() if "strings" in code)
     assert go["prompt"].startswith("// shop/total.go\npackage shop\n")
     assert go["completion"].endswith('"strings"')
 
@@ -258,8 +258,8 @@ def test_an_import_that_stands_there_twice_is_no_question(
     )
     texts = file_bytes(files)
     units = with_layout(make_units(files), texts, settings).sort("start_byte")
-    made = statement_candidates(units, texts, settings)
-    assert made["not_made"].to_list() == [None, "answer_in_prompt"]
+    candidates = statement_candidates(units, texts, settings)
+    assert candidates["not_made"].to_list() == [None, "answer_in_prompt"]
 
 
 def test_code_around_a_place_is_cut_at_lines() -> None:
@@ -276,12 +276,12 @@ def test_code_around_a_place_is_cut_at_lines() -> None:
 
 @hypothesis_settings(deadline=None)
 @given(st.integers(0, 19), st.integers(0, 25))
-def test_room_is_kept(place: int, room: int) -> None:
+def test_room_is_kept(offset: int, room: int) -> None:
     text = b"one\ntwo\nthree\nfour\n"
-    assert len(code_before(text, place, room)) <= max(room, 0)
-    assert len(code_after(text, place, room)) <= max(room, 0)
-    assert text[:place].decode().endswith(code_before(text, place, room))
-    assert text[place:].decode().startswith(code_after(text, place, room))
+    assert len(code_before(text, offset, room)) <= max(room, 0)
+    assert len(code_after(text, offset, room)) <= max(room, 0)
+    assert text[:offset].decode().endswith(code_before(text, offset, room))
+    assert text[offset:].decode().startswith(code_after(text, offset, room))
 
 
 def test_where_the_body_begins_moves_with_the_names() -> None:
@@ -309,9 +309,9 @@ def test_a_variant_that_is_not_token_for_token_is_left_out() -> None:
             "renamed_code": [code.replace("ab", "value"), "func f(value int) {}"],
         }
     )
-    found = train_variants(units, renamed_variants(renamed))
-    assert found["unit_id"].to_list() == ["a"]
-    body = found["code"][0].encode()[found["body_start_byte"][0] - 100 :]
+    variants = train_variants(units, renamed_variants(renamed))
+    assert variants["unit_id"].to_list() == ["a"]
+    body = variants["code"][0].encode()[variants["body_start_byte"][0] - 100 :]
     assert body.startswith(b"{\n\treturn value")
 
 
@@ -330,8 +330,8 @@ def test_a_variant_in_another_layout_weighs_less() -> None:
     )
     schema = ["unit_id", "rewrite", "family", "rewritten_code"]
     rewritten = pl.DataFrame(changes, schema=schema, orient="row")
-    found = train_variants(units, rewritten_variants(rewritten))
-    assert dict(found.select("origin", "weight").iter_rows()) == {
+    variants = train_variants(units, rewritten_variants(rewritten))
+    assert dict(variants.select("origin", "weight").iter_rows()) == {
         "rewritten:reindented": 0.2,
         "rewritten:ruff_wide": 0.2,
         "rewritten:returned_variable": 0.8,

@@ -32,37 +32,37 @@ def test_known_clusters_are_those_of_clustering_everything(
         patch.object(incremental_minhash, "MAX_COMPARED", most_compared),
     ):
         for texts in runs:
-            known = IncrementalClustering(RowCache(Path(folder), "v"), "shop", settings)
-            assert known.firsts("code", texts) == near_duplicate_clusters(texts, settings)
+            clustering = IncrementalClustering(RowCache(Path(folder), "v"), "shop", settings)
+            assert clustering.firsts("code", texts) == near_duplicate_clusters(texts, settings)
 
 
 def test_a_cluster_falls_apart_with_the_text_that_held_it_together(
     settings: DatasetSettings, tmp_path: Path
 ) -> None:
-    ends, rest = [_CHAIN[0], _CHAIN[4]], _APART
-    whole = near_duplicate_clusters([*ends, _CHAIN[2], *rest], settings)
-    assert whole[:3] == [0, 0, 0]
-    known = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
-    assert known.firsts("code", [*ends, _CHAIN[2], *rest]) == whole
-    assert known.firsts("code", [*ends, *rest])[:2] == [0, 1]
+    ends, unrelated = [_CHAIN[0], _CHAIN[4]], _APART
+    clusters = near_duplicate_clusters([*ends, _CHAIN[2], *unrelated], settings)
+    assert clusters[:3] == [0, 0, 0]
+    clustering = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
+    assert clustering.firsts("code", [*ends, _CHAIN[2], *unrelated]) == clusters
+    assert clustering.firsts("code", [*ends, *unrelated])[:2] == [0, 1]
 
 
 def test_only_what_agrees_with_a_new_text_is_compared_again(
     settings: DatasetSettings, tmp_path: Path
 ) -> None:
-    known = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
-    known.firsts("code", _APART)
+    clustering = IncrementalClustering(RowCache(tmp_path, "v"), "shop", settings)
+    clustering.firsts("code", _APART)
     read: list[str] = []
     make = incremental_minhash.all_shingles
 
-    def counted(texts: list[str], size: int) -> object:
+    def record(texts: list[str], size: int) -> object:
         read.extend(texts)
         return make(texts, size)
 
-    with patch.object(incremental_minhash, "all_shingles", counted):
+    with patch.object(incremental_minhash, "all_shingles", record):
         changed = _APART[4] + " more"
-        assert known.firsts("code", [*_APART, changed])[-1] == 4
+        assert clustering.firsts("code", [*_APART, changed])[-1] == 4
         assert set(read) == {_APART[4], changed}
         read.clear()
-        assert known.firsts("code", [changed, *_APART])[5] == 0
+        assert clustering.firsts("code", [changed, *_APART])[5] == 0
         assert not read, "nothing is new any more"

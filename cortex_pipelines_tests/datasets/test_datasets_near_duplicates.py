@@ -19,20 +19,22 @@ WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "=", "(", ")", "+", 
 TEXTS = st.lists(st.lists(WORDS, max_size=25).map(" ".join), max_size=12)
 
 
-def similarity(one: str, other: str, size: int) -> float:
+def similarity(first: str, second: str, size: int) -> float:
     """Jaccard similarity of the sets of token runs, the slow way."""
     sets = []
-    for text in (one, other):
+    for text in (first, second):
         tokens = text.split()
         tokens += [""] * (size - len(tokens))
-        sets.append({tuple(tokens[at : at + size]) for at in range(len(tokens) - size + 1)})
+        sets.append(
+            {tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1)}
+        )
     return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
 
 @hypothesis_settings(deadline=None)
 @given(st.lists(WORDS, max_size=20).map(" ".join), st.lists(WORDS, max_size=20).map(" ".join))
-def test_shingles_measure_what_they_say(one: str, other: str) -> None:
-    assert jaccard(shingles(one, 5), shingles(other, 5)) == similarity(one, other, 5)
+def test_shingles_measure_what_they_say(first: str, second: str) -> None:
+    assert jaccard(shingles(first, 5), shingles(second, 5)) == similarity(first, second, 5)
 
 
 class Groups:
@@ -41,9 +43,9 @@ class Groups:
     def __init__(self, size: int) -> None:
         self.of = list(range(size))
 
-    def join(self, one: int, other: int) -> None:
-        gone, kept = self.of[one], self.of[other]
-        self.of = [kept if group == gone else group for group in self.of]
+    def join(self, first: int, second: int) -> None:
+        absorbed, target = self.of[first], self.of[second]
+        self.of = [target if group == absorbed else group for group in self.of]
 
 
 def test_layout_does_not_count() -> None:
@@ -56,13 +58,13 @@ def test_clusters_are_chains_of_near_duplicates(
     settings: DatasetSettings, texts: list[str]
 ) -> None:
     groups = Groups(len(texts))
-    for one, other in itertools.combinations(range(len(texts)), 2):
-        near = similarity(texts[one], texts[other], settings.shingle_tokens)
-        if near >= settings.near_duplicate_threshold:
-            groups.join(one, other)
+    for first, second in itertools.combinations(range(len(texts)), 2):
+        score = similarity(texts[first], texts[second], settings.shingle_tokens)
+        if score >= settings.near_duplicate_threshold:
+            groups.join(first, second)
     clusters = near_duplicate_clusters(texts, settings)
-    for one, other in itertools.combinations(range(len(texts)), 2):
-        assert (clusters[one] == clusters[other]) == (groups.of[one] == groups.of[other])
+    for first, second in itertools.combinations(range(len(texts)), 2):
+        assert (clusters[first] == clusters[second]) == (groups.of[first] == groups.of[second])
 
 
 @hypothesis_settings(deadline=None)
@@ -70,14 +72,15 @@ def test_clusters_are_chains_of_near_duplicates(
 def test_leakage_finds_exactly_the_near_duplicates(
     settings: DatasetSettings, train: list[str], test: list[str]
 ) -> None:
-    found = near_duplicate_pairs(_rows("a", train), _rows("b", test), "completion", settings)
+    pairs = near_duplicate_pairs(_rows("a", train), _rows("b", test), "completion", settings)
     expected = {
-        (f"a{one}", f"b{other}")
-        for one, left in enumerate(train)
-        for other, right in enumerate(test)
-        if similarity(left, right, settings.shingle_tokens) >= settings.near_duplicate_threshold
+        (f"a{train_row}", f"b{test_row}")
+        for train_row, train_text in enumerate(train)
+        for test_row, test_text in enumerate(test)
+        if similarity(train_text, test_text, settings.shingle_tokens)
+        >= settings.near_duplicate_threshold
     }
-    assert {(row[0], row[1]) for row in found.iter_rows()} == expected
+    assert {(row[0], row[1]) for row in pairs.iter_rows()} == expected
 
 
 def test_many_near_duplicates_are_one_cluster(settings: DatasetSettings) -> None:
@@ -88,10 +91,10 @@ def test_many_near_duplicates_are_one_cluster(settings: DatasetSettings) -> None
 
 
 def _mutated(words: list[str], changes: int, at_random: random.Random) -> str:
-    found = list(words)
+    mutated = list(words)
     for _ in range(changes):
-        found[at_random.randrange(len(found))] = f"w{at_random.randrange(10**6)}"
-    return " ".join(found)
+        mutated[at_random.randrange(len(mutated))] = f"w{at_random.randrange(10**6)}"
+    return " ".join(mutated)
 
 
 def test_nearly_all_pairs_are_found_among_many(settings: DatasetSettings) -> None:
@@ -104,15 +107,15 @@ def test_nearly_all_pairs_are_found_among_many(settings: DatasetSettings) -> Non
         texts += [_mutated(words, at_random.randint(0, most), at_random) for _ in range(4)]
     sets = all_shingles(texts, settings.shingle_tokens)
     pairs = [
-        (one, other)
-        for one, other in itertools.combinations(range(len(texts)), 2)
-        if one // 4 == other // 4 and jaccard(sets[one], sets[other]) >= 0.7
+        (first, second)
+        for first, second in itertools.combinations(range(len(texts)), 2)
+        if first // 4 == second // 4 and jaccard(sets[first], sets[second]) >= 0.7
     ]
     clusters = near_duplicate_clusters(texts, settings)
     assert len(pairs) > 200
-    assert all(clusters[one] == clusters[other] for one, other in pairs)
-    for one, other in itertools.combinations(range(len(texts)), 2):
-        assert clusters[one] != clusters[other] or one // 4 == other // 4
+    assert all(clusters[first] == clusters[second] for first, second in pairs)
+    for first, second in itertools.combinations(range(len(texts)), 2):
+        assert clusters[first] != clusters[second] or first // 4 == second // 4
 
 
 def test_signatures_estimate_the_similarity(settings: DatasetSettings) -> None:
@@ -124,8 +127,8 @@ def test_signatures_estimate_the_similarity(settings: DatasetSettings) -> None:
             words = [f"t{at_random.randrange(10**9)}" for _ in range(size)]
             texts = [" ".join(words), _mutated(words, max(size // 30, 1), at_random)]
             sets = all_shingles(texts, settings.shingle_tokens)
-            one, other = minhash(sets, settings)
-            errors.append(float(np.mean(one == other)) - jaccard(sets[0], sets[1]))
+            first, second = minhash(sets, settings)
+            errors.append(float(np.mean(first == second)) - jaccard(sets[0], sets[1]))
     assert abs(np.mean(errors)) < 0.02
     assert np.std(errors) < 0.08
 
@@ -135,14 +138,14 @@ def test_signatures_estimate_the_similarity(settings: DatasetSettings) -> None:
 def test_many_texts_at_once_are_the_same_as_one_by_one(texts: list[str], size: int) -> None:
     together = all_shingles(texts, size)
     assert len(together) == len(texts)
-    for text, found in zip(texts, together, strict=True):
-        assert np.array_equal(found, shingles(text, size))
-        assert len(found) >= 1
-        assert np.all(found[1:] > found[:-1])
-    chosen = list(range(len(texts)))[::-2]
-    taken = together.select(chosen)
-    assert all(np.array_equal(taken[at], together[n]) for at, n in enumerate(chosen))
-    batches = [found for batch in together.batches(3) for found in batch]
+    for text, text_shingles in zip(texts, together, strict=True):
+        assert np.array_equal(text_shingles, shingles(text, size))
+        assert len(text_shingles) >= 1
+        assert np.all(text_shingles[1:] > text_shingles[:-1])
+    rows = list(range(len(texts)))[::-2]
+    subset = together.select(rows)
+    assert all(np.array_equal(subset[index], together[n]) for index, n in enumerate(rows))
+    batches = [text_shingles for batch in together.batches(3) for text_shingles in batch]
     assert all(np.array_equal(a, b) for a, b in zip(batches, together, strict=True))
 
 
@@ -158,17 +161,17 @@ def test_texts_larger_than_a_batch_and_odd_bytes() -> None:
 def test_a_forest_joins_as_groups_do(size: int, data: st.DataObject) -> None:
     forest, groups = UnionFind(size), Groups(size)
     numbers = st.integers(0, size - 1)
-    for one, other in data.draw(st.lists(st.tuples(numbers, numbers), max_size=40)):
-        forest.join(one, other)
-        groups.join(one, other)
+    for first, second in data.draw(st.lists(st.tuples(numbers, numbers), max_size=40)):
+        forest.join(first, second)
+        groups.join(first, second)
         if data.draw(st.booleans()):
             forest.labels()
     labels = forest.labels()
-    for one, other in itertools.combinations(range(size), 2):
-        same = groups.of[one] == groups.of[other]
-        assert forest.connected(one, other) == same == (labels[one] == labels[other])
+    for first, second in itertools.combinations(range(size), 2):
+        in_one_group = groups.of[first] == groups.of[second]
+        assert forest.connected(first, second) == in_one_group == (labels[first] == labels[second])
     assert forest.smallest_members().tolist() == [
-        groups.of.index(groups.of[at]) for at in range(size)
+        groups.of.index(groups.of[item]) for item in range(size)
     ]
 
 
@@ -179,10 +182,10 @@ def test_many_are_joined_as_one_after_the_other(size: int, data: st.DataObject) 
     pairs = data.draw(st.lists(st.tuples(numbers, numbers), max_size=40))
     forest, groups = UnionFind(size), Groups(size)
     forest.join_all(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
-    for one, other in pairs:
-        groups.join(one, other)
+    for first, second in pairs:
+        groups.join(first, second)
     assert forest.smallest_members().tolist() == [
-        groups.of.index(groups.of[at]) for at in range(size)
+        groups.of.index(groups.of[item]) for item in range(size)
     ]
 
 

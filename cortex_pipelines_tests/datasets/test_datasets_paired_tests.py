@@ -34,20 +34,20 @@ WORDS = ("crate", "letter", "basket", "wagon", "bottle", "lantern")
 SOURCE = "directory:example"
 
 
-def _code(word: str, at: int) -> str:
+def _code(word: str, number: int) -> str:
     return (
-        f"def pack_{word}({word}, limit):\n    while {word}.size_{at} > limit:\n"
-        f"        {word}.shrink_{word}(limit * {at})\n    return {word}.total_{word}\n"
+        f"def pack_{word}({word}, limit):\n    while {word}.size_{number} > limit:\n"
+        f"        {word}.shrink_{word}(limit * {number})\n    return {word}.total_{word}\n"
     )
 
 
-def _test(word: str, at: int) -> str:
+def _test(word: str, number: int) -> str:
     return (
         f"from shop.pack_{word} import pack_{word}\n\n\nclass Test{word.title()}:\n"
-        f"    def test_pack_{word}_of_{at}(self, {word}_maker):\n"
-        f"        made = {word}_maker(size_{at}={at + 5})\n"
-        f'        assert pack_{word}(made, {at}) == "{word} {at}"\n\n'
-        f"        assert made.shrunk_{word} == [{at}]\n"
+        f"    def test_pack_{word}_of_{number}(self, {word}_maker):\n"
+        f"        made = {word}_maker(size_{number}={number + 5})\n"
+        f'        assert pack_{word}(made, {number}) == "{word} {number}"\n\n'
+        f"        assert made.shrunk_{word} == [{number}]\n"
     )
 
 
@@ -69,17 +69,17 @@ class Paired:
 
     def tables(self, settings: DatasetSettings, *benchmarks: Any, **changes: Any) -> Tables:
         """The data set, with each file on the side that is given for it."""
-        sides: dict[str, str | None] = changes.pop("sides", {})
+        splits: dict[str, str | None] = changes.pop("splits", {})
         other = replace(self, **changes)
         project = other.project
-        if sides:
-            side = pl.col("path").replace_strict(sides, default="train", return_dtype=pl.String)
-            reason = pl.format("here: {}", side)
-            moved = [side.alias("split"), reason.alias("split_reason")]
+        if splits:
+            split = pl.col("path").replace_strict(splits, default="train", return_dtype=pl.String)
+            reason = pl.format("here: {}", split)
+            split_columns = [split.alias("split"), reason.alias("split_reason")]
             project = replace(
                 project,
-                units=project.units.with_columns(moved),
-                splits=project.splits.with_columns(moved),
+                units=project.units.with_columns(split_columns),
+                splits=project.splits.with_columns(split_columns),
             )
         return paired_test_tables(
             project, other.units, other.cases, other.files, benchmarks, settings
@@ -93,18 +93,18 @@ def paired(
     project_maker: Callable[..., Any],
     settings: DatasetSettings,
 ) -> Paired:
-    texts = {f"shop/pack_{word}.py": _code(word, at) for at, word in enumerate(WORDS)}
-    texts |= {f"tests/test_{word}.py": _test(word, at) for at, word in enumerate(WORDS)}
+    texts = {f"shop/pack_{word}.py": _code(word, number) for number, word in enumerate(WORDS)}
+    texts |= {f"tests/test_{word}.py": _test(word, number) for number, word in enumerate(WORDS)}
     files = make_files(texts)
     units = make_units(files)
     cases = extract(files, ExtractionSettings(**sections()["extraction"]), "", None).tests
-    return Paired(project_maker(units, files, settings).project, units, cases, files)
+    return Paired(project_maker(units, files, settings).inputs, units, cases, files)
 
 
 def test_a_unit_is_shown_and_its_test_asked_for_in_the_file_that_is_named(
     paired: Paired, settings: DatasetSettings
 ) -> None:
-    tables = paired.tables(settings, sides={"tests/test_letter.py": "test"})
+    tables = paired.tables(settings, splits={"tests/test_letter.py": "test"})
     assert [tables[split].height for split in SPLITS] == [len(WORDS) - 1, 0, 1]
     (row,) = tables["test"].iter_rows(named=True)
     code = _code("letter", 1)
@@ -127,28 +127,30 @@ SIDES = st.sampled_from(["train", "train", "validation", "test", None])
 
 
 @hypothesis_settings(max_examples=10, deadline=None)
-@given(sides=st.tuples(*[SIDES] * (2 * len(WORDS))))
+@given(path_splits=st.tuples(*[SIDES] * (2 * len(WORDS))))
 def test_no_answer_is_known_and_no_held_out_unit_is_shown_in_train(
-    paired: Paired, settings: DatasetSettings, sides: tuple[str | None, ...]
+    paired: Paired, settings: DatasetSettings, path_splits: tuple[str | None, ...]
 ) -> None:
     """Whatever the sides: the test's file decides, the unit is in train or on its side."""
     paths = [f"shop/pack_{word}.py" for word in WORDS] + [f"tests/test_{w}.py" for w in WORDS]
-    side = dict(zip(paths, sides, strict=True))
-    # a unit without a side is none of the project's units that may be shown
-    side |= {path: side[path] or "train" for path in paths if path.startswith("shop/")}
-    tables = paired.tables(settings, sides=side)
+    split_by_path = dict(zip(paths, path_splits, strict=True))
+    # a unit without a split may not be shown
+    split_by_path |= {
+        path: split_by_path[path] or "train" for path in paths if path.startswith("shop/")
+    }
+    tables = paired.tables(settings, splits=split_by_path)
     path_of = dict(paired.units.select("unit_id", "path").iter_rows())
     for split in SPLITS:
         for row in tables[split].iter_rows(named=True):
-            unit = side[path_of[row["unit_id"]]]
-            assert side[row["path"]] == split
+            unit = split_by_path[path_of[row["unit_id"]]]
+            assert split_by_path[row["path"]] == split
             assert unit == split or (unit == "train" and split != "train")
     left_out = {
         row["unit_id"]: row["left_out"]
         for row in tables["manifest"].drop_nulls("left_out").iter_rows(named=True)
     }
     for word in WORDS:
-        unit, test = side[f"shop/pack_{word}.py"], side[f"tests/test_{word}.py"]
+        unit, test = split_by_path[f"shop/pack_{word}.py"], split_by_path[f"tests/test_{word}.py"]
         name = paired.units.filter(pl.col("name") == f"pack_{word}", pl.col("kind") == "function")
         expected = None
         if test is None:
@@ -162,23 +164,23 @@ def test_a_test_that_may_not_be_trained_on_is_left_out(
     paired: Paired, settings: DatasetSettings
 ) -> None:
     first = pl.col("path") == "tests/test_crate.py"
-    where = pl.when(first)
-    for changed, why in (
-        ({"files": paired.files.with_columns(where.then(False).otherwise("trainable")
+    is_crate = pl.when(first)
+    for changed, reason in (
+        ({"files": paired.files.with_columns(is_crate.then(False).otherwise("trainable")
                                              .alias("trainable"))}, "licence"),
-        ({"files": paired.files.with_columns(where.then(True).otherwise("generated")
+        ({"files": paired.files.with_columns(is_crate.then(True).otherwise("generated")
                                              .alias("generated"))}, "generated"),
-        ({"cases": paired.cases.with_columns(where.then(pl.lit("x()")).otherwise("code")
+        ({"cases": paired.cases.with_columns(is_crate.then(pl.lit("x()")).otherwise("code")
                                              .alias("code"))}, "body_size"),
     ):  # fmt: skip
-        manifest = paired.tables(settings, sides={"": "train"}, **changed)["manifest"]
-        assert manifest["left_out"].drop_nulls().to_list() == [why]
+        manifest = paired.tables(settings, splits={"": "train"}, **changed)["manifest"]
+        assert manifest["left_out"].drop_nulls().to_list() == [reason]
 
 
 def test_a_test_of_a_benchmark_is_left_out(paired: Paired, settings: DatasetSettings) -> None:
     code = paired.cases.filter(pl.col("path") == "tests/test_crate.py")["code"].item()
-    listed = fingerprints_of([code], "own", settings.contamination_tokens)
-    manifest = paired.tables(settings, listed, sides={"": "train"})["manifest"]
+    benchmark = fingerprints_of([code], "own", settings.contamination_tokens)
+    manifest = paired.tables(settings, benchmark, splits={"": "train"})["manifest"]
     assert manifest["left_out"].drop_nulls().to_list() == ["contaminated"]
 
 
@@ -186,15 +188,15 @@ def test_a_function_that_a_test_defines_is_no_test(
     paired: Paired, settings: DatasetSettings
 ) -> None:
     crate = pl.col("path") == "tests/test_crate.py"
-    whole = paired.cases.filter(crate)
-    inner = whole.with_columns(
+    outer = paired.cases.filter(crate)
+    inner = outer.with_columns(
         pl.lit("inner").alias("unit_id"), pl.col("start_line") + 1, pl.col("end_line") - 1
     )
     unit = pl.col("name") == "pack_crate"
     only_inner = pl.when(unit).then(pl.lit(["inner"])).otherwise("tests").alias("tests")
     manifest = paired.tables(
         settings,
-        sides={"": "train"},
+        splits={"": "train"},
         cases=pl.concat([paired.cases, inner]),
         units=paired.units.with_columns(only_inner),
     )["manifest"]
@@ -209,22 +211,22 @@ def test_the_closest_test_that_may_be_asked_for_is_taken(
     unit = pl.col("name") == "pack_crate"
     two = pl.when(unit).then(pl.lit(both)).otherwise("tests").alias("tests")
     crate = pl.col("prompt").str.contains("# shop/pack_crate.py")
-    for side, chosen in (("train", both[0]), ("test", both[1])):
-        sides = {"shop/pack_crate.py": side, "tests/test_crate.py": side}
-        tables = paired.tables(settings, units=paired.units.with_columns(two), sides=sides)
-        assert tables[side].filter(crate)["test_id"].to_list() == [chosen]
+    for split, expected in (("train", both[0]), ("test", both[1])):
+        splits = {"shop/pack_crate.py": split, "tests/test_crate.py": split}
+        tables = paired.tables(settings, units=paired.units.with_columns(two), splits=splits)
+        assert tables[split].filter(crate)["test_id"].to_list() == [expected]
 
 
 @pytest.mark.parametrize(
-    ("code", "indent", "moved"),
+    ("code", "indent", "dedented"),
     [
         ("def f():\n    return 1", "", "def f():\n    return 1"),
         ("def f():\n        return 1\n\n  # odd", "    ", "def f():\n    return 1\n\n  # odd"),
         ("it('x', () => {\n\t\tf();\n\t})", "\t", "it('x', () => {\n\tf();\n})"),
     ],
 )
-def test_a_test_is_moved_to_the_margin(code: str, indent: str, moved: str) -> None:
-    assert dedent_code(code, indent) == moved
+def test_a_test_is_moved_to_the_margin(code: str, indent: str, dedented: str) -> None:
+    assert dedent_code(code, indent) == dedented
 
 
 @pytest.mark.parametrize("tested", [True, False])
@@ -235,29 +237,29 @@ def test_the_asset_gives_these_tables_and_says_where_there_is_nothing(
     units = paired.units
     if not tested:
         units = units.with_columns(pl.lit([], pl.List(pl.String)).alias("tests"))
-    written = {
+    inputs = {
         "annotated": {ANNOTATED_UNITS: units},
         "code": {TEST_CASES: cases},
         "files": {REPOSITORY_FILES: paired.files, REDACTIONS: REDACTIONS.empty()},
         "splits": {UNIT_SPLITS: UNIT_SPLITS.conform(paired.project.splits)},
         "out": {},
     }
-    for folder, frames in written.items():
+    for folder, frames in inputs.items():
         (tmp_path / folder).mkdir()
         for table, frame in frames.items():
             frame.write_parquet(tmp_path / folder / f"{table.name}.parquet")
     read = (tmp_path / folder for folder in ("annotated", "code", "files", "splits"))
-    found = assets.tests_dataset(
+    tables = assets.tests_dataset(
         *(*read, settings, "example", tmp_path, tmp_path / "out"),
         RowCache(tmp_path / "cache", "v"),
     )
     card = (tmp_path / "out" / "card.md").read_text()
-    assert card_notes(found)[0] in card
+    assert card_notes(tables)[0] in card
     if tested:
         again = paired.tables(settings)
-        assert all(found[name].equals(frame) for name, frame in again.items())
-        assert sum(found[split].height for split in SPLITS) > 0
+        assert all(tables[name].equals(frame) for name, frame in again.items())
+        assert sum(tables[split].height for split in SPLITS) > 0
     else:
-        assert [found[split].height for split in SPLITS] == [0, 0, 0]
-        assert found["manifest"]["left_out"].to_list() == ["tests_none"]
+        assert [tables[split].height for split in SPLITS] == [0, 0, 0]
+        assert tables["manifest"]["left_out"].to_list() == ["tests_none"]
         assert "no test case was paired" in card

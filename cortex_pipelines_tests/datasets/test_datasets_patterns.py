@@ -41,7 +41,7 @@ def yaml_file(files: pl.DataFrame, path: str, text: str, trainable: bool = True)
 
 
 @pytest.fixture(scope="module")
-def written(files: pl.DataFrame) -> pl.DataFrame:
+def pattern_texts(files: pl.DataFrame) -> pl.DataFrame:
     texts = {
         "patterns/round.yaml": ROUND,
         "patterns/guidance.yaml": GUIDANCE,
@@ -49,21 +49,25 @@ def written(files: pl.DataFrame) -> pl.DataFrame:
         "patterns/again.yaml": "- " + ROUND.replace("\n", "\n  ").rstrip(),
         "patterns/proposed/new.yaml": ROUND.replace("round_prices", "new"),
     }
-    made = [yaml_file(files, path, text) for path, text in texts.items()]
+    rows = [yaml_file(files, path, text) for path, text in texts.items()]
     closed = yaml_file(files, "patterns/closed.yaml", ROUND.replace("_prices", "_closed"), False)
-    return pl.concat([files, *made, closed])
+    return pl.concat([files, *rows, closed])
 
 
-def tables_of(made: Any, written: pl.DataFrame, settings: DatasetSettings) -> dict[str, Any]:
+def tables_of(
+    example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings
+) -> dict[str, Any]:
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
-    rows, none = pattern_rows(written, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
-    return refactoring_tables(made.project, errors, {}, pairs, none, rows, written, (), settings)
+    rows, none = pattern_rows(pattern_texts, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
+    return refactoring_tables(
+        example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings
+    )
 
 
 def test_a_pattern_is_a_row_of_train_for_each_language(
-    made: Any, written: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings
 ) -> None:
-    tables = tables_of(made, written, settings)
+    tables = tables_of(example_project, pattern_texts, settings)
     rows = tables["train"].filter(pl.col("origin") == "pattern").sort("language")
     assert rows["language"].to_list() == ["python", "typescript"]
     python, typescript = rows.iter_rows(named=True)
@@ -74,14 +78,14 @@ def test_a_pattern_is_a_row_of_train_for_each_language(
     assert python["kind"] == "pattern"
     assert "northgate" not in python["prompt"] + python["explanation"]
     assert python["split_reason"] == "a pattern, which is guidance: train"
-    held = pl.concat([tables["validation"], tables["test"]])
-    assert held.filter(pl.col("origin") == "pattern").is_empty()
+    held_out = pl.concat([tables["validation"], tables["test"]])
+    assert held_out.filter(pl.col("origin") == "pattern").is_empty()
 
 
 def test_the_manifest_says_which_patterns_are_no_examples(
-    made: Any, written: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, pattern_texts: pl.DataFrame, settings: DatasetSettings
 ) -> None:
-    tables = tables_of(made, written, settings)
+    tables = tables_of(example_project, pattern_texts, settings)
     entries = tables["manifest"].filter(
         pl.col("origin") == "pattern", pl.col("left_out").is_not_null()
     )
@@ -95,28 +99,30 @@ def test_the_manifest_says_which_patterns_are_no_examples(
     assert invalid["filters"].to_list() == [[]]
 
 
-def test_the_same_patterns_in_another_order_give_the_same_rows(written: pl.DataFrame) -> None:
-    again = pattern_rows(written.reverse(), "shop", _PRIVACY)
-    assert again.equals(pattern_rows(written, "shop", _PRIVACY))
+def test_the_same_patterns_in_another_order_give_the_same_rows(pattern_texts: pl.DataFrame) -> None:
+    again = pattern_rows(pattern_texts.reverse(), "shop", _PRIVACY)
+    assert again.equals(pattern_rows(pattern_texts, "shop", _PRIVACY))
     assert again["unit_id"].is_unique().all()
 
 
 def test_a_pattern_that_is_like_held_out_code_is_left_out(
-    made: Any, files: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, files: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     """The units of test are not to be learnt by way of a pattern either."""
-    units = made.project.units.sort("unit_id")
-    held = units.filter(pl.col("split") == "test", pl.col("language") == "python").row(
+    units = example_project.inputs.units.sort("unit_id")
+    held_out_unit = units.filter(pl.col("split") == "test", pl.col("language") == "python").row(
         0, named=True
     )
-    code = held["code"]
+    code = held_out_unit["code"]
     text = "name: own\nwhen: Always.\nlanguages: python\ncounter_example: use($A)\n"
     text += "example: |\n  " + code.replace("\n", "\n  ") + "\n"
-    given = (held["unit_id"], "use(a)", code, "wrong_name", "Put right.")
-    errors = pl.DataFrame([given], schema=list(ERROR_COLUMNS), orient="row")
-    written = pl.concat([files, yaml_file(files, "patterns/own.yaml", text)])
-    rows, none = pattern_rows(written, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
+    error_row = (held_out_unit["unit_id"], "use(a)", code, "wrong_name", "Put right.")
+    errors = pl.DataFrame([error_row], schema=list(ERROR_COLUMNS), orient="row")
+    pattern_texts = pl.concat([files, yaml_file(files, "patterns/own.yaml", text)])
+    rows, none = pattern_rows(pattern_texts, "shop", _PRIVACY), REVIEW_ROWS.to_frame()
     pairs = REFACTORING_PAIRS.empty()
-    tables = refactoring_tables(made.project, errors, {}, pairs, none, rows, written, (), settings)
+    tables = refactoring_tables(
+        example_project.inputs, errors, {}, pairs, none, rows, pattern_texts, (), settings
+    )
     (entry,) = tables["manifest"].filter(pl.col("origin") == "pattern").iter_rows(named=True)
     assert entry["left_out"] == "near_duplicate_elsewhere"

@@ -80,8 +80,8 @@ func (s *Shop) Total(prices []int) int {
 """
 
 
-def cut(code: str, at: str) -> UnitParts | None:
-    return cut_unit(code, len(code[: code.index(at)].encode()))
+def cut(code: str, body_start: str) -> UnitParts | None:
+    return cut_unit(code, len(code[: code.index(body_start)].encode()))
 
 
 def test_the_body_begins_with_its_own_indentation() -> None:
@@ -127,8 +127,8 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(
     make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings
 ) -> None:
     files = make_files({"shop/prices.py": PYTHON})
-    found = candidates(files, make_units(files), settings)
-    method = found["total_price"]
+    examples = candidates(files, make_units(files), settings)
+    method = examples["total_price"]
     assert method["prompt"] == (
         "# shop/prices.py\nimport decimal\nfrom typing import (\n    Any,\n)\n\n"
         "class Shop:\n    class Till:\n        @property\n"
@@ -137,9 +137,11 @@ def test_a_prompt_shows_path_imports_headers_signature_and_docstring(
     )
     assert method["completion"].startswith("            import math\n")
     assert method["completion"].endswith("return self.total_price(amount)")
-    assert found["one_line"]["completion"] == "return [decimal.Decimal(1), decimal.Decimal(2), 3]"
-    assert found["only_a_docstring"]["completion"] is None
-    assert found["Shop"]["completion"] is None
+    assert (
+        examples["one_line"]["completion"] == "return [decimal.Decimal(1), decimal.Decimal(2), 3]"
+    )
+    assert examples["only_a_docstring"]["completion"] is None
+    assert examples["Shop"]["completion"] is None
 
 
 def test_a_doc_comment_stands_before_the_header(
@@ -184,8 +186,8 @@ def test_bodies_out_of_bounds_make_no_example(
     make_files: MakeFrame, make_units: MakeFrame, settings: DatasetSettings, bound: dict[str, int]
 ) -> None:
     files = make_files({"shop/prices.py": PYTHON})
-    found = candidates(files, make_units(files), settings.model_copy(update=bound))
-    assert all(row["completion"] is None for row in found.values())
+    examples = candidates(files, make_units(files), settings.model_copy(update=bound))
+    assert all(row["completion"] is None for row in examples.values())
 
 
 @pytest.mark.parametrize(
@@ -205,13 +207,13 @@ def test_quality_is_measured_as_the_field_does(
         {"code": [code], "generated": [False], "has_error": [False], "trainable": [True]}
     )
     assert frame.select(left_out(settings).alias("reason"))["reason"].to_list() == [reason]
-    for flag, value, why in (
+    for flag, value, expected in (
         ("generated", True, "generated"),
         ("has_error", True, "syntax"),
         ("trainable", False, "licence"),
     ):
         marked = frame.with_columns(pl.lit(value).alias(flag))
-        assert marked.select(left_out(settings).alias("reason"))["reason"][0] == why
+        assert marked.select(left_out(settings).alias("reason"))["reason"][0] == expected
 
 
 def unit(**changes: Any) -> dict[str, Any]:
@@ -248,7 +250,7 @@ def test_a_prompt_that_cannot_be_asked_is_none(settings: DatasetSettings) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "asked"),
+    ("changes", "is_asked"),
     [
         ({}, True),
         ({"name": "__init__"}, False),
@@ -263,9 +265,9 @@ def test_a_prompt_that_cannot_be_asked_is_none(settings: DatasetSettings) -> Non
     ],
 )
 def test_only_telling_names_are_asked_for(
-    changes: dict[str, Any], asked: bool, settings: DatasetSettings
+    changes: dict[str, Any], is_asked: bool, settings: DatasetSettings
 ) -> None:
-    assert (unit_name(unit(**changes), settings) is not None) == asked
+    assert (unit_name(unit(**changes), settings) is not None) == is_asked
 
 
 def test_variables_are_drawn_by_hash_and_capped(settings: DatasetSettings) -> None:
@@ -297,10 +299,10 @@ def test_no_answer_is_in_its_prompt(
     texts = file_bytes(files)
     laid_out = with_layout(units, texts, settings)
     local = laid_out.select("unit_id", local_names=pl.lit(["collected", "rendered"]))
-    asked = naming_candidates(laid_out, local, texts, settings)
-    assert asked.height > 50
-    assert set(asked["name_kind"]) >= {"function", "method", "class", "variable"}
-    for row in asked.to_dicts():
+    questions = naming_candidates(laid_out, local, texts, settings)
+    assert questions.height > 50
+    assert set(questions["name_kind"]) >= {"function", "method", "class", "variable"}
+    for row in questions.to_dicts():
         assert settings.mask in row["prompt"]
         assert row["completion"] not in re.findall(r"\w+", row["prompt"])
 
@@ -315,8 +317,8 @@ def test_a_constant_is_asked_for_with_the_lines_that_use_it(
     files = make_files({"shop/basket.py": text})
     texts = file_bytes(files)
     laid_out = with_layout(make_units(files), texts, settings)
-    asked = naming_candidates(laid_out, LOCAL_NAMES.to_frame(), texts, settings)
-    (prompt,) = asked.filter(pl.col("name_kind") == "constant")["prompt"]
+    questions = naming_candidates(laid_out, LOCAL_NAMES.to_frame(), texts, settings)
+    (prompt,) = questions.filter(pl.col("name_kind") == "constant")["prompt"]
     assert prompt == (
         "<NAME> = 12\n\n# Used in:\nreturn items[:<NAME>]\n"
         "return len(items) >= <NAME>  # <NAME> is a bound\n\n"
@@ -337,15 +339,15 @@ _LINES = st.lists(
 
 @given(_LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.integers(0, 60), st.integers(0, 60))
 def test_uses_are_the_first_lines_with_the_name(
-    lines: list[str], ending: str, one: int, other: int
+    lines: list[str], ending: str, first: int, second: int
 ) -> None:
-    text, start, end = ending.join(lines).encode(), min(one, other), max(one, other)
+    text, start, end = ending.join(lines).encode(), min(first, second), max(first, second)
     expected: list[str] = []
-    at = 0
+    offset = 0
     for line in text.splitlines(keepends=True):
-        shown = line.decode().strip()
-        outside = at + len(line) <= start or at >= end
-        if outside and shown in ("limit", "limit = 1", "x.limit()") and shown not in expected:
-            expected.append(shown)
-        at += len(line)
+        stripped = line.decode().strip()
+        outside = offset + len(line) <= start or offset >= end
+        if outside and stripped in ("limit", "limit = 1", "x.limit()") and stripped not in expected:
+            expected.append(stripped)
+        offset += len(line)
     assert uses_of("limit", text, start, end) == expected[:5]

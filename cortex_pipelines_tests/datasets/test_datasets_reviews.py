@@ -28,8 +28,8 @@ def comment(path: str, **fields: Any) -> dict[str, Any]:
     hunk = (
         f"@@ -1 +1,2 @@\n+def price_of(item, rate):\n+    return item.price * rate + len('{path}')"
     )
-    said = "Round it here,\nask bo.miller@northgate.dev.\n"
-    body = f"{said}```suggestion\n    return round(item.price * rate)\n```"
+    remark = "Round it here,\nask bo.miller@northgate.dev.\n"
+    body = f"{remark}```suggestion\n    return round(item.price * rate)\n```"
     return {"path": path, "diff_hunk": hunk, "body": body, "original_line": 2, **fields}
 
 
@@ -53,14 +53,16 @@ def exported(files: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_a_review_is_a_row_with_what_was_said(
-    made: Any, exported: pl.DataFrame, settings: DatasetSettings
+    example_project: Any, exported: pl.DataFrame, settings: DatasetSettings
 ) -> None:
     reviews = review_rows(exported, "shop", _PRIVACY)
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
     rows = reviews, PATTERN_ROWS.to_frame()
-    tables = refactoring_tables(made.project, errors, {}, pairs, *rows, exported, (), settings)
-    sides = pl.concat([tables[name] for name in tables if name != "manifest"])
-    (row,) = sides.filter(pl.col("origin") == "review").iter_rows(named=True)
+    tables = refactoring_tables(
+        example_project.inputs, errors, {}, pairs, *rows, exported, (), settings
+    )
+    all_rows = pl.concat([tables[name] for name in tables if name != "manifest"])
+    (row,) = all_rows.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert "A reviewer says: Round it here, ask redacted-" in row["prompt"]
     assert "northgate" not in row["prompt"] + row["explanation"]
     assert row["completion"] == "    return round(item.price * rate)"
@@ -85,7 +87,7 @@ def test_exports_are_known_by_what_is_in_them(exported: pl.DataFrame) -> None:
         "From bo at acme.dev Mon Jan  1 11:00:00 2024\nMessage-ID: <r1>\nIn-Reply-To: <v1>\n"
         "Subject: Re: [PATCH] sum\n\n> +int s;\nA longer name, please.\n"
     )
-    given = [("notes.ndjson", None, lines), ("2024-January.txt", "text", mail)]
+    exports = [("notes.ndjson", None, lines), ("2024-January.txt", "text", mail)]
     of_kind = exported.clear().vstack(
         pl.concat(
             exported.filter(pl.col("path") == "pulls.json").with_columns(
@@ -93,7 +95,7 @@ def test_exports_are_known_by_what_is_in_them(exported: pl.DataFrame) -> None:
                 pl.lit(language, dtype=pl.String).alias("language"),
                 pl.lit(text).alias("text"),
             )
-            for path, language, text in given
+            for path, language, text in exports
         )
     )
     reviews = review_rows(of_kind, "shop", _PRIVACY)
@@ -109,7 +111,7 @@ def test_the_same_reviews_in_another_order_give_the_same_rows(exported: pl.DataF
 
 
 def test_a_review_of_a_tracker_is_a_row_too(
-    made: Any, files: pl.DataFrame, settings: DatasetSettings, tmp_path: Path
+    example_project: Any, files: pl.DataFrame, settings: DatasetSettings, tmp_path: Path
 ) -> None:
     code = files.filter(pl.col("language") == "python", pl.col("trainable"))["path"][0]
     row = {"path": code, "body": "Round it here.", "before": "return price", "after": "return 1"}
@@ -128,13 +130,15 @@ def test_a_review_of_a_tracker_is_a_row_too(
         for file in read_rows(source, sha256, tmp_path, limits)
         if isinstance(file, File)
     ]
-    whole = pl.concat([files, *rows])
-    reviews = review_rows(whole, "shop", _PRIVACY)
+    with_tracker = pl.concat([files, *rows])
+    reviews = review_rows(with_tracker, "shop", _PRIVACY)
     errors, pairs = INJECTED_ERRORS.empty(), REFACTORING_PAIRS.empty()
     both = reviews, PATTERN_ROWS.to_frame()
-    tables = refactoring_tables(made.project, errors, {}, pairs, *both, whole, (), settings)
-    sides = pl.concat([tables[name] for name in tables if name != "manifest"])
-    (example,) = sides.filter(pl.col("origin") == "review").iter_rows(named=True)
+    tables = refactoring_tables(
+        example_project.inputs, errors, {}, pairs, *both, with_tracker, (), settings
+    )
+    all_rows = pl.concat([tables[name] for name in tables if name != "manifest"])
+    (example,) = all_rows.filter(pl.col("origin") == "review").iter_rows(named=True)
     assert example["completion"] == "return 1"
     of_reviews = tables["manifest"].filter(pl.col("origin") == "review")
     assert set(of_reviews["left_out"].drop_nulls()) == {"review_without_result"}

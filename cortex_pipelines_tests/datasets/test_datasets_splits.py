@@ -26,52 +26,52 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 def test_no_side_is_empty_where_three_components_have_examples(
     settings: DatasetSettings, weights: list[tuple[int, str]]
 ) -> None:
-    components = [
+    groups = [
         SplitGroup(f"u{n}", 1, weight, None, language)
         for n, (weight, language) in enumerate(weights)
     ]
-    usable = {c.name: c.weight for c in components if c.weight}
+    usable = {c.name: c.weight for c in groups if c.weight}
     if len(usable) < 3:
         with pytest.raises(DatasetError, match="too small"):
-            assign_groups(components, settings)
+            assign_groups(groups, settings)
         return
-    sides = assign_groups(components, settings)
-    assert sides == assign_groups(components, settings)
-    filled = {side: sum(w for n, w in usable.items() if sides[n] == side) for side in SPLITS}
+    splits = assign_groups(groups, settings)
+    assert splits == assign_groups(groups, settings)
+    filled = {split: sum(w for n, w in usable.items() if splits[n] == split) for split in SPLITS}
     assert all(filled.values())
-    assert all(sides[c.name] == "train" for c in components if not c.weight)
+    assert all(splits[c.name] == "train" for c in groups if not c.weight)
 
 
 def test_the_shares_are_kept_where_components_are_small(settings: DatasetSettings) -> None:
-    components = [SplitGroup(f"u{n}", 1, 1) for n in range(1000)]
-    sides = list(assign_groups(components, settings).values())
-    assert sides.count("test") == round(1000 * settings.test_share)
-    assert sides.count("validation") == round(1000 * settings.validation_share)
+    groups = [SplitGroup(f"u{n}", 1, 1) for n in range(1000)]
+    splits = list(assign_groups(groups, settings).values())
+    assert splits.count("test") == round(1000 * settings.test_share)
+    assert splits.count("validation") == round(1000 * settings.validation_share)
 
 
 def test_the_shares_hold_in_each_language(settings: DatasetSettings) -> None:
     """One language with few large components, one with many small ones, one with a single one."""
-    components = [
+    groups = [
         *(SplitGroup(f"python{n}", 1, 1, None, "python") for n in range(200)),
         *(SplitGroup(f"java{n}", 1, 60, None, "java") for n in range(10)),
         *(SplitGroup(f"go{n}", 1, 5, None, "go") for n in range(2)),
         SplitGroup("rust", 1, 90, None, "rust"),
     ]
-    sides = assign_groups(components, settings)
+    splits = assign_groups(groups, settings)
 
-    def count(language: str, side: str) -> int:
-        return sum(sides[c.name] == side for c in components if c.language == language)
+    def count(language: str, split: str) -> int:
+        return sum(splits[c.name] == split for c in groups if c.language == language)
 
     for language, size in (("python", 200), ("java", 10)):
         assert count(language, "test") == round(size * settings.test_share)
         assert count(language, "validation") == round(size * settings.validation_share)
-    assert [count("go", side) for side in SPLITS] == [1, 0, 1]
-    assert [count("rust", side) for side in SPLITS] == [1, 0, 0]
+    assert [count("go", split) for split in SPLITS] == [1, 0, 1]
+    assert [count("rust", split) for split in SPLITS] == [1, 0, 0]
 
 
 def test_languages_do_not_count_where_a_side_would_be_empty(settings: DatasetSettings) -> None:
-    components = [SplitGroup(name, 1, 9, None, name) for name in ("go", "java", "rust")]
-    assert sorted(assign_groups(components, settings).values()) == sorted(SPLITS)
+    groups = [SplitGroup(name, 1, 9, None, name) for name in ("go", "java", "rust")]
+    assert sorted(assign_groups(groups, settings).values()) == sorted(SPLITS)
 
 
 def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> None:
@@ -84,21 +84,21 @@ def test_a_language_with_few_components_says_so(settings: DatasetSettings) -> No
         pl.col("unit_id") + pl.col("source"),
         pl.col("cluster") + pl.col("source"),
     )
-    sides = assign_splits(units, units["unit_id"].to_list(), settings)
-    (rust,) = sides.filter(pl.col("language") == "rust").iter_rows(named=True)
+    splits = assign_splits(units, units["unit_id"].to_list(), settings)
+    (rust,) = splits.filter(pl.col("language") == "rust").iter_rows(named=True)
     assert rust["split"] == "train"
     assert ", of 1 such group(s) in rust: train" in rust["split_reason"]
 
 
 def test_a_component_too_large_for_a_side_goes_to_train(settings: DatasetSettings) -> None:
-    components = [SplitGroup("big", 9, 900), *(SplitGroup(f"u{n}", 1, 10) for n in range(10))]
-    assert assign_groups(components, settings)["big"] == "train"
+    groups = [SplitGroup("big", 9, 900), *(SplitGroup(f"u{n}", 1, 10) for n in range(10))]
+    assert assign_groups(groups, settings)["big"] == "train"
 
 
 def test_another_seed_is_another_split(settings: DatasetSettings) -> None:
-    components = [SplitGroup(f"u{n}", 1, 1) for n in range(100)]
+    groups = [SplitGroup(f"u{n}", 1, 1) for n in range(100)]
     other = settings.model_copy(update={"seed": settings.seed + 1})
-    assert assign_groups(components, settings) != assign_groups(components, other)
+    assert assign_groups(groups, settings) != assign_groups(groups, other)
 
 
 def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSettings) -> None:
@@ -117,10 +117,10 @@ def test_files_and_near_duplicates_are_joined_through_others(settings: DatasetSe
     )
     clustered = cluster_units(units, IncrementalClustering(None, "", settings))
     assert dict(clustered.select("unit_id", "cluster").iter_rows())["b1"] == "a1"
-    sides = assign_splits(clustered, units["unit_id"].to_list(), settings)
-    joined = sides.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
-    assert joined["split"].n_unique() == 1
-    assert joined["split_reason"].str.contains(r"2 file\(s\) with 4 example unit").all()
+    splits = assign_splits(clustered, units["unit_id"].to_list(), settings)
+    linked = splits.filter(pl.col("unit_id").is_in(["a1", "b1", "b2", "b3"]))
+    assert linked["split"].n_unique() == 1
+    assert linked["split_reason"].str.contains(r"2 file\(s\) with 4 example unit").all()
 
 
 def test_bodies_alone_make_near_duplicates(settings: DatasetSettings) -> None:
@@ -146,24 +146,24 @@ def test_bodies_alone_make_near_duplicates(settings: DatasetSettings) -> None:
 def _lone_units(paths: list[str], source: str = "s") -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "unit_id": [f"u{at:03}" for at in range(len(paths))],
+            "unit_id": [f"u{number:03}" for number in range(len(paths))],
             "source": [source] * len(paths),
             "path": paths,
             "language": ["python"] * len(paths),
-            "cluster": [f"u{at:03}" for at in range(len(paths))],
+            "cluster": [f"u{number:03}" for number in range(len(paths))],
         }
     )
 
 
 def test_a_folder_or_a_source_may_stay_together(settings: DatasetSettings) -> None:
-    paths = [f"{folder}/{at}.py" for folder in "abcdefgh" for at in range(5)]
+    paths = [f"{folder}/{number}.py" for folder in "abcdefgh" for number in range(5)]
     units = _lone_units(paths)
     by_folder = settings.model_copy(update={"split_by": "folder"})
-    sides = assign_splits(units, units["unit_id"].to_list(), by_folder)
+    splits = assign_splits(units, units["unit_id"].to_list(), by_folder)
     folder = pl.col("path").str.split("/").list.first()
-    assert sides.group_by(folder).agg(pl.col("split").n_unique())["split"].max() == 1
-    assert sides["split_reason"].str.contains("joined by folder").all()
-    assert sides["split"].n_unique() == 3
+    assert splits.group_by(folder).agg(pl.col("split").n_unique())["split"].max() == 1
+    assert splits["split_reason"].str.contains("joined by folder").all()
+    assert splits["split"].n_unique() == 3
     by_source = settings.model_copy(update={"split_by": "repository"})
     with pytest.raises(DatasetError, match="or split by file"):
         assign_splits(units, units["unit_id"].to_list(), by_source)
@@ -171,27 +171,27 @@ def test_a_folder_or_a_source_may_stay_together(settings: DatasetSettings) -> No
         units.with_columns(pl.lit(s).alias("source"), pl.col("unit_id") + s, pl.col("cluster") + s)
         for s in "abcd"
     )
-    sides = assign_splits(four, four["unit_id"].to_list(), by_source)
-    assert sides.group_by("source").agg(pl.col("split").n_unique())["split"].max() == 1
+    splits = assign_splits(four, four["unit_id"].to_list(), by_source)
+    assert splits.group_by("source").agg(pl.col("split").n_unique())["split"].max() == 1
 
 
 def test_what_was_changed_last_is_tested_on(settings: DatasetSettings) -> None:
-    units = _lone_units([f"{at}.py" for at in range(100)])
+    units = _lone_units([f"{number}.py" for number in range(100)])
     by_time = settings.model_copy(update={"split_by": "time"})
     changed = {
-        ("s", f"{at}.py"): datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=at)
-        for at in range(10, 100)
+        ("s", f"{number}.py"): datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number)
+        for number in range(10, 100)
     }
-    sides = assign_splits(units, units["unit_id"].to_list(), by_time, changed)
-    order = sides.with_columns(pl.col("path").str.strip_suffix(".py").cast(pl.Int64).alias("at"))
-    first = {side: order.filter(pl.col("split") == side)["at"].min() for side in SPLITS}
-    last = {side: order.filter(pl.col("split") == side)["at"].max() for side in SPLITS}
+    splits = assign_splits(units, units["unit_id"].to_list(), by_time, changed)
+    order = splits.with_columns(pl.col("path").str.strip_suffix(".py").cast(pl.Int64).alias("at"))
+    first = {split: order.filter(pl.col("split") == split)["at"].min() for split in SPLITS}
+    last = {split: order.filter(pl.col("split") == split)["at"].max() for split in SPLITS}
     assert first["test"] > last["validation"] > first["validation"] > last["train"]
     assert order.filter(pl.col("at") == 99)["split_reason"][0].endswith("test by time")
     assert order.filter(pl.col("at") < 10)["split"].unique().to_list() == ["train"]
 
 
 def test_what_is_in_no_file_gets_its_share(settings: DatasetSettings) -> None:
-    sides = [split_by_hash(f"path/{at}", settings) for at in range(5000)]
-    assert abs(sides.count("test") / 5000 - settings.test_share) < 0.03
-    assert abs(sides.count("validation") / 5000 - settings.validation_share) < 0.03
+    splits = [split_by_hash(f"path/{number}", settings) for number in range(5000)]
+    assert abs(splits.count("test") / 5000 - settings.test_share) < 0.03
+    assert abs(splits.count("validation") / 5000 - settings.validation_share) < 0.03

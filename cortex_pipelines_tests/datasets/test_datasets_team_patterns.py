@@ -26,7 +26,7 @@ example: keep($A)
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "patterns" / "proposed").mkdir(parents=True)
     (tmp_path / "src").mkdir()
@@ -42,25 +42,25 @@ def cortex(*words: str, status: int = 0) -> Result:
     return result
 
 
-def test_places_that_break_a_pattern_are_listed_and_fail(place: Path) -> None:
-    (place / "patterns" / "own.yaml").write_text(OWN)
-    found = cortex("check", "src", "b.py", status=1)
-    assert found.stdout == "src/a.py:2: keep_ids: An item is changed.\n"
-    assert "1 patterns checked, 1 places break one" in found.stderr
+def test_places_that_break_a_pattern_are_listed_and_fail(checkout: Path) -> None:
+    (checkout / "patterns" / "own.yaml").write_text(OWN)
+    checked = cortex("check", "src", "b.py", status=1)
+    assert checked.stdout == "src/a.py:2: keep_ids: An item is changed.\n"
+    assert "1 patterns checked, 1 places break one" in checked.stderr
     assert cortex("check", "b.py", "src/a.js").stdout == ""
     assert "no such file or folder" in cortex("check", "gone.py", status=1).output
 
 
-def test_a_file_that_is_no_pattern_fails_the_check(place: Path) -> None:
-    (place / "patterns" / "own.yaml").write_text(OWN.replace("python", "cobol"))
-    said = cortex("check", "b.py", status=1).stderr
-    assert "no pattern: patterns/own.yaml: keep_ids: languages: takes python" in said
-    (place / "patterns").rename(place / "elsewhere")
+def test_a_file_that_is_no_pattern_fails_the_check(checkout: Path) -> None:
+    (checkout / "patterns" / "own.yaml").write_text(OWN.replace("python", "cobol"))
+    message = cortex("check", "b.py", status=1).stderr
+    assert "no pattern: patterns/own.yaml: keep_ids: languages: takes python" in message
+    (checkout / "patterns").rename(checkout / "elsewhere")
     assert "--folder names one" in cortex("check", "b.py", status=1).output
 
 
-def test_a_proposal_counts_once_it_is_accepted(place: Path) -> None:
-    proposed = place / "patterns" / "proposed" / "keep_ids.yaml"
+def test_a_proposal_counts_once_it_is_accepted(checkout: Path) -> None:
+    proposed = checkout / "patterns" / "proposed" / "keep_ids.yaml"
     proposed.write_text(OWN)
     assert "0 patterns checked" in cortex("check", "src").stderr
     assert "there is keep_ids" in cortex("accept", "other", status=1).output
@@ -69,13 +69,13 @@ def test_a_proposal_counts_once_it_is_accepted(place: Path) -> None:
     assert "src/a.py:2" in cortex("check", "src", status=1).stdout
     proposed.write_text(OWN)
     assert "is there already" in cortex("accept", "keep_ids", status=1).output
-    (place / "patterns" / "keep_ids.yaml").unlink()
+    (checkout / "patterns" / "keep_ids.yaml").unlink()
     proposed.write_text(OWN.replace("when", "whenever"))
     assert "keep_ids.yaml: keep_ids: " in cortex("accept", "keep_ids", status=1).output
 
 
-def test_what_would_not_count_is_not_accepted(place: Path) -> None:
-    patterns = place / "patterns"
+def test_what_would_not_count_is_not_accepted(checkout: Path) -> None:
+    patterns = checkout / "patterns"
     proposed = patterns / "proposed" / "another.yaml"
     proposed.write_text("# nothing is left of it\n")
     assert "another.yaml: holds no pattern" in cortex("accept", "another", status=1).output
@@ -91,19 +91,19 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
     exact_made: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(exact_made.root)
-    made = proposed_patterns(
+    proposals = proposed_patterns(
         open_project(exact_made.root), "alpha", load_parameters(exact_made.root).datasets, 2
     )
     splits = UNIT_SPLITS.read(exact_made.root / "data/unit_splits/alpha")
-    held = set(splits.filter(pl.col("split") != "train")["path"])
-    assert made
-    assert not held.intersection(path for one in made for path in one.places)
+    held_out = set(splits.filter(pl.col("split") != "train")["path"])
+    assert proposals
+    assert not held_out.intersection(path for proposal in proposals for path in proposal.places)
     out = tmp_path / "proposed"
     words = ("learn", "--project", "alpha", "--least", "2", "--most", "2", "--out", str(out))
-    said = cortex(*words)
+    learnt = cortex(*words)
     files = sorted(out.glob("*.yaml"))
     assert 1 <= len(files) <= 4
-    assert f"{len(files)} proposed in {out}; 0 were there already" in said.stderr
+    assert f"{len(files)} proposed in {out}; 0 were there already" in learnt.stderr
     files[0].write_text(OWN)
     assert f"0 proposed in {out}; {len(files)} were there already" in cortex(*words).stderr
     assert files[0].read_text() == OWN
@@ -111,9 +111,9 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
     assert "params.yaml has no project gamma" in unknown
 
 
-def test_a_file_that_cannot_be_named_is_passed_over_as_by_a_search(place: Path) -> None:
-    (place / "patterns" / "own.yaml").write_text(OWN)
-    (place / "src" / os.fsdecode(b"b\xff.py")).write_text("drop(1)\n")
+def test_a_file_that_cannot_be_named_is_passed_over_as_by_a_search(checkout: Path) -> None:
+    (checkout / "patterns" / "own.yaml").write_text(OWN)
+    (checkout / "src" / os.fsdecode(b"b\xff.py")).write_text("drop(1)\n")
     assert "1 places break one" in cortex("check", "src", status=1).stderr
 
 
@@ -129,5 +129,5 @@ def test_the_gateway_reads_the_patterns_of_the_pinned_files(
     assert not served_patterns(project, "gamma", None).languages
     files = REPOSITORY_FILES.read(exact_made.root / "data/repository_files/alpha")
     assert written_patterns(files) == []
-    said = cortex("check", "sources/alpha", "--project", "alpha").stderr
-    assert "0 patterns checked, 0 places break one" in said
+    message = cortex("check", "sources/alpha", "--project", "alpha").stderr
+    assert "0 patterns checked, 0 places break one" in message

@@ -1,4 +1,4 @@
-"""Copies that a formatter or a commentator made are copies; a change of the program is none."""
+"""A reformatted or commented copy is a copy; a changed program is not."""
 
 import re
 
@@ -232,12 +232,12 @@ def test_a_changed_program_has_another_one(language: str, old: str, new: str) ->
 def test_the_body_of_a_copy_is_a_copy_without_its_header(language: str) -> None:
     sign = ":\n" if language == "python" else "{"
     bodies = [code.partition(sign)[2] for code in COPIES[language]]
-    one, other = (squeezed(token_stream(body, language)) for body in bodies)
-    assert one == other
+    first, second = (squeezed(token_stream(body, language)) for body in bodies)
+    assert first == second
 
 
 @pytest.mark.parametrize(
-    ("language", "one", "other"),
+    ("language", "first", "second"),
     [
         ("python", "x = f('a', 1_0,\n  (", 'x = f("a", 10, (  # what follows'),
         ("python", "def f(self):\n    '''Says.'''\n    if (", "def f(self):\n    if ("),
@@ -249,9 +249,11 @@ def test_the_body_of_a_copy_is_a_copy_without_its_header(language: str) -> None:
         ("rust", "x::<&'a u8>(r#\"a\"#, '\\u{41}', ((", "x::<&'a u8>(\"a\", 'A', (("),
     ],
 )  # fmt: skip
-def test_code_that_does_not_parse_is_read_by_its_signs(language: str, one: str, other: str) -> None:
-    assert squeezed(token_stream(one, language)) == squeezed(token_stream(other, language))
-    assert token_stream(one, language) == text_tokens(one, language)
+def test_code_that_does_not_parse_is_read_by_its_signs(
+    language: str, first: str, second: str
+) -> None:
+    assert squeezed(token_stream(first, language)) == squeezed(token_stream(second, language))
+    assert token_stream(first, language) == text_tokens(first, language)
 
 
 @pytest.mark.parametrize("language", COPIES)
@@ -321,15 +323,15 @@ def test_a_text_of_comments_alone_stays_what_it_is() -> None:
     assert token_stream("# one thing", "python") != token_stream("# another", "python")
 
 
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("has_language", [True, False])
 @pytest.mark.parametrize("language", COPIES)
 def test_copies_are_in_one_cluster_and_no_split_separates_them(
-    language: str, known: bool, settings: DatasetSettings
+    language: str, has_language: bool, settings: DatasetSettings
 ) -> None:
     codes = COPIES[language]
     units = pl.DataFrame({"unit_id": ["0", "1"], "code": codes, "body": codes})
     rows = pl.DataFrame({"example_id": ["0", "1"], "completion": codes})
-    if known:
+    if has_language:
         column = pl.lit(language).alias("language")
         units, rows = units.with_columns(column), rows.with_columns(column)
     clusters = cluster_units(units, IncrementalClustering(None, "", settings))["cluster"]
@@ -341,5 +343,5 @@ def test_copies_are_in_one_cluster_and_no_split_separates_them(
 @pytest.mark.parametrize("language", COPIES)
 def test_a_reformatted_copy_of_a_benchmark_is_one(language: str, settings: DatasetSettings) -> None:
     code, formatted = COPIES[language]
-    known = [fingerprints_of([code, token_stream(code, language)], "own", 10)]
-    assert find_contamination([formatted], known, settings, [language]) == ["own"]
+    benchmarks = [fingerprints_of([code, token_stream(code, language)], "own", 10)]
+    assert find_contamination([formatted], benchmarks, settings, [language]) == ["own"]

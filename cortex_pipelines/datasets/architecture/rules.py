@@ -54,7 +54,7 @@ class DependencyRule:
     Args:
         parts: Upper and lower part, as an import that is allowed.
         edges: Imports from upper to lower.
-        against: Imports the other way.
+        against: Imports in the opposite direction.
         learnt: ``counted``, or ``order``.
     """
 
@@ -89,7 +89,7 @@ def folder_import(edge: Edge) -> FolderImport | None:
     ):
         depth += 1
     if depth >= len(importer_path) or depth >= len(imported_path):
-        return None  # a folder that holds the other side
+        return None  # one path contains the other
     folder = "/".join(importer_path[:depth])
     importer, imported = _part_name(importer_path, depth), _part_name(imported_path, depth)
     return FolderImport(edge.source, folder, importer, imported) if importer != imported else None
@@ -101,8 +101,8 @@ def learn_rules(
     """Rules that the imports obey, ordered by source, folder and parts.
 
     Args:
-        edges: Imports inside of sources; one that stands in several lines counts once.
-        settings: Fewest imports and least agreement.
+        edges: Imports within a source; repeated imports count once.
+        settings: Minimum number of imports and minimum agreement.
     """
     distinct = {(edge.source, edge.path, edge.target): edge for edge in edges}
     counts = Counter(
@@ -138,7 +138,7 @@ def _transitive_rules(
         for upper in sorted(lower_parts):
             reachable = _reachable(upper, lower_parts)
             if upper in reachable:
-                continue  # the parts import each other in a circle: there is no order
+                continue  # a cycle of imports has no order
             for lower in sorted(reachable - lower_parts[upper]):
                 parts = FolderImport(source, folder, upper, lower)
                 if upper not in _reachable(lower, lower_parts) and not counts.get(parts.inverse):

@@ -1,7 +1,7 @@
 """Examples that map requirements to structures: packages, modules, APIs, schemas, deployment.
 
 A requirement is the text that people wrote about the structure: its doc comment, summary, manifest
-or README. Where there is none, one is generated from the facts and marked ``weak:rule``.
+or README. If missing, it is generated from the facts and marked ``weak:rule``.
 """
 
 import re
@@ -20,7 +20,7 @@ _DEPLOYED = ("service", "object", "job", "resource", "module", "builds")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _README = re.compile(r"(?i)^readme(\.(md|markdown|rst|txt))?$")
 _README_CHARS = 8000
-# Headings, badges, HTML, tables, lists and code are no sentences about the project.
+# Headings, badges, HTML, tables, lists and code are not prose about the project.
 _NOT_PROSE = re.compile(r"^\s*([#=\-*+>|<`~!]|\[!|\.\. |:\w+:|\d+\.|https?://)")
 
 
@@ -34,7 +34,7 @@ def structure_examples(
     Args:
         facts: Rows of ARCHITECTURE_FACTS, in order of path and line.
         texts: Source and path to the text of each file.
-        settings: What is long enough to ask by, and how much is listed.
+        settings: Minimum length of a description, maximum length of lists.
     """
     facts_by_file: dict[tuple[str, str], list[Row]] = defaultdict(list)
     facts_by_boundary: dict[tuple[str, str], list[Row]] = defaultdict(list)

@@ -35,7 +35,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "architecture_dataset"
 _COMPARED = (("target",), *COMPARED[NAME])
-"""What is compared across sides; of an import to judge also what is seen, but for the listing."""
+"""Columns compared across splits. ``target`` is an import with its file, without the listing."""
 
 Row = dict[str, Any]
 _S = pl.String
@@ -67,11 +67,11 @@ def architecture_tables(
         facts: ARCHITECTURE_FACTS of one project.
         files: REPOSITORY_FILES of the same project.
         redactions: REDACTIONS of the same project.
-        splits: UNIT_SPLITS of the same project: a file is on the side that its units are on.
-        benchmarks: What must not be trained on.
-        examples: What becomes an example.
+        splits: UNIT_SPLITS of the same project; a file is in the split of its units.
+        benchmarks: Texts that must not be trained on.
+        examples: Limits of the examples.
         settings: Sizes, shares and thresholds.
-        join: Finds near-duplicates; may know those of texts that have not changed.
+        join: Finds near-duplicates; may have cached those of unchanged texts.
     """
     join = join or IncrementalSimilarityJoin(None, NAME, settings)
     fact_rows = facts.sort("source", "path", "start_line", "end_line", "fact_id").to_dicts()
@@ -206,7 +206,7 @@ def _with_exclusions(
             ).then(pl.lit("contaminated")),
             pl.when(bad_size).then(pl.lit("body_size")),
             pl.when(prompt > settings.max_prompt_bytes).then(pl.lit("prompt_size")),
-            # a cluster is on the side of its first member
+            # a cluster is in the split of its first member
             pl.when(pl.Series(crosses_split, dtype=pl.Boolean)).then(
                 pl.lit("near_duplicate_elsewhere")
             ),

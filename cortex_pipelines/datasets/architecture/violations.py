@@ -36,7 +36,7 @@ class Imports:
     Args:
         edges: Each import once.
         facts: Fact of an import by its id.
-        of_file: Source and path to the facts of all imports of the file, in order of lines.
+        of_file: Facts of all imports of a file, by source and path, in order of lines.
     """
 
     edges: tuple[Edge, ...]
@@ -67,8 +67,8 @@ class RuleSplits:
     """Splits of the rules and files.
 
     Args:
-        rules: Side of each rule, by its id.
-        split_of_file: Side of a file, by source and path.
+        rules: Split of each rule, by its id.
+        split_of_file: Returns the split of a file, by source and path.
     """
 
     rules: Mapping[str, str]
@@ -106,10 +106,10 @@ def violation_examples(
 
     Args:
         imports: Imports of the project.
-        rules: Rules that they keep.
-        rule_splits: Where rules and files are.
-        settings: Most examples a rule, and most pairs of parts that a prompt lists.
-        seed: Of the choice.
+        rules: Dependency rules learnt from them.
+        rule_splits: Splits of the rules and files.
+        settings: Maximum number of examples per rule, and of pairs of parts listed in a prompt.
+        seed: Seed of the sampling.
     """
     by_parts: dict[FolderImport, list[Edge]] = defaultdict(list)
     for edge in imports.edges:
@@ -235,11 +235,9 @@ def _injected_examples(
         imported_targets = {row["object"] for row in imports.of_file[source, path]}
         for edge in _shuffled(upper_imports, rule, seed, path)[:_TRIES]:
             text = _rewrite_import(imports.facts[edge.fact_id], path)
-            same_language = imports.of_file[source, path][0]["language"] == imports.facts[edge.fact_id][
-                "language"
-            ]  # fmt: skip
+            fact = imports.of_file[source, path][0]
+            same_language = fact["language"] == imports.facts[edge.fact_id]["language"]
             if text and same_language and edge.target not in imported_targets:
-                fact = imports.of_file[source, path][0]
                 yield _example(
                     fact, text, rule, imports, prompt_imports, allowed=False, origin="injected"
                 )

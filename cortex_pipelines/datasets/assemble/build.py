@@ -57,10 +57,10 @@ class ProjectUnits:
         name: Its name.
         units: Units that may become examples (``units.prepared_units``), with ``redactions`` and
             ``weight``.
-        splits: UNIT_SPLITS: every unit's side, or why it is left out; with ``language``,
+        splits: UNIT_SPLITS: each unit's split, or why it is left out; with ``language``,
             ``category``, ``cyclomatic`` and whether it is ``documented``.
         context: Signatures of the whole project.
-        texts: The files' texts.
+        texts: Text of each file.
     """
 
     name: str
@@ -80,9 +80,9 @@ def completion_tables(
     """Tables of the completion data set.
 
     Args:
-        project: Units and their surroundings.
-        renamed: RENAMED_UNITS of the same project; they go into train alone.
-        rewritten: REWRITTEN_UNITS of the same project; likewise.
+        project: Units and their context.
+        renamed: RENAMED_UNITS of the same project; used in train only.
+        rewritten: REWRITTEN_UNITS of the same project; used in train only.
         settings: Sizes and shares.
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
@@ -135,7 +135,7 @@ def naming_tables(
     are meaningless and must not be learnt.
 
     Args:
-        project: Units and their surroundings.
+        project: Units and their context.
         renamed: RENAMED_UNITS of the same project; they go into train alone, and tell which local
             variables a unit has.
         settings: Sizes and shares.
@@ -190,19 +190,18 @@ def finish_tables(
 
     Args:
         name: Name of the data set.
-        tables: Their declarations.
-        candidates: Rows, and in ``not_made`` why a candidate is none.
+        tables: Declarations of its tables.
+        candidates: Rows; ``not_made`` is the reason for excluding a row, or null.
         project: Name of the project.
         settings: Sizes and shares.
-        cache: What is known of texts that have not changed.
-        units: ``ProjectUnits.splits`` of the kinds of units that the data set is made of, whose
-            absence the manifest explains; None where it is made of what may not be there, so that
-            a side may be empty.
-        empty_reason: What the manifest says where nothing was made or left out; given, a side may be
-            empty too.
+        cache: Cached results of unchanged texts.
+        units: ``ProjectUnits.splits`` of the kinds of units that the data set is made of; the
+            manifest explains their absence. None if its inputs are optional; a split may then be
+            empty.
+        empty_reason: Entry of the manifest of an empty data set; if given, a split may be empty.
 
     Raises:
-        DatasetError: a side is left without examples.
+        DatasetError: a split has no examples.
     """
     texts = COMPARED[name]
     reason = pl.col("split_reason")

@@ -20,7 +20,7 @@ ROW_FILTERS = (
     "near_duplicate_elsewhere",
     "sample",
 )
-"""What a candidate has to pass after its unit passed ``quality.FILTERS``, in order."""
+"""Filters of candidates whose unit passed ``quality.FILTERS``, in order."""
 
 _ALL = (*FILTERS, *ROW_FILTERS)
 
@@ -31,9 +31,9 @@ def manifest(
     """Build the manifest: one entry per row and per excluded candidate or unit.
 
     Args:
-        rows: Split to its rows, with the columns of MANIFEST as far as they are known.
-        left_out: What was left out, with ``left_out`` (why), ``unit_id`` and more columns likewise.
-        settings: Most entries for one reason.
+        rows: Rows by split, with the columns of MANIFEST where available.
+        left_out: Excluded rows with ``left_out`` (the reason), ``unit_id`` and further columns.
+        settings: Maximum number of entries per reason.
 
     Returns:
         MANIFEST.
@@ -50,13 +50,13 @@ def manifest(
 
 
 def empty_manifest(reason: str) -> pl.DataFrame:
-    """MANIFEST of a data set that a project has nothing for, with one entry that says so."""
+    """MANIFEST of an empty data set, with one entry that gives the reason."""
     entry = dict.fromkeys(MANIFEST.schema) | {"entry_id": reason, "left_out": reason}
     return MANIFEST.frame([entry | {"count": 0, "filters": []}])
 
 
 def is_empty(tables: Mapping[str, pl.DataFrame], reason: str) -> bool:
-    """Whether the manifest among the tables says for this reason that there is nothing."""
+    """Whether the data set is empty for this reason, according to its manifest."""
     return bool(tables[MANIFEST.name]["left_out"].eq(reason).any())
 
 
@@ -140,8 +140,10 @@ def _manifest_columns(frame: pl.DataFrame, entry: str | None) -> pl.DataFrame:
 
 def _filters(reason: str | None) -> pl.Expr:
     passed = _ALL[: _ALL.index(reason)] if reason in _ALL else _ALL
-    if reason and reason.startswith(("review_", "pattern_", "feedback_")):  # not looked at further
+    # excluded before any filter
+    if reason and reason.startswith(("review_", "pattern_", "feedback_")):
         passed = ()
-    if reason and reason.startswith(("documentation_", "tests_")):  # before all others of a row
+    # excluded before the row filters
+    if reason and reason.startswith(("documentation_", "tests_")):
         passed = FILTERS
     return pl.lit(list(passed), dtype=pl.List(pl.String)).alias("filters")

@@ -17,9 +17,9 @@ from cortex_pipelines.datasets.splitting.assign import DatasetError
 from cortex_pipelines.schemas.vocabulary import SPLITS
 
 ORIGINAL, RENAMED, REWRITTEN = "original", "renamed", "rewritten:"
-"""Values of ``origin``; what was done follows the last one."""
+"""Values of ``origin``; the last is a prefix of the kind of rewrite."""
 Texts = Sequence[tuple[str, ...]]
-"""What is compared across sides: columns, several of a tuple joined."""
+"""Columns compared across splits; those of a tuple are joined."""
 _IDENTITY = ("unit_id", "origin", "prompt", "completion", "suffix")
 
 
@@ -34,8 +34,8 @@ class RowSelection:
     """Candidates split into selected and excluded rows.
 
     Args:
-        rows: Split to its rows.
-        left_out: The others, with the reason in ``left_out``: ``repeated``,
+        rows: Selected rows by split.
+        left_out: Excluded rows, with the reason in ``left_out``: ``repeated``,
             ``near_duplicate_elsewhere`` or ``sample``.
     """
 
@@ -45,7 +45,7 @@ class RowSelection:
 
 def with_ids(candidates: pl.DataFrame, name: str) -> pl.DataFrame:
     """Add ``example_id``: a hash of prompt and completion."""
-    # a gap has an identity of its own, by the code after it
+    # gaps of a unit differ in their suffix
     identity = [column for column in _IDENTITY if column in candidates.columns]
     parts = candidates.select(pl.col(identity).fill_null("")).iter_rows()
     ids = [hashlib.sha256("\x1f".join((name, *row)).encode()).hexdigest()[:32] for row in parts]
@@ -63,11 +63,11 @@ def select_rows(
 
     Args:
         candidates: Rows with ``example_id``, ``split``, ``kind``, ``language``, ``weight``,
-            ``origin`` and what is compared. Variants of train units, by their origin, go to train
-            alone, up to their share.
-        name: Name of the data set, which has bounds of its own.
+            ``origin`` and the columns compared. Variants (by ``origin``) are selected for train
+            only, up to their share.
+        name: Name of the data set, for its own limits in the settings.
         texts: Columns compared across splits.
-        settings: Bounds, shares and threshold.
+        settings: Limits, shares and threshold.
         join: Finds near-duplicates.
     """
     selection = _SelectionBuilder(join)
@@ -98,7 +98,7 @@ def select_rows(
 
 
 class _SelectionBuilder:
-    """A selection in progress."""
+    """Selects rows split by split."""
 
     def __init__(self, join: IncrementalSimilarityJoin) -> None:
         self.rows: dict[str, pl.DataFrame] = {}
@@ -139,7 +139,7 @@ def require_no_leakage(
     Independent of the selection, with a cache of its own.
 
     Raises:
-        DatasetError: there are some.
+        DatasetError: a near-duplicate crosses the splits.
     """
     rows_by_split = {split: rows[split] for split in SPLITS}
     for split, other_splits in (("train", SPLITS[1:]), ("validation", SPLITS[2:])):

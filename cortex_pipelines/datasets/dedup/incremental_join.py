@@ -28,7 +28,7 @@ from cortex_pipelines.rowcache import RowCache
 
 # With a larger share of new texts it is as fast to compare everything.
 _MAX_NEW_SHARE = 0.2
-# With a smaller one it is as fast to look at them again next time as to write what is known anew.
+# With a smaller share, comparing them again next time is as fast as rewriting the cache.
 _MIN_SHARE_TO_SAVE = 0.01
 _ID, _OTHER, _SIMILARITY = NEAR_DUPLICATE_PAIRS.names()
 _SIDE, _PREFIX = "side", "prefix"
@@ -48,8 +48,8 @@ class IncrementalSimilarityJoin:
     """Finds near-duplicates and caches its results for the next run.
 
     Args:
-        cache: Where that is kept; without one everything is compared each time.
-        name: What the texts belong to: a data set of a project.
+        cache: Persistent cache; None compares everything each time.
+        name: Scope of the texts: a data set of a project.
         settings: Threshold of near-duplicates, and tokens per shingle.
     """
 
@@ -62,11 +62,11 @@ class IncrementalSimilarityJoin:
         """Near-duplicate pairs across two splits, equal to ``near_duplicate_pairs``.
 
         Args:
-            left_rows: One split: ``example_id``, a hash that tells the text, what is compared, and its
+            left_rows: One split: ``example_id`` (a hash of the text), the columns compared, and
                 ``language``.
-            right_rows: Another one.
-            columns: What is compared, several joined.
-            step: What the comparison is for; each remembers texts of its own.
+            right_rows: Another split.
+            columns: Columns compared, joined.
+            step: Name of the comparison; each has a cache of its own.
         """
         name = f"{self._name}/near_duplicates/{step}/{'+'.join(columns)}"
         cached_state = self._cache.recall(name) if self._cache else None
@@ -145,7 +145,7 @@ class SplitTexts:
         return self._sets
 
     def sharing_prefix(self, other_sets: ShingleSets, order: ShingleOrder) -> Mask:
-        """Mask of cached texts that share a prefix shingle with the other side's."""
+        """Mask of cached texts that share a prefix shingle with ``other_sets``."""
         is_similar = np.zeros(len(self.cached), dtype=bool)
         prefix_hashes = _prefixes(other_sets, order, self._settings)[0].astype(np.uint64) << _HIGH
         prefixes = self.cached.with_row_index("at").drop_nulls(_PREFIX).select("at", _PREFIX)
@@ -156,7 +156,7 @@ class SplitTexts:
         return is_similar
 
     def cached_pairs(self, other: "SplitTexts") -> pl.DataFrame:
-        """Cached pairs whose texts still exist on both sides."""
+        """Cached pairs whose texts still exist in both splits."""
         paired = self.cached.select(NEAR_DUPLICATE_PAIRS.names()).filter(
             pl.col(_OTHER).list.len() > 0
         )

@@ -22,13 +22,13 @@ from cortex_pipelines.rowcache import RowCache
 
 # With a larger share of new texts it is as fast to compare everything.
 _MAX_NEW_SHARE = 0.2
-# With fewer that came or went it is as fast to look at them again as to write all that is known.
+# With fewer changes, comparing them again is as fast as rewriting the cache.
 _MIN_SHARE_TO_SAVE = 0.01
 _TEXT, _CLUSTER, _BANDS = "text", "cluster", "bands"
 _HIGH = np.uint64(32)
 Mask = NDArray[np.bool_]
 Code = tuple[str, str | None]
-"""A text and its language; None where it is no code."""
+"""A text and its language, or None for prose."""
 Bands = NDArray[np.uint32]
 Labels = NDArray[np.int64]
 
@@ -37,8 +37,8 @@ class IncrementalClustering:
     """Clusters texts and caches the clusters for the next run.
 
     Args:
-        cache: Where that is kept; without one everything is compared each time.
-        project: Whose texts they are.
+        cache: Persistent cache; None compares everything each time.
+        project: Project of the texts.
         settings: Thresholds; the cache belongs to them.
     """
 
@@ -51,8 +51,7 @@ class IncrementalClustering:
         """Cluster of each text as the index of its first text; equal to a full run.
 
         Args:
-            name: What the texts are; each name remembers its own.
-            texts: The texts.
+            name: Kind of the texts; each has a cache of its own.
             languages: Language of each; code is compared by its token stream. None for prose.
         """
         text_languages = languages if languages is not None else [None] * len(texts)
@@ -125,8 +124,8 @@ class CachedSignatures:
 
     Args:
         keys: Hash of each text.
-        labels: A number for each; -1 if it is new.
-        bands: Half of the hash of each band of its MinHash signature; of a new one zeros.
+        labels: Cluster number of each text; -1 for a new one.
+        bands: Half of the hash of each MinHash band; zeros for a new text.
     """
 
     keys: pl.Series

@@ -1,4 +1,4 @@
-"""Guess the language of code where no table says it."""
+"""Guess the language of code."""
 
 import re
 
@@ -20,9 +20,9 @@ _READ = 4000
 
 
 def guessed_language(text: str) -> str | None:
-    """The language that a text shows the most signs of; None if it shows none of any.
+    """Language with the most matching features; None if no feature matches.
 
-    None of the signs is one that a formatter changes.
+    Formatters change none of the features.
     """
     counts = {name: len(pattern.findall(text[:_READ])) for name, pattern in _PATTERNS.items()}
     if counts["typescript"]:

@@ -1,4 +1,4 @@
-"""Literals in one form: as a formatter, or another hand, may write them otherwise.
+"""Literals in a normal form, independent of formatters and style.
 
 ``'it\\'s'`` and ``"it's"``, ``r"\\d"`` and ``"\\\\d"``, ``1_000`` and ``1000``, ``0xFF`` and
 ``255``.
@@ -28,11 +28,11 @@ _LONGEST_NUMBER = 300
 
 
 def normal_string(literal: str, language: str) -> str:
-    """A string literal in double quotes, with the escapes that it needs.
+    """A string literal in double quotes, with only the necessary escapes.
 
     Args:
-        literal: As it is written, with prefix and quotes, without interpolations.
-        language: Its language.
+        literal: Literal as in the code, with prefix and quotes, without interpolations.
+        language: Language of the code.
     """
     match = _OPENING.match(literal)
     if match is None:
@@ -49,7 +49,7 @@ def normal_string(literal: str, language: str) -> str:
 
 
 def unescaped(content: str, language: str) -> str:
-    """What the escapes of a literal stand for; one that the language does not have stays."""
+    """Replace escapes by their characters, except those unknown to the language."""
     if "\\" not in content:
         return content.replace("\r\n", "\n")
 
@@ -70,7 +70,7 @@ def unescaped(content: str, language: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text within double quotes; spaces that layout would swallow are written as escapes."""
+    """Escape a text for double quotes, including spaces that layout would drop."""
     return _TO_ESCAPE.sub(_escape, text)
 
 

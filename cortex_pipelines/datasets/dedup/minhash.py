@@ -1,8 +1,8 @@
 """Cluster near-duplicates: MinHash proposes candidates, exact similarity decides.
 
 Threshold, shingles and number of permutations as in bigcode's deduplication (0.7, 5 tokens, 250).
-The permutations are had by one: the hashes of a set fall into as many bins, each bin keeps its
-smallest, and an empty bin takes that of another one, the first filled one in an order of its own
+One permutation stands for all: the hashes of a set fall into as many bins, each bin keeps its
+smallest, and an empty bin copies that of the first filled bin in its own probing order
 (Shrivastava, "Optimal densification for fast and accurate minwise hashing", 2017). Two sets agree
 in a bin with a probability equal to their similarity, as with separate permutations, at a fraction
 of the cost. The exact comparison of each candidate pair removes the false alarms of short texts.
@@ -90,9 +90,9 @@ def _nearest(
     several times as fast as to reduce the rows of each set by themselves.
 
     Args:
-        filled: Filled bins of all sets, set after set.
-        counts: How many each set has, at least one.
-        rank: Place of each bin in the order of each other.
+        filled: Filled bins of all sets, concatenated.
+        counts: Number of filled bins of each set, at least one.
+        rank: Position of each bin in the probing order of each other bin.
     """
     fullest = np.argsort(-counts, kind="stable")
     starts = (np.cumsum(counts) - counts)[fullest]
@@ -113,8 +113,8 @@ def _orders(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.uint16
     """Order in which each bin probes for a filled one, itself first, and the ranks in it.
 
     Returns:
-        ``order[bin, rank]`` is a bin; ``rank[other, bin]`` is the place of ``other`` in the order
-        of ``bin``.
+        ``order[bin, rank]`` is a bin; ``rank[other, bin]`` is the position of ``other`` in the
+        order of ``bin``.
     """
     salt = odd_numbers(2, f"minhash:{seed}")
     numbers = np.arange(1, count * count + 1, dtype=np.uint64) * salt[0] + salt[1]

@@ -1,4 +1,4 @@
-"""Parts of a text that later changes must not touch."""
+"""Protect parts of a text from later replacements."""
 
 import re
 
@@ -7,18 +7,18 @@ _ADJACENT = re.compile("(?:\x01\\d+\x02\\s*){2,}")
 
 
 class Placeholders:
-    """Puts numbers in the place of texts, and the texts back."""
+    """Replaces texts by numbered placeholders, and restores them."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
 
     def store(self, text: str) -> str:
-        """What stands for a text until it is restored."""
+        """Placeholder of a text."""
         self._texts.append(text)
         return f"\x01{len(self._texts) - 1}\x02"
 
     def restore(self, text: str) -> str:
-        """A text with what was held; strings that follow each other are one, as in Python and C."""
+        """Replace placeholders by their texts, joining adjacent strings as Python and C do."""
         return _PLACEHOLDER.sub(self._text, _ADJACENT.sub(self._join_strings, text))
 
     def _text(self, match: re.Match[str]) -> str:

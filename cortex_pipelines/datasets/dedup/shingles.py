@@ -26,8 +26,8 @@ class ShingleSets:
     """Shingles of many texts.
 
     Args:
-        hashes: Hashes of all texts, those of one text sorted and each once.
-        borders: Where each text's begin, and where the last one's end; one more than texts.
+        hashes: Hashes of all texts; those of one text are sorted and distinct.
+        borders: Start of each text's hashes, and the end of the last; one more than texts.
     """
 
     hashes: Shingles
@@ -56,7 +56,7 @@ class ShingleSets:
         return ShingleSets(self.hashes[offsets + np.arange(len(offsets))], _starts(sizes))
 
     def batches(self, max_shingles: int) -> Iterator["ShingleSets"]:
-        """The sets in order, in batches of about ``max_shingles`` shingles."""
+        """The sets in order, in batches of about ``max_shingles``."""
         start = 0
         while start < len(self):
             limit = int(self.borders[start]) + max_shingles
@@ -70,7 +70,7 @@ class ShingleIndex:
     """A shingle set for look-ups.
 
     Args:
-        hashes: The shingles, sorted, each once.
+        hashes: Sorted distinct shingles.
     """
 
     def __init__(self, hashes: Shingles) -> None:

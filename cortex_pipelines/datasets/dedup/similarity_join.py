@@ -28,10 +28,10 @@ COMPARED: Mapping[str, Sequence[tuple[str, ...]]] = {
     "documentation_dataset": (("completion",), ("prompt",)),
     "tests_dataset": (("completion",), ("prompt",)),
 }
-"""What is compared across the sides of a split: what has to be written, and what is seen."""
+"""Columns compared across splits: the completion, and the prompt."""
 
 _PROSE = frozenset({("documentation_dataset", ("completion",))})
-"""What is compared as it is written, being no code."""
+"""Columns of prose, which are compared as they are."""
 _LANGUAGE = "language"
 
 NEAR_DUPLICATE_PAIRS = pl.Schema(
@@ -46,9 +46,9 @@ def near_duplicate_pairs(
     """Near-duplicate pairs across two splits; empty if the split is clean.
 
     Args:
-        train: One split, with ``language`` where it is code; guessed where that is missing.
+        train: One split, with ``language`` for code; guessed if the column is missing.
         other: Another split of the same data set.
-        text: Column that is compared: ``completion`` of code to complete, ``prompt`` of names.
+        text: Column to compare: ``completion`` of code, ``prompt`` of names.
         settings: Threshold of near-duplicates, and tokens per shingle.
 
     Returns:
@@ -75,9 +75,9 @@ def similar_pairs(
 
     Args:
         left_ids: Ids of the texts of one split.
-        left_sets: Their shingles.
-        right_ids: Ids of the texts of another one.
-        right_sets: Their shingles.
+        left_sets: Shingles of these texts.
+        right_ids: Ids of the texts of another split.
+        right_sets: Shingles of these texts.
         settings: Threshold of near-duplicates.
     """
     threshold = settings.near_duplicate_threshold
@@ -90,18 +90,18 @@ def similar_pairs(
 
 
 def texts_to_compare(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    """Row ids with the text to compare in column ``texts_to_compare``, and its ``language`` if known."""
+    """Row ids with the text to compare in column ``compared``, and its ``language`` if known."""
     text = pl.concat_str(columns, separator="\n").alias("compared")
     return frame.select("example_id", text, *_language_of(frame))
 
 
 def compared_columns(frame: pl.DataFrame, name: str, columns: tuple[str, ...]) -> list[pl.Expr]:
-    """Columns of a data set's rows that tell near-duplicates: id, texts, and their language.
+    """Columns of a data set's rows for the comparison: id, texts, and their language.
 
     Args:
-        frame: Rows.
+        frame: Rows of the data set.
         name: Name of the data set.
-        columns: What is compared.
+        columns: Columns to compare.
     """
     if (name, columns) in _PROSE:
         return [pl.col("example_id", *columns), pl.lit(None, dtype=pl.String).alias("language")]
@@ -125,8 +125,8 @@ def _candidates(
     """Candidate pairs in order: sets that share a prefix shingle.
 
     Sets with similarity t share at least t of the larger one, so one of the n - ceil(t n) + 1
-    rarest of n is among the shared ones. Rare is meant by ``right_sets``: what they lack comes first,
-    so that most of ``left_sets`` has nothing but such shingles to look up.
+    rarest of n is among the shared ones. Rarity is counted in ``right_sets``: shingles missing
+    there come first, so that most of ``left_sets`` is decided by a look-up.
     """
     distinct_hashes, inverse, counts = np.unique(
         right_sets.hashes, return_inverse=True, return_counts=True
@@ -164,7 +164,7 @@ def _index(
     """Inverted index from prefix shingles to sets.
 
     Returns:
-        Where the sets of each shingle begin (one more than there are shingles), and the sets.
+        Offset of the sets of each shingle (one more than shingles), and the sets.
     """
     owner = np.repeat(np.arange(len(sets)), sets.sizes)
     order = np.lexsort((positions, counts[positions], owner))

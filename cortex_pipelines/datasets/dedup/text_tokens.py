@@ -1,4 +1,4 @@
-"""The tokens of code that does not parse, by the signs of its language."""
+"""Tokens of code that does not parse, by regular expressions per language."""
 
 import re
 from functools import cache
@@ -36,7 +36,7 @@ _TRAILING_COMMA = re.compile(r",(?=\s*[)\]}>])")
 
 
 def text_tokens(text: str, language: str) -> str:
-    """The token stream of code in a parsed language, as near to that of its tree as signs tell.
+    """Token stream of code by regular expressions, close to that of its syntax tree.
 
     Parentheses stay, and strings with interpolations count as plain ones.
     """

@@ -1,21 +1,20 @@
-"""The tokens of code as its language reads them, without what formatters change.
+"""Token streams of code, independent of formatting.
 
 Copies that differ in quotes, semicolons, trailing commas, parentheses that change nothing,
-comments, docstrings or layout have one token stream. It is a text again: the code in which those
-are taken out or written in one form. White space in it means nothing, as shingles are made of its
-tokens.
+comments, docstrings or layout have the same token stream: the code with these removed or
+normalised. White space in it has no meaning, as shingles are made of its tokens.
 
-Queries (``queries/<language>.scm``) say what is changed:
+Queries (``queries/<language>.scm``) define the changes:
 
-- ``@drop``: taken out. ``@verbatim``: what only looks like signs stays as it is.
-- ``@string``, ``@number``: by their values (``literals``). ``@key``: without quotes if it can be.
-- ``@parens``: taken out, unless an operator around them makes them count. ``@group``: an operation
-  within an operation of another operator, which gets parentheses where it has none.
-- ``@braces``: taken out around a single expression. ``@call``: gets empty parentheses.
-- ``@needed``: a comma before a closing bracket that counts; all others are taken out.
+- ``@drop``: removed. ``@verbatim``: left as it is.
+- ``@string``, ``@number``: normalised (``literals``). ``@key``: without quotes if possible.
+- ``@parens``: removed, unless an enclosing operator makes them significant. ``@group``: an
+  operation within an operation of another operator, parenthesised if it is not.
+- ``@braces``: removed around a single expression. ``@call``: gets empty parentheses.
+- ``@needed``: a significant comma before a closing bracket; all others are removed.
 
-What does not parse, as a piece of code or with brackets around it, is read by the signs of its
-language alone (``text_tokens``).
+Code that does not parse, not even wrapped in brackets, is tokenised by regular expressions
+(``text_tokens``).
 """
 
 import re
@@ -45,7 +44,7 @@ from cortex_pipelines.syntax.grammars import (
 
 _QUERIES = Path(__file__).parent / "queries"
 _LONGEST = 200_000
-"""Characters of a text that is parsed; units are far shorter, and what is longer is data."""
+"""Maximum length of a text to parse, in characters; longer ones are data, not code."""
 _CACHE_SIZE = 1 << 14
 
 _INSERTED = ("interpolation", "template_substitution")
@@ -56,7 +55,7 @@ _OPERATION = re.compile(
     r"|attribute|subscript|call|await|spread_element|field_access|method_invocation|array_access"
     r"|list_splat|dictionary_splat|class_heritage|named_expression|method_reference"
 )
-"""Nodes in which parentheses around an operation may count."""
+"""Nodes in which parentheses around an operation may be significant."""
 _ATOM = re.compile(
     r"\w*identifier|\w*literal|string|template_string|integer|float|number|regex|true|false|none"
     r"|null|nil|this|self|super|call|call_expression|method_invocation|attribute|subscript|tuple"
@@ -74,11 +73,11 @@ Edit = tuple[int, int, str]
 
 
 def token_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list[str]:
-    """The token stream of each text; a text of no parsed language stays as it is.
+    """Token stream of each text; texts in other languages are returned unchanged.
 
     Args:
-        texts: Code, or pieces of it.
-        languages: Language of each as tables call it.
+        texts: Code or fragments of code.
+        languages: Language of each text, or None.
     """
     return [
         token_stream(text, language) if language in PARSED else text
@@ -87,7 +86,7 @@ def token_streams(texts: Sequence[str], languages: Sequence[str | None]) -> list
 
 
 def languages_of(texts: Sequence[str]) -> list[str | None]:
-    """The language of each text where no table says it, by what it looks like."""
+    """Guess the language of each text."""
     return [guessed_language(text) for text in texts]
 
 
@@ -116,7 +115,7 @@ def _grammars(language: str) -> tuple[Grammar, ...]:
 
 
 def _wrappers(text: str, language: str) -> Iterator[tuple[str, str]]:
-    """What a piece of code may stand in, so that it parses; the likeliest first."""
+    """Prefixes and suffixes with which a fragment may parse, likeliest first."""
     if language == "python":
         stripped = text.rstrip()
         yield "", " pass" if stripped.endswith(":") else ""
@@ -156,10 +155,10 @@ def _parse_stream(text: str, before: str, after: str, grammar: Grammar) -> str |
 
 
 def _apply_edits(data: bytes, edits: list[Edit], start: int, end: int) -> str:
-    """A text with edits; one within another that is dropped or replaced does not count."""
+    """Apply edits to a text, ignoring edits within removed or replaced spans."""
     segments: list[bytes] = []
     position = start
-    # what is inserted comes before what is taken out at the same place
+    # insertions come before deletions at the same offset
     for first, last, new in sorted(edits, key=lambda edit: (edit[0], edit[1] > edit[0], -edit[1])):
         if first < position:
             continue
@@ -230,7 +229,7 @@ def _key(node: Node, language: str, placeholders: Placeholders) -> str:
 
 
 def _strip_ends(node: Node) -> Iterator[Edit]:
-    """Edits that take out the first and last sign of a node."""
+    """Edits that remove the first and last character of a node."""
     yield node.start_byte, node.start_byte + 1, " "
     yield node.end_byte - 1, node.end_byte, " "
 
@@ -241,7 +240,7 @@ def _parenthesise(node: Node) -> Iterator[Edit]:
 
 
 def _is_significant(node: Node) -> bool:
-    """Whether the parentheses of an expression say something."""
+    """Whether the parentheses of an expression are significant."""
     inner, parent = _inner(node), node.parent
     if inner is None or parent is None or _ATOM.fullmatch(inner.type):
         return False
@@ -269,7 +268,7 @@ def _inner(node: Node) -> Node | None:
 
 
 def _is_expression(block: Node) -> bool:
-    """Whether a block is nothing but one expression."""
+    """Whether a block is a single expression."""
     inner = _inner(block)
     return inner is not None and not inner.type.endswith(_STATEMENT)
 

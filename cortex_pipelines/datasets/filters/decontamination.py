@@ -1,8 +1,8 @@
 """Exclude benchmark items from the data, so that they cannot be memorised.
 
-What is compared are 64-bit hashes of token shingles: the fingerprints of HumanEval and MBPP come
-with the package (``fingerprints/README.md`` says how they were made), a user's own lists are read
-where they are.
+Texts are compared by 64-bit hashes of token shingles. The fingerprints of HumanEval and MBPP are
+shipped (``fingerprints/README.md`` explains how they were made); users' lists are read from their
+files.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from cortex_pipelines.datasets.settings import Benchmark, DatasetSettings
 
 SHIPPED = Path(__file__).parent / "fingerprints"
 SHIPPED_TOKENS = 10
-# Texts with fewer shingles are phrases that anybody may write (`def is_even(n): return ...`).
+# Texts with fewer shingles are common phrases (`def is_even(n): return ...`).
 FEWEST_SHINGLES = 12
 _SHINGLES_AT_ONCE = 1 << 20
 
@@ -36,8 +36,8 @@ class Fingerprints:
 
     Args:
         sets: Shingles of each text.
-        names: The benchmark that each text is from.
-        tokens: Tokens in a shingle.
+        names: Benchmark of each text.
+        tokens: Tokens per shingle.
     """
 
     sets: ShingleSets
@@ -51,13 +51,13 @@ def find_contamination(
     settings: DatasetSettings,
     languages: Sequence[str | None] | None = None,
 ) -> list[str | None]:
-    """Name of the benchmark that each text contains an item of, or None.
+    """Benchmark of which each text contains an item, or None.
 
     Args:
         texts: Code.
         fingerprints: Benchmarks.
-        settings: Share of an item's shingles from which a text counts as holding it.
-        languages: Language of each text, guessed without it.
+        settings: Minimum share of an item's shingles in a contaminated text.
+        languages: Language of each text; guessed if None.
     """
     benchmark_of: list[str | None] = [None] * len(texts)
     sizes = sorted({benchmark.tokens for benchmark in fingerprints})
@@ -70,9 +70,9 @@ def find_contamination(
 
 
 def _views(texts: Sequence[str], languages: Sequence[str | None]) -> Iterator[Sequence[str]]:
-    """Texts as they are and as formatters leave them, in either kind of quotes.
+    """Texts unchanged, and their token streams with either kind of quotes.
 
-    The shipped benchmarks are known by hashes of their texts alone, with the quotes that they have.
+    Of the shipped benchmarks only hashes exist, made with the quotes of their texts.
     """
     yield texts
     streams = token_streams(texts, languages)
@@ -84,11 +84,11 @@ def load_fingerprints(root: Path, settings: DatasetSettings) -> list[Fingerprint
     """Load the shipped benchmarks and the user's lists.
 
     Args:
-        root: Project root, which paths are relative to.
-        settings: The lists.
+        root: Project root; paths are relative to it.
+        settings: Lists of the user.
 
     Raises:
-        BenchmarkError: a list cannot be read or is not as pinned.
+        BenchmarkError: a list cannot be read or its hash differs from params.yaml.
     """
     user_lists = [
         _load_user_list(root, benchmark, settings) for benchmark in settings.decontaminate
@@ -210,8 +210,8 @@ def _strings(line: str, path: Path, number: int) -> Iterator[str]:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise BenchmarkError(
-            f"datasets.decontaminate: {path.name}, line {number} is no JSON ({error}); each line "
-            "has to be an object with the texts as its values, or a string"
+            f"datasets.decontaminate: {path.name}, line {number} is not valid JSON ({error}); each "
+            "line has to be an object with the texts as its values, or a string"
         ) from error
     values = row.values() if isinstance(row, dict) else [row]
     yield from (value for value in values if isinstance(value, str))

@@ -18,7 +18,7 @@ FILTERS = (
     "contaminated",
     "near_duplicate",
 )
-"""What a unit has to pass before it may be used, in order."""
+"""Filters of units, in order."""
 
 _COMMENT_LINE = r"(?m)^[ \t]*(?:#|//|/\*|\*).*$"
 
@@ -42,7 +42,7 @@ def left_out(settings: DatasetSettings) -> pl.Expr:
         ("alphanumeric", ~(letters >= settings.min_alphanumeric)),
         ("comments", comments > settings.max_comment_share),
     )
-    # a plain `when` chain: the first that holds gives the reason
+    # a `when` chain: the first condition that holds gives the reason
     reasons = pl.lit(None, dtype=pl.String)
     for reason, holds in reversed(broken):
         reasons = pl.when(holds).then(pl.lit(reason)).otherwise(reasons)

@@ -32,7 +32,7 @@ COLUMNS = (
     "end_byte",
     "split",
 )
-"""What is asked of a unit to tell it something."""
+"""Columns of a unit that its context depends on."""
 
 
 def calls_of(units: pl.DataFrame) -> pl.DataFrame:
@@ -64,7 +64,7 @@ class RepositoryContext:
 
     Args:
         units: All units of the project: ``CODE_UNITS`` with ``split`` (null if left out).
-        most: Most signatures of siblings, and of called definitions.
+        max_signatures: Maximum number of signatures of siblings, and of called definitions.
     """
 
     def __init__(self, units: pl.DataFrame, max_signatures: int) -> None:
@@ -100,7 +100,7 @@ class RepositoryContext:
 
         Args:
             unit: A unit's ``COLUMNS``.
-            calls: What it calls (``calls_of``).
+            calls: Calls of the unit (``calls_of``).
         """
         comment = LINE_COMMENTS[unit["language"]]
         comment_lines: dict[str, None] = {}

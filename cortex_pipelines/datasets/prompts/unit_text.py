@@ -25,7 +25,7 @@ class UnitParts:
     """A unit split where its body begins.
 
     Args:
-        head: Header with the opening brace, or with the colon and the docstring.
+        head: Header up to the opening brace, or up to the colon and docstring.
         body: The rest, without blank lines at its end.
     """
 
@@ -42,7 +42,7 @@ def cut_unit(code: str, body_offset: int) -> UnitParts | None:
             Python the first statement after the docstring.
 
     Returns:
-        The parts; None if nothing is left to write.
+        Head and body; None if the body is empty.
     """
     data = code.encode()
     brace = data[body_offset : body_offset + 1] == b"{"
@@ -64,7 +64,7 @@ def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
     Args:
         context: Header lines, layout folded (column ``context``).
         indent: White space before the unit on its first line.
-        language: Its language; all but Python open a block with a brace.
+        language: Language of the unit; all but Python open a block with a brace.
     """
     headers = [line for line in context.splitlines() if line.strip()]
     step = indent[: len(indent) // len(headers)] if headers else ""
@@ -73,12 +73,12 @@ def enclosing_headers(context: str, indent: str, language: str) -> list[str]:
 
 
 def prompt_about_unit(unit: Mapping[str, Any], code: str, request: str) -> str:
-    """A prompt that shows a unit under its path and headers, and asks in a comment after it.
+    """Prompt with a unit under its path and headers, followed by a request in a comment.
 
     Args:
         unit: ``language``, ``path``, ``context`` and ``indent`` of a unit with its layout.
-        code: What is shown of it.
-        request: The line that asks.
+        code: Code of the unit to show.
+        request: Text of the request.
     """
     comment = LINE_COMMENTS[unit["language"]]
     headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
@@ -92,7 +92,7 @@ def fold_whitespace(text: str) -> str:
 
 
 def in_word(neighbour: str) -> bool:
-    """Whether a character (or none) is part of a name."""
+    """Whether a character is part of a name; False for an empty string."""
     return neighbour != "" and (neighbour.isalnum() or neighbour in "_$")
 
 
@@ -122,11 +122,11 @@ def with_layout(
     Args:
         units: ANNOTATED_UNITS or CODE_UNITS.
         texts: The files of the same project.
-        settings: Longest prompt; more imports than fit into it are of no use.
+        settings: Maximum prompt size; imports beyond it are dropped.
 
     Returns:
-        The units, sorted by ``unit_id``; of functions and methods ``imports`` lists the code of the
-        imports of the file that stand in no function.
+        The units, sorted by ``unit_id``; for functions and methods ``imports`` lists the code of
+        the file's imports outside of functions.
     """
     rows = units if units["unit_id"].is_sorted() else units.sort("unit_id")
     indents = [

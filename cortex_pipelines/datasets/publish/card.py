@@ -57,10 +57,10 @@ def write_card(
     Args:
         out: Folder of the data set.
         name: Name of the data set.
-        purpose: What it is for, in a sentence.
+        purpose: Purpose of the data set, in a sentence.
         tables: Its splits and its manifest, by name.
-        settings: What it was made with.
-        extra: Further parts, before the limits.
+        settings: Settings of the data set.
+        extra: Further sections, before the limits.
     """
     parts = _parts(purpose, tables, settings, extra)
     (out / "card.md").write_text(_markdown(name, parts), encoding="utf-8")

@@ -30,7 +30,7 @@ class ContractResult:
     Args:
         table: Name of the table.
         success: Whether every expectation is met.
-        failures: The expectations that are not, in words.
+        failures: Descriptions of the failed expectations.
         statistics: ``evaluated``, ``successful``, ``unsuccessful`` (numbers of expectations) and
             ``rows``.
         document: Great Expectations' own result, for its Data Docs.
@@ -47,7 +47,7 @@ def validate(frame: pl.DataFrame, table: Table) -> ContractResult:
     """Check a frame against a table's contract.
 
     Args:
-        frame: Rows that are about to be published.
+        frame: Rows to be published.
         table: Its contract: columns and order, types, missing values, allowed values and ranges,
             unique key, fewest rows.
     """
@@ -87,7 +87,7 @@ def expectations(table: Table, frame: pl.DataFrame) -> Iterator[Any]:
 
     Args:
         table: The declaration.
-        frame: The rows; an expectation on a column that is not there would only repeat that.
+        frame: The rows; columns missing there get no expectations of their own.
     """
     _great_expectations()
     from great_expectations import expectations as gx
@@ -115,7 +115,7 @@ def _column_expectations(column: Column, frame: pl.DataFrame) -> Iterator[Any]:
         low, high = column.between
         yield gx.ExpectColumnValuesToBeBetween(column=column.name, min_value=low, max_value=high)
     kind = column.dtype if isinstance(column.dtype, type) else type(column.dtype)
-    # A missing value turns a whole number into a float in pandas: then the type says nothing.
+    # A missing value turns an integer column into floats in pandas: its type is not checked then.
     if kind in _PANDAS_TYPES and not column.nullable and not frame[column.name].has_nulls():
         yield gx.ExpectColumnValuesToBeOfType(column=column.name, type_=_PANDAS_TYPES[kind])
 
@@ -188,7 +188,7 @@ def _great_expectations() -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
 
-    # It says where it makes temporary folders, and sets its level itself when it is imported.
+    # It logs its temporary folders, and sets its log level itself on import.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
     return great_expectations

@@ -1,8 +1,8 @@
 """Assign units to train, validation and test, once for all data sets and before augmentation.
 
 Near-duplicates stay together, and so does a file (or folder, or source); units linked by either,
-directly or transitively, form one component, which goes to one split as a whole. The shares hold
-within each language, as far as it has enough components.
+directly or transitively, form one group, which goes to one split as a whole. The shares hold
+within each language that has enough groups.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from cortex_pipelines.datasets.union_find import UnionFind
 
 _SPLIT_COUNT = 3
 Changed = Mapping[FileKey, datetime]
-"""When each file was changed last, where that is known."""
+"""Time of the last change of each file, if known."""
 
 
 class DatasetError(ValueError):
@@ -34,11 +34,11 @@ class SplitGroup:
     """Files that must stay in the same split.
 
     Args:
-        name: First unit in it, which names it.
+        name: Id of its first unit.
         files: Number of files.
         weight: Number of units that can become examples.
-        changed: When one of its files was changed last; None if not known or not asked.
-        language: The language of most of these units, the first by name of several.
+        changed: Time of the last change of its files; None if unknown or unused.
+        language: Most frequent language of these units; ties are broken by name.
     """
 
     name: str
@@ -57,8 +57,8 @@ def cluster_units(units: pl.DataFrame, clustering: IncrementalClustering) -> pl.
 
     Args:
         units: Columns ``unit_id``, ``code`` and ``body`` (null if a unit has none), and
-            ``language``, which is guessed where the column is missing.
-        clustering: Clusters texts.
+            ``language``, which is guessed if the column is missing.
+        clustering: Clustering of the texts, with its cache.
     """
     if "language" not in units.columns:
         guessed = pl.Series("language", languages_of(units["code"].to_list()), dtype=pl.String)
@@ -86,11 +86,11 @@ def assign_splits(
     Args:
         units: Columns ``unit_id``, ``source``, ``path``, ``language``, ``cluster``.
         candidates: Units that can become an example in every data set; shares count these.
-        settings: What stays together, shares and seed.
-        changed: When files were changed last, for a split by time.
+        settings: Unit of the split, shares and seed.
+        changed: Times of the files' last changes, for a split by time.
 
     Raises:
-        DatasetError: fewer than three components hold a candidate, so a side would be empty.
+        DatasetError: fewer than three groups hold a candidate, so a split would be empty.
     """
     names = _components(units, settings)
     with_groups = units.with_columns(
@@ -121,16 +121,16 @@ def assign_splits(
 
 
 def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> dict[str, str]:
-    """Split of each component.
+    """Split of each group.
 
-    In the order of their hashes (by time: newest first) components of a language go to test, then
-    to validation, as long as that brings the split nearer to its share; a split into which none
-    fits gets the smallest one left. The rest is train. A language with two groups has none in
-    validation, one with a single one has it in train; where that leaves a split empty, languages
+    In the order of their hashes (by time: newest first) groups of a language go to test, then to
+    validation, as long as that brings the split nearer to its share; a split into which none fits
+    gets the smallest remaining one. All others go to train. A language with two groups has none in
+    validation, one with a single group has it in train; where that leaves a split empty, languages
     are ignored.
 
     Raises:
-        DatasetError: fewer than three components have a weight.
+        DatasetError: fewer than three groups have a weight.
     """
     usable = [group for group in groups if group.weight]
     if len(usable) < _SPLIT_COUNT:
@@ -152,7 +152,7 @@ def assign_groups(groups: Sequence[SplitGroup], settings: DatasetSettings) -> di
 def _draw_held_out(
     strata: Iterable[Sequence[SplitGroup]], settings: DatasetSettings
 ) -> dict[str, str]:
-    """Draw validation and test components, stratified."""
+    """Draw validation and test groups, stratified."""
     held_out: dict[str, str] = {}
     for stratum in strata:
         total = sum(group.weight for group in stratum)
@@ -171,7 +171,7 @@ def _draw_held_out(
 
 
 def split_by_hash(key: str, settings: DatasetSettings) -> str:
-    """Split by hash for units outside of components, such as those of deleted files."""
+    """Split by hash for code outside of all groups, such as that of deleted files."""
     digest = hashlib.sha256(f"{settings.seed}:side:{key}".encode()).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
     if fraction < settings.test_share:
@@ -204,7 +204,7 @@ def _times(
 
 
 def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
-    """Component of each unit, named by its smallest unit id."""
+    """Group of each unit, named by its smallest unit id."""
     numbered = units.select("unit_id", "source", "path", "cluster").with_row_index("row")
     numbered = numbered.sort("unit_id").with_row_index("at")
     forest = UnionFind(units.height)
@@ -216,7 +216,7 @@ def _components(units: pl.DataFrame, settings: DatasetSettings) -> pl.Series:
 
 
 def _languages(units: pl.DataFrame) -> dict[str, str]:
-    """Most frequent language among the candidates of each component."""
+    """Most frequent language among the candidates of each group."""
     counts = units.filter("candidate").group_by("component", "language").len()
     first = counts.sort("len", "language", descending=[True, False]).unique(
         "component", keep="first", maintain_order=True
@@ -236,9 +236,9 @@ def _reason(group: SplitGroup, split: str, language_groups: int, settings: Datas
 
     Args:
         group: The group.
-        split: Its side.
-        language_groups: Components of its language that hold a candidate.
-        settings: What stays together.
+        split: Split of the group.
+        language_groups: Groups of its language that hold a candidate.
+        settings: Unit of the split.
     """
     method = "time" if settings.split_by == "time" and group.changed else "hash"
     few = group.weight and language_groups < _SPLIT_COUNT

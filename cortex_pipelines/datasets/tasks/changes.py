@@ -29,7 +29,7 @@ LOCATION = pl.Schema(
     {**dict.fromkeys(("path", "split", "split_reason", "licence"), _S), "trainable": pl.Boolean}
 )
 _CODES = ("before", "after")
-# What Python strips; polars takes the separators of ASCII for text.
+# White space as Python strips it; polars keeps the ASCII separators.
 _WHITE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -42,17 +42,17 @@ def change_candidates(
     benchmarks: Sequence[Fingerprints],
     settings: DatasetSettings,
 ) -> pl.DataFrame:
-    """Candidates from what people changed in files of a project.
+    """Candidates from people's changes to files of a project.
 
     Args:
-        changes: ``unit_id``, ``source`` (null where the project has no such file), ``path``,
+        changes: ``unit_id``, ``source`` (null if the file is not in the project), ``path``,
             ``language``, ``before``, ``after``, ``kind``, ``origin``, ``request`` and ``title``
-            (lines around the code before), ``why_not`` (why it is no example, or null), and
-            optionally ``export_source`` (where it was read instead) and columns of the data set.
+            (lines around the code before), ``why_not`` (reason for rejecting it, or null), and
+            optionally ``export_source`` (source of the export) and columns of the data set.
         files: REPOSITORY_FILES of the same project, for the licence.
         splits: UNIT_SPLITS of the same project.
-        benchmarks: What must not be trained on.
-        settings: Bounds and shares.
+        benchmarks: Texts that must not be trained on.
+        settings: Limits and shares.
     """
     file_splits, licences = splits_by_file(splits), licences_by_file(files)
     locations = [
@@ -145,7 +145,7 @@ def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFram
     Args:
         rows: Columns ``language``, ``path``, ``indent``, ``before``, ``after``, and the lines
             ``request`` and ``title`` that stand around the code before.
-        settings: Bounds.
+        settings: Size limits.
     """
     comment = pl.col("language").replace_strict(LINE_COMMENTS, return_dtype=_S)
     code_texts = (pl.col("indent") + pl.col(name).str.strip_chars_end(_WHITE) for name in _CODES)
@@ -181,14 +181,14 @@ def prompt_columns(rows: pl.DataFrame, settings: DatasetSettings) -> pl.DataFram
 def _exclusion_reasons(
     rows: pl.DataFrame, benchmarks: Sequence[Fingerprints], settings: DatasetSettings
 ) -> Iterator[str | None]:
-    """Why each row is no example, or None.
+    """Reason for rejecting each row, or None.
 
-    Code of a file that the project does not have is under a licence that nobody has stated.
+    The licence of a file outside of the project is unknown, so its code is rejected.
 
     Args:
         rows: Changes with ``trainable`` of their files.
-        benchmarks: What must not be trained on.
-        settings: Their thresholds.
+        benchmarks: Texts that must not be trained on.
+        settings: Thresholds of contamination.
     """
     codes = (rows["before"] + "\n" + rows["after"]).to_list()
     benchmark_names = find_contamination(codes, benchmarks, settings, rows["language"].to_list())

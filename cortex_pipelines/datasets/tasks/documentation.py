@@ -1,8 +1,8 @@
-"""Documentation candidates: what a unit does, in the words of its own docstring.
+"""Documentation candidates: predict the docstring of a unit.
 
-Asked for is the first paragraph of the docstring, as in CodeSearchNet (arXiv 1909.09436): what
-follows it lists parameters, examples and versions in a form that differs by tool. Code is shown
-without its docstring.
+The completion is the first paragraph of the docstring, as in CodeSearchNet (arXiv 1909.09436); the
+parameters, examples and versions after it differ by tool. The prompt is the code without its
+docstring.
 """
 
 import re
@@ -26,7 +26,7 @@ from cortex_pipelines.words import unseparated_words
 
 NAME = "documentation_dataset"
 KINDS = (*FUNCTIONS, "class", "struct", "trait", "interface", "enum")
-"""Kinds of units whose documentation is asked for."""
+"""Kinds of units with an example."""
 
 _COLUMNS = (
     *("unit_id", "kind", "name", "code", "docstring", "language", "path", "context", "indent"),
@@ -42,7 +42,7 @@ _MEANING = (
     "versions after it are not asked for."
 )
 _FEWEST_WORDS = 3
-# A tag, a field, a directive, a doctest, a heading or a fence begins something else than prose.
+# Prose ends at a tag, field, directive, doctest, heading or fence.
 _HEADINGS = "Args|Arguments|Attributes|Examples?|Notes?|Parameters|Raises|Returns|Usage|Yields"
 _SECTION = re.compile(
     r"(?m)^[ \t]*(?:$|@\w|:\w[^:\n]*:(?:[ \t]|$)|\.\. |>>>|```|~~~|#+ |[-=~*]{3,}"
@@ -67,10 +67,10 @@ _FILLERS = frozenset(
 def documentation_tables(
     project: ProjectUnits, settings: DatasetSettings, cache: RowCache | None = None
 ) -> Tables:
-    """Tables of the documentation data set; without any docstring the manifest says so.
+    """Tables of the documentation data set; without docstrings, the manifest says so.
 
     Args:
-        project: Units and their surroundings.
+        project: Units and their context.
         settings: Sizes and shares.
         cache: Cached results of unchanged units; the tables are the same without it.
     """
@@ -95,7 +95,7 @@ def documentation_tables(
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """For the data card: what is asked, and why there is nothing."""
+    """Notes for the data card: meaning of the examples, or reason for their absence."""
     return [_NOTHING if is_empty(tables, _NONE) else _MEANING]
 
 
@@ -106,7 +106,7 @@ def documentation_candidates(
 
     Args:
         units: Documented units with their layout (``unit_text.with_layout``).
-        settings: Bounds of lengths.
+        settings: Length limits.
         unit_cache: Cached results of unchanged units.
     """
 
@@ -127,16 +127,16 @@ def first_paragraph(docstring: str) -> str:
 def without_docstring(
     code: str, language: str, docstring: str, body_offset: int | None
 ) -> str | None:
-    """Code without its own documentation, which outside of Python stands before it.
+    """Remove a unit's docstring from its code; outside of Python it precedes the code.
 
     Args:
-        code: The unit's code.
-        language: Its language.
-        docstring: Its documentation, without markers.
+        code: Code of the unit.
+        language: Language of the unit.
+        docstring: Docstring of the unit, without markers.
         body_offset: Byte of the code at which the implementation begins.
 
     Returns:
-        The code; None if there is nothing besides the documentation, or that is not found.
+        The code; None if the docstring is all of it, or is not found.
     """
     if language != "python":
         return code
@@ -153,7 +153,7 @@ def without_docstring(
 
 
 def repeats_name(text: str, name: str) -> bool:
-    """Whether documentation says no more than the name: ``Gets the user.`` of ``get_user``."""
+    """Whether a docstring only repeats the name: ``Gets the user.`` of ``get_user``."""
     words = {_stem(word) for word in _WORD.findall(text.lower())} - _FILLERS
     return words <= {_stem(word) for word in words_of(name).split()}
 
@@ -190,7 +190,7 @@ def _exclusion_reason(unit: dict[str, Any], text: str, settings: DatasetSettings
 
 
 def _is_empty(kind: str, code: str, body_offset: int | None) -> bool:
-    """Whether a function has no body, or one that does nothing."""
+    """Whether a function has no body or a stub."""
     if kind not in FUNCTIONS:
         return False
     return body_offset is None or bool(_STUB.fullmatch(code.encode()[body_offset:].decode()))

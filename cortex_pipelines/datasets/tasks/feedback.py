@@ -1,9 +1,9 @@
 """Feedback candidates: corrections by people, and completions that they kept.
 
-A correction is asked for as a code review is: the code as a model wrote it, and the code as a
-person put it. A completion that was kept is what a model wrote, so it is marked as that, bounded,
-and never held out. Either belongs to a file of the project and is on that file's side of the split;
-the file is named by the editor, or else it is one in which the text stands.
+A correction has the form of a code review: the code of the model, and the code of a person. A
+completion that people kept was written by a model, so it is marked as such, limited in number, and
+never held out. Both are in the split of their file, which is named by the editor or found by its
+text.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 
 NAME = "feedback_dataset"
 FILE_COLUMNS = ("source", "path", "language", "revision", "licence", "trainable", "text")
-"""Columns of REPOSITORY_FILES that are read."""
+"""Columns read from REPOSITORY_FILES."""
 INTERACTION_COLUMNS = (
     *("completion_id", "simulated", "project", "path", "accepted", "edited", "characters"),
     *("retained_1h", "retained_commit", "original", "corrected"),
 )
-"""Columns of INTERACTIONS that are read."""
+"""Columns read from INTERACTIONS."""
 
 _NONE = "feedback_none"
 _S = pl.String
@@ -61,15 +61,15 @@ def feedback_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    """Tables of the feedback data set; without any feedback the manifest says so in an entry.
+    """Tables of the feedback data set; without feedback, the manifest says so.
 
     Args:
-        interactions: INTERACTIONS, which holds those of projects that have consented alone.
+        interactions: INTERACTIONS; only projects with consent have any.
         files: REPOSITORY_FILES of the project.
         splits: UNIT_SPLITS of the project.
-        benchmarks: What must not be trained on.
-        project: Its name.
-        examples: What may be trained on.
+        benchmarks: Texts that must not be trained on.
+        project: Name of the project.
+        examples: Limits on text of models and simulations.
         settings: Sizes and shares.
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
@@ -105,7 +105,7 @@ def feedback_tables(
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """For the data card: whose words are trained on, and why there is nothing."""
+    """Notes for the data card: authors of the completions, or reason for their absence."""
     if is_empty(tables, _NONE):
         return [
             "There is no feedback yet: no interaction of this project has a correction or was kept "
@@ -123,7 +123,7 @@ def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 def _select_changes(
     interactions: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame, settings: DatasetSettings
 ) -> pl.DataFrame:
-    """Corrections and kept completions with the file that each belongs to, in order."""
+    """Corrections and kept completions with their files, in order."""
     files_by_key = {(row["source"], row["path"]): row for row in files.iter_rows(named=True)}
     find_file = _file_finder(files_by_key, splits_by_file(splits))
     latest = pl.max_horizontal("retained_1h", "retained_commit")
@@ -176,7 +176,7 @@ def _file_finder(
     files_by_key: Mapping[FileKey, Mapping[str, Any]],
     file_splits: Mapping[FileKey, tuple[str, str]],
 ) -> Callable[[str | None, str], FileKey | None]:
-    """Finds the file of a text: by its path, or else one that holds it; held-out files first."""
+    """Find the file of a text by its path, or else by its content; held-out files first."""
 
     def order(file_key: FileKey) -> tuple[int, FileKey]:
         split = file_splits.get(file_key)

@@ -39,7 +39,7 @@ _GapRow = tuple[str | None, str | None, str | None, str]
 
 
 def draw_for_infilling(units: pl.DataFrame, settings: DatasetSettings) -> pl.DataFrame:
-    """Units drawn by hash to give a gap."""
+    """Units drawn by hash for a gap."""
     bound = int(settings.fim_share * 2**64)
     is_drawn = [draw(settings.seed, "fim", unit) < bound for unit in units["unit_id"]]
     return units.filter(pl.Series(is_drawn, dtype=pl.Boolean))
@@ -57,10 +57,10 @@ def infilling_candidates(
     Args:
         units: Functions and methods with their layout and ``split``; or imports and declarations
             with ``prompt`` and ``completion`` of ``statements.statement_candidates``.
-        context: What to show of the repository.
+        context: Signatures of the repository.
         texts: The files of the project.
-        settings: Bounds of lengths, and the seed.
-        unit_cache: What was made of units that did not change, nor what is shown to them.
+        settings: Length limits and seed.
+        unit_cache: Cached results of units whose code and context did not change.
     """
     unit_cache = unit_cache or UnitCache()
 
@@ -133,12 +133,12 @@ def statement_span(
     """Line span of some consecutive whole statements, not the entire body.
 
     Args:
-        lines: The body's lines.
-        settings: Smallest and largest gap, and the seed.
-        seed: What else the choice depends on.
+        lines: Lines of the body.
+        settings: Minimum and maximum size of a gap, and the seed.
+        seed: Further values that the choice depends on.
 
     Returns:
-        First line and the line after the last one; None if there is no such gap.
+        First line and the line after the last one; None if no gap fits.
     """
     starts = [
         number

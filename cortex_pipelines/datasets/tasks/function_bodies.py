@@ -20,7 +20,7 @@ MADE = {"prompt": pl.String, "completion": pl.String, "not_made": pl.String}
 
 
 def bodies(units: pl.DataFrame) -> pl.Series:
-    """Body of each unit to predict; null where there is none."""
+    """Body of each unit to predict; null for units without one."""
     body_texts = [
         parts.body if parts else None
         for parts in (
@@ -38,7 +38,7 @@ def completion_candidates(
 
     Args:
         units: Units with their layout (``unit_text.with_layout``).
-        settings: Bounds of lengths.
+        settings: Length limits.
         unit_cache: Cached results of unchanged units.
     """
 
@@ -59,12 +59,12 @@ def unit_prompt(
 
     Args:
         unit: A unit with its layout.
-        parts: It, cut.
-        max_bytes: Room, in bytes.
+        parts: Head and body of the unit.
+        max_bytes: Maximum prompt size.
         context: Lines to show between imports and headers.
 
     Returns:
-        The prompt; None if there is no room for the header.
+        The prompt; None if the header does not fit.
     """
     comment = LINE_COMMENTS[unit["language"]]
     header = enclosing_headers(unit["context"], unit["indent"], unit["language"])
@@ -106,7 +106,7 @@ def _example(
     prompt = unit_prompt(unit, parts, settings.max_prompt_bytes)
     if prompt is None:
         return None, None, "prompt_size"
-    # A body that stands in its own prompt (one that only repeats the docstring's example, say)
+    # A body that occurs in its own prompt (such as the docstring's example)
     # would be copied, not written.
     if fold_whitespace(parts.body) in fold_whitespace(prompt):
         return None, None, "answer_in_prompt"

@@ -29,9 +29,9 @@ _DECLARATIONS = ("variable", "constant")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"[\w$]+")
 NAMED = (*_FUNCTIONS, *_TYPES, *_DECLARATIONS)
-"""Kinds of units whose name is asked for."""
+"""Kinds of units whose name is predicted."""
 _USES = 5
-"""Lines shown that use a declared name; with its value alone nobody could tell it."""
+"""Maximum number of lines shown that use a declared name; its value alone does not reveal it."""
 _LONGEST_USE = 400
 _LOCAL, _NAME_COLUMNS = "local_names", ("name_kind", "prompt", "completion")
 LOCAL_NAMES = pl.Schema([("unit_id", pl.String()), (_LOCAL, pl.List(pl.String))])
@@ -87,9 +87,9 @@ def naming_example(
 
     Args:
         unit: A unit with its layout.
-        target: The name to ask for.
-        settings: Longest prompt, and the mask.
-        uses: Lines of the same file that use it.
+        target: The name to predict.
+        settings: Maximum prompt size, and the mask.
+        uses: Lines of the same file that use the name.
     """
     comment = LINE_COMMENTS[unit["language"]]
     headers = enclosing_headers(unit["context"], unit["indent"], unit["language"])
@@ -119,9 +119,9 @@ def naming_candidates(
     Args:
         units: Units with their layout (``unit_text.with_layout``).
         local_names: Columns ``unit_id`` and ``local_names`` (``LOCAL_NAMES``): names of the local
-            variables of units; of those that are not there none is asked for.
-        texts: The files of the project, for the uses of declarations.
-        settings: Bounds and mask.
+            variables of units; missing units have none.
+        texts: Text of each file, for the uses of declarations.
+        settings: Limits and mask.
         unit_cache: Cached results of unchanged units.
 
     Returns:
@@ -161,7 +161,7 @@ def train_names(units: pl.DataFrame, renamed: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         units: Units of the data sets with their ``split``.
-        renamed: RENAMED_UNITS of the same project, which tell the local variables of functions.
+        renamed: RENAMED_UNITS of the same project, which list the local variables of functions.
 
     Returns:
         Columns ``kind``, ``language`` and ``name``; a local variable is a ``variable``.
@@ -192,7 +192,7 @@ def masked(text: str, name: str, mask: str) -> str:
 def _naming_rows(
     unit: Mapping[str, Any], texts: Mapping[FileKey, bytes], settings: DatasetSettings
 ) -> tuple[list[str], list[str], list[str]]:
-    """Kinds, prompts and names of a unit's questions."""
+    """Kinds, prompts and names of a unit's examples."""
     uses: list[str] = []
     if unit["kind"] in _DECLARATIONS:
         text = texts.get((unit["source"], unit["path"]), b"")
@@ -217,11 +217,11 @@ def _naming_targets(unit: Mapping[str, Any], settings: DatasetSettings) -> Itera
 def uses_of(name: str, text: bytes, start: int, end: int) -> list[str]:
     """First lines that contain a name as a whole word, distinct and stripped.
 
-    Only lines in which the name stands are looked at, and no more than are needed.
+    Stops as soon as enough lines are found.
 
     Args:
         name: A declared name.
-        text: Its file.
+        text: Text of its file.
         start: Byte at which the declaration begins; its own lines do not count.
         end: Byte at which it ends.
     """

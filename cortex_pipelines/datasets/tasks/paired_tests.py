@@ -1,8 +1,8 @@
 """Test candidates: a unit of code, and the test case that exercises it most closely.
 
-What has to be written is the test case, so its file decides the side. Functions of test files are
-units like any others, and other data sets train on them: a test case that is in train is known,
-whatever it tests. The unit stands in the prompt, so it is in train or on the side of its test.
+The completion is the test case, so its file decides the split: functions of test files are units
+too, and other data sets train on those of train. The unit is in the prompt, so it must be in train
+or in the split of its test.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,11 +22,11 @@ from cortex_pipelines.schemas.datasets.tests import REQUEST, TESTS_DATASET
 
 NAME = "tests_dataset"
 UNIT_COLUMNS = ("unit_id", "tests", "start_byte", "end_byte")
-"""Columns of ANNOTATED_UNITS that are read beside those of all data sets."""
+"""Columns read from ANNOTATED_UNITS in addition to those of all data sets."""
 TEST_CASE_COLUMNS = ("unit_id", "source", "path", "language", "start_line", "end_line", "code")
-"""Columns of TEST_CASES that are read."""
+"""Columns read from TEST_CASES."""
 FILE_COLUMNS = ("source", "path", "blob", "revision", "licence", "trainable", "generated")
-"""Columns of REPOSITORY_FILES that are read."""
+"""Columns read from REPOSITORY_FILES."""
 
 _NONE = "tests_none"
 _S = pl.String
@@ -45,15 +45,15 @@ _CASE_FIELDS = ("source", "path", "blob", "revision", "licence", "start_byte", "
 
 @dataclass(frozen=True)
 class TestCase:
-    """A test case that may be an answer.
+    """A test case that may become a completion.
 
     Args:
-        test_id: Its id.
-        path: Its file.
-        language: Its language.
-        code: Its code, moved to the margin.
-        split: Side of its file; None where that is not known.
-        exclusion: Why it may not be an answer, or None.
+        test_id: Id of the test case.
+        path: Path of its file.
+        language: Language of its file.
+        code: Dedented code.
+        split: Split of its file; None if unknown.
+        exclusion: Reason for excluding it, or None.
     """
 
     __test__ = False  # for pytest
@@ -75,14 +75,14 @@ def paired_test_tables(
     settings: DatasetSettings,
     cache: RowCache | None = None,
 ) -> Tables:
-    """Tables of the data set of tests; without any paired test the manifest says so.
+    """Tables of the data set of tests; without paired tests, the manifest says so.
 
     Args:
-        project: Units and their surroundings.
+        project: Units and their context.
         units: ANNOTATED_UNITS of the same project.
         cases: TEST_CASES of the same project.
         files: REPOSITORY_FILES of the same project.
-        benchmarks: What must not be trained on.
+        benchmarks: Texts that must not be trained on.
         settings: Sizes and shares.
         cache: Cached results of unchanged texts; the tables are the same without it.
     """
@@ -96,7 +96,7 @@ def paired_test_tables(
         pl.coalesce("cluster", "unit_id").alias("cluster"),
         *("cluster_size", "split", "split_reason"),
     )
-    # where no test could be chosen, the manifest names the unit
+    # without a usable test, the manifest names the unit
     candidates = (
         paired.join(project.units.select(_UNIT_FIELDS), on="unit_id", maintain_order="left")
         .join(of_case, on="test_id", how="left", maintain_order="left")
@@ -108,19 +108,19 @@ def paired_test_tables(
 
 
 def card_notes(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """For the data card: what is asked, and why there is nothing."""
+    """Notes for the data card: meaning of the examples, or reason for their absence."""
     return [_NOTHING if is_empty(tables, _NONE) else _MEANING]
 
 
 def dedent_code(code: str, indent: str) -> str:
-    """Code without the white space before its first line, which does not begin with it."""
+    """Remove the indentation of the first line from all further lines."""
     return code.replace(f"\n{indent}", "\n") if indent else code
 
 
 def _locate_cases(
     cases: pl.DataFrame, units: pl.DataFrame, files: pl.DataFrame, splits: pl.DataFrame
 ) -> pl.DataFrame:
-    """Test cases with their files, the spans of those that are units, and the side of the file."""
+    """Test cases with their files, spans (if they are units), and the split of the file."""
     split_rows = [
         (source, path, split, reason)
         for (source, path), (split, reason) in splits_by_file(splits).items()
@@ -137,7 +137,7 @@ def _locate_cases(
 
 
 def _left_join(rows: pl.DataFrame, other: pl.DataFrame, *on: str) -> pl.DataFrame:
-    """Rows in order, with what is known of them elsewhere."""
+    """Left join that keeps the order of the rows."""
     return rows.join(other, on=on, how="left", maintain_order="left")
 
 
@@ -173,7 +173,7 @@ def _test_cases(
 
 
 def _nested(located_cases: pl.DataFrame) -> set[str]:
-    """Test cases inside of others: what a test defines and is named like one."""
+    """Test cases inside of other test cases."""
     nested: set[str] = set()
     sorted_cases = located_cases.sort(
         "source", "path", "start_line", -pl.col("end_line"), "unit_id"
@@ -192,7 +192,7 @@ def _nested(located_cases: pl.DataFrame) -> set[str]:
 def _exclusion_reason(
     row: Mapping[str, Any], benchmark: str | None, settings: DatasetSettings
 ) -> str | None:
-    """Why a test case may not be an answer, or None."""
+    """Reason for excluding a test case, or None."""
     if row["left_out"] not in (None, "near_duplicate"):
         return str(row["left_out"])
     if row["generated"] or not row["trainable"]:
@@ -238,7 +238,7 @@ def _example(
 def _closest_case(
     unit: Mapping[str, Any], cases: Iterable[TestCase]
 ) -> tuple[TestCase | None, str | None]:
-    """The closest test case that may be asked for; else why the closest one may not."""
+    """The closest usable test case; if none, the reason for excluding the closest one."""
     reasons: list[str] = []
     for case in cases:
         reason = case.exclusion or _split_conflict(unit["split"], str(case.split))
@@ -249,7 +249,7 @@ def _closest_case(
 
 
 def _split_conflict(unit: str, test: str) -> str | None:
-    """Why a unit of one side may not be shown to ask for a test of another one, or None."""
+    """Reason for excluding a pair of unit and test by their splits, or None."""
     return None if unit in ("train", test) else "tests_on_another_side"
 
 

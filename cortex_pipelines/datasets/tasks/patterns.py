@@ -1,6 +1,6 @@
 """Candidates from patterns: the counter-example, when the pattern applies, and the example.
 
-Patterns are files of a project's sources. What they hold is decoded, and redacted again.
+Patterns are files of a project's sources. Their texts are decoded and redacted again.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) ->
 
     Args:
         files: REPOSITORY_FILES of one project, with ``language``, ``revision`` and ``text``.
-        project: Its name.
-        privacy: What is redacted.
+        project: Name of the project.
+        privacy: Redaction settings.
     """
     key = project_key(project, privacy)
     revisions = {
@@ -71,7 +71,7 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
 
 def _rejected_row(pattern_file: PatternFile) -> dict[str, Any]:
     texts = dict.fromkeys(("before", "after", "explanation"), "")
-    # its words are in no column: the name tells entries of a file apart
+    # no column has its text: the name distinguishes entries of a file
     return {
         "name": pattern_file.detail,
         "purpose": "readability",

@@ -3,7 +3,7 @@
 Five sources: injected bugs, code smells with a mechanical fix, changes from history, code reviews,
 and patterns. Bugs and smells are in the split of their unit; a change from history or a review is
 in the split of its resulting file or, where that is gone, of the hash of its path. A pattern is
-guidance and no code to be held out, so it is always in train.
+guidance, not code to hold out, so it is always in train.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,9 +46,9 @@ def error_candidates(
     """Injected bugs of eligible units.
 
     Args:
-        units: Units of ``units.prepared_units``.
+        units: Units of ``unit_splits.build.eligible_units``.
         errors: INJECTED_ERRORS of the same project.
-        settings: Bounds.
+        settings: Size limits.
     """
     changes = errors.select(
         *("unit_id", "error_type", "explanation"),
@@ -69,9 +69,9 @@ def smell_candidates(
     """Code smells of eligible units, with their fixes.
 
     Args:
-        units: Units of ``units.prepared_units``.
+        units: Units of ``unit_splits.build.eligible_units``.
         fixes: Fixes of each unit's smells.
-        settings: Bounds.
+        settings: Size limits.
     """
     rows = [
         (unit, *(getattr(fix, name) for name in _FIX))
@@ -113,8 +113,8 @@ def pair_candidates(
         pairs: REFACTORING_PAIRS of one project.
         files: REPOSITORY_FILES of the same project, for the licence.
         splits: UNIT_SPLITS of the same project.
-        benchmarks: What must not be trained on.
-        settings: Bounds and shares.
+        benchmarks: Texts that must not be trained on.
+        settings: Limits and shares.
     """
     file_splits = splits_by_file(splits)
     licences = licences_by_file(files)
@@ -163,8 +163,8 @@ def review_candidates(
         reviews: Rows of ``reviews.review_rows`` of one project.
         files: REPOSITORY_FILES of the same project, for the licence.
         splits: UNIT_SPLITS of the same project.
-        benchmarks: What must not be trained on.
-        settings: Bounds and shares.
+        benchmarks: Texts that must not be trained on.
+        settings: Limits and shares.
     """
     rows = reviews.with_columns(
         pl.col("purpose").alias("kind"),
@@ -188,8 +188,8 @@ def pattern_candidates(
         patterns: Rows of ``patterns.pattern_rows`` of one project.
         files: REPOSITORY_FILES of the same project, for the licence.
         splits: UNIT_SPLITS of the same project.
-        benchmarks: What must not be trained on.
-        settings: Bounds and shares.
+        benchmarks: Texts that must not be trained on.
+        settings: Limits and shares.
     """
     rows = patterns.with_columns(
         pl.lit("pattern").alias("kind"),
@@ -217,14 +217,14 @@ def refactoring_tables(
     """Tables of the refactoring data set.
 
     Args:
-        project: Units and their surroundings.
+        project: Units and their context.
         errors: INJECTED_ERRORS of the same project.
         fixes: Fixes of smells by unit id.
         pairs: REFACTORING_PAIRS of the same project.
         reviews: Rows of ``reviews.review_rows`` of the same project.
         patterns: Rows of ``patterns.pattern_rows`` of the same project.
         files: REPOSITORY_FILES of the same project.
-        benchmarks: What must not be trained on.
+        benchmarks: Texts that must not be trained on.
         settings: Sizes and shares.
         cache: Cached results of unchanged texts; the tables are the same without it.
     """

@@ -1,8 +1,8 @@
-"""Candidates from code reviews: a passage, what was said of it, and how it reads afterwards.
+"""Candidates from code reviews: code before, remark, and code after.
 
 Exports of pull and merge requests and mailboxes are files of a project's sources, pinned, limited
-and redacted like all of them. What they hold is decoded here and redacted again, since escapes
-hide what stands at the beginning of a line.
+and redacted like all of them. Their texts are decoded here and redacted again, since
+escapes hide the beginnings of lines.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 
 REVIEW_FILE_COLUMNS = ("source", "path", "language", "revision", "text")
-"""Columns of REPOSITORY_FILES that reviews are read from."""
+"""Columns read from REPOSITORY_FILES."""
 
 _LONGEST_REMARK = 1000
 _S = pl.String
@@ -40,8 +40,8 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
 
     Args:
         files: REPOSITORY_FILES of one project, with ``text``.
-        project: Its name.
-        privacy: What is redacted.
+        project: Name of the project.
+        privacy: Redaction settings.
     """
     key = project_key(project, privacy)
     languages = {

@@ -18,9 +18,9 @@ def cached_fixes(units: pl.DataFrame, project: str, cache: RowCache) -> dict[str
     """Fixes of code smells by unit id; units without fixes are absent.
 
     Args:
-        units: ANNOTATED_UNITS; one in which annotation found nothing is not looked at.
-        project: Name of the project, which has a cache of its own.
-        cache: Rows by what they were made from.
+        units: ANNOTATED_UNITS; units without findings are skipped.
+        project: Name of the project, the scope of the cache.
+        cache: Cached fixes.
     """
     smelly_units = units.filter(pl.col("kind").is_in(_KINDS), pl.col("patterns").list.len() > 0)
     columns = smelly_units.select("code", "language", "path")

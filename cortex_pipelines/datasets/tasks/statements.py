@@ -34,7 +34,7 @@ def statement_candidates(
     Args:
         units: Imports and declarations.
         texts: The files of the project.
-        settings: Bounds of lengths.
+        settings: Length limits.
         unit_cache: Cached results of unchanged units.
     """
 
@@ -51,7 +51,7 @@ def statement_candidates(
 
 
 def code_before(text: bytes, start: int, max_bytes: int) -> str:
-    """At most ``max_bytes`` bytes of code before an offset, from a line start."""
+    """At most ``max_bytes`` of code before an offset, from a line start."""
     first = max(start - max(max_bytes, 0), 0)
     if first:
         first = text.find(b"\n", first - 1, start) + 1 or start
@@ -59,7 +59,7 @@ def code_before(text: bytes, start: int, max_bytes: int) -> str:
 
 
 def code_after(text: bytes, end: int, max_bytes: int) -> str:
-    """At most ``max_bytes`` bytes of code after an offset, up to a line end."""
+    """At most ``max_bytes`` of code after an offset, up to a line end."""
     last = min(end + max(max_bytes, 0), len(text))
     if last < len(text):
         last = text.rfind(b"\n", end, last) + 1 or end
@@ -96,9 +96,9 @@ def _split_offset(unit: dict[str, Any]) -> int:
 
 
 def word_end(text: str, name: str) -> int:
-    """End of the first whole-word occurrence of a name; 0 if there is none.
+    """End of the first whole-word occurrence of a name; 0 if it does not occur.
 
-    Without a regular expression, which would have to be compiled for each name.
+    Avoids a regular expression, which would be compiled for each name.
     """
     start = text.find(name)
     while name and start >= 0:

@@ -27,7 +27,7 @@ def renamed_variants(renamed: pl.DataFrame) -> pl.DataFrame:
 
 
 def rewritten_variants(rewritten: pl.DataFrame) -> pl.DataFrame:
-    """The same of REWRITTEN_UNITS; ``origin`` is for example ``rewritten:reindented``."""
+    """The same columns of REWRITTEN_UNITS; ``origin`` is for example ``rewritten:reindented``."""
     return rewritten.select(
         "unit_id",
         pl.concat_str(pl.lit(REWRITTEN), "rewrite").alias("origin"),
@@ -75,12 +75,11 @@ def map_offset(code: str, changed: str, offset: int) -> int | None:
 
     Args:
         code: The code.
-        changed: The same with another body; or with other names or layout, token for token.
+        changed: Code with another body, or with other names or layout and as many tokens.
         offset: Byte in the code, where a token begins.
 
     Returns:
-        The byte in ``changed``; None if the two have neither their beginning nor all tokens in
-        common.
+        The byte in ``changed``; None if they share neither the beginning nor the number of tokens.
     """
     head = code.encode()[:offset].decode("utf-8", "replace")
     if changed.startswith(head):

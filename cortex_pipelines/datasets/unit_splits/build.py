@@ -22,7 +22,7 @@ UNIT_COLUMNS = (
     *("unit_id", "source", "path", "language", "kind", "name", "context", "code", "docstring"),
     *("start_byte", "end_byte", "body_start_byte", "has_error", "generated"),
 )
-"""Columns of ANNOTATED_UNITS and REPOSITORY_FILES that a split is made from."""
+"""Columns of ANNOTATED_UNITS and REPOSITORY_FILES that a split depends on."""
 
 
 def split_units(
@@ -43,14 +43,14 @@ def split_units(
     Args:
         units: ANNOTATED_UNITS (or CODE_UNITS) of one project.
         files: REPOSITORY_FILES of the same project.
-        commits: REPOSITORY_COMMITS of the same project; read for a split by time alone.
-        benchmarks: What must not be trained on.
+        commits: REPOSITORY_COMMITS of the same project; used for a split by time only.
+        benchmarks: Texts that must not be trained on.
         settings: Filters, thresholds and shares.
-        project: Project they belong to; empty outside of one.
-        cache: What is known of units that did not change, by these settings and benchmarks.
+        project: Name of the project; empty without one.
+        cache: Cached results of unchanged units, for these settings and benchmarks.
 
     Returns:
-        UNIT_SPLITS; the same with and without a cache.
+        UNIT_SPLITS, equal with and without a cache.
 
     Raises:
         DatasetError: the project is too small to be split.
@@ -69,7 +69,7 @@ def split_units(
     candidates = features.in_every_data_set(clustered.filter(first))
     statements = _clustered_statements(eligible.filter(is_statement), clusters)
     columns = ("unit_id", "source", "path", "language", "cluster")
-    # a statement's cluster joins nothing, so it stands for itself here
+    # statements are not joined by near-duplication: each is its own cluster here
     split_inputs = pl.concat(
         [
             clustered.select(columns),
@@ -93,8 +93,8 @@ def eligible_units(
         units: ANNOTATED_UNITS of one project.
         files: REPOSITORY_FILES of the same project.
         splits: UNIT_SPLITS of the same project.
-        texts: The files' texts (``unit_text.file_bytes``).
-        settings: Longest prompt.
+        texts: Text of each file (``unit_text.file_bytes``).
+        settings: Maximum prompt size.
 
     Returns:
         The units with layout, ``cluster``, ``split``, ``split_reason``, ``licence`` and

@@ -12,7 +12,7 @@ from cortex_pipelines.datasets.tasks.naming import naming_example, unit_name
 from cortex_pipelines.datasets.unit_cache import UnitCache
 from cortex_pipelines.rowcache import RowCache
 
-# All that an example of one unit is made of.
+# Columns that an example of a unit depends on.
 _OF_EXAMPLE = (
     *("kind", "name", "code", "language", "path", "context", "indent", "docstring", "imports"),
     *("start_byte", "body_start_byte"),
@@ -25,10 +25,10 @@ class UnitFeatures:
     """Features of one project's units.
 
     Args:
-        settings: Bounds and shares.
-        benchmarks: What must not be trained on.
-        project: Project, which has rows of its own in the cache.
-        cache: Facts of units that did not change; belongs to these settings and benchmarks.
+        settings: Limits and shares.
+        benchmarks: Texts that must not be trained on.
+        project: Name of the project, the scope of the cache.
+        cache: Cached features of unchanged units, for these settings and benchmarks.
     """
 
     def __init__(

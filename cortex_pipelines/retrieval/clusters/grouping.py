@@ -40,7 +40,7 @@ class Grouped:
     """Units on the map, and the clusters.
 
     Args:
-        places: Rows of ``CLUSTERED``.
+        places: Rows of ``CLUSTERED_UNITS``.
         clusters: Rows of ``CLUSTERS``.
         outside: Units that are not on the map, because there are too many.
     """

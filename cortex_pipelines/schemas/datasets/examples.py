@@ -15,12 +15,12 @@ EXAMPLE = (
     Column("origin", pl.String, "original, or the augmentation that made it"),
     Column("prompt", pl.String, "Model input"),
     Column("completion", pl.String, "Expected model output"),
-    Column("cluster", pl.String, "Near-duplicate cluster; a cluster is on one side of the split"),
+    Column("cluster", pl.String, "Near-duplicate cluster; a cluster is in one split"),
     Column("split_reason", pl.String, "Rule that decided the split"),
     Column(
         "weight",
         pl.Float64,
-        "How readily a cap keeps it in train: the quality of its unit, 1 where that is none",
+        "Sampling priority under a cap in train: quality of its unit, 1 if unknown",
         between=(0, 1),
     ),
 )
@@ -35,15 +35,18 @@ def split_tables(name: str, meaning: str, columns: tuple[Column, ...]) -> tuple[
 
 MANIFEST = Table(
     "manifest",
-    "One row of the data set with where it comes from and why it is on its side; or what was left "
-    "out, and why.",
+    "One row of the data set with its origin and the reason for its split, or an excluded row with "
+    "the reason.",
     (
         Column(
             "entry_id", pl.String, "Example id; of what was left out, a hash of it and the reason"
         ),
-        Column("split", pl.String, "Side of the split; null if left out", True, one_of=SPLITS),
+        Column("split", pl.String, "Split; null if left out", True, one_of=SPLITS),
         Column(
-            "left_out", pl.String, "Why it is left out, as a short code; null if it is in", True
+            "left_out",
+            pl.String,
+            "Reason for leaving it out, as a short code; null if included",
+            True,
         ),
         Column(
             "count", pl.Int64, "Rows it stands for; above 1 where too many to name were left out"
@@ -55,7 +58,7 @@ MANIFEST = Table(
         Column("category", pl.String, "Purpose of its unit; null without a unit", True),
         Column("cyclomatic", pl.Int64, "Cyclomatic complexity of its unit; likewise", True),
         Column(
-            "weight", pl.Float64, "How readily a cap keeps it; null if it was left out before", True
+            "weight", pl.Float64, "Sampling priority under a cap; null if left out before", True
         ),
         Column("source", pl.String, "Source in the project", True),
         Column(

@@ -10,7 +10,7 @@ REQUEST = "Its test, in {path}:"
 
 _OWN = {
     "unit_id": Column("unit_id", pl.String, "Unit that is tested; it is shown in the prompt"),
-    "path": Column("path", pl.String, "Path of the test file, which decides the side"),
+    "path": Column("path", pl.String, "Path of the test file, which decides the split"),
     "kind": Column("kind", pl.String, "Kind of the unit that is tested"),
 }
 

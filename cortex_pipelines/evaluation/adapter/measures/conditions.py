@@ -63,7 +63,7 @@ class Ways:
 
 
 def way_table(ways: Ways, scorer: ItemScorer, settings: EvaluationSettings) -> pl.DataFrame:
-    """Bits of each completion by each way, as ``WAYS``; null where a way was not measured."""
+    """Bits of each completion by condition: ``CONDITION_SCORES``; null if not measured."""
     items, window = ways.items, settings.max_length
     plain = {"base": None, "adapter": ways.challenger}
     scores = {way: scorer.scores(items, folder) for way, folder in plain.items()}
@@ -163,7 +163,7 @@ def chosen_elsewhere(table: pl.DataFrame, among: Sequence[str]) -> list[float]:
     A way that is chosen on the items that it is measured on looks better than it is.
 
     Args:
-        table: As ``WAYS``; groups of files are dealt to the halves in turn.
+        table: As ``CONDITION_SCORES``; groups of files are dealt to the halves in turn.
         among: Ways to choose from; those that were not measured are passed over.
     """
     measured = [way for way in among if not table[f"{way}_bits"].null_count()]
