@@ -56,14 +56,14 @@ def _tables(files: Path, rows: Path) -> dict[str, pl.DataFrame]:
 
 def _ours(work: Workspace, times: int) -> Iterator[Spent]:
     from cortex_pipelines.orchestration.location import open_location
-    from cortex_pipelines.orchestration.runs import run_named
+    from cortex_pipelines.orchestration.runs import run_assets
     from cortex_pipelines.versioning.dagster.instance import open_instance
 
     instance = open_instance(work.root)
     for number in range(times):
         work.set_parameter("extraction", "max_header_chars", _BEGIN + 1 + number)
         project, definitions = open_location(work.root)
-        yield timed(lambda: run_named(project, definitions, instance, ["code_units"], _PROJECT))  # noqa: B023
+        yield timed(lambda: run_assets(project, definitions, instance, ["code_units"], _PROJECT))  # noqa: B023
 
 
 def _dagster(files: Path, times: int) -> tuple[Spent, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.timing import Spent, Timing, repeat, timed
 from benchmarks.workspace import Workspace
-from cortex_pipelines.orchestration.nightly import plan
+from cortex_pipelines.orchestration.nightly import plan_retraining
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines_tests.versioning.growth import begin, named
 from cortex_pipelines_tests.versioning.toy import Workbench
@@ -59,7 +59,7 @@ def _acts(bench: Workbench, repeats: int) -> Iterator[tuple[str, tuple[Spent, ..
 
     def planned() -> None:
         now = bench.project()
-        plan(now, dvc_views(now))
+        plan_retraining(now, dvc_views(now))
 
     yield _PEER, repeat(repeats, lambda: _plain_status(bench.root))
     yield "sync", repeat(repeats, bench.sync)

@@ -26,7 +26,7 @@ from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
 from cortex_pipelines.evaluation.metrics.style import Style, learnt_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.orchestration.adapter_study.results import mean_over_projects
-from cortex_pipelines.orchestration.adapter_study.study_project import partners
+from cortex_pipelines.orchestration.adapter_study.study_project import assign_controls
 from cortex_pipelines.prompts.examples import Example, read_examples, shuffled
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of
@@ -172,7 +172,7 @@ def main() -> None:
         scorer = ItemScorer(
             pinned_base(project), project.root, settings, RowCache(Path(kept), "written")
         )
-        for name, other in partners(project).items():
+        for name, other in assign_controls(project).items():
             for kind in chosen.kinds if not chosen.projects or name in chosen.projects else ():
                 names = (name, other)
                 results[kind][name] = measured(project, names, kind, chosen.count, scorer, settings)

@@ -95,9 +95,9 @@ def scan_private(path: str | Path, folder: str | Path | None = None) -> "pl.Data
 
     scans = scan_path(Path(path), load_parameters(folder).privacy)
     rows = [{"path": scan.path, **asdict(finding)} for scan in scans for finding in scan.findings]
-    places = dict.fromkeys(("line", "start", "end"), pl.Int64)
+    positions = dict.fromkeys(("line", "start", "end"), pl.Int64)
     words = dict.fromkeys(("category", "rule", "severity"), pl.String)
-    return pl.DataFrame(rows, schema={"path": pl.String, **places, **words})
+    return pl.DataFrame(rows, schema={"path": pl.String, **positions, **words})
 
 
 def search_code(

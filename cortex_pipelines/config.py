@@ -62,7 +62,7 @@ class AutomationSettings(Settings):
 
     @field_validator("time_zone")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _require_time_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError) as error:
@@ -241,29 +241,29 @@ class Parameters(Settings):
 
     @field_validator("projects")
     @classmethod
-    def _differ(cls, projects: dict[str, ProjectEntry]) -> dict[str, ProjectEntry]:
+    def _require_distinct(cls, projects: dict[str, ProjectEntry]) -> dict[str, ProjectEntry]:
         if clash := case_clash(projects):
             raise ValueError(clash)
         return projects
 
     @field_validator("general")
     @classmethod
-    def _is_a_project(cls, general: GeneralSettings, given: ValidationInfo) -> GeneralSettings:
-        projects = given.data.get("projects")
+    def _require_project(cls, general: GeneralSettings, info: ValidationInfo) -> GeneralSettings:
+        projects = info.data.get("projects")
         if projects is None:  # what is wrong there is said there
             return general
         if general.project is not None and general.project not in projects:
-            known = ", ".join(projects) or "none yet"
-            raise ValueError(f"no project {general.project}; projects: {known}; or null for none")
+            names = ", ".join(projects) or "none yet"
+            raise ValueError(f"no project {general.project}; projects: {names}; or null for none")
         return general
 
 
-OUTSIDE = frozenset({"models", "automation", "deployment", "serving", "retraining"})
+NOT_REQUESTABLE = frozenset({"models", "automation", "deployment", "serving", "retraining"})
 """Sections that reach assets through pins only, or not at all."""
 
 LAYOUT = ParameterLayout(Parameters, "cortex_pipelines/profiles")
 
-SECTIONS = {name: model for name, model in LAYOUT.sections.items() if name not in OUTSIDE}
+SECTIONS = {name: model for name, model in LAYOUT.sections.items() if name not in NOT_REQUESTABLE}
 """Sections that an asset can request by a parameter of that name."""
 
 PER_PROJECT = LAYOUT.per_project
@@ -278,7 +278,7 @@ def resolve(root: Path, file: Path | None = None) -> Effective:
             takes. A place of a source holds what looks private.
     """
     effective = resolve_parameters(root, LAYOUT, file)
-    _refuse_private_places(effective.parameters)
+    _refuse_private_locations(effective.parameters)
     return effective
 
 
@@ -309,29 +309,29 @@ def load_parameters_anywhere(folder: str | Path | None = None) -> Parameters:
     return load_parameters(root)
 
 
-def _refuse_private_places(params: Parameters) -> None:
+def _refuse_private_locations(params: Parameters) -> None:
     """Raise on private source locations: they are copied verbatim to locks and histories."""
-    shown = PathRedactor(params.privacy, logs_key(params.privacy))
-    for where, place in _places(params):
-        _, taken = shown.redact(place)
-        if taken:
+    redactor = PathRedactor(params.privacy, logs_key(params.privacy))
+    for key, location in _locations(params):
+        _, redactions = redactor.redact(location)
+        if redactions:
             raise ProjectError(
-                f"params.yaml: {where} contains what looks private ({taken[0].rule}) and would be "
-                "copied to dvc.lock, sources.lock and Dagster's history; rename the branch or "
+                f"params.yaml: {key} contains what looks private ({redactions[0].rule}) and would "
+                "be copied to dvc.lock, sources.lock and Dagster's history; rename the branch or "
                 "folder, or name a commit, another path or a symbolic link; a name that is "
                 "harmless goes into privacy.allowed"
             )
-    for where, source in _connected(params):
+    for key, source in _dlt_sources(params):
         private = redact_record(source.rest, params.privacy, logs_key(params.privacy)).redactions
         if private:
             raise ProjectError(
-                f"params.yaml: {where}.rest contains what looks private ({private[0].rule}) and "
+                f"params.yaml: {key}.rest contains what looks private ({private[0].rule}) and "
                 "would be copied to dvc.lock and Dagster's history; write ${NAME} there and set "
                 "the environment variable NAME; what is harmless goes into privacy.allowed"
             )
 
 
-def _connected(params: Parameters) -> Iterator[tuple[str, DltSource]]:
+def _dlt_sources(params: Parameters) -> Iterator[tuple[str, DltSource]]:
     """The sources that dlt reads, each with its key."""
     for name, project in params.projects.items():
         for number, source in enumerate(project.sources):
@@ -341,13 +341,15 @@ def _connected(params: Parameters) -> Iterator[tuple[str, DltSource]]:
         yield f"coordination.sources.{number}", source
 
 
-def _places(params: Parameters) -> Iterator[tuple[str, str]]:
+def _locations(params: Parameters) -> Iterator[tuple[str, str]]:
     """Names of branches, tags and folders in ``params.yaml``, each with its key."""
     for name, project in params.projects.items():
         for number, source in enumerate(project.sources):
-            for key, place in source.place.items():
+            for key, location in source.place.items():
                 # what stands before the host of a URL is the account that git logs in with
-                if key in ("ref", "directory", "archive") or (key == "git" and not is_url(place)):
-                    yield f"projects.{name}.sources.{number}.{key}", place
+                if key in ("ref", "directory", "archive") or (
+                    key == "git" and not is_url(location)
+                ):
+                    yield f"projects.{name}.sources.{number}.{key}", location
     yield "coordination.logs", params.coordination.logs
     yield "feedback.events", params.feedback.events

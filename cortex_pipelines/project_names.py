@@ -52,25 +52,25 @@ def name_refusal(name: str, meanings: Mapping[str, str], models: Iterable[str] =
         meanings: Reserved names.
         models: Models with a version for each project, whose names begin with theirs.
     """
-    reserved = {_folded(word): meaning for word, meaning in meanings.items()}
-    folded = _folded(name)
-    meaning = reserved.get(folded)
+    reserved = {_normalise(word): meaning for word, meaning in meanings.items()}
+    normalised = _normalise(name)
+    meaning = reserved.get(normalised)
     for model in models:
-        if meaning is None and folded.startswith(f"{_folded(model)}_"):
+        if meaning is None and normalised.startswith(f"{_normalise(model)}_"):
             meaning = f"the {model} of a project, as in `cortex releases`"
     if meaning is None:
         return None
     return (
         f"a project must not be called {name}, which means {meaning}; choose another name, such as "
-        f"team_{folded}"
+        f"team_{normalised}"
     )
 
 
 def case_clash(names: Iterable[str]) -> str | None:
     """Why names that differ by case alone are refused; None if there are none."""
-    known: dict[str, str] = {}
+    name_by_folded: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(name.casefold(), name)
+        other = name_by_folded.setdefault(name.casefold(), name)
         if other != name:
             return (
                 f"projects {other} and {name} differ by case alone, so that their folders are one "
@@ -79,5 +79,5 @@ def case_clash(names: Iterable[str]) -> str | None:
     return None
 
 
-def _folded(name: str) -> str:
+def _normalise(name: str) -> str:
     return name.casefold().replace("-", "_")

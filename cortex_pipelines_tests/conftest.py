@@ -98,6 +98,6 @@ def data_made(exact_made: MiniProject, tmp_path: Path) -> MiniProject:
 
 
 @pytest.fixture
-def own(finished: MiniProject, tmp_path: Path) -> MiniProject:
+def finished_copy(finished: MiniProject, tmp_path: Path) -> MiniProject:
     """A finished project of one's own."""
     return finished.copy(tmp_path / "own")

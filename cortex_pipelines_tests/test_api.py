@@ -23,10 +23,10 @@ HEAVY = {"torch", "dagster", "dvc", "mlflow", "polars", "pydantic", "numpy", "tr
 
 def loaded_after(statement: str) -> set[str]:
     code = f"import json, sys; {statement}; print(json.dumps(list(sys.modules)))"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True
     )
-    return set(json.loads(done.stdout))
+    return set(json.loads(process.stdout))
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def project(tmp_path: Path) -> Path:
 def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded_after("import cortex_pipelines")
     # a name loads the function, and only a call what it needs
-    named = loaded_after("from cortex_pipelines import load_adapter, load_router, extract_units")
-    assert not HEAVY & named
+    loaded = loaded_after("from cortex_pipelines import load_adapter, load_router, extract_units")
+    assert not HEAVY & loaded
 
 
 def test_all_that_is_offered_is_there_and_nothing_else() -> None:
@@ -57,14 +57,14 @@ def test_all_that_is_offered_is_there_and_nothing_else() -> None:
 
 
 def test_no_module_hides_what_it_depends_on_behind_the_package() -> None:
-    offered = set(cortex_pipelines.__all__)
+    public_names = set(cortex_pipelines.__all__)
     hidden = [
         (path.name, alias.name)
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module == "cortex_pipelines"
         for alias in node.names
-        if alias.name in offered
+        if alias.name in public_names
     ]
     assert hidden == []
     codes = [asset.code for asset in open_project(REPOSITORY).graph.order]

@@ -30,7 +30,7 @@ def test_other_names_are_free(name: str) -> None:
     assert project_name_refusal(name) is None
 
 
-def written(root: Path, *names: str) -> Path:
+def write_parameters(root: Path, *names: str) -> Path:
     entries = "".join(f"  {name}:\n    sources:\n      - directory: src\n" for name in names)
     (root / "params.yaml").write_text(f"profile: standard\nprojects:\n{entries}")
     return root
@@ -48,12 +48,12 @@ def test_params_with_such_a_name_are_refused(
     tmp_path: Path, names: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(ProjectError, match=words):
-        load_parameters(written(tmp_path, *names))
+        load_parameters(write_parameters(tmp_path, *names))
 
 
 def test_params_with_the_name_of_an_asset_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"projects.code_units: .* an asset, as in `cortex run"):
-        open_project(written(tmp_path, "code_units")).resolve()
+        open_project(write_parameters(tmp_path, "code_units")).resolve()
 
 
 def test_names_that_differ_by_more_than_case_may_stand_together() -> None:

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 _PACKAGE = "cortex_pipelines"
-_KEPT = 50
-_MOST = 600
-_PLAIN = (ValueError, RuntimeError, LookupError)
+_MAX_LOGS = 50
+_MAX_CHARACTERS = 600
+_BUILT_IN_ERRORS = (ValueError, RuntimeError, LookupError)
 """What this package raises itself, with a message, where no class of its own is needed."""
 
-_AGAIN = "correct that and run the same command again; what was finished is kept"
+_RETRY_REMEDY = "correct that and run the same command again; what was finished is kept"
 
 _SERVER = "psycopg2.OperationalError"
 _KINDS = (
@@ -56,7 +56,7 @@ _KINDS = (
     ("git.exc.GitError", "git", "`git status` shows the state of this repository"),
     ("scmrepo.exceptions.SCMError", "git", "`git status` shows the state of this repository"),
     ("subprocess.SubprocessError", "a program", "run `cortex doctor` to see if it is installed"),
-    ("pydantic_core._pydantic_core.ValidationError", "a wrong value", _AGAIN),
+    ("pydantic_core._pydantic_core.ValidationError", "a wrong value", _RETRY_REMEDY),
     (
         "builtins.ModuleNotFoundError",
         "a package is missing",
@@ -79,31 +79,33 @@ _KINDS = (
 )
 
 
-def is_for_people(error: BaseException) -> bool:
+def is_user_error(error: BaseException) -> bool:
     """Whether this package raised the error, so that its message says what to do."""
     if type(error).__module__.partition(".")[0] == _PACKAGE:
         return True
     frames = traceback.extract_tb(error.__traceback__)
-    ours = bool(frames) and Path(__file__).parents[1] in Path(frames[-1].filename).parents
+    raised_here = bool(frames) and Path(__file__).parents[1] in Path(frames[-1].filename).parents
     # an error of the system has a number, one that was written here has words alone
-    written = type(error) in _PLAIN or (isinstance(error, OSError) and error.errno is None)
-    return ours and written and bool(error.args)
+    has_own_message = type(error) in _BUILT_IN_ERRORS or (
+        isinstance(error, OSError) and error.errno is None
+    )
+    return raised_here and has_own_message and bool(error.args)
 
 
-def sentence(error: BaseException) -> str:
+def error_sentence(error: BaseException) -> str:
     """The message of an error on one line."""
-    if is_for_people(error):
-        return _words(error)
-    error = _refused(error) or error
-    words = _words(error)
+    if is_user_error(error):
+        return _message_of(error)
+    error = _database_error(error) or error
+    message = _message_of(error)
     names = _names(error)
     for name, label, remedy in _KINDS:
         if name in names:
-            where = f"{label}: " if label else ""
-            return f"{where}{words}; {remedy}"
+            prefix = f"{label}: " if label else ""
+            return f"{prefix}{message}; {remedy}"
     return (
-        f"unexpected {type(error).__name__}: {words}; this is a fault of cortex-pipelines and not "
-        "of yours: please report it with the file named here"
+        f"unexpected {type(error).__name__}: {message}; this is a fault of cortex-pipelines and "
+        "not of yours: please report it with the file named here"
     )
 
 
@@ -112,7 +114,7 @@ def _names(error: BaseException) -> list[str]:
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
 
 
-def _refused(error: BaseException | None) -> BaseException | None:
+def _database_error(error: BaseException | None) -> BaseException | None:
     """The error of PostgreSQL's driver behind those of the libraries that use it."""
     while error is not None:
         if _SERVER in _names(error):
@@ -121,24 +123,24 @@ def _refused(error: BaseException | None) -> BaseException | None:
     return None
 
 
-def failure(error: BaseException, root: Path | None) -> str:
+def failure_message(error: BaseException, root: Path | None) -> str:
     """Message for an error; its traceback goes to a file where needed.
 
     Args:
         error: What was raised.
         root: The project's root; None outside of one.
     """
-    words = sentence(error)
-    if is_for_people(error):
-        return words
+    message = error_sentence(error)
+    if is_user_error(error):
+        return message
     try:
-        place = f"traceback in {_write_log(error, root)}"
+        log_note = f"traceback in {_write_log(error, root)}"
     except OSError as full:
-        place = f"its traceback could not be written ({full.strerror}), --debug shows it"
-    return f"{words} ({place})"
+        log_note = f"its traceback could not be written ({full.strerror}), --debug shows it"
+    return f"{message} ({log_note})"
 
 
-def _words(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     """Message of an error; str() of a LookupError is quoted, args[0] of an OSError a number."""
     if isinstance(error, subprocess.CalledProcessError) and error.stderr:
         stderr = error.stderr
@@ -149,7 +151,11 @@ def _words(error: BaseException) -> str:
     else:
         text = str(error)
     text = " ".join(text.split()) or type(error).__name__
-    return text if is_for_people(error) or len(text) <= _MOST else f"{text[:_MOST]}..."
+    return (
+        text
+        if is_user_error(error) or len(text) <= _MAX_CHARACTERS
+        else f"{text[:_MAX_CHARACTERS]}..."
+    )
 
 
 def _write_log(error: BaseException, root: Path | None) -> Path:
@@ -157,10 +163,10 @@ def _write_log(error: BaseException, root: Path | None) -> Path:
 
     folder = (home_folder() if root is None else root / ".cortex") / "logs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for old in sorted(folder.glob("error-*.log"))[: -_KEPT + 1]:
+    for old in sorted(folder.glob("error-*.log"))[: -_MAX_LOGS + 1]:
         old.unlink(missing_ok=True)
-    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    path = folder / f"error-{at}-{os.getpid()}.log"
+    timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    path = folder / f"error-{timestamp}-{os.getpid()}.log"
     lines = [f"{' '.join(sys.argv)}\n", *traceback.format_exception(error)]
     with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w", errors="replace") as file:
         file.writelines(lines)

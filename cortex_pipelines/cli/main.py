@@ -19,7 +19,7 @@ from cortex_pipelines.cli.data.mutate import mutate
 from cortex_pipelines.cli.data.patterns import patterns
 from cortex_pipelines.cli.data.refactorings import refactorings
 from cortex_pipelines.cli.data.scan import scan
-from cortex_pipelines.cli.failures import failure
+from cortex_pipelines.cli.failures import failure_message
 from cortex_pipelines.cli.models.export import export, verify
 from cortex_pipelines.cli.models.promote import promote, rollback
 from cortex_pipelines.cli.models.releases import releases
@@ -61,7 +61,7 @@ from cortex_pipelines.versioning.root import ProjectError, find_root
 if TYPE_CHECKING:
     import dagster as dg
 
-    from cortex_pipelines.orchestration.runs import Outcome
+    from cortex_pipelines.orchestration.runs import RunOutcome
     from cortex_pipelines.versioning.project import Project
 
 
@@ -81,7 +81,7 @@ class _Cortex(click.Group):
             # a panic of Rust code is not an Exception
             if _debugging(ctx) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
                 raise  # click ends quietly where nobody reads any more
-            raise click.ClickException(failure(error, _root())) from error
+            raise click.ClickException(failure_message(error, _root())) from error
 
 
 class _Interrupted(click.ClickException):
@@ -106,7 +106,7 @@ def _root() -> Path | None:
         return None
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_not_retry_notice(record: logging.LogRecord) -> bool:
     """False for the five times that dagster-postgres tries again before its error is shown."""
     return not str(record.msg).startswith("Retrying failed database connection")
 
@@ -122,7 +122,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     """Train models on a team's code and agent logs, with reproducible data."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
-    logging.getLogger().addFilter(_is_news)
+    logging.getLogger().addFilter(_is_not_retry_notice)
     # at each start it names a package that only quickens 4-bit inference on some processors
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     ctx.with_resource(temporary_files())
@@ -216,10 +216,10 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _finish(outcome: "Outcome", project: "Project") -> None:
+def _report_outcome(outcome: "RunOutcome", project: "Project") -> None:
     """Report failures and exit with an error if there are any."""
-    for address, words in outcome.failed.items():
-        _say(f"FAILED {address}: {words}")
+    for address, error in outcome.failed.items():
+        _say(f"FAILED {address}: {error}")
     if outcome.failed:
         from cortex_pipelines.orchestration.planning import unused_code
 
@@ -241,31 +241,31 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
     from cortex_pipelines.orchestration import runs
     from cortex_pipelines.orchestration.syncing import sync_project
 
-    assets, partition = _of_one_project(assets, partition)
+    assets, partition = _split_addresses(assets, partition)
     if only_plan:
         from cortex_pipelines.catalog import open_project
 
-        opened = open_project(find_root())
-        _check_names(opened, assets, partition)
-        shown = opened.graph.upstream(assets) if upstream else assets
-        _show_plan(opened, shown, partition, _makeable(opened))
+        workspace = open_project(find_root())
+        _check_names(workspace, assets, partition)
+        planned = workspace.graph.upstream(assets) if upstream else assets
+        _show_plan(workspace, planned, partition, _buildable_assets(workspace))
         return
     project, definitions, instance = _open()
     _check_names(project, assets, partition)
     if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds what a sync would ask for
         sync_project(project, definitions, instance)
     if upstream or not assets:
-        among = project.graph.upstream(assets) if assets else _makeable(project)
+        among = project.graph.upstream(assets) if assets else _buildable_assets(project)
         outcome = runs.run_stale(project, definitions, instance, partition, _say, among)
         _say(f"{len(outcome.made)} made" if outcome.made else "nothing is stale")
-        _finish(outcome, project)
+        _report_outcome(outcome, project)
         return
-    outcome = runs.Outcome()
-    for partitioned, names in runs.segments(project, assets):
+    outcome = runs.RunOutcome()
+    for partitioned, names in runs.split_by_partitioning(project, assets):
         parts: tuple[str | None, ...] = project.partitions if partitioned else (None,)
         for part in (partition,) if partitioned and partition else parts:
-            outcome += runs.run_named(project, definitions, instance, names, part)
-    _finish(outcome, project)
+            outcome += runs.run_assets(project, definitions, instance, names, part)
+    _report_outcome(outcome, project)
 
 
 @main.command(epilog=_example("cortex retrain --plan"))
@@ -284,79 +284,87 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
     from cortex_pipelines.release.promote import find_model
 
     project, definitions, instance = _open()
-    among = _makeable(project)
-    every = [one for one in project_models(project) if one.asset in among]
-    chosen = [find_model(project, model)] if model else every
+    among = _buildable_assets(project)
+    trainable = [
+        released_model
+        for released_model in project_models(project)
+        if released_model.asset in among
+    ]
+    selected = [find_model(project, model)] if model else trainable
     if only_plan:
-        for line in retraining.plan_in_words(project, chosen, anyway):
+        for line in retraining.describe_plan(project, selected, anyway):
             click.echo(line)
         return
     sync_project(project, definitions, instance)
-    outcome = retraining.retrain(project, definitions, instance, chosen, anyway, among, _say)
-    _finish(outcome, project)
+    outcome = retraining.retrain(project, definitions, instance, selected, anyway, among, _say)
+    _report_outcome(outcome, project)
 
 
-def _makeable(project: "Project") -> set[str]:
+def _buildable_assets(project: "Project") -> set[str]:
     """Assets that can be made: without the agent system's logs there is no router to train."""
     from cortex_pipelines.versioning.project import look_up, read_yaml
 
     logs = look_up(read_yaml(project.root / "sources.lock"), "coordination.files")
-    every = {asset.name for asset in project.graph.order}
+    all_assets = {asset.name for asset in project.graph.order}
     if logs != []:
-        return every
+        return all_assets
     _say(
         "no router is trained: coordination.logs has no logs of the agent system; put some there "
         "and run `cortex update`"
     )
-    return every - project.graph.downstream(["routing_dataset"])
+    return all_assets - project.graph.downstream(["routing_dataset"])
 
 
 def _show_plan(
     project: "Project", assets: Collection[str], partition: str | None, among: set[str]
 ) -> None:
     """Show which assets are stale, how long they take, and what limits leave out."""
-    from cortex_pipelines.orchestration.planning import duration, left_out, plan
+    from cortex_pipelines.orchestration.planning import data_left_out, duration, plan_stages
     from cortex_pipelines.versioning.lock_file import split_address
 
-    wanted = set(assets) or among
-    steps = [step for step in plan(project, partition) if split_address(step.address)[0] in wanted]
+    selected = set(assets) or among
+    steps = [
+        step
+        for step in plan_stages(project, partition)
+        if split_address(step.address)[0] in selected
+    ]
     for step in steps:
         reads = "" if step.rows is None else f", reads {step.rows:,} rows"
         time = "?" if step.seconds is None else duration(step.seconds)
         click.echo(f"{step.address:<44} {time:>9}  ({step.basis}{reads})")
-    known = [step.seconds for step in steps if step.seconds is not None]
-    unknown = len(steps) - len(known)
+    durations = [step.seconds for step in steps if step.seconds is not None]
+    unknown = len(steps) - len(durations)
     click.echo(
-        f"{len(steps)} to run, {duration(sum(known))}"
+        f"{len(steps)} to run, {duration(sum(durations))}"
         + (f" and {unknown} without a known duration" if unknown else "")
         if steps
         else "nothing is stale"
     )
-    for sentence in left_out(project, partition):
+    for sentence in data_left_out(project, partition):
         click.echo(sentence)
 
 
-def _of_one_project(
+def _split_addresses(
     addresses: tuple[str, ...], partition: str | None
 ) -> tuple[tuple[str, ...], str | None]:
     """The assets' names, and the project that they or the option name."""
     from cortex_pipelines.versioning.lock_file import split_address
 
     pairs = [split_address(address) for address in addresses]
-    named = {part for _, part in pairs if part} | ({partition} if partition else set())
-    if len(named) > 1:
-        raise ProjectError(f"name one project at a time, not {' and '.join(sorted(named))}")
-    return tuple(name for name, _ in pairs), next(iter(named), None)
+    projects = {part for _, part in pairs if part} | ({partition} if partition else set())
+    if len(projects) > 1:
+        raise ProjectError(f"name one project at a time, not {' and '.join(sorted(projects))}")
+    return tuple(name for name, _ in pairs), next(iter(projects), None)
 
 
 def _check_names(project: "Project", assets: tuple[str, ...], partition: str | None) -> None:
     unknown = [name for name in assets if name not in project.graph.assets]
     if unknown:
-        known = ", ".join(asset.name for asset in project.graph.order)
-        raise ProjectError(f"no asset {', '.join(unknown)}; there is: {known}")
+        available = ", ".join(asset.name for asset in project.graph.order)
+        raise ProjectError(f"no asset {', '.join(unknown)}; there is: {available}")
     if partition is not None and partition not in project.partitions:
-        known = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {partition}; there is: {known}")
+        available = ", ".join(project.partitions) or "none yet"
+        raise ProjectError(f"params.yaml has no project {partition}; there is: {available}")
 
 
 @main.command(epilog=_example("cortex add flask pypi:flask==3.1.3"))
@@ -373,13 +381,13 @@ def add(name: str, source: str, control: bool) -> None:
     SOURCE is a path, a URL, pypi:NAME==VERSION or npm:NAME@VERSION.
     """
     from cortex_pipelines.catalog import open_project
-    from cortex_pipelines.orchestration.planning import without_control
+    from cortex_pipelines.orchestration.planning import missing_control
     from cortex_pipelines.projects.add import add_project
 
     root = find_root()
     entry = add_project(root, name, source, control)
     _say(f"projects.{name} has {entry} and is pinned; `cortex run` makes what is new")
-    for sentence in without_control(open_project(root), name):
+    for sentence in missing_control(open_project(root), name):
         _say(sentence)
 
 
@@ -387,10 +395,10 @@ def add(name: str, source: str, control: bool) -> None:
 @click.argument("project", required=False)
 def update(project: str | None) -> None:
     """Update the pins in sources.lock to the current sources, of all projects or of PROJECT."""
-    from cortex_pipelines.projects.update_pins import move_pins
+    from cortex_pipelines.projects.update_pins import update_pins
 
-    moved = move_pins(find_root(), project)
-    _say("\n".join(f"moved: {key}" for key in moved) or "every pin is where it was")
+    changed = update_pins(find_root(), project)
+    _say("\n".join(f"moved: {key}" for key in changed) or "every pin is where it was")
 
 
 @main.command("dvc-yaml", epilog=_example("cortex dvc-yaml --check"))
@@ -413,11 +421,11 @@ def dvc_yaml(check: bool) -> None:
 def sync() -> None:
     """Synchronise Dagster, MLflow and the registry's aliases with DVC."""
     from cortex_pipelines.orchestration.syncing import sync_aliases, sync_project
-    from cortex_pipelines.release.promote import sign_known
+    from cortex_pipelines.release.promote import sign_released_versions
 
     project, definitions, instance = _open()
     events = sync_project(project, definitions, instance, thorough=True)
-    if signed := sign_known(project):
+    if signed := sign_released_versions(project):
         _say(f"{signed} models signed")
     _say(f"{events} versions reported, {sync_aliases(project)} aliases moved")
 
@@ -442,10 +450,10 @@ def lineage(model: str, as_json: bool) -> None:
 @main.command(epilog=_example("cortex doctor"))
 def doctor() -> None:
     """Check what is missing on this machine, and how to install it."""
-    from cortex_pipelines.projects.doctor import examine
+    from cortex_pipelines.projects.doctor import check_machine
 
     missing = 0
-    for finding in examine(find_root()):
+    for finding in check_machine(find_root()):
         missing += finding.needed and not finding.good
         mark = "ok     " if finding.good else "MISSING" if finding.needed else "WITHOUT"
         click.echo(f"{mark} {finding.what}: {finding.detail}")

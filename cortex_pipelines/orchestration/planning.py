@@ -1,4 +1,4 @@
-"""Plan of `cortex run`: stages, their duration, and data that limits leave out."""
+"""Plan of `cortex run`: stages, their durations, and data excluded by limits."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ TEXTS_PER_SECOND = 4
 """Texts of an evaluation that the default base scores in fp32 on two cores."""
 
 _TEXTS_PER_CHOICE = 26
-"""Three kinds of questions with some three answers each, under base and adapter, part of them once
-more with similar code: 7,000 texts where `evaluation.choices` is 266."""
+"""Three kinds of questions with about three answers each, under base and adapter, some again with
+similar code: 7,000 texts if `evaluation.choices` is 266."""
 
 _CONTROL = "general_code"
 
@@ -37,9 +37,9 @@ class PlannedStage:
 
     Args:
         address: Name of the stage.
-        rows: Rows that it reads, as far as they are there; None if nothing is.
-        seconds: How long it takes; None if nothing says.
-        basis: What that rests on.
+        rows: Rows of its existing inputs; None if no input exists.
+        seconds: Estimated duration; None if unknown.
+        basis: Basis of the estimate.
     """
 
     address: str
@@ -49,21 +49,21 @@ class PlannedStage:
 
 
 def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]:
-    """Names and partitions of the stages that a run for one project makes where they are stale.
+    """Names and partitions of the stages that a run for one project includes.
 
-    These are its own stages, those made from all projects, and what the project that
-    ``general.project`` names needs to stand for all other code.
+    These are its own stages, those of all projects, and those that the control
+    (``general.project``) needs.
 
     Args:
         project: The project.
-        only: Name of the one project; None for all.
+        only: Name of the project; None for all.
     """
-    wanted = {None, only}
+    partitions = {None, only}
     stages = {
         (asset.name, partition)
         for asset in project.graph.order
         for partition in project.partitions_of(asset)
-        if only is None or partition in wanted
+        if only is None or partition in partitions
     }
     if only is None or _CONTROL not in project.graph.assets:
         return stages
@@ -75,22 +75,22 @@ def stages_of(project: Project, only: str | None) -> set[tuple[str, str | None]]
     }
 
 
-def plan(project: Project, only: str | None = None) -> list[PlannedStage]:
-    """The stages that `cortex run` would make, in order.
+def plan_stages(project: Project, only: str | None = None) -> list[PlannedStage]:
+    """The stages that `cortex run` would run, in order.
 
-    What depends on a stale stage counts, though it may turn out that nothing changes for it.
+    Dependents of a stale stage are included, though their inputs may turn out unchanged.
 
     Args:
         project: The project.
-        only: Only this partition, and what is made from all.
+        only: Only this partition, and assets of all projects.
     """
     stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
     durations, steps = last_seconds(project.root), []
-    concerned = stages_of(project, only)
+    selected = stages_of(project, only)
     to_make: set[tuple[str, str | None]] = set()
     for asset in project.graph.order:
         for partition in project.partitions_of(asset):
-            if (asset.name, partition) not in concerned:
+            if (asset.name, partition) not in selected:
                 continue
             inputs = {
                 (other.name, part)
@@ -100,17 +100,19 @@ def plan(project: Project, only: str | None = None) -> list[PlannedStage]:
             }
             if (asset.name, partition) in stale or inputs & to_make:
                 to_make.add((asset.name, partition))
-                seconds, basis = _seconds(project, asset.name, partition, durations)
+                seconds, basis = _estimate_seconds(project, asset.name, partition, durations)
                 rows = _rows_read(project, asset.name, partition)
                 steps.append(PlannedStage(project.address(asset, partition), rows, seconds, basis))
     return steps
 
 
 def expected_seconds(project: Project, names: Iterable[str], partition: str | None) -> float | None:
-    """How long assets of one project, or of all, take together; None if nothing says."""
+    """Estimated total duration of assets of one project, or of all; None if unknown."""
     durations = last_seconds(project.root)
-    known = [_seconds(project, name, partition, durations)[0] for name in sorted(names)]
-    return sum(filter(None, known)) if any(known) else None
+    durations_of_assets = [
+        _estimate_seconds(project, name, partition, durations)[0] for name in sorted(names)
+    ]
+    return sum(filter(None, durations_of_assets)) if any(durations_of_assets) else None
 
 
 def _rows_read(project: Project, name: str, partition: str | None) -> int | None:
@@ -124,7 +126,7 @@ def _rows_read(project: Project, name: str, partition: str | None) -> int | None
     return sum(counts) if counts else None
 
 
-def _seconds(
+def _estimate_seconds(
     project: Project,
     name: str,
     partition: str | None,
@@ -132,19 +134,21 @@ def _seconds(
 ) -> tuple[float | None, str]:
     if (name, partition or "") in durations:
         return durations[name, partition or ""], "its last run here"
-    others = {part: seconds for (asset, part), seconds in durations.items() if asset == name}
-    if others:
-        slowest = max(others, key=lambda part: others[part])
-        return others[slowest], f"the last run for {slowest}"
+    other_partitions = {
+        part: seconds for (asset, part), seconds in durations.items() if asset == name
+    }
+    if other_partitions:
+        slowest = max(other_partitions, key=lambda part: other_partitions[part])
+        return other_partitions[slowest], f"the last run for {slowest}"
     if name == "code_adapter":
-        settings: Any = project.effective.section("adapters", partition)
-        tokens, basis = _training_tokens(project, partition, settings)
+        evaluation_settings: Any = project.effective.section("adapters", partition)
+        tokens, basis = _training_tokens(project, partition, evaluation_settings)
         if tokens is None:
             return None, basis
         return tokens / TRAINING_TOKENS_PER_SECOND, f"{basis} at {TRAINING_TOKENS_PER_SECOND}/s"
     if name == "code_adapter_evaluation":
-        asked: Any = project.effective.section("evaluation", partition)
-        texts = asked.choices * _TEXTS_PER_CHOICE
+        evaluation: Any = project.effective.section("evaluation", partition)
+        texts = evaluation.choices * _TEXTS_PER_CHOICE
         return texts / TEXTS_PER_SECOND, f"at most {texts:,} texts at {TEXTS_PER_SECOND}/s"
     return None, "no run here yet"
 
@@ -152,7 +156,7 @@ def _seconds(
 def _training_tokens(
     project: Project, partition: str | None, settings: Any
 ) -> tuple[int | None, str]:
-    """Tokens that a training will read, and what that rests on; None without data sets."""
+    """Tokens of a training, and the basis of the estimate; None without data sets."""
     texts = [
         pl.scan_parquet(path).select(
             (pl.col("prompt").str.len_chars() + pl.col("completion").str.len_chars()).sum()
@@ -164,16 +168,16 @@ def _training_tokens(
     if not texts:
         return None, "a million tokens take some 75 min; the data sets are not there yet"
     characters = sum(int(text.collect().item()) for text in texts)
-    held = settings.epochs * round(characters / _CHARACTERS_PER_TOKEN)
-    if held < settings.max_tokens:
-        return held, f"some {held:,} tokens"
+    available = settings.epochs * round(characters / _CHARACTERS_PER_TOKEN)
+    if available < settings.max_tokens:
+        return available, f"some {available:,} tokens"
     return settings.max_tokens, f"at most {settings.max_tokens:,} tokens"
 
 
-def left_out(project: Project, only: str | None = None) -> Iterator[str]:
-    """Data left out by limits, with the setting that lifts each limit."""
+def data_left_out(project: Project, only: str | None = None) -> Iterator[str]:
+    """Messages about data excluded by limits, with the setting that lifts each limit."""
     for name in project.partitions if only is None else (only,):
-        yield from without_control(project, name)
+        yield from missing_control(project, name)
         pairs: Any = project.effective.section("pairs", name)
         history = project.output("repository_commits", name) / "repository_commits.parquet"
         if pairs.max_commits is not None and history.exists():
@@ -185,8 +189,8 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
                 )
         for kind in DATASETS:
             limits: Any = project.effective.section("datasets", name)
-            figures = read_json(project.output(f"{kind}_dataset", name) / "metrics.json")
-            count = int(figures.get("left_out_sample") or 0)
+            metrics = read_json(project.output(f"{kind}_dataset", name) / "metrics.json")
+            count = int(metrics.get("left_out_sample") or 0)
             if count and _limited(limits, f"{kind}_dataset"):
                 yield (
                     f"{name}: {count:,} rows are left out of {kind}_dataset; under "
@@ -194,9 +198,9 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
                     "max_by_kind: {} take all"
                 )
         adapters: Any = project.effective.section("adapters", name)
-        trained = read_json(project.output("code_adapter", name) / "metrics.json")
+        training_metrics = read_json(project.output("code_adapter", name) / "metrics.json")
         budget = adapters.max_tokens // adapters.epochs
-        if trained.get("train_tokens", 0) > 0.95 * budget:
+        if training_metrics.get("train_tokens", 0) > 0.95 * budget:
             yield (
                 f"{name}: training stops at {adapters.max_tokens:,} tokens; "
                 f"projects.{name}.adapters.max_tokens raises it"
@@ -204,11 +208,11 @@ def left_out(project: Project, only: str | None = None) -> Iterator[str]:
 
 
 def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
-    """Why code of projects that are too small for data sets is not used, and what helps.
+    """Messages on why code of projects that are too small is not used, and what helps.
 
     Args:
         project: The project.
-        failed: Addresses of stages; those that split a project's code count.
+        failed: Addresses of failed stages; those that split a project's code count.
     """
     for address in failed:
         asset, name = split_address(address)
@@ -218,44 +222,47 @@ def unused_code(project: Project, failed: Iterable[str]) -> Iterator[str]:
                 folder / "files.parquet", columns=["language", "generated", "licence", "trainable"]
             ).filter(pl.col("language").is_in(LANGUAGES))
             skipped = pl.read_parquet(folder / "skipped_files.parquet")
-            why = [*_untrained(files, name), *_unread(skipped)]
-            left = f"; left out: {'; '.join(why)}" if why else ""
+            reasons = [*_untrainable_files(files, name), *_skipped_files(skipped)]
+            explanation = f"; left out: {'; '.join(reasons)}" if reasons else ""
             yield (
                 f"{name}: {int(files['trainable'].sum()):,} of its files are code to train on "
-                f"({', '.join(LANGUAGES)}){left}"
+                f"({', '.join(LANGUAGES)}){explanation}"
             )
 
 
-def _untrained(files: pl.DataFrame, name: str) -> Iterator[str]:
+def _untrainable_files(files: pl.DataFrame, name: str) -> Iterator[str]:
     if generated := int(files["generated"].sum()):
         yield (
             f"{generated:,} generated, compiled, vendored or minified; add the source of what "
             "they are made from"
         )
-    refused = files.filter(~pl.col("generated") & ~pl.col("trainable"))
-    licences = refused["licence"].fill_null("none stated").value_counts(sort=True)
+    unlicensed = files.filter(~pl.col("generated") & ~pl.col("trainable"))
+    licences = unlicensed["licence"].fill_null("none stated").value_counts(sort=True)
     if licences.height:
-        of = ", ".join(f"{licence}: {count:,}" for licence, count in licences.iter_rows())
+        licence_counts = ", ".join(
+            f"{licence}: {count:,}" for licence, count in licences.iter_rows()
+        )
         yield (
-            f"{refused.height:,} whose licence is not in ingestion.trainable_licences ({of}); if "
-            f"you may train on them, write it to projects.{name}.ingestion.trainable_licences"
+            f"{unlicensed.height:,} whose licence is not in ingestion.trainable_licences "
+            f"({licence_counts}); if you may train on them, write it to "
+            f"projects.{name}.ingestion.trainable_licences"
         )
 
 
-def _unread(skipped: pl.DataFrame) -> Iterator[str]:
-    for (reason,), some in skipped.sort("reason", "path").group_by("reason", maintain_order=True):
-        path, detail = some.row(0, named=True)["path"], some.row(0, named=True)["detail"]
-        yield f"{some.height:,} {reason} (such as {path}: {detail})"
+def _skipped_files(skipped: pl.DataFrame) -> Iterator[str]:
+    for (reason,), rows in skipped.sort("reason", "path").group_by("reason", maintain_order=True):
+        path, detail = rows.row(0, named=True)["path"], rows.row(0, named=True)["detail"]
+        yield f"{rows.height:,} {reason} (such as {path}: {detail})"
 
 
 def _limited(settings: Any, name: str) -> bool:
-    """Whether a limit is set; without one, only variants beyond their share are left out."""
-    most = (settings.max_train, settings.max_validation, settings.max_test)
-    return most != (None, None, None) or bool(settings.max_by_kind.get(name))
+    """Whether a limit is set; otherwise only excess variants are excluded."""
+    limits = (settings.max_train, settings.max_validation, settings.max_test)
+    return limits != (None, None, None) or bool(settings.max_by_kind.get(name))
 
 
-def without_control(project: Project, name: str) -> Iterator[str]:
-    """What a project whose gains no other code is compared with should be told before training."""
+def missing_control(project: Project, name: str) -> Iterator[str]:
+    """A warning for a project without a control, before training."""
     general: Any = project.effective.section("general", name)
     if general.project is None:
         yield (

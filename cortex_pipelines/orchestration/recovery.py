@@ -1,7 +1,7 @@
 """Clean up after killed processes when the next one starts.
 
-Nothing here needs a person: what was cut off is set aside and begun anew or brought back, scratch
-of the dead is removed, and a release that was cut short is ended. Each is said in a sentence.
+No step needs a person: truncated files are set aside and recreated or restored, scratch files of
+dead processes are removed, and an interrupted release is finished. Each step yields a message.
 """
 
 import fcntl
@@ -43,26 +43,26 @@ _SCRATCH = (
 
 
 def recover(root: Path) -> list[str]:
-    """Clean up after killed processes; returns what was done, in sentences.
+    """Clean up after killed processes; returns a message for each step.
 
-    What a living process works on is not touched.
+    Files of running processes are not touched.
 
     Raises:
-        ProjectError: a file is cut off and there is no good copy of it; says what to type.
+        ProjectError: a file is truncated and has no intact copy; gives the command that helps.
     """
     for pattern in _SCRATCH:
         for folder in root.glob(pattern) if "*" in pattern else (root / pattern,):
             sweep(folder)
     _sweep_training(root / CACHE)
-    done = restore_settings(root) + dvc_store.mend_unless_busy(root)
+    messages = restore_settings(root) + dvc_store.mend_unless_busy(root)
     for name in retained_outputs.FILES:
         if name != retained_outputs.DVC_LOCK and (sentence := retained_outputs.mend(root, name)):
-            done.append(sentence)
+            messages.append(sentence)
     if set_driver(root):  # a clone does not have it
-        done.append(SET_UP)
-    done += renew_databases(root)
-    done += renew_database(root)
-    return [*done, *_finish_release(root)]
+        messages.append(SET_UP)
+    messages += renew_databases(root)
+    messages += renew_database(root)
+    return [*messages, *_finish_release(root)]
 
 
 def _sweep_training(cache: Path) -> None:
@@ -86,7 +86,7 @@ def _sweep_training(cache: Path) -> None:
 def _finish_release(root: Path) -> list[str]:
     if not (root / RELEASING).exists():
         return []
-    # only now: the catalogue and MLflow take seconds to load
+    # imported here, since the catalog and MLflow take seconds to load
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.release.promote import finish_release
 

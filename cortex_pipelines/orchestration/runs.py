@@ -19,32 +19,32 @@ _PROCESS = "cortex/process"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """The result of running assets.
 
     Args:
-        made: Addresses of the stages that were run, in order.
-        failed: Address, to what went wrong, in words.
+        made: Addresses of the stages that ran, in order.
+        failed: Error message by address.
     """
 
     made: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
 
-    def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(self.made + other.made, self.failed | other.failed)
+    def __add__(self, other: "RunOutcome") -> "RunOutcome":
+        return RunOutcome(self.made + other.made, self.failed | other.failed)
 
 
-def run_named(
+def run_assets(
     project: Project,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     names: Sequence[str],
     partition: str | None,
-) -> Outcome:
-    """Run exactly these assets in one Dagster run; all of one kind of partitioning.
+) -> RunOutcome:
+    """Run exactly these assets, which are all partitioned or all not, in one Dagster run.
 
     Raises:
-        KeyboardInterrupt: it was interrupted, or asked to end; nothing more is to be run.
+        KeyboardInterrupt: the run was interrupted.
     """
     follow_projects(instance, project)
     job = definitions.resolve_implicit_global_asset_job_def()
@@ -57,23 +57,25 @@ def run_named(
         tags={_PROCESS: str(os.getpid())},
     )
     failures = result.get_step_failure_events()
-    if any(map(_is_interrupt, failures)):  # Dagster tells Ctrl-C like any other failure of a step
+    if any(map(_is_interrupt, failures)):  # Dagster reports Ctrl-C like any other step failure
         raise KeyboardInterrupt
     failed = {stage_address(str(event.step_key), partition): _message(event) for event in failures}
-    made = [
+    materialised = [
         stage_address(name, partition)
         for name in names
         if result.asset_materializations_for_node(name)
     ]
-    return Outcome(tuple(made), failed)
+    return RunOutcome(tuple(materialised), failed)
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> int:
     """Mark runs of killed processes as failed; returns how many."""
-    going = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    active_runs = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    )
     dead = [
         run
-        for run in instance.get_runs(going)
+        for run in instance.get_runs(active_runs)
         if _PROCESS in run.tags and not psutil.pid_exists(int(run.tags[_PROCESS]))
     ]
     for run in dead:
@@ -98,25 +100,25 @@ def _message(event: dg.DagsterEvent) -> str:
     return str(error.message).strip() if error else "failed for an unknown reason"
 
 
-def segments(project: Project, names: Iterable[str]) -> list[tuple[bool, list[str]]]:
-    """Names in topological order, cut wherever the partitioning changes.
+def split_by_partitioning(project: Project, names: Iterable[str]) -> list[tuple[bool, list[str]]]:
+    """Names in topological order, grouped by partitioning.
 
     Returns:
         Pairs of whether the assets are partitioned, and their names. Assets of one pair can share
-        a Dagster run for each of their partitions.
+        a Dagster run for each partition.
     """
-    chosen = set(names)
-    waiting = [asset for asset in project.graph.order if asset.name in chosen]
+    selected = set(names)
+    remaining = [asset for asset in project.graph.order if asset.name in selected]
     groups: list[tuple[bool, list[str]]] = []
-    while waiting:
+    while remaining:
         for partitioned in (True, False):
             group: list[str] = []
-            for asset in list(waiting):
+            for asset in list(remaining):
                 upstream = {other.name for other in project.graph.wiring(asset.name).assets}
-                blocked = upstream & {other.name for other in waiting}
+                blocked = upstream & {other.name for other in remaining}
                 if asset.partitioned == partitioned and not blocked:
                     group.append(asset.name)
-                    waiting.remove(asset)
+                    remaining.remove(asset)
             if group:
                 groups.append((partitioned, group))
     return groups
@@ -129,50 +131,54 @@ def run_stale(
     only: str | None = None,
     report: Callable[[str], None] = _LOG.info,
     among: Collection[str] | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Run all stale assets and their dependents until none is stale.
 
-    An asset whose inputs turn out the same is not computed again. What depends on an asset that
-    failed is left alone; everything else goes on.
+    An asset whose inputs turn out unchanged is not computed again. Dependents of a failed asset are
+    skipped; all others continue.
 
     Args:
         project: The project.
         definitions: Its code location.
         instance: Its Dagster instance.
-        only: Only this project, what is made from all, and what its control needs.
-        report: Told what runs.
+        only: Only this project, assets of all projects, and those that its control needs.
+        report: Receives progress messages.
         among: Assets to run; None for all.
     """
-    outcome = Outcome()
+    outcome = RunOutcome()
     missing: set[str] = set()
-    concerned = stages_of(project, only)
-    for partitioned, names in segments(project, project.graph.assets if among is None else among):
+    selected = stages_of(project, only)
+    for partitioned, names in split_by_partitioning(
+        project, project.graph.assets if among is None else among
+    ):
         stale = {(view.asset.name, view.partition) for view in dvc_views(project) if view.changed}
         for partition in project.partitions if partitioned else (None,):
-            own = [n for n in names if (n, partition) in concerned]
-            reached = project.graph.downstream(n for n in own if (n, partition) in stale)
-            reached = {n for n in own if n in reached}
-            left = _left_alone(project, names, partition, missing)
-            wanted = [n for n in names if n in reached - left]
-            if wanted:
-                report(f"{partition or 'all projects'}: {', '.join(wanted)}")
-                outcome += run_named(project, definitions, instance, wanted, partition)
-            missing |= {stage_address(n, partition) for n in reached} - set(outcome.made)
+            selected_names = [n for n in names if (n, partition) in selected]
+            outdated = project.graph.downstream(
+                n for n in selected_names if (n, partition) in stale
+            )
+            outdated = {n for n in selected_names if n in outdated}
+            blocked = _blocked_assets(project, names, partition, missing)
+            runnable = [n for n in names if n in outdated - blocked]
+            if runnable:
+                report(f"{partition or 'all projects'}: {', '.join(runnable)}")
+                outcome += run_assets(project, definitions, instance, runnable, partition)
+            missing |= {stage_address(n, partition) for n in outdated} - set(outcome.made)
     return outcome
 
 
-def _left_alone(
+def _blocked_assets(
     project: Project, names: Iterable[str], partition: str | None, missing: set[str]
 ) -> set[str]:
     """Assets that depend on something missing, directly or indirectly."""
-    unmade = set(missing)
+    unavailable = set(missing)
     for name in names:
-        if unmade & _read_by(project, name, partition):
-            unmade.add(stage_address(name, partition))
-    return {name for name in names if stage_address(name, partition) in unmade}
+        if unavailable & _input_addresses(project, name, partition):
+            unavailable.add(stage_address(name, partition))
+    return {name for name in names if stage_address(name, partition) in unavailable}
 
 
-def _read_by(project: Project, name: str, partition: str | None) -> set[str]:
+def _input_addresses(project: Project, name: str, partition: str | None) -> set[str]:
     """Addresses of the inputs of an asset and partition."""
     return {
         stage_address(other.name, part)

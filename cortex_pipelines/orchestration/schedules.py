@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from cortex_pipelines.config import AutomationSettings
-from cortex_pipelines.orchestration.nightly import WEEKLY
+from cortex_pipelines.orchestration.nightly import WEEKLY_TAG
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.project import Project
 
@@ -29,7 +29,7 @@ def schedules(job: dg.JobDefinition, settings: AutomationSettings) -> list[dg.Sc
         )
         for name, cron, tags in (
             ("nightly", settings.nightly, {}),
-            ("weekly", settings.weekly, WEEKLY),
+            ("weekly", settings.weekly, WEEKLY_TAG),
         )
     ]
 

@@ -1,4 +1,4 @@
-"""``cortex add``: add a project to ``params.yaml``, comments and order kept."""
+"""``cortex add``: add a project to ``params.yaml``, preserving comments and order."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,9 @@ from cortex_pipelines.atomic import aside
 from cortex_pipelines.catalog import open_project, project_name_refusal
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.project_sources import parse_source
-from cortex_pipelines.projects.deleted_authors import bury_authors
-from cortex_pipelines.projects.parameter_file import as_text, read_values
-from cortex_pipelines.projects.update_pins import take_pins_of
+from cortex_pipelines.projects.deleted_authors import add_author_tombstones
+from cortex_pipelines.projects.parameter_file import read_values, to_yaml
+from cortex_pipelines.projects.update_pins import pin_sources
 from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
 from cortex_pipelines.versioning.dvc.stages import follow_projects
@@ -24,20 +24,20 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
         root: Project root.
         name: Name of the project: letters, digits, ``-`` and ``_``.
         source: Path, URL, ``name==version`` (or ``pypi:name``) or ``npm:name@version``.
-        control: The project is to be the one that stands for all other code.
+        control: Make the project the control, which represents all other code.
 
     Returns:
-        The entry as it stands in ``params.yaml``.
+        The source's entry in ``params.yaml``.
 
     Raises:
-        ProjectError: the name cannot be used, the source stands there already, or another project
-            is the control.
+        ProjectError: the name is not allowed, the project already has the source, or another
+            project is the control.
     """
     if not PROJECT_NAME.fullmatch(name):
         raise ProjectError(f"project name {name!r}: {PROJECT_NAME_WORDS}")
     if refusal := project_name_refusal(name):
         raise ProjectError(refusal)
-    load_parameters(root)  # what is wrong there already is not this project's fault
+    load_parameters(root)  # report existing errors before anything changes
     entry = parse_source(source, root)
     values = read_values(root)
     projects = values.get("projects") or {}
@@ -52,17 +52,17 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
         general["project"] = name
     new: dict[str, Any] = {"sources": []}
     if values.get("profile", STANDARD) == DEMO:
-        new = {"profile": STANDARD} | new  # the demo's limits are there for the demo's projects
+        new = {"profile": STANDARD} | new  # the demo's limits are meant for its own projects
     sources = projects.setdefault(name, new)["sources"]
     if entry in sources:
         raise ProjectError(f"projects.{name} already has the source: {source}")
     sources.append(entry)
     values["projects"] = projects
     with aside(root / "params.yaml") as scratch:
-        scratch.write_text(as_text(values), encoding="utf-8")
-        # a project that cannot be pinned is not added; a pin without a project does no harm
-        take_pins_of(root, name, load_parameters(root, scratch))
-    bury_authors(root)
+        scratch.write_text(to_yaml(values), encoding="utf-8")
+        # a project that cannot be pinned is not added; a pin without a project is harmless
+        pin_sources(root, name, load_parameters(root, scratch))
+    add_author_tombstones(root)
     project = open_project(root)
     ensure_keys(root, project_models(project))
     follow_projects(project)

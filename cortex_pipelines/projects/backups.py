@@ -1,7 +1,7 @@
-"""``cortex backup`` and ``cortex restore``: what nothing makes again, encrypted by restic.
+"""``cortex backup`` and ``cortex restore``: irreproducible files, encrypted by restic.
 
-restic (https://restic.net) encrypts with the password that it is given in its own ways: the
-variable RESTIC_PASSWORD, or a file. Signing keys and API keys are never in a backup.
+restic (https://restic.net) reads the password from the variable RESTIC_PASSWORD or from a file.
+Signing keys and API keys are never in a backup.
 """
 
 import json
@@ -19,14 +19,14 @@ from cortex_pipelines.versioning.project import Project
 
 REMEDY = "`apt-get install restic`, or a package of https://restic.net"
 _KEYS = ".cortex/keys"
-_MADE_AGAIN = (
+_REPRODUCIBLE = (
     *(".venv", ".cortex/cache", ".cortex/search", ".cortex/tmp", ".cortex/logs", ".cortex/damaged"),
     *(".cortex/models", ".cortex/status.json", ".dvc/cache", ".dvc/tmp"),
 )
-"""What sources, pins and code give again, and what nobody needs."""
+"""Paths that can be rebuilt from sources, pins and code, or are not needed."""
 
 _TAG, _ID = "cortex", "cortex-"
-"""Tag of all snapshots of this program, and what that of the project's id begins with."""
+"""Tag of all snapshots of this program, and prefix of the tag with the project's id."""
 
 _PASSWORDS = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND")
 
@@ -43,46 +43,51 @@ def back_up(
     forget_earlier: bool = False,
     moved_from: Collection[Path] = (),
 ) -> None:
-    """Add a snapshot of a project to a backup, which is begun where there is none.
+    """Add a snapshot of a project to a backup, creating the backup if needed.
 
-    A backup is of one project, since the last snapshot is restored and earlier ones are deleted: a
-    snapshot has the project's id as a tag, and restic notes its folder.
+    A backup holds one project, since the latest snapshot is restored and earlier ones are deleted.
+    Snapshots are tagged with the project's id, and restic records their folder.
 
     Args:
         project: The project; nothing else should write to it meanwhile.
-        repository: Folder, or any other place that restic knows.
-        password_file: Holds the password; None for restic's own variables.
-        everything: With outputs, caches of DVC and the rest, all but keys; otherwise without what
-            is made again exactly.
-        forget_earlier: Delete all earlier snapshots, and what only they hold.
-        moved_from: Folders where this project was: snapshots of them are its own.
+        repository: Folder, or any other location that restic supports.
+        password_file: File with the password; None to use restic's variables.
+        everything: Include outputs and caches, all except keys; by default exactly reproducible
+            files are excluded.
+        forget_earlier: Delete all earlier snapshots and their data.
+        moved_from: Former folders of this project, whose snapshots belong to it.
 
     Raises:
-        BackupError: restic is not there or fails, the password is in the project or nowhere, or
-            the backup is another project's.
+        BackupError: restic is missing or fails, the password is missing or inside the project, or
+            the backup belongs to another project.
     """
     root = project.root
     run = _Restic(repository, password_file, root)
     local = [Path(repository)] if ":" not in repository else []
-    for place in [*local, *([password_file] if password_file else [])]:
-        if root.resolve() in (place.resolve(), *place.resolve().parents):
-            raise BackupError(f"{place} is in the project; name a place outside of it")
+    for location in [*local, *([password_file] if password_file else [])]:
+        if root.resolve() in (location.resolve(), *location.resolve().parents):
+            raise BackupError(f"{location} is in the project; name a place outside of it")
     if not run.succeeds("cat", "config"):
         run("init")
-    own, others = f"{_ID}{workspace_id(root)}", set()
+    project_tag, foreign_folders = f"{_ID}{workspace_id(root)}", set()
     for snapshot in run.snapshots():
         ids = {tag for tag in snapshot["tags"] if tag.startswith(_ID)}
-        if not (snapshot["folder"] == root.resolve() and ids <= {own}):
-            others.add(snapshot["folder"])
-    if foreign := sorted(map(str, others - {place.resolve() for place in moved_from})):
+        if not (snapshot["folder"] == root.resolve() and ids <= {project_tag}):
+            foreign_folders.add(snapshot["folder"])
+    if projects_elsewhere := sorted(
+        map(str, foreign_folders - {path.resolve() for path in moved_from})
+    ):
         raise BackupError(
-            f"{repository} holds backups of another project, from {', '.join(foreign)}; name "
-            f"another place, or, if that was this project, add --moved-from {foreign[0]}"
+            f"{repository} holds backups of another project, from "
+            f"{', '.join(projects_elsewhere)}; name another place, or, if that was this project, "
+            f"add --moved-from {projects_elsewhere[0]}"
         )
-    left_out = (_KEYS, *(() if everything else _MADE_AGAIN + tuple(_exact(project))))
-    inside = re.sub(r"([\\*?\[\]])", r"\\\1", str(root.resolve()))  # as it is, not as a pattern
-    words = [f"--exclude={inside}/{place}" for place in left_out]
-    run("backup", "--quiet", "--tag", f"{_TAG},{own}", *words, ".")
+    excluded = (_KEYS, *(() if everything else _REPRODUCIBLE + tuple(_exact_outputs(project))))
+    escaped_root = re.sub(
+        r"([\\*?\[\]])", r"\\\1", str(root.resolve())
+    )  # literally, not as a pattern
+    exclude_options = [f"--exclude={escaped_root}/{path}" for path in excluded]
+    run("backup", "--quiet", "--tag", f"{_TAG},{project_tag}", *exclude_options, ".")
     if forget_earlier:
         run("forget", "--quiet", "--tag", _TAG, "--group-by", "", "--keep-last", "1", "--prune")
         run("check", "--quiet")
@@ -91,35 +96,35 @@ def back_up(
 def restore(
     repository: str, into: Path, password_file: Path | None = None, path: Path | None = None
 ) -> None:
-    """Restore the last snapshot.
+    """Restore the latest snapshot.
 
     Args:
         repository: As for ``back_up``.
-        into: Made if it is not there; has to be empty.
+        into: Target folder, absent or empty.
         password_file: As for ``back_up``.
-        path: Only snapshots of this folder count; None where there is one folder alone.
+        path: Restore a snapshot of this folder; None if the backup has only one.
 
     Raises:
-        BackupError: the folder is not empty; restic is not there or fails; there are snapshots of
-            several folders, and none is chosen.
+        BackupError: the folder is not empty, restic is missing or fails, or the backup has
+            snapshots of several folders and ``path`` is None.
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise BackupError(f"{into} is no empty folder; name a new one")
+        raise BackupError(f"{into} is not an empty folder; name a new one")
     run = _Restic(repository, password_file, Path.cwd())
     snapshots = run.snapshots()
     folders = {str(snapshot["folder"]) for snapshot in snapshots}
-    chosen = [one for one in snapshots if path is None or one["folder"] == path.resolve()]
-    if not chosen or (path is None and len(folders) > 1):
-        known = ", ".join(sorted(folders)) or "none"
+    candidates = [entry for entry in snapshots if path is None or entry["folder"] == path.resolve()]
+    if not candidates or (path is None and len(folders) > 1):
+        folder_list = ", ".join(sorted(folders)) or "none"
         raise BackupError(
-            f"{repository} holds backups of these folders: {known}; choose one by --path"
+            f"{repository} holds backups of these folders: {folder_list}; choose one by --path"
         )
     into.mkdir(parents=True, exist_ok=True)
-    run("restore", chosen[-1]["id"], "--verify", "--target", str(into.resolve()))
+    run("restore", candidates[-1]["id"], "--verify", "--target", str(into.resolve()))
 
 
-def _exact(project: Project) -> Iterator[str]:
-    """Outputs that are the same bytes wherever they are made."""
+def _exact_outputs(project: Project) -> Iterator[str]:
+    """Outputs that have the same bytes on every machine."""
     for asset in project.graph.order:
         if asset.determinism == "exact":
             yield f"data/{asset.name}"
@@ -130,8 +135,8 @@ class _Restic:
 
     Args:
         repository: The repository.
-        password_file: Holds the password; None for restic's own variables.
-        folder: Where it runs.
+        password_file: File with the password; None to use restic's variables.
+        folder: Working directory.
     """
 
     def __init__(self, repository: str, password_file: Path | None, folder: Path) -> None:
@@ -143,43 +148,45 @@ class _Restic:
                 "no password: name a file by --password-file, or set RESTIC_PASSWORD_FILE; without "
                 "it nobody can read the backup, so keep a copy elsewhere"
             )
-        given = [] if password_file is None else ["--password-file", str(password_file.resolve())]
-        place = repository if ":" in repository else str(Path(repository).resolve())
-        self._words = [program, "--repo", place, *given]
+        password_options = (
+            [] if password_file is None else ["--password-file", str(password_file.resolve())]
+        )
+        location = repository if ":" in repository else str(Path(repository).resolve())
+        self._command = [program, "--repo", location, *password_options]
         self._folder = folder
 
-    def __call__(self, *words: str) -> str:
-        done = self._run(words)
-        if done.returncode:
-            message = " ".join(done.stderr.split())[-400:]
-            raise BackupError(f"`restic {words[0]}` failed: {message}")
-        return done.stdout
+    def __call__(self, *arguments: str) -> str:
+        process = self._run(arguments)
+        if process.returncode:
+            message = " ".join(process.stderr.split())[-400:]
+            raise BackupError(f"`restic {arguments[0]}` failed: {message}")
+        return process.stdout
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """Snapshots of this program, the earliest first, each with its ``folder``, resolved."""
-        known = json.loads(self("snapshots", "--tag", _TAG, "--json")) or []
+        """Snapshots of this program, oldest first, each with its resolved ``folder``."""
+        entries = json.loads(self("snapshots", "--tag", _TAG, "--json")) or []
         return [
-            {**one, "folder": Path(one["paths"][0]).resolve()}
-            for one in sorted(known, key=lambda one: datetime.fromisoformat(one["time"]))
+            {**snapshot, "folder": Path(snapshot["paths"][0]).resolve()}
+            for snapshot in sorted(entries, key=lambda one: datetime.fromisoformat(one["time"]))
         ]
 
-    def succeeds(self, *words: str) -> bool:
-        """Whether a command ends well; a wrong password is no answer.
+    def succeeds(self, *arguments: str) -> bool:
+        """Whether a command succeeds.
 
         Raises:
             BackupError: the password is wrong.
         """
-        done = self._run(words)
-        if "wrong password" in done.stderr:
+        process = self._run(arguments)
+        if "wrong password" in process.stderr:
             raise BackupError("the password is not that of this backup")
-        return done.returncode == 0
+        return process.returncode == 0
 
-    def _run(self, words: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-        there = self._folder.resolve()
+    def _run(self, arguments: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+        folder = self._folder.resolve()
         return subprocess.run(  # nosec B603
-            [*self._words, *words],
-            cwd=there,
-            env=os.environ | {"PWD": str(there)},  # restic takes its word for where it is
+            [*self._command, *arguments],
+            cwd=folder,
+            env=os.environ | {"PWD": str(folder)},  # restic derives its paths from PWD
             capture_output=True,
             text=True,
             check=False,

@@ -1,8 +1,8 @@
-"""Signed certificates of deletion: what was forgotten, what became of it, what is left to do.
+"""Signed certificates of deletion: the request, its effects, and what is outstanding.
 
-What was asked for and removed is noted when it happens. What was rebuilt is not: the certificate
-compares the versions of then with those of DVC, the registry and the ledger now, so it can claim no
-rebuild that did not happen, and names what is outstanding.
+The request and the removed items are recorded when they happen. Rebuilds are not: the certificate
+compares the recorded versions with the current ones in DVC, the registry and the ledger, so it
+cannot claim a rebuild that did not happen.
 """
 
 import json
@@ -20,13 +20,13 @@ from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.projects.forget import (
     INTERACTIONS,
-    WEIGHTS,
+    WEIGHTS_TAG,
     TrainedModel,
-    made_from_sources,
-    remotes,
+    dvc_remotes,
+    source_derived_assets,
 )
 from cortex_pipelines.release.ledger import ReleasedModel
-from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.serving.reviews import ReviewQueue
 from cortex_pipelines.serving.security import audit
 from cortex_pipelines.signing.signatures import sign_file
@@ -52,23 +52,23 @@ _ROWS = (
 _GONE = "its record is gone from the registry"
 
 
-def note(
+def record_deletion(
     project: Project,
     stones: Iterable[Tombstone],
-    gone: Mapping[str, int],
+    removed: Mapping[str, int],
     models: Iterable[TrainedModel],
     by: str,
 ) -> str:
-    """Note a deletion that has just been asked for, and the versions of before; returns its id."""
-    now = datetime.now(UTC)
-    name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    """Record a deletion request and the versions before it; returns its id."""
+    timestamp = datetime.now(UTC)
+    name = f"{timestamp:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     stones = list(stones)
     record = {
         "id": name,
-        "requested": now.isoformat(timespec="seconds"),
+        "requested": timestamp.isoformat(timespec="seconds"),
         "by": by,
         "forgotten": [stone.model_dump(exclude_none=True) for stone in stones],
-        "removed": {what: count for what, count in gone.items() if count},
+        "removed": {kind: count for kind, count in removed.items() if count},
         "purges": [],
         "outputs": _versions(project, stones),
         "models": [asdict(model) for model in models],
@@ -77,76 +77,78 @@ def note(
     return name
 
 
-def note_purge(project: Project, counts: Mapping[str, Any]) -> None:
-    """Note with every deletion that former versions were purged."""
-    done = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **counts}
+def record_purge(project: Project, counts: Mapping[str, Any]) -> None:
+    """Record in every deletion that earlier versions were purged."""
+    purge = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **counts}
     for path in _folder(project).glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["purges"].append(done)
+        record["purges"].append(purge)
         write_whole(path, json.dumps(record, indent=1))
 
 
-def deletions(project: Project) -> list[dict[str, Any]]:
-    """What was noted of each deletion, the earliest first; see ``note``."""
+def read_deletions(project: Project) -> list[dict[str, Any]]:
+    """The record of each deletion, oldest first; see ``record_deletion``."""
     paths = sorted(_folder(project).glob("*.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def asked_since(project: Project, model: ReleasedModel, trained: datetime | None) -> bool:
-    """Whether something that a model's present version was made from is to be forgotten since.
+def deletion_requested_since(
+    project: Project, model: ReleasedModel, trained: datetime | None
+) -> bool:
+    """Whether deletion of data that a model's current version was made from was requested since.
 
     Args:
         project: The project.
         model: The model.
-        trained: When its last training ended; None if that is not known.
+        trained: End of its last training; None if unknown.
     """
-    now = locked_version(locked_stages(project.root), model.address)
+    current_version = locked_version(locked_stages(project.root), model.address)
     return any(
-        (marked["name"], marked["version"]) == (model.name, now)
-        for record in deletions(project)
+        (marked["name"], marked["version"]) == (model.name, current_version)
+        for record in read_deletions(project)
         if trained is None or datetime.fromisoformat(record["requested"]) > trained
         for marked in record["models"]
     )
 
 
 def certify(project: Project, path: Path, name: str | None = None) -> dict[str, Any]:
-    """Write the certificate of a deletion, and its signature beside it.
+    """Write the certificate of a deletion and its signature next to it.
 
     Args:
         project: The project.
-        path: Where; the signature has the same name with ``.sig`` behind it.
-        name: Id of the deletion; None for the last one.
+        path: Output file; the signature has the same name with ``.sig`` appended.
+        name: Id of the deletion; None for the latest.
 
     Returns:
-        What the certificate says.
+        Content of the certificate.
 
     Raises:
-        ProjectError: there is no such deletion; names those that there are.
+        ProjectError: unknown deletion; lists the known ones.
     """
-    known = {record["id"]: record for record in deletions(project)}
-    record = known.get(name or next(reversed(known), ""))
+    records = {record["id"]: record for record in read_deletions(project)}
+    record = records.get(name or next(reversed(records), ""))
     if record is None:
-        words = f"no deletion {name}" if name else "nothing was forgotten here"
-        raise ProjectError(f"{words}; deletions: {', '.join(known) or 'none'}")
+        problem = f"no deletion {name}" if name else "nothing was forgotten here"
+        raise ProjectError(f"{problem}; deletions: {', '.join(records) or 'none'}")
     views = dvc_views(project)
-    stale = _stale(project, views)
+    stale = _stale_outputs(project, views)
     current = {_address(project, view): view.locked for view in views}
     cache = Path(cache_folder(project.root))
     outputs = [
-        _output(address, before, current.get(address), stale, cache)
+        _output_row(address, before, current.get(address), stale, cache)
         for address, before in record["outputs"].items()
     ]
-    models = [_model(project, model, current, stale) for model in record["models"]]
-    left = [sentence for row in (*outputs, *models) for sentence in row.pop("outstanding")]
+    models = [_model_row(project, model, current, stale) for model in record["models"]]
+    outstanding = [sentence for row in (*outputs, *models) for sentence in row.pop("outstanding")]
     certificate = {
         "certificate": "cortex-pipelines deletion 1",
         **record,
         "issued": datetime.now(UTC).isoformat(timespec="seconds"),
         "outputs": outputs,
         "models": models,
-        "audit_log": _audit(project.root),
-        "outstanding": left,
-        "copies_may_remain": [*_elsewhere(project), *_COPIES],
+        "audit_log": _verify_audit_log(project.root),
+        "outstanding": outstanding,
+        "copies_may_remain": [*_remaining_copies(project), *_COPIES],
     }
     write_whole(path, json.dumps(certificate, indent=1) + "\n")
     sign_file(project.root, path)
@@ -158,26 +160,26 @@ def _folder(project: Project) -> Path:
 
 
 def _versions(project: Project, stones: list[Tombstone]) -> dict[str, str]:
-    """Versions of all outputs that may hold something of it, by DVC's address."""
+    """Versions of all outputs that may contain the forgotten data, by DVC address."""
     concerned = project.graph.downstream([INTERACTIONS]) | {INTERACTIONS}
     if any(stone.user is None for stone in stones):
-        concerned |= set(made_from_sources(project))
-    named = {stone.project for stone in stones}
+        concerned |= set(source_derived_assets(project))
+    projects = {stone.project for stone in stones}
     stages = locked_stages(project.root)
     return {
         address: version
         for asset in project.graph.order
         if asset.name in concerned
         for partition in project.partitions_of(asset)
-        if partition is None or None in named or partition in named
+        if partition is None or None in projects or partition in projects
         if (version := locked_version(stages, address := project.address(asset, partition)))
     }
 
 
-def _stale(project: Project, views: Iterable[DvcView]) -> set[str]:
-    """Outputs that are not what the present sources and parameters give, or rest on such."""
+def _stale_outputs(project: Project, views: Iterable[DvcView]) -> set[str]:
+    """Addresses of outputs that are stale or depend on stale ones."""
     stale: set[tuple[str, str | None]] = set()
-    found = set()
+    addresses = set()
     for view in views:  # in topological order
         rests_on = [
             (other.name, partition)
@@ -187,55 +189,61 @@ def _stale(project: Project, views: Iterable[DvcView]) -> set[str]:
         ]
         if view.changed or stale.intersection(rests_on):
             stale.add((view.asset.name, view.partition))
-            found.add(_address(project, view))
-    return found
+            addresses.add(_address(project, view))
+    return addresses
 
 
-def _output(
-    address: str, before: str, now: str | None, stale: set[str], cache: Path
+def _output_row(
+    address: str, before: str, current: str | None, stale: set[str], cache: Path
 ) -> dict[str, Any]:
-    rebuilt = now is not None and address not in stale
-    kept = now != before and (cache / before[:2] / before[2:]).exists()
-    left = [] if rebuilt else [f"{address}: not rebuilt without it yet; `cortex run`"]
-    if kept:
-        left.append(f"{address}: version {before} is in DVC's cache; `cortex forget --purge`")
-    row = {"output": address, "before": before, "now": now, "rebuilt": rebuilt}
-    return row | {"former_version_in_cache": kept, "outstanding": left}
+    rebuilt = current is not None and address not in stale
+    in_cache = current != before and (cache / before[:2] / before[2:]).exists()
+    outstanding = [] if rebuilt else [f"{address}: not rebuilt without it yet; `cortex run`"]
+    if in_cache:
+        outstanding.append(
+            f"{address}: version {before} is in DVC's cache; `cortex forget --purge`"
+        )
+    row = {"output": address, "before": before, "now": current, "rebuilt": rebuilt}
+    return row | {"former_version_in_cache": in_cache, "outstanding": outstanding}
 
 
-def _model(
+def _model_row(
     project: Project, model: Mapping[str, Any], current: Mapping[str, str | None], stale: set[str]
 ) -> dict[str, Any]:
-    of = ReleasedModel(model["asset"], model["partition"])
-    roles, before = standing(project.root, of), model["version"]
-    now = current.get(of.address)
-    rebuilt = now is not None and of.address not in stale
-    # by its hash: records that were entered again have other numbers
+    released_model = ReleasedModel(model["asset"], model["partition"])
+    roles, before = model_roles(project.root, released_model), model["version"]
+    current_version = current.get(released_model.address)
+    rebuilt = current_version is not None and released_model.address not in stale
+    # by its hash, since records that were entered again have different numbers
     number, tags = find_version(project, model["name"], before), {}
     if number:
         tags = open_client(project.root).get_model_version(model["name"], number).tags
     title = f"{model['name']}/{number or before}"
-    left = [] if rebuilt else [f"{title}: not rebuilt without it yet; `cortex run`"]
-    if not (rebuilt and now == before):  # the same version: nothing of it had reached the model
-        left += [
+    outstanding = [] if rebuilt else [f"{title}: not rebuilt without it yet; `cortex run`"]
+    if not (
+        rebuilt and current_version == before
+    ):  # same version: the forgotten data had no effect on the model
+        outstanding += [
             f"{title}: made with it, and still {role}; promote what was rebuilt or roll back"
             for role in ("champion", "canary")
             if roles[role] == before
         ]
         if number is None:
-            left.append(f"{title}: {_GONE}; look for its weights where MLflow keeps artifacts")
-        elif WEIGHTS not in tags:
-            left.append(f"{title}: its weights are kept; `cortex forget --purge --weights`")
+            outstanding.append(
+                f"{title}: {_GONE}; look for its weights where MLflow keeps artifacts"
+            )
+        elif WEIGHTS_TAG not in tags:
+            outstanding.append(f"{title}: its weights are kept; `cortex forget --purge --weights`")
     return {
         "model": model["name"],
         "number": number,
         "before": before,
-        "now": now,
+        "now": current_version,
         "rebuilt": rebuilt,
-        "weights": tags.get(WEIGHTS, "kept") if number else _GONE,
-        "verdict": roles["verdict"] if rebuilt and roles["challenger"] == now else None,
+        "weights": tags.get(WEIGHTS_TAG, "kept") if number else _GONE,
+        "verdict": roles["verdict"] if rebuilt and roles["challenger"] == current_version else None,
         "champion": roles["champion"],
-        "outstanding": left,
+        "outstanding": outstanding,
     }
 
 
@@ -243,22 +251,26 @@ def _address(project: Project, view: DvcView) -> str:
     return project.address(view.asset, view.partition)
 
 
-def _audit(root: Path) -> dict[str, Any] | None:
+def _verify_audit_log(root: Path) -> dict[str, Any] | None:
     path = gateway_log(root).parent / audit.FILE
     return asdict(audit.verify(path)) if path.exists() else None
 
 
-def _elsewhere(project: Project) -> list[str]:
-    """DVC's remotes and MLflow elsewhere, without what lets one in; pinned rows; open tasks."""
-    places = [_ROWS] if any((project.root / SNAPSHOTS).glob("*.jsonl")) else []
-    if waiting := len(ReviewQueue(gateway_log(project.root).parent, str).open()):
-        tasks = f"the {waiting} tasks that wait" if waiting > 1 else "the task that waits"
-        places.append(f"{tasks} for a person's decision; `cortex review` shows, decides and drops")
-    places += [f"DVC remote {name}: {_open(url)}" for name, url in remotes(project.root)]
+def _remaining_copies(project: Project) -> list[str]:
+    """DVC's remotes and an external MLflow without credentials, pinned rows, and open tasks."""
+    copies = [_ROWS] if any((project.root / SNAPSHOTS).glob("*.jsonl")) else []
+    if open_tasks := len(ReviewQueue(gateway_log(project.root).parent, str).open()):
+        tasks = f"the {open_tasks} tasks that wait" if open_tasks > 1 else "the task that waits"
+        copies.append(f"{tasks} for a person's decision; `cortex review` shows, decides and drops")
+    copies += [
+        f"DVC remote {name}: {_without_credentials(url)}" for name, url in dvc_remotes(project.root)
+    ]
     uri = tracking_uri(project.root)
-    return places + ([] if uri == database_uri(project.root) else [f"MLflow: {_open(uri)}"])
+    return copies + (
+        [] if uri == database_uri(project.root) else [f"MLflow: {_without_credentials(uri)}"]
+    )
 
 
-def _open(url: str) -> str:
+def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

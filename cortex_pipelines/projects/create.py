@@ -25,7 +25,7 @@ coordination: # the agent system's logs; the router is trained on them
   logs: logs
   sample: false
 """
-"""``params.yaml`` of a project that has just begun."""
+"""``params.yaml`` of a new project."""
 
 _FILES = {
     "workspace.yaml": "load_from:\n  - python_module: cortex_pipelines.definitions\n",
@@ -47,20 +47,20 @@ ui: ## Dagster's user interface
 }
 
 
-def begin_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
+def create_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
     """Write a new project's files and set up git and DVC where missing.
 
-    After a kill the next call goes on: what is made last, ``dvc.yaml``, is not there then.
+    After an interruption the next call continues: ``dvc.yaml`` is written last.
 
     Args:
-        folder: Made if it is not there; files that are there stay.
+        folder: Project folder, created if missing; existing files stay.
         parameters: Content of its ``params.yaml``.
 
     Yields:
-        What was done, in sentences.
+        A message for each step.
 
     Raises:
-        ProjectError: there is a project already.
+        ProjectError: the folder is already a project.
     """
     if all((folder / name).exists() for name in ("params.yaml", "dvc.yaml")):
         raise ProjectError(
@@ -68,16 +68,16 @@ def begin_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     files = {"params.yaml": parameters, **_FILES}
-    written = [name for name in files if not (folder / name).exists()]
-    for name in written:
+    missing_files = [name for name in files if not (folder / name).exists()]
+    for name in missing_files:
         write_whole(folder / name, files[name])
-    yield f"{folder}: {', '.join(written)}"
+    yield f"{folder}: {', '.join(missing_files)}"
     if not _inside_git(folder):
         _run(folder, "git", "init", "--quiet")
         yield "git init"
     if not (folder / ".dvc").is_dir():
-        own = (folder / ".git").exists()
-        _run(folder, "dvc", "init", "--quiet", *(() if own else ("--subdir",)))
+        has_own_repository = (folder / ".git").exists()
+        _run(folder, "dvc", "init", "--quiet", *(() if has_own_repository else ("--subdir",)))
         for key, value in (
             ("core.analytics", "false"),
             ("core.autostage", "false"),
@@ -95,16 +95,18 @@ def begin_project(folder: Path, parameters: str = PARAMETERS) -> Iterator[str]:
 
 
 def _inside_git(folder: Path) -> bool:
-    words = ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"]
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0  # nosec B603
+    command = ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # nosec B603
 
 
-def _run(folder: Path, *words: str) -> None:
+def _run(folder: Path, *command: str) -> None:
     try:
-        done = subprocess.run(  # nosec B603
-            words, cwd=folder, capture_output=True, text=True, check=False
+        process = subprocess.run(  # nosec B603
+            command, cwd=folder, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise ProjectError(f"{words[0]} is not installed; install it and try again") from error
-    if done.returncode:
-        raise ProjectError(f"`{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")
+        raise ProjectError(f"{command[0]} is not installed; install it and try again") from error
+    if process.returncode:
+        raise ProjectError(
+            f"`{' '.join(command)}` failed: {(process.stderr or process.stdout).strip()}"
+        )

@@ -1,9 +1,8 @@
-"""Carry an author's deletion over to projects that are added, or met them, later.
+"""Apply an author's deletion to projects that are added, or get commits of the author, later.
 
-An author has another pseudonym in each project, and addresses are not kept, so tombstones for
-projects of the future cannot be written ahead. Instead a deletion from every project leaves the
-address's pseudonym by the key of logs, and whenever sources are pinned their authors are compared
-with it.
+An author has a different pseudonym in each project, and addresses are not stored, so tombstones for
+future projects cannot be written in advance. Instead, a deletion from every project stores the
+address's pseudonym made with the logs' key, and authors of pinned sources are compared with it.
 """
 
 import logging
@@ -18,43 +17,45 @@ from cortex_pipelines.ingestion.git.repository import open_revision
 from cortex_pipelines.ingestion.project_sources import GitSource, ProjectSource, matching_pins
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
-from cortex_pipelines.projects.forget import bury
+from cortex_pipelines.projects.forget import add_tombstones
 from cortex_pipelines.versioning.project import read_yaml
 
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def bury_authors(root: Path) -> list[Tombstone]:
-    """Write tombstones for deleted authors into projects whose history has them.
+def add_author_tombstones(root: Path) -> list[Tombstone]:
+    """Add tombstones for deleted authors to projects whose history contains them.
 
-    Reads the pinned history of every project's git sources, and only if somebody was deleted from
-    every project.
+    Reads the pinned history of every project's git sources, if any author was deleted from every
+    project.
 
     Args:
-        root: Project root, with ``sources.lock`` as it now is.
+        root: Project root with a current ``sources.lock``.
 
     Returns:
         The new tombstones.
     """
     params = load_parameters(root)
-    asked = {stone.author: stone for stone in params.privacy.forgotten if _everywhere(stone)}
-    if not asked:
+    tombstones_by_pseudonym = {
+        stone.author: stone for stone in params.privacy.forgotten if _applies_to_all_projects(stone)
+    }
+    if not tombstones_by_pseudonym:
         return []
-    of_logs = logs_key(params.privacy)
+    logs_pseudonym_key = logs_key(params.privacy)
     stones = []
     for project in sorted(params.projects):
-        own = project_key(project, params.privacy)
+        pseudonym_key = project_key(project, params.privacy)
         try:
             addresses = sorted(_authors(root, params, project))
-        except SourceError as error:  # nor can it be read into a data set
+        except SourceError as error:  # no data set can be made from it either
             _LOG.warning("%s: not compared with deleted authors, because %s", project, error)
             continue
         for address in addresses:
-            stone = asked.get(author_pseudonym(address, of_logs))
+            stone = tombstones_by_pseudonym.get(author_pseudonym(address, logs_pseudonym_key))
             if stone:
-                called = author_pseudonym(address, own)
-                stones.append(stone.model_copy(update={"project": project, "author": called}))
-    new = bury(root, stones)
+                pseudonym = author_pseudonym(address, pseudonym_key)
+                stones.append(stone.model_copy(update={"project": project, "author": pseudonym}))
+    new = add_tombstones(root, stones)
     for name in sorted({str(stone.project) for stone in new}):
         _LOG.warning(
             "%s: what authors changed last who were deleted from every project is left out", name
@@ -62,7 +63,7 @@ def bury_authors(root: Path) -> list[Tombstone]:
     return new
 
 
-def _everywhere(stone: Tombstone) -> bool:
+def _applies_to_all_projects(stone: Tombstone) -> bool:
     return stone.project is None and stone.author is not None
 
 

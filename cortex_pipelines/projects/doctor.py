@@ -37,11 +37,11 @@ class CheckResult:
     """The result of one check.
 
     Args:
-        what: What it is.
-        good: Whether it is as it has to be.
-        detail: What was found.
-        remedy: What to do if it is not good.
-        needed: Nothing can be made without it; otherwise some figures will be missing.
+        what: Name of the check.
+        good: Whether it passed.
+        detail: Explanation of the result.
+        remedy: What to do if it failed.
+        needed: Whether the platform cannot work without it.
     """
 
     what: str
@@ -51,11 +51,11 @@ class CheckResult:
     needed: bool = True
 
 
-def examine(root: Path) -> Iterator[CheckResult]:
+def check_machine(root: Path) -> Iterator[CheckResult]:
     """Check everything the platform needs on this machine."""
     yield from _programs()
     yield from _merge_driver(root)
-    yield from stores(root)
+    yield from check_stores(root)
     yield from _packages(root)
     yield from _parameters(root)
     yield from _weights(root)
@@ -73,7 +73,7 @@ def _programs() -> Iterator[CheckResult]:
 
 
 def _merge_driver(root: Path) -> Iterator[CheckResult]:
-    """Whether git joins lock files in this clone by the driver."""
+    """Whether git merges lock files with the merge driver in this clone."""
     if not git_index.is_repository(root):
         return
     yield CheckResult(
@@ -86,40 +86,46 @@ def _merge_driver(root: Path) -> Iterator[CheckResult]:
     )
 
 
-def stores(root: Path) -> Iterator[CheckResult]:
+def check_stores(root: Path) -> Iterator[CheckResult]:
     """Check databases and lock files that a kill or a full disk may have damaged."""
-    again = "any other command, such as `cortex sync`, restores the last good copy"
+    restore_remedy = "any other command, such as `cortex sync`, restores the last good copy"
     conflicts = find_conflicts(root)
     for conflict in conflicts:
-        words = f"holds a merge conflict, with markers from line {conflict.line}"
-        yield CheckResult(f"whole: {conflict.file}", False, words, conflict.remedy)
+        detail = f"holds a merge conflict, with markers from line {conflict.line}"
+        yield CheckResult(f"whole: {conflict.file}", False, detail, conflict.remedy)
     for name in retained_outputs.FILES:
         if (root / name).is_file() and name not in {conflict.file for conflict in conflicts}:
-            why = retained_outputs.damage(root, name) or _unreadable(root / name)
-            yield CheckResult(f"whole: {name}", why is None, why or "not cut off", again)
+            problem = retained_outputs.damage(root, name) or _read_problem(root / name)
+            yield CheckResult(
+                f"whole: {name}", problem is None, problem or "not cut off", restore_remedy
+            )
     rwlock = root / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file():
-        why = dvc_store.rwlock_damage(rwlock)
-        yield CheckResult("whole: .dvc/tmp/rwlock", why is None, why or "not cut off", again)
+        problem = dvc_store.rwlock_damage(rwlock)
+        yield CheckResult(
+            "whole: .dvc/tmp/rwlock", problem is None, problem or "not cut off", restore_remedy
+        )
     home = root / ".dagster"
-    begun = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
+    reset_remedy = "any other command sets it aside; then run `cortex sync` to re-enter all runs"
     if is_deleted(root):
-        yield CheckResult("whole: .mlflow/mlflow.db", False, "was deleted", begun)
+        yield CheckResult("whole: .mlflow/mlflow.db", False, "was deleted", reset_remedy)
     for name in deleted_databases(root):
-        yield CheckResult(f"whole: .dagster/{name}", False, "was deleted", begun)
+        yield CheckResult(f"whole: .dagster/{name}", False, "was deleted", reset_remedy)
     if mismatch := schema.mismatch(database(root)):
         remedy = "any other command upgrades it, or says which MLflow is needed"
         yield CheckResult("schema of .mlflow/mlflow.db", False, mismatch, remedy)
     paths = [database(root), *(home / name for name in DATABASES), *home.glob("history/runs/*.db")]
     for path in dict.fromkeys(paths):
-        why = databases.damage(path, thorough=True)
-        if path.is_file() and (why or path.parent.name != "runs" or path.name == "index.db"):
-            place = path.relative_to(root)
-            yield CheckResult(f"whole: {place}", why is None, why or "intact", begun)
+        problem = databases.damage(path, thorough=True)
+        if path.is_file() and (problem or path.parent.name != "runs" or path.name == "index.db"):
+            relative_path = path.relative_to(root)
+            yield CheckResult(
+                f"whole: {relative_path}", problem is None, problem or "intact", reset_remedy
+            )
 
 
-def _unreadable(path: Path) -> str | None:
-    """Why a lock file cannot be read; params.yaml is checked by its values."""
+def _read_problem(path: Path) -> str | None:
+    """Why a lock file cannot be read, or None; ``_parameters`` checks params.yaml."""
     try:
         if path.name in retained_outputs.BY_MACHINE:
             read_yaml(path)
@@ -133,18 +139,18 @@ def _packages(root: Path) -> Iterator[CheckResult]:
     if not constraints.exists():
         return
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", constraints.read_text("utf-8"), re.MULTILINE)
-    wrong = []
-    for name, wanted in pinned:
+    mismatches = []
+    for name, pinned_version in pinned:
         try:
             installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue  # a package for tests only, or for another platform
-        if installed.partition("+")[0] != wanted:
-            wrong.append(f"{name} {installed} (pinned {wanted})")
+        if installed.partition("+")[0] != pinned_version:
+            mismatches.append(f"{name} {installed} (pinned {pinned_version})")
     yield CheckResult(
         "packages as pinned",
-        not wrong,
-        ", ".join(wrong) or f"{len(pinned)} versions checked",
+        not mismatches,
+        ", ".join(mismatches) or f"{len(pinned)} versions checked",
         "run `make install`; outputs are reproducible only with the pinned versions",
     )
 
@@ -187,7 +193,7 @@ def _weights(root: Path) -> Iterator[CheckResult]:
         models = load_parameters(root).models
         pins = read_yaml(root / "sources.lock").get("models") or {}
     except ProjectError:
-        return  # said of the file itself
+        return  # reported for the file itself
     for name in ("base", "encoder"):
         try:
             weights_folder(getattr(models, name), pins.get(name) or {}, root)
@@ -205,15 +211,17 @@ def _disk(root: Path) -> CheckResult:
 def _sandbox() -> CheckResult:
     from cortex_pipelines.execution.sandbox import sandbox
 
-    why = sandbox.unavailable()
-    if why is not None:
-        lost = "tests and generated code are not run here, so their results will be missing"
-        return CheckResult("sandbox", False, f"{why}; {lost}", sandbox.REMEDY, needed=False)
+    problem = sandbox.unavailable()
+    if problem is not None:
+        consequence = "tests and generated code are not run here, so their results will be missing"
+        return CheckResult(
+            "sandbox", False, f"{problem}; {consequence}", sandbox.REMEDY, needed=False
+        )
     doors = " or ".join(door for door in sandbox.DOORS if sandbox.trouble(door) is None)
-    why = sandbox.trouble("bubblewrap")
-    detail = f"works, by {doors}" + (f"; not by bubblewrap: {why}" if why else "")
-    # the other door has the same guarantees, but what is installed was meant to be used
-    good = why is None or shutil.which("bwrap") is None
+    problem = sandbox.trouble("bubblewrap")
+    detail = f"works, by {doors}" + (f"; not by bubblewrap: {problem}" if problem else "")
+    # the other sandbox gives the same guarantees, but an installed bubblewrap should be used
+    good = problem is None or shutil.which("bwrap") is None
     return CheckResult("sandbox", good, detail, sandbox.REMEDY, needed=False)
 
 
@@ -224,7 +232,7 @@ def _backups() -> CheckResult:
 
 
 def gateway_packages() -> CheckResult:
-    """Whether what the gateway needs is installed."""
+    """Whether the gateway's packages are installed."""
     missing = [name for name in _GATEWAY if find_spec(name) is None]
     return CheckResult(
         "gateway",

@@ -1,6 +1,6 @@
-"""Delete what is kept beside the asset graph: feedback, the gateway's logs, keys, memories.
+"""Delete data outside the asset graph: feedback, the gateway's logs, keys, project notes.
 
-All of it is found by the tombstones in params.yaml, so that repeating it changes nothing.
+Tombstones in params.yaml select it, so repeating a deletion changes nothing.
 """
 
 import shutil
@@ -22,8 +22,8 @@ from cortex_pipelines.jsonl import json_object, lines_of, rewrite
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
-from cortex_pipelines.projects.update_pins import pin_feedback_alone
-from cortex_pipelines.release.experiments.project_experiments import book_of
+from cortex_pipelines.projects.update_pins import repin_feedback
+from cortex_pipelines.release.experiments.project_experiments import experiment_log
 from cortex_pipelines.retrieval.notes import project_notes
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import KeyRing
@@ -36,54 +36,58 @@ Covers = Callable[[Mapping[str, Any]], bool]
 def erase(
     root: Path, params: Parameters, stones: list[Tombstone], person: str | None
 ) -> dict[str, int]:
-    """Delete what tombstones cover.
+    """Delete the data that tombstones cover.
 
     Args:
         root: Project root.
         params: Its parameters, with the tombstones.
-        stones: Those of this request.
-        person: Whom they are about, as experiments and memories know them otherwise; None for
-            nobody.
+        stones: Tombstones of this request.
+        person: Name of the person, needed for experiments and notes; None if the request is not
+            about a person.
 
     Returns:
-        How much of each kind of thing is gone.
+        Number of deleted items by kind.
     """
     privacy = params.privacy
     emptied = emptied_projects(params)
 
     def covers(event: Mapping[str, Any]) -> bool:
         project = event.get("project")
-        known = project, event.get("path"), event.get("unit")
-        return project in emptied or is_forgotten_event(privacy, *known)
+        location = project, event.get("path"), event.get("unit")
+        return project in emptied or is_forgotten_event(privacy, *location)
 
-    gone = {"events of feedback": _stored(root, params, covers)}
-    gone["events of the gateway"] = _drop(gateway_log(root), covers)
-    everywhere = {s.user for s in privacy.forgotten if s.project is s.source is s.path is None}
+    counts = {"events of feedback": _erase_stored_events(root, params, covers)}
+    counts["events of the gateway"] = _erase_logged_events(gateway_log(root), covers)
+    forgotten_users = {s.user for s in privacy.forgotten if s.project is s.source is s.path is None}
     key = logs_key(privacy)
 
     @cache
-    def is_theirs(name: str) -> bool:
-        return bool(name) and author_pseudonym(name, key) in everywhere
+    def belongs_to_user(name: str) -> bool:
+        return bool(name) and author_pseudonym(name, key) in forgotten_users
 
-    gone["names in the audit log"] = AuditLog(gateway_log(root).parent).forget(is_theirs)
-    gone["API keys"] = KeyRing(keys_folder(root)).forget(is_theirs)
-    gone["pseudonyms in experiments"] = 0
-    mine: list[Tombstone] = []
+    counts["names in the audit log"] = AuditLog(gateway_log(root).parent).forget(belongs_to_user)
+    counts["API keys"] = KeyRing(keys_folder(root)).forget(belongs_to_user)
+    counts["pseudonyms in experiments"] = 0
+    author_tombstones: list[Tombstone] = []
     for stone in stones if person else ():
         if stone.user and stone.path is stone.source is None:
-            gone["pseudonyms in experiments"] += book_of(root).forget(str(person), stone.project)
+            counts["pseudonyms in experiments"] += experiment_log(root).forget(
+                str(person), stone.project
+            )
         if stone.user:
-            mine += _as_author(stone, str(person), params)
-    gone["entries of memories"] = project_notes.bury(open_project(root), [*stones, *mine], emptied)
+            author_tombstones += _author_tombstones(stone, str(person), params)
+    counts["entries of memories"] = project_notes.bury(
+        open_project(root), [*stones, *author_tombstones], emptied
+    )
     logs = list((root / ".cortex" / "logs").glob("error-*.log"))
-    for log in logs:  # of failed commands, with what they were asked
+    for log in logs:  # logs of failed commands contain their arguments
         log.unlink()
-    gone["logs of errors"] = len(logs)
-    return gone
+    counts["logs of errors"] = len(logs)
+    return counts
 
 
 def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
-    """Delete what people left of a project, and copies of sources that only it has.
+    """Delete a project's feedback, events and notes, and copies of sources that only it uses.
 
     Args:
         root: Project root.
@@ -91,28 +95,28 @@ def erase_project(root: Path, params: Parameters, name: str) -> dict[str, int]:
         name: The project.
 
     Returns:
-        How much of each kind of thing is gone.
+        Number of deleted items by kind.
     """
 
     def covers(event: Mapping[str, Any]) -> bool:
         return event.get("project") == name
 
-    gone = {"events of feedback": _stored(root, params, covers)}
-    gone["events of the gateway"] = _drop(gateway_log(root), covers)
+    counts = {"events of feedback": _erase_stored_events(root, params, covers)}
+    counts["events of the gateway"] = _erase_logged_events(gateway_log(root), covers)
     notes = project_notes.notes_files(root, name)
     copies = _copies_of(root, params, name)
     for path in (*notes, *copies):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return {**gone, "databases of notes": bool(notes), "copies of sources": len(copies)}
+    return {**counts, "databases of notes": bool(notes), "copies of sources": len(copies)}
 
 
 def _copies_of(root: Path, params: Parameters, name: str) -> list[Path]:
-    """Mirrors, archives and snapshots of a project's sources that no other project needs."""
+    """Mirrors, archives and snapshots of a project's sources that no other project uses."""
     pinned: dict[str, Any] = read_yaml(root / "sources.lock").get("projects") or {}
 
     def copies(project: str) -> set[Path]:
         declared = params.projects[project].sources if project in params.projects else ()
-        git = [one for one in declared if isinstance(one, GitSource)]
+        git = [git_source for git_source in declared if isinstance(git_source, GitSource)]
         hashes = [str(pin["sha256"]) for pin in pinned.get(project) or () if "sha256" in pin]
         return {
             *(mirror_folder(source, root, root / CACHE) for source in git),
@@ -120,30 +124,30 @@ def _copies_of(root: Path, params: Parameters, name: str) -> list[Path]:
             *(snapshot_file(root, sha256) for sha256 in hashes),
         }
 
-    others = [copies(project) for project in params.projects if project != name]
-    return sorted(path for path in copies(name).difference(*others) if path.exists())
+    copies_of_others = [copies(project) for project in params.projects if project != name]
+    return sorted(path for path in copies(name).difference(*copies_of_others) if path.exists())
 
 
 def emptied_projects(params: Parameters) -> frozenset[str]:
-    """Projects of which every source is forgotten as a whole."""
+    """Projects whose sources are all forgotten entirely."""
     return frozenset(
         name
         for name, project in params.projects.items()
-        if all(is_forgotten(params.privacy, name, one.label) for one in project.sources)
+        if all(is_forgotten(params.privacy, name, source.label) for source in project.sources)
     )
 
 
 def drop_mirrors(root: Path) -> int:
-    """Delete copies of sources: of repositories that anything is forgotten of, and whole archives.
+    """Delete copies of sources that tombstones affect.
 
-    Those of repositories that are a source no longer, or that were read at another place, go too.
-    An archive of others is the same for everybody, so it stays as long as something of it is used.
-    The next reading of a source that stays makes its own copy. Snapshots of tables cannot be made
-    again: those that a pin names stay, until their source is forgotten as a whole. All others go,
-    with or without a tombstone: their rows may be gone from the tracker.
+    Mirrors of repositories are deleted if any of their content is forgotten, if they are no longer
+    a source, or if their address changed; the next read makes a new copy. Archives are deleted when
+    their source is forgotten entirely. Snapshots of tables cannot be made again: pinned ones stay
+    until their source is forgotten entirely. All other snapshots are deleted, with or without a
+    tombstone, since their rows may be deleted in the tracker.
 
     Returns:
-        How many.
+        Number of deleted copies.
     """
     params, cache = load_parameters(root), root / CACHE
     stones = [stone for stone in params.privacy.forgotten if stone.user is None]
@@ -157,10 +161,10 @@ def drop_mirrors(root: Path) -> int:
     }
     archives = []
     snapshots = [pin["sha256"] for pin in (lock.get("coordination") or {}).get("sources", ())]
-    # each pin by what it says itself: until `cortex update` params.yaml may have another order
+    # identify pins by their own fields: params.yaml may be in another order until `cortex update`
     pinned = [(name, pin) for name, pins in (lock.get("projects") or {}).items() for pin in pins]
     for name, pin in pinned:
-        labels = [f"{kind}:{where}" for kind, where in pin.items()]
+        labels = [f"{kind}:{location}" for kind, location in pin.items()]
         forgotten = any(is_forgotten(params.privacy, name, label) for label in labels)
         if "dlt" in pin and not forgotten:
             snapshots.append(pin["sha256"])
@@ -173,19 +177,19 @@ def drop_mirrors(root: Path) -> int:
     ]
     for folder in mirrors:
         shutil.rmtree(folder)
-    there = [path for path in archives if path.exists()]
-    for path in there:
+    existing = [path for path in archives if path.exists()]
+    for path in existing:
         path.unlink()
-    # without a lock nobody can say which are pinned
-    return len(mirrors) + len(there) + (drop_snapshots(root, snapshots) if lock else 0)
+    # without a lock it is unknown which snapshots are pinned
+    return len(mirrors) + len(existing) + (drop_snapshots(root, snapshots) if lock else 0)
 
 
 def _concerns(stone: Tombstone, project: str, source: str) -> bool:
     return stone.project in (None, project) and stone.source in (None, source)
 
 
-def _as_author(stone: Tombstone, person: str, params: Parameters) -> list[Tombstone]:
-    """The tombstones of a user as an author of memories."""
+def _author_tombstones(stone: Tombstone, person: str, params: Parameters) -> list[Tombstone]:
+    """Tombstones of a user as an author of notes."""
     names = [stone.project] if stone.project else sorted(params.projects)
     return [
         Tombstone(
@@ -198,37 +202,37 @@ def _as_author(stone: Tombstone, person: str, params: Parameters) -> list[Tombst
     ]
 
 
-def _stored(root: Path, params: Parameters, covers: Covers) -> int:
+def _erase_stored_events(root: Path, params: Parameters, covers: Covers) -> int:
     folder = events_folder(params.feedback, root)
     if not folder.is_dir():
         return 0
     with open_store(folder) as store:
-        gone = store.forget(covers)
-    if gone:
-        pin_feedback_alone(root, params)
-    return gone
+        count = store.forget(covers)
+    if count:
+        repin_feedback(root, params)
+    return count
 
 
-def _drop(path: Path, covers: Covers) -> int:
+def _erase_logged_events(path: Path, covers: Covers) -> int:
     """Delete covered lines of a log, with all others about the same completions.
 
-    What a killed process left unfinished goes, too: nothing reads it, and it may hold anything.
+    Unfinished lines of a killed process are deleted too: nothing reads them.
     """
     if not path.exists():
         return 0
     with path.open("rb") as file:
         events = filter(None, map(json_object, lines_of(file)))
         ids = {event.get("completion_id") for event in events if covers(event)} - {None}
-    gone = 0
+    count = 0
 
-    def kept(lines: Iterator[bytes]) -> Iterator[bytes]:
-        nonlocal gone
+    def remaining_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal count
         for line in lines:
             event = json_object(line)
             if event is not None and event.get("completion_id") not in ids and not covers(event):
                 yield line
             else:
-                gone += event is not None
+                count += event is not None
 
-    rewrite(path, kept)
-    return gone
+    rewrite(path, remaining_lines)
+    return count

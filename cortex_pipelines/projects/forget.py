@@ -1,7 +1,7 @@
 """``cortex forget``: exclude data from now on, and find and purge what was made from it.
 
-Two steps, with `cortex run` between them: the tombstones make ingestion leave the material out, so
-that the data sets are made again without it; then former versions are purged where they are kept.
+Two steps, with `cortex run` between them: the tombstones make ingestion skip the material, so that
+the data sets are rebuilt without it; then earlier versions are purged from every store.
 """
 
 import logging
@@ -20,7 +20,7 @@ from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.project_names import ROLES
 from cortex_pipelines.projects.parameter_file import read_values, write_values
 from cortex_pipelines.release import ledger
-from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.retrieval.project_index import drop_indexes
 from cortex_pipelines.serving.engines.opening import CACHE as CONVERTED
 from cortex_pipelines.tracking.experiments import FORGOTTEN, experiment_ids
@@ -38,26 +38,26 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 if TYPE_CHECKING:
     import dagster as dg
 
-INGESTED = ("repository_files", "repository_commits")
+SOURCE_READERS = ("repository_files", "repository_commits")
 """Assets that read sources; everything that contains source data depends on them."""
 
 INTERACTIONS = "interactions"
 """The asset that reads feedback."""
 
 FEEDBACK = "feedback_dataset"
-"""What of it models are trained on, by project."""
+"""The training data set made from feedback, by project."""
 
 _LEFTOVERS = (Path("damaged"), Path("cache") / "checkpoints")
-"""Below ``.cortex``: set aside after damage, and trainings that were cut short."""
+"""Below ``.cortex``: files set aside after damage, and checkpoints of interrupted trainings."""
 
-TAG = "forgotten"
+FORGOTTEN_TAG = "forgotten"
 """Tag of registered model versions that were trained on forgotten data."""
 
-WEIGHTS = "weights"
-"""Tag of those whose weights are deleted."""
+WEIGHTS_TAG = "weights"
+"""Tag of model versions whose weights are deleted."""
 
-_ENTERED = frozenset({"dvc_md5", "model_asset", "partition"})
-"""Tags of a version that a release has entered; on a shared server others may have any or none."""
+_RELEASE_TAGS = frozenset({"dvc_md5", "model_asset", "partition"})
+"""Tags that a release sets on a version; versions of others on a shared server may lack them."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class TrainedModel:
         number: Number in the registry.
         asset: Asset that is the model.
         partition: Project of the asset; None if it is for all.
-        projects: Projects it was made from, of those asked for.
-        version: DVC's hash of it.
+        projects: The requested projects that it was made from.
+        version: DVC hash.
     """
 
     name: str
@@ -87,12 +87,12 @@ class Purged:
 
     Args:
         dvc_bytes: Bytes by which DVC's cache became smaller.
-        mlflow_runs: Runs of former versions whose record and artifacts are gone.
-        dagster_runs: Runs whose events, with their previews, are gone.
+        mlflow_runs: Deleted runs of earlier versions, with their artifacts.
+        dagster_runs: Deleted runs, with their events and previews.
         row_caches: Folders of cached rows.
-        index_bytes: Bytes of the indexes of search, all of them: the next search makes its own.
-        weights: Marked model versions whose weights are gone.
-        remotes: Names of DVC's remotes with their addresses: what they hold is not deleted.
+        index_bytes: Bytes of all search indexes; the next search rebuilds its own.
+        weights: Marked model versions whose weights were deleted.
+        remotes: Names and addresses of DVC's remotes, whose contents are not deleted.
     """
 
     dvc_bytes: int
@@ -104,7 +104,7 @@ class Purged:
     remotes: tuple[tuple[str, str], ...]
 
 
-def tombstones(
+def create_tombstones(
     root: Path,
     author: str | None = None,
     path: str | None = None,
@@ -114,47 +114,45 @@ def tombstones(
 ) -> list[Tombstone]:
     """Tombstones for a request; an author has a different pseudonym in each project.
 
-    One of an author without a project has the pseudonym by the key of logs: by it the author is
-    known in projects that come later (`deleted_authors`).
+    The tombstone of an author without a project holds the pseudonym made with the logs' key, which
+    identifies the author in projects that are added later (`deleted_authors`).
 
     Args:
         root: Project root.
-        author: Mail address of an author, who may be a user by the same name; only pseudonyms are
-            kept.
+        author: Mail address of an author, who may also be a user; only pseudonyms are stored.
         path: Pattern of paths.
         source: A source, as in params.yaml (``git:PATH``).
         project: Only in this project; None for all.
-        user: A user of the gateway, as it knows them: name of a key, subject of a token, or what
-            clients send.
+        user: A user of the gateway: name of a key, subject of a token, or what clients send.
 
     Raises:
-        ProjectError: there is no such project, or nothing is asked for.
+        ProjectError: unknown project, or an empty request.
         PathPatternError: the path is not a pattern.
     """
     if path is not None:
         path_pattern(path)
     parameters = load_parameters(root)
     if project is not None and project not in parameters.projects:
-        known = ", ".join(sorted(parameters.projects)) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
+        project_names = ", ".join(sorted(parameters.projects)) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; projects: {project_names}")
     if not (author or path or source or user):
         raise ProjectError(
             "say what to forget: --author ADDRESS, --user NAME, --path PATTERN or --repository"
         )
-    place: dict[str, Any] = {"source": source, "path": path}
+    scope: dict[str, Any] = {"source": source, "path": path}
     person = author or user
     if person is None:
-        return [Tombstone(project=project, **place, author=None)]
+        return [Tombstone(project=project, **scope, author=None)]
     pseudonym = author_pseudonym(person, logs_key(parameters.privacy))
-    as_user = Tombstone(project=project, **place, author=None, user=pseudonym)
+    as_user = Tombstone(project=project, **scope, author=None, user=pseudonym)
     if author is None:
         return [as_user]
     names = [project] if project else sorted(parameters.projects)
     keys = {name: project_key(name, parameters.privacy) for name in names}
-    later = [] if project else [Tombstone(project=None, **place, author=pseudonym)]
+    later = [] if project else [Tombstone(project=None, **scope, author=pseudonym)]
     return [
         *(
-            Tombstone(project=name, **place, author=author_pseudonym(author, key))
+            Tombstone(project=name, **scope, author=author_pseudonym(author, key))
             for name, key in keys.items()
         ),
         *later,
@@ -162,48 +160,48 @@ def tombstones(
     ]
 
 
-def bury(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
-    """Write new tombstones into params.yaml, comments and order kept."""
+def add_tombstones(root: Path, stones: Iterable[Tombstone]) -> list[Tombstone]:
+    """Add tombstones to params.yaml, preserving comments and order; returns the new ones."""
     values = read_values(root)
     privacy = values.setdefault("privacy", {})
     present = [dict(entry) for entry in privacy.get("forgotten") or []]
-    wanted = [(stone, stone.model_dump(exclude_defaults=True)) for stone in stones]
-    new = [stone for stone, fields in wanted if fields not in present]
+    new_entries = [(stone, stone.model_dump(exclude_defaults=True)) for stone in stones]
+    new = [stone for stone, fields in new_entries if fields not in present]
     if new:
-        privacy["forgotten"] = [*present, *(f for _, f in wanted if f not in present)]
+        privacy["forgotten"] = [*present, *(f for _, f in new_entries if f not in present)]
         write_values(root, values)
     return new
 
 
-def trained_on(
+def models_trained_on(
     project: Project, partitions: Iterable[str], feedback: Iterable[str] = ()
 ) -> list[TrainedModel]:
     """Registered model versions that were made from any of these projects.
 
-    A model counts whichever files of a project it saw: what a forgotten line has done to weights
-    cannot be told, so the answer errs on the side of naming too many.
+    A model counts whichever files of a project it saw: the effect of a forgotten line on weights
+    cannot be determined, so the answer errs on the side of too many models.
 
     Args:
         project: The project.
         partitions: Projects whose sources count.
-        feedback: Projects of which examples made of people's feedback count.
+        feedback: Projects whose feedback examples count.
     """
-    wanted, taught = set(partitions), set(feedback)
+    source_projects, feedback_projects = set(partitions), set(feedback)
     client = open_client(project.root)
 
-    def counts(node: LineageNode) -> bool:
-        if node.name == FEEDBACK and node.partition in taught:
-            known = client.get_run(node.run_id).data.metrics if node.run_id else {}
-            return known.get("rows_train", 1) > 0
-        return node.name in INGESTED and node.partition in wanted
+    def is_affected(node: LineageNode) -> bool:
+        if node.name == FEEDBACK and node.partition in feedback_projects:
+            metrics = client.get_run(node.run_id).data.metrics if node.run_id else {}
+            return metrics.get("rows_train", 1) > 0
+        return node.name in SOURCE_READERS and node.partition in source_projects
 
     models = []
     for version in client.search_model_versions():
         tags = _tags_of(project, version)
-        if not tags.keys() >= _ENTERED:
+        if not tags.keys() >= _RELEASE_TAGS:
             continue
         tree = lineage(project, f"{version.name}/{version.version}")
-        used = {str(node.partition) for node in _nodes(tree) if counts(node)}
+        used = {str(node.partition) for node in _nodes(tree) if is_affected(node)}
         if used:
             models.append(
                 TrainedModel(
@@ -218,31 +216,41 @@ def trained_on(
     return sorted(models, key=lambda model: (model.name, int(model.number)))
 
 
-def mark(project: Project, models: Iterable[TrainedModel], by: str, at: str, why: str) -> None:
+def mark_models(
+    project: Project, models: Iterable[TrainedModel], by: str, timestamp: str, reason: str
+) -> None:
     """Tag models in the registry, and record each in the ledger."""
     client = open_client(project.root)
     for model in models:
-        client.set_model_version_tag(model.name, model.number, TAG, ",".join(model.projects))
-        known = ledger.ReleasedModel(model.asset, model.partition)
-        pin = ledger.champion(project.root, known)
-        line = ledger.LedgerEntry(
-            at, by, "forget", model.name, pin.champion, pin.champion, f"{model.number}: {why}"
+        client.set_model_version_tag(
+            model.name, model.number, FORGOTTEN_TAG, ",".join(model.projects)
         )
-        ledger.record(project.root, known, pin, line)
+        released_model = ledger.ReleasedModel(model.asset, model.partition)
+        pin = ledger.champion(project.root, released_model)
+        line = ledger.LedgerEntry(
+            timestamp,
+            by,
+            "forget",
+            model.name,
+            pin.champion,
+            pin.champion,
+            f"{model.number}: {reason}",
+        )
+        ledger.record(project.root, released_model, pin, line)
 
 
 def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = False) -> Purged:
     """Delete former versions of everything made from sources, in all stores.
 
-    What the workspace holds now stays; DVC's cache keeps nothing else, so former versions of all
-    assets are gone from this machine. Remotes stay as they are, and are named: others may keep
-    versions there of which this workspace knows nothing.
+    The current workspace stays; DVC's cache keeps nothing else, so earlier versions of all assets
+    are deleted from this machine. Remotes are reported but not changed: others may store versions
+    there that this workspace does not know.
 
     Args:
         project: The project.
-        instance: Dagster's.
-        weights: Delete the weights of marked models, too, except where one is champion, canary or
-            challenger; otherwise they stay, since a person decides.
+        instance: Dagster instance.
+        weights: Also delete the weights of marked models, except of champions, canaries and
+            challengers. By default they stay, since a person decides.
     """
     rows = project.state / "cache" / "rows"
     folders = list(rows.iterdir()) if rows.is_dir() else []
@@ -250,8 +258,8 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
         shutil.rmtree(folder)
     # adapters of former versions in another format
     shutil.rmtree(project.root / CONVERTED, ignore_errors=True)
-    for place in _LEFTOVERS:
-        shutil.rmtree(project.state / place, ignore_errors=True)
+    for leftover in _LEFTOVERS:
+        shutil.rmtree(project.state / leftover, ignore_errors=True)
     _drop_opened_data(project)
     return Purged(
         _purge_dvc(project.root),
@@ -259,19 +267,19 @@ def purge(project: Project, instance: "dg.DagsterInstance", weights: bool = Fals
         _purge_dagster(project, instance),
         len(folders),
         drop_indexes(project),
-        drop_weights(project, lambda tags: TAG in tags) if weights else (),
-        remotes(project.root),
+        drop_weights(project, lambda tags: FORGOTTEN_TAG in tags) if weights else (),
+        dvc_remotes(project.root),
     )
 
 
-def made_from_sources(project: Project) -> list[str]:
+def source_derived_assets(project: Project) -> list[str]:
     """Names of assets that contain source data, directly or indirectly."""
-    made: list[str] = []
+    derived: list[str] = []
     for asset in project.graph.order:
         inputs = {other.name for other in project.graph.wiring(asset.name).assets}
-        if asset.name in (*INGESTED, INTERACTIONS) or inputs & set(made):
-            made.append(asset.name)
-    return made
+        if asset.name in (*SOURCE_READERS, INTERACTIONS) or inputs & set(derived):
+            derived.append(asset.name)
+    return derived
 
 
 def _nodes(node: LineageNode) -> Iterator[LineageNode]:
@@ -284,77 +292,79 @@ def _purge_dvc(root: Path) -> int:
     cache = root / ".dvc" / "cache"
     before = _size(cache)
     with locked_repo(root) as repo:
-        # it warns, twice, of each stage that was never run
+        # DVC warns twice about each stage that was never run
         logging.getLogger("dvc").setLevel(logging.ERROR)
         repo.gc(workspace=True)
     return max(0, before - _size(cache))
 
 
-def remotes(root: Path) -> tuple[tuple[str, str], ...]:
+def dvc_remotes(root: Path) -> tuple[tuple[str, str], ...]:
     """Names of DVC's remotes with their addresses."""
     with locked_repo(root) as repo:
-        known = repo.config["remote"]
-        return tuple((name, str(known[name]["url"])) for name in sorted(known))
+        remote_settings = repo.config["remote"]
+        return tuple((name, str(remote_settings[name]["url"])) for name in sorted(remote_settings))
 
 
 def _drop_opened_data(project: Project) -> None:
-    """Delete the data sets that models of before were opened with; what is in use stays.
+    """Delete files of opened models that no version in use needs.
 
-    Of registered models nothing is deleted here: whether their weights stay, a person decides.
+    Registered models are not touched: a person decides whether their weights stay.
     """
-    kept = set()
+    live_versions = set()
     for version in open_client(project.root).search_model_versions():
         tags = _tags_of(project, version)
-        kept.add(tags.get("dvc_md5"))
-        if tags.keys() >= _ENTERED:
+        live_versions.add(tags.get("dvc_md5"))
+        if tags.keys() >= _RELEASE_TAGS:
             model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
-            used = _in_use(project, model)
-            kept |= {
+            used = _versions_in_use(project, model)
+            live_versions |= {
                 line.release.get("index")
                 for line in ledger.moves(project.root, model)
                 if line.release and line.version in used
             }
     opened = project.state / "models"
     for folder in opened.iterdir() if opened.is_dir() else ():
-        if folder.name not in kept:
+        if folder.name not in live_versions:
             shutil.rmtree(folder)
 
 
-def drop_weights(project: Project, chosen: Callable[[dict[str, str]], bool]) -> tuple[str, ...]:
-    """Delete the weights of models that have no role any more; their records stay.
+def drop_weights(
+    project: Project, is_selected: Callable[[dict[str, str]], bool]
+) -> tuple[str, ...]:
+    """Delete the weights of models without a role; their records stay.
 
     Args:
         project: The project.
-        chosen: Whether a version with these tags is meant.
+        is_selected: Whether a version with these tags is selected.
     """
     client, uri = open_client(project.root), tracking_uri(project.root)
-    gone = []
+    deleted = []
     for version in client.search_model_versions():
         tags = _tags_of(project, version)
-        if not tags.keys() >= _ENTERED or WEIGHTS in tags or not chosen(tags):
+        if not tags.keys() >= _RELEASE_TAGS or WEIGHTS_TAG in tags or not is_selected(tags):
             continue
         model = ledger.ReleasedModel(tags["model_asset"], tags["partition"] or None)
-        if tags["dvc_md5"] in _in_use(project, model):
+        if tags["dvc_md5"] in _versions_in_use(project, model):
             continue
         _delete_artifacts(str(version.source), uri)
         shutil.rmtree(project.state / "models" / tags["dvc_md5"], ignore_errors=True)
-        client.set_model_version_tag(version.name, version.version, WEIGHTS, "deleted")
-        gone.append(f"{version.name}/{version.version}")
-    return tuple(sorted(gone))
+        client.set_model_version_tag(version.name, version.version, WEIGHTS_TAG, "deleted")
+        deleted.append(f"{version.name}/{version.version}")
+    return tuple(sorted(deleted))
 
 
 def _tags_of(project: Project, version: Any) -> dict[str, str]:
-    """Tags of a version; what somebody else entered keeps its own."""
+    """Complete tags of a version; those of another workspace as they are."""
     try:
         return complete_tags(project, version)
     except LookupError:
         return dict(version.tags)
 
 
-def _in_use(project: Project, model: ledger.ReleasedModel) -> set[str | None]:
-    """Versions of a model that have a role."""
-    now = standing(project.root, model)
-    return {now[role] for role in ROLES}
+def _versions_in_use(project: Project, model: ledger.ReleasedModel) -> set[str | None]:
+    """Versions of a model with a role."""
+    roles = model_roles(project.root, model)
+    return {roles[role] for role in ROLES}
 
 
 def _size(folder: Path) -> int:
@@ -364,23 +374,23 @@ def _size(folder: Path) -> int:
 def _purge_mlflow(project: Project) -> int:
     """Delete this workspace's runs of former versions, except those of registered models.
 
-    Runs that failed hold no version and go too; the trials of a search go with its run.
+    Failed runs have no version and are deleted too, as are the trials of a deleted search.
     """
     client, uri = open_client(project.root), tracking_uri(project.root)
     models = {str(version.run_id) for version in client.search_model_versions()}
-    here = workspace_id(project.root)
+    workspace = workspace_id(project.root)
     runs = [
         run for experiment in experiment_ids(project.root) for run in _all_runs(client, experiment)
     ]
     former: set[str] = set()
-    for name in made_from_sources(project):
+    for name in source_derived_assets(project):
         asset = project.graph.assets[name]
         current = {content_md5(project.output(name, p)) for p in project.partitions_of(asset)}
         former |= {
             run.info.run_id
             for run in runs
             if run.data.tags.get("asset_key") == name
-            and run.data.tags.get("workspace", here) == here
+            and run.data.tags.get("workspace", workspace) == workspace
             and run.data.tags.get("dvc_md5") not in current
         }
     former -= models
@@ -396,14 +406,14 @@ def _purge_mlflow(project: Project) -> int:
     return len(former)
 
 
-def _delete_artifacts(place: str, uri: str) -> None:
-    if place.startswith("file://"):
-        shutil.rmtree(url2pathname(urlsplit(place).path), ignore_errors=True)
+def _delete_artifacts(artifact_uri: str, uri: str) -> None:
+    if artifact_uri.startswith("file://"):
+        shutil.rmtree(url2pathname(urlsplit(artifact_uri).path), ignore_errors=True)
         return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    kept: Any = get_artifact_repository(place, tracking_uri=uri)
-    kept.delete_artifacts()
+    repository: Any = get_artifact_repository(artifact_uri, tracking_uri=uri)
+    repository.delete_artifacts()
 
 
 def _all_runs(client: Any, experiment: str) -> Iterator[Any]:
@@ -421,7 +431,7 @@ def _purge_dagster(project: Project, instance: "dg.DagsterInstance") -> int:
     import dagster as dg
 
     runs: set[str] = set()
-    for name in made_from_sources(project):
+    for name in source_derived_assets(project):
         key = dg.AssetKey(name)
         cursor = None
         while True:
@@ -431,7 +441,7 @@ def _purge_dagster(project: Project, instance: "dg.DagsterInstance") -> int:
             if not page.has_more:
                 break
         instance.wipe_assets([key])
-    known = [run for run in sorted(runs) if run and instance.get_run_by_id(run) is not None]
-    for run in known:
+    existing_runs = [run for run in sorted(runs) if run and instance.get_run_by_id(run) is not None]
+    for run in existing_runs:
         instance.delete_run(run)
-    return len(known)
+    return len(existing_runs)

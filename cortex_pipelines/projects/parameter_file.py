@@ -1,4 +1,4 @@
-"""Edit ``params.yaml`` with comments, order and quotes kept."""
+"""Edit ``params.yaml``, preserving comments, order and quotes."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from cortex_pipelines.versioning.root import ProjectError
 
 
 class _Representer(RoundTripRepresenter):
-    """A class of its own, or DVC's lock would be written with these words for null, too."""
+    """A separate class, since representers are per class and DVC uses the default one."""
 
 
 def _null(representer: RoundTripRepresenter, _value: None) -> Any:
@@ -37,17 +37,17 @@ def round_trip() -> YAML:
 
 
 def read_values(root: Path) -> Any:
-    """What ``params.yaml`` of a project says."""
+    """Content of a project's ``params.yaml``."""
     return round_trip().load((root / FILE).read_text(encoding="utf-8"))
 
 
 def write_values(root: Path, values: Any) -> None:
-    """Replace ``params.yaml`` of a project in one step."""
-    write_whole(root / FILE, as_text(values))
+    """Replace a project's ``params.yaml`` atomically."""
+    write_whole(root / FILE, to_yaml(values))
 
 
-def as_text(values: Any) -> str:
-    """The values as they would stand in the file."""
+def to_yaml(values: Any) -> str:
+    """The values as YAML."""
     text = StringIO()
     round_trip().dump(values, text)
     return text.getvalue()
@@ -56,26 +56,26 @@ def as_text(values: Any) -> str:
 def without_project(text: str, name: str) -> str:
     """The text of ``params.yaml`` without a project and the settings that name it.
 
-    The rest stays to the letter, comments too: a comment above the project goes with it, one above
-    the next project stays. Where the text is not written in lines of its own, or another section
-    names the project, it is written anew by ``as_text``.
+    All other text stays unchanged: a comment above the project is removed with it, one above the
+    next project stays. If the project does not have its own lines, or another section names it, the
+    file is rendered again by ``to_yaml``.
 
     Raises:
-        ProjectError: another project repeats values of this one by an alias.
+        ProjectError: another project refers to this one by a YAML alias.
     """
     expected = _drop_project(round_trip().load(text), name)
-    shorter = _without_lines(text, name)
+    shortened = _without_lines(text, name)
     try:
-        if shorter is not None and _plain(round_trip().load(shorter)) == _plain(expected):
-            return shorter
-        written = as_text(expected)
-        round_trip().load(written)
+        if shortened is not None and _plain(round_trip().load(shortened)) == _plain(expected):
+            return shortened
+        rendered = to_yaml(expected)
+        round_trip().load(rendered)
     except YAMLError as error:
         raise ProjectError(
             f"{FILE}: another project repeats values of projects.{name} by an alias; write them "
             f"out, then remove {name}"
         ) from error
-    return written
+    return rendered
 
 
 def _drop_project(values: Any, name: str) -> Any:
@@ -93,7 +93,7 @@ def _plain(values: Any) -> Any:
 
 
 def _without_lines(text: str, name: str) -> str | None:
-    """The text without the lines of a project; None if it has none of its own."""
+    """The text without the lines of a project; None if the project has no separate lines."""
     key = re.compile(rf"""([ \t]+)(["']?){re.escape(name)}\2[ \t]*:(?:\s|$)""")
     lines = text.splitlines(keepends=True)
     top = next((n for n, line in enumerate(lines) if re.match(r"projects[ \t]*:\s", line)), None)
@@ -118,8 +118,8 @@ def _without_lines(text: str, name: str) -> str | None:
     if begin == top + 1:  # no gap below `projects:`
         while end < len(lines) and not lines[end].strip():
             end += 1
-    rest = lines[:begin] + lines[end:]
-    return "".join(rest) if _has_entry(rest, top) else _emptied(rest, top)
+    remaining = lines[:begin] + lines[end:]
+    return "".join(remaining) if _has_entry(remaining, top) else _with_empty_section(remaining, top)
 
 
 def _has_entry(lines: list[str], top: int) -> bool:
@@ -129,7 +129,7 @@ def _has_entry(lines: list[str], top: int) -> bool:
     return False
 
 
-def _emptied(lines: list[str], top: int) -> str:
+def _with_empty_section(lines: list[str], top: int) -> str:
     lines[top] = lines[top].replace(":", ": {}", 1)
     return "".join(lines)
 

@@ -23,17 +23,17 @@ _DOCS = "data_docs"
 
 @dataclass(frozen=True)
 class Removal:
-    """What a removal takes out, and what it keeps.
+    """Plan of a removal.
 
     Args:
         name: The project.
-        sources: How many sources it has.
+        sources: Number of sources.
         outputs: Folders of its outputs.
-        size: Their bytes.
+        size: Bytes of the outputs.
         stages: Its stages in ``dvc.lock``.
-        pinned: Whether ``sources.lock`` has pins of it.
-        releases: How many entries the ledger of releases has on it.
-        notes: Whether there are notes on it.
+        pinned: Whether ``sources.lock`` pins it.
+        releases: Number of its entries in the ledger of releases.
+        notes: Whether it has project notes.
     """
 
     name: str
@@ -45,42 +45,42 @@ class Removal:
     releases: int
     notes: bool
 
-    def lines(self, purge: bool) -> list[str]:
-        """What goes and what stays, in sentences."""
+    def describe(self, purge: bool) -> list[str]:
+        """What is removed and what stays, line by line."""
         pins = "; its pins in sources.lock" if self.pinned else ""
-        gone = [
+        removed = [
             f"{FILE}: projects.{self.name} (sources: {self.sources}){pins}",
             f"dvc.lock: {len(self.stages)} of its stages; releases.lock: the champion's key",
             "dvc.yaml and data/parameters: what is about it",
             f"data/: {len(self.outputs)} of its outputs, {self.size:,} bytes",
-            "indexes of search (the next search makes those of the other projects anew), pages of "
+            "search indexes (the next search rebuilds those of the other projects), pages of "
             "checks, the partition in Dagster",
         ]
         record = f"the ledger of releases (entries on it: {self.releases}), the audit log, API keys"
         notes = "notes, " if self.notes else ""
-        rest = (
+        purgeable = (
             f"DVC's cache, MLflow's runs and weights, row caches, {notes}feedback, copies of "
             "sources, Dagster's history"
         )
-        kept = [f"{record}, tombstones of `cortex forget`", *([] if purge else [rest])]
+        retained = [f"{record}, tombstones of `cortex forget`", *([] if purge else [purgeable])]
         return [
-            *(f"to remove: {line}" for line in gone),
-            *([f"to delete, with former versions of all projects: {rest}"] if purge else []),
-            *(f"to keep for the record: {line}" for line in kept[:1]),
-            *(f"to keep until `--purge`: {line}" for line in kept[1:]),
+            *(f"to remove: {line}" for line in removed),
+            *([f"to delete, with former versions of all projects: {purgeable}"] if purge else []),
+            *(f"to keep for the record: {line}" for line in retained[:1]),
+            *(f"to keep until `--purge`: {line}" for line in retained[1:]),
         ]
 
 
 def plan_removal(project: Project, name: str) -> Removal:
-    """What removing a project would do; changes nothing.
+    """Plan the removal of a project; changes nothing.
 
     Raises:
-        ProjectError: there is no such project, or others use it; says what to do.
+        ProjectError: unknown project, or it is the control of others; says what to do.
     """
     root, params = project.root, project.effective.parameters
     if name not in params.projects:
-        known = ", ".join(project.partitions) or "none"
-        raise ProjectError(f"{FILE} has no project {name}; projects: {known}")
+        project_names = ", ".join(project.partitions) or "none"
+        raise ProjectError(f"{FILE} has no project {name}; projects: {project_names}")
     if params.general.project == name:
         raise ProjectError(
             f"{name} stands for all other code (general.project), which other projects are trained "
@@ -95,7 +95,7 @@ def plan_removal(project: Project, name: str) -> Removal:
         name=name,
         sources=len(params.projects[name].sources),
         outputs=outputs,
-        size=sum(f.stat().st_size for one in outputs for f in one.rglob("*") if f.is_file()),
+        size=sum(f.stat().st_size for output in outputs for f in output.rglob("*") if f.is_file()),
         stages=tuple(a for a in locked_stages(root) if split_address(a)[1] == name),
         pinned=name in (read_yaml(root / "sources.lock").get("projects") or {}),
         releases=sum(line.model in _models_of(project, name) for line in ledger(root)),
@@ -104,9 +104,9 @@ def plan_removal(project: Project, name: str) -> Removal:
 
 
 def remove_project(project: Project, removal: Removal) -> Project:
-    """Take a project out of the workspace; returns the project as it is then.
+    """Remove a project from the workspace; returns the changed workspace.
 
-    What Dagster knows follows with the next sync. After a kill, the same command goes on.
+    The next sync updates Dagster. After an interruption, the same command continues.
     """
     root, name = project.root, removal.name
     text = without_project((root / FILE).read_text(encoding="utf-8"), name)
@@ -119,11 +119,11 @@ def remove_project(project: Project, removal: Removal) -> Project:
         drop_indexes(project)
         for pages in (project.state / _DOCS).glob(f"*@{name}"):
             shutil.rmtree(pages)
-    smaller = open_project(root)
-    take_out_undeclared(smaller)
-    ensure_keys(root, project_models(smaller))
-    stages.write(smaller)
-    return smaller
+    remaining = open_project(root)
+    take_out_undeclared(remaining)
+    ensure_keys(root, project_models(remaining))
+    stages.write(remaining)
+    return remaining
 
 
 def _models_of(project: Project, name: str) -> set[str]:

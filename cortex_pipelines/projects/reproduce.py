@@ -27,7 +27,7 @@ from cortex_pipelines.versioning.lock_file import (
 )
 from cortex_pipelines.versioning.project import Project, ProjectError, read_yaml, write_yaml
 
-_RELATIVE = ("git", "directory", "archive", "logs", "path")
+_PATH_KEYS = ("git", "directory", "archive", "logs", "path")
 """Keys of params.yaml with paths relative to the project."""
 
 
@@ -44,7 +44,7 @@ class VersionComparison:
         determinism: ``exact``: the same bytes everywhere; ``machine``: on one type of processor.
         registered: DVC hash when the model was registered.
         found: DVC hash now.
-        detail: What differs, in words; empty where nothing does.
+        detail: Description of the difference; empty if identical.
     """
 
     stage: str
@@ -54,7 +54,7 @@ class VersionComparison:
     detail: str
 
     @property
-    def same(self) -> bool:
+    def identical(self) -> bool:
         """Whether both have the same bytes."""
         return self.registered == self.found
 
@@ -66,7 +66,7 @@ class Reproduction:
     Args:
         model: Its name and version number in the registry.
         commit: Commit of the code that was checked out.
-        folder: Where it was made.
+        folder: Folder of the reproduction.
         same_processor: Whether the model was trained on a processor of this machine's type.
         comparisons: Every stage from the sources to the evaluation, in order.
     """
@@ -78,29 +78,30 @@ class Reproduction:
     comparisons: tuple[VersionComparison, ...]
 
     @property
-    def same(self) -> bool:
+    def all_identical(self) -> bool:
         """Whether every version was reproduced byte for byte."""
-        return all(comparison.same for comparison in self.comparisons)
+        return all(comparison.identical for comparison in self.comparisons)
 
     @property
-    def kept(self) -> bool:
-        """Whether everything that must match does: on the same processor type, everything."""
+    def is_reproduced(self) -> bool:
+        """Whether all versions that must match do; on the same processor type, all must."""
         return all(
-            comparison.same
+            comparison.identical
             for comparison in self.comparisons
             if comparison.determinism == "exact" or self.same_processor
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """JSON-serialisable values."""
         return {
             "model": self.model,
             "commit": self.commit,
             "folder": str(self.folder),
             "same_processor": self.same_processor,
-            "same": self.same,
+            "same": self.all_identical,
             "stages": [
-                asdict(comparison) | {"same": comparison.same} for comparison in self.comparisons
+                asdict(comparison) | {"same": comparison.identical}
+                for comparison in self.comparisons
             ],
         }
 
@@ -114,50 +115,50 @@ def reproduce(
 ) -> Reproduction:
     """Check out code, parameters and pins of a registered model, rebuild it, and compare.
 
-    Nothing is taken over from this project but its git history, the locks in the registry, DVC's
-    cache (for the champion that the evaluation met; what is made is computed, never restored) and
-    sources that lie in its folder but not in git.
+    Only this project's git history, the locks in the registry, DVC's cache (for the champion that
+    the evaluation compared with; outputs are computed, never restored) and untracked sources in its
+    folder are used.
 
     Args:
         project: The project whose registry knows the model.
         reference: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
-        into: Folder to make it in, absent or empty; None for one beside the project, where
-            relative paths to sources mean the same.
+        into: Target folder, absent or empty; None for a sibling of the project, where relative
+            paths to sources stay valid.
         data_only: Stop before the model is trained.
-        report: Told what happens.
+        report: Receives progress messages.
 
     Raises:
         LookupError: the registry has no such model.
-        ReproductionError: no commit holds the code it was made from, its locks are gone, or the
-            folder is in use; says which.
+        ReproductionError: no commit holds its code, its locks are gone, or the folder is not
+            empty.
     """
-    entry = _Entry(project, reference)
+    entry = _RegisteredModel(project, reference)
     folder = (
         into or project.root.parent / f"{project.root.name}-{entry.name}-{entry.number}"
     ).resolve()
     _check_out(entry, folder)
     report(f"{entry.commit[:12]} is checked out in {folder}")
     _cortex(folder, "dvc-yaml")
-    names = [asset.name for asset in entry.path(data_only)]
+    names = [asset.name for asset in entry.required_assets(data_only)]
     report(f"making {', '.join(names)}")
-    for part, shared in entry.shared(data_only).items():
+    for part, shared in entry.assets_of_other_projects(data_only).items():
         _cortex(folder, "run", *shared, "--project", part)
     _cortex(folder, "run", *names, *(("--project", entry.partition) if entry.partition else ()))
-    made = locked_stages(folder)
-    compared = tuple(
-        _compare(entry, folder, address, determinism, made)
-        for address, determinism in entry.stages(data_only)
+    stages = locked_stages(folder)
+    comparisons = tuple(
+        _compare(entry, folder, address, determinism, stages)
+        for address, determinism in entry.required_stages(data_only)
     )
     return Reproduction(
         f"{entry.name} version {entry.number}",
         entry.commit,
         folder,
         entry.processor == processor_type(),
-        compared,
+        comparisons,
     )
 
 
-class _Entry:
+class _RegisteredModel:
     """A model version as recorded in the registry."""
 
     def __init__(self, project: Project, reference: str) -> None:
@@ -179,60 +180,62 @@ class _Entry:
             )
 
     @cached_property
-    def stages_then(self) -> dict[str, Any]:
+    def registered_stages(self) -> dict[str, Any]:
         """The stages of dvc.lock at registration."""
         return dict(_yaml(self.locks["dvc.lock"]).get("stages") or {})
 
-    def path(self, data_only: bool) -> Iterator[Any]:
+    def required_assets(self, data_only: bool) -> Iterator[Any]:
         """The assets that the model depends on, in topological order, and its evaluation."""
         graph = self.project.graph
-        wanted = {self.asset} if data_only else {self.asset, self.evaluation}
+        required = {self.asset} if data_only else {self.asset, self.evaluation}
         for asset in reversed(graph.order):
-            if asset.name in wanted:
-                wanted |= {other.name for other in graph.wiring(asset.name).assets}
+            if asset.name in required:
+                required |= {other.name for other in graph.wiring(asset.name).assets}
         for asset in graph.order:
-            if asset.name in wanted and not (data_only and asset.name == self.asset):
+            if asset.name in required and not (data_only and asset.name == self.asset):
                 yield asset
 
-    def shared(self, data_only: bool) -> dict[str, list[str]]:
+    def assets_of_other_projects(self, data_only: bool) -> dict[str, list[str]]:
         """Assets of other projects that the model depends on.
 
-        A model that is itself made of all projects has none: all of them are on its way.
+        Empty for a model made from all projects, which depends on all of them anyway.
         """
         if self.partition is None:
             return {}
-        path = list(self.path(data_only))
+        path = list(self.required_assets(data_only))
         read: set[str] = set()
         for asset in reversed(path):
             if not asset.partitioned or asset.name in read:
                 read |= {other.name for other in self.project.graph.wiring(asset.name).assets}
         stages: dict[str, list[str]] = {}
         for asset in path:
-            for address in self.stages_then:
+            for address in self.registered_stages:
                 name, part = split_address(address)
                 if name == asset.name and name in read and part not in (None, self.partition):
                     stages.setdefault(part, []).append(name)
         return stages
 
-    def stages(self, data_only: bool) -> Iterator[tuple[str, str]]:
-        """Address and determinism of every dependency that is in the lock."""
-        shared = self.shared(data_only)
-        for asset in self.path(data_only):
-            for address in self.stages_then:
+    def required_stages(self, data_only: bool) -> Iterator[tuple[str, str]]:
+        """Address and determinism of every dependency in the lock."""
+        shared = self.assets_of_other_projects(data_only)
+        for asset in self.required_assets(data_only):
+            for address in self.registered_stages:
                 name, part = split_address(address)
-                wanted = not part or self.partition in (None, part) or name in shared.get(part, ())
-                if name == asset.name and wanted:
+                is_required = (
+                    not part or self.partition in (None, part) or name in shared.get(part, ())
+                )
+                if name == asset.name and is_required:
                     yield address, asset.determinism
 
-    def champion_met(self) -> Any:
+    def compared_champion(self) -> Any:
         """Pin of the champion that the version was compared with."""
         address = stage_address(self.evaluation, self.partition)
-        version = locked_version(self.stages_then, address)
+        version = locked_version(self.registered_stages, address)
         run = version and find_run(self.project.root, self.evaluation, self.partition, version)
         return json.loads(run[1].get(f"pin.{self.asset}_champion", "null")) if run else None
 
 
-def _check_out(entry: _Entry, folder: Path) -> None:
+def _check_out(entry: _RegisteredModel, folder: Path) -> None:
     """Check out code from git, parameters and pins from the registry, and verify the code."""
     if folder.exists() and any(folder.iterdir()):
         raise ReproductionError(f"{folder} is not empty; choose another folder with --into")
@@ -247,29 +250,29 @@ def _check_out(entry: _Entry, folder: Path) -> None:
     for name, text in entry.locks.items():
         if name != "dvc.lock":
             (folder / name).write_text(text, encoding="utf-8")
-    (folder / "dvc.lock").unlink(missing_ok=True)  # nothing may count as made already
+    (folder / "dvc.lock").unlink(missing_ok=True)  # no stage may count as done
     (folder / ".dvc" / "config.local").write_text(
         f"[cache]\n    dir = {root / '.dvc' / 'cache'}\n", encoding="utf-8"
     )
     releases = read_yaml(folder / RELEASES)
     champions = releases.setdefault("champions", {})
     if entry.partition:
-        champions.setdefault(entry.asset, {})[entry.partition] = entry.champion_met()
+        champions.setdefault(entry.asset, {})[entry.partition] = entry.compared_champion()
     else:
-        champions[entry.asset] = entry.champion_met()
+        champions[entry.asset] = entry.compared_champion()
     write_yaml(folder / RELEASES, releases)
-    _bring_sources(root, folder)
+    _copy_untracked_sources(root, folder)
     _require_same_code(entry, folder)
 
 
-def _bring_sources(root: Path, folder: Path) -> None:
-    """Copy sources in the project's own folder that git does not track.
+def _copy_untracked_sources(root: Path, folder: Path) -> None:
+    """Copy sources in the project's folder that git does not track.
 
-    Their pins say what they have to contain, so a source that was edited since is an error of the
-    asset that reads it and not a silent difference.
+    Their pins fix the content, so a source edited since then raises in the asset that reads it
+    instead of changing the result silently.
     """
-    for place in _places(read_yaml(folder / "params.yaml")):
-        source, target = (root / place).resolve(), (folder / place).resolve()
+    for relative_path in _relative_paths(read_yaml(folder / "params.yaml")):
+        source, target = (root / relative_path).resolve(), (folder / relative_path).resolve()
         inside = source.is_relative_to(root.resolve()) and target.is_relative_to(folder)
         if inside and source.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -279,23 +282,23 @@ def _bring_sources(root: Path, folder: Path) -> None:
                 shutil.copy2(source, target)
 
 
-def _places(value: Any) -> Iterator[str]:
-    """All relative paths in a part of params.yaml."""
+def _relative_paths(value: Any) -> Iterator[str]:
+    """All relative source paths in a section of params.yaml."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in _RELATIVE and isinstance(inner, str) and "://" not in inner:
+            if key in _PATH_KEYS and isinstance(inner, str) and "://" not in inner:
                 yield inner
             else:
-                yield from _places(inner)
+                yield from _relative_paths(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _places(inner)
+            yield from _relative_paths(inner)
 
 
-def _require_same_code(entry: _Entry, folder: Path) -> None:
+def _require_same_code(entry: _RegisteredModel, folder: Path) -> None:
     """Raise if the commit does not contain the code recorded in the lock."""
-    addresses = [address for address, _ in entry.stages(data_only=False)]
-    differing = differing_code(folder, entry.stages_then, addresses)
+    addresses = [address for address, _ in entry.required_stages(data_only=False)]
+    differing = differing_code(folder, entry.registered_stages, addresses)
     if differing:
         raise ReproductionError(
             f"{entry.name} version {entry.number} was made from code that commit "
@@ -305,52 +308,63 @@ def _require_same_code(entry: _Entry, folder: Path) -> None:
 
 
 def _compare(
-    entry: _Entry, folder: Path, address: str, determinism: str, made: Mapping[str, Any]
+    entry: _RegisteredModel, folder: Path, address: str, determinism: str, stages: Mapping[str, Any]
 ) -> VersionComparison:
-    registered = str(locked_version(entry.stages_then, address))
-    reproduced = locked_version(made, address) or "not made"
+    registered = str(locked_version(entry.registered_stages, address))
+    reproduced = locked_version(stages, address) or "not made"
     name, partition = split_address(address)
-    at, detail = folder / "data" / name / (partition or ""), ""
+    output, detail = folder / "data" / name / (partition or ""), ""
     if registered != reproduced and name == entry.asset:
-        detail = _weights_apart(entry, at)
+        detail = _describe_weight_difference(entry, output)
     elif registered != reproduced and name == entry.evaluation:
-        detail = _figures_apart(entry, at, registered)
+        detail = _describe_metric_difference(entry, output, registered)
     return VersionComparison(address, determinism, registered, reproduced, detail)
 
 
-def _weights_apart(entry: _Entry, made: Path) -> str:
-    """Largest difference between tensors, in words."""
+def _describe_weight_difference(entry: _RegisteredModel, output_folder: Path) -> str:
+    """The largest difference between tensors, as a sentence."""
     from safetensors.numpy import load_file
 
     try:
-        then = model_folder(entry.project, entry.asset, entry.partition, entry.version)
+        registered_files = model_folder(entry.project, entry.asset, entry.partition, entry.version)
     except ProjectError as error:
         return f"the registered files are gone: {error}"
-    apart = 0.0
-    for file in sorted(then.glob("*.safetensors")):
+    largest_difference = 0.0
+    for file in sorted(registered_files.glob("*.safetensors")):
         old = load_file(file)
-        new = load_file(made / file.name) if (made / file.name).exists() else {}
+        new = load_file(output_folder / file.name) if (output_folder / file.name).exists() else {}
         if {k: v.shape for k, v in old.items()} != {k: v.shape for k, v in new.items()}:
             return f"{file.name} has other tensors"
-        apart = max(
-            [apart, *(float(abs(old[k].astype("f8") - new[k].astype("f8")).max()) for k in old)]
+        largest_difference = max(
+            [
+                largest_difference,
+                *(float(abs(old[k].astype("f8") - new[k].astype("f8")).max()) for k in old),
+            ]
         )
-    return f"weights differ by at most {apart:.3g}"
+    return f"weights differ by at most {largest_difference:.3g}"
 
 
-def _figures_apart(entry: _Entry, made: Path, registered: str) -> str:
-    """Metrics outside their interval at registration, in words."""
+def _describe_metric_difference(
+    entry: _RegisteredModel, output_folder: Path, registered: str
+) -> str:
+    """Metrics outside their interval at registration, as a sentence."""
     run = find_run(entry.project.root, entry.evaluation, entry.partition, registered)
-    then = open_client(entry.project.root).get_run(run[0]).data.metrics if run else {}
-    now = read_json(made / "metrics.json")
-    left = [
-        f"{name} {now[name]:.4g}, was {then[name]:.4g}"
-        for name in sorted(then)
-        if f"{name}_low" in then
-        and now.get(name) is not None
-        and not then[f"{name}_low"] <= now[name] <= then[f"{name}_high"]
+    registered_metrics = open_client(entry.project.root).get_run(run[0]).data.metrics if run else {}
+    reproduced_metrics = read_json(output_folder / "metrics.json")
+    out_of_interval = [
+        f"{name} {reproduced_metrics[name]:.4g}, was {registered_metrics[name]:.4g}"
+        for name in sorted(registered_metrics)
+        if f"{name}_low" in registered_metrics
+        and reproduced_metrics.get(name) is not None
+        and not registered_metrics[f"{name}_low"]
+        <= reproduced_metrics[name]
+        <= registered_metrics[f"{name}_high"]
     ]
-    return f"out of the interval: {'; '.join(left)}" if left else "figures within their intervals"
+    return (
+        f"out of the interval: {'; '.join(out_of_interval)}"
+        if out_of_interval
+        else "figures within their intervals"
+    )
 
 
 def _yaml(text: str) -> dict[str, Any]:
@@ -359,31 +373,33 @@ def _yaml(text: str) -> dict[str, Any]:
     return dict(YAML(typ="safe").load(text) or {})
 
 
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(  # nosec B603 B607
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
+def _git(folder: Path, *arguments: str) -> str:
+    process = subprocess.run(  # nosec B603 B607
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise ReproductionError(f"git {words[0]} failed: {done.stderr.strip()}")
-    return done.stdout.strip()
+    if process.returncode:
+        raise ReproductionError(f"git {arguments[0]} failed: {process.stderr.strip()}")
+    return process.stdout.strip()
 
 
-def _cortex(folder: Path, *words: str) -> None:
+def _cortex(folder: Path, *command: str) -> None:
     """Run the checked-out command line in a subprocess.
 
     Raises:
-        ReproductionError: it failed, with its own words.
+        ReproductionError: the command failed; includes its error output.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CORTEX_", "DVC_", "DAGSTER"))}
-    done = subprocess.run(  # nosec B603
-        [sys.executable, "-c", "from cortex_pipelines.cli.main import main; main()", *words],
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("CORTEX_", "DVC_", "DAGSTER"))
+    }
+    process = subprocess.run(  # nosec B603
+        [sys.executable, "-c", "from cortex_pipelines.cli.main import main; main()", *command],
         cwd=folder,
-        env=kept | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"},
+        env=environment | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
+    if process.returncode:
         raise ReproductionError(
-            f"`cortex {' '.join(words)}` failed in {folder}: {done.stderr.strip()[-2000:]}"
+            f"`cortex {' '.join(command)}` failed in {folder}: {process.stderr.strip()[-2000:]}"
         )

@@ -15,7 +15,7 @@ from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.staleness import Staleness
 
 
-def status(
+def status_rows(
     project: Project, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> Iterator[dict[str, Any]]:
     """A row for each asset and partition, in topological order.
@@ -23,15 +23,15 @@ def status(
     Yields:
         ``asset, partition, data_version`` (Dagster's), ``dvc_md5`` (in dvc.lock),
         ``mlflow_digest, run_id`` (MLflow's, of that version), ``fresh`` (DVC and Dagster agree
-        that nothing is to be done) and ``reason`` (why not, in words; else empty).
+        that nothing is to be done) and ``reason`` (why it is stale, or empty).
     """
     dagster = Staleness(instance, definitions).snapshot()
-    known = known_versions(project.root)
+    recorded = known_versions(project.root)
     for view in dvc_views(project):
         name, partition = view.asset.name, view.partition
         word, causes = dagster.status(name, partition)
         version = dagster.version(name, partition)
-        run_id, digest = known.get((name, partition or "", view.locked or ""), (None, None))
+        run_id, digest = recorded.get((name, partition or "", view.locked or ""), (None, None))
         reasons = list(view.reasons) or [cause for cause in causes if word != "FRESH"]
         if not view.changed and version != view.locked:
             reasons.append("Dagster has another version: run `cortex sync`")
@@ -59,4 +59,4 @@ def table_rows(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowInvalid, OSError):
-        return 0  # edited or cut off: the status says that it is stale
+        return 0  # edited or truncated: the status shows it as stale

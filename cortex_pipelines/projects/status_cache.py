@@ -1,10 +1,9 @@
 """Cache of the last ``cortex status``, valid until a file it depends on changes.
 
-Loading Dagster, DVC and the rooms takes seconds, where the answer is most often what it was. What
-it depends on are files: code, parameters, pins, outputs, locks, DVC's cache, and the databases of
-Dagster and MLflow. A file counts as untouched if its inode, size and times of change are what they
-were, as in DVC's own memory of hashes; the time of change of the inode is among them, which no
-program sets back. Where Dagster or MLflow keep their records elsewhere nothing is cached.
+Loading Dagster, DVC and the package takes seconds, while the answer rarely changes. It depends on
+files: code, parameters, pins, outputs, locks, DVC's cache, and the databases of Dagster and MLflow.
+A file counts as unchanged if its inode, size, mtime and ctime are the same, as in DVC's own state;
+no program sets back the ctime. If Dagster or MLflow use a server, nothing is cached.
 """
 
 import json
@@ -32,7 +31,7 @@ _FILES = (
     *(".dagster/history/runs/index.db", ".dagster/history/runs/index.db-wal"),
     *(".mlflow/mlflow.db", ".mlflow/mlflow.db-wal"),
 )
-_PASSING = frozenset({"__pycache__"})
+_IGNORED_NAMES = frozenset({"__pycache__"})
 _SETTLED_SECONDS = 0.1
 """Files modified less than this before they are checked may change again within one clock tick."""
 
@@ -42,8 +41,8 @@ class DependencyState:
     """State of everything that a status depends on, at one moment.
 
     Args:
-        digest: Of every file's name, inode, size and times.
-        settled: Whether no file had been touched the moment before.
+        digest: Hash of every file's name, inode, size and times.
+        settled: Whether no file was modified just before.
         caches: Folders of DVC's cache.
     """
 
@@ -52,7 +51,7 @@ class DependencyState:
     caches: tuple[str, ...]
 
 
-def look(root: Path, caches: Iterable[str] = ()) -> DependencyState:
+def collect_state(root: Path, caches: Iterable[str] = ()) -> DependencyState:
     """Collect the current state of everything that a status depends on.
 
     Args:
@@ -60,38 +59,38 @@ def look(root: Path, caches: Iterable[str] = ()) -> DependencyState:
         caches: Folders of DVC's cache.
     """
     caches = tuple(sorted(caches))
-    begun, newest, digest = time.time(), 0.0, sha256()
+    started, newest, digest = time.time(), 0.0, sha256()
     installed = sysconfig.get_path("purelib")
     variables = (os.environ.get(name, "") for name in ("DVC_SITE_CACHE_DIR", "MLFLOW_TRACKING_URI"))
-    for words in (sys.version, str(root), *variables):
-        digest.update(words.encode() + b"\0")
+    for value in (sys.version, str(root), *variables):
+        digest.update(value.encode() + b"\0")
     singles = [root / name for name in _FILES]
     singles += [Path(installed), Path.home() / ".config" / "dvc" / "config"]
     trees = [_PACKAGE, *(root / name for name in _TREES), *map(Path, caches)]
-    for path, at in _touched(singles, trees):
-        digest.update(f"{path}\0{at}\0".encode())
-        newest = max(newest, at[3] / 1e9)
-    return DependencyState(digest.hexdigest(), newest < begun - _SETTLED_SECONDS, caches)
+    for path, stamp in _file_stamps(singles, trees):
+        digest.update(f"{path}\0{stamp}\0".encode())
+        newest = max(newest, stamp[3] / 1e9)
+    return DependencyState(digest.hexdigest(), newest < started - _SETTLED_SECONDS, caches)
 
 
-def _touched(singles: list[Path], trees: list[Path]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _file_stamps(singles: list[Path], trees: list[Path]) -> Iterator[tuple[str, tuple[int, ...]]]:
     for path in singles:
         if path.exists():
             yield str(path), _stamp(path.stat())
     for tree in trees:
         if tree.is_dir():
-            yield from _below(str(tree))
+            yield from _folder_stamps(str(tree))
 
 
-def _below(folder: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _folder_stamps(folder: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name in _PASSING:
+        if entry.name in _IGNORED_NAMES:
             continue
         if entry.is_dir():
             yield entry.path, (0, 0, 0, 0)
-            yield from _below(entry.path)
+            yield from _folder_stamps(entry.path)
         else:
-            # of a link both count; one into an emptied cache leads nowhere
+            # both the link and its target count; a link into an emptied cache is dangling
             yield entry.path, _stamp(entry.stat(follow_symlinks=False))
             if entry.is_symlink() and Path(entry.path).exists():
                 yield entry.path, _stamp(entry.stat())
@@ -101,21 +100,21 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def recall(root: Path) -> list[dict[str, Any]] | None:
+def read_cached_status(root: Path) -> list[dict[str, Any]] | None:
     """The cached status if nothing it depends on has changed, else None."""
     try:
-        kept = json.loads((root / FILE).read_text(encoding="utf-8"))
-        seen = look(root, kept["caches"])
-        return list(kept["rows"]) if kept["digest"] == seen.digest else None
+        cached = json.loads((root / FILE).read_text(encoding="utf-8"))
+        current = collect_state(root, cached["caches"])
+        return list(cached["rows"]) if cached["digest"] == current.digest else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # none was kept, or a file went while it was looked at
+        return None  # nothing is cached, or a file disappeared meanwhile
 
 
-def remember(root: Path, before: DependencyState, rows: list[dict[str, Any]]) -> None:
+def cache_status(root: Path, before: DependencyState, rows: list[dict[str, Any]]) -> None:
     """Cache a status that was computed after ``before`` was collected."""
-    here = tracking_uri(root) == database_uri(root) and has_own_databases(root)
-    if not before.settled or not here:
+    stored_locally = tracking_uri(root) == database_uri(root) and has_own_databases(root)
+    if not before.settled or not stored_locally:
         return
     (root / FILE).parent.mkdir(exist_ok=True)
-    kept = {"digest": before.digest, "caches": before.caches, "rows": rows}
-    write_whole(root / FILE, json.dumps(kept))
+    content = {"digest": before.digest, "caches": before.caches, "rows": rows}
+    write_whole(root / FILE, json.dumps(content))

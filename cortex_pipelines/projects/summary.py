@@ -1,4 +1,4 @@
-"""What the data sets hold and what the models reached, for people who see it for the first time."""
+"""Sizes of the data sets and scores of the models, for people who are new to a project."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from cortex_pipelines.projects.status import table_rows
 from cortex_pipelines.prompts.examples import DATASETS
 from cortex_pipelines.release.ledger import project_models
-from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.versioning.dagster.dagster_assets import read_json
 from cortex_pipelines.versioning.project import Project
 
@@ -16,14 +16,14 @@ _REPORT = "report.html"
 
 @dataclass(frozen=True)
 class ProjectData:
-    """What was made of one project's sources.
+    """Outputs made from one project's sources.
 
     Args:
         name: Name of the project.
         files: Files read.
         units: Functions, classes and other units of code.
         examples: Training examples of all data sets.
-        report: Page of its completion data set, relative to the root; None if it is not made.
+        report: Page of its completion data set, relative to the root; None if not made yet.
         map: Page with the map of its units, likewise.
     """
 
@@ -37,15 +37,15 @@ class ProjectData:
 
 @dataclass(frozen=True)
 class HeldOutScore:
-    """A figure on held-out items beside that of the plainest alternative.
+    """A metric on held-out items, compared with a baseline.
 
     Args:
-        what: What was measured.
-        model: The model's figure.
-        reference: The alternative's.
-        against: What the alternative is.
-        difference: Improvement of the model over it with its interval of 95 %; positive is better.
-        items: How many items.
+        what: Description of the metric.
+        model: Value of the model.
+        reference: Value of the baseline.
+        against: Name of the baseline.
+        difference: Improvement over the baseline with its 95 % interval; positive is better.
+        items: Number of items.
     """
 
     what: str
@@ -58,13 +58,13 @@ class HeldOutScore:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """What a model reached.
+    """Verdict and scores of a model.
 
     Args:
         name: Name of the model.
-        verdict: The gate's, None if there is none yet.
-        reason: Why, in a sentence.
-        scores: Its figures.
+        verdict: Verdict of the gate; None before the first.
+        reason: Reason for the verdict.
+        scores: Metrics compared with baselines.
         report: Page of its evaluation, relative to the root; None if it was not evaluated.
     """
 
@@ -76,7 +76,7 @@ class ModelScores:
 
 
 def project_data(project: Project) -> Iterator[ProjectData]:
-    """What was made of each project."""
+    """Outputs made from each project's sources."""
     for name in project.partitions:
         examples = sum(
             int(
@@ -97,66 +97,66 @@ def project_data(project: Project) -> Iterator[ProjectData]:
 
 
 def model_scores(project: Project) -> Iterator[ModelScores]:
-    """What each model reached that was evaluated."""
+    """Scores of each evaluated model."""
     for model in project_models(project):
         evaluation = f"{model.asset}_evaluation"
-        figures = read_json(project.output(evaluation, model.partition) / "metrics.json")
-        if not figures:
+        metrics = read_json(project.output(evaluation, model.partition) / "metrics.json")
+        if not metrics:
             continue
-        stands = standing(project.root, model)
+        roles = model_roles(project.root, model)
         scores = _router_scores if model.partition is None else _adapter_scores
         yield ModelScores(
             name=model.name,
-            verdict=stands["verdict"],
-            reason=stands["reason"],
-            scores=tuple(scores(figures)),
+            verdict=roles["verdict"],
+            reason=roles["reason"],
+            scores=tuple(scores(metrics)),
             report=_report(project, evaluation, model.partition),
         )
 
 
-def _adapter_scores(figures: Mapping[str, Any]) -> Iterator[HeldOutScore]:
-    if figures.get("team_items"):
+def _adapter_scores(metrics: Mapping[str, Any]) -> Iterator[HeldOutScore]:
+    if metrics.get("team_items"):
         yield HeldOutScore(
             "questions answered correctly",
-            _percent(figures["team_challenger_accuracy"]),
-            _percent(figures["team_base_accuracy"]),
+            _percent(metrics["team_challenger_accuracy"]),
+            _percent(metrics["team_base_accuracy"]),
             "base model",
-            _points(figures, "team_difference"),
-            int(figures["team_items"]),
+            _points(metrics, "team_difference"),
+            int(metrics["team_items"]),
         )
-    if figures.get("completion_items"):
+    if metrics.get("completion_items"):
         yield HeldOutScore(
             "bits per byte of completions (less is better)",
-            f"{figures['completion_challenger_bits_per_byte']:.3f}",
-            f"{figures['completion_base_bits_per_byte']:.3f}",
+            f"{metrics['completion_challenger_bits_per_byte']:.3f}",
+            f"{metrics['completion_base_bits_per_byte']:.3f}",
             "base model",
-            _interval(figures, "completion_improvement_over_base", "{:+.3f}"),
-            int(figures["completion_items"]),
+            _interval(metrics, "completion_improvement_over_base", "{:+.3f}"),
+            int(metrics["completion_items"]),
         )
-    if figures.get("general_items"):
+    if metrics.get("general_items"):
         yield HeldOutScore(
             "perplexity on other code (less is better)",
-            f"{figures['general_challenger_perplexity']:.2f}",
-            f"{figures['general_base_perplexity']:.2f}",
+            f"{metrics['general_challenger_perplexity']:.2f}",
+            f"{metrics['general_base_perplexity']:.2f}",
             "base model",
-            _forgetting(figures),
-            int(figures["general_items"]),
+            _forgetting(metrics),
+            int(metrics["general_items"]),
         )
 
 
-def _router_scores(figures: Mapping[str, Any]) -> Iterator[HeldOutScore]:
+def _router_scores(metrics: Mapping[str, Any]) -> Iterator[HeldOutScore]:
     for against, name, difference in (
         ("keyword rules", "baseline", "baseline_difference"),
         ("TF-IDF", "tfidf", "tfidf_difference"),
     ):
-        if figures.get(name) is not None:
+        if metrics.get(name) is not None:
             yield HeldOutScore(
                 "tasks sent to the right master",
-                _percent(figures["challenger"]),
-                _percent(figures[name]),
+                _percent(metrics["challenger"]),
+                _percent(metrics[name]),
                 against,
-                _points(figures, difference),
-                int(figures["items"]),
+                _points(metrics, difference),
+                int(metrics["items"]),
             )
 
 
@@ -164,28 +164,28 @@ def _percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def _points(figures: Mapping[str, Any], name: str) -> str:
+def _points(metrics: Mapping[str, Any], name: str) -> str:
     scaled = {
         key: 100 * value
-        for key, value in figures.items()
+        for key, value in metrics.items()
         if key.startswith(name) and value is not None
     }
     return _interval(scaled, name, "{:+.0f}") + " points"
 
 
-def _forgetting(figures: Mapping[str, Any]) -> str:
-    # forgetting is a rise; an improvement is its opposite, and the ends of the interval change
+def _forgetting(metrics: Mapping[str, Any]) -> str:
+    # forgetting is a rise; improvement has the opposite sign, which swaps the interval's ends
     percent = {
-        "": -100 * figures["forgetting"],
-        "_low": -100 * figures["forgetting_high"],
-        "_high": -100 * figures["forgetting_low"],
+        "": -100 * metrics["forgetting"],
+        "_low": -100 * metrics["forgetting_high"],
+        "_high": -100 * metrics["forgetting_low"],
     }
     return _interval(percent, "", "{:+.1f}") + " %"
 
 
-def _interval(figures: Mapping[str, Any], name: str, form: str) -> str:
-    low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-    text = form.format(figures[name])
+def _interval(metrics: Mapping[str, Any], name: str, form: str) -> str:
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    text = form.format(metrics[name])
     return text if low is None or high is None else f"{text} ({form} to {form})".format(low, high)
 
 

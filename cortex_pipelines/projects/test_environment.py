@@ -28,90 +28,95 @@ _RUNS_TESTS = "pytest"
 
 
 @dataclass(frozen=True)
-class Pinned:
-    """An environment that was pinned and made.
+class PinnedRequirements:
+    """A pinned test environment that was built.
 
     Args:
-        requirements: File with the pins, from the project's root.
-        asked: Requirements that it was made for.
-        left: What the project declares and no index can give.
-        packages: How many packages it has.
+        requirements: File with the pins, relative to the project's root.
+        requested: Requirements that were resolved.
+        unavailable: Declared requirements that no index provides.
+        packages: Number of pinned packages.
     """
 
     requirements: str
-    asked: list[str]
-    left: list[str]
+    requested: list[str]
+    unavailable: list[str]
     packages: int
 
 
-def pin_environment(project: Project, name: str, further: Sequence[str]) -> Pinned:
-    """Pin what a project's tests need, make the environment, and name it in ``params.yaml``.
+def pin_environment(
+    project: Project, name: str, extra_requirements: Sequence[str]
+) -> PinnedRequirements:
+    """Pin the packages of a project's tests, build the environment, and set it in ``params.yaml``.
 
     Args:
-        project: The project of projects.
-        name: Which one's tests.
-        further: Requirements beside those that its files declare; one of the same package counts
-            instead of them.
+        project: The project folder.
+        name: Project whose tests need the packages.
+        extra_requirements: Additional requirements, which override declared ones.
 
     Raises:
-        ProjectError: there is no such project, its files are not read yet, or a requirement is none
-            of an index.
-        EnvironmentNotMadeError: no versions satisfy all of them, or there is no wheel of one.
+        ProjectError: unknown project, its files are not read yet, or a requirement is invalid or
+            not from an index.
+        EnvironmentNotMadeError: the requirements conflict, or a package has no wheel.
     """
     if name not in project.partitions:
-        there = ", ".join(project.partitions)
-        raise ProjectError(f"no project {name}; there is: {there or 'none, see `cortex add`'}")
-    wanted = [_parsed(line) for line in further]
+        project_names = ", ".join(project.partitions)
+        raise ProjectError(
+            f"no project {name}; there is: {project_names or 'none, see `cortex add`'}"
+        )
+    extra = [_parse_requirement(line) for line in extra_requirements]
     folder = project.output("repository_files", name)
     if not (folder / "files.parquet").exists():
         raise ProjectError(
             f"{name}: its files are not read yet: `cortex run --project {name} repository_files`"
         )
-    declared, left = _declared(folder)
-    given = {canonicalize_name(one.name) for one in wanted}
-    asked = [line for line in declared if canonicalize_name(Requirement(line).name) not in given]
-    asked += [str(one) for one in wanted]
-    if not any(canonicalize_name(Requirement(line).name) == _RUNS_TESTS for line in asked):
-        asked.append(_RUNS_TESTS)
+    declared, unavailable = _declared_requirements(folder)
+    overridden = {canonicalize_name(requirement.name) for requirement in extra}
+    requested = [
+        line for line in declared if canonicalize_name(Requirement(line).name) not in overridden
+    ]
+    requested += [str(requirement) for requirement in extra]
+    if not any(canonicalize_name(Requirement(line).name) == _RUNS_TESTS for line in requested):
+        requested.append(_RUNS_TESTS)
     compiling = ("pip", "compile", "-", WHEELS_ONLY, "--generate-hashes", "--no-header")
-    text = run_uv(*compiling, "--python", sys.executable, stdin="\n".join(asked))
+    text = run_uv(*compiling, "--python", sys.executable, stdin="\n".join(requested))
     path = Path(FOLDER) / f"{name}.txt"
     (project.root / FOLDER).mkdir(exist_ok=True)
     write_whole(project.root / path, text)
-    made = PinnedEnvironment(
+    environment = PinnedEnvironment(
         requirements=str(path), sha256=hashlib.sha256(text.encode()).hexdigest()
     )
-    open_environment(made, project.root)
-    _name_it(project, name, made)
+    open_environment(environment, project.root)
+    _set_environment(project, name, environment)
     packages = sum(1 for line in text.splitlines() if "==" in line and line[:1].isalnum())
-    return Pinned(str(path), asked, left, packages)
+    return PinnedRequirements(str(path), requested, unavailable, packages)
 
 
-def _parsed(line: str) -> Requirement:
+def _parse_requirement(line: str) -> Requirement:
     try:
-        wanted = Requirement(line)
+        requirement = Requirement(line)
     except InvalidRequirement as error:
-        raise ProjectError(f"{line!r} is no requirement such as 'pytest<9': {error}") from error
-    if wanted.url:
+        raise ProjectError(f"{line!r} is not a requirement such as 'pytest<9': {error}") from error
+    if requirement.url:
         raise ProjectError(f"{line!r}: only packages of an index, which come as wheels")
-    return wanted
+    return requirement
 
 
-def _declared(folder: Path) -> tuple[list[str], list[str]]:
-    """What all sources of the project declare."""
-    kept: dict[str, None] = {}
-    left: dict[str, None] = {}
+def _declared_requirements(folder: Path) -> tuple[list[str], list[str]]:
+    """Requirements that the project's sources declare, and those that no index provides."""
+    available: dict[str, None] = {}
+    unavailable: dict[str, None] = {}
     files = REPOSITORY_FILES.read(folder, "source", "path", "text")
     for of_source in files.partition_by("source"):
         texts = dict(zip(of_source["path"], of_source["text"], strict=True))
-        for into, lines in zip((kept, left), declared_packages(texts), strict=True):
+        for into, lines in zip((available, unavailable), declared_packages(texts), strict=True):
             into.update(dict.fromkeys(lines))
-    return sorted(kept), sorted(left)
+    return sorted(available), sorted(unavailable)
 
 
-def _name_it(project: Project, name: str, made: PinnedEnvironment) -> None:
+def _set_environment(project: Project, name: str, pinned: PinnedEnvironment) -> None:
     values: Any = read_values(project.root)
     section = values["projects"][name].setdefault("augmentation", {})
-    section["test_environment"] = made.model_dump()
+    section["test_environment"] = pinned.model_dump()
     write_values(project.root, values)
     follow_projects(project)

@@ -22,7 +22,7 @@ from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_mode
 from cortex_pipelines.ingestion.readers.pins import take_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.privacy.pseudonyms import logs_key, project_key
-from cortex_pipelines.projects.deleted_authors import bury_authors
+from cortex_pipelines.projects.deleted_authors import add_author_tombstones
 from cortex_pipelines.release.ledger import ensure_keys, project_models
 from cortex_pipelines.versioning.dvc.stages import follow_projects
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
@@ -33,52 +33,52 @@ FILE = "sources.lock"
 _LOG = logging.getLogger("cortex_pipelines")
 
 
-def move_pins(root: Path, project: str | None = None, missing: bool = False) -> list[str]:
+def update_pins(root: Path, project: str | None = None, missing: bool = False) -> list[str]:
     """Pin the current state of every source, or of one project's.
 
     Args:
         root: Project root.
         project: Only this project; None for all projects, the logs and the models.
-        missing: Only what has no pin yet; the other pins stay.
+        missing: Only sources without a pin; existing pins stay.
 
     Returns:
         Keys of ``sources.lock`` that changed, sorted.
 
     Raises:
-        ProjectError: there is no such project.
+        ProjectError: unknown project.
     """
     params = load_parameters(root)
     if project is not None and project not in params.projects:
-        known = ", ".join(sorted(params.projects)) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; projects: {known}")
-    opened = open_project(root)
-    if sentence := take_out_undeclared(opened):
+        project_names = ", ".join(sorted(params.projects)) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; projects: {project_names}")
+    workspace = open_project(root)
+    if sentence := take_out_undeclared(workspace):
         _LOG.warning(sentence)
-    changed = take_pins_of(root, project, params, missing)
-    bury_authors(root)
-    ensure_keys(root, project_models(opened))  # of a new project too, for `dvc repro`
-    follow_projects(opened)
+    changed = pin_sources(root, project, params, missing)
+    add_author_tombstones(root)
+    ensure_keys(root, project_models(workspace))  # also for a new project, for `dvc repro`
+    follow_projects(workspace)
     return changed
 
 
-def take_pins_of(
+def pin_sources(
     root: Path, project: str | None, params: Parameters, missing: bool = False
 ) -> list[str]:
-    """As ``move_pins``, for the given parameters; ``releases.lock`` is unchanged.
+    """As ``update_pins``, for the given parameters; ``releases.lock`` is unchanged.
 
-    With one project, what a new folder has no pin of yet is pinned too, the logs and the models: an
-    adapter would otherwise miss its base after all data sets are made.
+    With one project, missing pins of the logs and the models are added too: otherwise an adapter
+    would lack its base after all data sets are made.
     """
     lock = read_yaml(root / FILE)
     pins: dict[str, Any] = {}
     for name, settings in sorted(params.projects.items()):
-        known = missing and _pinned(lock, f"projects.{name}") is not None
-        if project in (None, name) and not known:
+        already_pinned = missing and _pinned(lock, f"projects.{name}") is not None
+        if project in (None, name) and not already_pinned:
             key = project_key(name, params.privacy)
-            taken = partial(take_pins, settings, root, root / CACHE)
-            taken_pins = without_private_errors(taken, SourceError, params.privacy, key)
+            take_project_pins = partial(take_pins, settings, root, root / CACHE)
+            taken_pins = without_private_errors(take_project_pins, SourceError, params.privacy, key)
             pins[f"projects.{name}"] = taken_pins
-    taken_too = {
+    other_pins = {
         "coordination": partial(_logs_pin, root, params),
         "feedback": partial(pin_feedback, root, params),
         **{
@@ -86,10 +86,10 @@ def take_pins_of(
             for name in ("base", "encoder")
         },
     }
-    for place, take in taken_too.items():
-        if (project is None and not missing) or _pinned(lock, place) is None:
+    for lock_key, take in other_pins.items():
+        if (project is None and not missing) or _pinned(lock, lock_key) is None:
             try:
-                pins[place] = take()
+                pins[lock_key] = take()
             except (CoordinationError, SourceError, WeightsError) as error:
                 if project is None:
                     raise
@@ -97,8 +97,8 @@ def take_pins_of(
     return _write(root, lock, pins, set(params.projects))
 
 
-def pin_feedback_alone(root: Path, params: Parameters) -> None:
-    """Pin the stored events as they are now, if they were pinned before; no other pin moves."""
+def repin_feedback(root: Path, params: Parameters) -> None:
+    """Pin the current stored events if events are pinned; no other pin changes."""
     lock = read_yaml(root / FILE)
     if _pinned(lock, "feedback"):
         pin = take_feedback_pin(params.feedback, root, params.privacy)
@@ -118,9 +118,9 @@ def _logs_pin(root: Path, params: Parameters) -> dict[str, Any]:
     return pin
 
 
-def _pinned(lock: Mapping[str, Any], place: str) -> Any:
-    room, _, name = place.partition(".")
-    return (lock.get(room) or {}).get(name) if name else lock.get(room)
+def _pinned(lock: Mapping[str, Any], key: str) -> Any:
+    section, _, name = key.partition(".")
+    return (lock.get(section) or {}).get(name) if name else lock.get(section)
 
 
 def _write(
@@ -134,14 +134,14 @@ def _write(
     }
     changed = []
     for key, pin in pins.items():
-        room, _, name = key.partition(".")
-        old = new[room].get(name) if name else new[room]
+        section, _, name = key.partition(".")
+        old = new[section].get(name) if name else new[section]
         if old != pin:
             changed.append(key)
         if name:
-            new[room][name] = pin
+            new[section][name] = pin
         else:
-            new[room] = pin
+            new[section] = pin
     new["projects"] = dict(sorted(new["projects"].items()))
     if new != dict(lock):
         write_yaml(root / FILE, new)

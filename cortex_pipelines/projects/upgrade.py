@@ -1,7 +1,7 @@
 """``cortex upgrade``: migrate a project from an earlier version of the package.
 
-What was made stays: an entry of ``dvc.lock`` is written in today's form with the values it was made
-from, so a stage is stale exactly if a value or its code is another one now.
+Outputs stay valid: entries of ``dvc.lock`` are converted to the current format with the values they
+were made from, so a stage is stale only if a value or its code changed.
 """
 
 import contextlib
@@ -30,26 +30,26 @@ from cortex_pipelines.versioning.project import Project, look_up, read_yaml
 from cortex_pipelines.versioning.snapshot import stage_params
 from cortex_pipelines.versioning.undeclared import take_out_undeclared
 
-_IGNORED, _KEPT = "data/.gitignore", "!/parameters/"
+_IGNORED, _TRACKED_FOLDER = "data/.gitignore", "!/parameters/"
 
 
 def upgrade(root: Path) -> Iterator[str]:
     """Migrate a project's own files to the current format.
 
     Yields:
-        What was done, in sentences.
+        A message for each step.
 
     Raises:
-        ProjectError: params.yaml holds what is no parameter any more; names it.
+        ProjectError: params.yaml contains an unknown parameter; names it.
     """
     load_parameters(root)
     if "profile" not in read_yaml(root / FILE):
-        profile, left = shorten(root, LAYOUT)
-        yield f"{FILE} is profile {profile} and {left} values that differ from it"
+        profile, difference_count = shorten_parameters(root, LAYOUT)
+        yield f"{FILE} is profile {profile} and {difference_count} values that differ from it"
     path = root / _IGNORED
     text = path.read_text(encoding="utf-8") if path.exists() else "/*\n!.gitignore\n"
-    if _KEPT not in text.splitlines():
-        write_whole(path, text.rstrip("\n") + f"\n{_KEPT}\n")
+    if _TRACKED_FOLDER not in text.splitlines():
+        write_whole(path, text.rstrip("\n") + f"\n{_TRACKED_FOLDER}\n")
         yield f"{_IGNORED} lets {FOLDER} into git"
     if git_index.write_attributes(root):
         yield f"{git_index.ATTRIBUTES} names the merge driver of lock files; commit it"
@@ -61,38 +61,40 @@ def upgrade(root: Path) -> Iterator[str]:
     ensure_keys(root, project_models(project))
     stages.write(project)
     yield "dvc.yaml and the effective parameters are up to date with this version"
-    moved = move_lock(project)
-    if moved:
-        yield f"dvc.lock: {moved} stages now depend on the effective parameters"
+    stage_count = migrate_lock(project)
+    if stage_count:
+        yield f"dvc.lock: {stage_count} stages now depend on the effective parameters"
 
 
-def shorten(root: Path, layout: ParameterLayout) -> tuple[str, int]:
+def shorten_parameters(root: Path, layout: ParameterLayout) -> tuple[str, int]:
     """Reduce ``params.yaml`` to the differences from the closest profile.
 
-    Comments stay beside the values that stay.
+    Comments on the remaining values stay.
 
     Returns:
-        The profile's name, and how many values are left beside projects.
+        The profile's name, and the number of remaining values outside of projects.
     """
-    given = read_yaml(root / FILE)
-    sections = {name: given[name] for name in layout.sections if name in given}
-    known = {name: layout.profile(root, name) for name in (STANDARD, DEMO)}
-    counts = {name: _count(_differences(sections, known[name], layout.model)) for name in known}
+    current = read_yaml(root / FILE)
+    sections = {name: current[name] for name in layout.sections if name in current}
+    profiles = {name: layout.profile(root, name) for name in (STANDARD, DEMO)}
+    counts = {
+        name: _count(_differences(sections, profiles[name], layout.model)) for name in profiles
+    }
     profile = min(counts, key=lambda name: counts[name])
     values = read_values(root)
     for name in sections:
-        _strip(values, known[profile], name, layout.model)
+        _strip(values, profiles[profile], name, layout.model)
     values.insert(0, "profile", profile)
     write_values(root, values)
     return profile, counts[profile]
 
 
 def _strip(values: Any, base: Mapping[str, Any], key: str, model: Any) -> None:
-    """Remove a key whose value equals the base's, or the equal parts of it."""
-    inner, under = settings_in(model, key), base.get(key)
-    if inner is not None and isinstance(values[key], Mapping) and isinstance(under, Mapping):
-        for below in list(values[key]):
-            _strip(values[key], under, below, inner)
+    """Remove a key whose value equals the base's, or its equal parts."""
+    inner, base_value = settings_in(model, key), base.get(key)
+    if inner is not None and isinstance(values[key], Mapping) and isinstance(base_value, Mapping):
+        for inner_key in list(values[key]):
+            _strip(values[key], base_value, inner_key, inner)
         if not values[key]:
             del values[key]
     elif key in base and values[key] == base[key]:
@@ -102,11 +104,11 @@ def _strip(values: Any, base: Mapping[str, Any], key: str, model: Any) -> None:
 def _differences(values: Mapping[str, Any], base: Mapping[str, Any], model: Any) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     for key, value in values.items():
-        inner, under = settings_in(model, key), base.get(key)
-        if inner is not None and isinstance(value, Mapping) and isinstance(under, Mapping):
-            if below := _differences(value, under, inner):
-                changed[key] = below
-        elif key not in base or value != under:
+        inner, base_value = settings_in(model, key), base.get(key)
+        if inner is not None and isinstance(value, Mapping) and isinstance(base_value, Mapping):
+            if inner_differences := _differences(value, base_value, inner):
+                changed[key] = inner_differences
+        elif key not in base or value != base_value:
             changed[key] = value
     return changed
 
@@ -117,20 +119,20 @@ def _count(differences: Any) -> int:
     return sum(_count(value) for value in differences.values())
 
 
-def move_lock(project: Project) -> int:
-    """Point ``dvc.lock`` entries to effective parameters; returns how many could not be."""
+def migrate_lock(project: Project) -> int:
+    """Point ``dvc.lock`` entries to the effective parameters; returns the number of entries."""
 
     def act() -> int:
         from dvc.utils.serialize import modify_yaml
 
         with dvc_store.locked_repo(project.root) as repo, contextlib.chdir(project.root):
-            moved = 0
+            migrated = 0
             if (project.root / retained_outputs.DVC_LOCK).exists():
                 with modify_yaml(retained_outputs.DVC_LOCK, fs=repo.fs) as lock:
-                    moved = _move(project, lock.get("stages") or {})
+                    migrated = _migrate_entries(project, lock.get("stages") or {})
             repo._reset()
             dvc_store.record_parameters(project, repo)
-            return moved
+            return migrated
 
     count = dvc_store.patiently(project.root, act)
     if (project.root / retained_outputs.DVC_LOCK).exists():
@@ -138,24 +140,26 @@ def move_lock(project: Project) -> int:
     return count
 
 
-def _move(project: Project, entries: Any) -> int:
-    effective, moved = project.effective.files, 0
+def _migrate_entries(project: Project, entries: Any) -> int:
+    effective, migrated = project.effective.files, 0
     for asset in project.graph.order:
         for partition in project.partitions_of(asset):
             entry = entries.get(project.address(asset, partition)) or {}
             before = (entry.get("params") or {}).get(FILE)
             if before is None:
                 continue
-            of_old = dict(entry["params"].pop(FILE))
+            old_values = dict(entry["params"].pop(FILE))
             for file, keys in stage_params(project, asset, partition).items():
                 if file not in effective:
                     continue
                 for key in keys:
                     old_key = f"projects.{partition}" if key == ENTRY else key
-                    if old_key in of_old:
-                        now, old = look_up(effective[file], key), of_old[old_key]
-                        # equal values, such as 1 and 1.0, are written as today
-                        entry["params"].setdefault(file, {})[key] = now if now == old else old
+                    if old_key in old_values:
+                        current, old = look_up(effective[file], key), old_values[old_key]
+                        # equal values, such as 1 and 1.0, are written in the current form
+                        entry["params"].setdefault(file, {})[key] = (
+                            current if current == old else old
+                        )
             entry["params"] = dict(sorted(entry["params"].items()))
-            moved += 1
-    return moved
+            migrated += 1
+    return migrated

@@ -45,12 +45,12 @@ class Analysis:
     reason: str
 
 
-def look_of(answered: int, least: int) -> int:
+def look_of(answered: int, min_answers: int) -> int:
     """Number of the latest look that is due, from 1; 0 if none is."""
-    return int(math.log2(answered / least)) + 1 if answered >= least else 0
+    return int(math.log2(answered / min_answers)) + 1 if answered >= min_answers else 0
 
 
-def analysed(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysis | None:
+def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysis | None:
     """The analysis of a canary; None where it has to go on.
 
     Args:
@@ -59,18 +59,18 @@ def analysed(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analys
         rules: ``least_answers`` of each, ``most_answers`` of the canary, and ``margin``: the share
             of failures beyond the champion's that is tolerated.
     """
-    least, most = int(rules["least_answers"]), int(rules["most_answers"])
-    look = look_of(min(canary.answered, champion.answered), least)
+    min_answers, max_answers = int(rules["least_answers"]), int(rules["most_answers"])
+    look = look_of(min(canary.answered, champion.answered), min_answers)
     if look:
         low, high = _difference(canary, champion, 1 - _ERROR / 2**look)
-        shown = f"{_share(canary)}, the champion {_share(champion)}: {low:+.1%} to {high:+.1%}"
+        comparison = f"{_share(canary)}, the champion {_share(champion)}: {low:+.1%} to {high:+.1%}"
         if low > 0:
-            return Analysis("failure", f"fails in {shown}")
+            return Analysis("failure", f"fails in {comparison}")
         if high < float(rules["margin"]):
-            return Analysis("success", f"fails in {shown}, within {rules['margin']:.1%}")
-    if canary.answered >= most:
-        shown = f"{_share(canary)}, the champion {_share(champion)}"
-        return Analysis("inconclusive", f"fails in {shown}, which decides nothing")
+            return Analysis("success", f"fails in {comparison}, within {rules['margin']:.1%}")
+    if canary.answered >= max_answers:
+        comparison = f"{_share(canary)}, the champion {_share(champion)}"
+        return Analysis("inconclusive", f"fails in {comparison}, which decides nothing")
     return None
 
 

@@ -13,11 +13,11 @@ from cortex_pipelines.schemas.adapter_scores import TRAINED_CONDITIONS, UNTRAINE
 
 FILE = "release.json"
 
-Way = Literal["base", "context", "adapter", "both", "rules"]
+Condition = Literal["base", "context", "adapter", "both", "rules"]
 """How a request is answered: by the base, with similar code before the prompt, by the adapter, by
 both, or (the router alone) by the keyword rules."""
 
-_FIGURES: Mapping[Way, str] = {
+_CONDITION_METRICS: Mapping[Condition, str] = {
     "base": "completion_base_bits_per_byte",
     "context": "retrieval_bits_per_byte",
     "adapter": "completion_challenger_bits_per_byte",
@@ -39,7 +39,7 @@ class Release:
             are here.
     """
 
-    way: Way
+    way: Condition
     base: str
     adapter: str | None = None
     index: str | None = None
@@ -74,26 +74,34 @@ def _version_of(release: Release) -> str:
     return hashlib.sha256(release.text.encode()).hexdigest()[:32]
 
 
-def shows_context(way: Way) -> bool:
+def shows_context(condition: Condition) -> bool:
     """Whether similar code is put before prompts."""
-    return way in ("context", "both")
+    return condition in ("context", "both")
 
 
-def measured_ways(metrics: Mapping[str, float | None]) -> dict[Way, float]:
+def measured_conditions(metrics: Mapping[str, float | None]) -> dict[Condition, float]:
     """Bits per byte of the held-out completions, by way; of those that were measured."""
-    values = {way: metrics.get(name) for way, name in _FIGURES.items()}
-    return {way: float(value) for way, value in values.items() if value is not None}
+    values = {condition: metrics.get(name) for condition, name in _CONDITION_METRICS.items()}
+    return {condition: float(value) for condition, value in values.items() if value is not None}
 
 
-def best_way(metrics: Mapping[str, float | None], among: Sequence[Way]) -> Way:
+def best_condition(metrics: Mapping[str, float | None], among: Sequence[Condition]) -> Condition:
     """The way that needs the fewest bits; the first of those asked for if none was measured.
 
     Args:
         metrics: The evaluation's ``metrics.json``.
         among: The ways that can be served, the one to fall back on first.
     """
-    known = {way: bits for way, bits in measured_ways(metrics).items() if way in among}
-    return min(known, key=lambda way: (known[way], among.index(way)), default=among[0])
+    measured = {
+        condition: bits
+        for condition, bits in measured_conditions(metrics).items()
+        if condition in among
+    }
+    return min(
+        measured,
+        key=lambda condition: (measured[condition], among.index(condition)),
+        default=among[0],
+    )
 
 
 def choose_release(
@@ -107,8 +115,8 @@ def choose_release(
         adapter: DVC's hash of an adapter that passed its gate; None for none.
         index: DVC's hash of the examples that context can be taken from.
     """
-    way = best_way(metrics, TRAINED_CONDITIONS if adapter else UNTRAINED_CONDITIONS)
-    return Release(way, base, adapter, index if shows_context(way) else None)
+    condition = best_condition(metrics, TRAINED_CONDITIONS if adapter else UNTRAINED_CONDITIONS)
+    return Release(condition, base, adapter, index if shows_context(condition) else None)
 
 
 def write_release(release: Release, out: Path) -> None:

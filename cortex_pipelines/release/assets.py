@@ -5,7 +5,7 @@ from pathlib import Path
 from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks
 from cortex_pipelines.prompts.examples import measured
 from cortex_pipelines.release.answering import choose_release, write_release
-from cortex_pipelines.release.card import TrainingDataSet, replayed, write_card
+from cortex_pipelines.release.card import TrainingDataSet, has_replay, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
 from cortex_pipelines.release.verdict import judge, read_metrics
 from cortex_pipelines.versioning import versioned_asset
@@ -56,7 +56,7 @@ def code_adapter_release(
         TrainingDataSet(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
         for name, folder in measured(folders, trained_tasks(code_adapter)).items()
     ]
-    if replayed(code_adapter):
+    if has_replay(code_adapter):
         data.append(
             TrainingDataSet("general_code", versions["general_code"], general_code, "general")
         )

@@ -33,16 +33,16 @@ class TrainingDataSet:
         name: Name of the asset.
         version: DVC's hash of it.
         folder: Its files.
-        figures: What the names of the figures measured on it begin with.
+        metric_prefix: What the names of the figures measured on it begin with.
     """
 
     name: str
     version: str
     folder: Path
-    figures: str
+    metric_prefix: str
 
 
-def replayed(adapter: Path) -> bool:
+def has_replay(adapter: Path) -> bool:
     """Whether general code was part of an adapter's training data."""
     metrics = _json(adapter / "metrics.json")
     return any(
@@ -72,9 +72,9 @@ def write_card(
     comparison, verdict = _json(evaluation / "comparison.json"), read_verdict(out) or {}
     parts = [
         ("", _summary(model, version, training, verdict)),
-        ("What it was trained on", _data(data)),
+        ("What it was trained on", _data_set_table(data)),
         ("How it was trained", _settings(training)),
-        ("What was measured", _measured(metrics, comparison)),
+        ("What was measured", _metrics_table(metrics, comparison)),
         ("What it was not shown to do", _not_shown(metrics, verdict, data)),
         ("Limits", [f"- {line}" for line in _LIMITS]),
         ("How to load it", _loading(model)),
@@ -103,13 +103,13 @@ def _summary(
     ]
 
 
-def _data(data: Sequence[TrainingDataSet]) -> list[str]:
+def _data_set_table(data: Sequence[TrainingDataSet]) -> list[str]:
     lines = [
         "| data set | version | examples | licences of the files |",
         "| --- | --- | --- | --- |",
     ]
     for source in data:
-        rows = _train(source)
+        rows = _train_entries(source)
         counts = (
             rows.group_by(pl.col("licence").fill_null("not known"))
             .len()
@@ -123,7 +123,7 @@ def _data(data: Sequence[TrainingDataSet]) -> list[str]:
     return [*lines, "", note]
 
 
-def _train(source: TrainingDataSet) -> pl.DataFrame:
+def _train_entries(source: TrainingDataSet) -> pl.DataFrame:
     """Entries of the train split in a data set's manifest."""
     manifest = pl.read_parquet(source.folder / f"{MANIFEST.name}.parquet")
     return manifest.filter(pl.col("split") == "train")
@@ -131,11 +131,11 @@ def _train(source: TrainingDataSet) -> pl.DataFrame:
 
 def _settings(training: Mapping[str, Any]) -> list[str]:
     settings = training.get("settings") or {}
-    shown = "\n".join(f"{name}: {json.dumps(settings[name])}" for name in sorted(settings))
-    return ["```yaml", shown, "```"]
+    lines = "\n".join(f"{name}: {json.dumps(settings[name])}" for name in sorted(settings))
+    return ["```yaml", lines, "```"]
 
 
-def _measured(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list[str]:
+def _metrics_table(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list[str]:
     reference = (comparison.get("reference") or {}).get("version")
     against = f"the champion `{reference}`" if reference else "the base alone"
     note = (comparison.get("reference") or {}).get("note")
@@ -148,9 +148,9 @@ def _measured(metrics: Mapping[str, Any], comparison: Mapping[str, Any]) -> list
     ]
     for name in sorted(metrics):
         if metrics[name] is not None and not name.endswith(("_low", "_high")):
-            ends = _interval(metrics, name)
-            shown = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
-            lines.append(f"| {name} | {metrics[name]:.4g} | {shown} |")
+            interval = _interval(metrics, name)
+            interval_text = f"{interval[0]:.4g} to {interval[1]:.4g}" if interval else ""
+            lines.append(f"| {name} | {metrics[name]:.4g} | {interval_text} |")
     return lines
 
 
@@ -161,14 +161,16 @@ def _not_shown(
     if verdict.get("verdict") != "promoted":
         lines.append(f"- To be worth promoting: {verdict.get('reason', 'no verdict')}.")
     for name in sorted(metrics):
-        ends = _interval(metrics, name)
-        if "improvement" in name and ends and ends[0] <= 0 <= ends[1]:
-            lines.append(f"- {name}: the interval {ends[0]:.4g} to {ends[1]:.4g} has zero in it.")
+        interval = _interval(metrics, name)
+        if "improvement" in name and interval and interval[0] <= 0 <= interval[1]:
+            lines.append(
+                f"- {name}: the interval {interval[0]:.4g} to {interval[1]:.4g} has zero in it."
+            )
     lines += [f"- {name}: not measured." for name in sorted(metrics) if metrics[name] is None]
     for source in data:
-        figures = any(name.startswith(f"{source.figures}_") for name in metrics)
-        if not figures and _train(source).height:
-            lines.append(f"- {source.figures}: trained on, no figure of its own.")
+        has_metrics = any(name.startswith(f"{source.metric_prefix}_") for name in metrics)
+        if not has_metrics and _train_entries(source).height:
+            lines.append(f"- {source.metric_prefix}: trained on, no figure of its own.")
     lines.append("- Anything on other projects, other languages or longer code than was measured.")
     return lines
 

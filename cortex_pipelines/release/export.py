@@ -12,11 +12,16 @@ from cortex_pipelines.release.exports.gguf_adapter import write_gguf
 from cortex_pipelines.release.exports.merged import write_merged
 from cortex_pipelines.release.exports.ollama import write_ollama
 from cortex_pipelines.release.exports.peft_folder import write_peft
-from cortex_pipelines.release.exports.source import Checked, ExportError, Source, put_aside
+from cortex_pipelines.release.exports.source import (
+    ExportChecks,
+    ExportError,
+    Source,
+    staging_folder,
+)
 from cortex_pipelines.release.history import numbers
 from cortex_pipelines.release.ledger import moves
 from cortex_pipelines.release.loading import adapter_folder
-from cortex_pipelines.release.open_model import find_released, pinned_base, verified
+from cortex_pipelines.release.open_model import find_released, open_verified, pinned_base
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.signing.manifest import make_manifest
 from cortex_pipelines.signing.openssf import require_signer, sign_openssf
@@ -33,12 +38,12 @@ class Exported:
     Args:
         model: Name of the model.
         version: DVC's hash of it.
-        checked: What was checked, and what could not be.
+        checks: What was checked, and what could not be.
     """
 
     model: str
     version: str
-    checked: Checked
+    checks: ExportChecks
 
 
 def export(
@@ -73,37 +78,37 @@ def export(
         raise LookupError(
             f"{model.name} has no champion yet; use {model.name}@challenger for the latest version"
         )
-    released, pinned = verified(project, model, version), pinned_base(project)
-    if released.base is None:
+    source_version, pinned = open_verified(project, model, version), pinned_base(project)
+    if source_version.base is None:
         raise ExportError(f"{model.name} is not an adapter; only adapters can be exported")
-    if released.base["digest"] != base_digest(pinned):
+    if source_version.base["digest"] != base_digest(pinned):
         raise ExportError(
-            f"{model.name} ({version}) was trained on {released.base['name']}, models.base in "
-            f"params.yaml is {base_name(pinned)}; set it to that base and run `cortex update`"
+            f"{model.name} ({version}) was trained on {source_version.base['name']}, models.base "
+            f"in params.yaml is {base_name(pinned)}; set it to that base and run `cortex update`"
         )
     source = Source(
         model=model.name,
         version=version,
         number=numbers(moves(project.root, model)).get(version, ""),
-        folder=adapter_folder(released.folder, task),
+        folder=adapter_folder(source_version.folder, task),
         base=resolve_base(pinned, project.root),
         card=_card(verdict_folder(project.root, model) / CARD, version),
     )
 
-    def ollama(source: Source, folder: Path) -> Checked:
+    def ollama(source: Source, folder: Path) -> ExportChecks:
         gguf = base_gguf or _only_gguf(weights_folder(pinned.source, pinned.pin, project.root))
         return write_ollama(source, gguf, folder)
 
-    writers: dict[str, Callable[[Source, Path], Checked]] = {
+    writers: dict[str, Callable[[Source, Path], ExportChecks]] = {
         "peft": write_peft,
         "merged": write_merged,
         "gguf": write_gguf,
         "ollama": ollama,
     }
-    with put_aside(out) as aside:
-        checked = writers[form](source, aside)
-        manifest = make_manifest(aside, model.name, version, released.base)
-        write_signed(project.root, manifest, aside)
+    with staging_folder(out) as staging:
+        checked = writers[form](source, staging)
+        manifest = make_manifest(staging, model.name, version, source_version.base)
+        write_signed(project.root, manifest, staging)
     if openssf:  # the form names the folder, so it is signed where it stays
         sign_openssf(project.root, out)
     return Exported(model.name, version, checked)

@@ -84,11 +84,13 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
     Raises:
         GateError: items were measured, but there is no such figure among the metrics.
     """
-    evidence = {name: float(metrics[name]) for name in ("items", "clusters") if name in metrics}
-    improvement = _improvement(metrics, gate) if evidence.get("items") else {}
-    guards = tuple(_checked(name, limits, metrics) for name, limits in sorted(gate.guards.items()))
-    figures = evidence | improvement | {"smallest_improvement": gate.smallest_improvement}
-    verdict, reason = _judged(figures, gate, guards)
+    support = {name: float(metrics[name]) for name in ("items", "clusters") if name in metrics}
+    improvement = _improvement(metrics, gate) if support.get("items") else {}
+    guards = tuple(
+        _check_guard(name, limits, metrics) for name, limits in sorted(gate.guards.items())
+    )
+    figures = support | improvement | {"smallest_improvement": gate.smallest_improvement}
+    verdict, reason = _judge(figures, gate, guards)
     if metrics.get("hand_written_sample"):
         reason += f". {SAMPLE}"
         figures["hand_written_sample"] = 1.0
@@ -107,32 +109,32 @@ def _improvement(metrics: Mapping[str, float], gate: GateSettings) -> dict[str, 
     return {name: float(metrics[key]) for name, key in figures.items()}
 
 
-def _judged(
+def _judge(
     figures: Mapping[str, float], gate: GateSettings, guards: tuple[GuardResult, ...]
 ) -> tuple[Literal["promoted", "kept", "refused"], str]:
-    evidence = int(figures.get("clusters", figures.get("items", 0)))
-    if evidence < gate.smallest_items:
+    support = int(figures.get("clusters", figures.get("items", 0)))
+    if support < gate.smallest_items:
         return "kept", (
-            f"{evidence} independent held-out items, {gate.smallest_items} are needed to compare"
+            f"{support} independent held-out items, {gate.smallest_items} are needed to compare"
         )
     broken = [guard for guard in guards if not guard.passed]
-    refusing = [_in_words(guard) for guard in broken if not _asks_to_show(guard)]
+    refusing = [_describe_guard(guard) for guard in broken if not _asks_to_show(guard)]
     if refusing:
         return "refused", f"guard broken: {'; '.join(refusing)}"
     low, high = figures["improvement_low"], figures["improvement_high"]
-    shown = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
+    interval = f"improvement {figures['improvement']:.4g}, interval {low:.4g} to {high:.4g}"
     smallest = f"the smallest worth shipping, {gate.smallest_improvement:g}"
     if high < 0:
-        return "refused", f"significantly worse: {shown} lies below zero"
+        return "refused", f"significantly worse: {interval} lies below zero"
     if broken:
-        return "kept", f"guard not met: {'; '.join(map(_in_words, broken))}"
+        return "kept", f"guard not met: {'; '.join(map(_describe_guard, broken))}"
     # above zero too: a model that changes nothing is not worth the move, whatever is asked for
     if low >= gate.smallest_improvement and low > 0:
-        return "promoted", f"significantly better: {shown} lies above {smallest}"
-    return "kept", f"no sufficient improvement: {shown} does not lie above {smallest}"
+        return "promoted", f"significantly better: {interval} lies above {smallest}"
+    return "kept", f"no sufficient improvement: {interval} does not lie above {smallest}"
 
 
-def _checked(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> GuardResult:
+def _check_guard(name: str, limits: GuardSettings, metrics: Mapping[str, float]) -> GuardResult:
     value = metrics.get(name)
     passed = (
         value is not None
@@ -147,12 +149,12 @@ def _asks_to_show(guard: GuardResult) -> bool:
     return guard.name.endswith("_low") and guard.at_least is not None
 
 
-def _in_words(guard: GuardResult) -> str:
+def _describe_guard(guard: GuardResult) -> str:
     if guard.value is None:
-        way = _WAYS_TO_MEASURE.get(guard.name, "have the evaluation measure it")
+        remedy = _WAYS_TO_MEASURE.get(guard.name, "have the evaluation measure it")
         return (
-            f"{guard.name}{_meaning(guard)} was not measured: {way}; or take the guard out of the "
-            "release section of params.yaml"
+            f"{guard.name}{_meaning(guard)} was not measured: {remedy}; or take the guard out of "
+            "the release section of params.yaml"
         )
     limits = [
         f"{words} {limit:g}"

@@ -7,7 +7,12 @@ from typing import Any
 from cortex_pipelines.project_names import BASELINE
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, champion, moves
-from cortex_pipelines.release.numbering import FIRST, change, following, record_of
+from cortex_pipelines.release.numbering import (
+    FIRST,
+    classify_change,
+    next_free_number,
+    version_inputs,
+)
 
 ROLLED_BACK = "rollback"
 
@@ -31,12 +36,12 @@ def champions(lines: Sequence[LedgerEntry]) -> list[str]:
     return list(dict.fromkeys(e.version for e in lines if e.action == "promote" and e.version))
 
 
-def archived(lines: Sequence[LedgerEntry], now: str | None) -> list[str]:
+def archived(lines: Sequence[LedgerEntry], current: str | None) -> list[str]:
     """Versions that were champion and are not now, oldest first."""
-    return [version for version in champions(lines) if version != now]
+    return [version for version in champions(lines) if version != current]
 
 
-def before(lines: Sequence[LedgerEntry], version: str | None) -> str | None:
+def previous_champion(lines: Sequence[LedgerEntry], version: str | None) -> str | None:
     """The champion before ``version``; None if there was none."""
     for line in lines:
         if line.action == "promote" and line.version == version:
@@ -66,20 +71,20 @@ def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | No
 
     A version never changes, so neither does the answer once there is one.
     """
-    known = [e.inputs for e in lines if e.version == version and e.inputs]
-    return known[-1] if known else None
+    recorded = [e.inputs for e in lines if e.version == version and e.inputs]
+    return recorded[-1] if recorded else None
 
 
 def release_of(lines: Sequence[LedgerEntry], version: str | None) -> Release | None:
     """What answers with a version, as it was promoted; None if the ledger does not say."""
-    known = [e.release for e in lines if version and e.version == version and e.release]
-    return Release(**known[-1]) if known else None
+    releases = [e.release for e in lines if version and e.version == version and e.release]
+    return Release(**releases[-1]) if releases else None
 
 
 def prompts_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, str]:
     """Versions of the project's own templates of prompts that a version was promoted with."""
-    known = [e for e in lines if version and e.version == version and e.action != ROLLED_BACK]
-    return (known[-1].prompts or {}) if known else {}
+    promotions = [e for e in lines if version and e.version == version and e.action != ROLLED_BACK]
+    return (promotions[-1].prompts or {}) if promotions else {}
 
 
 def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, str]:
@@ -91,16 +96,20 @@ def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, st
         version: DVC's hash of the challenger.
     """
     lines = moves(root, model)
-    known = numbers(lines)
-    if version in known:
-        return known[version], "released before"
-    now = champion(root, model).champion
-    if not known:
+    number_by_version = numbers(lines)
+    if version in number_by_version:
+        return number_by_version[version], "released before"
+    current = champion(root, model).champion
+    if not number_by_version:
         return FIRST, "the first release"
     # after a rollback to the baseline the newest release is what there is to compare with
-    against = now if now in known else list(known)[-1]
-    step, why = change(made_from(lines, against), record_of(root, model.address, version))
-    return following(known[against], step, known.values()), f"{step}: {why}"
+    reference = current if current in number_by_version else list(number_by_version)[-1]
+    step, reason = classify_change(
+        made_from(lines, reference), version_inputs(root, model.address, version)
+    )
+    return next_free_number(
+        number_by_version[reference], step, number_by_version.values()
+    ), f"{step}: {reason}"
 
 
 def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
@@ -113,12 +122,18 @@ def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
     """
     if reference == BASELINE:
         return None
-    known = {version: numbers(lines).get(version, "") for version in champions(lines)}
-    matches = [v for v, number in known.items() if reference == number or v.startswith(reference)]
+    number_by_version = {version: numbers(lines).get(version, "") for version in champions(lines)}
+    matches = [
+        v
+        for v, number in number_by_version.items()
+        if reference == number or v.startswith(reference)
+    ]
     if len(matches) != 1:
-        there = ", ".join(f"{n or '-'} ({v[:12]})" for v, n in known.items()) or "none yet"
+        version_list = (
+            ", ".join(f"{n or '-'} ({v[:12]})" for v, n in number_by_version.items()) or "none yet"
+        )
         problem = "matches more than one version" if matches else "was never champion"
-        raise LookupError(f"{reference} {problem}; known versions: {BASELINE}, {there}")
+        raise LookupError(f"{reference} {problem}; known versions: {BASELINE}, {version_list}")
     return matches[0]
 
 

@@ -107,11 +107,11 @@ class LedgerEntry:
         optional = ("number", "made_from", "plan", "release", "prompts", "inputs")
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """The effect of this entry, in words."""
         if self.action == "rollback":
-            what = f"{self.number or self.version} is" if self.version else "the baseline is"
-            return f"{self.model}: {what} champion again"
+            subject = f"{self.number or self.version} is" if self.version else "the baseline is"
+            return f"{self.model}: {subject} champion again"
         if self.action == "canary" and "share" in (self.plan or {}):
             share = (self.plan or {})["share"]
             role = f"canary, for {share:.0%} of the requests; the champion stays"
@@ -160,9 +160,9 @@ def ensure_keys(root: Path, models: list[ReleasedModel]) -> None:
             champions.setdefault(model.asset, {})[model.partition] = value
         else:
             champions[model.asset] = value
-    wanted = {"champions": champions, "ledger": lock.get("ledger") or []}
-    if lock != wanted:
-        write_yaml(root / FILE, wanted)
+    updated = {"champions": champions, "ledger": lock.get("ledger") or []}
+    if lock != updated:
+        write_yaml(root / FILE, updated)
 
 
 def record(root: Path, model: ReleasedModel, pin: ChampionPin, entry: LedgerEntry) -> None:

@@ -56,7 +56,7 @@ class Lora:
 
         return LoraConfig.from_peft_type(**dict(self.configuration))
 
-    def require_known(self) -> None:
+    def require_valid_configuration(self) -> None:
         """Build peft's configuration, which raises TypeError or ValueError if it is invalid."""
         _ = self._config
 
@@ -91,9 +91,9 @@ class ResidentBase:
         self._layers = {
             name: module for name, module in self.model.named_modules() if hasattr(module, "lora_A")
         }
-        self.take_off()
+        self.remove_adapter()
 
-    def put(self, adapter: Lora) -> None:
+    def apply(self, adapter: Lora) -> None:
         """Apply an adapter in place of the current one.
 
         Raises:
@@ -121,7 +121,7 @@ class ResidentBase:
                     f"{shape[0]} inputs and {shape[1]} outputs"
                 )
 
-    def take_off(self) -> None:
+    def remove_adapter(self) -> None:
         """Remove the adapter."""
         self.model.disable_adapter_layers()
 
@@ -156,11 +156,11 @@ def read_lora(folder: Path) -> Lora:
         tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
     except SafetensorError as error:
         raise UntrustedModelError(f"{folder / WEIGHTS} cannot be read: {error}") from error
-    asked = [key for key in _UNSUPPORTED if configuration.get(key)]
+    unsupported = [key for key in _UNSUPPORTED if configuration.get(key)]
     other = [n for n in sorted(tensors) if not n.endswith((A, B))]
-    if asked or other or configuration.get("peft_type") != "LORA":
+    if unsupported or other or configuration.get("peft_type") != "LORA":
         raise UntrustedModelError(
-            f"{folder} uses features beyond plain LoRA ({', '.join([*asked, *other[:3]])}); "
+            f"{folder} uses features beyond plain LoRA ({', '.join([*unsupported, *other[:3]])}); "
             "train without them"
         )
     for name in sorted(tensors):
@@ -171,7 +171,7 @@ def read_lora(folder: Path) -> Lora:
             raise UntrustedModelError(f"{folder / WEIGHTS}: {name} contains NaN or infinity")
     lora = Lora(configuration, tensors)
     try:
-        lora.require_known()
+        lora.require_valid_configuration()
     except (TypeError, ValueError) as error:
         raise UntrustedModelError(
             f"{folder / CONFIGURATION} is not valid for peft: {error}"

@@ -25,7 +25,7 @@ _FORMAT_SETTINGS = ("adapters.per_task",)
 
 
 @dataclass(frozen=True)
-class Record:
+class VersionInputs:
     """Inputs of a version, as hashes for comparison.
 
     Args:
@@ -45,7 +45,7 @@ class Record:
         return asdict(self)
 
 
-def record_of(root: Path, address: str, version: str) -> Record | None:
+def version_inputs(root: Path, address: str, version: str) -> VersionInputs | None:
     """Inputs of a model's version, from ``dvc.lock``.
 
     Args:
@@ -65,7 +65,7 @@ def record_of(root: Path, address: str, version: str) -> Record | None:
     parts = [values for file, values in files.items() if file.startswith(f"{FOLDER}/")]
     params = {key: value for values in parts for key, value in values.items()}
     pins = dict(files.get("sources.lock") or {})
-    return Record(
+    return VersionInputs(
         base=value_md5({key: _files(pin) for key, pin in sorted(pins.items())}),
         format=value_md5(
             {
@@ -102,28 +102,30 @@ def _stage(root: Path, address: str, version: str) -> dict[str, Any] | None:
     return stage if stage and str(stage["outs"][0]["md5"]) == version else None
 
 
-def change(before: Mapping[str, str] | None, now: Record | None) -> tuple[Change, str]:
+def classify_change(
+    before: Mapping[str, str] | None, current: VersionInputs | None
+) -> tuple[Change, str]:
     """Kind of change between two versions, and the reason."""
-    if before is None or now is None:
+    if before is None or current is None:
         return "major", "it is not known what both were made from"
-    differ = {name for name, value in now.as_dict().items() if before.get(name) != value}
-    if "base" in differ:
+    differing = {name for name, value in current.as_dict().items() if before.get(name) != value}
+    if "base" in differing:
         return "major", "another base"
-    if "format" in differ:
+    if "format" in differing:
         return "major", "other tasks or another form of prompts"
-    if differ:
+    if differing:
         words = {"data": "other data", "method": "other settings or code"}
-        return "minor", " and ".join(words[name] for name in sorted(differ))
+        return "minor", " and ".join(words[name] for name in sorted(differing))
     return "patch", "the same training again"
 
 
-def following(number: str, step: Change, taken: Collection[str]) -> str:
+def next_free_number(number: str, step: Change, used_numbers: Collection[str]) -> str:
     """The next free number after ``number`` for a change.
 
     Args:
         number: ``major.minor.patch`` of the champion.
         step: What changed.
-        taken: All numbers that were given before; a number means one version for ever.
+        used_numbers: All numbers that were given before; a number means one version for ever.
     """
     major, minor, patch = (int(part) for part in number.split("."))
     while True:
@@ -134,7 +136,7 @@ def following(number: str, step: Change, taken: Collection[str]) -> str:
         else:
             patch += 1
         candidate = f"{major}.{minor}.{patch}"
-        if candidate not in taken:
+        if candidate not in used_numbers:
             return candidate
 
 

@@ -11,7 +11,7 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.release.ledger import ReleasedModel, champion, project_models
 from cortex_pipelines.release.loading import ResidentBase, adapter_folder, read_lora
 from cortex_pipelines.release.promote import find_model
-from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.routing.serving.load import open_trained
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.serving.tasks import find_rules
@@ -24,7 +24,7 @@ _ALIASES = ("champion", "canary", "challenger")
 
 
 @dataclass(frozen=True)
-class Released:
+class VerifiedModel:
     """A verified model version.
 
     Args:
@@ -81,19 +81,19 @@ def open_adapter(
     resident = resident or ResidentBase(resolve_base(pinned, project.root))
     model, version = find_released(project, reference)
     if version is None:
-        resident.take_off()
+        resident.remove_adapter()
         notice = f"{model.name} has no champion yet: {base_name(pinned)} is used without adapter"
         return LoadedModel(resident, False, None, notice)
-    released = verified(project, model, version)
+    released = open_verified(project, model, version)
     if released.base is None or released.base["digest"] != resident.base.digest:
-        resident.take_off()
+        resident.remove_adapter()
         trained = (released.base or {}).get("name", "no base")
         notice = (
             f"{model.name} ({version}) was trained on {trained}, which is not this "
             f"{resident.base.name}: the base is used without adapter"
         )
         return LoadedModel(resident, False, None, notice)
-    resident.put(read_lora(adapter_folder(released.folder, task)))
+    resident.apply(read_lora(adapter_folder(released.folder, task)))
     return LoadedModel(resident, True, version, "")
 
 
@@ -121,13 +121,13 @@ def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str 
     alias = alias or "champion"
     if alias not in _ALIASES:
         raise LookupError(f"{reference}: an alias is one of {', '.join(_ALIASES)}")
-    version: Any = standing(project.root, model)[alias]
+    version: Any = model_roles(project.root, model)[alias]
     if version is None and alias != "champion":
         raise LookupError(f"{model.name} has no {alias}")
     return model, version
 
 
-def verified(project: Project, model: ReleasedModel, version: str) -> Released:
+def open_verified(project: Project, model: ReleasedModel, version: str) -> VerifiedModel:
     """The verified files of a version.
 
     Raises:
@@ -137,7 +137,7 @@ def verified(project: Project, model: ReleasedModel, version: str) -> Released:
     folder = model_folder(project, model.asset, model.partition, version)
     signed = signed_folder(project.root, model.name, version)
     manifest = verify(project.root, folder, signed, model.name, version)
-    return Released(model, version, folder, dict(manifest.base) if manifest.base else None)
+    return VerifiedModel(model, version, folder, dict(manifest.base) if manifest.base else None)
 
 
 def open_router(project: Project) -> Router:
@@ -152,7 +152,7 @@ def open_router(project: Project) -> Router:
     version = champion(project.root, model).champion
     if version is None:
         return open_rules(project)
-    return open_trained(verified(project, model, version).folder, project.root, version)
+    return open_trained(open_verified(project, model, version).folder, project.root, version)
 
 
 def open_rules(project: Project) -> Router:

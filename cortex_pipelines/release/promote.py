@@ -21,7 +21,7 @@ from cortex_pipelines.release.ledger import (
     project_models,
 )
 from cortex_pipelines.release.loading import base_of
-from cortex_pipelines.release.promotion import Act, passed
+from cortex_pipelines.release.promotion import ReleaseAction, may_be_promoted
 from cortex_pipelines.release.settings import DeploymentSettings
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import sign_version, signed_folder, verify
@@ -41,10 +41,10 @@ def find_model(project: Project, name: str) -> ReleasedModel:
     Raises:
         ProjectError: there is none; names those that there are.
     """
-    known = {model.name: model for model in project_models(project)}
-    if name not in known:
-        raise ProjectError(f"no model {name}; models: {', '.join(known)}")
-    return known[name]
+    by_name = {model.name: model for model in project_models(project)}
+    if name not in by_name:
+        raise ProjectError(f"no model {name}; models: {', '.join(by_name)}")
+    return by_name[name]
 
 
 def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettings:
@@ -58,28 +58,34 @@ def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettin
 
 
 def promote(
-    project: Project, model: ReleasedModel, why: str, how: DeploymentSettings, report: Report
+    project: Project,
+    model: ReleasedModel,
+    reason: str,
+    settings: DeploymentSettings,
+    report: Report,
 ) -> LedgerEntry | None:
     """See ``release.promotion.promote``."""
     try:
         templates = project_templates(project.root)
     except PromptFileError as error:
         raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
-    own = templates.own if model.partition else None
-    with _alone(project), _followed(project):
-        entry = promotion.promote(project.root, model, _act(why), how, report, own)
+    custom_templates = templates.own if model.partition else None
+    with _release_lock(project), _release_in_progress(project):
+        entry = promotion.promote(
+            project.root, model, _current_action(reason), settings, report, custom_templates
+        )
         if entry:
-            _moved(project, model, entry)
+            _apply_release(project, model, entry)
             register_templates(project.root, templates)
     return entry
 
 
 def promote_passed(
     project: Project,
-    why: str,
-    how: DeploymentSettings | None = None,
+    reason: str,
+    settings: DeploymentSettings | None = None,
     report: Report = lambda _: None,
-    of: Iterable[ReleasedModel] | None = None,
+    models: Iterable[ReleasedModel] | None = None,
 ) -> tuple[LedgerEntry, ...]:
     """Promote every challenger that passed its gate and was not rolled back.
 
@@ -89,19 +95,19 @@ def promote_passed(
 
     Args:
         project: The project.
-        why: Reason, for the ledger.
-        how: How they are put to use; None for what params.yaml says.
+        reason: Reason, for the ledger.
+        settings: How they are put to use; None for what params.yaml says.
         report: Told what was refused.
-        of: Only these models; None for all.
+        models: Only these models; None for all.
     """
-    how = how or deployment(project, {})
+    settings = settings or deployment(project, {})
     entries = []
-    for model in project_models(project) if of is None else of:
-        if not passed(project.root, model):
+    for model in project_models(project) if models is None else models:
+        if not may_be_promoted(project.root, model):
             continue
         try:
-            own = how if model.partition else how.untried()
-            entry = promote(project, model, why, own, report)
+            model_settings = settings if model.partition else settings.untried()
+            entry = promote(project, model, reason, model_settings, report)
         except ReleaseError as refused:
             report(f"not promoted: {refused}")
             continue
@@ -111,20 +117,20 @@ def promote_passed(
 
 
 def rollback(
-    project: Project, model: ReleasedModel, why: str, to: str | None
+    project: Project, model: ReleasedModel, reason: str, to: str | None
 ) -> LedgerEntry | None:
     """See ``release.promotion.rollback``."""
-    with _alone(project), _followed(project):
-        entry = promotion.rollback(project.root, model, _act(why), to)
+    with _release_lock(project), _release_in_progress(project):
+        entry = promotion.rollback(project.root, model, _current_action(reason), to)
         if entry:
-            _moved(project, model, entry)
+            _apply_release(project, model, entry)
     return entry
 
 
-def _moved(project: Project, model: ReleasedModel, entry: LedgerEntry) -> None:
+def _apply_release(project: Project, model: ReleasedModel, entry: LedgerEntry) -> None:
     """Have the registry follow, and end an experiment on what was moved."""
     follow_ledger(project, model)
-    stop_for_release(project.root, model.partition, entry.in_words())
+    stop_for_release(project.root, model.partition, entry.describe())
 
 
 def conclude(
@@ -134,9 +140,9 @@ def conclude(
 
     Repeating it changes nothing: only what is canary still is moved.
     """
-    act = _act(f"{analysis.conclusion}: {analysis.reason}")
-    with _alone(project), _followed(project):
-        running = promotion.standing(project.root, model)["canary"]
+    act = _current_action(f"{analysis.conclusion}: {analysis.reason}")
+    with _release_lock(project), _release_in_progress(project):
+        running = promotion.model_roles(project.root, model)["canary"]
         if running != version:
             return None
         if analysis.conclusion == "success":
@@ -150,7 +156,7 @@ def conclude(
     return entry
 
 
-def sign_known(project: Project) -> int:
+def sign_released_versions(project: Project) -> int:
     """Sign unsigned challengers, canaries and champions that are present.
 
     What they have to hold is DVC's hash of them, which git keeps in dvc.lock and releases.lock.
@@ -160,8 +166,8 @@ def sign_known(project: Project) -> int:
     """
     count = 0
     for model in project_models(project):
-        now = promotion.standing(project.root, model)
-        for version in sorted({now[role] for role in _ROLES} - {None}):
+        roles = promotion.model_roles(project.root, model)
+        for version in sorted({roles[role] for role in _ROLES} - {None}):
             count += _sign(project, model, version)
     return count
 
@@ -192,18 +198,20 @@ def finish_release(project: Project) -> str | None:
         What was done, in a sentence; None if it is going on, or nothing was left to do.
     """
     try:
-        with _alone(project).acquire(timeout=0):
+        with _release_lock(project).acquire(timeout=0):
             if not (project.root / RELEASING).exists():
                 return None
-            moved = sum(follow_ledger(project, model) for model in project_models(project))
+            updated = sum(follow_ledger(project, model) for model in project_models(project))
             (project.root / RELEASING).unlink()
     except Timeout:
         return None
-    return f"interrupted promotion or rollback finished from releases.lock, {moved} aliases updated"
+    return (
+        f"interrupted promotion or rollback finished from releases.lock, {updated} aliases updated"
+    )
 
 
 @contextmanager
-def _followed(project: Project) -> Iterator[None]:
+def _release_in_progress(project: Project) -> Iterator[None]:
     """Mark the release as unfinished until the registry follows the ledger."""
     mark = project.root / RELEASING
     mark.touch()
@@ -215,11 +223,11 @@ def _followed(project: Project) -> Iterator[None]:
     mark.unlink()
 
 
-def _alone(project: Project) -> FileLock:
+def _release_lock(project: Project) -> FileLock:
     """Lock the ledger while it is read and written."""
     project.state.mkdir(exist_ok=True)
     return FileLock(project.state / "releasing.lock")
 
 
-def _act(why: str) -> Act:
-    return Act(getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"), why)
+def _current_action(reason: str) -> ReleaseAction:
+    return ReleaseAction(getpass.getuser(), datetime.now(UTC).isoformat(timespec="seconds"), reason)

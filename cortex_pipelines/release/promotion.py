@@ -15,7 +15,7 @@ from cortex_pipelines.release.ledger import (
     moves,
     record,
 )
-from cortex_pipelines.release.numbering import inputs_of, record_of
+from cortex_pipelines.release.numbering import inputs_of, version_inputs
 from cortex_pipelines.release.settings import DeploymentSettings, mebibytes
 from cortex_pipelines.release.verdict import read_verdict
 from cortex_pipelines.versioning.champions import ChampionPin
@@ -28,11 +28,11 @@ from cortex_pipelines.versioning.committed_code import (
 from cortex_pipelines.versioning.content import content_md5
 from cortex_pipelines.versioning.lock_file import locked_stages
 
-_NAMED = 5
+_MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
-class Act:
+class ReleaseAction:
     """Who performs a release action, and why.
 
     Args:
@@ -49,7 +49,7 @@ class Act:
 def promote(
     root: Path,
     model: ReleasedModel,
-    act: Act,
+    act: ReleaseAction,
     deployment: DeploymentSettings | None = None,
     report: Callable[[str], None] = lambda _: None,
     prompts: Mapping[str, str] | None = None,
@@ -72,25 +72,25 @@ def promote(
             is not in git, or the model is too large for the target; nothing has changed then.
     """
     version = _passed_version(root, model)
-    now, lines = champion(root, model), moves(root, model)
+    current, lines = champion(root, model), moves(root, model)
     plan = deployment.plan() if deployment else None
-    if version == now.champion:
+    if version == current.champion:
         return None
     running = history.canary(lines)
-    if _canary(plan) and running and (running.version, running.plan) == (version, plan):
+    if _is_canary(plan) and running and (running.version, running.plan) == (version, plan):
         return None
     _require_gate(root, model)
     _require_committed(root, model, version, report)
     _require_size(root, model, version, deployment)
     number, _ = history.next_number(root, model, version)
-    made_from = record_of(root, model.address, version)
+    made_from = version_inputs(root, model.address, version)
     answering = read_release(verdict_folder(root, model))
     entry = LedgerEntry(
         **vars(act),
-        action="canary" if _canary(plan) else "promote",
+        action="canary" if _is_canary(plan) else "promote",
         model=model.name,
         version=version,
-        previous=now.champion,
+        previous=current.champion,
         number=number,
         made_from=made_from.as_dict() if made_from else history.made_from(lines, version),
         plan=plan,
@@ -98,18 +98,20 @@ def promote(
         prompts=dict(prompts) if prompts else None,
         inputs=inputs_of(root, model.address, version) or history.inputs_of(lines, version),
     )
-    pin = now if _canary(plan) else ChampionPin(version, now.champion)
+    pin = current if _is_canary(plan) else ChampionPin(version, current.champion)
     record(root, model, pin, entry)
     return entry
 
 
-def advance(root: Path, model: ReleasedModel, act: Act, version: str) -> LedgerEntry | None:
+def advance(
+    root: Path, model: ReleasedModel, act: ReleaseAction, version: str
+) -> LedgerEntry | None:
     """Make a running canary champion, as an analysis of its answers says.
 
     Returns:
         The ledger's new line; None if ``version`` is not the canary any more.
     """
-    now, running = champion(root, model), history.canary(moves(root, model))
+    current, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
         return None
     planned = {name: value for name, value in (running.plan or {}).items() if name == "target"}
@@ -117,16 +119,18 @@ def advance(root: Path, model: ReleasedModel, act: Act, version: str) -> LedgerE
         running,
         **vars(act),
         action="promote",
-        previous=now.champion,
+        previous=current.champion,
         plan={"strategy": "immediate", **planned},
     )
-    record(root, model, ChampionPin(version, now.champion), entry)
+    record(root, model, ChampionPin(version, current.champion), entry)
     return entry
 
 
-def leave_undecided(root: Path, model: ReleasedModel, act: Act, version: str) -> LedgerEntry | None:
+def leave_undecided(
+    root: Path, model: ReleasedModel, act: ReleaseAction, version: str
+) -> LedgerEntry | None:
     """Note that an analysis of a running canary came to no end; returns as ``advance``."""
-    now, running = champion(root, model), history.canary(moves(root, model))
+    current, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
         return None
     entry = replace(
@@ -139,12 +143,12 @@ def leave_undecided(root: Path, model: ReleasedModel, act: Act, version: str) ->
         prompts=None,
         inputs=None,
     )
-    record(root, model, now, entry)
+    record(root, model, current, entry)
     return entry
 
 
 def rollback(
-    root: Path, model: ReleasedModel, act: Act, to: str | None = None
+    root: Path, model: ReleasedModel, act: ReleaseAction, to: str | None = None
 ) -> LedgerEntry | None:
     """End the running canary, else reinstate the previous champion.
 
@@ -164,37 +168,37 @@ def rollback(
         ReleaseError: there is no champion.
         LookupError: ``to`` was never champion.
     """
-    now, lines = champion(root, model), moves(root, model)
+    current, lines = champion(root, model), moves(root, model)
     running = history.canary(lines)
     if to is None and lines and lines[-1].action == history.ROLLED_BACK:
         return None
     if to is None and running:
-        return _back(root, model, act, running.version, now)
-    if now.champion is None:
+        return _roll_back_to(root, model, act, running.version, current)
+    if current.champion is None:
         raise ReleaseError(f"{model.name}: there is no champion to roll back")
-    target = history.resolve(lines, to) if to else now.previous
-    if target == now.champion:
+    target = history.resolve(lines, to) if to else current.previous
+    if target == current.champion:
         return None
-    pin = ChampionPin(target, history.before(lines, target))
-    return _back(root, model, act, now.champion, pin)
+    pin = ChampionPin(target, history.previous_champion(lines, target))
+    return _roll_back_to(root, model, act, current.champion, pin)
 
 
-def _back(
-    root: Path, model: ReleasedModel, act: Act, left: str | None, pin: ChampionPin
+def _roll_back_to(
+    root: Path, model: ReleasedModel, act: ReleaseAction, replaced: str | None, pin: ChampionPin
 ) -> LedgerEntry:
     entry = LedgerEntry(
         **vars(act),
         action=history.ROLLED_BACK,
         model=model.name,
         version=pin.champion,
-        previous=left,
+        previous=replaced,
         number=history.numbers(moves(root, model)).get(pin.champion or ""),
     )
     record(root, model, pin, entry)
     return entry
 
 
-def passed(root: Path, model: ReleasedModel) -> bool:
+def may_be_promoted(root: Path, model: ReleasedModel) -> bool:
     """Whether a nightly run may promote the challenger: it passed and was not rolled back."""
     verdict = read_verdict(verdict_folder(root, model))
     if verdict is None or verdict["verdict"] != "promoted":
@@ -211,7 +215,7 @@ def verdict_folder(root: Path, model: ReleasedModel) -> Path:
     return folder / model.partition if model.partition else folder
 
 
-def standing(root: Path, model: ReleasedModel) -> dict[str, Any]:
+def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
     """Release status of a model.
 
     Returns:
@@ -224,7 +228,9 @@ def standing(root: Path, model: ReleasedModel) -> dict[str, Any]:
     pin, lines = champion(root, model), moves(root, model)
     running = history.canary(lines)
     challenger = verdict.get("model_version")
-    number, why = history.next_number(root, model, challenger) if challenger else (None, None)
+    number, number_reason = (
+        history.next_number(root, model, challenger) if challenger else (None, None)
+    )
     canary = running.version if running else None
     return {
         "model": model.name,
@@ -236,13 +242,13 @@ def standing(root: Path, model: ReleasedModel) -> dict[str, Any]:
         "canary": canary,
         "numbers": history.numbers(lines),
         "next_number": number,
-        "next_reason": why,
+        "next_reason": number_reason,
         "archived": history.archived(lines, pin.champion),
         "plan": history.plan_of(lines, canary or pin.champion),
     }
 
 
-def _canary(plan: dict[str, Any] | None) -> bool:
+def _is_canary(plan: dict[str, Any] | None) -> bool:
     return plan is not None and plan["strategy"] in ("canary", "shadow")
 
 
@@ -268,7 +274,7 @@ def _require_committed(
     """Refuse a model whose code is not committed, as it could not be reproduced."""
     stages = locked_stages(root)
     addresses = path_to(stages, model.release_address)
-    if not addresses or record_of(root, model.address, version) is None:
+    if not addresses or version_inputs(root, model.address, version) is None:
         report(f"{model.name}: not in dvc.lock, so its code version was not checked")
         return
     code = code_of(stages, addresses)
@@ -278,13 +284,13 @@ def _require_committed(
         return
     if dirty:
         raise ReleaseError(
-            f"{model.name}: its code is not committed: {_few(dirty)}; commit it, then promote; "
-            "the champion stays"
+            f"{model.name}: its code is not committed: {_first_names(dirty)}; commit it, then "
+            "promote; the champion stays"
         )
-    if other := differing_code(root, stages, addresses):
+    if differing := differing_code(root, stages, addresses):
         raise ReleaseError(
             f"{model.name}: it was made by code that differs from the checked-out commit: "
-            f"{_few(other)}; run `cortex run` to make it again; the champion stays"
+            f"{_first_names(differing)}; run `cortex run` to make it again; the champion stays"
         )
 
 
@@ -294,14 +300,14 @@ def _require_size(
     folder = root / "data" / model.asset / (model.partition or "")
     if deployment is None or content_md5(folder) != version:
         return
-    size, most = mebibytes(folder), deployment.largest
-    if size > most:
+    size, limit = mebibytes(folder), deployment.largest
+    if size > limit:
         raise ReleaseError(
             f"{model.name}: its files take {size:.1f} MiB, the target {deployment.target} "
-            f"allows {most:g} (deployment.model_mib in params.yaml); "
+            f"allows {limit:g} (deployment.model_mib in params.yaml); "
             "the champion stays"
         )
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+def _first_names(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + (" …" if len(names) > _MAX_NAMES else "")

@@ -24,8 +24,8 @@ def judge(
     """
     figures = {name: value for name, value in metrics.items() if value is not None}
     verdict = decide(figures, gate)
-    written = {"model_version": model_version, **verdict.as_dict()}
-    text = json.dumps(written, indent=1, sort_keys=True)
+    content = {"model_version": model_version, **verdict.as_dict()}
+    text = json.dumps(content, indent=1, sort_keys=True)
     (out / FILE).write_text(text + "\n", encoding="utf-8")
     return verdict
 

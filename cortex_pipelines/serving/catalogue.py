@@ -10,7 +10,7 @@ from typing import Any
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.project_names import ENCODER, ROUTER
 from cortex_pipelines.prompts.templates import Templates, package_templates
-from cortex_pipelines.release.answering import Release, Way
+from cortex_pipelines.release.answering import Condition, Release
 from cortex_pipelines.release.experiments.plan import Arm, ExperimentSpec
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.rollout import Split
@@ -66,7 +66,7 @@ class Served:
     created: int = 0
     about: Mapping[str, Any] = field(default_factory=dict, compare=False)
     notice: str = ""
-    others: "Mapping[Way, Served]" = field(default_factory=dict, compare=False, repr=False)
+    others: "Mapping[Condition, Served]" = field(default_factory=dict, compare=False, repr=False)
     split: Split | None = None
     experiment: Experiment | None = None
     templates: Templates = field(default_factory=package_templates, compare=False, repr=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cortex_pipelines.release.answering import Way
+from cortex_pipelines.release.answering import Condition
 from cortex_pipelines.serving.catalogue import Served
 
 
@@ -17,7 +17,7 @@ def with_others(served: Served, index: str | None, examples: Path | None) -> Ser
         examples: Their folder; None where they are not there.
     """
     adapter = served.release.adapter
-    ways: dict[Way, tuple[str | None, bool]] = {"base": (None, False)}
+    ways: dict[Condition, tuple[str | None, bool]] = {"base": (None, False)}
     shown = index is not None and examples is not None
     if shown:
         ways["context"] = (None, True)
@@ -40,6 +40,6 @@ def with_others(served: Served, index: str | None, examples: Path | None) -> Ser
     return replace(served, others=others)
 
 
-def ways_of(served: Served) -> Mapping[Way, Served]:
+def ways_of(served: Served) -> Mapping[Condition, Served]:
     """Every way in which it can be answered, its own at least."""
     return served.others or {served.release.way: served}

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Unpack
 
 from cortex_pipelines.prompts.templates import PromptFileError
-from cortex_pipelines.release.answering import Way
-from cortex_pipelines.release.experiments.plan import ExperimentError, ExperimentSpec, Terms
-from cortex_pipelines.release.experiments.project_experiments import book_of, experiments_lock
+from cortex_pipelines.release.answering import Condition
+from cortex_pipelines.release.experiments.plan import (
+    ExperimentError,
+    ExperimentOptions,
+    ExperimentSpec,
+)
+from cortex_pipelines.release.experiments.project_experiments import (
+    experiment_log,
+    experiments_lock,
+)
 from cortex_pipelines.serving.catalogue import Served
 
 _UNTRAINED = ("base", "context")
@@ -21,7 +28,7 @@ def start(
     project: str,
     a: str,
     b: str,
-    **terms: Unpack[Terms],
+    **terms: Unpack[ExperimentOptions],
 ) -> ExperimentSpec:
     """Begin an experiment; the gateway divides requests from the next one on.
 
@@ -41,7 +48,7 @@ def start(
     """
     now = datetime.now(UTC)
     with experiments_lock(root):
-        book = book_of(root)
+        book = experiment_log(root)
         served = _served(models, project)
         if served.split is not None:
             raise ExperimentError(
@@ -87,7 +94,7 @@ def arm_of(models: Mapping[str, Served], project: str, reference: str) -> Served
 
 
 def _way(served: Served, way: str, reference: str) -> Served:
-    ways: Mapping[Way, Served] = served.others or {served.release.way: served}
+    ways: Mapping[Condition, Served] = served.others or {served.release.way: served}
     for known, one in ways.items():
         if known == way:
             return one

@@ -19,9 +19,9 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.feedback.answer_events import EventLog
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
-from cortex_pipelines.release.answering import Way, shows_context
-from cortex_pipelines.release.experiments.analysis import Became
-from cortex_pipelines.release.experiments.running import Assigned, Experiments, Vote
+from cortex_pipelines.release.answering import Condition, shows_context
+from cortex_pipelines.release.experiments.analysis import RequestOutcome
+from cortex_pipelines.release.experiments.running import Assignment, Experiments, Vote
 from cortex_pipelines.serving.catalogue import CatalogueSource, Served
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
@@ -48,7 +48,11 @@ from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
 _LOG = logging.getLogger("cortex_pipelines")
 _LONGEST_WAIT = 300.0
 
-_WITHOUT: Mapping[Way, Way] = {"context": "base", "both": "adapter", "adapter": "adapter"}
+_WITHOUT: Mapping[Condition, Condition] = {
+    "context": "base",
+    "both": "adapter",
+    "adapter": "adapter",
+}
 """What is left of a way of answering when no similar code is shown."""
 
 OpenExamples = Callable[[Path], SimilarExamples]
@@ -128,7 +132,7 @@ class Gateway:
         served = models.find(name)
         split = served.split if self.rollouts is not None else None
         if split is None and served.experiment is not None and self.experiments is not None:
-            at = Assigned.of(served.experiment.plan, user(for_user))
+            at = Assignment.for_user(served.experiment.plan, user(for_user))
             arm = served.experiment.arms[at.arm]
             return replace(self.answering_with(arm, task, context), assigned=at)
         if split is None:
@@ -310,7 +314,7 @@ class Gateway:
     def _observed(self, asked: PreparedRequest) -> Iterator[None]:
         """Tells the experiment that a request belongs to what became of it."""
         began = time.perf_counter()
-        became: Became = "left"
+        became: RequestOutcome = "left"
         try:
             yield
             became = "answered"
@@ -320,7 +324,7 @@ class Gateway:
         finally:
             self._note(asked, became, time.perf_counter() - began)
 
-    def _note(self, asked: PreparedRequest, became: Became, seconds: float) -> None:
+    def _note(self, asked: PreparedRequest, became: RequestOutcome, seconds: float) -> None:
         answering = asked.answering
         at = answering.assigned
         if at is None or self.experiments is None:

@@ -25,19 +25,19 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.prompts.templates import FOLDER, Templates, project_templates
 from cortex_pipelines.release import history
 from cortex_pipelines.release.analysis import Analysis
-from cortex_pipelines.release.answering import Release, choose_release, measured_ways
+from cortex_pipelines.release.answering import Release, choose_release, measured_conditions
 from cortex_pipelines.release.experiments.plan import ARMS, ExperimentError, ExperimentSpec
-from cortex_pipelines.release.experiments.project_experiments import book_of, finish
+from cortex_pipelines.release.experiments.project_experiments import experiment_log, finish
 from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.release.ledger import FILE, LedgerEntry, ReleasedModel, moves, project_models
 from cortex_pipelines.release.open_model import (
     open_router,
     open_rules,
+    open_verified,
     pinned_base,
-    verified,
 )
 from cortex_pipelines.release.promote import conclude, find_model
-from cortex_pipelines.release.promotion import standing
+from cortex_pipelines.release.promotion import model_roles
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Experiment, Served
 from cortex_pipelines.serving.conditions import with_others
 from cortex_pipelines.serving.engines.engine import AdapterFiles
@@ -86,7 +86,7 @@ def open_gateway(
     )
     rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_concluded, root))
     examples = partial(SimilarExamples, room=params.evaluation.retrieved_bytes)
-    experiments = Experiments(book_of(root), partial(finish, root))
+    experiments = Experiments(experiment_log(root), partial(finish, root))
     return gateway_over(root, params, base, engine, source, examples, desk, rollouts, experiments)
 
 
@@ -144,14 +144,14 @@ def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
     promoted = []
     for model in project_models(project):
         if model.asset == _ADAPTER and model.partition:
-            now = standing(root, model)
+            now = model_roles(root, model)
             names = _names(project, model, now, base, per_task, templates)
             served |= {entry.name: entry for entry in names}
             promoted += [model.partition] if now["champion"] else []
     alone = Release("base", base.digest)
     served[BASE] = Served(BASE, alone, about={"base": _base_facts(base), "figures": {}})
     served = {name: one.with_templates(templates) for name, one in served.items()}
-    for entry in book_of(root).entries():
+    for entry in experiment_log(root).entries():
         if entry.end is None:
             compare(served, entry.plan)
     usual = promoted[0] if len(promoted) == 1 else BASE
@@ -245,7 +245,7 @@ def _served(
         "verdict": now["verdict"] if own or version is None else None,
         "reason": now["reason"] if own or version is None else None,
         "base": _base_facts(base),
-        "bits_per_byte": measured_ways(metrics) if own or version is None else {},
+        "bits_per_byte": measured_conditions(metrics) if own or version is None else {},
         "plan": now["plan"] if version and version in (now["champion"], now["canary"]) else None,
         "scores": adapter_scores(metrics) if own else [],
         "prompts": {name: template.version for name, template in templates.each.items()},
@@ -287,7 +287,7 @@ def _files(
     project: Project, model: ReleasedModel, version: str, digest: str, per_task: bool, task: str
 ) -> AdapterFiles:
     def locate() -> Path:
-        released = verified(project, model, version)
+        released = open_verified(project, model, version)
         if released.base is None or released.base["digest"] != digest:
             trained = (released.base or {}).get("name", "no base")
             raise UntrustedModelError(f"{model.name} ({version}) was trained on {trained}")
@@ -350,7 +350,7 @@ def _router(project: Project) -> LoadedRouter:
 def _router_facts(project: Project) -> dict[str, Any] | None:
     for model in project_models(project):
         if model.asset == ROUTER:
-            now = standing(project.root, model)
+            now = model_roles(project.root, model)
             version = now["champion"]
             line = _released(moves(project.root, model), version)
             return {
@@ -386,7 +386,7 @@ def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
     stamps = []
     paths = [root / name for name in (FILE, "dvc.lock", "sources.lock")]
     prompts = root / FOLDER
-    for path in (*paths, book_of(root).path, prompts, *prompts.rglob("*")):
+    for path in (*paths, experiment_log(root).path, prompts, *prompts.rglob("*")):
         try:
             stat = path.stat()
         except FileNotFoundError:

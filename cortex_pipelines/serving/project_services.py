@@ -27,7 +27,7 @@ from cortex_pipelines.serving.review_decisions import review_queue
 from cortex_pipelines.serving.reviews import ReviewQueue
 from cortex_pipelines.serving.security.access import caller
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
-from cortex_pipelines.signing.verified_output import made_output
+from cortex_pipelines.signing.verified_output import open_verified_output
 from cortex_pipelines.tracking.lineage import lineage_of
 from cortex_pipelines.versioning.lock_file import locked_stages, locked_version, stage_address
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
@@ -75,7 +75,7 @@ def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
     tables = project.output("coordination_tables", None)
     settings = load_parameters(root).log_tables
     try:
-        predictors, version = made_output(project, "outcome_predictors")
+        predictors, version = open_verified_output(project, "outcome_predictors")
         rows = expect(task, master, datetime.now(UTC), tables, predictors, settings)
     except (ProjectError, PredictorError) as error:
         raise ServiceError(str(error)) from error
@@ -85,7 +85,7 @@ def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
 def _scored(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     project = open_project(root)
     try:
-        detectors, version = made_output(project, "worker_anomalies")
+        detectors, version = open_verified_output(project, "worker_anomalies")
         watched = watch_records(records, log, detectors, load_parameters(root))
     except (ProjectError, DetectorError, CoordinationError) as error:
         raise ServiceError(str(error)) from error

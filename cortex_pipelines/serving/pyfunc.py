@@ -168,7 +168,7 @@ def _load_pyfunc(
         return RouterModel(open_trained(folder, root, version))
     given = dict(model_config or {})
     resident = _base_of(root, manifest)
-    resident.put(read_lora(adapter_folder(folder, given.get("task") or None)))
+    resident.apply(read_lora(adapter_folder(folder, given.get("task") or None)))
     return AdapterModel(resident, int(given["max_new_tokens"]))
 
 

@@ -5,8 +5,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cortex_pipelines.release.answering import Way, shows_context
-from cortex_pipelines.release.experiments.running import Assigned
+from cortex_pipelines.release.answering import Condition, shows_context
+from cortex_pipelines.release.experiments.running import Assignment
 from cortex_pipelines.serving.catalogue import Served
 from cortex_pipelines.serving.engines.engine import Job, Prompt, Ready, Sampling, TextDelta
 from cortex_pipelines.serving.request_prompts import Text
@@ -29,12 +29,12 @@ class Answering:
     """
 
     served: Served
-    way: Way
+    way: Condition
     ready: Ready | None
     notice: str
     trial: tuple[Split, Variant] | None = None
     upstream: str = ""
-    assigned: Assigned | None = None
+    assigned: Assignment | None = None
     identity: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cortex_pipelines.atomic import write_whole
-from cortex_pipelines.release.analysis import Analysis, Count, analysed, look_of
+from cortex_pipelines.release.analysis import Analysis, Count, analyse, look_of
 from cortex_pipelines.serving.security.access import caller
 
 _LOG = logging.getLogger("cortex_pipelines")
@@ -143,7 +143,7 @@ class Rollouts:
         look = look_of(min(canary.answered, champion.answered), int(rules["least_answers"]))
         if look <= mine["looks"] and canary.answered < int(rules["most_answers"]):
             return None
-        analysis = analysed(canary, champion, rules)
+        analysis = analyse(canary, champion, rules)
         if analysis is None:
             mine["looks"] = look  # else only once the ledger knows: a kill must not lose it
         return analysis

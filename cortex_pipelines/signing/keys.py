@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PUBLIC_KEY = "signing.pub"
 _PRIVATE_KEY = "signing.key"
-_OTHERS = 0o077
+_OTHER_USERS = 0o077
 
 
 def private_key(root: Path) -> "Ed25519PrivateKey":
@@ -43,12 +43,12 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
         raise UntrustedModelError(f"the signing key {path} cannot be read: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise UntrustedModelError(f"the signing key {path} is not an Ed25519 key")
-    own, pem = path.with_name(PUBLIC_KEY), _pem(key.public_key())
-    if not own.exists():
-        write_whole(own, pem)
-    elif own.read_bytes() != pem:
+    public_path, pem = path.with_name(PUBLIC_KEY), _pem(key.public_key())
+    if not public_path.exists():
+        write_whole(public_path, pem)
+    elif public_path.read_bytes() != pem:
         raise UntrustedModelError(
-            f"{own} does not match {_PRIVATE_KEY} beside it: somebody replaced one of "
+            f"{public_path} does not match {_PRIVATE_KEY} beside it: somebody replaced one of "
             f"the two. If {_PRIVATE_KEY} is yours, delete {PUBLIC_KEY} and it is written anew; "
             "another project's key is taken by `cortex verify ... --trust FILE`"
         )
@@ -78,8 +78,8 @@ def trust(root: Path, public_key: Path) -> str:
 
 def public_key(root: Path) -> tuple[str, bytes]:
     """Fingerprint and PEM of this project's public key, created on first use."""
-    own = private_key(root).public_key()
-    return fingerprint(own), _pem(own)
+    key = private_key(root).public_key()
+    return fingerprint(key), _pem(key)
 
 
 def fingerprint(key: "Ed25519PublicKey") -> str:
@@ -103,14 +103,14 @@ def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
             or a trusted key is not the one that its file is called by.
     """
     folder = keys_folder(root)
-    own = folder / PUBLIC_KEY
+    public_path = folder / PUBLIC_KEY
     keys = {}
     if has_key(root):
         key = private_key(root).public_key()
         keys[fingerprint(key)] = key
-    elif own.exists():
+    elif public_path.exists():
         raise UntrustedModelError(
-            f"{own} is without its {_PRIVATE_KEY}, so its owner is unknown; put the "
+            f"{public_path} is without its {_PRIVATE_KEY}, so its owner is unknown; put the "
             f"private key back, or delete {PUBLIC_KEY} and trust it by `cortex verify ... --trust`"
         )
     for path in sorted((folder / "trusted").glob("*.pub")):
@@ -135,7 +135,7 @@ def only_readable_here(path: Path) -> None:
     Raises:
         UntrustedModelError: they can.
     """
-    if path.stat().st_mode & _OTHERS:
+    if path.stat().st_mode & _OTHER_USERS:
         raise UntrustedModelError(
             f"others can read the signing key {path}; `chmod 600` it if nobody has read it, else "
             "delete the folder and `cortex sync` signs with a new one"
@@ -151,16 +151,16 @@ def write_key(path: Path, key: "Ed25519PrivateKey | EllipticCurvePrivateKey") ->
     )
 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+    with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
         file.write(pem)
     try:
-        path.hardlink_to(aside)
+        path.hardlink_to(temporary)
     except FileExistsError:
         pass  # another process made it meanwhile
     finally:
-        aside.unlink()
+        temporary.unlink()
 
 
 def _pem(key: "Ed25519PublicKey") -> bytes:

@@ -49,11 +49,11 @@ class Manifest:
             manifest = cls(
                 fields["model"], fields["version"], fields["base"], dict(fields["files"])
             )
-            same = manifest.to_bytes() == data
+            is_canonical = manifest.to_bytes() == data
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             kind = type(error).__name__
             raise UntrustedModelError(f"{MANIFEST} cannot be read ({kind})") from error
-        if not same:
+        if not is_canonical:
             raise UntrustedModelError(
                 f"{MANIFEST} is not in canonical form: it was modified; "
                 "take the model again from DVC or from whoever exported it"
@@ -115,17 +115,21 @@ def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -
     Raises:
         UntrustedModelError: a file was changed, is missing, or is one too many; names it.
     """
-    now = checksums(folder, leave_out)
-    then = manifest.files
+    current = checksums(folder, leave_out)
+    released = manifest.files
     differences = {
-        "changed": [name for name in sorted(now.keys() & then.keys()) if now[name] != then[name]],
-        "missing": sorted(then.keys() - now.keys()),
-        "not part of it": sorted(now.keys() - then.keys()),
+        "changed": [
+            name
+            for name in sorted(current.keys() & released.keys())
+            if current[name] != released[name]
+        ],
+        "missing": sorted(released.keys() - current.keys()),
+        "not part of it": sorted(current.keys() - released.keys()),
     }
-    wrong = [f"{', '.join(names)}: {words}" for words, names in differences.items() if names]
-    if wrong:
+    problems = [f"{', '.join(names)}: {words}" for words, names in differences.items() if names]
+    if problems:
         raise UntrustedModelError(
             f"{manifest.model}: the files in {folder} differ from the release "
-            f"({'; '.join(wrong)}); take them again from DVC or from whoever exported them"
+            f"({'; '.join(problems)}); take them again from DVC or from whoever exported them"
         )
-    refuse_pickles(manifest.model, then)
+    refuse_pickles(manifest.model, released)

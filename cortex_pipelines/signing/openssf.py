@@ -47,10 +47,10 @@ def sign_openssf(root: Path, folder: Path) -> Path:
     from model_signing import hashing, signing
 
     private, public = _keys(root)
-    place = folder / OPENSSF_SIGNATURE
+    signature_path = folder / OPENSSF_SIGNATURE
     config = hashing.Config().set_ignored_paths(paths=[OPENSSF_SIGNATURE])  # type: ignore[no-untyped-call]
     signer = signing.Config().set_hashing_config(config)  # type: ignore[no-untyped-call]
-    signer.use_elliptic_key_signer(private_key=private).sign(folder, place)
+    signer.use_elliptic_key_signer(private_key=private).sign(folder, signature_path)
     return public
 
 

@@ -39,10 +39,10 @@ def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
         UntrustedModelError: the files are no longer those of the manifest.
     """
     compare(folder, manifest)
-    kept = signed_folder(root, manifest.model, manifest.version)
-    kept.mkdir(parents=True, exist_ok=True)
-    write_signed(root, manifest, kept)
-    return kept
+    signature_folder = signed_folder(root, manifest.model, manifest.version)
+    signature_folder.mkdir(parents=True, exist_ok=True)
+    write_signed(root, manifest, signature_folder)
+    return signature_folder
 
 
 def sign_version(
@@ -73,7 +73,7 @@ def sign_file(root: Path, path: Path) -> None:
     """Sign a file by this project's key; the signature lies beside it."""
     key = private_key(root)
     signature = key.sign(path.read_bytes())
-    write_whole(beside(path), _signature_bytes(fingerprint(key.public_key()), signature))
+    write_whole(signature_path(path), _signature_bytes(fingerprint(key.public_key()), signature))
 
 
 def verify_file(root: Path, path: Path) -> bytes:
@@ -82,14 +82,14 @@ def verify_file(root: Path, path: Path) -> bytes:
     Raises:
         UntrustedModelError: it has no signature, was changed, or the key is unknown.
     """
-    if not beside(path).is_file():
-        raise UntrustedModelError(f"no {beside(path)}, the signature of {path.name}")
+    if not signature_path(path).is_file():
+        raise UntrustedModelError(f"no {signature_path(path)}, the signature of {path.name}")
     data = path.read_bytes()
-    _check_signature(root, data, beside(path), path)
+    _check_signature(root, data, signature_path(path), path)
     return data
 
 
-def beside(path: Path) -> Path:
+def signature_path(path: Path) -> Path:
     """Where the signature of a file lies."""
     return path.with_name(f"{path.name}.sig")
 
@@ -119,16 +119,16 @@ def verify(
     data = (signed / MANIFEST).read_bytes()
     _check_signature(root, data, signed / SIGNATURE, signed / MANIFEST)
     manifest = Manifest.from_bytes(data)
-    for what, wanted, signed_for in (
+    for field, expected, signed_for in (
         ("model", model, manifest.model),
         ("version", version, manifest.version),
     ):
-        if wanted is not None and wanted != signed_for:
+        if expected is not None and expected != signed_for:
             raise UntrustedModelError(
-                f"the manifest in {signed} is for the {what} {signed_for}, not for {wanted}"
+                f"the manifest in {signed} is for the {field} {signed_for}, not for {expected}"
             )
-    beside = (*SIGNED, OPENSSF_SIGNATURE) if signed == folder else ()
-    compare(folder, manifest, leave_out=beside)
+    excluded = (*SIGNED, OPENSSF_SIGNATURE) if signed == folder else ()
+    compare(folder, manifest, leave_out=excluded)
     return manifest
 
 
@@ -147,7 +147,7 @@ def _signature_bytes(mark: str, signature: bytes) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _check_signature(root: Path, data: bytes, path: Path, of: Path) -> None:
+def _check_signature(root: Path, data: bytes, path: Path, signed_path: Path) -> None:
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -156,8 +156,8 @@ def _check_signature(root: Path, data: bytes, path: Path, of: Path) -> None:
         mark, signature = str(content["key"]), base64.b64decode(content["signature"], validate=True)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UntrustedModelError(f"{path} is not a signature ({type(error).__name__})") from error
-    known = known_keys(root)
-    if mark not in known:
+    trusted = known_keys(root)
+    if mark not in trusted:
         raise UntrustedModelError(
             f"{path} is by the unknown key {mark}; if its owner confirms this fingerprint, "
             "`cortex verify … --trust FILE` takes their public key"
@@ -165,8 +165,8 @@ def _check_signature(root: Path, data: bytes, path: Path, of: Path) -> None:
     if text != _signature_bytes(mark, signature):
         raise UntrustedModelError(f"{path} is not in canonical form: it was modified")
     try:
-        known[mark].verify(signature, data)
+        trusted[mark].verify(signature, data)
     except InvalidSignature:
         raise UntrustedModelError(
-            f"{of} does not match the signature of key {mark}: it was modified"
+            f"{signed_path} does not match the signature of key {mark}: it was modified"
         ) from None

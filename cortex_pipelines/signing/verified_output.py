@@ -8,7 +8,7 @@ from cortex_pipelines.versioning.lock_file import locked_stages, locked_version
 from cortex_pipelines.versioning.project import Project, ProjectError
 
 
-def made_output(project: Project, name: str) -> tuple[Path, str]:
+def open_verified_output(project: Project, name: str) -> tuple[Path, str]:
     """Folder and DataVersion of an asset with one output that is not in the registry.
 
     ``dvc.lock`` is its seal: what it does not name was changed since, or brought from elsewhere.

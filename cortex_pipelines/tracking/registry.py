@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cortex_pipelines.release.ledger import ReleasedModel
-from cortex_pipelines.release.promotion import standing, verdict_folder
+from cortex_pipelines.release.promotion import model_roles, verdict_folder
 from cortex_pipelines.tracking.model_versions import (
     ASSET,
     LOCKS,
@@ -102,7 +102,7 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
     Returns:
         How many aliases moved.
     """
-    now = standing(project.root, model)
+    now = model_roles(project.root, model)
     roles = {alias: _restored(project, model, now[alias]) for alias in _ALIASES}
     challenger = roles.pop(CHALLENGER)
     if challenger:  # else not judged here, but perhaps elsewhere
@@ -198,7 +198,7 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
 def _remedy(project: Project, name: str, aliases: Collection[str] | None) -> str:
     """The command that enters a version again, if the ledger or a verdict names one."""
     model = model_of(project, name)
-    now: Mapping[str, Any] = standing(project.root, model) if model else {}
+    now: Mapping[str, Any] = model_roles(project.root, model) if model else {}
     if any(now.get(alias) for alias in aliases or _ALIASES):
         return "; `cortex sync` enters again what releases.lock and the verdicts name"
     return ""

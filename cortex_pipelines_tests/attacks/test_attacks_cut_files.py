@@ -55,7 +55,7 @@ def bench(_made: Workbench, tmp_path: Path) -> Iterator[Workbench]:
 
 
 def looked_at(root: Path) -> dict[str, doctor.CheckResult]:
-    return {one.what: one for one in doctor.stores(root)}
+    return {one.what: one for one in doctor.check_stores(root)}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.experiments import TESTS, Case, Seen, doubling, peeking, shares
-from cortex_pipelines.release.analysis import Count, analysed, look_of
+from cortex_pipelines.release.analysis import Count, analyse, look_of
 from cortex_pipelines.statistics.sequential import Sums
 
 RULES = {"least_answers": 50, "most_answers": 10**9, "margin": 0.0}
@@ -24,7 +24,7 @@ def test_the_canary_is_analysed_as_by_a_release() -> None:
     for one, two in zip(first, second, strict=True):
         looks = [n for n in range(1, 901) if look_of(n, 50) > look_of(n - 1, 50)]
         ends = (
-            analysed(Count(n, int(two[:n].sum())), Count(n, int(one[:n].sum())), RULES)
+            analyse(Count(n, int(two[:n].sum())), Count(n, int(one[:n].sum())), RULES)
             for n in looks
         )
         wanted.append(any(ends))

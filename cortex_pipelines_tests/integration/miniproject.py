@@ -309,13 +309,13 @@ class MiniProject:
         files = [path for path in (self.root / "data").rglob("*") if path.is_file()]
         files += [self.root / name for name in ("sources.lock", "releases.lock")]
         parameters = self.root / FOLDER
-        found = {
+        contents = {
             path.relative_to(self.root).as_posix(): path.read_bytes()
             for path in files
             if path.exists() and parameters not in path.parents
         }
         stages = self.lock()
-        return found | ({"dvc.lock": json.dumps(stages).encode()} if stages else {})
+        return contents | ({"dvc.lock": json.dumps(stages).encode()} if stages else {})
 
 
 def parameters() -> dict[str, Any]:
@@ -374,9 +374,11 @@ def commit(folder: Path, message: str) -> str:
 
 def git(folder: Path, *words: str) -> str:
     """git with a fixed author and date and nobody's settings, so that commits have fixed ids."""
-    who = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
+    identity = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
     environment = {
-        f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()
+        f"GIT_{role}_{key}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for key, value in identity.items()
     }
     alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     # a git that tidies up in the background changes what is copied meanwhile
@@ -392,7 +394,7 @@ def run_in(folder: Path, *words: str, **environment: str) -> str:
         if not name.startswith(("GIT_", "DVC_", "CORTEX_", "COV_", "DAGSTER_"))
     }
     path = f"{BIN}{os.pathsep}{variables['PATH']}"
-    done = subprocess.run(
+    process = subprocess.run(
         words,
         cwd=folder,
         env=variables | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | environment,
@@ -400,19 +402,19 @@ def run_in(folder: Path, *words: str, **environment: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
-    return done.stdout.strip()
+    assert process.returncode == 0, f"{' '.join(words)}: {process.stdout}{process.stderr}"
+    return process.stdout.strip()
 
 
 @contextlib.contextmanager
 def without_root_variable() -> Iterator[None]:
     """CORTEX_ROOT of whoever runs the tests must not lead elsewhere."""
-    kept = os.environ.pop("CORTEX_ROOT", None)
+    previous = os.environ.pop("CORTEX_ROOT", None)
     try:
         yield
     finally:
-        if kept is not None:
-            os.environ["CORTEX_ROOT"] = kept
+        if previous is not None:
+            os.environ["CORTEX_ROOT"] = previous
 
 
 def _copy_unless_gone(source: str, target: str) -> None:

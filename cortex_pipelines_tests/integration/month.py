@@ -57,9 +57,11 @@ def commit_as(mini: MiniProject, author: str, day: int, files: Iterable[Path], f
     (source / folder).mkdir(exist_ok=True)
     for path in files:
         shutil.copy(path, source / folder / path.name)
-    at = (_HISTORY_BEGAN + timedelta(days=day)).isoformat()
-    who = {"NAME": author.partition("@")[0], "EMAIL": author, "DATE": at}
-    environment = {f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in who.items()}
+    date = (_HISTORY_BEGAN + timedelta(days=day)).isoformat()
+    identity = {"NAME": author.partition("@")[0], "EMAIL": author, "DATE": date}
+    environment = {
+        f"GIT_{role}_{k}": v for role in ("AUTHOR", "COMMITTER") for k, v in identity.items()
+    }
     run_in(source, "git", "add", "-A")
     run_in(source, "git", "commit", "-q", "-m", f"Add the {folder}", **environment)
 
@@ -100,21 +102,21 @@ class Team:
             name = self.asked[body["completion_id"]][0]
             answer = self._client.post(path, json=body, headers={"x-cortex-user": name})
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json() if answer.content else {}
+        response: dict[str, Any] = answer.json() if answer.content else {}
         if path == "/v1/completions":
-            self.asked[told["id"]] = (name, answer.headers["x-cortex-version"])
-        return told
+            self.asked[response["id"]] = (name, answer.headers["x-cortex-version"])
+        return response
 
     def corrects(self, path: str, before: str, corrected: str) -> None:
         """A person takes an answer and says what would have been right; this is no simulation."""
         segments = {"prefix": before, "suffix": "", "filepath": path}
         answer = self.post("/v1/completions", {"model": "alpha", "segments": segments})
-        about = {"completion_id": answer["id"]}
-        self.post("/v1/events", about | {"type": "view"})
-        self.post("/v1/events", about | {"type": "select"})
+        completion = {"completion_id": answer["id"]}
+        self.post("/v1/events", completion | {"type": "view"})
+        self.post("/v1/events", completion | {"type": "select"})
         original = answer["choices"][0]["text"]
-        said = {"vote": "up", "original": original, "correction": corrected}
-        self.post("/feedback", about | said)
+        correction = {"vote": "up", "original": original, "correction": corrected}
+        self.post("/feedback", completion | correction)
 
     def votes_down(self, answer: str) -> None:
         """Whoever was given an answer finds it bad."""

@@ -12,7 +12,7 @@ def nightly(mini: MiniProject, tags: dict[str, str] | None = None) -> dg.Execute
     return job.execute_in_process(instance=mini.instance(), tags=tags, raise_on_error=False)
 
 
-def told(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:
+def step_metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:
     """What each step shows in the UI."""
     return {
         str(event.step_key): {k: str(v.value) for k, v in event.step_output_data.metadata.items()}
@@ -21,7 +21,7 @@ def told(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, str]]:
     }
 
 
-def made(result: dg.ExecuteInProcessResult) -> set[str]:
+def materialised(result: dg.ExecuteInProcessResult) -> set[str]:
     """Steps that gave a new version."""
     return {
         str(event.step_key)

@@ -28,8 +28,10 @@ def contents(root: Path) -> Iterator[tuple[Path, bytes]]:
                 yield path, vectors_of(table).tobytes()
 
 
-def holding(root: Path, what: bytes) -> set[str]:
+def holding(root: Path, content: bytes) -> set[str]:
     """Places that hold these bytes."""
     return {
-        "/".join(path.relative_to(root).parts[:3]) for path, data in contents(root) if what in data
+        "/".join(path.relative_to(root).parts[:3])
+        for path, data in contents(root)
+        if content in data
     }

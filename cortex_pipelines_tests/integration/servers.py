@@ -19,8 +19,10 @@ USER = "cortex"
 
 def postgres_programs() -> Path | None:
     """The folder of the newest PostgreSQL server that Debian's package installed, if any."""
-    found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
-    return max((path.parent for path in found), key=lambda path: int(path.parts[-2]), default=None)
+    programs = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max(
+        (path.parent for path in programs), key=lambda path: int(path.parts[-2]), default=None
+    )
 
 
 class Postgres:
@@ -59,9 +61,9 @@ class Postgres:
 
     def create(self, database: str) -> None:
         """Make an empty database, in the place of one of this name."""
-        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", USER)
-        self._call("dropdb", *where, "--force", "--if-exists", database)
-        self._call("createdb", *where, database)
+        connection = ("-h", "127.0.0.1", "-p", str(self.port), "-U", USER)
+        self._call("dropdb", *connection, "--force", "--if-exists", database)
+        self._call("createdb", *connection, database)
 
     def url(self, database: str) -> str:
         """The address of a database, without the password."""
@@ -124,5 +126,5 @@ def s3_client(address: str) -> Any:
 
 def objects(address: str, prefix: str) -> list[str]:
     """The names in the bucket that begin so."""
-    found = s3_client(address).list_objects_v2(Bucket=BUCKET, Prefix=prefix)
-    return [entry["Key"] for entry in found.get("Contents", ())]
+    listing = s3_client(address).list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    return [entry["Key"] for entry in listing.get("Contents", ())]

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.slow
 def fails(mini: MiniProject, *words: str) -> str:
     """What a command says that has to fail and to leave every output and lock as it is."""
     before = mini.outputs()
-    said = mini.cortex(*words, status=1).stderr
+    errors = mini.cortex(*words, status=1).stderr
     assert mini.outputs() == before
-    assert "Traceback" not in said
-    return said
+    assert "Traceback" not in errors
+    return errors
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_a_wrong_value_in_params_names_the_key(
     data_made: MiniProject, section: str, key: str, value: Any, words: str
 ) -> None:
     data_made.edit_params(lambda values: values[section].update({key: value}))
-    said = fails(data_made, "run")
-    assert "params.yaml" in said
-    assert words in said
+    errors = fails(data_made, "run")
+    assert "params.yaml" in errors
+    assert words in errors
 
 
 def test_what_no_profile_can_know_is_asked_for(data_made: MiniProject) -> None:
@@ -60,17 +60,17 @@ def test_a_syntax_error_in_params_gives_line_and_column(data_made: MiniProject) 
     path.write_text(path.read_text() + "release: [1, 2\n")
     lines = path.read_text().count("\n")
     for words in (["run"], ["add", "more", "sources/beta"], ["update"]):
-        said = fails(data_made, *words)
-        assert "params.yaml cannot be read" in said
-        assert f"line {lines + 1}" in said or f"line {lines}" in said
+        errors = fails(data_made, *words)
+        assert "params.yaml cannot be read" in errors
+        assert f"line {lines + 1}" in errors or f"line {lines}" in errors
     assert "MISSING params.yaml" in data_made.cortex("doctor", status=1).stdout
 
 
 def test_a_repository_that_is_gone(data_made: MiniProject) -> None:
     (data_made.root / "sources" / "alpha").rename(data_made.root / "sources" / "elsewhere")
-    said = fails(data_made, "update", "alpha")
-    assert "git:sources/alpha" in said
-    assert "params.yaml" in said
+    errors = fails(data_made, "update", "alpha")
+    assert "git:sources/alpha" in errors
+    assert "params.yaml" in errors
     (data_made.root / "sources" / "beta").rename(data_made.root / "sources" / "too")
     assert "correct `directory` in params.yaml" in fails(data_made, "update", "beta")
 
@@ -80,8 +80,8 @@ def test_an_empty_repository(data_made: MiniProject) -> None:
     empty.mkdir()
     git(empty, "init", "-q")
     before = (data_made.root / "params.yaml").read_bytes()
-    said = fails(data_made, "add", "empty", "sources/empty")
-    assert "the repository has no commits yet" in said
+    errors = fails(data_made, "add", "empty", "sources/empty")
+    assert "the repository has no commits yet" in errors
     assert (data_made.root / "params.yaml").read_bytes() == before
 
 
@@ -100,9 +100,9 @@ def test_a_truncated_archive(data_made: MiniProject) -> None:
     path.write_bytes(data[: len(data) // 2])
     data_made.cortex("add", "cut", "sources/cut.tar.gz")
     data_made.cortex("sync")
-    said = fails(data_made, "run", "repository_files", "--project", "cut")
-    assert "FAILED repository_files@cut: " in said
-    assert "archive:sources/cut.tar.gz: the archive is truncated" in said
+    errors = fails(data_made, "run", "repository_files", "--project", "cut")
+    assert "FAILED repository_files@cut: " in errors
+    assert "archive:sources/cut.tar.gz: the archive is truncated" in errors
     assert not (data_made.root / "data" / "repository_files" / "cut").exists()
 
 
@@ -156,47 +156,47 @@ def test_logs_that_changed_after_they_were_pinned(data_made: MiniProject) -> Non
     file = data_made.root / "data/samples/coordination/events/routing-events.jsonl"
     file.write_bytes(file.read_bytes().replace(b"a", b"b", 1))
     data_made.edit_params(lambda values: values["coordination"].update(test_rows=["^none-"]))
-    said = fails(data_made, "run", "coordination_events")
-    assert "routing-events.jsonl changed in its first" in said
-    assert "cortex update" in said
+    errors = fails(data_made, "run", "coordination_events")
+    assert "routing-events.jsonl changed in its first" in errors
+    assert "cortex update" in errors
 
 
-def test_no_base_weights(own: MiniProject) -> None:
-    shutil.rmtree(own.root / "models" / "base")
-    own.edit_params(lambda values: values["adapters"].update(seed=3))
-    said = fails(own, "run", "code_adapter", "--project", "alpha")
-    assert "FAILED code_adapter@alpha: " in said
-    assert "no model weights" in said
-    assert "correct `directory` under models in params.yaml" in said
-    findings = own.cortex("doctor", status=1).stdout
+def test_no_base_weights(finished_copy: MiniProject) -> None:
+    shutil.rmtree(finished_copy.root / "models" / "base")
+    finished_copy.edit_params(lambda values: values["adapters"].update(seed=3))
+    errors = fails(finished_copy, "run", "code_adapter", "--project", "alpha")
+    assert "FAILED code_adapter@alpha: " in errors
+    assert "no model weights" in errors
+    assert "correct `directory` under models in params.yaml" in errors
+    findings = finished_copy.cortex("doctor", status=1).stdout
     assert "MISSING weights: base" in findings
     assert "ok      weights: encoder" in findings
-    assert "no model weights" in fails(own, "update")
+    assert "no model weights" in fails(finished_copy, "update")
 
 
 def test_a_project_too_small_for_data_sets_keeps_the_last_good_ones(
     data_made: MiniProject,
 ) -> None:
     data_made.edit_params(lambda values: values["datasets"].update(max_prompt_bytes=1))
-    said = fails(data_made, "run", "completion_dataset", "--project", "beta")
-    assert "FAILED completion_dataset@beta: " in said
-    assert "cortex add" in said
+    errors = fails(data_made, "run", "completion_dataset", "--project", "beta")
+    assert "FAILED completion_dataset@beta: " in errors
+    assert "cortex add" in errors
 
 
 def test_inputs_that_are_not_made_yet(begun: MiniProject) -> None:
-    said = fails(begun, "run", "code_units@alpha")
-    assert "missing: data/repository_files/alpha" in said
-    assert "`cortex run NAME --upstream`" in said
+    errors = fails(begun, "run", "code_units@alpha")
+    assert "missing: data/repository_files/alpha" in errors
+    assert "`cortex run NAME --upstream`" in errors
 
 
 def test_names_that_are_not_there(begun: MiniProject) -> None:
-    said = fails(begun, "run", "code_unit")
-    assert "no asset code_unit; there is: " in said
-    assert "code_units" in said
-    said = fails(begun, "run", "code_units@alpha", "--project", "beta")
-    assert "name one project at a time, not alpha and beta" in said
-    said = fails(begun, "run", "--project", "gamma")
-    assert "params.yaml has no project gamma; there is: alpha, beta" in said
+    errors = fails(begun, "run", "code_unit")
+    assert "no asset code_unit; there is: " in errors
+    assert "code_units" in errors
+    errors = fails(begun, "run", "code_units@alpha", "--project", "beta")
+    assert "name one project at a time, not alpha and beta" in errors
+    errors = fails(begun, "run", "--project", "gamma")
+    assert "params.yaml has no project gamma; there is: alpha, beta" in errors
     assert "params.yaml has no project gamma" in fails(begun, "update", "gamma")
 
 
@@ -229,12 +229,12 @@ def full(*_: Any, **__: Any) -> None:
         "cortex_pipelines.versioning.materialise.scratch_folder",
     ],
 )
-def test_a_full_disk_before_publishing(data_made: MiniProject, place: str) -> None:
+def test_a_full_disk_before_publishing(data_made: MiniProject, function: str) -> None:
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=30))
-    with mock.patch(place, full):
-        said = fails(data_made, "run", "code_units", "--project", "beta")
-    assert "FAILED code_units@beta: OSError: " in said
-    assert "No space left on device" in said
+    with mock.patch(function, full):
+        errors = fails(data_made, "run", "code_units", "--project", "beta")
+    assert "FAILED code_units@beta: OSError: " in errors
+    assert "No space left on device" in errors
     recovers(data_made)
 
 
@@ -242,8 +242,8 @@ def test_a_full_disk_while_dvc_takes_the_output(data_made: MiniProject) -> None:
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=30))
     before = data_made.lock()
     with mock.patch("dvc.output.Output.commit", full):
-        said = data_made.cortex("run", "code_units", "--project", "beta", status=1).stderr
-    assert "No space left on device" in said
+        errors = data_made.cortex("run", "code_units", "--project", "beta", status=1).stderr
+    assert "No space left on device" in errors
     assert data_made.lock() == before, "no version of what DVC does not have"
     recovers(data_made)
 
@@ -264,8 +264,8 @@ def recovers(mini: MiniProject) -> None:
 
 def test_a_full_disk_says_so_on_the_command_line(begun: MiniProject) -> None:
     with mock.patch("cortex_pipelines.versioning.dvc.stages.write", full):
-        said = begun.cortex("dvc-yaml", status=1).stderr
-    assert "No space left on device" in said
+        errors = begun.cortex("dvc-yaml", status=1).stderr
+    assert "No space left on device" in errors
 
 
 def test_a_failure_in_one_project_does_not_stop_the_other(
@@ -273,9 +273,9 @@ def test_a_failure_in_one_project_does_not_stop_the_other(
 ) -> None:
     shutil.rmtree(begun.root / ".cortex" / "cache" / "git")
     (begun.root / "sources" / "alpha").rename(begun.root / "sources" / "gone")
-    said = begun.cortex("run", "repository_files", "code_units", status=1).stderr
-    assert "FAILED repository_files@alpha: " in said
-    assert "cannot be fetched" in said or "there is no" in said
+    errors = begun.cortex("run", "repository_files", "code_units", status=1).stderr
+    assert "FAILED repository_files@alpha: " in errors
+    assert "cannot be fetched" in errors or "there is no" in errors
     assert set(begun.lock()) == {"repository_files@beta", "code_units@beta"}
 
 

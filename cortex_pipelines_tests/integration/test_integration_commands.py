@@ -29,24 +29,28 @@ def pins(mini: MiniProject, name: str) -> list[dict[str, object]]:
 def test_a_folder_is_added_and_comments_stay(data_made: MiniProject) -> None:
     with (data_made.root / "params.yaml").open("a") as file:
         file.write("# the end\n")
-    before, made = params(data_made).splitlines(), data_made.outputs()
+    before, outputs = params(data_made).splitlines(), data_made.outputs()
     folder = data_made.root / "sources" / "gamma"
     folder.mkdir()
     (folder / "one.py").write_text("def one():\n    return 1\n")
-    said = data_made.cortex("add", "gamma", "sources/gamma").stderr
-    assert "projects.gamma has {'directory': 'sources/gamma'} and is pinned" in said
+    output = data_made.cortex("add", "gamma", "sources/gamma").stderr
+    assert "projects.gamma has {'directory': 'sources/gamma'} and is pinned" in output
     after = params(data_made).splitlines()
     assert "# the end" in after
-    told = {line.strip() for line in before}
-    assert [line.strip() for line in after if line.strip() not in told] == [
+    earlier_lines = {line.strip() for line in before}
+    assert [line.strip() for line in after if line.strip() not in earlier_lines] == [
         "gamma:",
         "profile: standard",
         "- directory: sources/gamma",
     ]
     (pin,) = pins(data_made, "gamma")
     assert pin["directory"] == "sources/gamma"
-    kept = {name: data for name, data in data_made.outputs().items() if name.startswith("data/")}
-    assert kept == {name: data for name, data in made.items() if name.startswith("data/")}
+    current_outputs = {
+        name: data for name, data in data_made.outputs().items() if name.startswith("data/")
+    }
+    assert current_outputs == {
+        name: data for name, data in outputs.items() if name.startswith("data/")
+    }
 
     assert read_yaml(data_made.root / "releases.lock")["champions"]["code_adapter"] == {
         "alpha": None,
@@ -75,8 +79,8 @@ def test_a_repository_and_an_archive_are_added_to_one_project(begun: MiniProject
     assert (repository["git"], repository["ref"]) == ("sources/more", "HEAD")
     assert repository["revision"] == git(more, "rev-parse", "HEAD")
     assert archive["archive"] == "sources/beta.tar.gz"
-    said = begun.cortex("add", "both", "sources/more", status=1).stderr
-    assert "projects.both already has the source: sources/more" in said
+    output = begun.cortex("add", "both", "sources/more", status=1).stderr
+    assert "projects.both already has the source: sources/more" in output
 
 
 def test_a_control_is_named_once(begun: MiniProject) -> None:
@@ -123,25 +127,25 @@ def test_update_moves_one_pin_or_all_and_says_which(begun: MiniProject) -> None:
     assert begun.cortex("update").stderr == "moved: coordination\n"
 
 
-def test_routing_by_rules_until_there_is_a_champion(own: MiniProject) -> None:
+def test_routing_by_rules_until_there_is_a_champion(finished_copy: MiniProject) -> None:
     task = "Fix the failing build in the deployment pipeline"
-    found = json.loads(own.cortex("route", task).stdout)
-    assert found["model_version"] == "rules"
-    assert found["decided_by"] in ("rules", "person")
-    own.cortex("promote", "task_router")
-    found = json.loads(own.cortex("route", task).stdout)
-    config = json.loads((own.root / "data" / "task_router" / "config.json").read_text())
-    assert found["master"] in config["masters"]
-    assert found["model_version"] == own.version("task_router")
+    decision = json.loads(finished_copy.cortex("route", task).stdout)
+    assert decision["model_version"] == "rules"
+    assert decision["decided_by"] in ("rules", "person")
+    finished_copy.cortex("promote", "task_router")
+    decision = json.loads(finished_copy.cortex("route", task).stdout)
+    config = json.loads((finished_copy.root / "data" / "task_router" / "config.json").read_text())
+    assert decision["master"] in config["masters"]
+    assert decision["model_version"] == finished_copy.version("task_router")
 
     # the champion, not the newest: its files come out of DVC's cache
-    shutil.rmtree(own.root / "data" / "task_router")
-    again = json.loads(own.cortex("route", task).stdout)
-    assert {**again, "latency_ms": 0} == {**found, "latency_ms": 0}
-    shutil.rmtree(own.root / ".dvc" / "cache")
-    shutil.rmtree(own.root / ".cortex" / "models")
-    said = own.cortex("route", task, status=1).stderr
-    assert "is not in the DVC cache: `dvc fetch --all-commits`" in said
+    shutil.rmtree(finished_copy.root / "data" / "task_router")
+    again = json.loads(finished_copy.cortex("route", task).stdout)
+    assert {**again, "latency_ms": 0} == {**decision, "latency_ms": 0}
+    shutil.rmtree(finished_copy.root / ".dvc" / "cache")
+    shutil.rmtree(finished_copy.root / ".cortex" / "models")
+    output = finished_copy.cortex("route", task, status=1).stderr
+    assert "is not in the DVC cache: `dvc fetch --all-commits`" in output
 
 
 def test_a_file_of_tasks_gives_a_line_for_each(begun: MiniProject) -> None:
@@ -154,15 +158,15 @@ def test_a_file_of_tasks_gives_a_line_for_each(begun: MiniProject) -> None:
     assert (first["task_id"], last["task_id"]) == ("t-1", None)
     assert "line 2: not JSON" in empty["error"]
     begun.cortex("route", "--file", "tasks.jsonl", "--out", "decisions.jsonl")
-    written = (begun.root / "decisions.jsonl").read_text().splitlines()
-    assert [json.loads(line).get("master") for line in written] == [
+    decisions = (begun.root / "decisions.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("master") for line in decisions] == [
         json.loads(line).get("master") for line in lines
     ]
     assert "--out goes with --file" in begun.cortex("route", "x", "--out", "y", status=2).stderr
     assert "cannot be read" in begun.cortex("route", "--file", "none.jsonl", status=1).stderr
     assert "give one task in quotes" in begun.cortex("route", status=2).stderr
-    said = begun.cortex("route", "a task", "--file", "tasks.jsonl", status=2).stderr
-    assert "give one task in quotes, or --file" in said
+    output = begun.cortex("route", "a task", "--file", "tasks.jsonl", status=2).stderr
+    assert "give one task in quotes, or --file" in output
 
 
 def test_routing_without_rules_and_champion(begun: MiniProject) -> None:
@@ -176,10 +180,10 @@ def test_the_doctor_finds_nothing_missing(
 ) -> None:
     (begun.root / "constraints.txt").unlink()  # the pins of packages are another test's
     with_programs_on_path(monkeypatch)
-    said = begun.cortex("doctor").stdout
-    assert "MISSING" not in said
-    for what in ("git", "dvc", "params.yaml", "dvc.yaml", "weights: base", "free disk"):
-        assert f"ok      {what}: " in said
+    output = begun.cortex("doctor").stdout
+    assert "MISSING" not in output
+    for check in ("git", "dvc", "params.yaml", "dvc.yaml", "weights: base", "free disk"):
+        assert f"ok      {check}: " in output
 
 
 def test_the_doctor_names_what_is_missing_and_the_remedy(
@@ -189,16 +193,16 @@ def test_the_doctor_names_what_is_missing_and_the_remedy(
     (begun.root / "constraints.txt").write_text("click==0.0.1\nno-such-package==1\n")
     path = begun.root / "dvc.yaml"
     path.write_text(path.read_text() + "# edited\n")
-    said = begun.cortex("doctor", status=1).stdout
-    assert "MISSING packages as pinned: click " in said
-    assert "(pinned 0.0.1)" in said
-    assert "no-such-package" not in said
-    assert "        run `make install`" in said
-    assert "MISSING dvc.yaml: " in said
+    output = begun.cortex("doctor", status=1).stdout
+    assert "MISSING packages as pinned: click " in output
+    assert "(pinned 0.0.1)" in output
+    assert "no-such-package" not in output
+    assert "        run `make install`" in output
+    assert "MISSING dvc.yaml: " in output
     monkeypatch.setenv("PATH", str(begun.root))
-    said = begun.cortex("doctor", status=1).stdout
-    assert "MISSING git: not on the PATH" in said
-    assert "install git and put it on the PATH" in said
+    output = begun.cortex("doctor", status=1).stdout
+    assert "MISSING git: not on the PATH" in output
+    assert "install git and put it on the PATH" in output
 
 
 def with_programs_on_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,15 +161,15 @@ def names(keys: object) -> set[str]:
 
 def test_the_graph_is_the_path(begun: MiniProject) -> None:
     graph = begun.open()[1].resolve_asset_graph()
-    found: dict[str, dict[str, set[str]]] = {}
+    by_check: dict[str, dict[str, set[str]]] = {}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        found.setdefault(str(node.group_name), {})[key.to_user_string()] = {
+        by_check.setdefault(str(node.group_name), {})[key.to_user_string()] = {
             name for name in names(node.parent_keys) if not name.endswith("_parameters")
         }
-    settings = found.pop("parameters")
+    settings = by_check.pop("parameters")
     assert set(settings) == {f"{name}_parameters" for name in PER_PROJECT}
-    assert found == GRAPH
+    assert by_check == GRAPH
 
 
 def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
@@ -206,12 +206,12 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
     ],
 )
 def test_a_selection_can_be_written_as_in_the_ui(
-    begun: MiniProject, selection: str, found: set[str]
+    begun: MiniProject, selection: str, expected: set[str]
 ) -> None:
     """The parser of selections and DVC need one version of ANTLR's runtime between them."""
     graph = begun.open()[1].resolve_asset_graph()
-    chosen = dg.AssetSelection.from_string(selection).resolve(graph)
-    assert names(chosen) - {"project_source"} == found
+    selected = dg.AssetSelection.from_string(selection).resolve(graph)
+    assert names(selected) - {"project_source"} == expected
 
 
 def test_jobs_schedules_and_sensors_are_there(begun: MiniProject) -> None:

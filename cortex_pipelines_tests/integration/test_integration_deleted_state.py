@@ -96,8 +96,8 @@ def test_a_sync_brings_all_three_views_back(
 ) -> None:
     before = {row["asset"] + str(row["partition"]): row["dvc_md5"] for row in mini.status()}
     tidy(mini)
-    shown = mini.cortex("releases").output
-    assert ROUTER in shown
+    releases = mini.cortex("releases").output
+    assert ROUTER in releases
     mini.cortex("sync")
     assert notice in caplog.text
     rows = mini.status()
@@ -177,8 +177,8 @@ def test_the_registry_is_what_the_ledger_says_again(
 ) -> None:
     md5 = mini.version(ROUTER)
     tidy(mini)
-    told = mini.cortex("releases").output
-    assert f"champion 1.0.0 {md5}" in told
+    releases = mini.cortex("releases").output
+    assert f"champion 1.0.0 {md5}" in releases
     project = open_project(mini.root)
     sync_aliases(project)
     assert notice in caplog.text
@@ -187,10 +187,10 @@ def test_the_registry_is_what_the_ledger_says_again(
     assert caplog.text == "", "nothing is left to mend"
     client = open_client(mini.root)
     for alias in ("champion", "challenger"):
-        named = client.get_model_version_by_alias(ROUTER, alias)
-        assert (named.tags["dvc_md5"], named.tags["stage"]) == (md5, "champion")
-        assert (named.tags["semantic_version"], named.tags["verdict"]) == ("1.0.0", "promoted")
-        files = Path(str(named.source).removeprefix("file://"))
+        version = client.get_model_version_by_alias(ROUTER, alias)
+        assert (version.tags["dvc_md5"], version.tags["stage"]) == (md5, "champion")
+        assert (version.tags["semantic_version"], version.tags["verdict"]) == ("1.0.0", "promoted")
+        files = Path(str(version.source).removeprefix("file://"))
         assert (files / "MLmodel").is_file()
         assert (files / "files" / "weights.safetensors").is_file()
     mini.cortex("lineage", f"{ROUTER}@champion")
@@ -203,5 +203,5 @@ def test_what_a_sync_restores_is_said_where_it_is_missing(
     mini: MiniProject, tidy: Callable[[MiniProject], None]
 ) -> None:
     tidy(mini)
-    said = mini.cortex("lineage", f"{ROUTER}@champion", status=1).output
-    assert "`cortex sync` enters again" in said
+    output = mini.cortex("lineage", f"{ROUTER}@champion", status=1).output
+    assert "`cortex sync` enters again" in output

@@ -32,8 +32,8 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(
     stale = units(mini)
     assert not stale["fresh"]
     assert "extraction" in str(stale["reason"])
-    said = mini.repro("--single-item", "code_units@beta")
-    assert "cortex run code_units --project beta" in said
+    output = mini.repro("--single-item", "code_units@beta")
+    assert "cortex run code_units --project beta" in output
     new = units(mini)
     assert new["fresh"], "the stage's command has told Dagster and MLflow"
     assert new["dvc_md5"] != old["dvc_md5"]
@@ -42,8 +42,8 @@ def test_repro_run_cache_and_checkout_are_followed_by_dagster_and_mlflow(
     mini.commit("short headers")
 
     set_header(mini, 400)
-    said = mini.repro("code_units@beta")  # after the stage that writes the parameters
-    assert "Running stage 'code_units@beta'" not in said, "the run cache has it"
+    output = mini.repro("code_units@beta")  # after the stage that writes the parameters
+    assert "Running stage 'code_units@beta'" not in output, "the run cache has it"
     assert mini.version("code_units@beta") == old["dvc_md5"]
     unheard = units(mini)
     assert not unheard["fresh"]
@@ -63,8 +63,8 @@ def test_a_process_of_its_own_gives_the_same_bytes(data_made: MiniProject) -> No
     before = data_made.lock()
     stages = ("annotated_units@beta", "augmented_units@beta")
     command = ("repro", "--force", "--single-item", "--no-run-cache")
-    said = run_in(data_made.root, "dvc", *command, *stages, PYTHONHASHSEED="7")
-    assert said.count("Running stage") == 2
+    output = run_in(data_made.root, "dvc", *command, *stages, PYTHONHASHSEED="7")
+    assert output.count("Running stage") == 2
     assert data_made.lock() == before
 
 
@@ -76,9 +76,9 @@ def test_outputs_come_back_from_a_remote(data_made: MiniProject) -> None:
     shutil.rmtree(mini.root / ".dvc" / "cache")
     shutil.rmtree(mini.root / "data" / "code_units" / "beta")
     mini.cortex("sync")
-    gone = units(mini)
-    assert not gone["fresh"]
-    assert gone["data_version"] is None
+    missing = units(mini)
+    assert not missing["fresh"]
+    assert missing["data_version"] is None
     run_in(mini.root, "dvc", "pull", "code_units@beta")
     mini.cortex("sync")
     assert units(mini) == before

@@ -23,8 +23,8 @@ def test_events_become_a_version_and_stale_nothing_else(begun: MiniProject) -> N
     log.add({"type": "offered", "completion_id": "c2", "project": "beta"})
     begun.cortex("update")
     begun.cortex("run", "interactions")
-    made = begun.version("interactions")
-    assert made != empty
+    version = begun.version("interactions")
+    assert version != empty
     frame = pl.read_parquet(begun.root / "data/interactions/interactions.parquet")
     assert frame.select("completion_id", "outcome").rows() == [("c1", "accepted")]
     pins = (begun.root / "sources.lock").read_bytes()
@@ -35,6 +35,6 @@ def test_events_become_a_version_and_stale_nothing_else(begun: MiniProject) -> N
     changed = {entry["asset"] for entry in begun.status() if entry not in before}
     assert changed == {"interactions"}
     begun.repro("interactions")
-    assert begun.version("interactions") == made
+    assert begun.version("interactions") == version
     groups = json.loads(begun.cortex("feedback", "show", "--json").stdout)
     assert [group["value"] for group in groups if group["by"] == "project"] == ["alpha"]

@@ -9,7 +9,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.feedback.answer_events import EventLog
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
-from cortex_pipelines.release.experiments.plan import Book, ExperimentSpec, append
+from cortex_pipelines.release.experiments.plan import ExperimentLog, ExperimentSpec, append
 from cortex_pipelines.serving.security.audit import FILE, AuditLog, verify
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.signing.keys import keys_folder
@@ -35,7 +35,7 @@ TOMBSTONES = (
 def stones_of(root: Path, name: str) -> list[bytes]:
     """What somebody is called in logs and in the projects."""
     privacy = load_parameters(root).privacy
-    keys = [logs_key(privacy), *(project_key(one, privacy) for one in ("alpha", "beta"))]
+    keys = [logs_key(privacy), *(project_key(project, privacy) for project in ("alpha", "beta"))]
     return [author_pseudonym(name, key).encode() for key in keys]
 
 
@@ -45,32 +45,32 @@ def plant(mini: MiniProject) -> None:
     mini.edit_params(lambda values: values["feedback"].update(consent=["alpha", "beta"]))
     privacy = load_parameters(root).privacy
     events = EventLog(state, lambda user: author_pseudonym(user, logs_key(privacy)))
-    audit, keys, book = AuditLog(state), KeyRing(keys_folder(root)), Book(state)
-    book.write(PLAN)
+    audit, keys, experiments = AuditLog(state), KeyRing(keys_folder(root)), ExperimentLog(state)
+    experiments.write(PLAN)
     lines = []
     for number, name in enumerate((PERSON, OTHER)):
-        made = {"type": "offered", "completion_id": f"c{number}", "project": "alpha"}
-        events.add(made | {"characters": 9}, name)
+        event = {"type": "offered", "completion_id": f"c{number}", "project": "alpha"}
+        events.add(event | {"characters": 9}, name)
         vote = {"type": "feedback", "completion_id": f"c{number}", "vote": "down"}
         events.add(vote | {"original": "x", "correction": f"{CODE}_{number} = 1"}, name)
         audit.add({"key": name, "route": "/v1/completions", "status": 200})
         keys.create(name)
         answer = {"id": f"c{number}", "arm": "a", "unit": PLAN.unit(name), "became": "answered"}
-        append(book.answers(PLAN), answer)
+        append(experiments.answers(PLAN), answer)
         text = ("memory", "add", f"{CODE}_{number} is a book", "--project", "beta")
         mini.cortex(*text, "--author", name)
         path = f"{('vault', 'open')[number]}/a.py"
         lines.append({"corrected": f"{CODE}_{number}", "user": name, "path": path})
         lines.append({"corrected": f"{CODE}_path_{number}", "user": "third", "path": path})
-        where = root / "sources" / "alpha"
-        (where / f"{number}.py").write_text(f"def {CODE}_{number}():\n    return {number}\n")
-        git(where, "add", "-A")
-        git(where, "commit", "-q", "-m", f"add {CODE}_{number}", f"--author=K <{name}>")
+        repository = root / "sources" / "alpha"
+        (repository / f"{number}.py").write_text(f"def {CODE}_{number}():\n    return {number}\n")
+        git(repository, "add", "-A")
+        git(repository, "commit", "-q", "-m", f"add {CODE}_{number}", f"--author=K <{name}>")
     imported = root.parent / "corrections.jsonl"
     imported.write_text("".join(json.dumps(line) + "\n" for line in lines))
     mini.cortex("feedback", "import", str(imported), "--project", "beta")
-    for place in ("logs/error-1.log", "damaged/params.yaml.1", "cache/checkpoints/shop"):
-        file = root / ".cortex" / place
+    for relative_path in ("logs/error-1.log", "damaged/params.yaml.1", "cache/checkpoints/shop"):
+        file = root / ".cortex" / relative_path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{CODE}_0 of {PERSON}")
     mini.cortex("update")
@@ -81,49 +81,53 @@ def test_no_byte_of_a_person_is_left_in_any_place(begun: MiniProject) -> None:
     plant(begun)
     root, state = begun.root, gateway_log(begun.root).parent
     head = verify(state / FILE).head
-    logged, *own = stones_of(root, PERSON)
+    logged, *pseudonyms = stones_of(root, PERSON)
     before = holding(root, PERSON.encode()) | holding(root, logged)
     before |= holding(root, f"{CODE}_0".encode()) | holding(root, PLAN.unit(PERSON).encode())
-    before |= {place for pseudonym in own for place in holding(root, pseudonym)}
-    wanted = {
+    before |= {path for pseudonym in pseudonyms for path in holding(root, pseudonym)}
+    expected = {
         *(".cortex/serving/audit.jsonl", ".cortex/serving/events.jsonl", ".cortex/keys/api.json"),
         *(".cortex/serving/experiments", ".cortex/memory/beta.sqlite"),
         *(".cortex/damaged/params.yaml.1", ".cortex/logs/error-1.log"),
         *(".cortex/cache/checkpoints", "data/repository_commits/alpha"),
         *("data/interactions/interactions.parquet", "data/repository_files/alpha"),
     }
-    assert wanted <= before, "this test sees what it has planted"
-    assert any(place.startswith(".cortex/feedback/") for place in before)
+    assert expected <= before, "this test sees what it has planted"
+    assert any(path.startswith(".cortex/feedback/") for path in before)
     mirrors = list((root / ".cortex" / "cache" / "git").glob("*/HEAD"))
     assert mirrors
 
-    done = begun.cortex("forget", "--author", PERSON)
+    result = begun.cortex("forget", "--author", PERSON)
     for words in ("4 events of feedback", "2 events of the gateway", "1 names in the audit log"):
-        assert words in done.stderr
+        assert words in result.stderr
     begun.cortex("run", "repository_files", "repository_commits", "interactions")
-    done = begun.cortex("forget", "--purge")
-    assert f"{len(mirrors)} copies of sources" in done.stderr
+    result = begun.cortex("forget", "--purge")
+    assert f"{len(mirrors)} copies of sources" in result.stderr
 
     for trace in (PERSON, f"{CODE}_0", PLAN.unit(PERSON)):
         assert holding(root, trace.encode()) == set()
-    for pseudonym in (logged, *own):
-        assert all(place.startswith(TOMBSTONES) for place in holding(root, pseudonym))
+    for pseudonym in (logged, *pseudonyms):
+        assert all(path.startswith(TOMBSTONES) for path in holding(root, pseudonym))
     assert not list((root / ".cortex" / "cache" / "git").glob("*/HEAD"))
     for trace in (f"{CODE}_1", f"{CODE}_path_0", PLAN.unit(OTHER), OTHER):
         assert holding(root, trace.encode()), "what was not asked for stays"
 
-    seen = verify(state / FILE, head)
-    assert (seen.problem, seen.redacted, seen.entries) == ("", 1, 3)
+    verification = verify(state / FILE, head)
+    assert (verification.problem, verification.redacted, verification.entries) == ("", 1, 3)
     paper = root.parent / "certificate.json"
     begun.cortex("forget", "--certificate", str(paper))
     assert "as it was signed" in begun.cortex("verify", str(paper)).stderr
-    said = json.loads(paper.read_text())
+    certificate = json.loads(paper.read_text())
     assert PERSON not in paper.read_text()
-    assert said["removed"]["names in the audit log"] == said["audit_log"]["redacted"] == 1
-    rebuilt = {row["output"]: row["rebuilt"] for row in said["outputs"]}
+    assert (
+        certificate["removed"]["names in the audit log"]
+        == certificate["audit_log"]["redacted"]
+        == 1
+    )
+    rebuilt = {row["output"]: row["rebuilt"] for row in certificate["outputs"]}
     assert rebuilt["interactions"]
     assert rebuilt["repository_commits@alpha"]
-    assert not said["outstanding"]
+    assert not certificate["outstanding"]
     paper.write_text(paper.read_text().replace('"outstanding": []', '"outstanding": [ ]'))
     assert "it was modified" in begun.cortex("verify", str(paper), status=1).stderr
     KeyRing(keys_folder(root)).create(PERSON)  # who comes back is somebody new
@@ -142,8 +146,8 @@ def test_a_path_and_a_user_are_forgotten_in_feedback_as_in_sources(begun: MiniPr
     begun.cortex("forget", "--purge")
     assert holding(root, f"{CODE}_path_0".encode()) == set()
     assert holding(root, f"{CODE}_path_1".encode())
-    left = holding(root, stones_of(root, OTHER)[0])
-    assert all(place.startswith(TOMBSTONES) for place in left)
+    remaining = holding(root, stones_of(root, OTHER)[0])
+    assert all(path.startswith(TOMBSTONES) for path in remaining)
     assert holding(root, PLAN.unit(OTHER).encode()) == set()
     assert "data/repository_commits/alpha" in holding(root, stones_of(root, OTHER)[1]), (
         "a user is no author"

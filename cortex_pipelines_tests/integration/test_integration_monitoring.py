@@ -33,28 +33,28 @@ def log_tasks(mini: MiniProject, count: int) -> None:
     mini.cortex("update")
 
 
-def test_the_watch_over_the_router(own: MiniProject) -> None:
-    figures, page = report(own)
+def test_the_watch_over_the_router(finished_copy: MiniProject) -> None:
+    figures, page = report(finished_copy)
     assert figures == {"drifting": 0}
     assert "task_router has no champion yet" in page
     for project in ("alpha", "beta"):
-        text = (own.root / "data" / "drift_report" / project / "report.html").read_text()
+        text = (finished_copy.root / "data" / "drift_report" / project / "report.html").read_text()
         assert f"code_adapter-{project} has no champion yet" in text
 
-    own.cortex("promote", "task_router", "--why", "to begin with")
-    (entry,) = ledger(own.root)
-    trained_on = own.version("routing_dataset")
+    finished_copy.cortex("promote", "task_router", "--why", "to begin with")
+    (entry,) = ledger(finished_copy.root)
+    trained_on = finished_copy.version("routing_dataset")
     assert entry.inputs is not None
     assert entry.inputs["routing_dataset"] == trained_on
-    own.cortex("run", "router_drift_report")
-    figures, page = report(own)
+    finished_copy.cortex("run", "router_drift_report")
+    figures, page = report(finished_copy)
     assert (figures["new"], figures["drifting"]) == (0, 0)
 
-    log_tasks(own, 60)
-    own.cortex("run", "coordination_events", "coordination_tables", "routing_dataset")
-    own.cortex("run", "router_drift_report")
-    assert own.version("routing_dataset") != trained_on
-    figures, page = report(own)
+    log_tasks(finished_copy, 60)
+    finished_copy.cortex("run", "coordination_events", "coordination_tables", "routing_dataset")
+    finished_copy.cortex("run", "router_drift_report")
+    assert finished_copy.version("routing_dataset") != trained_on
+    figures, page = report(finished_copy)
     assert figures["new"] > 30
     assert figures["drifting"] >= 1
     assert "water the tomatoes" in page

@@ -33,7 +33,7 @@ from cortex_pipelines.serving.project_services import project_services
 from cortex_pipelines.tracking.store import open_client
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
 from cortex_pipelines_tests.integration.month import Clock, Team, commit_as, room
-from cortex_pipelines_tests.integration.nights import checked, made, nightly, told
+from cortex_pipelines_tests.integration.nights import checked, materialised, nightly, step_metadata
 from cortex_pipelines_tests.integration.planted import holding
 
 pytestmark = pytest.mark.slow
@@ -76,27 +76,27 @@ class Month:
 
     def aliases(self) -> dict[str, str]:
         """Which number in MLflow's registry has which role."""
-        found = open_client(self.mini.root).get_registered_model(MODEL).aliases
-        return {alias: str(number) for alias, number in found.items()}
+        numbers = open_client(self.mini.root).get_registered_model(MODEL).aliases
+        return {alias: str(number) for alias, number in numbers.items()}
 
-    def shown(self) -> dict[str, Any]:
+    def page_state(self) -> dict[str, Any]:
         """What the gateway's page shows of alpha."""
         rows = self.client.get("/overview").json()["models"]
         return next(dict(row) for row in rows if row["name"] == "alpha")
 
     def answered_by(self) -> str:
         """The version that answers somebody."""
-        asked = {"model": "alpha", "prompt": "def f():\n", "max_tokens": 2}
-        answer = self.client.post("/v1/completions", json=asked, headers={"x-cortex-user": "x"})
+        request = {"model": "alpha", "prompt": "def f():\n", "max_tokens": 2}
+        answer = self.client.post("/v1/completions", json=request, headers={"x-cortex-user": "x"})
         return str(answer.headers["x-cortex-version"])
 
 
 @pytest.fixture
-def month(own: MiniProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Month]:
-    first_release(own)
-    app = create_app(open_gateway(own.root), project_services(own.root))
+def month(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch) -> Iterator[Month]:
+    first_release(finished_copy)
+    app = create_app(open_gateway(finished_copy.root), project_services(finished_copy.root))
     with TestClient(app) as client:
-        yield Month(own, Clock(monkeypatch), client)
+        yield Month(finished_copy, Clock(monkeypatch), client)
 
 
 def first_release(mini: MiniProject) -> None:
@@ -134,8 +134,12 @@ def is_served(month: Month) -> None:
     """Days 1 to 6: the team types with the first release, and two people correct it."""
     mini = month.mini
     first = mini.version("code_adapter@alpha")
-    shown = month.shown()
-    assert (shown["version"], shown["number"], shown["verdict"]) == (first, "1.0.0", "promoted")
+    overview = month.page_state()
+    assert (overview["version"], overview["number"], overview["verdict"]) == (
+        first,
+        "1.0.0",
+        "promoted",
+    )
     assert month.answered_by() == first
     month.clock.to_day(3)
     team = Team(month.client, TEAM)
@@ -152,8 +156,8 @@ def is_served(month: Month) -> None:
 def is_collected(month: Month) -> None:
     """The night of day 7 takes in what the gateway has logged, and trains nothing."""
     mini, result = month.mini, month.night(7)
-    assert "interactions" in made(result)
-    assert not [step for step in made(result) if step.startswith("code_adapter[")]
+    assert "interactions" in materialised(result)
+    assert not [step for step in materialised(result) if step.startswith("code_adapter[")]
     assert corrections_of_the_month(mini) == set(CORRECTIONS.values())
     by_asset = {row["asset"]: row["run_id"] for row in mini.status()}
     run = open_client(mini.root).get_run(by_asset["interactions"])
@@ -194,18 +198,20 @@ def drifts_and_is_trained_again(month: Month) -> None:
     commit_as(mini, KEEPER, 10, room("feedback"), "feedback")
     commit_as(mini, "nobody@example.org", 12, room("adapters"), "adapters")
     result = month.night(14)
-    assert told(result)["move_pins"]["pins moved"] == "projects.alpha"
+    assert step_metadata(result)["move_pins"]["pins moved"] == "projects.alpha"
     assert not checked(result)["drift_report[alpha]", "drifting"]
-    assert told(result)["task_router"]["retraining"].startswith("rest: 0 new")
-    assert {"code_adapter[alpha]", "code_adapter_release[alpha]"} <= made(result)
-    assert "task_router" not in made(result)
+    assert step_metadata(result)["task_router"]["retraining"].startswith("rest: 0 new")
+    assert {"code_adapter[alpha]", "code_adapter_release[alpha]"} <= materialised(result)
+    assert "task_router" not in materialised(result)
     assert checked(result)["code_adapter_release[alpha]", "verdict"]
-    assert told(result)["promote_code_adapter[alpha]"]["promoted"] == MODEL
+    assert step_metadata(result)["promote_code_adapter[alpha]"]["promoted"] == MODEL
 
     learnt = taught_corrections(mini)
     assert set(learnt.values()) == set(CORRECTIONS.values())
-    seen = json.loads((mini.root / "data" / "code_adapter" / "alpha" / SEEN).read_text())
-    assert learnt.keys() <= {identity for identities in seen.values() for identity in identities}
+    seen_units = json.loads((mini.root / "data" / "code_adapter" / "alpha" / SEEN).read_text())
+    assert learnt.keys() <= {
+        identity for identities in seen_units.values() for identity in identities
+    }
 
     trained = mini.version("code_adapter@alpha")
     assert month.moves()[-1] == ("canary", "1.1.0")
@@ -233,7 +239,7 @@ def is_tried_and_promoted(month: Month) -> None:
     assert (last.action, last.number, last.version) == ("promote", "1.1.0", second)
     assert last.why.startswith("success: fails in 0 of ")
     assert month.answered_by() == second
-    assert month.shown()["number"] == "1.1.0"
+    assert month.page_state()["number"] == "1.1.0"
     assert month.aliases() == {"champion": "2", "challenger": "2"}
     assert last.why in month.status_page()
 
@@ -244,7 +250,7 @@ def is_made_worse(month: Month) -> None:
     mini.edit_params(lambda values: values["projects"]["alpha"].update(adapters={"seed": 21}))
     result = month.night(18)
     assert checked(result)["code_adapter_release[alpha]", "verdict"]
-    assert told(result)["promote_code_adapter[alpha]"]["promoted"] == MODEL
+    assert step_metadata(result)["promote_code_adapter[alpha]"]["promoted"] == MODEL
     assert month.moves()[-1] == ("canary", "1.2.0")
     assert month.aliases() == {"champion": "2", "challenger": "3", "canary": "3"}
 
@@ -275,7 +281,9 @@ def forgets_somebody(month: Month, paper: Path) -> None:
     month.clock.to_day(24)
     mini.cortex("forget", "--author", KEEPER)
     result = month.night(25)
-    assert {"repository_files[alpha]", "interactions", "code_adapter[alpha]"} <= made(result)
+    assert {"repository_files[alpha]", "interactions", "code_adapter[alpha]"} <= materialised(
+        result
+    )
     page = month.status_page()
     assert f"{MODEL}: train: something that it was made from is to be forgotten" in page
     files = pl.read_parquet(mini.root / "data" / "repository_files" / "alpha" / "files.parquet")
@@ -285,10 +293,10 @@ def forgets_somebody(month: Month, paper: Path) -> None:
     assert month.moves()[-1] == ("canary", "1.3.0")
 
     mini.cortex("forget", "--certificate", str(paper))
-    left = json.loads(paper.read_text())["outstanding"]
+    outstanding = json.loads(paper.read_text())["outstanding"]
     assert (
         f"{MODEL}/2: made with it, and still champion; promote what was rebuilt or roll back"
-        in (left)
+        in (outstanding)
     )
     month.clock.to_day(26)
     asks_until(month, "promote")
@@ -298,9 +306,9 @@ def forgets_somebody(month: Month, paper: Path) -> None:
     mini.cortex("forget", "--purge", "--weights")
     mini.cortex("forget", "--certificate", str(paper))
     assert "as it was signed" in mini.cortex("verify", str(paper)).stderr
-    said = json.loads(paper.read_text())
-    assert said["outstanding"] == []
-    models = {(row["model"], row["number"]): row for row in said["models"]}
+    content = json.loads(paper.read_text())
+    assert content["outstanding"] == []
+    models = {(row["model"], row["number"]): row for row in content["models"]}
     assert models[MODEL, "2"]["champion"] == models[MODEL, "2"]["now"] == after
     assert {models[MODEL, number]["weights"] for number in "123"} == {"deleted"}
     assert month.aliases() == {"champion": "4", "challenger": "4"}
@@ -312,7 +320,7 @@ def forgets_somebody(month: Month, paper: Path) -> None:
     assert all(row["fresh"] for row in rows.values())
     adapter = rows["code_adapter", "alpha"]
     assert adapter["data_version"] == adapter["mlflow_digest"] == after
-    assert said["id"] in month.status_page()
+    assert content["id"] in month.status_page()
     assert month.moves() == [
         *(("promote", "1.0.0"), ("canary", "1.1.0"), ("promote", "1.1.0")),
         *(("canary", "1.2.0"), ("rollback", "1.1.0"), ("canary", "1.3.0"), ("promote", "1.3.0")),
@@ -327,12 +335,12 @@ def asks_until(month: Month, action: str, unlike: str | None = None) -> Team:
     """
     team, begun = Team(month.client, TEAM), len(ledger(month.mini.root))
     for number in range(300):
-        asked = {"model": "alpha", "prompt": f"part_{begun}_{number} = ", "max_tokens": 1}
-        answer = team.post("/v1/completions", asked)["id"]
+        request = {"model": "alpha", "prompt": f"part_{begun}_{number} = ", "max_tokens": 1}
+        answer = team.post("/v1/completions", request)["id"]
         if unlike is not None and team.asked[answer][1] != unlike:
             team.votes_down(answer)
         if number == 9:
-            assert sum(count["answered"] for count in month.shown()["trial"].values()) == 10
+            assert sum(count["answered"] for count in month.page_state()["trial"].values()) == 10
         if number % 10 == 9 and len(ledger(month.mini.root)) > begun:
             break
     for thread in threading.enumerate():

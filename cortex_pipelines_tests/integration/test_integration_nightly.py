@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cortex_pipelines.orchestration.nightly import OVERRULED, WEEKLY
+from cortex_pipelines.orchestration.nightly import OVERRIDE_TAG, WEEKLY_TAG
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY, MiniProject
-from cortex_pipelines_tests.integration.nights import checked, made, nightly, told
+from cortex_pipelines_tests.integration.nights import checked, materialised, nightly, step_metadata
 
 pytestmark = pytest.mark.slow
 
@@ -27,29 +27,29 @@ tests, the few mutants that are drawn to be verified may be the old ones, withou
 is compared, and nobody has corrected anything."""
 
 
-def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) -> None:
-    own.cortex("promote", "task_router", "--why", "to begin with")
-    before = {(row["asset"], row["partition"]): row for row in own.status()}
+def test_a_commit_in_one_source_makes_only_what_depends_on_it(finished_copy: MiniProject) -> None:
+    finished_copy.cortex("promote", "task_router", "--why", "to begin with")
+    before = {(row["asset"], row["partition"]): row for row in finished_copy.status()}
     modules = {
         f"adapters/{path.name}": path.read_text()
         for path in (REPOSITORY / "cortex_pipelines" / "adapters").glob("*.py")
     }
-    revision = own.commit_to_alpha(modules, "Add the code for adapters")
+    revision = finished_copy.commit_to_alpha(modules, "Add the code for adapters")
     # of tasks nothing is new: left to the policy, the router would rest
-    words = own.cortex("retrain", "--plan", "task_router").stdout
+    words = finished_copy.cortex("retrain", "--plan", "task_router").stdout
     assert "task_router: rest: nothing that it is made from has changed" in words
-    result = nightly(own, OVERRULED)
+    result = nightly(finished_copy, OVERRIDE_TAG)
     assert result.success
-    shown = told(result)
-    assert shown["move_pins"]["pins moved"] == "projects.alpha"
-    assert {"code_units[alpha]", "code_adapter[alpha]", "task_router"} <= made(result)
-    assert not [step for step in made(result) if step.endswith("[beta]")]
-    assert shown["promote_task_router"]["promoted"] == "task_router"
+    metadata = step_metadata(result)
+    assert metadata["move_pins"]["pins moved"] == "projects.alpha"
+    assert {"code_units[alpha]", "code_adapter[alpha]", "task_router"} <= materialised(result)
+    assert not [step for step in materialised(result) if step.endswith("[beta]")]
+    assert metadata["promote_task_router"]["promoted"] == "task_router"
     assert {"verdict", "units_contract"} <= {check for _, check in checked(result)}
-    (pin,) = read_yaml(own.root / "sources.lock")["projects"]["alpha"]
+    (pin,) = read_yaml(finished_copy.root / "sources.lock")["projects"]["alpha"]
     assert pin["revision"] == revision
 
-    after = {(row["asset"], row["partition"]): row for row in own.status()}
+    after = {(row["asset"], row["partition"]): row for row in finished_copy.status()}
     assert all(row["fresh"] for row in after.values())
     for (name, partition), row in after.items():
         if partition == "beta" or name == "coordination_events":
@@ -59,43 +59,51 @@ def test_a_commit_in_one_source_makes_only_what_depends_on_it(own: MiniProject) 
     # the new router met the champion, and the ledger says what came of it
     old, new = (rows["task_router", None]["dvc_md5"] for rows in (before, after))
     assert old != new
-    assert [(e.version, e.previous, e.why) for e in ledger(own.root)] == [
+    assert [(e.version, e.previous, e.why) for e in ledger(finished_copy.root)] == [
         (old, None, "to begin with"),
         (new, old, "nightly run"),
     ]
-    judged = json.loads((own.root / "data/task_router_release/verdict.json").read_text())
-    assert judged["model_version"] == new
-    assert own.dvc_status() == {}
+    verdict = json.loads((finished_copy.root / "data/task_router_release/verdict.json").read_text())
+    assert verdict["model_version"] == new
+    assert finished_copy.dvc_status() == {}
 
-    quiet = nightly(own)
-    assert made(quiet) == set()
-    shown = told(quiet)
-    assert shown["move_pins"]["pins moved"] == "none"
-    assert shown["plan"]["stale"] == "nothing"
-    assert shown["promote_task_router"]["promoted"] == "none"
+    quiet = nightly(finished_copy)
+    assert materialised(quiet) == set()
+    metadata = step_metadata(quiet)
+    assert metadata["move_pins"]["pins moved"] == "none"
+    assert metadata["plan"]["stale"] == "nothing"
+    assert metadata["promote_task_router"]["promoted"] == "none"
 
 
 @pytest.mark.long
-def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(own: MiniProject) -> None:
-    own.cortex("promote", "task_router", "--why", "to begin with")
-    own.cortex("retrain")  # as after a night's promotion: the evaluation names the champion
-    assert all(row["fresh"] for row in own.status() if row["asset"] == "task_router_evaluation")
-    before = own.version("task_router")
+def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(
+    finished_copy: MiniProject,
+) -> None:
+    finished_copy.cortex("promote", "task_router", "--why", "to begin with")
+    finished_copy.cortex(
+        "retrain"
+    )  # as after a night's promotion: the evaluation names the champion
+    assert all(
+        row["fresh"] for row in finished_copy.status() if row["asset"] == "task_router_evaluation"
+    )
+    before = finished_copy.version("task_router")
     # commits give weak labels, which are no tasks
-    own.commit_to_alpha({"SECURITY.md": "# Security\n"}, "Fix the vulnerability in the parser")
-    result = nightly(own)
+    finished_copy.commit_to_alpha(
+        {"SECURITY.md": "# Security\n"}, "Fix the vulnerability in the parser"
+    )
+    result = nightly(finished_copy)
     assert result.success
-    assert {"routing_dataset", "router_drift_report"} <= made(result)
-    assert not {"task_router", "task_router_evaluation"} & made(result)
-    why = told(result)["task_router"]["retraining"]
-    assert why.startswith("rest: 0 new (0.0%")
-    assert told(result)["task_router_release"]["retraining"] == why
-    assert own.version("task_router") == before
-    assert f"task_router: {why} (nightly, " in own.cortex("status").stdout
-    assert f"task_router: {why}\n" in own.cortex("retrain", "--plan").stdout
-    said = own.cortex("retrain", "task_router", "--anyway").stderr
-    assert "task_router: train: a person overruled the policy" in said
-    rows = {(row["asset"], row["partition"]): row for row in own.status()}
+    assert {"routing_dataset", "router_drift_report"} <= materialised(result)
+    assert not {"task_router", "task_router_evaluation"} & materialised(result)
+    reason = step_metadata(result)["task_router"]["retraining"]
+    assert reason.startswith("rest: 0 new (0.0%")
+    assert step_metadata(result)["task_router_release"]["retraining"] == reason
+    assert finished_copy.version("task_router") == before
+    assert f"task_router: {reason} (nightly, " in finished_copy.cortex("status").stdout
+    assert f"task_router: {reason}\n" in finished_copy.cortex("retrain", "--plan").stdout
+    output = finished_copy.cortex("retrain", "task_router", "--anyway").stderr
+    assert "task_router: train: a person overruled the policy" in output
+    rows = {(row["asset"], row["partition"]): row for row in finished_copy.status()}
     assert rows["task_router", None]["fresh"]
 
 
@@ -121,9 +129,9 @@ def test_what_cannot_be_made_fails_the_night_and_the_rest_goes_on(begun: MiniPro
     result = nightly(begun)
     assert not result.success
     assert [e.step_key for e in result.get_step_failure_events()] == ["unit_splits[beta]"]
-    made = {row["asset"] for row in begun.status() if row["fresh"]}
-    assert {"code_units", "augmented_units", "routing_dataset", "task_router"} <= made
-    assert "code_adapter" not in made
+    fresh = {row["asset"] for row in begun.status() if row["fresh"]}
+    assert {"code_units", "augmented_units", "routing_dataset", "task_router"} <= fresh
+    assert "code_adapter" not in fresh
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
@@ -145,7 +153,7 @@ def test_the_schedules_are_in_the_configured_zone_and_off(begun: MiniProject) ->
         assert schedule.execution_timezone == "Europe/Berlin"
         assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
         assert schedule.job_name == "nightly"
-        assert (schedule.tags.items() >= WEEKLY.items()) == (name == "weekly")
+        assert (schedule.tags.items() >= WEEKLY_TAG.items()) == (name == "weekly")
 
 
 def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProject) -> None:
@@ -169,11 +177,11 @@ def test_the_sync_sensor_reports_what_moved_and_then_rests(data_made: MiniProjec
     assert look(mark)[0] == "nothing changed since the last check"
     data_made.edit_params(lambda values: values["extraction"].update(max_header_chars=50))
     (data_made.root / "data" / "code_units" / "alpha" / "units.parquet").unlink()
-    words, moved = look(mark)
+    words, next_mark = look(mark)
     assert words != "0 versions reported"
-    assert moved != mark
-    _, moved = look(moved)
-    assert look(moved)[0] == "nothing changed since the last check"
+    assert next_mark != mark
+    _, next_mark = look(next_mark)
+    assert look(next_mark)[0] == "nothing changed since the last check"
 
 
 def test_a_project_can_be_made_alone_as_a_job(begun: MiniProject) -> None:

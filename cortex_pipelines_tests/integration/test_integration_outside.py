@@ -17,36 +17,36 @@ from cortex_pipelines_tests.integration.miniproject import (
 
 
 def test_a_project_is_begun_made_and_stale_when_the_package_is_another_one(tmp_path: Path) -> None:
-    here, root = MiniProject(tmp_path), tmp_path / "models"
-    here.cortex("init", str(root))
-    assert "is already a project" in here.cortex("init", str(root), status=1).stderr
-    own = MiniProject(root)
-    own.cortex("dvc-yaml", "--check")
+    source, root = MiniProject(tmp_path), tmp_path / "models"
+    source.cortex("init", str(root))
+    assert "is already a project" in source.cortex("init", str(root), status=1).stderr
+    mini = MiniProject(root)
+    mini.cortex("dvc-yaml", "--check")
     write_beta(root / "code")
-    assert "stands for all other code" in own.cortex("add", "shop", "code").stderr
-    assert own.pinned_models() == ["base", "encoder"]
+    assert "stands for all other code" in mini.cortex("add", "shop", "code").stderr
+    assert mini.pinned_models() == ["base", "encoder"]
     commit(root, "begin")
-    planned = own.cortex("run", "--plan", "--project", "shop", "repository_files").stdout
+    planned = mini.cortex("run", "--plan", "--project", "shop", "repository_files").stdout
     assert planned.startswith("repository_files@shop")
-    planned = own.cortex("run", "--plan", "--upstream", "--project", "shop", "code_units").stdout
+    planned = mini.cortex("run", "--plan", "--upstream", "--project", "shop", "code_units").stdout
     assert planned.split()[0] == "repository_files@shop"
     assert "\ncode_units@shop" in planned
-    whole = own.cortex("run", "--plan")
-    assert "code_adapter_release@shop" in whole.stdout
-    assert "task_router" not in whole.stdout
-    assert whole.stderr.startswith("no router is trained: coordination.logs has no logs")
-    own.cortex("run", "code_units", "--upstream", "--project", "shop")
+    plan = mini.cortex("run", "--plan")
+    assert "code_adapter_release@shop" in plan.stdout
+    assert "task_router" not in plan.stdout
+    assert plan.stderr.startswith("no router is trained: coordination.logs has no logs")
+    mini.cortex("run", "code_units", "--upstream", "--project", "shop")
     stages = read_yaml(root / "dvc.lock")["stages"]
     assert stages.keys() == {"parameters", "repository_files@shop", "code_units@shop"}
     assert "deps" not in stages["repository_files@shop"], "no path of this machine"
     assert str(tmp_path) not in (root / "dvc.lock").read_text()
-    made = {"repository_files", "code_units"}
-    assert not stale(root) & made
-    assert own.dvc_status().keys().isdisjoint({f"{name}@shop" for name in made})
+    built = {"repository_files", "code_units"}
+    assert not stale(root) & built
+    assert mini.dvc_status().keys().isdisjoint({f"{name}@shop" for name in built})
     digests = read_values(root / CODE)
     other = {**digests, "code_units": "0" * 32}
     with mock.patch.object(Project, "_installed_code", other):
-        assert stale(root) & made == {"code_units"}
+        assert stale(root) & built == {"code_units"}
 
 
 def stale(root: Path) -> set[str]:

@@ -17,127 +17,131 @@ pytestmark = pytest.mark.slow
 
 
 def champion(mini: MiniProject) -> dict[str, Any] | None:
-    found = read_yaml(mini.root / "releases.lock")["champions"]["task_router"]
-    return dict(found) if found else None
+    pin = read_yaml(mini.root / "releases.lock")["champions"]["task_router"]
+    return dict(pin) if pin else None
 
 
 def aliases(mini: MiniProject, name: str) -> dict[str, str]:
-    found = open_client(mini.root).get_registered_model(name).aliases
-    return {alias: str(number) for alias, number in found.items()}
+    numbers = open_client(mini.root).get_registered_model(name).aliases
+    return {alias: str(number) for alias, number in numbers.items()}
 
 
 def verdict(mini: MiniProject) -> bytes:
     return (mini.root / "data" / "task_router_release" / "verdict.json").read_bytes()
 
 
-def test_all_that_passed_are_promoted_and_the_verdict_stays(own: MiniProject) -> None:
-    version, before = own.version("task_router"), verdict(own)
-    assert aliases(own, "task_router") == {"challenger": "1"}
-    said = own.cortex("promote", "--why", "first release").stderr
-    assert said == f"task_router 1.0.0: {version} is champion\n"
-    assert champion(own) == {"champion": version, "previous": None}
-    assert aliases(own, "task_router") == {"challenger": "1", "champion": "1"}
-    assert aliases(own, "code_adapter-alpha") == {"challenger": "1"}
-    (entry,) = ledger(own.root)
+def test_all_that_passed_are_promoted_and_the_verdict_stays(finished_copy: MiniProject) -> None:
+    version, before = finished_copy.version("task_router"), verdict(finished_copy)
+    assert aliases(finished_copy, "task_router") == {"challenger": "1"}
+    output = finished_copy.cortex("promote", "--why", "first release").stderr
+    assert output == f"task_router 1.0.0: {version} is champion\n"
+    assert champion(finished_copy) == {"champion": version, "previous": None}
+    assert aliases(finished_copy, "task_router") == {"challenger": "1", "champion": "1"}
+    assert aliases(finished_copy, "code_adapter-alpha") == {"challenger": "1"}
+    (entry,) = ledger(finished_copy.root)
     assert (entry.action, entry.model, entry.version) == ("promote", "task_router", version)
     assert (entry.previous, entry.why) == (None, "first release")
     assert entry.by
     assert entry.at.endswith("+00:00")
 
     # the gate and what watches the champion know its name
-    assert "4 made" in own.cortex("run").stderr
-    assert verdict(own) == before
-    assert own.version("task_router") == version
-    assert all(row["fresh"] for row in own.status())
-    assert own.cortex("promote").stderr == "nothing to promote\n"
-    assert own.cortex("promote", "task_router").stderr == "nothing to promote\n"
-    assert len(ledger(own.root)) == 1
+    assert "4 made" in finished_copy.cortex("run").stderr
+    assert verdict(finished_copy) == before
+    assert finished_copy.version("task_router") == version
+    assert all(row["fresh"] for row in finished_copy.status())
+    assert finished_copy.cortex("promote").stderr == "nothing to promote\n"
+    assert finished_copy.cortex("promote", "task_router").stderr == "nothing to promote\n"
+    assert len(ledger(finished_copy.root)) == 1
 
 
 def test_a_rollback_gives_the_baseline_back_and_a_nightly_does_not_undo_it(
-    own: MiniProject,
+    finished_copy: MiniProject,
 ) -> None:
-    version = own.version("task_router")
-    own.cortex("promote", "task_router", "--why", "by name")
-    said = own.cortex("rollback", "task_router", "--why", "slow").stderr
-    assert said == "task_router: the baseline is champion again\n"
-    assert champion(own) == {"champion": None, "previous": None}
-    assert aliases(own, "task_router") == {"challenger": "1"}
-    assert [(e.action, e.version, e.previous, e.why) for e in ledger(own.root)] == [
+    version = finished_copy.version("task_router")
+    finished_copy.cortex("promote", "task_router", "--why", "by name")
+    output = finished_copy.cortex("rollback", "task_router", "--why", "slow").stderr
+    assert output == "task_router: the baseline is champion again\n"
+    assert champion(finished_copy) == {"champion": None, "previous": None}
+    assert aliases(finished_copy, "task_router") == {"challenger": "1"}
+    assert [(e.action, e.version, e.previous, e.why) for e in ledger(finished_copy.root)] == [
         ("promote", version, None, "by name"),
         ("rollback", None, version, "slow"),
     ]
-    assert promote_passed(open_project(own.root), "nightly run") == ()
-    assert champion(own) == {"champion": None, "previous": None}
-    said = own.cortex("rollback", "task_router").stderr
-    assert said == "task_router: rolled back already; `--to VERSION` goes further\n"
-    said = own.cortex("rollback", "task_router", "--to", "1.0.0", status=1).stderr
-    assert "no champion to roll back" in said
-    assert len(ledger(own.root)) == 2
+    assert promote_passed(open_project(finished_copy.root), "nightly run") == ()
+    assert champion(finished_copy) == {"champion": None, "previous": None}
+    output = finished_copy.cortex("rollback", "task_router").stderr
+    assert output == "task_router: rolled back already; `--to VERSION` goes further\n"
+    output = finished_copy.cortex("rollback", "task_router", "--to", "1.0.0", status=1).stderr
+    assert "no champion to roll back" in output
+    assert len(ledger(finished_copy.root)) == 2
 
     # by name it is, and it gets its number back
-    said = own.cortex("promote", "task_router", "--why", "on second thoughts").stderr
-    assert said.startswith("task_router 1.0.0: ")
-    assert champion(own) == {"champion": version, "previous": None}
+    output = finished_copy.cortex("promote", "task_router", "--why", "on second thoughts").stderr
+    assert output.startswith("task_router 1.0.0: ")
+    assert champion(finished_copy) == {"champion": version, "previous": None}
 
 
-def test_a_canary_makes_nothing_stale_and_goes_on_or_back(own: MiniProject) -> None:
-    version = own.version("task_router")
-    assert "promoted it would be 1.0.0 (the first release)" in own.cortex("releases").stdout
+def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniProject) -> None:
+    version = finished_copy.version("task_router")
+    assert (
+        "promoted it would be 1.0.0 (the first release)" in finished_copy.cortex("releases").stdout
+    )
     words = ("promote", "task_router", "--strategy", "canary", "--share", "0.2")
-    said = own.cortex(*words, "--target", "edge").stderr
-    assert said == (
+    output = finished_copy.cortex(*words, "--target", "edge").stderr
+    assert output == (
         f"task_router 1.0.0: {version} is canary, for 20% of the requests; the champion stays\n"
     )
-    assert own.cortex(*words, "--target", "edge").stderr == "nothing to promote\n"
-    assert champion(own) is None
-    assert aliases(own, "task_router") == {"challenger": "1", "canary": "1"}
-    assert all(row["fresh"] for row in own.status()), "a plan is no input of anything"
-    assert own.dvc_status() == {}
-    own.edit_params(lambda values: values["deployment"].update(share=0.3))
-    assert all(row["fresh"] for row in own.status())
-    shown = own.cortex("releases").stdout
-    assert f"  canary 1.0.0 {version}, version 1 in the registry" in shown
-    assert "  plan canary on edge, 20% of the requests" in shown
+    assert finished_copy.cortex(*words, "--target", "edge").stderr == "nothing to promote\n"
+    assert champion(finished_copy) is None
+    assert aliases(finished_copy, "task_router") == {"challenger": "1", "canary": "1"}
+    assert all(row["fresh"] for row in finished_copy.status()), "a plan is no input of anything"
+    assert finished_copy.dvc_status() == {}
+    finished_copy.edit_params(lambda values: values["deployment"].update(share=0.3))
+    assert all(row["fresh"] for row in finished_copy.status())
+    listing = finished_copy.cortex("releases").stdout
+    assert f"  canary 1.0.0 {version}, version 1 in the registry" in listing
+    assert "  plan canary on edge, 20% of the requests" in listing
 
-    said = own.cortex("rollback", "task_router", "--why", "errors").stderr
-    assert said == "task_router: the baseline is champion again\n"
-    assert aliases(own, "task_router") == {"challenger": "1"}
-    assert promote_passed(open_project(own.root), "nightly run") == ()
-    assert "share" in own.cortex("promote", "--share", "1", status=2).stderr
-    said = own.cortex("promote", "--strategy", "immediate", "--share", "0.1", status=2).stderr
-    assert "--share goes with --strategy canary" in said
+    output = finished_copy.cortex("rollback", "task_router", "--why", "errors").stderr
+    assert output == "task_router: the baseline is champion again\n"
+    assert aliases(finished_copy, "task_router") == {"challenger": "1"}
+    assert promote_passed(open_project(finished_copy.root), "nightly run") == ()
+    assert "share" in finished_copy.cortex("promote", "--share", "1", status=2).stderr
+    output = finished_copy.cortex(
+        "promote", "--strategy", "immediate", "--share", "0.1", status=2
+    ).stderr
+    assert "--share goes with --strategy canary" in output
 
 
-def test_code_that_is_not_committed_is_not_promoted(own: MiniProject) -> None:
-    code = own.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
+def test_code_that_is_not_committed_is_not_promoted(finished_copy: MiniProject) -> None:
+    code = finished_copy.root / "cortex_pipelines" / "routing" / "selection" / "search.py"
     code.write_text(code.read_text() + "\n# not committed\n")
-    before = (own.root / "releases.lock").read_bytes()
+    before = (finished_copy.root / "releases.lock").read_bytes()
     words = "its code is not committed: cortex_pipelines/routing/selection/search.py; commit it"
-    assert words in own.cortex("promote", "task_router", status=1).stderr
-    said = own.cortex("promote").stderr
-    assert said.startswith("not promoted: task_router: its code is not committed")
-    assert said.endswith("nothing to promote\n")
-    assert (own.root / "releases.lock").read_bytes() == before
+    assert words in finished_copy.cortex("promote", "task_router", status=1).stderr
+    output = finished_copy.cortex("promote").stderr
+    assert output.startswith("not promoted: task_router: its code is not committed")
+    assert output.endswith("nothing to promote\n")
+    assert (finished_copy.root / "releases.lock").read_bytes() == before
 
 
-def test_a_challenger_that_did_not_pass_is_not_promoted(own: MiniProject) -> None:
-    before = (own.root / "releases.lock").read_bytes()
-    said = own.cortex("promote", "code_adapter-alpha", status=1).stderr
-    assert "code_adapter-alpha: the gate's verdict is kept" in said
-    assert "100000 are needed" in said
-    assert "the champion stays" in said
-    assert (own.root / "releases.lock").read_bytes() == before
-    assert aliases(own, "code_adapter-alpha") == {"challenger": "1"}
+def test_a_challenger_that_did_not_pass_is_not_promoted(finished_copy: MiniProject) -> None:
+    before = (finished_copy.root / "releases.lock").read_bytes()
+    output = finished_copy.cortex("promote", "code_adapter-alpha", status=1).stderr
+    assert "code_adapter-alpha: the gate's verdict is kept" in output
+    assert "100000 are needed" in output
+    assert "the champion stays" in output
+    assert (finished_copy.root / "releases.lock").read_bytes() == before
+    assert aliases(finished_copy, "code_adapter-alpha") == {"challenger": "1"}
 
 
 def test_nothing_is_promoted_before_there_is_a_verdict(begun: MiniProject) -> None:
-    said = begun.cortex("promote", "task_router", status=1).stderr
-    assert "no verdict yet; run `cortex run` first" in said
+    output = begun.cortex("promote", "task_router", status=1).stderr
+    assert "no verdict yet; run `cortex run` first" in output
     assert begun.cortex("promote").stderr == "nothing to promote\n"
-    said = begun.cortex("promote", "router", status=1).stderr
-    assert "no model router; models: " in said
-    assert "code_adapter-beta" in said
+    output = begun.cortex("promote", "router", status=1).stderr
+    assert "no model router; models: " in output
+    assert "code_adapter-beta" in output
 
 
 def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProject) -> None:
@@ -146,8 +150,8 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
     assert entry.tags["dvc_md5"] == finished.version("task_router")
     assert entry.tags["verdict"] == "promoted"
     assert entry.tags["release_md5"] == finished.version("task_router_release")
-    kept = {file.path for file in client.list_artifacts(entry.run_id)}
-    assert {"params.yaml", "sources.lock", "dvc.lock", "verdict.json"} <= kept
+    artifacts = {file.path for file in client.list_artifacts(entry.run_id)}
+    assert {"params.yaml", "sources.lock", "dvc.lock", "verdict.json"} <= artifacts
     model = {
         file.path
         for file in client.list_logged_model_artifacts(
@@ -167,63 +171,68 @@ def test_the_registry_holds_the_model_and_what_reproduces_it(finished: MiniProje
 
 
 def test_the_champion_is_loaded_through_mlflow(
-    own: MiniProject, monkeypatch: pytest.MonkeyPatch
+    finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
 
-    own.cortex("promote", "task_router")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(own.root))
-    monkeypatch.chdir(own.root)
+    finished_copy.cortex("promote", "task_router")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(finished_copy.root))
+    monkeypatch.chdir(finished_copy.root)
     task = "Rotate the leaked API key"
     model = mlflow.pyfunc.load_model("models:/task_router@champion")
-    (said,) = model.predict([task])["master"]
-    assert said == json.loads(own.cortex("route", task).stdout)["master"]
+    (master,) = model.predict([task])["master"]
+    assert master == json.loads(finished_copy.cortex("route", task).stdout)["master"]
     adapter = mlflow.pyfunc.load_model(
         "models:/code_adapter-alpha@challenger", model_config={"max_new_tokens": 4}
     )
     assert len(adapter.predict(["def read_lines(path):\n    "])) == 1
 
 
-def test_sync_makes_the_aliases_say_what_releases_lock_says(own: MiniProject) -> None:
-    before = git(own.root, "rev-parse", "HEAD")
-    own.cortex("promote", "task_router")
-    own.commit("promoted")
-    git(own.root, "checkout", "-q", before, "--", "releases.lock")
-    assert own.cortex("sync").stderr.endswith("1 aliases moved\n")
-    assert aliases(own, "task_router") == {"challenger": "1"}
-    git(own.root, "checkout", "-q", "HEAD", "--", "releases.lock")
-    own.cortex("sync")
-    assert aliases(own, "task_router") == {"challenger": "1", "champion": "1"}
+def test_sync_makes_the_aliases_say_what_releases_lock_says(finished_copy: MiniProject) -> None:
+    before = git(finished_copy.root, "rev-parse", "HEAD")
+    finished_copy.cortex("promote", "task_router")
+    finished_copy.commit("promoted")
+    git(finished_copy.root, "checkout", "-q", before, "--", "releases.lock")
+    assert finished_copy.cortex("sync").stderr.endswith("1 aliases moved\n")
+    assert aliases(finished_copy, "task_router") == {"challenger": "1"}
+    git(finished_copy.root, "checkout", "-q", "HEAD", "--", "releases.lock")
+    finished_copy.cortex("sync")
+    assert aliases(finished_copy, "task_router") == {"challenger": "1", "champion": "1"}
 
 
-def test_lineage_walks_from_the_router_to_commits_and_logs(own: MiniProject) -> None:
-    own.cortex("promote", "task_router")
-    tree = json.loads(own.cortex("lineage", "task_router@champion", "--json").stdout)
+def test_lineage_walks_from_the_router_to_commits_and_logs(finished_copy: MiniProject) -> None:
+    finished_copy.cortex("promote", "task_router")
+    tree = json.loads(finished_copy.cortex("lineage", "task_router@champion", "--json").stdout)
     assert tree["name"] == "task_router version 1"
-    assert tree["version"] == own.version("task_router")
-    assert own.cortex("lineage", "task_router/1", "--json").stdout == (
-        own.cortex("lineage", "task_router", "--json").stdout
+    assert tree["version"] == finished_copy.version("task_router")
+    assert finished_copy.cortex("lineage", "task_router/1", "--json").stdout == (
+        finished_copy.cortex("lineage", "task_router", "--json").stdout
     )
     nodes = {(node["name"], node["partition"]): node for node in flat(tree)}
-    lock = read_yaml(own.root / "sources.lock")
+    lock = read_yaml(finished_copy.root / "sources.lock")
     (pin,) = nodes["project_source", "alpha"]["version"]
-    assert pin["revision"] == git(own.root / "sources" / "alpha", "rev-parse", "HEAD")
+    assert pin["revision"] == git(finished_copy.root / "sources" / "alpha", "rev-parse", "HEAD")
     assert nodes["project_source", "beta"]["version"] == lock["projects"]["beta"]
     assert nodes["coordination_source", None]["version"] == lock["coordination"]
     assert nodes["sentence_encoder", None]["version"] == lock["models"]["encoder"]
-    assert nodes["repository_commits", "beta"]["version"] == own.version("repository_commits@beta")
-    first = git(own.root, "rev-list", "--max-parents=0", "HEAD")
+    assert nodes["repository_commits", "beta"]["version"] == finished_copy.version(
+        "repository_commits@beta"
+    )
+    first = git(finished_copy.root, "rev-list", "--max-parents=0", "HEAD")
     assert nodes["routing_dataset", None]["git_commit"] == first
 
-    shown = own.cortex("lineage", "task_router@champion").stdout
-    assert pin["revision"] in shown
-    assert "      repository_commits[alpha]  " + own.version("repository_commits@alpha") in shown
+    output = finished_copy.cortex("lineage", "task_router@champion").stdout
+    assert pin["revision"] in output
+    assert (
+        "      repository_commits[alpha]  " + finished_copy.version("repository_commits@alpha")
+        in output
+    )
 
 
 def test_lineage_walks_from_an_adapter_to_its_commits_and_base(finished: MiniProject) -> None:
-    shown = finished.cortex("lineage", "code_adapter-alpha@challenger", "--json").stdout
+    output = finished.cortex("lineage", "code_adapter-alpha@challenger", "--json").stdout
     # a version that is met again is shown without its branch, so the first one counts
-    nodes = {node["name"]: node for node in reversed(flat(json.loads(shown)))}
+    nodes = {node["name"]: node for node in reversed(flat(json.loads(output)))}
     for name in ("code_adapter", "completion_dataset", "naming_dataset", "augmented_units"):
         assert nodes[name]["version"] == finished.version(f"{name}@alpha")
     assert nodes["repository_files"]["made_from"][0]["version"][0]["git"] == "sources/alpha"
@@ -243,15 +252,19 @@ def test_a_lineage_of_what_is_not_there(finished: MiniProject, reference: str, w
     assert words in finished.cortex("lineage", reference, status=1).stderr
 
 
-def test_releases_shows_verdicts_and_champions(own: MiniProject, begun: MiniProject) -> None:
+def test_releases_shows_verdicts_and_champions(
+    finished_copy: MiniProject, begun: MiniProject
+) -> None:
     assert "no verdict yet" in begun.cortex("releases").stdout
-    own.cortex("promote", "task_router")
-    rows = {row["model"]: row for row in json.loads(own.cortex("releases", "--json").stdout)}
-    assert rows["task_router"]["champion"] == own.version("task_router")
+    finished_copy.cortex("promote", "task_router")
+    rows = {
+        row["model"]: row for row in json.loads(finished_copy.cortex("releases", "--json").stdout)
+    }
+    assert rows["task_router"]["champion"] == finished_copy.version("task_router")
     assert rows["task_router"]["verdict"] == "promoted"
     assert rows["code_adapter-beta"]["verdict"] == "kept"
     assert rows["code_adapter-beta"]["champion"] is None
-    assert "code_adapter-alpha: kept" in own.cortex("releases").stdout
+    assert "code_adapter-alpha: kept" in finished_copy.cortex("releases").stdout
 
 
 def flat(node: dict[str, Any]) -> list[dict[str, Any]]:

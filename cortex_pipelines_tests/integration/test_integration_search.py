@@ -48,14 +48,14 @@ def test_what_is_forgotten_leaves_no_byte_in_embeddings_indexes_caches_and_old_v
     assert {"data/code_embeddings/beta", ".cortex/search/beta", ".cortex/cache/rows"} <= holding(
         begun.root, vector
     ), "this test sees vectors"
-    assert any(place.startswith(".dvc/cache") for place in before)
+    assert any(path.startswith(".dvc/cache") for path in before)
 
     begun.cortex("forget", "--path", "vault/**", "--project", "beta")
     make(begun)
     search(begun)
     assert holding(begun.root, vector), "former versions are still kept"
-    done = begun.cortex("forget", "--purge")
-    assert "bytes of search indexes" in done.stderr
+    result = begun.cortex("forget", "--purge")
+    assert "bytes of search indexes" in result.stderr
     assert holding(begun.root, vector) == set()
     assert holding(begun.root, SECRET.encode()) == set()
     assert f"open_{SECRET}" not in search(begun)

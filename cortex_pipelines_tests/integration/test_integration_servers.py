@@ -75,13 +75,16 @@ def shared(begun: MiniProject, server: Postgres, monkeypatch: pytest.MonkeyPatch
     values = read_yaml(path)
     database = values["storage"]["postgres"]["postgres_db"]
     # names of this test alone: MLflow looks for its tables once in a process
-    own = f"{database['db_name']}_{begun.root.parent.name}", f"mlflow_{begun.root.parent.name}"
-    database |= {"hostname": "127.0.0.1", "port": server.port, "db_name": own[0]}
+    databases = (
+        f"{database['db_name']}_{begun.root.parent.name}",
+        f"mlflow_{begun.root.parent.name}",
+    )
+    database |= {"hostname": "127.0.0.1", "port": server.port, "db_name": databases[0]}
     write_yaml(path, values)
-    for name in own:
+    for name in databases:
         server.create(name)
     monkeypatch.setenv("PGPASSWORD", server.password)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url(own[1]))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url(databases[1]))
     return begun
 
 
@@ -110,13 +113,16 @@ def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: s
     before = rows(mini)
     assert all(agree(before[name]) for name in MADE)
     report = mini.root / "data" / "compliance" / "beta" / "compliance.json"
-    first, kept = before["compliance"]["run_id"], report.read_bytes()
+    first, report_bytes = before["compliance"]["run_id"], report.read_bytes()
     names = {
-        place.rpartition("/artifacts/")[2]
-        for place in objects(s3_address, f"mlflow/data-beta/{first}/")
+        key.rpartition("/artifacts/")[2]
+        for key in objects(s3_address, f"mlflow/data-beta/{first}/")
     }
     assert names == {"compliance.json", "report.html"}
-    assert Path(open_client(mini.root).download_artifacts(first, report.name)).read_bytes() == kept
+    assert (
+        Path(open_client(mini.root).download_artifacts(first, report.name)).read_bytes()
+        == report_bytes
+    )
 
     targets = [f"{name}@beta" for name in MADE]
     run_in(mini.root, "dvc", "push", *targets)
@@ -131,8 +137,8 @@ def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: s
 
     mini.cortex("forget", "--path", "stack.go", "--project", "beta")
     mini.cortex(*words)
-    said = mini.cortex("forget", "--purge").stderr
-    assert f"the remote store (s3://{BUCKET}/dvc) may still hold former versions" in said
+    output = mini.cortex("forget", "--purge").stderr
+    assert f"the remote store (s3://{BUCKET}/dvc) may still hold former versions" in output
     assert objects(s3_address, f"mlflow/data-beta/{first}/") == []
     assert objects(s3_address, f"mlflow/data-beta/{rows(mini)['compliance']['run_id']}/")
     paper = mini.root.parent / "certificate.json"
@@ -143,12 +149,12 @@ def test_outputs_and_artifacts_are_kept_in_s3(stored: MiniProject, s3_address: s
 def test_two_processes_share_postgresql_from_its_first_use(shared: MiniProject) -> None:
     commands = (("coordination_events",), ("repository_files", "--project", "beta"))
     both = [process(shared, "run", *words) for words in commands]
-    said = [running.communicate()[1] for running in both]
-    assert [running.returncode for running in both] == [0, 0], said
+    errors = [running.communicate()[1] for running in both]
+    assert [running.returncode for running in both] == [0, 0], errors
 
-    made = rows(shared)
-    assert made.keys() == {"coordination_events", "repository_files"}
-    assert all(agree(row) for row in made.values())
+    status_rows = rows(shared)
+    assert status_rows.keys() == {"coordination_events", "repository_files"}
+    assert all(agree(row) for row in status_rows.values())
     assert not (shared.root / ".mlflow" / "mlflow.db").exists()
     assert not (shared.root / ".dagster" / "history").exists()
     assert not (shared.root / ".cortex" / "status.json").exists(), "others may change the answer"
@@ -162,11 +168,11 @@ def test_a_stopped_server_is_said_in_a_sentence_and_loses_nothing(
     before = mini.outputs()
 
     server.stop()
-    (said,) = process(mini, *words).communicate()[1].splitlines()
-    assert "the PostgreSQL server of Dagster or MLflow cannot be used" in said
-    assert "Connection refused" in said
-    assert server.password not in said
-    assert mini.cortex("status", status=1).stderr.partition(" (traceback")[0] in said
+    (error,) = process(mini, *words).communicate()[1].splitlines()
+    assert "the PostgreSQL server of Dagster or MLflow cannot be used" in error
+    assert "Connection refused" in error
+    assert server.password not in error
+    assert mini.cortex("status", status=1).stderr.partition(" (traceback")[0] in error
     assert mini.outputs() == before
     server.start()
     assert agree(rows(mini)["coordination_events"])
@@ -177,15 +183,15 @@ def test_a_run_whose_server_stops_is_made_up_for_by_the_next(
 ) -> None:
     mini, words = shared, ("run", "repository_files", "--project", "beta")
 
-    def stop_first(made: Path, place: Path) -> None:
+    def stop_first(scratch: Path, target: Path) -> None:
         server.stop()
-        replace_folder(made, place)
+        replace_folder(scratch, target)
 
     publishing = "cortex_pipelines.versioning.materialise.replace_folder"
     with mock.patch(publishing, stop_first):
-        said = mini.cortex(*words, status=1).stderr
-    assert "the PostgreSQL server of Dagster or MLflow cannot be used" in said.splitlines()[-1]
-    assert "Traceback" not in said
+        output = mini.cortex(*words, status=1).stderr
+    assert "the PostgreSQL server of Dagster or MLflow cannot be used" in output.splitlines()[-1]
+    assert "Traceback" not in output
     server.start()
     mini.cortex(*words)
     assert agree(rows(mini)["repository_files"])

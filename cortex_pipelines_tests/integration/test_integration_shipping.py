@@ -29,21 +29,23 @@ def weights(mini: MiniProject) -> Path:
     return mini.root / "data" / "code_adapter" / "alpha" / "adapter_model.safetensors"
 
 
-def test_an_adapter_is_opened_by_name_on_its_own_base(own: MiniProject) -> None:
+def test_an_adapter_is_opened_by_name_on_its_own_base(finished_copy: MiniProject) -> None:
     import torch
 
-    opened = open_adapter(open_project(own.root), REFERENCE)
+    opened = open_adapter(open_project(finished_copy.root), REFERENCE)
     assert (opened.adapted, opened.notice) == (True, "")
-    assert opened.version == own.version("code_adapter@alpha")
+    assert opened.version == finished_copy.version("code_adapter@alpha")
     resident = opened.resident
     ids = probe(resident.tokenizer)
-    expected = load_adapter(load_causal_model(resident.base, "fp32"), weights(own).parent)
+    expected = load_adapter(load_causal_model(resident.base, "fp32"), weights(finished_copy).parent)
     torch.testing.assert_close(logits(resident.model, ids), logits(expected, ids))
-    again = open_adapter(open_project(own.root), "code_adapter-beta@challenger", resident=resident)
+    again = open_adapter(
+        open_project(finished_copy.root), "code_adapter-beta@challenger", resident=resident
+    )
     assert again.resident is resident
-    assert again.version == own.version("code_adapter@beta")
+    assert again.version == finished_copy.version("code_adapter@beta")
 
-    alone = open_adapter(open_project(own.root), NAME, resident=resident)
+    alone = open_adapter(open_project(finished_copy.root), NAME, resident=resident)
     assert not alone.adapted
     assert alone.notice == f"{NAME} has no champion yet: directory:base is used without adapter"
     plain = load_causal_model(resident.base, "fp32")
@@ -54,56 +56,56 @@ def test_an_adapter_is_opened_by_name_on_its_own_base(own: MiniProject) -> None:
         (f"{NAME}/7", "has no version 7"),
     ):
         with pytest.raises(LookupError, match=words):
-            open_adapter(open_project(own.root), reference, resident=resident)
+            open_adapter(open_project(finished_copy.root), reference, resident=resident)
 
 
-def test_on_another_base_the_base_answers_alone_and_says_so(own: MiniProject) -> None:
-    vocabulary = own.root / "models" / "base" / "tokenizer_config.json"
+def test_on_another_base_the_base_answers_alone_and_says_so(finished_copy: MiniProject) -> None:
+    vocabulary = finished_copy.root / "models" / "base" / "tokenizer_config.json"
     vocabulary.write_text(vocabulary.read_text() + "\n")
-    own.cortex("update")
-    opened = open_adapter(open_project(own.root), REFERENCE)
+    finished_copy.cortex("update")
+    opened = open_adapter(open_project(finished_copy.root), REFERENCE)
     assert not opened.adapted
     assert "was trained on directory:base, which is not this directory:base" in opened.notice
-    said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
-    assert "set it to that base and run `cortex update`" in said
+    output = finished_copy.cortex("export", REFERENCE, "--out", "out", status=1).stderr
+    assert "set it to that base and run `cortex update`" in output
 
 
-def test_a_tampered_adapter_is_neither_opened_nor_exported(own: MiniProject) -> None:
-    manifest = signed(own) / "manifest.json"
+def test_a_tampered_adapter_is_neither_opened_nor_exported(finished_copy: MiniProject) -> None:
+    manifest = signed(finished_copy) / "manifest.json"
     before = manifest.read_bytes()
     manifest.write_bytes(before.replace(b'"directory:base"', b'"directory:evil"'))
     with pytest.raises(UntrustedModelError, match="it was modified"):
-        open_adapter(open_project(own.root), REFERENCE)
-    said = own.cortex("export", REFERENCE, "--out", "out", status=1).stderr
-    assert "it was modified" in said
-    assert not (own.root / "out").exists()
-    said = own.cortex("sync").stderr
-    assert said.startswith("1 models signed\n"), "what dvc.lock vouches for is signed anew"
+        open_adapter(open_project(finished_copy.root), REFERENCE)
+    output = finished_copy.cortex("export", REFERENCE, "--out", "out", status=1).stderr
+    assert "it was modified" in output
+    assert not (finished_copy.root / "out").exists()
+    output = finished_copy.cortex("sync").stderr
+    assert output.startswith("1 models signed\n"), "what dvc.lock vouches for is signed anew"
     assert manifest.read_bytes() == before
-    assert "models signed" not in own.cortex("sync").stderr
+    assert "models signed" not in finished_copy.cortex("sync").stderr
     # files changed in the workspace are no version: the one that was registered is taken
-    weights(own).unlink()
-    weights(own).write_bytes(b"other")
-    opened = open_adapter(open_project(own.root), REFERENCE)
-    assert opened.version == own.version("code_adapter@alpha")
+    weights(finished_copy).unlink()
+    weights(finished_copy).write_bytes(b"other")
+    opened = open_adapter(open_project(finished_copy.root), REFERENCE)
+    assert opened.version == finished_copy.version("code_adapter@alpha")
     assert opened.adapted
 
 
-def test_a_tampered_router_does_not_decide(own: MiniProject) -> None:
-    own.cortex("promote", "task_router")
-    assert '"master"' in own.cortex("route", "Rotate the leaked API key").stdout
-    folder = signed_folder(own.root, "task_router", own.version("task_router"))
+def test_a_tampered_router_does_not_decide(finished_copy: MiniProject) -> None:
+    finished_copy.cortex("promote", "task_router")
+    assert '"master"' in finished_copy.cortex("route", "Rotate the leaked API key").stdout
+    folder = signed_folder(finished_copy.root, "task_router", finished_copy.version("task_router"))
     (folder / "manifest.sig").unlink()
-    said = own.cortex("route", "Rotate the leaked API key", status=1).stderr
-    assert "no manifest.sig in" in said
-    assert "`cortex sync` signs" in said
+    output = finished_copy.cortex("route", "Rotate the leaked API key", status=1).stderr
+    assert "no manifest.sig in" in output
+    assert "`cortex sync` signs" in output
 
 
 def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
     client = open_client(finished.root)
     (entry,) = client.search_model_versions(f"name = '{NAME}'")
-    kept = {file.path for file in client.list_artifacts(entry.run_id, "signature")}
-    assert kept == {"signature/manifest.json", "signature/manifest.sig"}
+    artifacts = {file.path for file in client.list_artifacts(entry.run_id, "signature")}
+    assert artifacts == {"signature/manifest.json", "signature/manifest.sig"}
     model = {
         file.path
         for file in client.list_logged_model_artifacts(
@@ -126,42 +128,49 @@ def test_the_registry_holds_card_and_signature(finished: MiniProject) -> None:
     assert str(finished.root) not in card
 
 
-def test_an_export_is_verified_where_it_arrives(own: MiniProject, begun: MiniProject) -> None:
-    said = own.cortex("export", REFERENCE, "--out", "shop").stderr
-    assert "loaded by peft, it answers as the released adapter does" in said
-    assert f"{NAME} {own.version('code_adapter@alpha')} is in shop, signed by " in said
-    mark = said.strip().rpartition(" ")[2]
-    assert f"{NAME} " in own.cortex("verify", "shop").stderr
-    assert "is not empty" in own.cortex("export", REFERENCE, "--out", "shop", status=1).stderr
+def test_an_export_is_verified_where_it_arrives(
+    finished_copy: MiniProject, begun: MiniProject
+) -> None:
+    output = finished_copy.cortex("export", REFERENCE, "--out", "shop").stderr
+    assert "loaded by peft, it answers as the released adapter does" in output
+    assert f"{NAME} {finished_copy.version('code_adapter@alpha')} is in shop, signed by " in output
+    mark = output.strip().rpartition(" ")[2]
+    assert f"{NAME} " in finished_copy.cortex("verify", "shop").stderr
+    assert (
+        "is not empty"
+        in finished_copy.cortex("export", REFERENCE, "--out", "shop", status=1).stderr
+    )
 
-    shutil.copytree(own.root / "shop", begun.root / "shop")
+    shutil.copytree(finished_copy.root / "shop", begun.root / "shop")
     assert f"unknown key {mark}" in begun.cortex("verify", "shop", status=1).stderr
-    key = str(own.root / ".cortex" / "keys" / "signing.pub")
-    said = begun.cortex("verify", "shop", "--trust", key).stderr
-    assert said.startswith(f"{mark} is trusted now\n")
+    key = str(finished_copy.root / ".cortex" / "keys" / "signing.pub")
+    output = begun.cortex("verify", "shop", "--trust", key).stderr
+    assert output.startswith(f"{mark} is trusted now\n")
     (begun.root / "shop" / "adapter_config.json").write_text("{}")
     assert "adapter_config.json: changed" in begun.cortex("verify", "shop", status=1).stderr
 
 
-def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(own: MiniProject) -> None:
-    own.cortex("export", REFERENCE, "--format", "gguf", "--out", "gguf")
-    assert (own.root / "gguf" / "adapter.gguf").exists()
-    own.cortex("export", f"{NAME}/1", "--format", "merged", "--out", "merged")
-    assert (own.root / "merged" / "model.safetensors").exists()
-    for words, said in (
+def test_exports_without_an_adapter_or_a_gguf_say_what_to_do(finished_copy: MiniProject) -> None:
+    finished_copy.cortex("export", REFERENCE, "--format", "gguf", "--out", "gguf")
+    assert (finished_copy.root / "gguf" / "adapter.gguf").exists()
+    finished_copy.cortex("export", f"{NAME}/1", "--format", "merged", "--out", "merged")
+    assert (finished_copy.root / "merged" / "model.safetensors").exists()
+    for words, output in (
         (("task_router@challenger", "--out", "x"), "task_router is not an adapter"),
         ((NAME, "--out", "x"), f"has no champion yet; use {NAME}@challenger for"),
         ((REFERENCE, "--format", "ollama", "--out", "x"), "has no GGUF file; give one with --base"),
     ):
-        assert said in own.cortex("export", *words, status=1).stderr
-    said = own.cortex("export", NAME, "--base", "params.yaml", "--out", "x", status=2).stderr
-    assert "--base goes with --format ollama" in said
-    assert not (own.root / "x").exists()
+        assert output in finished_copy.cortex("export", *words, status=1).stderr
+    output = finished_copy.cortex(
+        "export", NAME, "--base", "params.yaml", "--out", "x", status=2
+    ).stderr
+    assert "--base goes with --format ollama" in output
+    assert not (finished_copy.root / "x").exists()
 
 
-def test_a_lost_key_is_replaced_by_sync(own: MiniProject) -> None:
-    shutil.rmtree(own.root / ".cortex" / "keys")
+def test_a_lost_key_is_replaced_by_sync(finished_copy: MiniProject) -> None:
+    shutil.rmtree(finished_copy.root / ".cortex" / "keys")
     with pytest.raises(UntrustedModelError, match="unknown key"):
-        open_adapter(open_project(own.root), REFERENCE)
-    assert "3 models signed" in own.cortex("sync").stderr
-    assert open_adapter(open_project(own.root), REFERENCE).adapted
+        open_adapter(open_project(finished_copy.root), REFERENCE)
+    assert "3 models signed" in finished_copy.cortex("sync").stderr
+    assert open_adapter(open_project(finished_copy.root), REFERENCE).adapted

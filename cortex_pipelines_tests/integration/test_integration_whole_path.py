@@ -108,26 +108,26 @@ def test_dagster_shows_what_was_made(finished: MiniProject) -> None:
     event = instance.get_latest_materialization_event(dg.AssetKey("code_units"))
     assert event is not None
     assert event.asset_materialization is not None
-    shown = event.asset_materialization.metadata
+    metadata = event.asset_materialization.metadata
     units = finished.root / "data" / "code_units" / "beta" / "units.parquet"
-    assert shown["dagster/row_count"].value == pl.read_parquet(units).height
-    schema = shown["dagster/column_schema"].value
+    assert metadata["dagster/row_count"].value == pl.read_parquet(units).height
+    schema = metadata["dagster/column_schema"].value
     assert isinstance(schema, dg.TableSchema)
     assert "qualified_name" in [column.name for column in schema.columns]
-    assert "| --- |" in str(shown["units/preview"].value)
-    lineage = shown["dagster/column_lineage"].value
+    assert "| --- |" in str(metadata["units/preview"].value)
+    lineage = metadata["dagster/column_lineage"].value
     assert isinstance(lineage, dg.TableColumnLineage)
-    run_id = str(shown["mlflow/run_id"].value)
-    assert str(shown["mlflow/run"].value).endswith(f"/runs/{run_id}")
-    assert shown["dvc_md5"].value == finished.version("code_units@beta")
+    run_id = str(metadata["mlflow/run_id"].value)
+    assert str(metadata["mlflow/run"].value).endswith(f"/runs/{run_id}")
+    assert metadata["dvc_md5"].value == finished.version("code_units@beta")
 
 
 def test_metrics_and_rows_are_in_mlflow(finished: MiniProject) -> None:
     client = open_client(finished.root)
     by_asset = {(row["asset"], row["partition"]): row["run_id"] for row in finished.status()}
     adapter = client.get_run(by_asset["code_adapter", "alpha"])
-    written = json.loads((finished.root / "data/code_adapter/alpha/metrics.json").read_text())
-    assert written.keys() <= adapter.data.metrics.keys()
+    metrics = json.loads((finished.root / "data/code_adapter/alpha/metrics.json").read_text())
+    assert metrics.keys() <= adapter.data.metrics.keys()
     assert adapter.data.params["adapters.rank"] == "4"
     units = client.get_run(by_asset["code_units", "alpha"])
     assert units.data.metrics["rows/units"] > 100
@@ -135,36 +135,36 @@ def test_metrics_and_rows_are_in_mlflow(finished: MiniProject) -> None:
     assert {"metrics.json", "report.html"} <= {file.path for file in evaluation}
 
 
-def test_the_same_command_again_changes_nothing(own: MiniProject) -> None:
-    before, rows = own.outputs(), own.status()
-    runs, events = own.instance().get_runs_count(), events_of(own)
-    assert "nothing is stale" in own.cortex("run").stderr
-    assert own.cortex("sync").stderr.startswith("0 versions reported, 0 aliases moved")
-    assert own.outputs() == before
-    assert own.instance().get_runs_count() == runs
-    assert events_of(own) == events
-    assert own.status() == rows
-    assert own.dvc_status() == {}
+def test_the_same_command_again_changes_nothing(finished_copy: MiniProject) -> None:
+    before, rows = finished_copy.outputs(), finished_copy.status()
+    runs, events = finished_copy.instance().get_runs_count(), events_of(finished_copy)
+    assert "nothing is stale" in finished_copy.cortex("run").stderr
+    assert finished_copy.cortex("sync").stderr.startswith("0 versions reported, 0 aliases moved")
+    assert finished_copy.outputs() == before
+    assert finished_copy.instance().get_runs_count() == runs
+    assert events_of(finished_copy) == events
+    assert finished_copy.status() == rows
+    assert finished_copy.dvc_status() == {}
 
 
-def test_a_named_asset_that_is_fresh_keeps_its_version_and_run(own: MiniProject) -> None:
-    before, rows = own.outputs(), own.status()
-    own.cortex("run", "code_units", "--project", "alpha")
-    assert own.outputs() == before
-    assert own.status() == rows
+def test_a_named_asset_that_is_fresh_keeps_its_version_and_run(finished_copy: MiniProject) -> None:
+    before, rows = finished_copy.outputs(), finished_copy.status()
+    finished_copy.cortex("run", "code_units", "--project", "alpha")
+    assert finished_copy.outputs() == before
+    assert finished_copy.status() == rows
 
 
 def test_two_projects_begun_apart_give_the_same_bytes(
     finished: MiniProject, exact_made: MiniProject
 ) -> None:
     assert finished.root != exact_made.root
-    mine = {
+    exact_stages = {
         address: stage
         for address, stage in finished.lock().items()
         if address.partition("@")[0] in EXACT
     }
-    assert {address.partition("@")[0] for address in mine} == set(EXACT)
-    assert mine == exact_made.lock()
+    assert {address.partition("@")[0] for address in exact_stages} == set(EXACT)
+    assert exact_stages == exact_made.lock()
 
 
 def events_of(mini: MiniProject) -> int:
@@ -176,7 +176,9 @@ def events_of(mini: MiniProject) -> int:
 
 
 def test_nothing_is_written_outside_the_known_places(finished: MiniProject) -> None:
-    kept = git(finished.root, "ls-files").splitlines()
-    made = [name for name in kept if not name.startswith("cortex_pipelines/")]
-    assert not [name for name in made if Path(name).suffix in (".parquet", ".safetensors", ".db")]
+    tracked = git(finished.root, "ls-files").splitlines()
+    project_files = [name for name in tracked if not name.startswith("cortex_pipelines/")]
+    assert not [
+        name for name in project_files if Path(name).suffix in (".parquet", ".safetensors", ".db")
+    ]
     assert git(finished.root, "status", "--porcelain") == ""

@@ -27,7 +27,7 @@ MORE = {name: {"title": name} for name in ("new-one", "new_one")}
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
-    monkeypatch.setattr(nightly, "move_pins", lambda root: ["projects.a"])
+    monkeypatch.setattr(nightly, "update_pins", lambda root: ["projects.a"])
     monkeypatch.setattr(retrying, "DELAY_SECONDS", 0.0)
     return Workbench.create(tmp_path / "p")
 
@@ -55,14 +55,14 @@ def steps(result: dg.ExecuteInProcessResult, event: str) -> set[str]:
     return {str(e.step_key) for e in result.all_events if e.event_type_value == event}
 
 
-def made(result: dg.ExecuteInProcessResult) -> set[str]:
+def materialised(result: dg.ExecuteInProcessResult) -> set[str]:
     return steps(result, "ASSET_MATERIALIZATION")
 
 
 def test_each_asset_and_project_is_a_step_and_dagster_agrees_with_dvc(bench: Workbench) -> None:
     first = night(bench)
     assert first.success
-    assert made(first) == ALL
+    assert materialised(first) == ALL
     assert steps(first, "STEP_SUCCESS") == ALL | {"move_pins", "plan"}
     assert len(bench.lock()) == len(ALL)
     staleness = bench.staleness()
@@ -78,7 +78,7 @@ def test_a_quiet_night_says_nothing(bench: Workbench) -> None:
     night(bench)
     quiet = night(bench)
     assert quiet.success
-    assert made(quiet) == set()
+    assert materialised(quiet) == set()
     assert steps(quiet, "STEP_SUCCESS") == {"move_pins", "plan", "tally", "digest"}
 
 
@@ -87,7 +87,7 @@ def test_what_comes_out_the_same_stops_the_night_there(bench: Workbench) -> None
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["two", "one"]))  # other order
     result = night(bench)
     assert result.success
-    assert made(result) == {"words[a]"}
+    assert materialised(result) == {"words[a]"}
     assert bench.sync() == 0
 
 
@@ -98,7 +98,7 @@ def test_a_failure_is_its_own_step_and_the_rest_goes_on(bench: Workbench) -> Non
     assert not result.success
     assert steps(result, "STEP_FAILURE") == {"loud[a]"}
     assert steps(result, "STEP_UP_FOR_RETRY") == set()
-    assert made(result) == {"words[a]", "words[b]", "loud[b]"}
+    assert materialised(result) == {"words[a]", "words[b]", "loud[b]"}
     assert set(bench.lock()) == {"words@a", "words@b", "loud@b"}
 
 
@@ -109,7 +109,7 @@ def test_a_project_that_came_after_the_location_was_loaded_has_its_steps(bench: 
     stages.check(bench.project())  # dvc.yaml lists no project, so it is up to date
     result = night(bench, old)
     assert result.success
-    assert {"words[new_one]", "words[new_one_]"} <= made(result)
+    assert {"words[new_one]", "words[new_one_]"} <= materialised(result)
     assert {"words@new-one", "words@new_one", "page@new-one"} <= bench.lock().keys()
     assert bench.sync() == 0
 
@@ -127,7 +127,7 @@ def test_a_lock_that_another_holds_is_waited_for(bench: Workbench) -> None:
     result = night(bench, job(bench, Locked()))
     assert result.success
     assert len(steps(result, "STEP_UP_FOR_RETRY")) == 1
-    assert made(result) == ALL
+    assert materialised(result) == ALL
 
 
 def test_a_lock_that_is_never_free_fails_after_some_retries(bench: Workbench) -> None:
@@ -147,13 +147,13 @@ def test_a_lock_that_is_never_free_fails_after_some_retries(bench: Workbench) ->
 def test_a_source_that_cannot_be_read_fails_the_night_before_anything_is_made(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(root: Path) -> list[str]:
+    def fail_to_update(root: Path) -> list[str]:
         raise ValueError("sources/a is gone")
 
-    monkeypatch.setattr(nightly, "move_pins", gone)
+    monkeypatch.setattr(nightly, "update_pins", fail_to_update)
     result = night(bench)
     assert steps(result, "STEP_FAILURE") == {"move_pins"}
-    assert made(result) == set()
+    assert materialised(result) == set()
 
 
 def test_steps_are_named_after_projects_and_never_after_the_same() -> None:
@@ -165,7 +165,7 @@ def test_what_is_made_from_all_is_made_where_no_project_is_stale(bench: Workbenc
     night(bench)
     (bench.root / "toy" / "tally.py").write_text("x")
     result = night(bench)
-    assert {"tally", "digest", "page[a]", "page[b]"} == made(result)
+    assert {"tally", "digest", "page[a]", "page[b]"} == materialised(result)
 
 
 def test_what_reads_only_what_is_made_from_all_needs_no_project(bench: Workbench) -> None:
@@ -174,23 +174,23 @@ def test_what_reads_only_what_is_made_from_all_needs_no_project(bench: Workbench
     (bench.root / "data" / "loud").mkdir()
     result = night(bench)
     assert result.success
-    assert made(result) == {"tally", "digest"}
+    assert materialised(result) == {"tally", "digest"}
 
 
-Asked = list[tuple[str, str]]
+Decisions = list[tuple[str, str]]
 
 
 @pytest.fixture
-def asked(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Asked:
+def decisions(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Decisions:
     """``loud`` is a model that ``words`` watches; of its two projects only b's may train again."""
-    real, asked = toy.toy_assets, []
+    real, decisions = toy.toy_assets, []
     roles: dict[str, Any] = {"words": {"watches": "loud"}}
 
     def assets(code: dict[str, str]) -> list[Any]:
         return [replace(asset, **roles.get(asset.name, {})) for asset in real(code)]
 
     def decide(project: Any, model: ReleasedModel, occasion: str) -> RetrainingDecision:
-        asked.append((model.name, occasion))
+        decisions.append((model.name, occasion))
         trained = bool(model.partition and project.output("loud", model.partition).is_dir())
         return RetrainingDecision(model.partition == "b" or not trained, ("so it is told",))
 
@@ -198,22 +198,24 @@ def asked(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr(nightly, "decide", decide)
     monkeypatch.setattr(nightly, "models_of", lambda graph: ["loud"])
     night(bench)
-    asked.clear()
+    decisions.clear()
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"], b=["newer"]))
-    return asked
+    return decisions
 
 
-def test_a_model_rests_with_what_is_made_of_it_and_says_why(bench: Workbench, asked: Asked) -> None:
+def test_a_model_rests_with_what_is_made_of_it_and_says_why(
+    bench: Workbench, decisions: Decisions
+) -> None:
     result = night(bench)
     assert result.success
-    assert sorted(asked) == [("loud-a", "nightly"), ("loud-b", "nightly")]
-    assert made(result) == {"words[a]", "words[b]", "loud[b]", "tally", "digest", "page[b]"}
-    told = {
+    assert sorted(decisions) == [("loud-a", "nightly"), ("loud-b", "nightly")]
+    assert materialised(result) == {"words[a]", "words[b]", "loud[b]", "tally", "digest", "page[b]"}
+    observations = {
         event.step_key: event.asset_observation_data.asset_observation.metadata["retraining"].value
         for event in result.all_events
         if event.event_type_value == "ASSET_OBSERVATION"
     }
-    assert told == dict.fromkeys(("loud[a]", "page[a]"), "rest: so it is told")
+    assert observations == dict.fromkeys(("loud[a]", "page[a]"), "rest: so it is told")
     assert bench.staleness().stale("loud", "a")  # it is not hidden that it is behind
     first, second = last_decisions(bench.root)
     assert first.startswith("loud-a: rest: so it is told (nightly, ")
@@ -230,26 +232,26 @@ def test_a_pin_that_moved_is_seen_before_it_is_decided(
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
     result = night(bench)
     assert result.success
-    assert made(result) == set()
+    assert materialised(result) == set()
     assert last_decisions(bench.root)[0].startswith("words-a: rest: so it is told")
 
 
 def test_a_weekly_run_is_asked_as_such_and_a_person_may_overrule(
-    bench: Workbench, asked: Asked
+    bench: Workbench, decisions: Decisions
 ) -> None:
-    assert made(night(bench, tags=nightly.WEEKLY)) >= {"loud[b]"}
-    assert set(asked) == {("loud-a", "weekly"), ("loud-b", "weekly")}
-    asked.clear()
-    assert {"loud[a]", "page[a]"} <= made(night(bench, tags=nightly.OVERRULED))
-    assert asked == []
+    assert materialised(night(bench, tags=nightly.WEEKLY_TAG)) >= {"loud[b]"}
+    assert set(decisions) == {("loud-a", "weekly"), ("loud-b", "weekly")}
+    decisions.clear()
+    assert {"loud[a]", "page[a]"} <= materialised(night(bench, tags=nightly.OVERRIDE_TAG))
+    assert decisions == []
     assert last_decisions(bench.root)[0].startswith("loud-a: train: a person overruled the policy")
 
 
 def test_a_model_that_was_trained_already_does_not_rest_when_the_run_goes_on(
-    bench: Workbench, asked: Asked
+    bench: Workbench, decisions: Decisions
 ) -> None:
     assert bench.run(["words"], "a")
     assert bench.run(["loud"], "a")
     result = night(bench)
-    assert ("loud-a", "nightly") not in asked
-    assert "page[a]" in made(result)
+    assert ("loud-a", "nightly") not in decisions
+    assert "page[a]" in materialised(result)

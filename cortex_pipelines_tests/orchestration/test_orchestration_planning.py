@@ -12,9 +12,9 @@ import pytest
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.orchestration.planning import (
     PlannedStage,
+    data_left_out,
     duration,
-    left_out,
-    plan,
+    plan_stages,
     stages_of,
     unused_code,
 )
@@ -25,7 +25,7 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 
 
 def addresses(bench: Workbench, only: str | None = None) -> list[str]:
-    return [step.address for step in plan(bench.project(), only)]
+    return [step.address for step in plan_stages(bench.project(), only)]
 
 
 def test_what_is_stale_and_what_depends_on_it_in_order(tmp_path: Path) -> None:
@@ -37,14 +37,14 @@ def test_what_is_stale_and_what_depends_on_it_in_order(tmp_path: Path) -> None:
     bench.edit("params.yaml", lambda v: v["projects"]["a"].update(loudness={"suffix": "."}))
     assert addresses(bench) == ["loud@a", "tally", "digest", "page@a", "page@b"]
     assert addresses(bench, "b") == []
-    (loud, *_) = plan(bench.project())
+    (loud, *_) = plan_stages(bench.project())
     assert loud.rows == 2
     assert (loud.seconds, loud.basis) == (None, "no run here yet")
     with mock.patch(
         "cortex_pipelines.orchestration.planning.last_seconds",
         return_value={("loud", "b"): 7.0, ("tally", ""): 3.0},
     ):
-        loud, tally, *_ = plan(bench.project())
+        loud, tally, *_ = plan_stages(bench.project())
     assert (loud.seconds, loud.basis) == (7.0, "the last run for b")
     assert (tally.seconds, tally.basis) == (3.0, "its last run here")
 
@@ -70,11 +70,13 @@ def test_durations_are_those_of_the_last_run(tmp_path: Path, monkeypatch) -> Non
 
 def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: Path) -> None:
     entry = {"sources": [{"directory": "x"}], "pairs": {"max_commits": 2}}
-    own = {"adapters": {"max_tokens": 1000}, "datasets": {"max_train": 10}}
+    project_settings = {"adapters": {"max_tokens": 1000}, "datasets": {"max_train": 10}}
     control = {"general": {"project": "shop"}}
-    write_yaml(tmp_path / "params.yaml", {"projects": {"shop": entry | own}, **control})
+    write_yaml(
+        tmp_path / "params.yaml", {"projects": {"shop": entry | project_settings}, **control}
+    )
     project = open_project(tmp_path)
-    assert list(left_out(project)) == []
+    assert list(data_left_out(project)) == []
     for name, figures in (
         ("naming_dataset", {"left_out_sample": 1234}),
         ("completion_dataset", {"left_out_sample": 0}),
@@ -86,7 +88,7 @@ def test_what_a_limit_leaves_out_is_named_with_the_key_that_lifts_it(tmp_path: P
     commits = tmp_path / "data" / "repository_commits" / "shop"
     commits.mkdir(parents=True)
     pl.DataFrame({"commit": ["1", "2", "3"]}).write_parquet(commits / "repository_commits.parquet")
-    history, rows, tokens = left_out(project)
+    history, rows, tokens = data_left_out(project)
     assert "the newest 2 of 3 commits; projects.shop.pairs.max_commits: null" in history
     assert "1,234 rows are left out of naming_dataset" in rows
     assert "training stops at 1,000 tokens; projects.shop.adapters.max_tokens" in tokens
@@ -132,7 +134,7 @@ def test_code_that_is_not_used_is_named_with_what_helps(tmp_path: Path) -> None:
 def test_a_project_without_a_control_is_told_before_it_is_trained(tmp_path: Path) -> None:
     projects = {"shop": {"sources": [{"directory": "x"}]}}
     write_yaml(tmp_path / "params.yaml", {"projects": projects})
-    (sentence,) = left_out(open_project(tmp_path))
+    (sentence,) = data_left_out(open_project(tmp_path))
     assert sentence.startswith("shop: no project stands for all other code")
     assert "`cortex add --control other pypi:flask==3.1.3`" in sentence
 
@@ -145,7 +147,7 @@ def all_steps(project: Project, only: str | None = None) -> dict[str, PlannedSta
         for partition in project.partitions_of(asset)
     ]
     with mock.patch("cortex_pipelines.orchestration.planning.dvc_views", return_value=stale):
-        return {step.address: step for step in plan(project, only)}
+        return {step.address: step for step in plan_stages(project, only)}
 
 
 def _completions(root: Path, name: str, completion: str) -> None:
@@ -161,8 +163,8 @@ def test_a_training_takes_as_long_as_its_data_and_no_longer_than_the_limit(tmp_p
     _completions(tmp_path, "some", "1234567890")
     _completions(tmp_path, "much", "1234567890" * 1000)
     steps = all_steps(open_project(tmp_path))
-    some = steps["code_adapter@some"]
-    assert (some.seconds, some.basis) == (50 / 230, "some 50 tokens at 230/s")
+    limited = steps["code_adapter@some"]
+    assert (limited.seconds, limited.basis) == (50 / 230, "some 50 tokens at 230/s")
     assert steps["code_adapter@much"].basis == "at most 5,000 tokens at 230/s"
     assert steps["code_adapter@none"].seconds is None
 

@@ -15,13 +15,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_policies_of_the_graph() -> None:
     project = open_project(REPOSITORY)
-    made = {
+    policies = {
         asset.key.to_user_string(): asset
         for asset in build_assets(project, NoTracker())
         if isinstance(asset, dg.AssetsDefinition)
     }
     for asset in project.graph.order:
-        node = made[asset.name]
+        node = policies[asset.name]
         policy = node.op.retry_policy
         assert policy is not None
         assert policy.max_retries == retrying.MAX_RETRIES

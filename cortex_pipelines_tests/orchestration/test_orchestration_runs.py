@@ -8,7 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cortex_pipelines.orchestration.runs import Outcome, run_named, run_stale, segments
+from cortex_pipelines.orchestration.runs import (
+    RunOutcome,
+    run_assets,
+    run_stale,
+    split_by_partitioning,
+)
 from cortex_pipelines.orchestration.schedules import fingerprint
 from cortex_pipelines.versioning import materialise
 from cortex_pipelines_tests.versioning.toy import Workbench
@@ -19,38 +24,38 @@ def bench(tmp_path: Path) -> Workbench:
     return Workbench.create(tmp_path / "p")
 
 
-def stale(bench: Workbench, only: str | None = None) -> tuple[Outcome, list[str]]:
-    said: list[str] = []
+def stale(bench: Workbench, only: str | None = None) -> tuple[RunOutcome, list[str]]:
+    messages: list[str] = []
     project = bench.project()
     definitions = bench.definitions(project)
-    outcome = run_stale(project, definitions, bench.instance(), only, said.append)
-    return outcome, said
+    outcome = run_stale(project, definitions, bench.instance(), only, messages.append)
+    return outcome, messages
 
 
 def test_assets_are_cut_where_the_partitioning_changes(bench: Workbench) -> None:
     project = bench.project()
-    assert segments(project, project.graph.assets) == [
+    assert split_by_partitioning(project, project.graph.assets) == [
         (True, ["words", "loud"]),
         (False, ["tally", "digest"]),
         (True, ["page"]),
     ]
-    assert segments(project, ["page", "words"]) == [(True, ["words", "page"])]
-    assert segments(project, []) == []
+    assert split_by_partitioning(project, ["page", "words"]) == [(True, ["words", "page"])]
+    assert split_by_partitioning(project, []) == []
 
 
 def test_all_that_is_stale_is_made_and_then_nothing_is(bench: Workbench) -> None:
-    outcome, said = stale(bench)
+    outcome, messages = stale(bench)
     assert outcome.failed == {}
     assert set(outcome.made) == set(bench.lock())
-    assert said[0] == "a: words, loud"
-    assert "all projects: tally, digest" in said
-    assert stale(bench) == (Outcome(), [])
+    assert messages[0] == "a: words, loud"
+    assert "all projects: tally, digest" in messages
+    assert stale(bench) == (RunOutcome(), [])
 
 
 def test_nothing_is_made_among_no_assets(bench: Workbench) -> None:
     project = bench.project()
     outcome = run_stale(project, bench.definitions(project), bench.instance(), among=())
-    assert outcome == Outcome()
+    assert outcome == RunOutcome()
 
 
 def test_only_what_depends_on_a_moved_pin_is_made(bench: Workbench) -> None:
@@ -70,11 +75,11 @@ def test_only_one_project_and_what_is_made_from_all(bench: Workbench) -> None:
 def test_what_reads_a_failed_asset_is_left_alone_and_the_rest_goes_on(bench: Workbench) -> None:
     # two equal words break the contract of `loud` in one project
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "ONE"]))
-    outcome, said = stale(bench)
+    outcome, messages = stale(bench)
     assert set(outcome.made) == {"words@a", "words@b", "loud@b"}
     assert set(outcome.failed) == {"loud@a"}
     assert "nothing was published" in outcome.failed["loud@a"]
-    assert not [line for line in said if line.startswith("all projects")]
+    assert not [line for line in messages if line.startswith("all projects")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -83,7 +88,7 @@ def test_an_interrupt_ends_everything(
 ) -> None:
     project = bench.project()
     definitions, instance = bench.definitions(project), bench.instance()
-    said: list[str] = []
+    messages: list[str] = []
 
     def interrupted(*_: object, **__: object) -> None:
         os.kill(os.getpid(), number)
@@ -91,8 +96,8 @@ def test_an_interrupt_ends_everything(
 
     monkeypatch.setattr(materialise, "_compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_stale(project, definitions, instance, None, said.append)
-    assert said == ["a: words, loud"]  # nothing else was begun
+        run_stale(project, definitions, instance, None, messages.append)
+    assert messages == ["a: words, loud"]  # nothing else was begun
 
 
 def test_an_error_that_nobody_expected_is_told_in_its_own_words(tmp_path: Path) -> None:
@@ -100,7 +105,7 @@ def test_an_error_that_nobody_expected_is_told_in_its_own_words(tmp_path: Path) 
     bench.edit("sources.lock", lambda v: v["projects"].update(a=[1]))  # no words
     project = bench.project()
     definitions = bench.definitions(project)
-    outcome = run_named(project, definitions, bench.instance(), ["words"], "a")
+    outcome = run_assets(project, definitions, bench.instance(), ["words"], "a")
     assert outcome.made == ()
     assert "unsupported operand type" in outcome.failed["words@a"]
 
@@ -119,8 +124,8 @@ def test_a_failed_contract_is_a_failed_check_in_the_ui(bench: Workbench) -> None
 
 
 def test_outcomes_add_up() -> None:
-    total = Outcome(("a",), {"b": "x"}) + Outcome(("c",), {"d": "y"})
-    assert total == Outcome(("a", "c"), {"b": "x", "d": "y"})
+    total = RunOutcome(("a",), {"b": "x"}) + RunOutcome(("c",), {"d": "y"})
+    assert total == RunOutcome(("a", "c"), {"b": "x", "d": "y"})
 
 
 def test_the_fingerprint_moves_with_locks_and_outputs_alone(bench: Workbench) -> None:

@@ -9,7 +9,7 @@ import yaml
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, snapshot_file
 from cortex_pipelines.projects.erase import drop_mirrors
-from cortex_pipelines.projects.update_pins import take_pins_of
+from cortex_pipelines.projects.update_pins import pin_sources
 from cortex_pipelines.versioning.project import read_yaml
 from cortex_pipelines_tests.ingestion.connected import database, declared, examples
 
@@ -42,34 +42,34 @@ def write(root: Path, **privacy: Any) -> Parameters:
 
 def test_sources_are_pinned_beside_all_others(root: Path) -> None:
     params = write(root)
-    assert take_pins_of(root, "shop", params) == ["coordination", "projects.shop"]
+    assert pin_sources(root, "shop", params) == ["coordination", "projects.shop"]
     lock = read_yaml(root / "sources.lock")
     (tracker,), (agents,) = lock["projects"]["shop"], lock["coordination"]["sources"]
     assert (tracker["dlt"], tracker["rows"]) == ("tracker", 3)
     assert (agents["dlt"], agents["rows"]) == ("agents", 1)
     assert [file["path"] for file in lock["coordination"]["files"]] == ["tasks.jsonl"]
-    assert take_pins_of(root, "shop", params) == []
+    assert pin_sources(root, "shop", params) == []
 
 
 def test_a_source_that_cannot_be_read_leaves_the_pins(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("AGENTS_URL")
-    assert take_pins_of(root, "shop", write(root)) == ["projects.shop"]
+    assert pin_sources(root, "shop", write(root)) == ["projects.shop"]
     assert "dlt:agents: the environment variable AGENTS_URL" in caplog.text
     before = (root / "sources.lock").read_bytes()
     with pytest.raises(ValueError, match="dlt:agents: the environment variable AGENTS_URL"):
-        take_pins_of(root, None, load_parameters(root))
+        pin_sources(root, None, load_parameters(root))
     assert (root / "sources.lock").read_bytes() == before
 
 
 def test_forgetting_a_source_deletes_its_snapshot(root: Path, tmp_path: Path) -> None:
-    take_pins_of(root, "shop", write(root))
+    pin_sources(root, "shop", write(root))
     lock = read_yaml(root / "sources.lock")
     agents = snapshot_file(root, lock["coordination"]["sources"][0]["sha256"])
     first = snapshot_file(root, lock["projects"]["shop"][0]["sha256"])
     database(tmp_path / "tracker.db", "DELETE FROM tickets WHERE number = 7;")
-    take_pins_of(root, "shop", load_parameters(root))
+    pin_sources(root, "shop", load_parameters(root))
     second = snapshot_file(root, read_yaml(root / "sources.lock")["projects"]["shop"][0]["sha256"])
     assert {agents, first, second} == set((root / SNAPSHOTS).iterdir())
     assert drop_mirrors(root) == 1, "the row was deleted in the tracker; no tombstone is needed"
@@ -93,24 +93,24 @@ def test_a_purge_before_the_pins_follow_keeps_what_they_name(root: Path, tmp_pat
     (tmp_path / "code" / "a.py").write_text("a = 1\n")
     values["projects"]["shop"]["sources"].append({"directory": "../code"})
 
-    def written(*sources: Any, **privacy: Any) -> None:
+    def write_parameters(*sources: Any, **privacy: Any) -> None:
         values["projects"]["shop"]["sources"] = list(sources)
         values["privacy"] = privacy
         (root / "params.yaml").write_text(yaml.safe_dump(values))
 
     tracker, second, code = values["projects"]["shop"]["sources"]
     second["tables"] = dict(list(second["tables"].items())[:1])
-    written(tracker, second, code)
-    take_pins_of(root, "shop", load_parameters(root))
+    write_parameters(tracker, second, code)
+    pin_sources(root, "shop", load_parameters(root))
     pins = read_yaml(root / "sources.lock")["projects"]["shop"]
     both = {snapshot_file(root, pin["sha256"]) for pin in pins[:2]}
-    kept = set((root / SNAPSHOTS).iterdir())
-    assert both < kept
+    snapshots = set((root / SNAPSHOTS).iterdir())
+    assert both < snapshots
     for sources in ((second, code), (code,), (code, tracker, second), (second, tracker)):
-        written(*sources)
+        write_parameters(*sources)
         assert drop_mirrors(root) == 0, sources
-        assert set((root / SNAPSHOTS).iterdir()) == kept
+        assert set((root / SNAPSHOTS).iterdir()) == snapshots
     stone = {"project": "shop", "source": "dlt:tracker", "path": None, "author": None, "user": None}
-    written(code, second, tracker, forgotten=[stone])
+    write_parameters(code, second, tracker, forgotten=[stone])
     assert drop_mirrors(root) == 1
-    assert kept - set((root / SNAPSHOTS).iterdir()) == {snapshot_file(root, pins[0]["sha256"])}
+    assert snapshots - set((root / SNAPSHOTS).iterdir()) == {snapshot_file(root, pins[0]["sha256"])}

@@ -24,14 +24,14 @@ from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
 from cortex_pipelines.projects import certificate, erase, forget
 from cortex_pipelines.projects.add import add_project
-from cortex_pipelines.projects.create import begin_project
-from cortex_pipelines.projects.deleted_authors import bury_authors
+from cortex_pipelines.projects.create import create_project
+from cortex_pipelines.projects.deleted_authors import add_author_tombstones
 from cortex_pipelines.projects.forget import (
-    bury,
-    mark,
+    add_tombstones,
+    create_tombstones,
+    mark_models,
+    models_trained_on,
     purge,
-    tombstones,
-    trained_on,
 )
 from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.rowcache import RowCache
@@ -57,25 +57,25 @@ def root(tmp_path: Path) -> Path:
 
 def test_an_author_has_a_tombstone_in_each_project_and_no_name(root: Path) -> None:
     privacy = load_parameters(root).privacy
-    *stones, later, user = tombstones(root, "Ada@Acme.org")
+    *stones, later, user = create_tombstones(root, "Ada@Acme.org")
     assert (later.author, later.project) == (user.user, None)
     assert user.user == author_pseudonym("ada@acme.org", logs_key(privacy))
     assert (user.author, user.project) == (None, None)
-    assert [user] == tombstones(root, user="ada@acme.org")
+    assert [user] == create_tombstones(root, user="ada@acme.org")
     assert [stone.project for stone in stones] == sorted(load_parameters(root).projects)
     key = project_key(str(stones[0].project), privacy)
     assert stones[0].author == author_pseudonym("ada@acme.org", key)
     assert len({stone.author for stone in stones}) == len(stones)
-    assert bury(root, [*stones, later, user]) == [*stones, later, user]
+    assert add_tombstones(root, [*stones, later, user]) == [*stones, later, user]
     text = (root / "params.yaml").read_text()
     assert "acme" not in text.lower()
     assert load_parameters(root).privacy.forgotten == (*stones, later, user)
-    (one, only) = tombstones(root, "ada@acme.org", project=str(stones[0].project))
-    assert (one, only.user) == (stones[0], user.user)
+    (author, only) = create_tombstones(root, "ada@acme.org", project=str(stones[0].project))
+    assert (author, only.user) == (stones[0], user.user)
 
 
 def test_who_was_deleted_from_every_project_is_left_out_of_later_ones(tmp_path: Path) -> None:
-    here, shop = tmp_path / "here", tmp_path / "shop"
+    workspace, shop = tmp_path / "here", tmp_path / "shop"
     shop.mkdir()
     git(shop, "init", "-q", "-b", "main")
     for author in ("jane", "bob"):
@@ -83,26 +83,26 @@ def test_who_was_deleted_from_every_project_is_left_out_of_later_ones(tmp_path: 
         git(shop, "add", "-A")
         git(shop, "commit", "-q", "-m", "more", f"--author=K <{author}@example.org>")
     logs = "profile: standard\nprojects: {}\ncoordination: {logs: logs, sample: false}\n"
-    list(begin_project(here, logs))
-    bury(here, tombstones(here, "Jane@example.org"))
-    add_project(here, "shop", str(shop))
-    parameters = load_parameters(here)
-    pins = tuple(read_yaml(here / "sources.lock")["projects"]["shop"])
+    list(create_project(workspace, logs))
+    add_tombstones(workspace, create_tombstones(workspace, "Jane@example.org"))
+    add_project(workspace, "shop", str(shop))
+    parameters = load_parameters(workspace)
+    pins = tuple(read_yaml(workspace / "sources.lock")["projects"]["shop"])
     source = ProjectSource(parameters.projects["shop"], pins)
-    cache = RowCache(here / "rows", "now")
-    kept = repository_commits(source, "shop", here, parameters.privacy, cache)["commits"]
-    assert kept["paths"].to_list() == [["bob.py"]]
-    assert "jane" not in (here / "params.yaml").read_text().lower()
-    assert bury_authors(here) == []
+    cache = RowCache(workspace / "rows", "now")
+    commits = repository_commits(source, "shop", workspace, parameters.privacy, cache)["commits"]
+    assert commits["paths"].to_list() == [["bob.py"]]
+    assert "jane" not in (workspace / "params.yaml").read_text().lower()
+    assert add_author_tombstones(workspace) == []
 
 
 def test_tombstones_are_written_once_and_comments_stay(root: Path) -> None:
     before = (root / "params.yaml").read_text()
-    stones = tombstones(root, None, "src/**", "git:.", None)
-    assert bury(root, stones) == stones
-    assert bury(root, stones) == []
-    more = tombstones(root, None, "docs", None, sorted(load_parameters(root).projects)[0])
-    assert bury(root, more) == more
+    stones = create_tombstones(root, None, "src/**", "git:.", None)
+    assert add_tombstones(root, stones) == stones
+    assert add_tombstones(root, stones) == []
+    more = create_tombstones(root, None, "docs", None, sorted(load_parameters(root).projects)[0])
+    assert add_tombstones(root, more) == more
     after = (root / "params.yaml").read_text()
     assert [line.split("#")[1:] for line in before.splitlines() if "#" in line] == [
         line.split("#")[1:] for line in after.splitlines() if "#" in line
@@ -112,24 +112,24 @@ def test_tombstones_are_written_once_and_comments_stay(root: Path) -> None:
 
 def test_what_is_asked_for_has_to_be_there(root: Path) -> None:
     with pytest.raises(ProjectError, match="no project nothing; projects"):
-        tombstones(root, None, "a", None, "nothing")
+        create_tombstones(root, None, "a", None, "nothing")
     with pytest.raises(ProjectError, match="say what to forget"):
-        tombstones(root, None, None, None, None)
+        create_tombstones(root, None, None, None, None)
 
 
 def record(bench: Workbench, name: str, partition: str | None) -> str:
     version = bench.make(name, partition)
     project = bench.project()
-    made = Version(version.value, version.made_from, True)
+    recorded = Version(version.value, version.made_from, True)
     asset = project.graph.assets[name]
-    return MlflowTracker().record(project, asset, partition, made, "dagster-1")
+    return MlflowTracker().record(project, asset, partition, recorded, "dagster-1")
 
 
 @pytest.mark.slow
 def test_models_are_named_marked_and_former_versions_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forget, "INGESTED", ("words",))
+    monkeypatch.setattr(forget, "SOURCE_READERS", ("words",))
     bench = Workbench.create(tmp_path / "p")
     bench.edit("sources.lock", lambda v: v["projects"].update(a=["one", "secret"]))
     for stage in bench.all_stages()[:-1]:  # one by Dagster, with its events
@@ -145,8 +145,8 @@ def test_models_are_named_marked_and_former_versions_deleted(
         client.create_registered_model(name)
         run = runs["page", partition]
         tags = {"dvc_md5": md5, "model_asset": "page", "partition": partition}
-        at = client.get_run(run).info.experiment_id
-        logged = client.create_logged_model(at, name=name, source_run_id=run)
+        experiment = client.get_run(run).info.experiment_id
+        logged = client.create_logged_model(experiment, name=name, source_run_id=run)
         client.log_model_artifacts(logged.model_id, str(bench.root / "data" / "page" / partition))
         weights.append(Path(url2pathname(urlsplit(logged.artifact_location).path)))
         client.create_model_version(
@@ -154,24 +154,34 @@ def test_models_are_named_marked_and_former_versions_deleted(
         )
     assert all(any(folder.iterdir()) for folder in weights)
 
-    models = trained_on(bench.project(), ["a"])
+    models = models_trained_on(bench.project(), ["a"])
     # page@b reads the sum over all projects, so it was made from a as well
     assert [(m.name, m.number, m.projects) for m in models] == [
         ("page-a", "1", ("a",)),
         ("page-b", "1", ("a",)),
     ]
-    assert trained_on(bench.project(), ["nothing"]) == []
+    assert models_trained_on(bench.project(), ["nothing"]) == []
     monkeypatch.setattr(forget, "FEEDBACK", "words")
-    assert trained_on(bench.project(), [], ["a"]) == models, "a user's feedback in the lineage"
+    assert models_trained_on(bench.project(), [], ["a"]) == models, (
+        "a user's feedback in the lineage"
+    )
     client.log_metric(runs["words", "a"], "rows_train", 0.0)
-    assert trained_on(bench.project(), [], ["a"]) == [], "a data set without any"
-    mark(bench.project(), models, "tester", "2030-01-01T00:00:00+00:00", "asked for")
+    assert models_trained_on(bench.project(), [], ["a"]) == [], "a data set without any"
+    mark_models(bench.project(), models, "tester", "2030-01-01T00:00:00+00:00", "asked for")
     stone = Tombstone(project="a", source=None, path="x/**", author=None)
-    name = certificate.note(bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester")
-    page, now = ReleasedModel("page", "a"), datetime.now(UTC)
-    assert certificate.asked_since(bench.project(), page, now - timedelta(days=1))
-    assert not certificate.asked_since(bench.project(), page, now + timedelta(days=1))
-    assert not certificate.asked_since(bench.project(), ReleasedModel("page", "c"), None)
+    name = certificate.record_deletion(
+        bench.project(), [stone], {"events": 2, "keys": 0}, models, "tester"
+    )
+    page, current_time = ReleasedModel("page", "a"), datetime.now(UTC)
+    assert certificate.deletion_requested_since(
+        bench.project(), page, current_time - timedelta(days=1)
+    )
+    assert not certificate.deletion_requested_since(
+        bench.project(), page, current_time + timedelta(days=1)
+    )
+    assert not certificate.deletion_requested_since(
+        bench.project(), ReleasedModel("page", "c"), None
+    )
     paper = tmp_path / "certificate.json"
     early = certificate.certify(bench.project(), paper)
     assert early["forgotten"] == [{"project": "a", "path": "x/**"}]
@@ -194,7 +204,9 @@ def test_models_are_named_marked_and_former_versions_deleted(
     assert "page-a/1: not rebuilt without it yet; `cortex run`" in undone["outstanding"]
     for stage in bench.all_stages():
         bench.make(*stage)
-    assert not certificate.asked_since(bench.project(), page, None), "another version is there"
+    assert not certificate.deletion_requested_since(bench.project(), page, None), (
+        "another version is there"
+    )
     built = certificate.certify(bench.project(), paper)
     assert all(row["rebuilt"] and row["now"] != row["before"] for row in built["models"])
     assert (
@@ -210,13 +222,13 @@ def test_models_are_named_marked_and_former_versions_deleted(
 
     with Repo(bench.root) as repo, repo.config.edit("local") as config:
         config["remote"]["shared"] = {"url": "https://me:secret@store.example.org/dvc"}
-    done = purge(bench.project(), bench.instance(), weights=True)
+    purged = purge(bench.project(), bench.instance(), weights=True)
     assert not any(folder.exists() for folder in weights)
-    assert done.weights == ("page-a/1", "page-b/1")
+    assert purged.weights == ("page-a/1", "page-b/1")
     assert client.get_model_version("page-a", "1").tags["weights"] == "deleted"
     assert purge(bench.project(), bench.instance(), weights=True).weights == ()
-    assert [name for name, _ in done.remotes] == ["shared"]
-    assert done.dvc_bytes > 0
+    assert [name for name, _ in purged.remotes] == ["shared"]
+    assert purged.dvc_bytes > 0
     assert not (cache / old[:2] / old[2:]).exists()
     assert not rows.exists()
     assert not converted.exists()
@@ -224,14 +236,14 @@ def test_models_are_named_marked_and_former_versions_deleted(
     new = bench.lock()["loud@a"]["outs"][0]["md5"]
     assert (cache / new[:2] / new[2:]).exists()
     # runs of what is as it was stay, and those that carry a registered model
-    assert done.mlflow_runs >= 3
+    assert purged.mlflow_runs >= 3
     assert client.get_run(runs["loud", "a"]).info.lifecycle_stage == "deleted"
     assert client.get_run(runs["loud", "b"]).info.lifecycle_stage == "active"
     assert client.get_run(runs["page", "a"]).info.lifecycle_stage == "active"
-    assert done.dagster_runs > 0
+    assert purged.dagster_runs > 0
     assert bench.instance().get_latest_materialization_event(dg.AssetKey("loud")) is None
     bench.sync()
-    certificate.note_purge(bench.project(), {"row caches": done.row_caches})
+    certificate.record_purge(bench.project(), {"row caches": purged.row_caches})
     last = certificate.certify(bench.project(), paper)
     assert last["outstanding"] == []
     assert [row["weights"] for row in last["models"]] == ["deleted"] * 2
@@ -254,11 +266,11 @@ def test_versions_that_no_release_has_entered_are_nobodys_to_forget(tmp_path: Pa
     client = open_client(bench.root)
     client.create_registered_model("others")
     begun = {"dvc_md5": "1" * 32, "model_asset": "page"}  # killed while it was entered
-    others: list[dict[str, str]] = [{}, {"partition": "a"}, begun]
-    for tags in others:
+    tag_sets: list[dict[str, str]] = [{}, {"partition": "a"}, begun]
+    for tags in tag_sets:
         client.create_model_version("others", "file:///srv/others", tags=tags)
     (bench.root / ".cortex" / "models" / ("2" * 32)).mkdir(parents=True)
-    assert trained_on(bench.project(), ["a"], ["a"]) == []
+    assert models_trained_on(bench.project(), ["a"], ["a"]) == []
     purge(bench.project(), bench.instance())
     assert not (bench.root / ".cortex" / "models" / ("2" * 32)).exists()
 
@@ -270,15 +282,15 @@ def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_go
     version, paper = "1" * 32, tmp_path / "certificate.json"
     model = forget.TrainedModel("page-a", "1", "page", "a", ("a",), version)
     stone = Tombstone(project="a", source=None, path="x/**", author=None)
-    certificate.note(bench.project(), [stone], {}, [model], "tester")
+    certificate.record_deletion(bench.project(), [stone], {}, [model], "tester")
 
-    said = certificate.certify(bench.project(), paper)
-    (row,) = said["models"]
+    content = certificate.certify(bench.project(), paper)
+    (row,) = content["models"]
     assert (row["number"], row["before"]) == (None, version)
     assert row["weights"] == "its record is gone from the registry"
     assert any(
         sentence.startswith(f"page-a/{version}: its record is gone")
-        for sentence in said["outstanding"]
+        for sentence in content["outstanding"]
     )
 
     client = open_client(bench.root)
@@ -286,43 +298,45 @@ def test_a_certificate_finds_a_version_by_its_hash_or_says_that_its_record_is_go
     deleted = {"dvc_md5": "2" * 32, "weights": "deleted"}
     for tags in (deleted, {"dvc_md5": version}):  # entered again in another order
         client.create_model_version("page-a", "file:///srv/page", tags=tags)
-    said = certificate.certify(bench.project(), paper)
-    assert [(row["number"], row["weights"]) for row in said["models"]] == [("2", "kept")]
-    assert any(sentence.startswith("page-a/2: its weights are") for sentence in said["outstanding"])
+    content = certificate.certify(bench.project(), paper)
+    assert [(row["number"], row["weights"]) for row in content["models"]] == [("2", "kept")]
+    assert any(
+        sentence.startswith("page-a/2: its weights are") for sentence in content["outstanding"]
+    )
 
 
 def test_a_certificate_names_the_pinned_rows_of_trackers(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     stone = Tombstone(project="a", source=None, path="issues/tickets/7.md", author=None)
-    certificate.note(bench.project(), [stone], {}, [], "tester")
+    certificate.record_deletion(bench.project(), [stone], {}, [], "tester")
 
-    def named() -> list[str]:
-        said = certificate.certify(bench.project(), tmp_path / "certificate.json")
-        return [place for place in said["copies_may_remain"] if ".cortex/snapshots" in place]
+    def matching_copies() -> list[str]:
+        content = certificate.certify(bench.project(), tmp_path / "certificate.json")
+        return [copy for copy in content["copies_may_remain"] if ".cortex/snapshots" in copy]
 
-    assert named() == []
+    assert matching_copies() == []
     row = snapshot_file(bench.root, "1" * 64)
     row.parent.mkdir(parents=True)
     row.write_text("{}\n")
-    (place,) = named()
-    assert "delete them in the tracker, then `cortex update`" in place
+    (copy,) = matching_copies()
+    assert "delete them in the tracker, then `cortex update`" in copy
 
 
 def test_a_certificate_names_the_tasks_that_wait_for_a_person(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
-    certificate.note(bench.project(), [], {}, [], "tester")
+    certificate.record_deletion(bench.project(), [], {}, [], "tester")
 
-    def named() -> list[str]:
-        said = certificate.certify(bench.project(), tmp_path / "certificate.json")
-        return [place for place in said["copies_may_remain"] if "`cortex review`" in place]
+    def matching_copies() -> list[str]:
+        content = certificate.certify(bench.project(), tmp_path / "certificate.json")
+        return [copy for copy in content["copies_may_remain"] if "`cortex review`" in copy]
 
-    assert named() == []
+    assert matching_copies() == []
     task = Open("0a1b2c3d4e", "mend it", "2025-01-01T00:00:00+00:00", None, (), "1", 1.0, 0.0)
     waiting = gateway_log(bench.root).parent / FILE
     waiting.parent.mkdir(parents=True, exist_ok=True)
     waiting.write_text(json.dumps(asdict(task)) + "\n")
-    (place,) = named()
-    assert place.startswith("the task that waits for a person's decision")
+    (copy,) = matching_copies()
+    assert copy.startswith("the task that waits for a person's decision")
 
 
 def test_the_command_writes_names_and_says_what_comes_next(
@@ -330,31 +344,31 @@ def test_the_command_writes_names_and_says_what_comes_next(
 ) -> None:
     shutil.copy(REPOSITORY / "sources.lock", root)
     monkeypatch.chdir(root)
-    done = CliRunner().invoke(forget_command, ["--path", "src/legacy/**", "--project", "flask"])
-    assert done.exit_code == 0, done.output
-    assert "1 tombstones written" in done.stderr
-    assert "`cortex run`" in done.stderr
+    result = CliRunner().invoke(forget_command, ["--path", "src/legacy/**", "--project", "flask"])
+    assert result.exit_code == 0, result.output
+    assert "1 tombstones written" in result.stderr
+    assert "`cortex run`" in result.stderr
     (stone,) = load_parameters(root).privacy.forgotten
     assert (stone.project, stone.path) == ("flask", "src/legacy/**")
 
 
 def test_what_tombstones_cover_of_events(root: Path) -> None:
-    (user,) = tombstones(root, user="anna")
-    (path,) = tombstones(root, path="vault/**", project="flask", source="pypi:flask==3.1.3")
-    (whole,) = tombstones(root, source="git:.")
-    author = tombstones(root, "ada@acme.org")[0]
-    bury(root, [path, whole, author, user])
+    (user,) = create_tombstones(root, user="anna")
+    (path,) = create_tombstones(root, path="vault/**", project="flask", source="pypi:flask==3.1.3")
+    (repository,) = create_tombstones(root, source="git:.")
+    author = create_tombstones(root, "ada@acme.org")[0]
+    add_tombstones(root, [path, repository, author, user])
     privacy = load_parameters(root).privacy
     assert is_forgotten_event(privacy, None, None, user.user)
     assert is_forgotten_event(privacy, "flask", "vault/a/b.py", None)
-    for project, place, unit in (
+    for project, path_in_project, unit in (
         ("other", "vault/a.py", None),
         (None, "vault/a.py", None),
         ("flask", "a.py", "somebody"),
         (author.project, None, author.author),
         ("flask", None, None),
     ):
-        assert not is_forgotten_event(privacy, project, place, unit)
+        assert not is_forgotten_event(privacy, project, path_in_project, unit)
     assert not is_forgotten(privacy, "flask", "pypi:flask==3.1.3"), "a user's covers no source"
     assert erase.emptied_projects(load_parameters(root)) == {"cortex"}
 
@@ -373,5 +387,5 @@ def test_what_is_asked_wrongly_gets_a_sentence(
     root: Path, words: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)
-    done = CliRunner().invoke(forget_command, list(words))
-    assert sentence in done.output + str(done.exception)
+    result = CliRunner().invoke(forget_command, list(words))
+    assert sentence in result.output + str(result.exception)

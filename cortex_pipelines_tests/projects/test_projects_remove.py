@@ -35,9 +35,9 @@ general:
         ("last", '  "last":\n    sources:\n    - directory: l\n    # deeper\n'),
     ],
 )
-def test_all_other_lines_stay_to_the_letter(name: str, gone: str) -> None:
-    assert gone in BEFORE
-    assert without_project(BEFORE, name) == BEFORE.replace(gone, "")
+def test_all_other_lines_stay_to_the_letter(name: str, removed_lines: str) -> None:
+    assert removed_lines in BEFORE
+    assert without_project(BEFORE, name) == BEFORE.replace(removed_lines, "")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from cortex_pipelines.projects.reproduce import Reproduction, VersionComparison
 
 
-def comparison(determinism: str, *, same: bool) -> VersionComparison:
-    return VersionComparison("stage", determinism, "a", "a" if same else "b", "")
+def comparison(determinism: str, *, identical: bool) -> VersionComparison:
+    return VersionComparison("stage", determinism, "a", "a" if identical else "b", "")
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,9 @@ def comparison(determinism: str, *, same: bool) -> VersionComparison:
     ],
 )
 def test_a_model_may_differ_only_on_another_type_of_processor(
-    determinism: str, same_processor: bool, kept: bool
+    determinism: str, same_processor: bool, expected: bool
 ) -> None:
-    compared = (comparison("exact", same=True), comparison(determinism, same=False))
-    assert Reproduction("m version 1", "c", Path(), same_processor, compared).kept is kept
+    compared = (comparison("exact", identical=True), comparison(determinism, identical=False))
+    assert (
+        Reproduction("m version 1", "c", Path(), same_processor, compared).is_reproduced is expected
+    )

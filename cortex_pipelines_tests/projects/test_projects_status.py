@@ -12,7 +12,12 @@ from click.testing import CliRunner
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.cli.projects.status import state, summary
 from cortex_pipelines.projects import status_cache
-from cortex_pipelines.projects.status_cache import FILE, look, recall, remember
+from cortex_pipelines.projects.status_cache import (
+    FILE,
+    cache_status,
+    collect_state,
+    read_cached_status,
+)
 
 ROWS: list[dict[str, Any]] = [{"asset": "words", "rows": 3}]
 
@@ -26,8 +31,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("one")
     monkeypatch.setattr(status_cache, "_SETTLED_SECONDS", -3600.0)
-    remember(tmp_path, look(tmp_path, [str(tmp_path / "cache")]), ROWS)
-    assert recall(tmp_path) == ROWS
+    cache_status(tmp_path, collect_state(tmp_path, [str(tmp_path / "cache")]), ROWS)
+    assert read_cached_status(tmp_path) == ROWS
     return tmp_path
 
 
@@ -62,21 +67,21 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_answer_is_forgotten_when_anything_is_touched(root: Path, change: str) -> None:
     CHANGES[change](root)
-    assert recall(root) is None
+    assert read_cached_status(root) is None
 
 
 def test_what_no_version_depends_on_changes_nothing(root: Path) -> None:
     (root / "data/words/a/__pycache__").mkdir()
     (root / "notes.txt").write_text("")
-    assert recall(root) == ROWS
+    assert read_cached_status(root) == ROWS
 
 
 def test_a_link_counts_with_what_it_leads_to_and_may_lead_nowhere(root: Path) -> None:
     (root / "data" / "link").symlink_to(root / "notes.txt")
-    remember(root, look(root), ROWS)
-    assert recall(root) == ROWS
+    cache_status(root, collect_state(root), ROWS)
+    assert read_cached_status(root) == ROWS
     (root / "notes.txt").write_text("")
-    assert recall(root) is None
+    assert read_cached_status(root) is None
 
 
 def test_no_answer_is_kept_about_what_was_touched_this_moment(
@@ -84,22 +89,22 @@ def test_no_answer_is_kept_about_what_was_touched_this_moment(
 ) -> None:
     (root / FILE).unlink()
     monkeypatch.setattr(status_cache, "_SETTLED_SECONDS", 3600.0)
-    remember(root, look(root), ROWS)
+    cache_status(root, collect_state(root), ROWS)
     assert not (root / FILE).exists()
 
 
 @pytest.mark.parametrize("elsewhere", ["mlflow", "dagster"])
 def test_no_answer_is_kept_where_records_lie_on_a_server(
-    root: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+    root: Path, monkeypatch: pytest.MonkeyPatch, remote_store: str
 ) -> None:
-    if elsewhere == "mlflow":
+    if remote_store == "mlflow":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org:5000")
     else:
         (root / ".dagster").mkdir()
         (root / ".dagster" / "dagster.yaml").write_text("storage: {postgres: {}}\n")
-    assert recall(root) is None
+    assert read_cached_status(root) is None
     (root / FILE).unlink()
-    remember(root, look(root), ROWS)
+    cache_status(root, collect_state(root), ROWS)
     assert not (root / FILE).exists()
 
 
@@ -147,5 +152,5 @@ def test_the_table_is_by_project_and_what_is_of_all_comes_last(
 
 
 def test_states_are_counted_in_one_line() -> None:
-    assert [state(shown) for shown in SHOWN] == ["fresh", "stale", "missing", "fresh", "missing"]
+    assert [state(row) for row in SHOWN] == ["fresh", "stale", "missing", "fresh", "missing"]
     assert summary([]) == "0 fresh, 0 stale, 0 missing"

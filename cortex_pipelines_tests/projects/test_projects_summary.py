@@ -38,7 +38,7 @@ def write(path: Path, figures: dict[str, Any]) -> None:
     path.write_text(json.dumps(figures))
 
 
-def shown(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def summary_text(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(root)
     monkeypatch.setenv("COLUMNS", "200")
     result = CliRunner().invoke(main, ["summary"], catch_exceptions=False)
@@ -52,7 +52,7 @@ def test_a_summary_gives_scores_with_intervals_and_reports(
     root = tmp_path / "p"
     root.mkdir()
     (root / "params.yaml").write_text(PARAMETERS)
-    before = shown(root, monkeypatch)
+    before = summary_text(root, monkeypatch)
     assert "shop 0 0 0 not made yet" in before
     assert "No model is evaluated yet: `cortex run` makes what is missing." in before
 
@@ -69,7 +69,7 @@ def test_a_summary_gives_scores_with_intervals_and_reports(
         data / "code_adapter_release/shop/verdict.json",
         {"verdict": "kept", "reason": "too few", "model_version": "0" * 32},
     )
-    after = shown(root, monkeypatch)
+    after = summary_text(root, monkeypatch)
     assert "shop 0 2 23" in after
     assert "code_adapter-shop: kept too few" in after
     assert "questions answered correctly 66% base model 57% +9 (-1 to +13) points 134" in after

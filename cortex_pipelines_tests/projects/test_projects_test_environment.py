@@ -29,25 +29,25 @@ def root(data_made: MiniProject, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_an_environment_is_pinned_made_and_named(root: Path) -> None:
     project = next(iter(YAML(typ="safe").load((root / "params.yaml").read_text())["projects"]))
-    said = cortex(project, "needle>=1").stderr
-    assert f"2 packages in environments/{project}.txt, for:\n  needle>=1\n  pytest\n" in said
-    listed = (root / "environments" / f"{project}.txt").read_text()
-    assert "needle==1.5" in listed
-    assert "--hash=sha256:" in listed
+    output = cortex(project, "needle>=1").stderr
+    assert f"2 packages in environments/{project}.txt, for:\n  needle>=1\n  pytest\n" in output
+    pinned_lines = (root / "environments" / f"{project}.txt").read_text()
+    assert "needle==1.5" in pinned_lines
+    assert "--hash=sha256:" in pinned_lines
     load_parameters(root)  # raises where what was written is not valid
-    named = YAML(typ="safe").load((root / "params.yaml").read_text())["projects"][project]
-    pins = named["augmentation"]["test_environment"]
+    settings = YAML(typ="safe").load((root / "params.yaml").read_text())["projects"][project]
+    pins = settings["augmentation"]["test_environment"]
     assert pins["requirements"] == f"environments/{project}.txt"
-    assert pins["sha256"] == hashlib.sha256(listed.encode()).hexdigest()
-    (made,) = (root / ".cortex" / "environments").iterdir()
-    assert list(made.glob("lib/*/site-packages/needle.py"))
+    assert pins["sha256"] == hashlib.sha256(pinned_lines.encode()).hexdigest()
+    (environment,) = (root / ".cortex" / "environments").iterdir()
+    assert list(environment.glob("lib/*/site-packages/needle.py"))
 
 
 def test_what_cannot_be_pinned_changes_nothing(root: Path) -> None:
     before = (root / "params.yaml").read_text()
     project = next(iter(YAML(typ="safe").load(before)["projects"]))
     assert "no project nobody; there is: " in cortex("nobody", status=1).output
-    assert "is no requirement such as" in cortex(project, "not a name", status=1).output
+    assert "is not a requirement such as" in cortex(project, "not a name", status=1).output
     assert "which come as wheels" in cortex(project, "a @ file:///a.whl", status=1).output
     assert "`uv pip compile` failed" in cortex(project, "needle>=2", status=1).output
     assert (root / "params.yaml").read_text() == before

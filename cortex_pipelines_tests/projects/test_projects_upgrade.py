@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.config import LAYOUT, resolve
-from cortex_pipelines.projects.upgrade import move_lock, shorten, upgrade
+from cortex_pipelines.projects.upgrade import migrate_lock, shorten_parameters, upgrade
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.parameters import FILE, FOLDER
 from cortex_pipelines.versioning.project import ProjectError, read_yaml, write_yaml
@@ -55,18 +55,18 @@ def test_what_was_made_stays(bench: Workbench) -> None:
     before = bench.lock()
     as_before(bench)
     assert changed(bench) == set(before) - {"tally", "parameters"}
-    assert move_lock(bench.project()) == 7
+    assert migrate_lock(bench.project()) == 7
     assert bench.lock() == before
     assert changed(bench) == set()
     assert bench.dvc("status", "--json") == "{}"
-    assert move_lock(bench.project()) == 0
+    assert migrate_lock(bench.project()) == 0
 
 
 def test_a_value_that_is_another_one_by_now_makes_its_stages_stale(bench: Workbench) -> None:
     bench.repro()
     as_before(bench)
     bench.edit(FILE, lambda v: v["loudness"].update(suffix="."))
-    move_lock(bench.project())
+    migrate_lock(bench.project())
     assert changed(bench) == {"loud@a", "loud@b", "digest"}
 
 
@@ -75,7 +75,7 @@ def test_only_what_differs_is_left_and_its_comments_stay(tmp_path: Path) -> None
     path = tmp_path / FILE
     path.write_text(PROJECTS + text)
     before = resolve(tmp_path).files
-    assert shorten(tmp_path, LAYOUT) == ("standard", 1)
+    assert shorten_parameters(tmp_path, LAYOUT) == ("standard", 1)
     after = path.read_text()
     assert resolve(tmp_path).files == before
     assert read_yaml(path).keys() == {"profile", "projects", "extraction"}
@@ -88,7 +88,7 @@ def test_a_file_with_the_demos_values_becomes_the_demo(tmp_path: Path) -> None:
     write_yaml(tmp_path / FILE, {"projects": {"a": {"sources": [{"directory": "x"}]}}} | sections())
     write_yaml(tmp_path / FILE, read_yaml(tmp_path / FILE) | {"general": {"project": "a"}})
     before = resolve(tmp_path).files
-    assert shorten(tmp_path, LAYOUT) == ("demo", 1)
+    assert shorten_parameters(tmp_path, LAYOUT) == ("demo", 1)
     assert resolve(tmp_path).files == before
 
 

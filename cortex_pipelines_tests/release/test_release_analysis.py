@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cortex_pipelines.release.analysis import Count, analysed, look_of
+from cortex_pipelines.release.analysis import Count, analyse, look_of
 
 RULES = {"least_answers": 50, "most_answers": 400, "margin": 0.05}
 
@@ -23,7 +23,7 @@ RULES = {"least_answers": 50, "most_answers": 400, "margin": 0.05}
     ],
 )
 def test_the_rule(canary: Count, champion: Count, conclusion: str | None) -> None:
-    analysis = analysed(canary, champion, RULES)
+    analysis = analyse(canary, champion, RULES)
     assert (analysis.conclusion if analysis else None) == conclusion
     if analysis:
         assert f"{canary.failed} of {canary.answered} answers" in analysis.reason
@@ -35,11 +35,11 @@ def test_looking_often_withdraws_no_good_canary() -> None:
     for _ in range(runs):
         failed = [0, 0]
         for answered in range(1, 801):
-            for place in (0, 1):
-                failed[place] += chance.random() < 0.1
+            for position in (0, 1):
+                failed[position] += chance.random() < 0.1
             if look_of(answered, 50) > look_of(answered - 1, 50):
                 counts = [Count(answered, each) for each in failed]
-                analysis = analysed(counts[0], counts[1], {**RULES, "most_answers": 10_000})
+                analysis = analyse(counts[0], counts[1], {**RULES, "most_answers": 10_000})
                 if analysis and analysis.conclusion == "failure":
                     withdrawn += 1
                     break

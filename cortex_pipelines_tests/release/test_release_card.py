@@ -120,7 +120,7 @@ def test_a_card_names_the_parent_of_a_warm_start(tmp_path: Path) -> None:
     ],
 )
 def test_a_card_lists_the_licences_of_replayed_code(
-    tmp_path: Path, metrics: dict[str, float], shown: bool
+    tmp_path: Path, metrics: dict[str, float], is_listed: bool
 ) -> None:
     folders = {name: dataset(tmp_path / name, ["MIT"]) for name in (*DATASETS, "general_code")}
     trained = {"base": {"digest": "b"}, "settings": {"task_shares": {"naming": 0.5, "tests": 0.5}}}
@@ -142,7 +142,7 @@ def test_a_card_lists_the_licences_of_replayed_code(
     )
     text = (tmp_path / "out" / CARD).read_text()
     assert "| naming_dataset | `v.dir` | 1 | MIT (1) |" in text
-    assert ("| general_code | `v.dir` | 1 | MIT (1) |" in text) == shown
+    assert ("| general_code | `v.dir` | 1 | MIT (1) |" in text) == is_listed
     assert "- general: trained on, no figure" not in text
     assert "| tests_dataset |" in text
     assert "documentation_dataset" not in text
@@ -159,6 +159,6 @@ def test_the_release_reads_the_data_sets_that_the_adapter_is_trained_on() -> Non
 
     def data(name: str) -> set[str]:
         read = {other.name for other in graph.wiring(name).assets}
-        return {one for one in read if one.endswith("_dataset") or one == "general_code"}
+        return {asset for asset in read if asset.endswith("_dataset") or asset == "general_code"}
 
     assert data("code_adapter_release") == data("code_adapter")

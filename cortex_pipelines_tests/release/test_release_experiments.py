@@ -10,7 +10,7 @@ from cortex_pipelines.prompts.templates import project_templates
 from cortex_pipelines.release import promote
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.experiments.plan import append
-from cortex_pipelines.release.experiments.project_experiments import book_of
+from cortex_pipelines.release.experiments.project_experiments import experiment_log
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, ensure_keys, moves, record
 from cortex_pipelines.release.promotion import verdict_folder
 from cortex_pipelines.serving.catalogue import CatalogueSource
@@ -48,7 +48,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def shown(*words: str) -> list[dict[str, Any]]:
+def experiment_states(*words: str) -> list[dict[str, Any]]:
     return list(json.loads(cortex("experiment", "status", *words, "--json").stdout))
 
 
@@ -60,18 +60,18 @@ def test_an_experiment_from_start_to_stop(root: Path) -> None:
     served = read_catalogue(root).models
     experiment = served["shop"].experiment
     assert experiment is not None
-    assert {arm: one.release.way for arm, one in experiment.arms.items()} == {
+    assert {arm: arm_settings.release.way for arm, arm_settings in experiment.arms.items()} == {
         "a": "adapter",
         "b": "base",
     }
     assert served["shop@champion"].experiment is None
 
     answer = {"arm": "b", "unit": "", "became": "answered", "flagged": False, "seconds": 0.5}
-    append(book_of(root).answers(experiment.plan), {"id": "1", **answer})
-    append(book_of(root).answers(experiment.plan), {"id": "1", "vote": "up"})
-    (running,) = shown("shop")
+    append(experiment_log(root).answers(experiment.plan), {"id": "1", **answer})
+    append(experiment_log(root).answers(experiment.plan), {"id": "1", "vote": "up"})
+    (running,) = experiment_states("shop")
     assert (running["state"], running["arms"]["b"]["good"]) == ("running", 1)
-    assert shown("docs") == []
+    assert experiment_states("docs") == []
     again = cortex("experiment", "start", "shop", "base", "base", status=1)
     assert "is under the experiment shop-" in again.stderr
 
@@ -87,9 +87,9 @@ def test_an_experiment_from_start_to_stop(root: Path) -> None:
 def test_a_rollback_ends_the_experiment(root: Path) -> None:
     cortex("experiment", "start", "shop", "1.1.0", "1.0.0", "--metric", "answered")
     cortex("rollback", MODEL.name, "--why", "slow")
-    (ended,) = shown()
-    assert ended["state"] == "stopped"
-    assert ended["reason"] == f"{MODEL.name}: 1.0.0 is champion again"
+    (state,) = experiment_states()
+    assert state["state"] == "stopped"
+    assert state["reason"] == f"{MODEL.name}: 1.0.0 is champion again"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_rollback_ends_the_experiment(root: Path) -> None:
 )
 def test_what_is_refused(root: Path, words: tuple[str, ...], sentence: str) -> None:
     assert sentence in cortex("experiment", "start", *words, status=1).stderr
-    assert not book_of(root).path.exists()
+    assert not experiment_log(root).path.exists()
 
 
 def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
@@ -116,7 +116,9 @@ def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
     assert f"1.1.0 (a) against 1.1.0+brief@{brief.version} (b)" in began
     experiment = read_catalogue(root).models["shop"].experiment
     assert experiment is not None
-    assert {arm: one.templates.version for arm, one in experiment.arms.items()} == {
+    assert {
+        arm: arm_settings.templates.version for arm, arm_settings in experiment.arms.items()
+    } == {
         "a": "",
         "b": brief.version,
     }
@@ -136,11 +138,14 @@ def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> 
     assert served.notice.endswith("than when it was released: naming")
     assert served.templates["naming"].origin == "prompts/naming.jinja"
 
-    own = project_templates(root).own
+    custom_templates = project_templates(root).own
     version = VERSIONS["1.1.0"]
     words = ("2026-01-03T03:04:05+00:00", "anna", "promote", MODEL.name, version, None, "again")
     record(
-        root, MODEL, ChampionPin(version, None), LedgerEntry(*words, number="1.1.0", prompts=own)
+        root,
+        MODEL,
+        ChampionPin(version, None),
+        LedgerEntry(*words, number="1.1.0", prompts=custom_templates),
     )
     assert source.current.models["shop"].notice == ""
     file.write_text("{{ prompt }}")
@@ -158,17 +163,17 @@ def test_a_promotion_notes_and_registers_the_templates(root: Path) -> None:
     (folder / "verdict.json").write_text(json.dumps(verdict))
     (root / "prompts").mkdir()
     (root / "prompts" / "naming.jinja").write_text("{{ example }}!\n")
-    own = project_templates(root)
+    templates = project_templates(root)
     cortex("promote", MODEL.name, "--why", "better")
     (*_, line) = moves(root, MODEL)
-    assert (line.version, line.prompts) == (version, own.own)
+    assert (line.version, line.prompts) == (version, templates.own)
     (stored,) = open_client(root).search_prompt_versions("prompt-naming")
-    assert stored.tags["template"] == own["naming"].version
+    assert stored.tags["template"] == templates["naming"].version
 
 
 def test_the_templates_are_listed_and_printed(root: Path) -> None:
-    listed = json.loads(cortex("prompts", "--json").stdout)
-    assert {row["from"] for row in listed} == {"package"}
+    listing = json.loads(cortex("prompts", "--json").stdout)
+    assert {row["from"] for row in listing} == {"package"}
     printed = cortex("prompts", "worker").stdout
     file = root / "prompts" / "short" / "worker.jinja"
     file.parent.mkdir(parents=True)

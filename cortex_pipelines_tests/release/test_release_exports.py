@@ -29,7 +29,7 @@ from cortex_pipelines.release.exports.merged import write_merged
 from cortex_pipelines.release.exports.ollama import BASE, MODELFILE, compare_base, write_ollama
 from cortex_pipelines.release.exports.peft_folder import write_peft
 from cortex_pipelines.release.exports.probe import logits, probe
-from cortex_pipelines.release.exports.source import CARD, ExportError, Source, put_aside
+from cortex_pipelines.release.exports.source import CARD, ExportError, Source, staging_folder
 from cortex_pipelines.release.loading import read_lora
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
 
@@ -54,7 +54,7 @@ def test_a_peft_folder_is_the_adapter(base: BaseModel, tmp_path: Path) -> None:
     folder = write_adapter(base, tmp_path / "adapter")
     out = out_of(tmp_path / "out")
     checked = write_peft(source(base, folder), out)
-    assert checked.figures["logits_apart"] < 1e-5
+    assert checked.metrics["logits_apart"] < 1e-5
     assert (out / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
     assert (out / CARD).read_text() == "# the card\n"
 
@@ -66,22 +66,22 @@ def test_a_merged_model_needs_no_adapter(
     import torch
     from safetensors.torch import load_file, save_file
 
-    kept = BaseModel(tmp_path / "base", base.name, base.digest)
-    shutil.copytree(base.folder, kept.folder)
+    base_copy = BaseModel(tmp_path / "base", base.name, base.digest)
+    shutil.copytree(base.folder, base_copy.folder)
     weights = load_file(base.folder / "model.safetensors")
     rounded = {name: value.to(getattr(torch, kind)) for name, value in weights.items()}
-    save_file(rounded, kept.folder / "model.safetensors", metadata={"format": "pt"})
-    folder = write_adapter(kept, tmp_path / "adapter")
+    save_file(rounded, base_copy.folder / "model.safetensors", metadata={"format": "pt"})
+    folder = write_adapter(base_copy, tmp_path / "adapter")
     capfd.readouterr()
-    checked = write_merged(source(kept, folder), out_of(tmp_path / "out"))
+    checked = write_merged(source(base_copy, folder), out_of(tmp_path / "out"))
     assert "\r" not in capfd.readouterr().err, "a bar freezes an orchestrator's view of the log"
-    assert checked.figures["adapter_effect"] > 0.1
+    assert checked.metrics["adapter_effect"] > 0.1
     merged = load_file(tmp_path / "out" / "model.safetensors")
     assert {str(value.dtype) for value in merged.values()} == {f"torch.{kind}"}
     assert not [name for name in merged if "lora" in name]
     if kind == "float32":
-        ids = probe(_tokenizer(kept))
-        expected = logits(load_adapter(load_causal_model(kept, "fp32"), folder), ids)
+        ids = probe(_tokenizer(base_copy))
+        expected = logits(load_adapter(load_causal_model(base_copy, "fp32"), folder), ids)
         alone = load_causal_model(BaseModel(tmp_path / "out", "", ""), "fp32")
         torch.testing.assert_close(logits(alone, ids), expected, rtol=1e-4, atol=1e-3)
 
@@ -101,26 +101,26 @@ def test_a_gguf_adapter_adds_what_the_adapter_adds(
 
     folder = write_adapter(base, tmp_path / "adapter", **config)
     checked = write_gguf(source(base, folder), out_of(tmp_path / "out"))
-    assert checked.figures["tensors"] == 2 * 2 * 7, "two layers of seven projections"
+    assert checked.metrics["tensors"] == 2 * 2 * 7, "two layers of seven projections"
     tensors, alpha = read_gguf(tmp_path / "out" / ADAPTER)
     model = load_adapter(load_causal_model(base, "fp32"), folder)
     processor = LlamaTensorProcessor(config=None)
     layout = layout_of(base.folder)
-    seen = 0
+    count = 0
     for name, module in model.base_model.model.named_modules():
         if not hasattr(module, "get_delta_weight"):
             continue
         expected = module.get_delta_weight("default").detach().numpy()
         gguf_name = f"{layout.name_of(name)}.weight"
         a, b = tensors[f"{gguf_name}.lora_a"], tensors[f"{gguf_name}.lora_b"]
-        found = alpha / a.shape[0] * (b @ a)
+        actual = alpha / a.shape[0] * (b @ a)
         if name.endswith(("q_proj", "k_proj")):
             heads = 4 if name.endswith("q_proj") else 2
-            assert np.abs(found - expected).max() > 0.01, "rows are in another order in GGUF"
-            found = processor._reverse_permute_weights(found, heads, heads)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-        seen += 1
-    assert seen == 14
+            assert np.abs(actual - expected).max() > 0.01, "rows are in another order in GGUF"
+            actual = processor._reverse_permute_weights(actual, heads, heads)
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+        count += 1
+    assert count == 14
 
 
 def test_metadata_says_what_the_file_is(base: BaseModel, tmp_path: Path) -> None:
@@ -182,13 +182,13 @@ def write_base_gguf(base: BaseModel, path: Path, interleave: bool = True) -> Pat
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
     writer = gguf.GGUFWriter(path, "llama")
     for name, value in load_file(base.folder / "model.safetensors").items():
-        found = names.get_name(name, try_suffixes=(".weight",))
-        if found and "_proj" in name:
+        gguf_name = names.get_name(name, try_suffixes=(".weight",))
+        if gguf_name and "_proj" in name:
             heads = {"q_proj": 4, "k_proj": 2}.get(name.split(".")[-2])
             if heads and interleave:
                 turned = value.reshape(heads, 2, -1, value.shape[1]).swapaxes(1, 2)
                 value = np.ascontiguousarray(turned.reshape(value.shape))
-            writer.add_tensor(found, value.astype(np.float32))
+            writer.add_tensor(gguf_name, value.astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -200,17 +200,17 @@ def test_a_folder_for_ollama_names_base_and_adapter(
     base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.devnull)
-    made = write_base_gguf(base, tmp_path / "tiny.gguf")
+    gguf_file = write_base_gguf(base, tmp_path / "tiny.gguf")
     folder = write_adapter(base, tmp_path / "adapter")
-    checked = write_ollama(source(base, folder), made, out_of(tmp_path / "out"))
-    assert checked.figures["base_likeness"] > 0.999
-    assert checked.left == (
+    checked = write_ollama(source(base, folder), gguf_file, out_of(tmp_path / "out"))
+    assert checked.metrics["base_likeness"] > 0.999
+    assert checked.skipped == (
         "not checked by generation: neither llama-cli nor llama_cpp is installed",
     )
     lines = (tmp_path / "out" / MODELFILE).read_text().splitlines()
     assert lines[0] == "# code_adapter-demo 1.2.3 on directory:base"
-    named = [line.split()[1] for line in lines if line.startswith(("FROM", "ADAPTER"))]
-    assert [(tmp_path / "out" / name).is_file() for name in named] == [True, True]
+    file_names = [line.split()[1] for line in lines if line.startswith(("FROM", "ADAPTER"))]
+    assert [(tmp_path / "out" / name).is_file() for name in file_names] == [True, True]
     assert "PARAMETER num_ctx 512" in lines
 
 
@@ -250,15 +250,15 @@ def test_llama_cpp_is_asked_where_it_is(
 
 def test_an_export_is_whole_or_not_there(base: BaseModel, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    with put_aside(out) as aside:
-        (aside / "file").write_text("x")
+    with staging_folder(out) as staging:
+        (staging / "file").write_text("x")
         assert not out.exists()
     assert (out / "file").read_text() == "x"
     with pytest.raises(ExportError, match="is not empty; choose another folder"):
-        put_aside(out).__enter__()
+        staging_folder(out).__enter__()
     failing = write_ollama, source(base, tmp_path)
-    with pytest.raises(ExportError), put_aside(tmp_path / "failed") as aside:
-        failing[0](replace(failing[1]), None, aside)
+    with pytest.raises(ExportError), staging_folder(tmp_path / "failed") as staging:
+        failing[0](replace(failing[1]), None, staging)
     assert not (tmp_path / "failed").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
@@ -288,9 +288,9 @@ def test_all_that_an_export_writes_follows_the_umask(
 ) -> None:
     before = os.umask(umask)
     try:
-        made = source(base, write_adapter(base, tmp_path / "adapter"))
-        with put_aside(tmp_path / "out") as folder:
-            write(made, folder)
+        adapter_source = source(base, write_adapter(base, tmp_path / "adapter"))
+        with staging_folder(tmp_path / "out") as folder:
+            write(adapter_source, folder)
     finally:
         os.umask(before)
     paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]

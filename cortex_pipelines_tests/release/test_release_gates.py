@@ -30,24 +30,24 @@ def guard(name: str, at_least: float | None = None, at_most: float | None = None
 
 
 def test_clear_of_the_smallest_improvement_is_promoted() -> None:
-    found = verdict(BETTER)
-    assert found.verdict == "promoted"
-    assert "0.1, interval 0.05 to 0.15" in found.reason
-    assert found.figures == {**BETTER, "smallest_improvement": 0.02}
+    decision = verdict(BETTER)
+    assert decision.verdict == "promoted"
+    assert "0.1, interval 0.05 to 0.15" in decision.reason
+    assert decision.figures == {**BETTER, "smallest_improvement": 0.02}
 
 
 def test_a_verdict_on_a_sample_says_that_it_is_one() -> None:
-    found = verdict({**BETTER, "hand_written_sample": 1.0})
-    assert found.verdict == "promoted"
-    assert "hand-written sample" in found.reason
-    assert found.figures["hand_written_sample"] == 1.0
+    decision = verdict({**BETTER, "hand_written_sample": 1.0})
+    assert decision.verdict == "promoted"
+    assert "hand-written sample" in decision.reason
+    assert decision.figures["hand_written_sample"] == 1.0
     assert "sample" not in verdict({**BETTER, "hand_written_sample": 0.0}).reason
 
 
 def test_better_but_by_too_little_is_kept() -> None:
-    found = verdict(BETTER, smallest_improvement=0.06)
-    assert found.verdict == "kept"
-    assert "does not lie above the smallest worth shipping, 0.06" in found.reason
+    decision = verdict(BETTER, smallest_improvement=0.06)
+    assert decision.verdict == "kept"
+    assert "does not lie above the smallest worth shipping, 0.06" in decision.reason
 
 
 def test_an_interval_around_zero_is_kept() -> None:
@@ -56,28 +56,28 @@ def test_an_interval_around_zero_is_kept() -> None:
 
 def test_an_interval_below_zero_is_refused() -> None:
     worse = {"improvement": -0.1, "improvement_low": -0.2, "improvement_high": -0.01, "items": 40}
-    found = verdict(worse)
-    assert found.verdict == "refused"
-    assert "significantly worse" in found.reason
+    decision = verdict(worse)
+    assert decision.verdict == "refused"
+    assert "significantly worse" in decision.reason
 
 
 def test_a_model_that_changes_nothing_is_kept_even_if_nothing_is_asked_for() -> None:
-    same = {"improvement": 0.0, "improvement_low": 0.0, "improvement_high": 0.0, "items": 40}
-    assert verdict(same, smallest_improvement=0).verdict == "kept"
+    unchanged = {"improvement": 0.0, "improvement_low": 0.0, "improvement_high": 0.0, "items": 40}
+    assert verdict(unchanged, smallest_improvement=0).verdict == "kept"
 
 
 @pytest.mark.parametrize("metrics", [{}, {"items": 0, "clusters": 0}, {**BETTER, "items": 9}])
 def test_too_little_evidence_is_kept(metrics: dict[str, float]) -> None:
-    found = verdict(metrics, **guard("accuracy", at_least=0.5))
-    assert found.verdict == "kept"
-    assert "10 are needed" in found.reason
+    decision = verdict(metrics, **guard("accuracy", at_least=0.5))
+    assert decision.verdict == "kept"
+    assert "10 are needed" in decision.reason
 
 
 def test_the_figure_is_the_one_that_the_settings_name() -> None:
     metrics = {"gain": 0.1, "gain_low": 0.05, "gain_high": 0.2, "items": 40}
-    found = verdict(metrics, figure="gain")
-    assert found.verdict == "promoted"
-    assert found.figures["improvement_high"] == 0.2
+    decision = verdict(metrics, figure="gain")
+    assert decision.verdict == "promoted"
+    assert decision.figures["improvement_high"] == 0.2
 
 
 def test_a_figure_that_is_not_there_names_those_that_are() -> None:
@@ -102,15 +102,15 @@ def test_clusters_are_the_evidence_where_items_come_in_them() -> None:
     ],
 )
 def test_guards(limits: dict[str, Any], value: float, passed: bool, words: str) -> None:
-    found = verdict({**BETTER, "accuracy": value}, **limits)
-    assert found.verdict == ("promoted" if passed else "refused")
-    assert [one.passed for one in found.guards] == [passed]
-    assert words in found.reason
+    decision = verdict({**BETTER, "accuracy": value}, **limits)
+    assert decision.verdict == ("promoted" if passed else "refused")
+    assert [guard_result.passed for guard_result in decision.guards] == [passed]
+    assert words in decision.reason
 
 
 def test_a_verdict_is_plain_data() -> None:
-    found = verdict({**BETTER, "accuracy": 0.4}, **guard("accuracy", at_least=0.5))
-    plain = json.loads(json.dumps(found.as_dict()))
+    decision = verdict({**BETTER, "accuracy": 0.4}, **guard("accuracy", at_least=0.5))
+    plain = json.loads(json.dumps(decision.as_dict()))
     assert plain["verdict"] == "refused"
     assert plain["guards"] == [
         {"name": "accuracy", "value": 0.4, "at_least": 0.5, "at_most": None, "passed": False}
@@ -126,9 +126,9 @@ def test_never_promoted_unless_the_whole_interval_is_above_zero(
 ) -> None:
     names = ("improvement_low", "improvement", "improvement_high")
     metrics = {**dict(zip(names, interval, strict=True)), "items": 100.0}
-    found = verdict(metrics, smallest_improvement=smallest)
-    assert (found.verdict == "promoted") == (interval[0] >= smallest and interval[0] > 0)
-    assert (found.verdict == "refused") == (interval[2] < 0)
+    decision = verdict(metrics, smallest_improvement=smallest)
+    assert (decision.verdict == "promoted") == (interval[0] >= smallest and interval[0] > 0)
+    assert (decision.verdict == "refused") == (interval[2] < 0)
 
 
 def test_a_broken_guard_of_the_profiles_says_what_it_guards() -> None:
@@ -145,9 +145,9 @@ def test_a_missing_control_says_how_to_get_one() -> None:
 def test_a_guard_on_the_low_end_of_an_interval_keeps_and_does_not_refuse() -> None:
     limits = guard("own_low", at_least=0.0)
     assert verdict({**BETTER, "own_low": 0.1}, **limits).verdict == "promoted"
-    found = verdict({**BETTER, "own_low": -0.1}, **limits)
-    assert found.verdict == "kept"
-    assert found.reason == "guard not met: own_low is -0.1, must be at least 0"
+    decision = verdict({**BETTER, "own_low": -0.1}, **limits)
+    assert decision.verdict == "kept"
+    assert decision.reason == "guard not met: own_low is -0.1, must be at least 0"
     assert verdict(BETTER, **limits).verdict == "kept"
     worse = {"improvement": -0.1, "improvement_low": -0.2, "improvement_high": -0.01, "items": 40}
     assert verdict({**worse, "own_low": -0.1}, **limits).verdict == "refused"

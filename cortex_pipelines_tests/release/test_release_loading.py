@@ -40,10 +40,10 @@ def test_every_adapter_answers_as_with_peft_whatever_was_on_before(
     for seed, config in enumerate(VARIANTS):
         folder = write_adapter(base, tmp_path / str(seed), seed, **config)
         expected = logits(load_adapter(load_causal_model(base, "fp32"), folder), ids)
-        resident.put(read_lora(folder))
+        resident.apply(read_lora(folder))
         torch.testing.assert_close(logits(resident.model, ids), expected, rtol=1e-5, atol=1e-5)
         assert (expected - alone).abs().max() > 0.1, "the adapter does something"
-        resident.take_off()
+        resident.remove_adapter()
         torch.testing.assert_close(logits(resident.model, ids), alone, rtol=0, atol=0)
 
 
@@ -77,7 +77,7 @@ def test_an_adapter_with_other_layers_is_refused(base: BaseModel, tmp_path: Path
     )
     resident = ResidentBase(base)
     with pytest.raises(UntrustedModelError, match="does not match directory:base"):
-        resident.put(read_lora(folder))
+        resident.apply(read_lora(folder))
 
 
 def test_one_adapter_of_several_has_to_be_named(base: BaseModel, tmp_path: Path) -> None:

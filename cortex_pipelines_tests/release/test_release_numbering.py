@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.release.numbering import Change, change, following, record_of
+from cortex_pipelines.release.numbering import (
+    Change,
+    classify_change,
+    next_free_number,
+    version_inputs,
+)
 from cortex_pipelines.versioning.project import write_yaml
 
 PARAMETERS = "data/parameters/projects/demo.json"
@@ -40,14 +45,14 @@ def locked(root: Path, value: dict[str, Any]) -> Path:
     return root
 
 
-def elsewhere(value: dict[str, Any]) -> None:
+def move_weights(value: dict[str, Any]) -> None:
     value["params"][PARAMETERS]["models.base"] = {"directory": "weights"}
     value["params"]["sources.lock"]["models.base"]["directory"] = "weights"
 
 
 CASES: list[tuple[Callable[[dict[str, Any]], object], Change, str]] = [
     (lambda v: None, "patch", "the same training again"),
-    (elsewhere, "patch", "the same training again"),
+    (move_weights, "patch", "the same training again"),
     (lambda v: v["deps"][1].update(md5="other.dir"), "minor", "other data"),
     (lambda v: v["deps"][0].update(md5="other.dir"), "minor", "other settings or code"),
     (lambda v: v["params"][PARAMETERS]["adapters"].update(rank=4), "minor", "other settings"),
@@ -74,38 +79,40 @@ CASES: list[tuple[Callable[[dict[str, Any]], object], Change, str]] = [
 def test_the_number_says_what_changed(
     tmp_path: Path, edit: Callable[[dict[str, Any]], object], step: Change, words: str
 ) -> None:
-    before = record_of(locked(tmp_path / "then", stage()), STAGE, "m.dir")
+    before = version_inputs(locked(tmp_path / "then", stage()), STAGE, "m.dir")
     assert before is not None
     value = stage()
     edit(value)
     value["outs"][0]["md5"] = "new.dir"
-    found = change(before.as_dict(), record_of(locked(tmp_path / "now", value), STAGE, "new.dir"))
-    assert found[0] == step
-    assert words in found[1]
+    change_and_reason = classify_change(
+        before.as_dict(), version_inputs(locked(tmp_path / "now", value), STAGE, "new.dir")
+    )
+    assert change_and_reason[0] == step
+    assert words in change_and_reason[1]
 
 
 def test_a_version_that_the_lock_does_not_hold_has_no_record(tmp_path: Path) -> None:
     root = locked(tmp_path, stage())
-    assert record_of(root, STAGE, "other.dir") is None
-    assert record_of(root, "code_adapter@other", "m.dir") is None
-    assert record_of(tmp_path / "nowhere", STAGE, "m.dir") is None
-    assert change(None, record_of(root, STAGE, "m.dir"))[0] == "major"
+    assert version_inputs(root, STAGE, "other.dir") is None
+    assert version_inputs(root, "code_adapter@other", "m.dir") is None
+    assert version_inputs(tmp_path / "nowhere", STAGE, "m.dir") is None
+    assert classify_change(None, version_inputs(root, STAGE, "m.dir"))[0] == "major"
 
 
 def test_numbers_go_up() -> None:
-    assert following("1.4.2", "major", ()) == "2.0.0"
-    assert following("1.4.2", "minor", ()) == "1.5.0"
-    assert following("1.4.2", "patch", ()) == "1.4.3"
-    assert following("1.4.2", "minor", ("1.5.0", "1.6.0")) == "1.7.0"
+    assert next_free_number("1.4.2", "major", ()) == "2.0.0"
+    assert next_free_number("1.4.2", "minor", ()) == "1.5.0"
+    assert next_free_number("1.4.2", "patch", ()) == "1.4.3"
+    assert next_free_number("1.4.2", "minor", ("1.5.0", "1.6.0")) == "1.7.0"
 
 
 @given(steps=st.lists(st.sampled_from(["major", "minor", "patch", "back"]), max_size=20))
 def test_no_number_is_given_twice(steps: list[Any]) -> None:
-    given_numbers, now = ["1.0.0"], "1.0.0"
+    given_numbers, current = ["1.0.0"], "1.0.0"
     for step in steps:
         if step == "back":
-            now = given_numbers[max(given_numbers.index(now) - 1, 0)]
+            current = given_numbers[max(given_numbers.index(current) - 1, 0)]
         else:
-            now = following(now, step, given_numbers)
-            assert now not in given_numbers
-            given_numbers.append(now)
+            current = next_free_number(current, step, given_numbers)
+            assert current not in given_numbers
+            given_numbers.append(current)

@@ -20,12 +20,12 @@ from cortex_pipelines.release.ledger import (
     moves,
 )
 from cortex_pipelines.release.promotion import (
-    Act,
+    ReleaseAction,
     advance,
     leave_undecided,
+    model_roles,
     promote,
     rollback,
-    standing,
     verdict_folder,
 )
 from cortex_pipelines.release.settings import DeploymentSettings
@@ -37,7 +37,7 @@ from cortex_pipelines_tests.parameters import sections
 
 ROOT = Path(__file__).parents[2]
 MODEL = ReleasedModel("code_adapter", "demo")
-ACT = Act("someone", "2026-01-02T03:04:05+00:00", "better")
+ACT = ReleaseAction("someone", "2026-01-02T03:04:05+00:00", "better")
 CODE = "cortex_pipelines/adapters"
 
 
@@ -67,19 +67,19 @@ def test_a_canary_leaves_the_champion_and_becomes_it(tmp_path: Path) -> None:
     assert (entry.action, entry.version, entry.previous) == ("canary", "b", "a")
     assert (entry.plan["strategy"], entry.plan["share"]) == ("canary", 0.25)
     assert champion(tmp_path, MODEL) == ChampionPin("a", None)
-    now = standing(tmp_path, MODEL)
-    assert (now["champion"], now["canary"]) == ("a", "b")
+    roles = model_roles(tmp_path, MODEL)
+    assert (roles["champion"], roles["canary"]) == ("a", "b")
     assert promoted(tmp_path, "b", strategy="canary", share=0.25) is None
     more = promoted(tmp_path, "b", strategy="canary", share=0.5)
     assert more is not None
     assert more.number == entry.number
 
-    done = promoted(tmp_path, "b")
-    assert done is not None
-    assert (done.action, done.number) == ("promote", entry.number)
+    promotion = promoted(tmp_path, "b")
+    assert promotion is not None
+    assert (promotion.action, promotion.number) == ("promote", entry.number)
     assert champion(tmp_path, MODEL) == ChampionPin("b", "a")
-    now = standing(tmp_path, MODEL)
-    assert (now["canary"], now["archived"]) == (None, ["a"])
+    roles = model_roles(tmp_path, MODEL)
+    assert (roles["canary"], roles["archived"]) == (None, ["a"])
 
 
 @pytest.mark.parametrize(
@@ -100,39 +100,42 @@ def test_a_rollback_ends_a_canary_and_the_champion_stays(tmp_path: Path) -> None
     assert (entry.version, entry.previous, entry.number) == ("a", "b", "1.0.0")
     assert champion(tmp_path, MODEL) == ChampionPin("a", None)
     assert canary(moves(tmp_path, MODEL)) is None
-    written = (tmp_path / "releases.lock").read_bytes()
+    ledger_bytes = (tmp_path / "releases.lock").read_bytes()
     assert rollback(tmp_path, MODEL, ACT) is None
-    assert (tmp_path / "releases.lock").read_bytes() == written
+    assert (tmp_path / "releases.lock").read_bytes() == ledger_bytes
     assert archived(moves(tmp_path, MODEL), "a") == [], "b never was champion"
 
 
 def test_an_analysis_advances_only_what_is_canary_still(tmp_path: Path) -> None:
     promoted(tmp_path, "a")
     promoted(tmp_path, "b", strategy="canary", target="edge")
-    left = leave_undecided(tmp_path, MODEL, ACT, "b")
-    assert left is not None
-    assert left.in_words().endswith("undecided and stays canary: promote it or roll it back")
-    assert standing(tmp_path, MODEL)["canary"] == "b"
+    undecided = leave_undecided(tmp_path, MODEL, ACT, "b")
+    assert undecided is not None
+    assert undecided.describe().endswith("undecided and stays canary: promote it or roll it back")
+    assert model_roles(tmp_path, MODEL)["canary"] == "b"
     assert advance(tmp_path, MODEL, ACT, "another") is None
     entry = advance(tmp_path, MODEL, ACT, "b")
     assert entry is not None
     assert (entry.action, entry.version, entry.previous) == ("promote", "b", "a")
     assert entry.plan == {"strategy": "immediate", "target": "edge"}
     assert champion(tmp_path, MODEL) == ChampionPin("b", "a")
-    assert standing(tmp_path, MODEL)["canary"] is None
-    written = (tmp_path / "releases.lock").read_bytes()
+    assert model_roles(tmp_path, MODEL)["canary"] is None
+    ledger_bytes = (tmp_path / "releases.lock").read_bytes()
     assert advance(tmp_path, MODEL, ACT, "b") is None
     assert leave_undecided(tmp_path, MODEL, ACT, "b") is None
-    assert (tmp_path / "releases.lock").read_bytes() == written
+    assert (tmp_path / "releases.lock").read_bytes() == ledger_bytes
 
 
 def test_a_shadow_is_a_canary_that_nobody_sees(tmp_path: Path) -> None:
     promoted(tmp_path, "a")
     entry = promoted(tmp_path, "b", strategy="shadow")
     assert entry is not None
-    assert "in the background only" in entry.in_words()
+    assert "in the background only" in entry.describe()
     assert "share" not in (entry.plan or {})
-    assert (standing(tmp_path, MODEL)["canary"], champion(tmp_path, MODEL).champion) == ("b", "a")
+    assert (model_roles(tmp_path, MODEL)["canary"], champion(tmp_path, MODEL).champion) == (
+        "b",
+        "a",
+    )
 
 
 def test_what_a_plan_holds_depends_on_its_strategy() -> None:
@@ -178,11 +181,11 @@ def test_a_rollback_to_the_champion_changes_nothing(tmp_path: Path) -> None:
 
 
 def git(root: Path, *words: str) -> None:
-    who = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
-    subprocess.run(["git", "-C", str(root), *who, *words], check=True, capture_output=True)
+    identity = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
+    subprocess.run(["git", "-C", str(root), *identity, *words], check=True, capture_output=True)
 
 
-def made(root: Path) -> str:
+def commit_project(root: Path) -> str:
     """A committed project whose dvc.lock says what its model was made from; the model's version."""
     (root / CODE).mkdir(parents=True)
     (root / CODE / "lora.py").write_text("RANK = 8\n")
@@ -217,7 +220,7 @@ def stage(out: str, md5: str, *deps: dict[str, str]) -> dict[str, Any]:
 
 
 def test_the_way_to_a_stage_goes_through_folders_of_all_projects(tmp_path: Path) -> None:
-    made(tmp_path)
+    commit_project(tmp_path)
     stages = read_yaml(tmp_path / "dvc.lock")["stages"]
     assert path_to(stages, "code_adapter_release@demo") == [
         "code_adapter@demo",
@@ -229,17 +232,17 @@ def test_the_way_to_a_stage_goes_through_folders_of_all_projects(tmp_path: Path)
 
 
 def test_committed_code_is_promoted(tmp_path: Path) -> None:
-    version = made(tmp_path)
-    told: list[str] = []
-    entry = promote(tmp_path, MODEL, ACT, deployment(), told.append)
+    version = commit_project(tmp_path)
+    messages: list[str] = []
+    entry = promote(tmp_path, MODEL, ACT, deployment(), messages.append)
     assert entry is not None
-    assert (entry.version, entry.number, told) == (version, "1.0.0", [])
+    assert (entry.version, entry.number, messages) == (version, "1.0.0", [])
     assert entry.made_from is not None
 
 
 @pytest.mark.parametrize("name", ["lora.py", "new.py"])
 def test_uncommitted_code_is_refused(tmp_path: Path, name: str) -> None:
-    made(tmp_path)
+    commit_project(tmp_path)
     (tmp_path / CODE / name).write_text("RANK = 16\n")
     with pytest.raises(ReleaseError, match=f"not committed: {CODE}/{name}; commit it"):
         promote(tmp_path, MODEL, ACT)
@@ -253,24 +256,24 @@ def test_uncommitted_code_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_other_edits_do_not_matter(tmp_path: Path) -> None:
-    made(tmp_path)
+    commit_project(tmp_path)
     (tmp_path / "README.md").write_text("not code\n")
     assert promote(tmp_path, MODEL, ACT) is not None
 
 
 def test_where_there_is_no_repository_it_is_said_and_allowed(tmp_path: Path) -> None:
-    made(tmp_path)
+    commit_project(tmp_path)
     (tmp_path / ".git").rename(tmp_path / "no-git")
-    told: list[str] = []
+    messages: list[str] = []
     assert uncommitted(tmp_path, [CODE]) is None
-    assert promote(tmp_path, MODEL, ACT, None, told.append) is not None
-    assert told == [
+    assert promote(tmp_path, MODEL, ACT, None, messages.append) is not None
+    assert messages == [
         "code_adapter-demo: no git repository, so whether its code is committed was not checked"
     ]
 
 
 def test_a_model_that_is_too_large_for_its_target_is_refused(tmp_path: Path) -> None:
-    made(tmp_path)
+    commit_project(tmp_path)
     sizes = deployment().model_dump()["model_mib"] | {"embedded": 1.5}
     small = deployment(target="embedded", model_mib=sizes)
     with pytest.raises(ReleaseError, match=r"1\.9 MiB, the target embedded allows 1\.5"):
@@ -292,8 +295,8 @@ def test_a_promotion_that_is_killed_changes_nothing_and_can_be_repeated(tmp_path
     promoted(tmp_path, "a")
     before = (tmp_path / "releases.lock").read_bytes()
     passed(tmp_path, "b")
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
-    assert done.returncode == -signal.SIGKILL
+    process = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
+    assert process.returncode == -signal.SIGKILL
     assert (tmp_path / "releases.lock").read_bytes() == before
     entry = promoted(tmp_path, "b")
     assert entry is not None

@@ -19,11 +19,11 @@ from cortex_pipelines.release.ledger import (
     moves,
 )
 from cortex_pipelines.release.promotion import (
-    Act,
-    passed,
+    ReleaseAction,
+    may_be_promoted,
+    model_roles,
     promote,
     rollback,
-    standing,
     verdict_folder,
 )
 from cortex_pipelines.release.settings import DeploymentSettings, GateSettings
@@ -55,11 +55,11 @@ def decided(root: Path, model: ReleasedModel, version: str, verdict: str = "prom
 
 def promoted(root: Path, model: ReleasedModel, version: str) -> LedgerEntry | None:
     decided(root, model, version)
-    return promote(root, model, Act("someone", AT, "better"))
+    return promote(root, model, ReleaseAction("someone", AT, "better"))
 
 
 def rolled_back(root: Path, model: ReleasedModel, to: str | None = None) -> LedgerEntry | None:
-    return rollback(root, model, Act("someone", AT, "slow"), to)
+    return rollback(root, model, ReleaseAction("someone", AT, "slow"), to)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -92,7 +92,7 @@ def test_promotions_and_rollbacks_follow_each_other(tmp_path: Path, model: Relea
         "1.0.0",
         None,
     ]
-    (other,) = [one for one in MODELS if one != model]
+    (other,) = [candidate for candidate in MODELS if candidate != model]
     assert champion(tmp_path, other) == ChampionPin()
 
 
@@ -108,7 +108,7 @@ def test_the_ledger_says_by_which_templates_prompts_were_made(tmp_path: Path) ->
     ensure_keys(tmp_path, MODELS)
     promoted(tmp_path, ADAPTER, "a")
     decided(tmp_path, ADAPTER, "b")
-    promote(tmp_path, ADAPTER, Act("someone", AT, "better"), prompts={"naming": "0123"})
+    promote(tmp_path, ADAPTER, ReleaseAction("someone", AT, "better"), prompts={"naming": "0123"})
     rolled_back(tmp_path, ADAPTER)
     lines = moves(tmp_path, ADAPTER)
     assert prompts_of(lines, "a") == {}
@@ -125,17 +125,17 @@ def test_a_champion_is_not_promoted_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verdict", ["kept", "refused"])
 def test_what_the_gate_has_not_passed_stays_challenger(tmp_path: Path, verdict: str) -> None:
     decided(tmp_path, ROUTER, "a", verdict)
-    assert not passed(tmp_path, ROUTER)
+    assert not may_be_promoted(tmp_path, ROUTER)
     with pytest.raises(ReleaseError, match=f"the gate's verdict is {verdict}: as measured"):
-        promote(tmp_path, ROUTER, Act("someone", AT, "wishful"))
+        promote(tmp_path, ROUTER, ReleaseAction("someone", AT, "wishful"))
     assert ledger(tmp_path) == []
 
 
 def test_without_a_verdict_nothing_moves(tmp_path: Path) -> None:
-    assert not passed(tmp_path, ROUTER)
+    assert not may_be_promoted(tmp_path, ROUTER)
     with pytest.raises(ReleaseError, match="run `cortex run` first"):
-        promote(tmp_path, ROUTER, Act("someone", AT, "wishful"))
-    assert standing(tmp_path, ROUTER) == {
+        promote(tmp_path, ROUTER, ReleaseAction("someone", AT, "wishful"))
+    assert model_roles(tmp_path, ROUTER) == {
         "model": "task_router",
         "challenger": None,
         "verdict": None,
@@ -158,9 +158,9 @@ def test_a_version_rolled_back_is_promoted_again_by_name_alone(tmp_path: Path) -
     assert was_rolled_back(ledger(tmp_path), "b")
     assert not was_rolled_back(ledger(tmp_path), "a")
     assert not was_rolled_back(ledger(tmp_path), "new")
-    assert not passed(tmp_path, ROUTER)
+    assert not may_be_promoted(tmp_path, ROUTER)
     decided(tmp_path, ROUTER, "c")
-    assert passed(tmp_path, ROUTER), "another version may"
+    assert may_be_promoted(tmp_path, ROUTER), "another version may"
     assert promoted(tmp_path, ROUTER, "b")
     assert not was_rolled_back(ledger(tmp_path), "b")
 
@@ -172,9 +172,9 @@ def test_keys_come_and_go_with_projects_and_champions_stay(tmp_path: Path) -> No
         "ledger": [],
     }
     promoted(tmp_path, ADAPTER, "a")
-    written = (tmp_path / "releases.lock").stat().st_mtime_ns
+    modified_ns = (tmp_path / "releases.lock").stat().st_mtime_ns
     ensure_keys(tmp_path, MODELS)
-    assert (tmp_path / "releases.lock").stat().st_mtime_ns == written
+    assert (tmp_path / "releases.lock").stat().st_mtime_ns == modified_ns
     more = [*MODELS, ReleasedModel("code_adapter", "more")]
     ensure_keys(tmp_path, more)
     assert champion(tmp_path, ADAPTER).champion == "a"
@@ -192,9 +192,9 @@ def test_a_verdict_is_written_and_read_back(tmp_path: Path) -> None:
     gate = GateSettings(figure="gain", smallest_improvement=0.1, smallest_items=10, guards={})
     assert read_verdict(out) is None
     judge(read_metrics(evaluation), "v1", gate, out)
-    found = read_verdict(out)
-    assert found is not None
-    assert (found["model_version"], found["verdict"]) == ("v1", "promoted")
+    content = read_verdict(out)
+    assert content is not None
+    assert (content["model_version"], content["verdict"]) == ("v1", "promoted")
     first = (out / "verdict.json").read_bytes()
     judge(read_metrics(evaluation), "v1", gate, out)
     assert (out / "verdict.json").read_bytes() == first
@@ -209,33 +209,33 @@ def test_a_rollback_undoes_the_last_act_and_each_is_idempotent(
     lines = 0
     for act in acts:
         before, running = champion(root, ROUTER), canary(moves(root, ROUTER))
-        entry = _done(root, act)
-        now = champion(root, ROUTER)
+        entry = _perform(root, act)
+        pin = champion(root, ROUTER)
         lines += entry is not None
-        written = (root / "releases.lock").read_bytes() if lines else b""
+        ledger_bytes = (root / "releases.lock").read_bytes() if lines else b""
         if act != "back" or entry:
-            assert _done(root, act) is None, "a second time nothing happens"
-        assert ((root / "releases.lock").read_bytes() if lines else b"") == written
+            assert _perform(root, act) is None, "a second time nothing happens"
+        assert ((root / "releases.lock").read_bytes() if lines else b"") == ledger_bytes
         assert len(ledger(root)) == lines
         if entry is None:
-            assert now == before
+            assert pin == before
         elif entry.action == "promote":
-            assert now == ChampionPin(act, before.champion)
+            assert pin == ChampionPin(act, before.champion)
         elif entry.action == "canary" or running:
-            assert now == before
+            assert pin == before
         else:
-            assert now.champion == before.previous
+            assert pin.champion == before.previous
             assert was_rolled_back(ledger(root), str(before.champion))
     given_numbers = numbers(moves(root, ROUTER))
     assert len(set(given_numbers.values())) == len(given_numbers)
 
 
-def _done(root: Path, act: str) -> LedgerEntry | None:
+def _perform(root: Path, act: str) -> LedgerEntry | None:
     if act == "back":
         if champion(root, ROUTER).champion is None and not canary(moves(root, ROUTER)):
             return None
         return rolled_back(root, ROUTER)
     version = act.removeprefix("canary ")
     decided(root, ROUTER, version)
-    how = deployment(strategy="canary") if act.startswith("canary") else None
-    return promote(root, ROUTER, Act("someone", AT, "better"), how)
+    settings = deployment(strategy="canary") if act.startswith("canary") else None
+    return promote(root, ROUTER, ReleaseAction("someone", AT, "better"), settings)

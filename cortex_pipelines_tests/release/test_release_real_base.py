@@ -43,9 +43,9 @@ def test_the_update_lands_on_the_same_rows_as_in_transformers(
     ):
         name = f"blk.3.{short}.weight"
         a, b = updates[f"{name}.lora_a"], updates[f"{name}.lora_b"]
-        found = gguf.quants.dequantize(tensors[name].data, tensors[name].tensor_type)
-        found = found + alpha / a.shape[0] * (b @ a)
+        actual = gguf.quants.dequantize(tensors[name].data, tensors[name].tensor_type)
+        actual = actual + alpha / a.shape[0] * (b @ a)
         if heads:
-            found = processor._reverse_permute_weights(found, heads, heads)
+            actual = processor._reverse_permute_weights(actual, heads, heads)
         expected = weights[f"model.layers.3.{layer}.weight"].detach().numpy()
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)

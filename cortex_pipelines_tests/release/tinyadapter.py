@@ -19,8 +19,8 @@ def write_adapter(base: BaseModel, folder: Path, seed: int = 0, **config: Any) -
     import torch
     from peft import LoraConfig, get_peft_model
 
-    given = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
-    model = get_peft_model(load_causal_model(base, "fp32"), LoraConfig(**{**given, **config}))
+    defaults = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    model = get_peft_model(load_causal_model(base, "fp32"), LoraConfig(**{**defaults, **config}))
     generator = torch.Generator().manual_seed(seed)
     state = {name: value for name, value in model.state_dict().items() if "lora_" in name}
     for value in state.values():

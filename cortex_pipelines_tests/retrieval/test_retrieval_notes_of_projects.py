@@ -285,8 +285,8 @@ def test_forgetting_reaches_the_memories(root: Path, name: str) -> None:
 def test_the_command_that_forgets_reaches_them(
     root: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forget, "trained_on", lambda *_: [])
-    monkeypatch.setattr(forget, "mark", lambda *_: None)
+    monkeypatch.setattr(forget, "models_trained_on", lambda *_: [])
+    monkeypatch.setattr(forget, "mark_models", lambda *_: None)
     open_memory(root, name).add(ADDRESS, "lenas note on cents", "note", "test")
     done = cortex("forget", "--author", ADDRESS.upper())
     assert "deleted: 1 entries of memories (deletion " in done.stderr

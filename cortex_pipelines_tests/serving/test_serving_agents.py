@@ -291,15 +291,15 @@ def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
 @pytest.mark.skipif(
     find_spec("cortex_pipelines.retrieval") is None, reason="this version has no code search"
 )
-def test_code_is_searched_in_what_the_project_has_made(own: MiniProject) -> None:
-    search = project_services(own.root).search
+def test_code_is_searched_in_what_the_project_has_made(finished_copy: MiniProject) -> None:
+    search = project_services(finished_copy.root).search
     assert search is not None
     answer = search("syntax tree", "alpha", 3)
-    assert answer["versions"] == {"alpha": own.version("search_documents@alpha")}
+    assert answer["versions"] == {"alpha": finished_copy.version("search_documents@alpha")}
     assert answer["results"]
     assert search("syntax tree", "alpha", 3) == answer, "the index that is open already"
     assert set(search("syntax tree", None, 3)["versions"]) == {"alpha", "beta"}
-    context = project_services(own.root).context
+    context = project_services(finished_copy.root).context
     assert context is not None
     shown = context("walk the syntax tree", "alpha", 1000)
     assert shown["versions"] == answer["versions"]

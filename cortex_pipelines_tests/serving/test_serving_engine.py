@@ -319,7 +319,7 @@ def without_effect(_self: ResidentBase, _adapter: Any) -> None:
     """A loader that forgets what it loads."""
 
 
-def twice(self: ResidentBase, adapter: Any, put: Any = ResidentBase.put) -> None:
+def twice(self: ResidentBase, adapter: Any, put: Any = ResidentBase.apply) -> None:
     put(self, adapter)
     for module in self._layers.values():
         module.scaling["default"] *= 2

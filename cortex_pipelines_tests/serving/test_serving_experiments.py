@@ -13,9 +13,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.release.experiments import project_experiments
-from cortex_pipelines.release.experiments.analysis import Tally
-from cortex_pipelines.release.experiments.plan import Book, ExperimentError, ExperimentSpec, append
-from cortex_pipelines.release.experiments.running import Assigned, Experiments, Log
+from cortex_pipelines.release.experiments.analysis import ExperimentCounts
+from cortex_pipelines.release.experiments.plan import (
+    ExperimentError,
+    ExperimentLog,
+    ExperimentSpec,
+    append,
+)
+from cortex_pipelines.release.experiments.running import AnswerLog, Assignment, Experiments
 from cortex_pipelines.serving import experiment_arms
 from cortex_pipelines.serving.catalogue import Catalogue, Served
 from cortex_pipelines.serving.conditions import with_others
@@ -61,7 +66,7 @@ def models(home: Path, broken: bool = False) -> dict[str, Served]:
 @pytest.fixture
 def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     """A gateway that follows the experiments of the folder, as that of a project does."""
-    book = project_experiments.book_of(tmp_path)
+    book = project_experiments.experiment_log(tmp_path)
 
     def catalogue(broken: bool) -> Catalogue:
         served = models(home, broken)
@@ -102,8 +107,8 @@ def ask(client: TestClient, user: str, **changes: Any) -> Any:
 
 
 def state(root: Path) -> dict[str, Any]:
-    (entry,) = project_experiments.book_of(root).entries()
-    return project_experiments.shown(root, entry)
+    (entry,) = project_experiments.experiment_log(root).entries()
+    return project_experiments.experiment_state(root, entry)
 
 
 def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
@@ -113,7 +118,7 @@ def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
     answering = Answering(models(home)["shop"], "adapter", None, "")
     assert answering.drawn == (None, None)
     for arm, share in (("a", 0.75), ("b", 0.25)):
-        assigned = replace(answering, assigned=Assigned(plan, arm, "unit"))
+        assigned = replace(answering, assigned=Assignment(plan, arm, "unit"))
         assert assigned.drawn == (f"shop-1:{arm}", share)
     for strategy, share in (("canary", 0.25), ("shadow", 0.0)):
         split = Split("shop", "2.dir", {"strategy": strategy, "share": 0.25}, "")
@@ -165,7 +170,7 @@ def test_users_keep_their_arm_and_votes_count(
         assert (end.outcome, end.figures["arms"]) == ("stopped", shown["arms"])
         assert ask(client, chosen).headers["x-cortex-way"] == "adapter"
         assert state(tmp_path)["arms"] == shown["arms"]
-    text = (project_experiments.book_of(tmp_path).answers(plan)).read_text()
+    text = (project_experiments.experiment_log(tmp_path).answers(plan)).read_text()
     assert chosen not in text
     assert "def f" not in text
 
@@ -233,20 +238,20 @@ EVEN = {"a": 0.3, "b": 0.3}
 def test_how_an_experiment_ends(
     outcome: str, good: dict[str, float], changes: dict[str, Any], plan: dict[str, Any]
 ) -> None:
-    tally = Tally(replace(PLAN, **plan))
+    tally = ExperimentCounts(replace(PLAN, **plan))
     result = None
     for line in lines(6000, good, **changes):
-        tally.take(line)
+        tally.add(line)
         if (result := tally.result()) is not None:
             break
     assert result is not None
     assert result.outcome == outcome, result.reason
-    users = sum(side["users"] for side in tally.figures()["arms"].values())
+    users = sum(side["users"] for side in tally.metrics()["arms"].values())
     assert users >= 20 or outcome == "guardrail"
 
 
 def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
-    book, ends = Book(tmp_path), []
+    book, ends = ExperimentLog(tmp_path), []
 
     def full(*_: Any) -> None:
         ends.append(_)
@@ -263,11 +268,11 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
     for line in whole[390:]:  # and the last ten come again
         send(second, line)
     second.close()
-    wanted = Tally(PLAN)
+    wanted = ExperimentCounts(PLAN)
     for line in whole:
-        wanted.take(line)
-    assert second.figures(PLAN) == wanted.figures() == Log(PLAN, path).read().figures()
-    assert first.figures(PLAN) == wanted.figures(), "two processes see the same"
+        wanted.add(line)
+    assert second.metrics(PLAN) == wanted.metrics() == AnswerLog(PLAN, path).read().metrics()
+    assert first.metrics(PLAN) == wanted.metrics(), "two processes see the same"
     assert ends, "the end could not be written, and was tried again"
 
     done: list[Any] = []
@@ -305,7 +310,7 @@ def test_what_was_counted_stands_after_a_kill(tmp_path: Path) -> None:
         process.kill()
         counted += 200 + len(process.stdout.read().split(b"\n")) - 1
         process.wait()
-    sides = Log(PLAN, Book(tmp_path).answers(PLAN)).read().figures()["arms"]
+    sides = AnswerLog(PLAN, ExperimentLog(tmp_path).answers(PLAN)).read().metrics()["arms"]
     # each process may have been killed between a line and its report of it
     assert counted <= sum(side["answers"] for side in sides.values()) <= counted + 2
     assert sum(side["users"] for side in sides.values()) == 30
@@ -315,19 +320,19 @@ def send(experiments: Experiments, line: dict[str, Any]) -> None:
     if "vote" in line:
         experiments.vote(PLAN, line["id"], line["vote"])
         return
-    at = Assigned(PLAN, line["arm"], line["unit"])
+    at = Assignment(PLAN, line["arm"], line["unit"])
     experiments.add(at, line["id"], line["became"], line["flagged"], line["seconds"])
 
 
 def test_votes_are_settled_by_the_last_one() -> None:
-    tally = Tally(replace(PLAN, metric="answered"))
+    tally = ExperimentCounts(replace(PLAN, metric="answered"))
     answer = {"id": "1", "arm": "b", "unit": "", "became": "answered", "flagged": False}
-    tally.take({"id": "1", "vote": "down"})  # of an answer that is not here
-    tally.take({**answer, "seconds": 1.0})
+    tally.add({"id": "1", "vote": "down"})  # of an answer that is not here
+    tally.add({**answer, "seconds": 1.0})
     shown = []
     for vote in ("down", "down", "dismissed", "up", "down"):
-        tally.take({"id": "1", "vote": vote})
-        shown.append(tally.figures()["arms"]["b"]["good"])
+        tally.add({"id": "1", "vote": vote})
+        shown.append(tally.metrics()["arms"]["b"]["good"])
     assert shown == [0, 0, 1, 1, 0]
 
 
@@ -361,15 +366,15 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
         experiment_arms.start(tmp_path, known, "shop", "base", "base", **USUAL)
     with pytest.raises(ExperimentError, match="no experiment is under way on shop"):
         project_experiments.stop(tmp_path, "shop", "")
-    assert not project_experiments.book_of(tmp_path).path.exists()
+    assert not project_experiments.experiment_log(tmp_path).path.exists()
 
     plan = start(tmp_path, home, "champion:adapter", "1.1.0")
     assert (plan.a, plan.b) == ("1.2.0:adapter", "1.1.0"), "a promotion moves neither"
     refused("is under the experiment shop-.* already")
     project_experiments.stop_for_release(tmp_path, "docs", "promoted")
-    assert project_experiments.book_of(tmp_path).running("shop") == plan
+    assert project_experiments.experiment_log(tmp_path).running("shop") == plan
     project_experiments.stop_for_release(tmp_path, "shop", "1.3.0 is champion")
-    (entry,) = project_experiments.book_of(tmp_path).entries()
+    (entry,) = project_experiments.experiment_log(tmp_path).entries()
     assert entry.end is not None
     assert (entry.end.outcome, entry.end.reason) == ("stopped", "1.3.0 is champion")
     start(tmp_path, home)
@@ -378,7 +383,7 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
 def test_a_plan_whose_release_is_gone_waits(
     home: Path, tmp_path: Path, serve: Callable[..., Any]
 ) -> None:
-    append(project_experiments.book_of(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
+    append(project_experiments.experiment_log(tmp_path).path, vars(replace(PLAN, a="7.7.7")))
     with serve() as client:
         answer = ask(client, "anna")
         assert (answer.status_code, answer.headers["x-cortex-way"]) == (200, "adapter")

@@ -8,7 +8,7 @@ import pytest
 from cortex_pipelines.prompts.chat_rendering import ChatMessage
 from cortex_pipelines.prompts.examples import prompt_segments, read_examples
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
-from cortex_pipelines.release.answering import Release, best_way
+from cortex_pipelines.release.answering import Release, best_condition
 from cortex_pipelines.serving import gateway as module
 from cortex_pipelines.serving.catalogue import Catalogue, UnknownModelError
 from cortex_pipelines.serving.engines.engine import AdapterFiles, Sampling
@@ -30,10 +30,12 @@ FIGURES = {
 
 
 def test_the_way_is_the_one_that_needs_the_fewest_bits() -> None:
-    assert best_way(FIGURES, ("base", "context")) == "context"
-    assert best_way(FIGURES, ("adapter", "both")) == "adapter"
-    assert best_way({**FIGURES, "retrieval_bits_per_byte": None}, ("base", "context")) == "base"
-    assert best_way({}, ("adapter", "both")) == "adapter"
+    assert best_condition(FIGURES, ("base", "context")) == "context"
+    assert best_condition(FIGURES, ("adapter", "both")) == "adapter"
+    assert (
+        best_condition({**FIGURES, "retrieval_bits_per_byte": None}, ("base", "context")) == "base"
+    )
+    assert best_condition({}, ("adapter", "both")) == "adapter"
 
 
 def test_a_release_is_another_one_when_anything_that_answers_is() -> None:

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.release.answering import FILE as FILE_OF_RELEASE
 from cortex_pipelines.release.answering import Release, write_release
 from cortex_pipelines.release.ledger import ReleasedModel
-from cortex_pipelines.release.promotion import Act, promote, verdict_folder
+from cortex_pipelines.release.promotion import ReleaseAction, promote, verdict_folder
 from cortex_pipelines.serving.exported_gateway import open_exported
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
@@ -45,64 +45,70 @@ def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProj
 
 
 def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(
-    own: MiniProject,
+    finished_copy: MiniProject,
 ) -> None:
     model = ReleasedModel("code_adapter", PROJECT)
-    version = own.version(model.address)
-    index = own.version(f"completion_dataset@{PROJECT}")
-    folder = verdict_folder(own.root, model)
+    version = finished_copy.version(model.address)
+    index = finished_copy.version(f"completion_dataset@{PROJECT}")
+    folder = verdict_folder(finished_copy.root, model)
     verdict = json.loads((folder / "verdict.json").read_text()) | {"verdict": "promoted"}
     (folder / "verdict.json").write_text(json.dumps(verdict))
-    wanted = Release("both", read_catalogue(own.root).models["base"].version, version, index)
+    wanted = Release(
+        "both", read_catalogue(finished_copy.root).models["base"].version, version, index
+    )
     write_release(wanted, folder)
-    promote(own.root, model, Act("someone", "2026-01-02T03:04:05+00:00", "better"))
+    promote(
+        finished_copy.root, model, ReleaseAction("someone", "2026-01-02T03:04:05+00:00", "better")
+    )
 
-    served = read_catalogue(own.root).models[PROJECT]
+    served = read_catalogue(finished_copy.root).models[PROJECT]
     assert served.release == wanted
     assert hashlib.sha256((folder / FILE_OF_RELEASE).read_bytes()).hexdigest()[:32] == (
         served.release.version
     )
-    lock = own.root / "dvc.lock"
+    lock = finished_copy.root / "dvc.lock"
     lock.write_text(lock.read_text().replace(index, "0" * 32 + ".dir"))
-    data = own.root / "data" / "completion_dataset" / PROJECT
+    data = finished_copy.root / "data" / "completion_dataset" / PROJECT
     (data / "examples.parquet").write_bytes(b"newer")
-    moved = read_catalogue(own.root).models[PROJECT]
+    moved = read_catalogue(finished_copy.root).models[PROJECT]
     assert moved.release == wanted
     assert moved.examples is not None
     assert content_md5(moved.examples) == index
 
     shutil.rmtree(moved.examples)
-    for kept in (own.root / ".dvc" / "cache").rglob(index[2:]):
+    for kept in (finished_copy.root / ".dvc" / "cache").rglob(index[2:]):
         kept.unlink()
-    without = read_catalogue(own.root).models[PROJECT]
+    without = read_catalogue(finished_copy.root).models[PROJECT]
     assert (without.release.way, without.release.index) == ("adapter", None)
     assert "dvc fetch" in without.notice
 
 
-def test_what_is_promoted_is_served_and_what_was_changed_is_not(own: MiniProject) -> None:
-    gateway = open_gateway(own.root)
+def test_what_is_promoted_is_served_and_what_was_changed_is_not(finished_copy: MiniProject) -> None:
+    gateway = open_gateway(finished_copy.root)
     with TestClient(create_app(gateway)) as client:
         name = f"{PROJECT}@challenger"
         asked = {"model": name, "prompt": "def f():\n", "max_tokens": 3}
         good = client.post("/v1/completions", json=asked)
-        version = own.version(f"code_adapter@{PROJECT}")
+        version = finished_copy.version(f"code_adapter@{PROJECT}")
         assert good.headers["x-cortex-version"] == version
 
         task = "Rotate the leaked API key"
         before = client.post("/route", json={"task": task})
         assert before.headers["x-cortex-way"] == "rules"
-        own.cortex("promote", "task_router", "--why", "tried")
+        finished_copy.cortex("promote", "task_router", "--why", "tried")
         after = client.post("/route", json={"task": task})
-        champion = own.version("task_router")
+        champion = finished_copy.version("task_router")
         assert after.json()["version"] == after.headers["x-cortex-version"] == champion
-        printed = json.loads(own.cortex("route", task).output.splitlines()[-1])
+        printed = json.loads(finished_copy.cortex("route", task).output.splitlines()[-1])
         body = after.json()
         same = [key for key in printed if key != "latency_ms"]
         assert {key: body[key] for key in same} == {key: printed[key] for key in same}
 
-    manifest = signed_folder(own.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
+    manifest = (
+        signed_folder(finished_copy.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
+    )
     manifest.write_bytes(manifest.read_bytes().replace(b"directory:base", b"directory:evil"))
-    with TestClient(create_app(open_gateway(own.root))) as client:
+    with TestClient(create_app(open_gateway(finished_copy.root))) as client:
         tampered = client.post("/v1/completions", json=asked)
     assert (tampered.status_code, tampered.headers["x-cortex-way"]) == (200, "base")
     assert "does not match the signature" in tampered.headers["x-cortex-notice"]
@@ -110,16 +116,16 @@ def test_what_is_promoted_is_served_and_what_was_changed_is_not(own: MiniProject
 
 
 def test_an_exported_folder_is_served_without_its_project(
-    own: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished_copy: MiniProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = f"code_adapter-{PROJECT}@challenger"
-    version = own.version(f"code_adapter@{PROJECT}")
+    version = finished_copy.version(f"code_adapter@{PROJECT}")
     for form in ("merged", "peft"):
-        own.cortex("export", reference, "--format", form, "--out", str(tmp_path / form))
-    key = own.root / ".cortex" / "keys" / "signing.pub"
+        finished_copy.cortex("export", reference, "--format", form, "--out", str(tmp_path / form))
+    key = finished_copy.root / ".cortex" / "keys" / "signing.pub"
     asked = {"prompt": "def f():\n", "max_tokens": 12}
     with monkeypatch.context() as inside:
-        inside.chdir(own.root)
+        inside.chdir(finished_copy.root)
         with TestClient(create_app(open_exported(tmp_path / "peft"))) as client:
             wanted = client.post("/v1/completions", json=asked).json()
             assert client.post("/route", json={"task": "x"}).status_code == 404
@@ -138,28 +144,34 @@ def test_an_exported_folder_is_served_without_its_project(
         open_exported(tmp_path / "merged")
 
 
-def test_the_commands(own: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     model = f"{PROJECT}@challenger"
     words = ("suggest", "naming", "def <NAME>(a):\n    return a\n", "--model", model)
-    made = json.loads(own.cortex(*words, "--alternatives", "0").output.splitlines()[-1])
-    assert (made["model"], made["version"]) == (model, own.version(f"code_adapter@{PROJECT}"))
+    made = json.loads(finished_copy.cortex(*words, "--alternatives", "0").output.splitlines()[-1])
+    assert (made["model"], made["version"]) == (
+        model,
+        finished_copy.version(f"code_adapter@{PROJECT}"),
+    )
     assert made["alternatives"] == []
-    refused = own.cortex("suggest", "naming", "def f(): pass", status=1).stderr
+    refused = finished_copy.cortex("suggest", "naming", "def f(): pass", status=1).stderr
     assert "put <NAME> where the name belongs" in refused
-    assert "give the text in quotes" in own.cortex("suggest", "naming", status=2).stderr
-    assert "--trust goes with --from" in own.cortex("serve", "--trust", FILE, status=2).stderr
+    assert "give the text in quotes" in finished_copy.cortex("suggest", "naming", status=2).stderr
+    assert (
+        "--trust goes with --from"
+        in finished_copy.cortex("serve", "--trust", FILE, status=2).stderr
+    )
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        busy = own.cortex("serve", "--port", port, status=1).stderr
+        busy = finished_copy.cortex("serve", "--port", port, status=1).stderr
         assert "cannot be listened on" in busy
     served: list[Gateway] = []
     monkeypatch.setattr(server, "run", lambda gateway, *_: served.append(gateway))
-    shown = own.cortex("serve", "--port", port, "--model", model).stderr
+    shown = finished_copy.cortex("serve", "--port", port, "--model", model).stderr
     (gateway,) = served
     gateway.close()
     assert gateway.source.current.default == model
     assert f"http://127.0.0.1:{port}" in shown
-    unknown = own.cortex("serve", "--port", port, "--model", "nothing", status=1).stderr
+    unknown = finished_copy.cortex("serve", "--port", port, "--model", "nothing", status=1).stderr
     assert "no model nothing; the nearest is" in unknown

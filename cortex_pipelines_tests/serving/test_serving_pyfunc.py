@@ -126,7 +126,7 @@ def test_an_adapter_completes_prompts_and_nothing_unsigned_is_loaded(
     resident = ResidentBase(adapter)
     alone = pyfunc.AdapterModel(resident, 6).predict(prompts)["completion"].to_list()
     assert written != alone, "the adapter is on the base"
-    resident.put(read_lora(root / "adapter"))
+    resident.apply(read_lora(root / "adapter"))
     assert pyfunc.AdapterModel(resident, 6).predict(prompts)["completion"].to_list() == written
 
     weights = place / "files" / "adapter_model.safetensors"

@@ -24,7 +24,7 @@ from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.project_names import BASE
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
-from cortex_pipelines.release.answering import Release, Way
+from cortex_pipelines.release.answering import Condition, Release
 from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Served
@@ -102,7 +102,7 @@ def files(root: Path, name: str) -> AdapterFiles:
 def catalogue(root: Path) -> Catalogue:
     digest = base_in(root).digest
 
-    def served(name: str, way: Way, project: str | None = None) -> Served:
+    def served(name: str, way: Condition, project: str | None = None) -> Served:
         adapter = (
             partial(lambda adapter_files, _task: adapter_files, files(root, project))
             if project

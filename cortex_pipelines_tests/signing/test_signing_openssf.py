@@ -62,8 +62,8 @@ def test_another_key_does_not_verify(exported: Path, tmp_path: Path) -> None:
     assert refused(checked(exported, other))
 
 
-def make_folder(place: Path) -> Path:
-    folder = place / "something"
+def make_folder(location: Path) -> Path:
+    folder = location / "something"
     folder.mkdir()
     (folder / "a.txt").write_text("a")
     return folder

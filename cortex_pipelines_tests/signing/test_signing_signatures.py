@@ -39,19 +39,19 @@ def signed(root: Path) -> tuple[Path, str, Path]:
 
 
 def test_what_was_signed_is_verified(tmp_path: Path) -> None:
-    folder, version, kept = signed(tmp_path)
-    assert kept == signed_folder(tmp_path, NAME, version)
-    manifest = verify(tmp_path, folder, kept, NAME, version)
+    folder, version, signed_files = signed(tmp_path)
+    assert signed_files == signed_folder(tmp_path, NAME, version)
+    manifest = verify(tmp_path, folder, signed_files, NAME, version)
     assert (manifest.model, manifest.version, manifest.base) == (NAME, version, BASE)
     assert sorted(manifest.files) == ["adapter_model.safetensors", "naming/adapter_config.json"]
     assert content_md5(folder) == version, "a signature is no part of the output"
 
 
 def test_a_signature_is_the_same_the_second_time(tmp_path: Path) -> None:
-    folder, version, kept = signed(tmp_path)
-    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    folder, version, signed_files = signed(tmp_path)
+    before = {path.name: path.read_bytes() for path in signed_files.iterdir()}
     sign_version(tmp_path, folder, NAME, version, BASE)
-    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in signed_files.iterdir()} == before
 
 
 def edit(name: str, text: str) -> Callable[[Path, Path], object]:
@@ -59,18 +59,18 @@ def edit(name: str, text: str) -> Callable[[Path, Path], object]:
 
 
 def edit_manifest(change: Callable[[dict[str, object]], object]) -> Callable[[Path, Path], object]:
-    def act(folder: Path, kept: Path) -> None:
-        value = json.loads((kept / MANIFEST).read_text())
+    def act(folder: Path, signed_files: Path) -> None:
+        value = json.loads((signed_files / MANIFEST).read_text())
         change(value)
-        (kept / MANIFEST).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+        (signed_files / MANIFEST).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
 
     return act
 
 
 def edit_signature(**changes: str) -> Callable[[Path, Path], object]:
-    def act(folder: Path, kept: Path) -> None:
-        value = json.loads((kept / SIGNATURE).read_text()) | changes
-        (kept / SIGNATURE).write_text(json.dumps(value))
+    def act(folder: Path, signed_files: Path) -> None:
+        value = json.loads((signed_files / SIGNATURE).read_text()) | changes
+        (signed_files / SIGNATURE).write_text(json.dumps(value))
 
     return act
 
@@ -82,18 +82,23 @@ def edit_signature(**changes: str) -> Callable[[Path, Path], object]:
         (edit("naming/extra.json", "{}"), "naming/extra.json: not part of it"),
         (edit(".hidden", ""), ".hidden: not part of it"),
         (
-            lambda folder, kept: (folder / "adapter_model.safetensors").unlink(),
+            lambda folder, signed_files: (folder / "adapter_model.safetensors").unlink(),
             "adapter_model.safetensors: missing",
         ),
         (
-            lambda folder, kept: (folder / "link").symlink_to(kept, target_is_directory=True),
+            lambda folder, signed_files: (folder / "link").symlink_to(
+                signed_files, target_is_directory=True
+            ),
             "link: not part of it",
         ),
         (edit_manifest(lambda value: value.update(version="other")), "it was modified"),
         (edit_manifest(lambda value: value.update(base=None)), "it was modified"),
-        (lambda folder, kept: (kept / MANIFEST).unlink(), "no manifest.json in"),
-        (lambda folder, kept: (kept / SIGNATURE).unlink(), "no manifest.sig in"),
-        (lambda folder, kept: (kept / SIGNATURE).write_text("{}"), "is not a signature"),
+        (lambda folder, signed_files: (signed_files / MANIFEST).unlink(), "no manifest.json in"),
+        (lambda folder, signed_files: (signed_files / SIGNATURE).unlink(), "no manifest.sig in"),
+        (
+            lambda folder, signed_files: (signed_files / SIGNATURE).write_text("{}"),
+            "is not a signature",
+        ),
         (edit_signature(key="f" * 64), f"unknown key {'f' * 64}"),
         (edit_signature(signature="AAAA"), "it was modified"),
         (edit_signature(signature="no base64!"), "is not a signature"),
@@ -102,10 +107,10 @@ def edit_signature(**changes: str) -> Callable[[Path, Path], object]:
 def test_what_was_changed_since_is_refused(
     tmp_path: Path, tamper: Callable[[Path, Path], object], words: str
 ) -> None:
-    folder, version, kept = signed(tmp_path)
-    tamper(folder, kept)
+    folder, version, signed_files = signed(tmp_path)
+    tamper(folder, signed_files)
     with pytest.raises(UntrustedModelError) as refused:
-        verify(tmp_path, folder, kept, NAME, version)
+        verify(tmp_path, folder, signed_files, NAME, version)
     assert words in str(refused.value)
 
 
@@ -113,15 +118,15 @@ def test_what_was_changed_since_is_refused(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(place=st.integers(0, 255), flip=st.integers(1, 255))
-def test_no_changed_byte_goes_unseen(tmp_path: Path, place: int, flip: int) -> None:
-    root = tmp_path / f"{place}-{flip}"
-    folder, version, kept = signed(root) if not root.exists() else _again(root)
+def test_no_changed_byte_goes_unseen(tmp_path: Path, position: int, flip: int) -> None:
+    root = tmp_path / f"{position}-{flip}"
+    folder, version, signed_files = signed(root) if not root.exists() else _again(root)
     weights = folder / "adapter_model.safetensors"
     data = bytearray(weights.read_bytes())
-    data[place] ^= flip
+    data[position] ^= flip
     weights.write_bytes(bytes(data))
     with pytest.raises(UntrustedModelError, match="changed"):
-        verify(root, folder, kept, NAME, version)
+        verify(root, folder, signed_files, NAME, version)
 
 
 def _again(root: Path) -> tuple[Path, str, Path]:
@@ -130,11 +135,11 @@ def _again(root: Path) -> tuple[Path, str, Path]:
 
 
 def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
-    folder, version, kept = signed(tmp_path)
+    folder, version, signed_files = signed(tmp_path)
     with pytest.raises(UntrustedModelError, match="for the version"):
-        verify(tmp_path, folder, kept, NAME, "another.dir")
+        verify(tmp_path, folder, signed_files, NAME, "another.dir")
     with pytest.raises(UntrustedModelError, match="for the model code_adapter-demo, not for"):
-        verify(tmp_path, folder, kept, "code_adapter-other", version)
+        verify(tmp_path, folder, signed_files, "code_adapter-other", version)
 
 
 def test_files_that_are_not_the_version_are_not_signed(tmp_path: Path) -> None:
@@ -167,17 +172,17 @@ def test_the_key_is_for_one_person_and_made_once(tmp_path: Path) -> None:
 
 
 def test_another_projects_release_is_taken_once_its_key_is_trusted(tmp_path: Path) -> None:
-    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
-    folder, version, kept = signed(theirs)
+    other_project, project = tmp_path / "theirs", tmp_path / "mine"
+    folder, version, signed_files = signed(other_project)
     with pytest.raises(UntrustedModelError, match="unknown key"):
-        verify(mine, folder, kept)
-    mark, pem = public_key(theirs)
+        verify(project, folder, signed_files)
+    mark, pem = public_key(other_project)
     (tmp_path / "theirs.pub").write_bytes(pem)
-    assert trust(mine, tmp_path / "theirs.pub") == mark
-    assert verify(mine, folder, kept).version == version
+    assert trust(project, tmp_path / "theirs.pub") == mark
+    assert verify(project, folder, signed_files).version == version
     (tmp_path / "no.pub").write_text("not a key")
     with pytest.raises(UntrustedModelError, match="is not a public key"):
-        trust(mine, tmp_path / "no.pub")
+        trust(project, tmp_path / "no.pub")
 
 
 def test_a_manifest_has_one_form(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.orchestration.nightly import plan
+from cortex_pipelines.orchestration.nightly import plan_retraining
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
 from cortex_pipelines.versioning.materialise import _write_tables, arguments
 from cortex_pipelines.versioning.project import write_yaml
@@ -75,7 +75,9 @@ def measure(bench: Workbench) -> dict[str, float]:
     first = project.partitions[0]
     bench.edit("sources.lock", lambda v: v["projects"].update({first: ["one", "two", "three"]}))
     project = bench.project()
-    given["plan of one changed project"] = seconds(lambda: plan(project, dvc_views(project)))
+    given["plan of one changed project"] = seconds(
+        lambda: plan_retraining(project, dvc_views(project))
+    )
     for name, partition in (("words", first), ("loud", first), ("tally", None)):
         given[f"run {name}"] = seconds(lambda n=name, p=partition: bench.run([n], p))  # type: ignore[misc]
     return given

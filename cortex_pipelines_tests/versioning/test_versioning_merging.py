@@ -276,7 +276,7 @@ def test_every_command_names_the_conflict(
     (tmp_path / "dvc.lock").write_text(CONFLICT)
     shown = cortex(command, status=1).output
     assert "dvc.lock line 2: conflict markers of a git merge; `cortex resolve` joins" in shown
-    (found,) = (one for one in doctor.stores(tmp_path) if one.what == "whole: dvc.lock")
+    (found,) = (one for one in doctor.check_stores(tmp_path) if one.what == "whole: dvc.lock")
     assert (found.good, found.detail) == (False, "holds a merge conflict, with markers from line 2")
 
 

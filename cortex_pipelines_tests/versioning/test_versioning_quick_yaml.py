@@ -13,7 +13,7 @@ from dvc.utils.serialize import _yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.projects.parameter_file import as_text
+from cortex_pipelines.projects.parameter_file import to_yaml
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
 from cortex_pipelines.versioning.dvc.yaml_text import YamlTextError, parse_yaml
 from cortex_pipelines_tests.integration.miniproject import REPOSITORY
@@ -180,7 +180,7 @@ def test_what_dvc_refuses_is_refused(text: str) -> None:
 
 def test_the_real_lock_is_read_and_written_as_by_dvc() -> None:
     quicken_dvc()
-    assert "a: null" in as_text({"a": None})  # parameters are written in another way
+    assert "a: null" in to_yaml({"a": None})  # parameters are written in another way
     text = (REPOSITORY / "dvc.lock").read_text()
     assert strictyaml.parse_yaml(text, "dvc.lock") == ruamel.yaml.YAML(typ="safe").load(text)
     assert _yaml.dumps_yaml(_yaml.parse_yaml_for_update(text, "dvc.lock")) == text

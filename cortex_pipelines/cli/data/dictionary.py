@@ -48,9 +48,9 @@ def _asset(asset: "VersionedAsset") -> Iterator[str]:
     if not asset.tables:
         return
     yield f"## {asset.name}\n\n{asset.description.splitlines()[0]}\n"
-    seen: dict[tuple[Column, ...], str] = {}
+    table_by_columns: dict[tuple[Column, ...], str] = {}
     for table in asset.tables:
-        yield from _table(table, seen.setdefault(table.columns, table.name))
+        yield from _table(table, table_by_columns.setdefault(table.columns, table.name))
 
 
 def _table(table: "Table", described: str) -> Iterator[str]:

@@ -34,8 +34,8 @@ def logs(folder: Path, as_json: bool) -> None:
         for reason, count in file.unread_by_reason.items():
             examples = [field for field in file.unread if field["reason"] == reason]
             for field in examples[:_EXAMPLES]:
-                place = f"{file.file}:{field['line']}"
-                click.echo(f"  {place}: {field['field']} {field['value']!r}: {reason}")
+                location = f"{file.file}:{field['line']}"
+                click.echo(f"  {location}: {field['field']} {field['value']!r}: {reason}")
             if count > _EXAMPLES:
                 click.echo(f"  and {count - _EXAMPLES:,} more: {reason}")
         for assumption, count in file.assumed.items():

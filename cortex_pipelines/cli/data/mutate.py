@@ -26,9 +26,9 @@ def mutate(file: Path, as_json: bool, limit: int | None) -> None:
 
     data, language = _code(file)
     parameters = load_parameters()
-    most = parameters.extraction.max_file_bytes
-    if len(data) > most:
-        raise ValueError(f"{file}: {len(data):,} bytes; extraction.max_file_bytes is {most:,}")
+    max_bytes = parameters.extraction.max_file_bytes
+    if len(data) > max_bytes:
+        raise ValueError(f"{file}: {len(data):,} bytes; extraction.max_file_bytes is {max_bytes:,}")
     settings = parameters.augmentation
     mutants = mutate_code(data, language, file.name, parameters.extraction, settings, limit)
     if as_json:
@@ -58,8 +58,8 @@ def _code(file: Path) -> tuple[bytes, str]:
         raise ValueError(f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     language = language_of(file.name, text)
     if language not in PARSED:
-        known = ", ".join(sorted(PARSED))
-        raise ValueError(f"{file}: language {language or 'unknown'}; supported: {known}")
+        supported = ", ".join(sorted(PARSED))
+        raise ValueError(f"{file}: language {language or 'unknown'}; supported: {supported}")
     return data, str(language)
 
 

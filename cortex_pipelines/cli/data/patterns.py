@@ -34,18 +34,18 @@ def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
     from cortex_pipelines.extraction.patterns.pattern_files import usable
     from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 
-    written = _written(project, folder)
-    wrong = [one for one in written if one.pattern is None]
-    for one in wrong:
-        click.echo(f"no pattern: {one.sentence}", err=True)
-    known = usable(written)
-    broken = 0
-    for place in check_paths(paths, PatternChecks(known)):
-        broken += 1
-        click.echo(place.line)
-    checked = sum(one.counter_example is not None for one in known)
-    click.echo(f"{checked} patterns checked, {broken} places break one", err=True)
-    if broken or wrong:
+    pattern_files = _load_patterns(project, folder)
+    invalid = [file for file in pattern_files if file.pattern is None]
+    for file in invalid:
+        click.echo(f"no pattern: {file.sentence}", err=True)
+    usable_patterns = usable(pattern_files)
+    violations = 0
+    for violation in check_paths(paths, PatternChecks(usable_patterns)):
+        violations += 1
+        click.echo(violation.line)
+    checked = sum(file.counter_example is not None for file in usable_patterns)
+    click.echo(f"{checked} patterns checked, {violations} places break one", err=True)
+    if violations or invalid:
         sys.exit(1)
 
 
@@ -84,21 +84,21 @@ def learn(project: str, out: Path, least: int, most: int) -> None:
     from cortex_pipelines.versioning.root import find_root
 
     settings = load_parameters().datasets
-    made = proposed_patterns(open_project(find_root()), project, settings, least)
-    few = [one for kind in ("history", "code")
-           for one in [each for each in made if each.origin == kind][:most]]  # fmt: skip
-    written = write_proposals(few, out)
+    proposals = proposed_patterns(open_project(find_root()), project, settings, least)
+    selected = [candidate for kind in ("history", "code")
+           for candidate in [each for each in proposals if each.origin == kind][:most]]  # fmt: skip
+    new_proposals = write_proposals(selected, out)
     table = Table("name", "seen", "from", "instead of", "example", box=box.SIMPLE_HEAD)
-    for proposal, _ in written:
+    for proposal, _ in new_proposals:
         pattern = proposal.pattern
         codes = (pattern.counter_example or "", pattern.example)
         table.add_row(pattern.name, str(len(proposal.places)), proposal.origin, *codes)
     if table.row_count:
         Console(markup=False, emoji=False).print(table)
-    there = len(few) - len(written)
+    existing = len(selected) - len(new_proposals)
     click.echo(
-        f"{len(written)} proposed in {out}; {there} were there already; "
-        f"{len(made) - len(few)} more with a higher --most",
+        f"{len(new_proposals)} proposed in {out}; {existing} were there already; "
+        f"{len(proposals) - len(selected)} more with a higher --most",
         err=True,
     )
 
@@ -114,7 +114,7 @@ def accept(names: tuple[str, ...], folder: Path) -> None:
         click.echo(f"{path}")
 
 
-def _written(project: str | None, folder: Path) -> "list[PatternFile]":
+def _load_patterns(project: str | None, folder: Path) -> "list[PatternFile]":
     from cortex_pipelines.extraction.patterns.pattern_files import folder_patterns
 
     if project is None:

@@ -38,7 +38,7 @@ def _show(scans: "list[FileScan]") -> None:
     table = Table("place", "category", "rule", "severity", box=box.SIMPLE_HEAD)
     for file in scans:
         for finding in file.findings:
-            place = f"{file.path}:{finding.line}:{finding.start + 1}"
-            table.add_row(place, finding.category, finding.rule, finding.severity)
+            location = f"{file.path}:{finding.line}:{finding.start + 1}"
+            table.add_row(location, finding.category, finding.rule, finding.severity)
     if table.row_count:
         Console(markup=False, emoji=False).print(table)

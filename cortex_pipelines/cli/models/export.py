@@ -47,15 +47,15 @@ def export(
     if base is not None and form != "ollama":
         raise click.UsageError("--base goes with --format ollama")
     project = open_project(find_root())
-    made = write(project, model, cast(Format, form), out, task, base, sign is not None)
-    for words in (*made.checked.done, *made.checked.left):
-        click.echo(words, err=True)
+    exported = write(project, model, cast(Format, form), out, task, base, sign is not None)
+    for line in (*exported.checks.passed, *exported.checks.skipped):
+        click.echo(line, err=True)
     mark, _ = public_key(project.root)
-    click.echo(f"{made.model} {made.version} is in {out}, signed by {mark}", err=True)
+    click.echo(f"{exported.model} {exported.version} is in {out}, signed by {mark}", err=True)
     if sign is not None:
         key = keys_folder(project.root) / OPENSSF_PUBLIC_KEY
-        words = f"model_signing verify key {out} --signature {out / OPENSSF_SIGNATURE}"
-        click.echo(f"anybody who has {key} can check it: {words} --public_key KEY", err=True)
+        line = f"model_signing verify key {out} --signature {out / OPENSSF_SIGNATURE}"
+        click.echo(f"anybody who has {key} can check it: {line} --public_key KEY", err=True)
 
 
 @click.command(epilog="Example: cortex verify shop-ollama")
@@ -83,9 +83,9 @@ def verify(folder: Path, key: Path | None) -> None:
         click.echo(f"{trust(root, key)} is trusted now", err=True)
     if folder.is_file():
         certificate = json.loads(verify_file(root, folder))
-        left = len(certificate["outstanding"])
+        outstanding = len(certificate["outstanding"])
         name = certificate["id"]
-        click.echo(f"deletion {name}: as it was signed, {left} things outstanding", err=True)
+        click.echo(f"deletion {name}: as it was signed, {outstanding} things outstanding", err=True)
         return
     exported = check(root, folder, folder)
     click.echo(

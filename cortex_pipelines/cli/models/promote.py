@@ -47,15 +47,15 @@ def promote(
     if share is not None and strategy not in (None, "canary"):
         raise click.UsageError("--share goes with --strategy canary")
     project = open_project(find_root())
-    given = {"strategy": strategy, "target": target, "share": share}
-    how = promote.deployment(project, {k: v for k, v in given.items() if v is not None})
+    overrides = {"strategy": strategy, "target": target, "share": share}
+    deployment = promote.deployment(project, {k: v for k, v in overrides.items() if v is not None})
     if model is None:
-        entries = promote.promote_passed(project, why, how, _say)
+        entries = promote.promote_passed(project, why, deployment, _say)
     else:
-        chosen = promote.find_model(project, model)
-        entry = promote.promote(project, chosen, why, how, _say)
+        released_model = promote.find_model(project, model)
+        entry = promote.promote(project, released_model, why, deployment, _say)
         entries = (entry,) if entry else ()
-    _say("\n".join(entry.in_words() for entry in entries) or "nothing to promote")
+    _say("\n".join(entry.describe() for entry in entries) or "nothing to promote")
 
 
 @click.command(epilog='Example: cortex rollback task_router --why "slow in production"')
@@ -73,8 +73,10 @@ def rollback(model: str, why: str, to: str | None) -> None:
 
     project = open_project(find_root())
     entry = promote.rollback(project, promote.find_model(project, model), why, to)
-    again = "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
-    _say(entry.in_words() if entry else f"{model}: {again}")
+    unchanged_note = (
+        "rolled back already; `--to VERSION` goes further" if to is None else "champion already"
+    )
+    _say(entry.describe() if entry else f"{model}: {unchanged_note}")
 
 
 def _say(text: str) -> None:

@@ -14,13 +14,13 @@ def releases(as_json: bool) -> None:
     """List every model: gate verdict, champion, canary and archive."""
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.release.ledger import project_models
-    from cortex_pipelines.release.promotion import standing
+    from cortex_pipelines.release.promotion import model_roles
     from cortex_pipelines.tracking.registry import registered
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
     rows = [
-        standing(project.root, model) | registered(project, model.name)
+        model_roles(project.root, model) | registered(project, model.name)
         for model in project_models(project)
     ]
     if as_json:
@@ -38,9 +38,9 @@ def _lines(row: dict[str, Any]) -> list[str]:
         version = row[role]
         if version:
             number = row[f"{role}_number"]
-            where = f"version {number} in the registry" if number else "not in the registry"
+            registry_note = f"version {number} in the registry" if number else "not in the registry"
             words = (role, numbers.get(version, ""), version)
-            lines.append(f"  {' '.join(word for word in words if word)}, {where}")
+            lines.append(f"  {' '.join(word for word in words if word)}, {registry_note}")
     if row["challenger"] and row["challenger"] not in numbers:
         lines.append(f"  promoted it would be {row['next_number']} ({row['next_reason']})")
     if row["plan"]:
@@ -48,8 +48,8 @@ def _lines(row: dict[str, Any]) -> list[str]:
         share = f", {plan['share']:.0%} of the requests" if "share" in plan else ""
         lines.append(f"  plan {plan['strategy']} on {plan['target']}{share}")
     if row["archived"]:
-        kept = (f"{numbers.get(v, '-')} ({v[:_SHOWN]})" for v in row["archived"])
-        lines.append(f"  archived {', '.join(kept)}")
+        archived = (f"{numbers.get(v, '-')} ({v[:_SHOWN]})" for v in row["archived"])
+        lines.append(f"  archived {', '.join(archived)}")
     if row["reason"]:
         lines.append(f"  {row['reason']}")
     return lines

@@ -23,22 +23,22 @@ def reproduce(model: str, into: Path | None, data_only: bool, as_json: bool) -> 
     from cortex_pipelines.projects.reproduce import reproduce as make_again
     from cortex_pipelines.versioning.root import find_root
 
-    done = make_again(
+    reproduction = make_again(
         open_project(find_root()), model, into, data_only, lambda text: click.echo(text, err=True)
     )
     if as_json:
-        click.echo(json.dumps(done.to_json(), indent=1))
+        click.echo(json.dumps(reproduction.to_json(), indent=1))
     else:
-        for comparison in done.comparisons:
-            words = (
+        for comparison in reproduction.comparisons:
+            result = (
                 "same bytes"
-                if comparison.same
+                if comparison.identical
                 else f"DIFFERS: {comparison.registered} was, {comparison.found} is"
             )
-            click.echo(
-                f"{comparison.stage}: {words}{'; ' if comparison.detail else ''}{comparison.detail}"
-            )
-        same = sum(comparison.same for comparison in done.comparisons)
-        click.echo(f"{done.model}: {same} of {len(done.comparisons)} versions byte for byte")
-    if not done.kept:
+            detail = f"; {comparison.detail}" if comparison.detail else ""
+            click.echo(f"{comparison.stage}: {result}{detail}")
+        identical_count = sum(comparison.identical for comparison in reproduction.comparisons)
+        total = len(reproduction.comparisons)
+        click.echo(f"{reproduction.model}: {identical_count} of {total} versions byte for byte")
+    if not reproduction.is_reproduced:
         sys.exit(1)

@@ -31,35 +31,35 @@ def tune_machine(dry_run: bool) -> None:
         return
     pin = ((read_yaml(root / SOURCES) or {}).get("models") or {}).get("base") or {}
     speeds = measure(PinnedModel(parameters.models.base, pin), settings, root)
-    chosen = best(speeds)
-    _show(speeds, chosen)
+    fastest = best(speeds)
+    _show(speeds, fastest)
     if not dry_run:
-        _write(root, chosen)
+        _write(root, fastest)
         click.echo(
-            f"params.yaml: adapters.precision {chosen.precision}, max_length {chosen.max_length}",
+            f"params.yaml: adapters.precision {fastest.precision}, max_length {fastest.max_length}",
             err=True,
         )
 
 
-def _write(root: Path, chosen: "Speed") -> None:
+def _write(root: Path, speed: "Speed") -> None:
     """Replace both values and keep every comment."""
     from cortex_pipelines.projects.parameter_file import read_values, write_values
 
     values = read_values(root)
     adapters = values.setdefault("adapters", {})
-    adapters["precision"] = chosen.precision
-    adapters["max_length"] = chosen.max_length
+    adapters["precision"] = speed.precision
+    adapters["max_length"] = speed.max_length
     write_values(root, values)
 
 
-def _show(speeds: "list[Speed]", chosen: "Speed") -> None:
+def _show(speeds: "list[Speed]", fastest: "Speed") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table("precision", "row length", "tokens/s", "", box=box.SIMPLE_HEAD)
     for speed in speeds:
-        mark = "best" if speed == chosen else ""
+        mark = "best" if speed == fastest else ""
         table.add_row(
             speed.precision, str(speed.max_length), f"{speed.tokens_per_second:.0f}", mark
         )

@@ -39,15 +39,15 @@ def records(file: Path, log: str | None) -> None:
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.monitoring.anomalies.worker_scores import watch_file
-    from cortex_pipelines.signing.verified_output import made_output
+    from cortex_pipelines.signing.verified_output import open_verified_output
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
-    folder, version = made_output(project, "worker_anomalies")
+    folder, version = open_verified_output(project, "worker_anomalies")
     watched = watch_file(file, log, folder, load_parameters(project.root))
-    shown = watched.as_json()
-    alerts = shown.pop("alerts")
-    summary = {**shown, "alerts": len(alerts), "model_version": version}
+    values = watched.as_json()
+    alerts = values.pop("alerts")
+    summary = {**values, "alerts": len(alerts), "model_version": version}
     for row in (summary, *alerts):
         click.echo(json.dumps(row, ensure_ascii=False))
 

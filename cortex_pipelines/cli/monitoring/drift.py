@@ -30,8 +30,10 @@ def drift(reference: Path, current: Path, as_json: bool) -> None:
 
     table = Table("column", "kind", "test", "p", "drift", box=box.SIMPLE_HEAD)
     for feature in result.features:
-        chance = "" if feature.p_value is None else f"{feature.p_value:.2g}"
-        drifts = "yes" if feature.drift else ""
-        table.add_row(feature.name, feature.kind, feature.test or "not compared", chance, drifts)
+        p_value = "" if feature.p_value is None else f"{feature.p_value:.2g}"
+        drift_mark = "yes" if feature.drift else ""
+        table.add_row(
+            feature.name, feature.kind, feature.test or "not compared", p_value, drift_mark
+        )
     Console().print(table)
     click.echo(f"{result.share:.0%} of the compared columns drift")

@@ -60,22 +60,28 @@ def forget(
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    stones = forget.tombstones(root, author, path, repository, partition, user)
-    new = forget.bury(root, stones)
-    gone = erase.erase(root, load_parameters(root), stones, author or user)
+    stones = forget.create_tombstones(root, author, path, repository, partition, user)
+    new = forget.add_tombstones(root, stones)
+    deleted = erase.erase(root, load_parameters(root), stones, author or user)
     project = open_project(root)
 
-    def concerned(*, of_users: bool) -> list[str]:
-        named = {stone.project for stone in stones if (stone.user is not None) == of_users}
-        return list(project.partitions) if None in named else [name for name in named if name]
+    def affected_projects(*, of_users: bool) -> list[str]:
+        projects = {stone.project for stone in stones if (stone.user is not None) == of_users}
+        return list(project.partitions) if None in projects else [name for name in projects if name]
 
-    models = forget.trained_on(project, concerned(of_users=False), concerned(of_users=True))
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    forget.mark(project, models, getpass.getuser(), at, "trained on what is forgotten")
+    models = forget.models_trained_on(
+        project, affected_projects(of_users=False), affected_projects(of_users=True)
+    )
+    timestamp = datetime.now(UTC).isoformat(timespec="seconds")
+    forget.mark_models(
+        project, models, getpass.getuser(), timestamp, "trained on what is forgotten"
+    )
     for model in models:
         click.echo(f"{model.name}/{model.number}\tmade from {', '.join(model.projects)}")
-    name = deletion_certificate.note(project, stones, gone, models, getpass.getuser())
-    counts = ", ".join(f"{count} {what}" for what, count in gone.items() if count) or "nothing else"
+    name = deletion_certificate.record_deletion(project, stones, deleted, models, getpass.getuser())
+    counts = (
+        ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count) or "nothing else"
+    )
     click.echo(
         f"{len(new)} tombstones written to params.yaml, {len(models)} model versions marked, "
         f"deleted: {counts} (deletion {name}); now `cortex run`, then `cortex forget --purge`",
@@ -108,28 +114,28 @@ def _purge(weights: bool) -> None:
 
     project, definitions = open_location(find_root())
     instance = open_instance(project.root)
-    done = forget.purge(project, instance, weights)
+    purged = forget.purge(project, instance, weights)
     mirrors = erase.drop_mirrors(project.root)
     project_notes.wipe_answers(project.root)
     sync_project(project, definitions, instance)
     counts: dict[str, Any] = {
-        "bytes of DVC's cache": done.dvc_bytes,
-        "MLflow runs": done.mlflow_runs,
-        "Dagster runs": done.dagster_runs,
-        "row caches": done.row_caches,
-        "bytes of search indexes": done.index_bytes,
+        "bytes of DVC's cache": purged.dvc_bytes,
+        "MLflow runs": purged.mlflow_runs,
+        "Dagster runs": purged.dagster_runs,
+        "row caches": purged.row_caches,
+        "bytes of search indexes": purged.index_bytes,
         "copies of sources": mirrors,
-        "weights": list(done.weights),
+        "weights": list(purged.weights),
     }
-    certificate.note_purge(project, counts)
+    certificate.record_purge(project, counts)
     click.echo(
-        f"deleted: {done.dvc_bytes:,} bytes of DVC's cache, {done.mlflow_runs} MLflow runs, "
-        f"{done.dagster_runs} Dagster runs with their previews, {done.row_caches} row caches, "
-        f"{done.index_bytes:,} bytes of search indexes, {mirrors} copies of sources, weights "
-        f"of {len(done.weights)} marked models, the cached answers of the memories",
+        f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
+        f"{purged.dagster_runs} Dagster runs with their previews, {purged.row_caches} row caches, "
+        f"{purged.index_bytes:,} bytes of search indexes, {mirrors} copies of sources, weights "
+        f"of {len(purged.weights)} marked models, the cached answers of the memories",
         err=True,
     )
-    for name, url in done.remotes:
+    for name, url in purged.remotes:
         click.echo(
             f"the remote {name} ({url}) may still hold former versions; `dvc gc --workspace "
             f"--cloud --remote {name}` deletes everything there that is not in this workspace, "

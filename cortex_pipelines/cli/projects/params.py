@@ -30,8 +30,8 @@ def params(project: str | None, section: str | None, write: bool) -> None:
     effective = resolve(root)
     projects = effective.parameters.projects
     if project is not None and project not in projects:
-        known = ", ".join(projects) or "none yet"
-        raise ProjectError(f"params.yaml has no project {project}; there is: {known}")
+        available = ", ".join(projects) or "none yet"
+        raise ProjectError(f"params.yaml has no project {project}; there is: {available}")
     if section is not None and section not in LAYOUT.sections:
         raise ProjectError(f"no section {section}; there is: {', '.join(LAYOUT.sections)}")
     for name in [section] if section else LAYOUT.sections:

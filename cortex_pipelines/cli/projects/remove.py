@@ -26,19 +26,19 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    opened = open_project(root)
-    removal = plan_removal(opened, project)
-    for line in removal.lines(purge):
+    workspace = open_project(root)
+    removal = plan_removal(workspace, project)
+    for line in removal.describe(purge):
         click.echo(line, err=True)
     if dry_run:
         click.echo("nothing was removed (--dry-run)", err=True)
         return
     if not yes and sys.stdin.isatty():
         click.confirm(f"remove {project}?", abort=True, err=True)
-    gone = erase.erase_project(root, load_parameters(root), project) if purge else {}
-    remove_project(opened, removal)
-    _follow(project, purge)
-    counts = ", ".join(f"{count} {what}" for what, count in gone.items() if count)
+    deleted = erase.erase_project(root, load_parameters(root), project) if purge else {}
+    remove_project(workspace, removal)
+    _sync_and_purge(project, purge)
+    counts = ", ".join(f"{count} {kind}" for kind, count in deleted.items() if count)
     click.echo(
         f"{project} is removed{f'; deleted: {counts}' if counts else ''}; commit params.yaml, "
         "dvc.yaml, the locks and data/parameters",
@@ -46,7 +46,7 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
     )
 
 
-def _follow(name: str, purge: bool) -> None:
+def _sync_and_purge(name: str, purge: bool) -> None:
     """Let Dagster follow, and purge former versions."""
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
@@ -59,14 +59,14 @@ def _follow(name: str, purge: bool) -> None:
     sync_project(project, definitions, instance)
     if not purge:
         return
-    done = forget.purge(project, instance)
+    purged = forget.purge(project, instance)
     weights = forget.drop_weights(project, lambda tags: tags["partition"] == name)
     sync_project(project, definitions, instance)
     click.echo(
-        f"deleted: {done.dvc_bytes:,} bytes of DVC's cache, {done.mlflow_runs} MLflow runs, "
-        f"{done.dagster_runs} Dagster runs, {done.row_caches} row caches, weights of "
+        f"deleted: {purged.dvc_bytes:,} bytes of DVC's cache, {purged.mlflow_runs} MLflow runs, "
+        f"{purged.dagster_runs} Dagster runs, {purged.row_caches} row caches, weights of "
         f"{len(weights)} models",
         err=True,
     )
-    for remote, url in done.remotes:
+    for remote, url in purged.remotes:
         click.echo(f"the remote {remote} ({url}) may still hold former versions", err=True)

@@ -27,8 +27,8 @@ def status(as_json: bool, page: Path | None) -> None:
     if page is not None:
         _write_page(page, rows)
     if as_json:
-        shown = [{key: row[key] for key in row if key != "rows"} for row in rows]
-        click.echo(json.dumps(shown, indent=1))
+        public_rows = [{key: row[key] for key in row if key != "rows"} for row in rows]
+        click.echo(json.dumps(public_rows, indent=1))
         return
     _print(rows)
     for line in _decisions(find_root()):
@@ -56,7 +56,7 @@ def _decisions(root: Path) -> list[str]:
 def _rows(root: Path) -> list[dict[str, Any]]:
     from cortex_pipelines.projects import status_cache
 
-    rows = status_cache.recall(root)
+    rows = status_cache.read_cached_status(root)
     return _worked_out(root) if rows is None else rows
 
 
@@ -64,17 +64,17 @@ def _worked_out(root: Path) -> list[dict[str, Any]]:
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.projects import status_cache
     from cortex_pipelines.projects.status import count_rows
-    from cortex_pipelines.projects.status import status as rows_of
+    from cortex_pipelines.projects.status import status_rows as rows_of
     from cortex_pipelines.versioning.dagster.instance import open_instance
     from cortex_pipelines.versioning.dvc.dvc_store import cache_folder
 
-    before = status_cache.look(root, (cache_folder(root),))
+    before = status_cache.collect_state(root, (cache_folder(root),))
     project, definitions = open_location(root)
     rows = [
         row | {"rows": count_rows(project, row["asset"], row["partition"])}
         for row in rows_of(project, definitions, open_instance(root))
     ]
-    status_cache.remember(root, before, rows)
+    status_cache.cache_status(root, before, rows)
     return rows
 
 
@@ -91,8 +91,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.table import Column, Table
 
     partitions = sorted({row["partition"] for row in rows if row["partition"]})
-    whole = [Column(name, no_wrap=True) for name in _COLUMNS]
-    table = Table(*whole, "state", "why not fresh", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    columns = [Column(name, no_wrap=True) for name in _COLUMNS]
+    table = Table(*columns, "state", "why not fresh", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for partition in (*partitions, None):
         table.add_row(f"[bold]{partition or 'all projects'}")
         for row in rows:

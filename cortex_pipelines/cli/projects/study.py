@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from cortex_pipelines.orchestration.adapter_study.results import Studied
+    from cortex_pipelines.orchestration.adapter_study.results import ProjectResult
 
 _SIZES = {"items": "items", "choices": "questions", "retrieved_choices": "shown"}
 """Parameter of the evaluation, to its option."""
@@ -21,7 +21,7 @@ def study() -> None:
 
 @study.command(epilog="Example: cortex study adapters ../study --project express --project eslint")
 @click.argument("folder", type=click.Path(file_okay=False, resolve_path=True, path_type=Path))
-@click.option("--project", "chosen", multiple=True, help="Only this project; repeatable.")
+@click.option("--project", "projects", multiple=True, help="Only this project; repeatable.")
 @click.option("--repo", "repositories", multiple=True, metavar="NAME=PATH", help="A clone as well.")
 @click.option(
     "--tokens",
@@ -44,7 +44,7 @@ def study() -> None:
 )
 def adapters(
     folder: Path,
-    chosen: tuple[str, ...],
+    projects: tuple[str, ...],
     repositories: tuple[str, ...],
     tokens: tuple[int, ...],
     items: int,
@@ -61,9 +61,9 @@ def adapters(
     refused. With --project the others in FOLDER wait, and a listed project that it lacks is added;
     --repo counts as chosen.
     """
-    from cortex_pipelines.orchestration.adapter_study.results import recorded
+    from cortex_pipelines.orchestration.adapter_study.results import read_recorded_results
     from cortex_pipelines.orchestration.adapter_study.run import run_study
-    from cortex_pipelines.orchestration.adapter_study.study_project import begin_study
+    from cortex_pipelines.orchestration.adapter_study.study_project import create_study
 
     sizes = {"items": items, "choices": questions, "retrieved_choices": shown}
     if (folder / "params.yaml").exists():  # the defaults are those of a study that begins
@@ -73,19 +73,19 @@ def adapters(
         "adapters": {**chosen_precision},
         "evaluation": {**sizes, **chosen_precision},
     }
-    given = {name: path for name, _, path in (text.partition("=") for text in repositories)}
-    clones = {name: Path(path) for name, path in given.items()}
-    if len(given) < len(repositories):
+    paths_by_name = {name: path for name, _, path in (text.partition("=") for text in repositories)}
+    clones = {name: Path(path) for name, path in paths_by_name.items()}
+    if len(paths_by_name) < len(repositories):
         raise click.BadParameter("give each NAME once", param_hint="--repo")
-    if "" in given or "" in given.values():
+    if "" in paths_by_name or "" in paths_by_name.values():
         raise click.BadParameter("give NAME=PATH", param_hint="--repo")
-    for sentence in begin_study(folder, chosen, clones, limits):
+    for sentence in create_study(folder, projects, clones, limits):
         click.echo(sentence, err=True)
-    only = {*chosen, *clones} if chosen else set()
+    only = {*projects, *clones} if projects else set()
     outcome = run_study(folder, sorted(tokens), lambda text: click.echo(text, err=True), only)
-    _tell(recorded(folder))
-    for address, words in outcome.failed.items():
-        click.echo(f"FAILED {address}: {words}", err=True)
+    _print_tables(read_recorded_results(folder))
+    for address, error in outcome.failed.items():
+        click.echo(f"FAILED {address}: {error}", err=True)
     if outcome.failed:
         sys.exit(1)
 
@@ -110,11 +110,11 @@ def table(files: tuple[Path, ...], pictures: Path | None) -> None:
     from cortex_pipelines.orchestration.adapter_study.results import read_results
     from cortex_pipelines.orchestration.adapter_study.tables import answered_picture, saved_picture
 
-    studied = read_results(files)
-    _tell(studied)
+    results = read_results(files)
+    _print_tables(results)
     if pictures:
-        (pictures / "study-saved.svg").write_bytes(saved_picture(studied))
-        (pictures / "study-answered.svg").write_bytes(answered_picture(studied))
+        (pictures / "study-saved.svg").write_bytes(saved_picture(results))
+        (pictures / "study-answered.svg").write_bytes(answered_picture(results))
 
 
 def _is_given(option: str) -> bool:
@@ -122,10 +122,10 @@ def _is_given(option: str) -> bool:
     return source is ParameterSource.COMMANDLINE
 
 
-def _tell(studied: "list[Studied]") -> None:
-    if not studied:
+def _print_tables(results: "list[ProjectResult]") -> None:
+    if not results:
         click.echo("no project has results yet", err=True)
         return
     from cortex_pipelines.orchestration.adapter_study.tables import TABLES
 
-    click.echo("\n\n".join(text for table in TABLES if (text := table(studied))))
+    click.echo("\n\n".join(text for table in TABLES if (text := table(results))))

@@ -23,7 +23,7 @@ def summary() -> None:
     data.add_column("report and map", overflow="fold")
     for row in project_data(project):
         numbers = (f"{number:,}" for number in (row.files, row.units, row.examples))
-        pages = [place for place in (row.report, row.map) if place]
+        pages = [page for page in (row.report, row.map) if page]
         data.add_row(row.name, *numbers, "\n".join(pages) or "not made yet")
     console.print(data)
     evaluated = list(model_scores(project))

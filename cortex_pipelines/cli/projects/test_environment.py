@@ -22,10 +22,10 @@ def test_environment(project: str, packages: tuple[str, ...]) -> None:
 
     pinned = pin_environment(open_project(find_root()), project, packages)
     click.echo(f"{pinned.packages} packages in {pinned.requirements}, for:", err=True)
-    _list(pinned.asked)
-    if pinned.left:
+    _list(pinned.requested)
+    if pinned.unavailable:
         click.echo("left out, as no index has it by that name:", err=True)
-        _list(pinned.left)
+        _list(pinned.unavailable)
     click.echo(f"next: `cortex run --project {project}`", err=True)
 
 

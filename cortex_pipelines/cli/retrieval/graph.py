@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 @click.argument("question", type=click.Choice(["callers", "breaks", "tests", "path"]))
 @click.argument("name")
 @click.argument("to", required=False)
-@click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
+@click.option(
+    "--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`."
+)
 @click.option("--project", help="Use this project only; by default all projects.")
 @click.option(
     "--depth", type=click.IntRange(1, 20), default=3, show_default=True,
@@ -25,7 +27,7 @@ def graph(
     question: str,
     name: str,
     to: str | None,
-    place: Path | None,
+    index_folder: Path | None,
     project: str | None,
     depth: int,
     as_json: bool,
@@ -34,11 +36,11 @@ def graph(
 
     NAME is a path, path:qualified.name, or the name of a function or type.
     """
-    if place is not None and project is not None:
+    if index_folder is not None and project is not None:
         raise click.UsageError("give --index for a folder or --project, not both")
     if (to is None) == (question == "path"):
         raise click.UsageError("path needs two names; callers, breaks and tests need one")
-    answer = _open(place, project).ask(question, name, to, depth)
+    answer = _open(index_folder, project).ask(question, name, to, depth)
     if as_json:
         click.echo(json.dumps(answer.as_json(), indent=1))
         return
@@ -48,13 +50,13 @@ def graph(
         click.echo(answer.notice, err=True)
 
 
-def _open(place: Path | None, project: str | None) -> "CodeGraph":
+def _open(index_folder: Path | None, project: str | None) -> "CodeGraph":
     from cortex_pipelines.retrieval.graph.open_graph import index_graph, project_graph
 
-    if place is not None:
+    if index_folder is not None:
         from cortex_pipelines.api import load_parameters
 
-        return index_graph(place, load_parameters())
+        return index_graph(index_folder, load_parameters())
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.versioning.root import find_root
 
@@ -63,12 +65,14 @@ def _open(place: Path | None, project: str | None) -> "CodeGraph":
 
 def _line(step: "AnswerStep", answer: "GraphAnswer") -> str:
     span = f":{step.start_line}-{step.end_line}" if step.name else ""
-    named = f"  {step.name}" if step.name else ""
+    symbol = f"  {step.name}" if step.name else ""
     if step.relation == "changes_with":
         return f"{step.path}{span}  changes with {step.of} ({step.weight} commits)"
-    far = (
+    distance = (
         f" ({step.distance} steps away)" if step.distance > 1 and answer.question != "path" else ""
     )
-    shown = ", ".join(map(str, step.lines[:5])) + (", …" if len(step.lines) > 5 else "")
-    where = f", line{'s' * (len(step.lines) > 1)} {shown}" if shown else ""
-    return f"{step.path}{span}{named}  {step.relation} {step.of}{where} [{step.resolution}]{far}"
+    line_numbers = ", ".join(map(str, step.lines[:5])) + (", …" if len(step.lines) > 5 else "")
+    lines = f", line{'s' * (len(step.lines) > 1)} {line_numbers}" if line_numbers else ""
+    return (
+        f"{step.path}{span}{symbol}  {step.relation} {step.of}{lines} [{step.resolution}]{distance}"
+    )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cortex_pipelines.retrieval.notes.project_notes import ProjectMemory
 
 _KIND = click.Choice(tuple(KINDS))
-_FOUND = click.Choice((*KINDS, SUMMARY))
+_SEARCHABLE_KIND = click.Choice((*KINDS, SUMMARY))
 _PROJECT = click.option("--project", help="The project; without it the only one.")
 _AUTHOR = click.option(
     "--author", help="Mail address or name of an agent; without it yours, as git has it."
@@ -44,17 +44,17 @@ def add(
     author: str | None,
 ) -> None:
     """Keep TEXT, without the secrets and personal data in it, and print its identity."""
-    kept = _open(project).add(author or "", text, kind, origin, answer, supersedes)
-    if kept["redacted"]:
-        click.echo(f"kept without {kept['redacted']} secrets or personal data", err=True)
-    click.echo(kept["id"])
+    added = _open(project).add(author or "", text, kind, origin, answer, supersedes)
+    if added["redacted"]:
+        click.echo(f"kept without {added['redacted']} secrets or personal data", err=True)
+    click.echo(added["id"])
 
 
 @memory.command(epilog='Example: cortex memory search "rounding of prices" --project shop')
 @click.argument("query")
 @_PROJECT
 @click.option("-k", type=click.IntRange(1, 100), default=10, help="Most entries.")
-@click.option("--kind", type=_FOUND, help="Only this kind.")
+@click.option("--kind", type=_SEARCHABLE_KIND, help="Only this kind.")
 @click.option("--history", is_flag=True, help="Also what was superseded.")
 @_AUTHOR
 @_JSON
@@ -80,8 +80,8 @@ def search(
     for entry in answer["entries"]:
         _show(entry)
     for task in answer["attempts"]:
-        for tried in task["tried"]:
-            click.echo(f"tried: {task['task']}  {_came(tried)}")
+        for attempt in task["tried"]:
+            click.echo(f"tried: {task['task']}  {_attempt_summary(attempt)}")
     for edge in answer["relations"]:
         click.echo(f"{edge['source']} {edge['kind']} {edge['target']}  ({edge['origin']})")
     if not (answer["entries"] or answer["attempts"] or answer["relations"]):
@@ -94,18 +94,22 @@ def search(
 @_JSON
 def show(project: str | None, author: str | None, as_json: bool) -> None:
     """Show a project as you left it: exchanges, notes, and what is new since you were here."""
-    shown = _open(project).show(author or "")
+    overview = _open(project).show(author or "")
     if as_json:
-        click.echo(json.dumps(shown, indent=1))
+        click.echo(json.dumps(overview, indent=1))
         return
-    languages = shown["metadata"].get("languages", {})
+    languages = overview["metadata"].get("languages", {})
     files = ", ".join(f"{count:,} {name}" for name, count in languages.items()) or "not made yet"
-    click.echo(f"{shown['project']}: files: {files}; {shown['answers']} cached answers", err=True)
-    if shown["since"] is not None:
-        changed = ", ".join(shown["changed"]) or "no asset"
-        words = f"since {shown['since']}: {changed} changed, {shown['added']} entries of others"
-        click.echo(words, err=True)
-    for entry in (*shown["history"], *shown["notes"]):
+    click.echo(
+        f"{overview['project']}: files: {files}; {overview['answers']} cached answers", err=True
+    )
+    if overview["since"] is not None:
+        changed = ", ".join(overview["changed"]) or "no asset"
+        summary = (
+            f"since {overview['since']}: {changed} changed, {overview['added']} entries of others"
+        )
+        click.echo(summary, err=True)
+    for entry in (*overview["history"], *overview["notes"]):
         _show(entry)
 
 
@@ -130,8 +134,8 @@ def forget(
             before = date.fromisoformat(before).isoformat()
         except ValueError as error:
             raise click.BadParameter(f"{before} is no day, such as 2026-01-31") from error
-    gone = _open(project).forget(author, ids, before)
-    click.echo(f"{len(gone['forgotten'])} entries deleted, and all cached answers", err=True)
+    deletion = _open(project).forget(author, ids, before)
+    click.echo(f"{len(deletion['forgotten'])} entries deleted, and all cached answers", err=True)
 
 
 def _open(project: str | None) -> "ProjectMemory":
@@ -148,7 +152,11 @@ def _show(entry: dict[str, Any]) -> None:
         click.echo(f"              {entry['answer']}")
 
 
-def _came(tried: dict[str, Any]) -> str:
-    known = tried["succeeded"] + tried["failed"]
-    came = f"{tried['succeeded']} of {known} succeeded" if known else tried["outcome"] or "unknown"
-    return f"{tried['worker']} ({tried['attempts']} times, {came})"
+def _attempt_summary(attempt: dict[str, Any]) -> str:
+    decided = attempt["succeeded"] + attempt["failed"]
+    result = (
+        f"{attempt['succeeded']} of {decided} succeeded"
+        if decided
+        else attempt["outcome"] or "unknown"
+    )
+    return f"{attempt['worker']} ({attempt['attempts']} times, {result})"

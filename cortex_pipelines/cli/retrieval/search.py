@@ -46,11 +46,11 @@ def index(
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.retrieval.open_index import index_folder
 
-    made = index_folder(path, out, load_parameters(), encoder)
-    click.echo(f"{made.documents:,} places in {made.files:,} files: {out}", err=True)
-    if made.note:
-        click.echo(made.note, err=True)
-    for reason, count in made.left_out.items():
+    built = index_folder(path, out, load_parameters(), encoder)
+    click.echo(f"{built.documents:,} places in {built.files:,} files: {out}", err=True)
+    if built.note:
+        click.echo(built.note, err=True)
+    for reason, count in built.left_out.items():
         click.echo(f"left out ({reason}): {count:,}", err=True)
 
 
@@ -59,14 +59,20 @@ def _rebuild(name: str | None) -> None:
     from cortex_pipelines.retrieval.project_index import rebuild
     from cortex_pipelines.versioning.root import find_root
 
-    made = rebuild(open_project(find_root()), name).collection
-    what = "with vectors" if made.vectors is not None else "by words alone"
-    click.echo(f"{made.documents.height:,} places in {made.files.height:,} files, {what}", err=True)
+    collection = rebuild(open_project(find_root()), name).collection
+    vector_note = "with vectors" if collection.vectors is not None else "by words alone"
+    click.echo(
+        f"{collection.documents.height:,} places in {collection.files.height:,} files, "
+        f"{vector_note}",
+        err=True,
+    )
 
 
 @click.command(epilog='Example: cortex search "where is the retry limit read" --project flask')
 @click.argument("query", required=False)
-@click.option("--index", "place", type=click.Path(path_type=Path), help="Folder of `cortex index`.")
+@click.option(
+    "--index", "index_folder", type=click.Path(path_type=Path), help="Folder of `cortex index`."
+)
 @click.option("--project", help="Search this project only; by default all projects.")
 @click.option("--file", "file", type=click.Path(path_type=Path), help="JSON lines: id and query.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the results of --file.")
@@ -93,7 +99,7 @@ def _rebuild(name: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 def search(
     query: str | None,
-    place: Path | None,
+    index_folder: Path | None,
     project: str | None,
     file: Path | None,
     out: Path | None,
@@ -121,7 +127,7 @@ def search(
         raise click.UsageError("--file and --out go together")
     if file is not None and out is not None and is_same_file(out, file):
         raise click.UsageError("--out would overwrite the queries of --file; name another file")
-    if place is not None and project is not None:
+    if index_folder is not None and project is not None:
         raise click.UsageError("give --index for a folder or --project, not both")
     from cortex_pipelines.retrieval.open_index import Filters, read_questions
 
@@ -129,20 +135,20 @@ def search(
     facts = (category, licence, author, tests, min_complexity, day)
     filters = Filters(language, kind, glob, *facts)
     if history:
-        if query is None or place is not None or by is not None or filters != Filters():
+        if query is None or index_folder is not None or by is not None or filters != Filters():
             raise click.UsageError("--history takes QUERY, --project, -k and --json only")
         _show_history(query, project, k, as_json)
         return
     if file is None or out is None:
-        results = _open(place, project).search(str(query), k, filters, by)
+        results = _open(index_folder, project).search(str(query), k, filters, by)
         _show(results, as_json)
         return
     questions = read_questions(file)
-    searcher = _open(place, project)
+    searcher = _open(index_folder, project)
     lines = []
     for number, question in enumerate(questions, start=1):
-        found = _answer(searcher, question.query, k, filters, by, f"{file}, query {number}")
-        lines.append(json.dumps({"id": question.id, "results": [r.as_json() for r in found]}))
+        hits = _answer(searcher, question.query, k, filters, by, f"{file}, query {number}")
+        lines.append(json.dumps({"id": question.id, "results": [r.as_json() for r in hits]}))
     from cortex_pipelines.atomic import write_whole
 
     write_whole(out, "".join(f"{line}\n" for line in lines))
@@ -170,24 +176,24 @@ def _show_history(query: str, project: str | None, k: int, as_json: bool) -> Non
 
 
 def _answer(
-    searcher: "Searcher", query: str, k: int, filters: "Filters", by: str | None, where: str
+    searcher: "Searcher", query: str, k: int, filters: "Filters", by: str | None, location: str
 ) -> "list[SearchHit]":
     from cortex_pipelines.retrieval.queries import QueryError
 
     try:
         return searcher.search(query, k, filters, by)
     except QueryError as error:
-        click.echo(f"{where}: {error}; it has no results", err=True)
+        click.echo(f"{location}: {error}; it has no results", err=True)
         return []
 
 
-def _open(place: Path | None, project: str | None) -> "Searcher":
+def _open(index_folder: Path | None, project: str | None) -> "Searcher":
     from cortex_pipelines.api import load_parameters
     from cortex_pipelines.retrieval.open_index import open_searcher
     from cortex_pipelines.retrieval.project_index import open_project_searcher
 
-    if place is not None:
-        searcher = open_searcher(place, load_parameters())
+    if index_folder is not None:
+        searcher = open_searcher(index_folder, load_parameters())
     else:
         from cortex_pipelines.catalog import open_project
         from cortex_pipelines.versioning.root import find_root
@@ -206,6 +212,6 @@ def _show(results: "list[SearchHit]", as_json: bool) -> None:
         click.echo("nothing is like that", err=True)
     for result in results:
         mark = " (stale)" if result.stale else ""
-        place = f"{result.path}:{result.start_line}-{result.end_line}"
-        click.echo(f"{result.score:7.3f}  {place}{mark}  {result.kind} {result.name}")
+        location = f"{result.path}:{result.start_line}-{result.end_line}"
+        click.echo(f"{result.score:7.3f}  {location}{mark}  {result.kind} {result.name}")
         click.echo(f"         {result.why}")

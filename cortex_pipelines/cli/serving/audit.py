@@ -23,17 +23,17 @@ def verify(head: str | None) -> None:
     path = served_root() / ".cortex" / "serving" / FILE
     if not path.exists():
         raise click.ClickException(f"no {path}: nobody has asked yet, or it was deleted")
-    seen = verified(path, head)
-    if seen.problem:
+    verification = verified(path, head)
+    if verification.problem:
         raise click.ClickException(
-            f"{path}: {seen.problem}; {seen.entries} entries before are whole"
+            f"{path}: {verification.problem}; {verification.entries} entries before are whole"
         )
-    click.echo(f"{seen.entries} entries are whole, the last is {seen.head}")
-    if seen.redacted:
+    click.echo(f"{verification.entries} entries are whole, the last is {verification.head}")
+    if verification.redacted:
         click.echo(
-            f"{seen.redacted} of them without who asked, by `cortex forget`, whose certificates "
-            "say how many",
+            f"{verification.redacted} of them without who asked, by `cortex forget`, whose "
+            "certificates say how many",
             err=True,
         )
-    if seen.unfinished:
+    if verification.unfinished:
         click.echo("behind it is a line that a killed process left unfinished", err=True)

@@ -5,7 +5,7 @@ from typing import Any, Unpack, get_args
 
 import click
 
-from cortex_pipelines.release.experiments.plan import Metric, Terms
+from cortex_pipelines.release.experiments.plan import ExperimentOptions, Metric
 
 
 @click.group(epilog="Example: cortex experiment start shop champion base --share 0.5")
@@ -54,7 +54,7 @@ def experiment() -> None:
     help="Guardrail: seconds that 95 % of B's answers keep to.",
 )
 @click.option("--why", default="by hand", help="Reason, for the record.")
-def start(project: str, a: str, b: str, **terms: Unpack[Terms]) -> None:
+def start(project: str, a: str, b: str, **terms: Unpack[ExperimentOptions]) -> None:
     """Divide the users of PROJECT between A and B from the next request on.
 
     A and B are `champion` or a release's number, either with `:base`, `:context`, `:adapter` or
@@ -68,7 +68,7 @@ def start(project: str, a: str, b: str, **terms: Unpack[Terms]) -> None:
 
     root = find_root()
     plan = begin(root, read_catalogue(root).models, project, a, b, **terms)
-    click.echo(f"{plan.in_words()}; `cortex experiment status {project}`", err=True)
+    click.echo(f"{plan.describe()}; `cortex experiment status {project}`", err=True)
 
 
 @experiment.command(epilog="Example: cortex experiment status shop --json")
@@ -81,8 +81,8 @@ def status(project: str | None, as_json: bool) -> None:
 
     root = find_root()
     entries = [
-        project_experiments.shown(root, entry)
-        for entry in project_experiments.book_of(root).entries()
+        project_experiments.experiment_state(root, entry)
+        for entry in project_experiments.experiment_log(root).entries()
         if project in (None, entry.plan.project)
     ]
     if as_json:
@@ -102,23 +102,24 @@ def stop(project: str, why: str) -> None:
 
     root = find_root()
     entry = project_experiments.stop(root, project, why)
-    click.echo("\n".join(_lines(project_experiments.shown(root, entry))))
+    click.echo("\n".join(_lines(project_experiments.experiment_state(root, entry))))
 
 
-def _lines(shown: dict[str, Any]) -> list[str]:
-    plan, arms, between = shown["plan"], shown["arms"], shown["difference"]
+def _lines(state: dict[str, Any]) -> list[str]:
+    plan, arms, difference = state["plan"], state["arms"], state["difference"]
     lines = [
-        f"{plan['id']}: {shown['state']}" + (f", {shown['reason']}" if shown["reason"] else "")
+        f"{plan['id']}: {state['state']}" + (f", {state['reason']}" if state["reason"] else "")
     ]
     for name in ("a", "b"):
-        side = arms[name]
-        p95 = "" if side["p95"] is None else f", 95 % within {side['p95']:.2f} s"
+        counts = arms[name]
+        p95 = "" if counts["p95"] is None else f", 95 % within {counts['p95']:.2f} s"
         lines.append(
-            f"  {name} {plan[name]}: {side['users']} users, {side['good']} of {side['answers']} "
-            f"{plan['metric']}, {side['failed']} failed, {side['withheld']} withheld{p95}"
+            f"  {name} {plan[name]}: {counts['users']} users, {counts['good']} of "
+            f"{counts['answers']} {plan['metric']}, {counts['failed']} failed, "
+            f"{counts['withheld']} withheld{p95}"
         )
     lines.append(
-        f"  b less a {between['value']:+.1%} ({between['low']:+.1%} to {between['high']:+.1%}, "
-        f"at every look), smallest that matters {plan['smallest']:.1%}"
+        f"  b less a {difference['value']:+.1%} ({difference['low']:+.1%} to "
+        f"{difference['high']:+.1%}, at every look), smallest that matters {plan['smallest']:.1%}"
     )
     return lines

@@ -42,27 +42,27 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    done = Imported()
+    summary = Imported()
     with ExitStack() as stack:
         out = stack.enter_context(refused.open("w", encoding="utf-8")) if refused else None
-        every = import_files(
-            root, load_parameters(root), files or (gateway_log(root),), project, done
+        rejected_lines = import_files(
+            root, load_parameters(root), files or (gateway_log(root),), project, summary
         )
-        for count, line in enumerate(every):
+        for count, line in enumerate(rejected_lines):
             if out is not None:
                 out.write(json.dumps(asdict(line)) + "\n")
             if count < _SHOWN:
                 click.echo(f"{line.file}, line {line.line}: {line.reason}", err=True)
-    for sentence in _summary(done):
+    for sentence in _summary(summary):
         click.echo(sentence)
 
 
-def _summary(done: "Imported") -> Sequence[str]:
-    refused = sum(done.refused.values())
+def _summary(summary: "Imported") -> Sequence[str]:
+    refused = sum(summary.refused.values())
     return [
-        f"{done.lines:,} lines: {done.taken:,} taken, {refused:,} refused",
-        f"{done.new:,} new events, {done.repeated:,} known already",
-        *(f"  {count:,} refused: {reason}" for reason, count in done.refused.most_common()),
+        f"{summary.lines:,} lines: {summary.taken:,} taken, {refused:,} refused",
+        f"{summary.new:,} new events, {summary.repeated:,} known already",
+        *(f"  {count:,} refused: {reason}" for reason, count in summary.refused.most_common()),
     ]
 
 
@@ -127,10 +127,10 @@ def commits(project: str, repository: Path) -> None:
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    done = take_commits(root, load_parameters(root), project, repository)
+    summary = take_commits(root, load_parameters(root), project, repository)
     click.echo(
-        f"{done.taken:,} completions were committed; {done.new:,} new events, "
-        f"{done.repeated:,} known already"
+        f"{summary.taken:,} completions were committed; {summary.new:,} new events, "
+        f"{summary.repeated:,} known already"
     )
 
 
@@ -162,8 +162,8 @@ def simulate(
         with posting(url) as post:
             suggest = simulator.from_gateway(post, project)
             events = simulator.simulate(changes, lambda _: suggest, project, url)
-            sent = simulator.send(events, post)
-        click.echo(f"{sent:,} simulated events were sent to {url}")
+            event_count = simulator.send(events, post)
+        click.echo(f"{event_count:,} simulated events were sent to {url}")
     elif out is not None:
         typed = list(simulator.simulate(changes, simulator.from_before, project, "baseline"))
         write_whole(out, "".join(json.dumps(event) + "\n" for event in typed))

@@ -59,12 +59,12 @@ def create(
 @keys.command("list", epilog="Example: cortex keys list")
 def list_keys() -> None:
     """List the keys with role, scopes, projects, models and state; no key itself is kept."""
-    now = datetime.now(UTC)
+    current_time = datetime.now(UTC)
     for key in _ring().keys:
         models = ", ".join((*key.projects, *key.models)) or "all projects"
         until = f"until {key.expires}" if key.expires else "without end"
-        may = ", ".join(filter(None, (key.role, *key.scopes)))
-        click.echo(f"{key.name}: {key.state(now)}, {until}, {may}, {models}")
+        permissions = ", ".join(filter(None, (key.role, *key.scopes)))
+        click.echo(f"{key.name}: {key.state(current_time)}, {until}, {permissions}, {models}")
 
 
 @keys.command(epilog="Example: cortex keys revoke ci")

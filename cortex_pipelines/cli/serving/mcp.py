@@ -33,26 +33,26 @@ def mcp(model: str | None) -> None:
     root = find_root()
     services = project_services(root)
     # clients wait some seconds for the first answer, less than a base may take to load
-    opened = _begun(lambda: open_gateway(root, model))
+    gateway = _start_in_thread(lambda: open_gateway(root, model))
     try:
-        agents_server(opened.result, services).run("stdio")
+        agents_server(gateway.result, services).run("stdio")
     finally:
-        if opened.done() and opened.exception() is None:
-            opened.result().close()
-    if not opened.done():
+        if gateway.done() and gateway.exception() is None:
+            gateway.result().close()
+    if not gateway.done():
         # a thread that a library's own code is in may abort the process as Python ends it
         atexit.register(os._exit, 0)
 
 
-def _begun(call: Callable[[], "Gateway"]) -> "Future[Gateway]":
+def _start_in_thread(call: Callable[[], "Gateway"]) -> "Future[Gateway]":
     """What a call gives, in a thread that the process does not wait for when it ends."""
-    opened: Future[Gateway] = Future()
+    future: Future[Gateway] = Future()
 
     def run() -> None:
         try:
-            opened.set_result(call())
+            future.set_result(call())
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
-            opened.set_exception(error)
+            future.set_exception(error)
 
     Thread(target=run, daemon=True).start()
-    return opened
+    return future

@@ -24,7 +24,7 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
     A line that cannot be answered gets an `error`, and the command ends with status 1. OUT is
     written when all lines are answered; after an interruption it is what it was.
     """
-    if out is not None and _same(out, file):
+    if out is not None and _is_input_file(out, file):
         raise click.UsageError(f"{out} is the file of questions; name another one with --out")
     require_packages()
     from cortex_pipelines.atomic import aside
@@ -39,8 +39,8 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
         write: Callable[[str], Any] = click.echo
         if out is not None:
             target = ending.enter_context(aside(out)).open("w", encoding="utf-8")
-            written = ending.enter_context(target)
-            write = lambda line: written.write(line + "\n")  # noqa: E731
+            output = ending.enter_context(target)
+            write = lambda line: output.write(line + "\n")  # noqa: E731
         for answer in answer_lines(gateway, file):
             total += 1
             failed += "error" in answer
@@ -50,7 +50,7 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
         sys.exit(1)
 
 
-def _same(out: Path, file: Iterable[bytes]) -> bool:
+def _is_input_file(out: Path, file: Iterable[bytes]) -> bool:
     from cortex_pipelines.atomic import is_same_file
 
     name = getattr(file, "name", None)  # a number where it is standard input

@@ -20,13 +20,13 @@ def prompts(name: str | None, variant: str | None, register: bool, as_json: bool
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    known = project_templates(root)
-    templates = known.variant(variant) if variant else known
+    project_set = project_templates(root)
+    templates = project_set.variant(variant) if variant else project_set
     numbers: dict[str, int] = {}
     if register:
         from cortex_pipelines.tracking.prompts import register_templates
 
-        numbers = register_templates(root, known)
+        numbers = register_templates(root, project_set)
     if name is not None:
         if name not in templates.each:
             raise PromptFileError(f"no template {name}; there is {', '.join(templates.each)}")

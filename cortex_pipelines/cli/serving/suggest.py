@@ -53,22 +53,22 @@ def suggest(
     from cortex_pipelines.serving.tasks import suggest as answered
     from cortex_pipelines.versioning.root import find_root
 
-    given = file.read_text(encoding="utf-8-sig") if file is not None else str(text)
-    place = path or (file.as_posix() if file is not None else "")
+    content = file.read_text(encoding="utf-8-sig") if file is not None else str(text)
+    context_path = path or (file.as_posix() if file is not None else "")
     context = TaskContext(
-        path=place, name=name, kind=kind, request=request, smell=smell, test_path=test_path
+        path=context_path, name=name, kind=kind, request=request, smell=smell, test_path=test_path
     )
     gateway = open_gateway(find_root(), model)
     try:
-        made = answered(gateway, None, task, given, context, gateway.datasets, alternatives)
+        suggestion = answered(gateway, None, task, content, context, gateway.datasets, alternatives)
     except TaskError as error:
-        raise click.ClickException(_by_options(str(error))) from error
+        raise click.ClickException(_with_option_names(str(error))) from error
     finally:
         gateway.close()
-    click.echo(json.dumps(made.as_json(), ensure_ascii=False))
+    click.echo(json.dumps(suggestion.as_json(), ensure_ascii=False))
 
 
-def _by_options(words: str) -> str:
+def _with_option_names(words: str) -> str:
     """What is wrong with a task's context, by the options that it is given by here."""
-    named = words.replace("context.language", "context.path")  # its ending gives the language
-    return re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", named)
+    with_path = words.replace("context.language", "context.path")  # its ending gives the language
+    return re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", with_path)

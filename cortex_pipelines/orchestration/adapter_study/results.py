@@ -1,4 +1,4 @@
-"""What a study of adapters found in each project: its file, and means over the projects."""
+"""Results of an adapter study: its file, and means over the projects."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ from cortex_pipelines.statistics.significance import holm
 from cortex_pipelines.versioning.project import ProjectError
 
 RESULT = "study.json"
-_OWN_ANSWERS = "questions answered beyond the other adapter"
+_ADDED_ANSWERS = "questions answered beyond the other adapter"
 
 
 @dataclass(frozen=True)
-class Gain:
-    """Bits per byte that one way of answering saves over another.
+class BitsSaved:
+    """Bits per byte that one condition saves over another.
 
     Args:
         estimate: The mean over bytes.
         low: Lower end of its interval.
         high: Upper end.
-        p: Of no difference, by flipping signs; not corrected.
+        p: p-value of a sign-flip test; not corrected.
     """
 
     estimate: float
@@ -36,11 +36,11 @@ class Gain:
 
 @dataclass(frozen=True)
 class QuestionResults:
-    """Questions with several answers, and how they were answered.
+    """Results on multiple-choice questions.
 
     Args:
-        items: Their number.
-        correct: Way to answer, to the share answered correctly.
+        items: Number of questions.
+        correct: Share answered correctly, by condition.
     """
 
     items: int
@@ -48,27 +48,26 @@ class QuestionResults:
 
 
 @dataclass(frozen=True)
-class Studied:
-    """What was measured in one project.
+class ProjectResult:
+    """Measurements of one project with one training budget.
 
     Args:
         name: The project.
-        language: In which most of its code is written.
-        lines: Of code.
-        budget: Most tokens that the adapter was to be trained on.
-        tokens: Those that it was trained on.
-        minutes: That the training took here; None if it was made elsewhere.
-        items: Held-out completions.
-        gaps: Those of them that fill a gap.
-        bits: Way to answer, to bits per byte of the completions.
-        gap_bits: The same of the gaps.
-        first_lines: Way to answer, to the share of completions whose first line is written right.
-        questions: By kind, and ``all``; under ``shown`` those that were also asked with similar
-            code before them, which alone ``context`` and ``both`` answered.
-        gains: What is compared (``adapter over base`` and so on), to what the first one saves.
-        forgetting: Rise of perplexity on code of the control, and its interval; None if it was not
-            measured.
-        best: Way that needs the fewest bits, of those that can be served.
+        language: Language of most of its code.
+        lines: Lines of code.
+        budget: Maximum number of training tokens.
+        tokens: Tokens that the adapter was trained on.
+        minutes: Duration of the training; None if it did not run on this machine.
+        items: Number of held-out completions.
+        gaps: Number of completions that fill a gap.
+        bits: Bits per byte of the completions, by condition.
+        gap_bits: Bits per byte of the gaps, by condition.
+        first_lines: Share of completions with a correct first line, by condition.
+        questions: Results by kind, and of ``all``; ``shown`` are the questions that were also asked
+            with similar code in the prompt, the only ones for ``context`` and ``both``.
+        gains: Bits saved, by comparison (``adapter over base`` and so on).
+        forgetting: Rise of perplexity on the control's code, with its interval; None if unknown.
+        best: Condition with the fewest bits, of those that can be served.
     """
 
     name: str
@@ -83,110 +82,127 @@ class Studied:
     gap_bits: dict[str, float]
     first_lines: dict[str, float]
     questions: dict[str, QuestionResults]
-    gains: dict[str, Gain]
+    gains: dict[str, BitsSaved]
     forgetting: tuple[float, float, float] | None
     best: str
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A mean over projects with an interval by Student's t; without one of a single project."""
+class MeanWithInterval:
+    """A mean over projects with a Student's t interval, which is None for a single project."""
 
     estimate: float
     low: float | None
     high: float | None
 
 
-_STUDIED = TypeAdapter(list[Studied])
+_RESULTS = TypeAdapter(list[ProjectResult])
 
 
-def recorded(root: Path) -> list[Studied]:
-    """What ``study.json`` says; nothing where there is none yet."""
+def read_recorded_results(root: Path) -> list[ProjectResult]:
+    """Results in ``study.json``; empty if the file is missing."""
     path = root / RESULT
     return read_results([path]) if path.exists() else []
 
 
-def write_results(root: Path, studied: Sequence[Studied]) -> Path:
-    """Write ``study.json``: each project with each budget, and means over the projects."""
+def write_results(root: Path, results: Sequence[ProjectResult]) -> Path:
+    """Write ``study.json``: every project and budget, and means over the projects."""
     path = root / RESULT
-    ordered = sorted(studied, key=lambda one: (one.name, one.budget))
-    known = {
-        "projects": [asdict(one) for one in ordered],
-        "means": {name: asdict(mean) for name, mean in means(ordered).items()},
+    sorted_results = sorted(results, key=lambda result: (result.name, result.budget))
+    content = {
+        "projects": [asdict(result) for result in sorted_results],
+        "means": {name: asdict(mean) for name, mean in means(sorted_results).items()},
     }
-    write_whole(path, json.dumps(known, indent=1) + "\n")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
     return path
 
 
-def with_most_tokens(studied: Sequence[Studied]) -> list[Studied]:
-    """Of each project what was measured with its largest budget."""
-    largest: dict[str, Studied] = {}
-    for one in sorted(studied, key=lambda one: one.budget):
-        largest[one.name] = one
-    return [largest[name] for name in dict.fromkeys(one.name for one in studied)]
+def with_most_tokens(results: Sequence[ProjectResult]) -> list[ProjectResult]:
+    """The result of each project with its largest budget."""
+    largest: dict[str, ProjectResult] = {}
+    for result in sorted(results, key=lambda result: result.budget):
+        largest[result.name] = result
+    return [largest[name] for name in dict.fromkeys(result.name for result in results)]
 
 
-def read_results(paths: Sequence[Path]) -> list[Studied]:
-    """The projects of several ``study.json``, such as of a study that several machines shared.
+def read_results(paths: Sequence[Path]) -> list[ProjectResult]:
+    """Results of several ``study.json``, such as of a study on several machines.
 
     Raises:
-        ProjectError: a file is none, or a project stands in two of them.
+        ProjectError: a file is invalid, or two files contain the same project.
     """
-    found: dict[tuple[str, int], Studied] = {}
+    by_project_and_budget: dict[tuple[str, int], ProjectResult] = {}
     for path in paths:
         try:
-            listed = _STUDIED.validate_python(json.loads(path.read_bytes())["projects"])
+            file_results = _RESULTS.validate_python(json.loads(path.read_bytes())["projects"])
         except (ValueError, KeyError, TypeError) as error:
             raise ProjectError(
-                f"{path} is no study.json of this version of `cortex study adapters`; move it away "
-                "and run that again, which takes up anew what is made already"
+                f"{path} is not a study.json of this version of `cortex study adapters`; move it "
+                "away and run that again, which records finished projects again"
             ) from error
-        for one in listed:
-            if (one.name, one.budget) in found:
-                raise ProjectError(f"{path}: {one.name} stands in another file as well; give one")
-            found[one.name, one.budget] = one
-    return list(found.values())
+        for result in file_results:
+            if (result.name, result.budget) in by_project_and_budget:
+                raise ProjectError(
+                    f"{path}: {result.name} stands in another file as well; give one"
+                )
+            by_project_and_budget[result.name, result.budget] = result
+    return list(by_project_and_budget.values())
 
 
-def corrected(studied: Sequence[Studied], name: str) -> dict[str, float]:
-    """p-value of each project's gain, by Holm's correction over the projects."""
-    known = {one.name: one.gains[name].p for one in studied if name in one.gains}
-    return dict(zip(known, holm(list(known.values())), strict=True))
+def corrected_p_values(results: Sequence[ProjectResult], name: str) -> dict[str, float]:
+    """p-value of each project's gain, with Holm's correction over the projects."""
+    p_values = {result.name: result.gains[name].p for result in results if name in result.gains}
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
-def means(studied: Sequence[Studied]) -> dict[str, Mean]:
-    """Means over projects, each of which counts alike, with its largest budget.
+def means(results: Sequence[ProjectResult]) -> dict[str, MeanWithInterval]:
+    """Unweighted means over projects, each with its largest budget.
 
-    Of each way, over the base: bits saved as a share of the base's, also of gaps alone; first lines
-    written right; questions answered correctly. And questions that the adapter answers beyond
-    another project's adapter, which knows their form as well; and forgetting.
+    By condition, relative to the base model: share of bits saved, also on gaps alone; correct first
+    lines; correct answers. Also correct answers beyond another project's adapter, which knows the
+    format as well; and forgetting.
     """
-    figures: dict[str, list[float]] = {}
-    for one in with_most_tokens(studied):
-        for what, bits in (("bits saved", one.bits), ("bits of gaps saved", one.gap_bits)):
-            for way, saved in _beyond_base(bits).items():
-                figures.setdefault(f"{what}: {way}", []).append(-saved / bits["base"])
-        for way, more in _beyond_base(one.first_lines).items():
-            figures.setdefault(f"first lines written right: {way}", []).append(more)
-        for part, asked in one.questions.items():
-            for way, more in _beyond_base(asked.correct).items():
-                figures.setdefault(f"questions answered, {part}: {way}", []).append(more)
-            if "other adapter" in asked.correct:
-                own = asked.correct["adapter"] - asked.correct["other adapter"]
-                figures.setdefault(f"{_OWN_ANSWERS}, {part}", []).append(own)
-        if one.forgetting is not None:
-            figures.setdefault("forgetting", []).append(one.forgetting[0])
-    return {name: mean_over_projects(values) for name, values in figures.items()}
+    values_by_name: dict[str, list[float]] = {}
+    for result in with_most_tokens(results):
+        for quantity, bits in (
+            ("bits saved", result.bits),
+            ("bits of gaps saved", result.gap_bits),
+        ):
+            for condition, saved in _beyond_base(bits).items():
+                values_by_name.setdefault(f"{quantity}: {condition}", []).append(
+                    -saved / bits["base"]
+                )
+        for condition, gain in _beyond_base(result.first_lines).items():
+            values_by_name.setdefault(f"first lines written right: {condition}", []).append(gain)
+        for question_set, question_results in result.questions.items():
+            for condition, gain in _beyond_base(question_results.correct).items():
+                values_by_name.setdefault(
+                    f"questions answered, {question_set}: {condition}", []
+                ).append(gain)
+            if "other adapter" in question_results.correct:
+                difference = (
+                    question_results.correct["adapter"] - question_results.correct["other adapter"]
+                )
+                values_by_name.setdefault(f"{_ADDED_ANSWERS}, {question_set}", []).append(
+                    difference
+                )
+        if result.forgetting is not None:
+            values_by_name.setdefault("forgetting", []).append(result.forgetting[0])
+    return {name: mean_over_projects(values) for name, values in values_by_name.items()}
 
 
-def _beyond_base(figures: Mapping[str, float]) -> dict[str, float]:
-    return {way: value - figures["base"] for way, value in figures.items() if way != "base"}
+def _beyond_base(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {
+        condition: value - metrics["base"]
+        for condition, value in metrics.items()
+        if condition != "base"
+    }
 
 
-def mean_over_projects(values: Sequence[float]) -> Mean:
-    """Mean of at least one figure, each of one project, with its interval by Student's t."""
+def mean_over_projects(values: Sequence[float]) -> MeanWithInterval:
+    """Mean of one value a project, with a Student's t interval."""
     estimate = float(np.mean(values))
     if len(values) < 2:
-        return Mean(estimate, None, None)
+        return MeanWithInterval(estimate, None, None)
     half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return Mean(estimate, estimate - half, estimate + half)
+    return MeanWithInterval(estimate, estimate - half, estimate + half)

@@ -1,4 +1,4 @@
-"""``cortex study``: a project of many projects, and what adapters are worth in each."""
+"""``cortex study``: a workspace of many projects, to measure the gain of adapters in each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,21 +16,21 @@ from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.project_sources import parse_source
 from cortex_pipelines.orchestration.adapter_study.results import (
-    Gain,
+    BitsSaved,
+    ProjectResult,
     QuestionResults,
-    Studied,
-    recorded,
+    read_recorded_results,
     write_results,
 )
 from cortex_pipelines.projects.add import add_project
-from cortex_pipelines.projects.create import begin_project
+from cortex_pipelines.projects.create import create_project
 from cortex_pipelines.projects.parameter_file import (
-    as_text,
     read_values,
     round_trip,
+    to_yaml,
     write_values,
 )
-from cortex_pipelines.projects.update_pins import move_pins
+from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 from cortex_pipelines.settings import PROJECT_NAME, PROJECT_NAME_WORDS
 from cortex_pipelines.statistics.multiple_comparisons import sign_flip_p
@@ -43,7 +43,7 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 PROJECTS = Path(__file__).parent / "study_of_adapters.yaml"
 CONTROL = "flask"
 
-_WAYS = {
+_CONDITION_METRICS = {
     "base": "completion_base_bits_per_byte",
     "context": "retrieval_bits_per_byte",
     "adapter": "completion_challenger_bits_per_byte",
@@ -55,11 +55,11 @@ _WAYS = {
     "context, n-grams": "retrieval_with_ngrams_bits_per_byte",
     "both, n-grams": "both_with_ngrams_bits_per_byte",
 }
-"""Way to answer, to its figure of held-out completions."""
-_SERVED = ("base", "context", "adapter", "both")
-_ROLES = {"adapter": "challenger", "other adapter": "other_adapter"}
-"""Way to its name among the figures of questions, where that is another one."""
-_OVER = {
+"""Condition to its metric on held-out completions."""
+_SERVABLE = ("base", "context", "adapter", "both")
+_QUESTION_NAMES = {"adapter": "challenger", "other adapter": "other_adapter"}
+"""Condition to its name in the metrics of questions, where it differs."""
+_COMPARISONS = {
     "adapter over base": ("adapter", "base"),
     "adapter over context": ("adapter", "context"),
     "both over context": ("both", "context"),
@@ -67,51 +67,52 @@ _OVER = {
     "adapter over other adapter": ("adapter", "other_adapter"),
     "adapter over n-grams": ("adapter", "cache"),
 }
-"""What is compared, to its ways in ``ways.parquet``."""
+"""Comparison to its conditions in ``ways.parquet``."""
 
 
-def begin_study(
+def create_study(
     folder: Path,
-    chosen: Sequence[str],
+    selected: Sequence[str],
     repositories: Mapping[str, Path],
     limits: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[str]:
-    """Make the folder of a study a project, or go on with the one that is there.
+    """Create the study's project folder, or resume an existing one.
 
     Args:
-        folder: Where.
-        chosen: Names of listed projects, which are added where the study lacks them, or of its own;
-            none for all that are listed, or in a study that was begun before, for those it has.
-        repositories: Further projects by name: repositories with their history.
-        limits: Section and key, to what holds instead of the standard profile, from the beginning;
-            of a study that was begun before, what is to hold in it already.
+        folder: Folder of the study.
+        selected: Names of projects in the template or the study; missing ones are added. Empty for
+            all of the template, or in an existing study, for all it has.
+        repositories: Additional projects by name: repositories with their history.
+        limits: Section and key to a value that overrides the standard profile. An existing study
+            must have been created with the same values.
 
     Yields:
-        What was done, in sentences.
+        A message for each step.
 
     Raises:
-        ProjectError: there is no such project or folder, a repository has another one's name or one
-            that no project can have, or what was begun is damaged or has other limits.
+        ProjectError: unknown project or folder, a repository with a name that is taken or not
+            allowed, or an existing study that is damaged or has other limits.
     """
-    listed = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
-    begun = (folder / "params.yaml").exists()
-    if begun:
-        _check_begun(folder, limits)
+    template = round_trip().load(PROJECTS.read_text(encoding="utf-8"))
+    exists = (folder / "params.yaml").exists()
+    if exists:
+        _check_existing(folder, limits)
         values = read_values(folder)
     else:
-        values = listed
-        for section, wanted in limits.items():
-            values.setdefault(section, {}).update(wanted)
+        values = template
+        for section, section_limits in limits.items():
+            values.setdefault(section, {}).update(section_limits)
     projects = values["projects"]
-    every = [name for name in {**listed["projects"], **projects} if name != CONTROL]
-    if wrong := set(chosen) - set(every):
+    available = [name for name in {**template["projects"], **projects} if name != CONTROL]
+    if unknown := set(selected) - set(available):
         raise ProjectError(
-            f"no project {', '.join(sorted(wrong))} in the study; there is: {', '.join(every)}"
+            f"no project {', '.join(sorted(unknown))} in the study; there is: "
+            f"{', '.join(available)}"
         )
-    if not begun:
-        for name in set(every) - set(chosen or every):
+    if not exists:
+        for name in set(available) - set(selected or available):
             del projects[name]
-    added = {name: listed["projects"][name] for name in chosen if name not in projects}
+    added = {name: template["projects"][name] for name in selected if name not in projects}
     projects.update(added)
     for name, path in repositories.items():
         if not PROJECT_NAME.fullmatch(name):
@@ -125,11 +126,11 @@ def begin_study(
             raise ProjectError(
                 f"--repo {name}: the study has another project of that name; choose another name"
             )
-    if not (folder / "dvc.yaml").exists():  # nor after a kill before it was whole
-        yield from begin_project(folder, as_text(values))
+    if not (folder / "dvc.yaml").exists():  # also missing after an interrupted creation
+        yield from create_project(folder, to_yaml(values))
     if added:
         write_values(folder, values)
-    for key in move_pins(folder, missing=True):
+    for key in update_pins(folder, missing=True):
         yield f"pinned: {key}"
     for name, path in repositories.items():
         if name not in projects:
@@ -137,17 +138,17 @@ def begin_study(
             yield f"{name}: {path} is pinned"
 
 
-def _check_begun(folder: Path, limits: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise before hours of work on what cannot be read, or not as the caller wants it."""
+def _check_existing(folder: Path, limits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise if an existing study cannot be read or has other limits, before hours of work."""
     parameters = load_parameters(folder)
-    recorded(folder)
-    for section, wanted in limits.items():
-        for key, value in wanted.items():
-            holds = getattr(getattr(parameters, section), key)
-            if holds != value:
+    read_recorded_results(folder)
+    for section, section_limits in limits.items():
+        for key, value in section_limits.items():
+            current = getattr(getattr(parameters, section), key)
+            if current != value:
                 raise ProjectError(
-                    f"the study in {folder} was begun with {section}.{key}: {holds}, not {value}; "
-                    "leave that option out, or change the value in params.yaml there"
+                    f"the study in {folder} was begun with {section}.{key}: {current}, not "
+                    f"{value}; leave that option out, or change the value in params.yaml there"
                 )
 
 
@@ -156,28 +157,28 @@ def studied_projects(project: Project) -> list[str]:
     return [name for name in project.partitions if name != CONTROL]
 
 
-def partners(project: Project) -> dict[str, str]:
-    """Each project to the one whose adapter is its control, of the same language where there is.
+def assign_controls(project: Project) -> dict[str, str]:
+    """Each project to the project whose adapter is its control, of the same language if possible.
 
-    The next one in order is taken, so that each adapter is the control of at most a few others.
+    The next one in order is chosen, so each adapter is the control of few others.
     """
     names = studied_projects(project)
     languages = {name: _language(project, name)[0] for name in names}
-    found = {}
-    for place, name in enumerate(names):
-        others = names[place + 1 :] + names[:place]
-        same = [other for other in others if languages[other] == languages[name]]
-        if other := next(iter(same or others), None):
-            found[name] = other
-    return found
+    controls = {}
+    for position, name in enumerate(names):
+        candidates = names[position + 1 :] + names[:position]
+        same_language = [other for other in candidates if languages[other] == languages[name]]
+        if other := next(iter(same_language or candidates), None):
+            controls[name] = other
+    return controls
 
 
-def compare_with(project: Project, name: str, other: str) -> None:
-    """Give a project's evaluation the adapter of another, if there is one."""
+def set_control_adapter(project: Project, name: str, other: str) -> None:
+    """Set another project's adapter as the control of an evaluation, if it is trained."""
     version = content_md5(project.output("code_adapter", other))
     if not version:
         return
-    with _alone(project.root):
+    with _study_lock(project.root):
         values = read_values(project.root)
         section = values["projects"][name].setdefault("evaluation", {})
         section["other_adapter"] = {"project": other, "version": version}
@@ -186,8 +187,8 @@ def compare_with(project: Project, name: str, other: str) -> None:
 
 
 def set_budget(root: Path, tokens: int) -> None:
-    """Let every adapter of the study be trained on at most so many tokens."""
-    with _alone(root):
+    """Set the maximum number of training tokens of every adapter."""
+    with _study_lock(root):
         values = read_values(root)
         section = values.setdefault("adapters", {})
         if section.get("max_tokens") != tokens:
@@ -195,95 +196,104 @@ def set_budget(root: Path, tokens: int) -> None:
             write_values(root, values)
 
 
-def record(project: Project, name: str) -> None:
-    """Take up in ``study.json`` what is measured of a project, in place of the same before."""
+def record_result(project: Project, name: str) -> None:
+    """Record a project's measurements in ``study.json``, replacing earlier ones."""
     folder = project.output("code_adapter_evaluation", name)
     metrics = read_json(folder / "metrics.json")
     if metrics:
-        ways = pl.read_parquet(folder / "ways.parquet")
-        one = _studied(project, name, metrics, ways)
-        with _alone(project.root):
-            known = [o for o in recorded(project.root) if (o.name, o.budget) != (name, one.budget)]
-            write_results(project.root, [*known, one])
+        condition_bits = pl.read_parquet(folder / "ways.parquet")
+        result = _project_result(project, name, metrics, condition_bits)
+        with _study_lock(project.root):
+            other_results = [
+                o
+                for o in read_recorded_results(project.root)
+                if (o.name, o.budget) != (name, result.budget)
+            ]
+            write_results(project.root, [*other_results, result])
 
 
-def _alone(root: Path) -> AbstractContextManager[None]:
-    """Keep other runs of the same study from writing between reading and writing."""
+def _study_lock(root: Path) -> AbstractContextManager[None]:
+    """Lock ``study.json`` and params.yaml against other runs of the same study."""
     return locked(root / ".cortex" / "study")
 
 
-def _studied(
-    project: Project, name: str, metrics: Mapping[str, float], ways: pl.DataFrame
-) -> Studied:
+def _project_result(
+    project: Project, name: str, metrics: Mapping[str, float], condition_bits: pl.DataFrame
+) -> ProjectResult:
     language, lines = _language(project, name)
-    bits = {way: metrics[figure] for way, figure in _WAYS.items() if figure in metrics}
-    served = [way for way in _SERVED if way in bits]
+    bits = {
+        condition: metrics[metric]
+        for condition, metric in _CONDITION_METRICS.items()
+        if metric in metrics
+    }
+    servable = [condition for condition in _SERVABLE if condition in bits]
     adapter = project.output("code_adapter", name)
-    trained = read_json(adapter / "metrics.json") or {}
+    training_metrics = read_json(adapter / "metrics.json") or {}
     settings = (read_json(adapter / TRAINING) or {}).get("settings", {})
     seconds = last_seconds(project.root).get(("code_adapter", name))
-    return Studied(
+    return ProjectResult(
         name,
         language,
         lines,
         int(settings.get("max_tokens", 0)),
-        int(trained.get("train_tokens", 0)),
+        int(training_metrics.get("train_tokens", 0)),
         None if seconds is None else seconds / 60,
-        ways.height,
-        int(ways["gap"].sum()),
+        condition_bits.height,
+        int(condition_bits["gap"].sum()),
         bits,
-        _figures(metrics, "gap_{}_bits_per_byte"),
-        _figures(metrics, "line_{}"),
+        _metrics_by_condition(metrics, "gap_{}_bits_per_byte"),
+        _metrics_by_condition(metrics, "line_{}"),
         _questions(metrics),
-        _gains(ways, load_parameters(project.root).evaluation),
-        _with_ends(metrics, "forgetting"),
-        min(served, key=lambda way: bits[way], default="base"),
+        _gains(condition_bits, load_parameters(project.root).evaluation),
+        _with_interval(metrics, "forgetting"),
+        min(servable, key=lambda condition: bits[condition], default="base"),
     )
 
 
-def _figures(metrics: Mapping[str, float], pattern: str) -> dict[str, float]:
-    known = {way: metrics.get(pattern.format(way)) for way in _SERVED}
-    return {way: value for way, value in known.items() if value is not None}
+def _metrics_by_condition(metrics: Mapping[str, float], pattern: str) -> dict[str, float]:
+    values = {condition: metrics.get(pattern.format(condition)) for condition in _SERVABLE}
+    return {condition: value for condition, value in values.items() if value is not None}
 
 
 def _questions(metrics: Mapping[str, float]) -> dict[str, QuestionResults]:
-    """Questions of each kind; similar code is shown with some of all kinds."""
-    parts = {"all": "team_", **{kind: f"choice_{kind}_" for kind in KINDS}, "shown": "shown_"}
+    """Results by kind of question; ``shown`` covers all kinds."""
+    prefixes = {"all": "team_", **{kind: f"choice_{kind}_" for kind in KINDS}, "shown": "shown_"}
     return {
-        part: QuestionResults(
+        question_set: QuestionResults(
             int(metrics[f"{prefix}items"]),
             {
-                way: metrics[figure]
-                for way in (*_SERVED, "other adapter")
-                if (figure := f"{prefix}{_ROLES.get(way, way)}_accuracy") in metrics
+                condition: metrics[metric]
+                for condition in (*_SERVABLE, "other adapter")
+                if (metric := f"{prefix}{_QUESTION_NAMES.get(condition, condition)}_accuracy")
+                in metrics
             },
         )
-        for part, prefix in parts.items()
+        for question_set, prefix in prefixes.items()
         if f"{prefix}items" in metrics
     }
 
 
-def _with_ends(metrics: Mapping[str, float], name: str) -> tuple[float, float, float] | None:
+def _with_interval(metrics: Mapping[str, float], name: str) -> tuple[float, float, float] | None:
     if name not in metrics:
         return None
     return metrics[name], metrics[f"{name}_low"], metrics[f"{name}_high"]
 
 
-def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Gain]:
-    """What an adapter saves, and what it saves beside similar code."""
+def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, BitsSaved]:
+    """Bits saved in each comparison."""
     gains = {}
-    for name, (way, over) in _OVER.items():
-        part = table.drop_nulls([f"{way}_bits", f"{over}_bits"])
-        if part.height:
-            paired = gained(part, way, over, settings)
+    for name, (condition, reference) in _COMPARISONS.items():
+        rows = table.drop_nulls([f"{condition}_bits", f"{reference}_bits"])
+        if rows.height:
+            paired = gained(rows, condition, reference, settings)
             interval = paired.interval(settings.resamples, settings.confidence, settings.seed)
             p = sign_flip_p(paired, settings.resamples, settings.seed)
-            gains[name] = Gain(interval.estimate, interval.low, interval.high, p)
+            gains[name] = BitsSaved(interval.estimate, interval.low, interval.high, p)
     return gains
 
 
 def _language(project: Project, name: str) -> tuple[str, int]:
-    """The language of most of a project's code, and how many lines it has in all."""
+    """Most frequent language of a project's code, and its total number of lines."""
     path = project.output("repository_files", name) / "files.parquet"
     if not path.exists():
         return "none", 0

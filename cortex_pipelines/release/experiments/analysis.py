@@ -24,7 +24,7 @@ Outcome = Literal[
 is slow beyond what is tolerated; ``invalid``: users are not divided as planned; ``stopped``: by a
 person or a promotion."""
 
-Became = Literal["answered", "failed", "refused", "left"]
+RequestOutcome = Literal["answered", "failed", "refused", "left"]
 """What became of a request: answered; not, or by the base for an adapter; turned away; its client
 has gone."""
 
@@ -47,7 +47,7 @@ class ExperimentOutcome:
 class _Answer:
     arm: Arm
     unit: str
-    became: Became
+    became: RequestOutcome
     flagged: bool
     seconds: float
     vote: str | None = None
@@ -63,7 +63,7 @@ class _Answer:
 
 
 @dataclass
-class _Side:
+class _ArmCounts:
     """The answers of one arm."""
 
     sums: dict[str, Sums] = field(default_factory=lambda: dict.fromkeys(_MEASURES, Sums()))
@@ -74,15 +74,15 @@ class _Side:
         """Add to a unit's answers, and to those with each measure."""
         before = self.units.get(unit, [0] * (1 + len(_MEASURES)))
         after = [before[0] + count]
-        for place, name in enumerate(_MEASURES, 1):
-            after.append(before[place] + steps[name])
+        for position, name in enumerate(_MEASURES, 1):
+            after.append(before[position] + steps[name])
             self.sums[name] = self.sums[name].moved(
-                (before[0], before[place]), (after[0], after[-1])
+                (before[0], before[position]), (after[0], after[-1])
             )
         self.units[unit] = after
 
 
-class Tally:
+class ExperimentCounts:
     """An experiment's answers and votes, each counted once.
 
     Args:
@@ -92,7 +92,7 @@ class Tally:
     def __init__(self, plan: ExperimentSpec) -> None:
         self.plan = plan
         self._answers: dict[str, _Answer] = {}
-        self._sides = {arm: _Side() for arm in ARMS}
+        self._arms = {arm: _ArmCounts() for arm in ARMS}
 
     def __contains__(self, answer: str) -> bool:
         return answer in self._answers
@@ -101,52 +101,53 @@ class Tally:
         """Who gave an answer."""
         return self._answers[answer].arm
 
-    def take(self, line: Mapping[str, Any]) -> None:
+    def add(self, line: Mapping[str, Any]) -> None:
         """Count a line of the log: an answer, or a vote on one.
 
         A second line of an answer is ignored. Of votes the last one counts, and one on an answer
         that is not here none.
         """
         name = line["id"]
-        known = self._answers.get(name)
+        earlier = self._answers.get(name)
         if "vote" in line:
-            if known is not None:
-                self._replace(name, known, _Answer(**{**vars(known), "vote": line["vote"]}))
-        elif known is None:
+            if earlier is not None:
+                self._replace(name, earlier, _Answer(**{**vars(earlier), "vote": line["vote"]}))
+        elif earlier is None:
             parts = ("arm", "unit", "became", "flagged", "seconds")
-            made = _Answer(**{part: line[part] for part in parts})
-            self._sides[made.arm].seconds.append(made.seconds)
-            self._replace(name, None, made)
+            answer = _Answer(**{part: line[part] for part in parts})
+            self._arms[answer.arm].seconds.append(answer.seconds)
+            self._replace(name, None, answer)
 
     def _replace(self, name: str, old: _Answer | None, new: _Answer) -> None:
-        had = old.has(self.plan) if old else (False,) * len(_MEASURES)
+        old_measures = old.has(self.plan) if old else (False,) * len(_MEASURES)
         steps = {
-            m: has - was for m, has, was in zip(_MEASURES, new.has(self.plan), had, strict=True)
+            m: has - was
+            for m, has, was in zip(_MEASURES, new.has(self.plan), old_measures, strict=True)
         }
-        self._sides[new.arm].change(new.unit or name, 0 if old else 1, steps)
+        self._arms[new.arm].change(new.unit or name, 0 if old else 1, steps)
         self._answers[name] = new
 
     def sums(self, measure: str) -> tuple[Sums, Sums]:
         """Of both arms."""
-        first, second = (self._sides[arm].sums[measure] for arm in ARMS)
+        first, second = (self._arms[arm].sums[measure] for arm in ARMS)
         return first, second
 
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """All that was counted, and the intervals, as plain values."""
         plan, ratio = self.plan, self.ratio()
         low, high = self.interval("good")
         good = self.sums("good")
-        sides = {}
+        arms = {}
         for arm in ARMS:
-            side = self._sides[arm]
-            counts = {name: int(side.sums[name].y) for name in _MEASURES}
+            arm_counts = self._arms[arm]
+            counts = {name: int(arm_counts.sums[name].y) for name in _MEASURES}
             if plan.slowest is None:
                 del counts["slow"]
-            p95 = float(np.quantile(side.seconds, 1 - _TAIL)) if side.seconds else None
-            answers = int(side.sums["good"].n)
-            sides[arm] = {"users": len(side.units), "answers": answers, **counts, "p95": p95}
+            p95 = float(np.quantile(arm_counts.seconds, 1 - _TAIL)) if arm_counts.seconds else None
+            answers = int(arm_counts.sums["good"].n)
+            arms[arm] = {"users": len(arm_counts.units), "answers": answers, **counts, "p95": p95}
         return {
-            "arms": sides,
+            "arms": arms,
             "difference": {
                 "value": float(good[1].share - good[0].share),
                 "low": low,
@@ -157,29 +158,29 @@ class Tally:
 
     def ratio(self) -> float:
         """Evidence against users being divided as planned; see ``sample_ratio``."""
-        first, second = (len(self._sides[arm].units) for arm in ARMS)
+        first, second = (len(self._arms[arm].units) for arm in ARMS)
         return float(sample_ratio(first, second, self.plan.share))
 
-    def interval(self, measure: str, error: float = _ERROR, least: int = LEAST_UNITS) -> Any:
+    def interval(self, measure: str, error: float = _ERROR, min_units: int = LEAST_UNITS) -> Any:
         """Confidence sequence of b's share less that of a."""
-        low, high = difference(*self.sums(measure), error, 2 * self.plan.smallest, least)
+        low, high = difference(*self.sums(measure), error, 2 * self.plan.smallest, min_units)
         return float(low), float(high)
 
     def result(self) -> ExperimentOutcome | None:
         """How it ends by the rule; None while it goes on."""
-        return self._invalid() or self._guarded() or self._decided()
+        return self._invalid_outcome() or self._guardrail_outcome() or self._comparison_outcome()
 
-    def _invalid(self) -> ExperimentOutcome | None:
+    def _invalid_outcome(self) -> ExperimentOutcome | None:
         if self.ratio() <= 1 / _RATIO_ERROR:
             return None
-        first, second = (len(self._sides[arm].units) for arm in ARMS)
+        first, second = (len(self._arms[arm].units) for arm in ARMS)
         return ExperimentOutcome(
             "invalid",
             f"{second} of {first + second} users got b, where {self.plan.share:.0%} were planned: "
             "requests are lost or counted twice, so nothing can be concluded",
         )
 
-    def _guarded(self) -> ExperimentOutcome | None:
+    def _guardrail_outcome(self) -> ExperimentOutcome | None:
         plan = self.plan
         for measure in ("failed", "withheld"):
             low, high = self.interval(measure, _GUARD_ERROR, 2)
@@ -194,7 +195,7 @@ class Tally:
             return ExperimentOutcome("guardrail", f"{words}, where {_TAIL:.0%} may")
         return None
 
-    def _decided(self) -> ExperimentOutcome | None:
+    def _comparison_outcome(self) -> ExperimentOutcome | None:
         plan, first = self.plan, self.sums("good")
         low, high = self.interval("good")
         words = f"{self._shares('good')}: {low:+.1%} to {high:+.1%}"

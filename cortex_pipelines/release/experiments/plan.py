@@ -30,14 +30,14 @@ _UNIT = 24
 """Hexadecimal digits of a user's pseudonym."""
 
 _LEAST_SHARE = 0.01
-_CHANCE = random.SystemRandom()
+_RANDOM = random.SystemRandom()
 
 
 class ExperimentError(RuntimeError):
     """An experiment is refused; the message gives the reason."""
 
 
-class Terms(TypedDict):
+class ExperimentOptions(TypedDict):
     """What whoever begins an experiment says of it; see ``Plan``."""
 
     share: float
@@ -97,7 +97,7 @@ class ExperimentSpec:
             raise ExperimentError("--most-answers and --slowest have to be above 0")
 
     @property
-    def same(self) -> bool:
+    def is_aa_test(self) -> bool:
         """Whether both are answered alike (A/A): a test of the experiment itself."""
         return self.a == self.b
 
@@ -108,17 +108,19 @@ class ExperimentSpec:
 
     def arm(self, unit: str) -> Arm:
         """Who answers a unit: always the same; of nobody in particular, drawn each time."""
-        place = int(unit[:16], 16) / 2**64 if unit else _CHANCE.random()
-        return "b" if place < self.share else "a"
+        draw = int(unit[:16], 16) / 2**64 if unit else _RANDOM.random()
+        return "b" if draw < self.share else "a"
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """What is compared, in words."""
-        what = f"{self.a} against itself" if self.same else f"{self.a} (a) against {self.b} (b)"
-        return f"{self.project}: {what}, by the share {self.metric}; b gets {self.share:.0%}"
+        comparison = (
+            f"{self.a} against itself" if self.is_aa_test else f"{self.a} (a) against {self.b} (b)"
+        )
+        return f"{self.project}: {comparison}, by the share {self.metric}; b gets {self.share:.0%}"
 
 
 @dataclass(frozen=True)
-class End:
+class ExperimentEnd:
     """How an experiment ended.
 
     Args:
@@ -143,10 +145,10 @@ class ExperimentRecord:
     """An experiment, and how it ended; None while it is under way."""
 
     plan: ExperimentSpec
-    end: End | None
+    end: ExperimentEnd | None
 
 
-class Book:
+class ExperimentLog:
     """The experiments of a project, oldest first.
 
     Args:
@@ -160,10 +162,10 @@ class Book:
     def entries(self) -> list[ExperimentRecord]:
         """All of them; a line that a killed process left unfinished is none."""
         plans: dict[str, ExperimentSpec] = {}
-        ends: dict[str, End] = {}
+        ends: dict[str, ExperimentEnd] = {}
         for line in _lines(self.path):
             if "outcome" in line:
-                ends.setdefault(line["id"], End(**line))
+                ends.setdefault(line["id"], ExperimentEnd(**line))
             else:
                 plans.setdefault(line["id"], ExperimentSpec(**line))
         return [ExperimentRecord(plan, ends.get(name)) for name, plan in plans.items()]
@@ -174,7 +176,7 @@ class Book:
             (e.plan for e in self.entries() if not e.end and e.plan.project == project), None
         )
 
-    def write(self, line: ExperimentSpec | End) -> None:
+    def write(self, line: ExperimentSpec | ExperimentEnd) -> None:
         """Append a beginning or an end."""
         append(self.path, asdict(line))
 
@@ -199,13 +201,13 @@ class Book:
             path = self.answers(plan)
             if project not in (None, plan.project) or not path.exists():
                 continue
-            unit, other = plan.unit(user).encode(), secrets.token_hex(_UNIT // 2).encode()
+            unit, replacement = plan.unit(user).encode(), secrets.token_hex(_UNIT // 2).encode()
             with appending(path), path.open("rb+") as file:
-                found = [match.start() for match in re.finditer(re.escape(unit), file.read())]
-                for place in found:
-                    file.seek(place)
-                    file.write(other)
-            count += len(found)
+                positions = [match.start() for match in re.finditer(re.escape(unit), file.read())]
+                for position in positions:
+                    file.seek(position)
+                    file.write(replacement)
+            count += len(positions)
         return count
 
 
@@ -220,10 +222,10 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    return [line for line in map(decoded, lines) if line is not None]
+    return [line for line in map(decode_line, lines) if line is not None]
 
 
-def decoded(line: bytes) -> dict[str, Any] | None:
+def decode_line(line: bytes) -> dict[str, Any] | None:
     """The object of a line; None if it holds none with an ``id``, as a part of one does."""
     try:
         value = json.loads(line)

@@ -13,68 +13,72 @@ from filelock import FileLock
 
 from cortex_pipelines.release.experiments.analysis import ExperimentOutcome
 from cortex_pipelines.release.experiments.plan import (
-    Book,
-    End,
+    ExperimentEnd,
     ExperimentError,
+    ExperimentLog,
     ExperimentRecord,
     ExperimentSpec,
 )
-from cortex_pipelines.release.experiments.running import Log
+from cortex_pipelines.release.experiments.running import AnswerLog
 
 _LOG = logging.getLogger("cortex_pipelines")
 _STATE = Path(".cortex") / "serving"
 
 
-def book_of(root: Path) -> Book:
+def experiment_log(root: Path) -> ExperimentLog:
     """The experiments of a project folder."""
-    return Book(root / _STATE)
+    return ExperimentLog(root / _STATE)
 
 
-def stop(root: Path, project: str, why: str) -> ExperimentRecord:
+def stop(root: Path, project: str, reason: str) -> ExperimentRecord:
     """End the experiment of a project, and give what it showed.
 
     Raises:
         ExperimentError: there is none.
     """
-    plan = book_of(root).running(project)
+    plan = experiment_log(root).running(project)
     if plan is None:
         raise ExperimentError(f"no experiment is under way on {project}; nothing to stop")
-    end = finish(root, plan, ExperimentOutcome("stopped", why), getpass.getuser())
+    end = finish(root, plan, ExperimentOutcome("stopped", reason), getpass.getuser())
     return ExperimentRecord(plan, end)
 
 
-def finish(root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway") -> End:
+def finish(
+    root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway"
+) -> ExperimentEnd:
     """Write down how an experiment ended; the first end counts, a second changes nothing."""
     with experiments_lock(root):
-        book = book_of(root)
-        for entry in book.entries():
+        log = experiment_log(root)
+        for entry in log.entries():
             if entry.plan.id == plan.id and entry.end is not None:
                 return entry.end
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        end = End(plan.id, result.outcome, result.reason, at, by, _figures(book, plan))
-        book.write(end)
+        ended_at = datetime.now(UTC).isoformat(timespec="seconds")
+        end = ExperimentEnd(
+            plan.id, result.outcome, result.reason, ended_at, by, _metrics(log, plan)
+        )
+        log.write(end)
     return end
 
 
-def stop_for_release(root: Path, project: str | None, words: str) -> None:
+def stop_for_release(root: Path, project: str | None, reason: str) -> None:
     """End the experiment of a project whose releases have moved."""
-    plan = book_of(root).running(project) if project else None
+    plan = experiment_log(root).running(project) if project else None
     if plan is not None:
-        finish(root, plan, ExperimentOutcome("stopped", words), getpass.getuser())
-        _LOG.info("experiment %s is stopped: %s", plan.id, words)
+        finish(root, plan, ExperimentOutcome("stopped", reason), getpass.getuser())
+        _LOG.info("experiment %s is stopped: %s", plan.id, reason)
 
 
-def shown(root: Path, entry: ExperimentRecord) -> dict[str, Any]:
+def experiment_state(root: Path, entry: ExperimentRecord) -> dict[str, Any]:
     """An experiment as plain values: ``plan``, ``state``, ``reason``, and its figures."""
     if entry.end is not None:
-        ended = {"state": entry.end.outcome, "reason": entry.end.reason, "at": entry.end.at}
-        return {"plan": asdict(entry.plan), **ended, "by": entry.end.by, **entry.end.figures}
+        outcome = {"state": entry.end.outcome, "reason": entry.end.reason, "at": entry.end.at}
+        return {"plan": asdict(entry.plan), **outcome, "by": entry.end.by, **entry.end.figures}
     running = {"state": "running", "reason": None, "at": None, "by": None}
-    return {"plan": asdict(entry.plan), **running, **_figures(book_of(root), entry.plan)}
+    return {"plan": asdict(entry.plan), **running, **_metrics(experiment_log(root), entry.plan)}
 
 
-def _figures(book: Book, plan: ExperimentSpec) -> dict[str, Any]:
-    return Log(plan, book.answers(plan)).read().figures()
+def _metrics(log: ExperimentLog, plan: ExperimentSpec) -> dict[str, Any]:
+    return AnswerLog(plan, log.answers(plan)).read().metrics()
 
 
 @contextmanager

@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.release.experiments.analysis import Became, ExperimentOutcome, Tally
-from cortex_pipelines.release.experiments.plan import Arm, Book, ExperimentSpec, append, decoded
+from cortex_pipelines.release.experiments.analysis import (
+    ExperimentCounts,
+    ExperimentOutcome,
+    RequestOutcome,
+)
+from cortex_pipelines.release.experiments.plan import (
+    Arm,
+    ExperimentLog,
+    ExperimentSpec,
+    append,
+    decode_line,
+)
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -18,7 +28,7 @@ Finish = Callable[[ExperimentSpec, ExperimentOutcome], object]
 
 
 @dataclass(frozen=True)
-class Assigned:
+class Assignment:
     """A request's place in an experiment.
 
     Args:
@@ -32,13 +42,13 @@ class Assigned:
     unit: str
 
     @classmethod
-    def of(cls, plan: ExperimentSpec, user: str) -> "Assigned":
+    def for_user(cls, plan: ExperimentSpec, user: str) -> "Assignment":
         """The place of a request of this user."""
         unit = plan.unit(user)
         return cls(plan, plan.arm(unit), unit)
 
 
-class Log:
+class AnswerLog:
     """The answers of one experiment, from all processes that write them.
 
     Args:
@@ -47,7 +57,7 @@ class Log:
     """
 
     def __init__(self, plan: ExperimentSpec, path: Path) -> None:
-        self.tally = Tally(plan)
+        self.counts = ExperimentCounts(plan)
         self._path = path
         self._offset = 0
 
@@ -56,25 +66,25 @@ class Log:
         append(self._path, line)
         self.read()
 
-    def read(self) -> Tally:
+    def read(self) -> ExperimentCounts:
         """Count what is new; a line that is not finished is left for the next time."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 new = file.read()
         except FileNotFoundError:
-            return self.tally
-        whole = new.rfind(b"\n") + 1
-        self._offset += whole
-        for line in new[:whole].splitlines():
-            if (known := decoded(line)) is not None:
-                self.tally.take(known)
-        return self.tally
+            return self.counts
+        complete = new.rfind(b"\n") + 1
+        self._offset += complete
+        for line in new[:complete].splitlines():
+            if (entry := decode_line(line)) is not None:
+                self.counts.add(entry)
+        return self.counts
 
 
 @dataclass
 class _Running:
-    log: Log
+    log: AnswerLog
     lock: threading.Lock = field(default_factory=threading.Lock)
     ending: threading.Thread | None = None
     ended: bool = False
@@ -88,30 +98,42 @@ class Experiments:
         finish: Writes an end down.
     """
 
-    def __init__(self, book: Book, finish: Finish) -> None:
-        self._book = book
+    def __init__(self, experiments: ExperimentLog, finish: Finish) -> None:
+        self._experiments = experiments
         self._finish = finish
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
 
-    def add(self, at: Assigned, answer: str, became: Became, flagged: bool, seconds: float) -> None:
+    def add(
+        self,
+        assignment: Assignment,
+        answer: str,
+        outcome: RequestOutcome,
+        flagged: bool,
+        seconds: float,
+    ) -> None:
         """Count an answer; whoever is answered does not suffer where it cannot be written."""
-        line = {"arm": at.arm, "unit": at.unit, "became": became, "flagged": flagged}
-        self._note(at.plan, {"id": answer, **line, "seconds": round(seconds, 6)})
+        line = {
+            "arm": assignment.arm,
+            "unit": assignment.unit,
+            "became": outcome,
+            "flagged": flagged,
+        }
+        self._append(assignment.plan, {"id": answer, **line, "seconds": round(seconds, 6)})
 
     def vote(self, plan: ExperimentSpec, answer: str, vote: Vote) -> Arm | None:
         """Count a vote on an answer; returns whose answer it was, None if it is of no arm."""
-        tally = self._of(plan).log.tally
-        if answer not in tally:
+        counts = self._running_experiment(plan).log.counts
+        if answer not in counts:
             return None
-        self._note(plan, {"id": answer, "vote": vote})
-        return tally.arm_of(answer)
+        self._append(plan, {"id": answer, "vote": vote})
+        return counts.arm_of(answer)
 
-    def figures(self, plan: ExperimentSpec) -> dict[str, Any]:
+    def metrics(self, plan: ExperimentSpec) -> dict[str, Any]:
         """What was counted."""
-        running = self._of(plan)
+        running = self._running_experiment(plan)
         with running.lock:
-            return running.log.read().figures()
+            return running.log.read().metrics()
 
     def close(self) -> None:
         """Finish what was begun."""
@@ -119,23 +141,23 @@ class Experiments:
             if running.ending is not None:
                 running.ending.join()
 
-    def _of(self, plan: ExperimentSpec) -> _Running:
+    def _running_experiment(self, plan: ExperimentSpec) -> _Running:
         with self._lock:
             if plan.id not in self._running:
-                running = _Running(Log(plan, self._book.answers(plan)))
+                running = _Running(AnswerLog(plan, self._experiments.answers(plan)))
                 running.log.read()
                 self._running[plan.id] = running
             return self._running[plan.id]
 
-    def _note(self, plan: ExperimentSpec, line: dict[str, Any]) -> None:
-        running = self._of(plan)
+    def _append(self, plan: ExperimentSpec, line: dict[str, Any]) -> None:
+        running = self._running_experiment(plan)
         with running.lock:
             try:
                 running.log.add(line)
             except OSError as error:
                 _LOG.error("an answer of experiment %s was not counted (%s)", plan.id, error)
                 return
-            result = None if running.ended or running.ending else running.log.tally.result()
+            result = None if running.ended or running.ending else running.log.counts.result()
             if result is not None:
                 running.ending = threading.Thread(
                     target=self._end, args=(running, result), name="experiment"
@@ -143,7 +165,7 @@ class Experiments:
                 running.ending.start()
 
     def _end(self, running: _Running, result: ExperimentOutcome) -> None:
-        plan = running.log.tally.plan
+        plan = running.log.counts.plan
         _LOG.warning("experiment %s: %s, %s", plan.id, result.outcome, result.reason)
         try:
             self._finish(plan, result)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cortex_pipelines.release.exports.gguf_layout import Array, GgufLayout, layout_of
-from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
+from cortex_pipelines.release.exports.source import CARD, ExportChecks, ExportError, Source
 from cortex_pipelines.release.loading import A, B, Lora, read_lora
 
 ADAPTER = "adapter.gguf"
@@ -31,7 +31,7 @@ class Pair:
     scale: float
 
 
-def write_gguf(source: Source, out: Path) -> Checked:
+def write_gguf(source: Source, out: Path) -> ExportChecks:
     """Write an adapter as GGUF and compare every tensor with the safetensors.
 
     Raises:
@@ -44,7 +44,7 @@ def write_gguf(source: Source, out: Path) -> Checked:
     if source.card:
         (out / CARD).write_text(source.card, encoding="utf-8")
     largest = compare_gguf(out / ADAPTER, layout, pairs)
-    return Checked(
+    return ExportChecks(
         (f"read again, all {2 * len(pairs)} tensors are those of the safetensors",),
         (),
         {"tensors": float(2 * len(pairs)), "tensors_apart": largest},
@@ -74,9 +74,9 @@ def compare_gguf(path: Path, layout: GgufLayout, pairs: list[Pair]) -> float:
         ExportError: a tensor is missing, one too many, or differs.
     """
     tensors, alpha = read_gguf(path)
-    wanted = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
-    if tensors.keys() != wanted:
-        differing = sorted(tensors.keys() ^ wanted)
+    expected_names = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
+    if tensors.keys() != expected_names:
+        differing = sorted(tensors.keys() ^ expected_names)
         raise ExportError(f"{path.name} and the adapter have different tensors: {differing[:3]}")
     worst = 0.0
     for pair in pairs:

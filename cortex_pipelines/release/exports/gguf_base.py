@@ -45,12 +45,12 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
         layer = name.removesuffix(end)
         if layer == "lm_head" and config.get("tie_word_embeddings"):
             continue
-        theirs = layout.name_of(layer)
-        if theirs is None or not name.endswith((_WEIGHT, _BIAS)):
+        gguf_name = layout.name_of(layer)
+        if gguf_name is None or not name.endswith((_WEIGHT, _BIAS)):
             raise ExportError(f"layer {name} of {base.name} has no GGUF name")
         rows = tensor[layout.rows(layer, tensor.shape[0])]
         short = width == "fp16" and rows.ndim > 1
-        writer.add_tensor(theirs + end, rows.astype(np.float16) if short else rows)
+        writer.add_tensor(gguf_name + end, rows.astype(np.float16) if short else rows)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -92,14 +92,14 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
     import gguf
 
     letters = _byte_letters()
-    seen: set[str] = set()
+    used_names: set[str] = set()
     names, kinds = [], []
     for token, text in enumerate(token_texts(tokenizer, size)):
         # a grammar of llama.cpp admits no token with a zero byte
         name = text.replace("\0", _HALF) or f"<special {token}>"
-        if name in seen:  # llama.cpp wants them to differ
+        if name in used_names:  # llama.cpp wants them to differ
             name = f"{name}<{token}>"
-        seen.add(name)
+        used_names.add(name)
         names.append("".join(letters[byte] for byte in name.encode()))
         kinds.append(gguf.TokenType.NORMAL if text else gguf.TokenType.CONTROL)
     writer.add_tokenizer_model("gpt2")
@@ -115,8 +115,8 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
 def _byte_letters() -> list[str]:
     """The letter that stands for each byte in a byte-level vocabulary."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = iter(range(256, 512))
-    return [chr(byte) if byte in plain else chr(next(others)) for byte in range(256)]
+    substitutes = iter(range(256, 512))
+    return [chr(byte) if byte in plain else chr(next(substitutes)) for byte in range(256)]
 
 
 def _weights(folder: Path) -> Iterator[tuple[str, Array]]:

@@ -43,8 +43,8 @@ class GgufLayout:
         if heads is None:
             return np.arange(count)
         size = count // heads
-        head, place = np.divmod(np.arange(count), size)
-        rows: npt.NDArray[np.int64] = head * size + (place % 2) * (size // 2) + place // 2
+        head, position = np.divmod(np.arange(count), size)
+        rows: npt.NDArray[np.int64] = head * size + (position % 2) * (size // 2) + position // 2
         return rows
 
 

@@ -33,19 +33,19 @@ def generate(base: Path, adapter: Path) -> str | None:
 
 
 def _by_program(program: str, base: Path, adapter: Path) -> str:
-    words = ["-m", str(base), "--lora", str(adapter), "-p", PROMPT, "-n", str(_TOKENS)]
-    quiet = ["--temp", "0", "--no-display-prompt", "-no-cnv"]
-    done = subprocess.run(  # nosec B603
-        [program, *words, *quiet],
+    options = ["-m", str(base), "--lora", str(adapter), "-p", PROMPT, "-n", str(_TOKENS)]
+    generation_options = ["--temp", "0", "--no-display-prompt", "-no-cnv"]
+    process = subprocess.run(  # nosec B603
+        [program, *options, *generation_options],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=_SECONDS,
         check=False,
     )
-    if done.returncode:
-        raise ExportError(f"llama-cli cannot load them: {done.stderr.strip()[-500:]}")
-    return done.stdout
+    if process.returncode:
+        raise ExportError(f"llama-cli cannot load them: {process.stderr.strip()[-500:]}")
+    return process.stdout
 
 
 def _by_package(base: Path, adapter: Path) -> str | None:

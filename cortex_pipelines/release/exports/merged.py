@@ -6,14 +6,14 @@ from typing import Any
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_causal_model, load_tokenizer
 from cortex_pipelines.adapters.model.lora import load_adapter
 from cortex_pipelines.progress import quiet_transformers
-from cortex_pipelines.release.exports.probe import apart, logits, probe
-from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
+from cortex_pipelines.release.exports.probe import logits, probe, relative_difference
+from cortex_pipelines.release.exports.source import CARD, ExportChecks, ExportError, Source
 
 _TOLERANCE = {"F32": 1e-4, "F16": 1e-2, "BF16": 5e-2}
 """Largest relative difference of logits, by weight type: rounding of sums and weights."""
 
 
-def write_merged(source: Source, out: Path) -> Checked:
+def write_merged(source: Source, out: Path) -> ExportChecks:
     """Merge an adapter into its base in float32 and save in the base's own type.
 
     Raises:
@@ -36,14 +36,17 @@ def write_merged(source: Source, out: Path) -> Checked:
     tokenizer.save_pretrained(out)
     if source.card:
         (out / CARD).write_text(source.card, encoding="utf-8")
-    again = load_causal_model(BaseModel(out, source.model, ""), "fp32")
-    difference, effect = apart(with_adapter, logits(again, ids)), apart(with_adapter, alone)
+    reloaded = load_causal_model(BaseModel(out, source.model, ""), "fp32")
+    difference, effect = (
+        relative_difference(with_adapter, logits(reloaded, ids)),
+        relative_difference(with_adapter, alone),
+    )
     if difference > _TOLERANCE[kind]:
         raise ExportError(
             f"logits of the merged model differ from base and adapter by {difference:.2g}; "
             f"{_TOLERANCE[kind]:g} is allowed for weights in {kind}"
         )
-    return Checked(
+    return ExportChecks(
         (
             f"loaded again, its logits are within {difference:.2g} of base and adapter "
             f"(the adapter itself moves them by {effect:.2g}; both relative to the largest)",
@@ -66,7 +69,9 @@ def _kind(base: BaseModel) -> str:
                 for length in part.get_shape():
                     size *= length
                 kinds[part.get_dtype()] = kinds.get(part.get_dtype(), 0) + size
-    most = max(kinds, key=lambda kind: kinds[kind])
-    if most not in _TOLERANCE:
-        raise ExportError(f"{base.name} has weights in {most}; merging supports F32, F16, BF16")
-    return most
+    commonest = max(kinds, key=lambda kind: kinds[kind])
+    if commonest not in _TOLERANCE:
+        raise ExportError(
+            f"{base.name} has weights in {commonest}; merging supports F32, F16, BF16"
+        )
+    return commonest

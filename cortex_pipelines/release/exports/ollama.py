@@ -9,16 +9,16 @@ import numpy as np
 from cortex_pipelines.release.exports.gguf_adapter import ADAPTER, write_gguf
 from cortex_pipelines.release.exports.gguf_layout import Array, layout_of
 from cortex_pipelines.release.exports.llama_cpp import generate
-from cortex_pipelines.release.exports.source import Checked, ExportError, Source
+from cortex_pipelines.release.exports.source import ExportChecks, ExportError, Source
 
 BASE = "base.gguf"
 MODELFILE = "Modelfile"
 _LONGEST_CONTEXT = 4096
-_LIKENESS = 0.9
+_MIN_CORRELATION = 0.9
 """Least correlation of the base's rows in GGUF with the original ones; 4-bit reaches 0.99."""
 
 
-def write_ollama(source: Source, base: Path | None, out: Path) -> Checked:
+def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
     """Write base, adapter and Modelfile after checking that base and adapter match.
 
     Args:
@@ -35,16 +35,20 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> Checked:
             "`--format merged`, which `ollama create` takes as a folder"
         )
     adapter = write_gguf(source, out)
-    likeness = compare_base(base, source.base.folder)
+    correlation = compare_base(base, source.base.folder)
     shutil.copyfile(base, out / BASE)
     (out / MODELFILE).write_text(modelfile(source), encoding="utf-8")
     text = generate(out / BASE, out / ADAPTER)
-    same = f"the rows of {base.name} are those that the adapter was trained on"
-    left = "not checked by generation: neither llama-cli nor llama_cpp is installed"
-    return Checked(
-        (*adapter.done, same, *(("llama.cpp generates with it",) if text is not None else ())),
-        () if text is not None else (left,),
-        {**adapter.figures, "base_likeness": likeness},
+    rows_check = f"the rows of {base.name} are those that the adapter was trained on"
+    skipped_check = "not checked by generation: neither llama-cli nor llama_cpp is installed"
+    return ExportChecks(
+        (
+            *adapter.passed,
+            rows_check,
+            *(("llama.cpp generates with it",) if text is not None else ()),
+        ),
+        () if text is not None else (skipped_check,),
+        {**adapter.metrics, "base_likeness": correlation},
     )
 
 
@@ -82,15 +86,18 @@ def compare_base(gguf_file: Path, folder: Path) -> float:
         if name not in tensors:
             raise ExportError(f"{gguf_file.name} is a different model: it has no {name}")
         tensor = tensors[name]
-        theirs = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        if theirs.shape != weights.shape:
-            raise ExportError(f"{gguf_file.name} is a different model: {name} is {theirs.shape}")
-        ours = weights[layout.rows(layer, weights.shape[0])]
-        correlations.append(float(np.corrcoef(theirs.ravel(), ours.ravel())[0, 1]))
-    if not correlations or min(correlations) < _LIKENESS:
+        gguf_weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        if gguf_weights.shape != weights.shape:
+            raise ExportError(
+                f"{gguf_file.name} is a different model: {name} is {gguf_weights.shape}"
+            )
+        expected = weights[layout.rows(layer, weights.shape[0])]
+        correlations.append(float(np.corrcoef(gguf_weights.ravel(), expected.ravel())[0, 1]))
+    if not correlations or min(correlations) < _MIN_CORRELATION:
         raise ExportError(
             f"{gguf_file.name} is not the base that the adapter was trained on: its attention "
-            f"weights correlate by {min(correlations, default=0.0):.2f}, {_LIKENESS:g} is needed"
+            f"weights correlate by {min(correlations, default=0.0):.2f}, {_MIN_CORRELATION:g} is "
+            "needed"
         )
     return min(correlations)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from cortex_pipelines.adapters.model.base_model import load_causal_model
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, TRAINING, WEIGHTS, load_adapter
-from cortex_pipelines.release.exports.probe import apart, logits, probe
-from cortex_pipelines.release.exports.source import CARD, Checked, ExportError, Source
+from cortex_pipelines.release.exports.probe import logits, probe, relative_difference
+from cortex_pipelines.release.exports.source import CARD, ExportChecks, ExportError, Source
 from cortex_pipelines.release.loading import ResidentBase, read_lora
 
 
-def write_peft(source: Source, out: Path) -> Checked:
+def write_peft(source: Source, out: Path) -> ExportChecks:
     """Copy an adapter and check that peft's logits equal this platform's.
 
     Raises:
@@ -25,13 +25,13 @@ def write_peft(source: Source, out: Path) -> Checked:
         (out / CARD).write_text(source.card, encoding="utf-8")
     resident = ResidentBase(source.base)
     ids = probe(resident.tokenizer)
-    resident.put(read_lora(source.folder))
-    ours = logits(resident.model, ids)
-    theirs = logits(load_adapter(load_causal_model(source.base, "fp32"), out), ids)
-    difference = apart(ours, theirs)
+    resident.apply(read_lora(source.folder))
+    released_logits = logits(resident.model, ids)
+    peft_logits = logits(load_adapter(load_causal_model(source.base, "fp32"), out), ids)
+    difference = relative_difference(released_logits, peft_logits)
     if difference > 1e-5:  # the same sums in the same order but for how threads share them
         raise ExportError(f"peft's logits differ from the released adapter's by {difference:.2g}")
-    return Checked(
+    return ExportChecks(
         ("loaded by peft, it answers as the released adapter does",),
         (),
         {"logits_apart": difference},

@@ -35,6 +35,6 @@ def logits(model: Any, ids: Any) -> Any:
         return model(input_ids=ids.to(model.device)).logits[0].float().cpu()
 
 
-def apart(first: Any, second: Any) -> float:
+def relative_difference(first: Any, second: Any) -> float:
     """Largest difference of two logits, relative to the largest of the first."""
     return float((first - second).abs().max() / first.abs().max())

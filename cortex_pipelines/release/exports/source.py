@@ -38,22 +38,22 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Checked:
+class ExportChecks:
     """Results of checks on the reloaded export.
 
     Args:
-        done: Each comparison in words.
-        left: Each that could not be made, and why.
-        figures: What was measured, by name.
+        passed: Each comparison in words.
+        skipped: Each that could not be made, and why.
+        metrics: What was measured, by name.
     """
 
-    done: tuple[str, ...]
-    left: tuple[str, ...]
-    figures: Mapping[str, float]
+    passed: tuple[str, ...]
+    skipped: tuple[str, ...]
+    metrics: Mapping[str, float]
 
 
 @contextmanager
-def put_aside(out: Path) -> Iterator[Path]:
+def staging_folder(out: Path) -> Iterator[Path]:
     """A temporary folder for an export, moved to ``out`` once it is verified.
 
     Raises:
@@ -63,9 +63,9 @@ def put_aside(out: Path) -> Iterator[Path]:
         raise ExportError(f"{out} is not empty; choose another folder with --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(out.parent, f".{out.name}.") as scratch:
-        aside = scratch / "export"
-        aside.mkdir()
-        yield aside
+        staging = scratch / "export"
+        staging.mkdir()
+        yield staging
         if out.exists():
             out.rmdir()
-        publish(aside, out)
+        publish(staging, out)

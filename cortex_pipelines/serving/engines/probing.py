@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from cortex_pipelines.release.exports.probe import apart
+from cortex_pipelines.release.exports.probe import relative_difference
 from cortex_pipelines.release.loading import A, B, Lora, ResidentBase
 from cortex_pipelines.serving.engines.engine import RefusedAdapterError
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -46,13 +46,13 @@ class Probe:
             UntrustedModelError: it does not fit on the base.
             RefusedAdapterError: it does something else than it should; says which.
         """
-        self._resident.take_off()
+        self._resident.remove_adapter()
         wanted = self._reference(lora)
-        self._resident.put(lora)
+        self._resident.apply(lora)
         try:
             answers = self._answers()
         finally:
-            self._resident.take_off()
+            self._resident.remove_adapter()
         if _difference(answers, wanted) > _bound(self._model):
             without = _difference(answers, self._alone) <= _SAME
             raise RefusedAdapterError(
@@ -138,4 +138,4 @@ def _bound(model: Any) -> float:
 
 
 def _difference(first: list[Any], second: list[Any]) -> float:
-    return max(apart(left, right) for left, right in zip(first, second, strict=True))
+    return max(relative_difference(left, right) for left, right in zip(first, second, strict=True))

@@ -81,7 +81,7 @@ class TorchEngine(QueuedEngine):
     def _failed(self) -> None:
         self._passes.clear()
         self._on = None
-        self._base.take_off()
+        self._base.remove_adapter()
 
     def _loaded(self, adapter: AdapterFiles) -> Ready:
         ready = self._adapters.get(adapter.version)
@@ -100,14 +100,14 @@ class TorchEngine(QueuedEngine):
 
     def _put(self, adapter: Ready | None) -> None:
         if adapter is None:
-            self._base.take_off()
+            self._base.remove_adapter()
             self._on = None
             return
         if adapter.version in self._adapters:
             self._adapters.move_to_end(adapter.version)
         if self._on != adapter.version:
             weights: Lora = adapter.weights
-            self._base.put(weights)
+            self._base.apply(weights)
             self._on = adapter.version
 
     def _pieces(self, work: QueuedRequest) -> Iterator[TextDelta]:

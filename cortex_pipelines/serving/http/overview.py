@@ -72,7 +72,7 @@ def _compared(served: Served, experiments: Experiments | None) -> dict[str, Any]
         return None
     plan = served.experiment.plan
     planned = {name: getattr(plan, name) for name in ("id", "a", "b", "share", "metric")}
-    return {**planned, **experiments.figures(plan)}
+    return {**planned, **experiments.metrics(plan)}
 
 
 def counted(gateway: Gateway) -> dict[str, float]:
