@@ -31,7 +31,7 @@ def load_parameters(folder: str | Path | None = None) -> "Parameters":
         All sections of ``params.yaml``, checked; ``load_parameters().extraction`` is one.
 
     Raises:
-        ProjectError: ``params.yaml`` is wrong, or there is no project in or above ``folder``.
+        ProjectError: ``params.yaml`` is invalid, or ``folder`` is not in a project.
     """
     from cortex_pipelines.config import load_parameters_anywhere
 
@@ -45,7 +45,7 @@ def open_project(folder: str | Path | None = None) -> "Project":
         folder: A folder in the project.
 
     Raises:
-        ProjectError: there is no project in the folder or above it.
+        ProjectError: the folder is not in a project.
     """
     from cortex_pipelines import catalog
 
@@ -124,7 +124,7 @@ def search_code(
     Raises:
         QueryError: the query is empty, enormous, or no text.
         SearchIndexError: ``index`` holds no index that can be used.
-        ProjectError: there is no project, or its files are not made yet.
+        ProjectError: the folder is not in a project, or its files are not made yet.
     """
     from cortex_pipelines.retrieval.open_index import opened_once
     from cortex_pipelines.retrieval.project_index import open_project_searcher
@@ -152,8 +152,8 @@ def read_table(
         The table; of an asset made for each project with the further column ``project``.
 
     Raises:
-        LookupError: there is no such asset or project, or it is not made yet.
-        ProjectError: there is no project in the folder or above it.
+        LookupError: unknown asset or project, or the asset is not made yet.
+        ProjectError: the folder is not in a project.
     """
     import polars as pl
 
@@ -179,20 +179,19 @@ def load_router(folder: str | Path | None = None) -> "Router":
     """Load a verified task router: ``load_router().route(["a task"])``.
 
     Args:
-        folder: What ``cortex router train`` wrote, or the folder of a project, whose champion
-            (until there is one, whose keyword rules) then answers. None: the project around the
-            current folder.
+        folder: Output of ``cortex router train``, or the folder of a project, whose champion (or
+            without one, keyword rules) answers. None: the project around the current folder.
 
     Returns:
         The router; ``route`` gives a ``Decision`` per task, with ``master``, a calibrated
-        ``confidence`` in [0, 1] and why.
+        ``confidence`` in [0, 1] and the reason.
 
     Raises:
-        RouterError: there is no router in the folder.
-        UntrustedModelError: its files are not those that the training wrote.
+        RouterError: the folder has no router.
+        UntrustedModelError: its files were changed after training.
         WeightsError: its encoder is not on this machine.
         CoordinationError: the project has neither a champion nor a folder of logs with rules.
-        ProjectError: the project is not as it has to be, or there is none.
+        ProjectError: the project is invalid or missing.
     """
     from cortex_pipelines.release.open_model import open_router
     from cortex_pipelines.routing.router_from_logs import open_model
@@ -208,19 +207,19 @@ def load_adapter(
     """Load a verified, released adapter on its base for inference.
 
     Args:
-        model: ``code_adapter-NAME``, and if it is not the champion that is wanted ``@challenger``,
-            ``@canary``, ``/NUMBER`` or ``/1.0.0`` after it.
-        task: Which adapter, of a model with one a task.
+        model: ``code_adapter-NAME`` for the champion, or with ``@challenger``, ``@canary``,
+            ``/NUMBER`` or ``/1.0.0`` appended.
+        task: Task of the adapter, for models with one adapter per task.
         folder: A folder in the project.
 
     Returns:
-        The base with the adapter: ``resident.model`` and ``resident.tokenizer``. The base alone,
-        with a ``notice`` that says why, if there is no champion or it belongs on another base.
+        The base with the adapter: ``resident.model`` and ``resident.tokenizer``. Without adapter,
+        with the reason in ``notice``, if the model has no champion or another base.
 
     Raises:
-        ProjectError: there is no such model, or its files are gone.
-        LookupError: it has no such version or task.
-        UntrustedModelError: a file was changed since it was released, or nobody signed it.
+        ProjectError: unknown model, or its files are missing.
+        LookupError: unknown version or task.
+        UntrustedModelError: a file was changed since the release, or is not signed.
     """
     from cortex_pipelines.release.open_model import open_adapter
 
@@ -228,7 +227,7 @@ def load_adapter(
 
 
 def lineage(model: str, folder: str | Path | None = None) -> "LineageNode":
-    """The tree from a released model to the commits that it was made from.
+    """Trace a released model back to the commits that it was made from, as a tree.
 
     Args:
         model: ``MODEL``, ``MODEL@ALIAS`` or ``MODEL/NUMBER``.
@@ -236,7 +235,7 @@ def lineage(model: str, folder: str | Path | None = None) -> "LineageNode":
 
     Raises:
         LookupError: the registry has no such model, alias or version.
-        ProjectError: there is no project in the folder or above it.
+        ProjectError: the folder is not in a project.
     """
     from cortex_pipelines.tracking.lineage import lineage as walk
 

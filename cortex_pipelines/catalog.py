@@ -187,8 +187,8 @@ FIGURES = {
         )
     ),
 }
-"""Metrics and plots of each asset for DVC. Training curves are left out: DVC would draw the two
-lists of one file over each other; MLflow and Dagster draw them."""
+"""Metrics and plots of each asset for DVC. Training curves are excluded, since DVC would draw the
+two lists of a file over each other; MLflow and Dagster show them."""
 
 
 def open_project(root: Path) -> Project:
@@ -205,7 +205,7 @@ def _resolve(root: Path) -> Effective:
 
 
 def project_name_refusal(name: str) -> str | None:
-    """Why a project may not be called so, with a name that is free; None if it may."""
+    """Why a name is not allowed for a project, with a suggestion; None if it is allowed."""
     registered = [asset.registers for asset in ASSETS if asset.registers]
     graph = graph_meanings((asset.name for asset in ASSETS), registered, (pin.name for pin in PINS))
     partitioned = [a.registers for a in ASSETS if a.registers and a.partitioned]

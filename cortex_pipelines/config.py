@@ -250,7 +250,7 @@ class Parameters(Settings):
     @classmethod
     def _require_project(cls, general: GeneralSettings, info: ValidationInfo) -> GeneralSettings:
         projects = info.data.get("projects")
-        if projects is None:  # what is wrong there is said there
+        if projects is None:  # that field reports its own error
             return general
         if general.project is not None and general.project not in projects:
             names = ", ".join(projects) or "none yet"
@@ -259,7 +259,7 @@ class Parameters(Settings):
 
 
 NOT_REQUESTABLE = frozenset({"models", "automation", "deployment", "serving", "retraining"})
-"""Sections that reach assets through pins only, or not at all."""
+"""Sections that assets can read through pins only, or not at all."""
 
 LAYOUT = ParameterLayout(Parameters, "cortex_pipelines/profiles")
 
@@ -271,11 +271,11 @@ PER_PROJECT = LAYOUT.per_project
 
 
 def resolve(root: Path, file: Path | None = None) -> Effective:
-    """The effective parameters of a project, or what is about to take the place of its file.
+    """The effective parameters of a project, or of ``file`` in place of its ``params.yaml``.
 
     Raises:
-        ProjectError: a key is missing, unknown, or of the wrong type; names the key and what it
-            takes. A place of a source holds what looks private.
+        ProjectError: a key is missing, unknown, or of the wrong type (names the key and the
+            expected type), or a source's location looks private.
     """
     effective = resolve_parameters(root, LAYOUT, file)
     _refuse_private_locations(effective.parameters)
@@ -346,7 +346,7 @@ def _locations(params: Parameters) -> Iterator[tuple[str, str]]:
     for name, project in params.projects.items():
         for number, source in enumerate(project.sources):
             for key, location in source.place.items():
-                # what stands before the host of a URL is the account that git logs in with
+                # the part of a URL before the host is git's account
                 if key in ("ref", "directory", "archive") or (
                     key == "git" and not is_url(location)
                 ):

@@ -1,7 +1,7 @@
-"""Names that a project must not have, because they mean something else.
+"""Reserved names of projects.
 
-Those of the asset graph are added by the catalog. Case and ``-`` or ``_`` make no difference:
-``Base`` and ``task-router`` would be read as what they resemble.
+The catalog adds names of the asset graph. Case and ``-`` or ``_`` are ignored, since ``Base`` and
+``task-router`` would be confused with the reserved names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ BASE, ROUTER, ENCODER = "base", "task_router", "code_encoder"
 """Models of the gateway that belong to no project."""
 
 BASELINE = "baseline"
-"""What `cortex rollback --to` calls no champion."""
+"""Argument of `cortex rollback --to` for no champion."""
 
 ROLES = ("champion", "canary", "challenger")
 """Roles of a model's version."""
@@ -30,13 +30,13 @@ _WORDS = {
 }
 
 MEANINGS: Mapping[str, str] = {**_SERVED, **_ROLES, **_WORDS}
-"""Reserved name to what it means, apart from the asset graph."""
+"""Reserved name to its meaning, without the asset graph."""
 
 
 def graph_meanings(
     assets: Iterable[str], models: Iterable[str], pins: Iterable[str]
 ) -> dict[str, str]:
-    """Reserved name to what it means, of an asset graph."""
+    """Reserved names of an asset graph, with their meanings."""
     return {
         **dict.fromkeys(pins, "a source in Dagster's asset graph"),
         **dict.fromkeys(assets, "an asset, as in `cortex run NAME`"),
@@ -45,12 +45,12 @@ def graph_meanings(
 
 
 def name_refusal(name: str, meanings: Mapping[str, str], models: Iterable[str] = ()) -> str | None:
-    """Why a project may not have a name, with a name that is free; None if it may.
+    """Why a name is not allowed for a project, with a suggestion; None if it is allowed.
 
     Args:
         name: The name.
         meanings: Reserved names.
-        models: Models with a version for each project, whose names begin with theirs.
+        models: Partitioned models, which are prefixes of registered names.
     """
     reserved = {_normalise(word): meaning for word, meaning in meanings.items()}
     normalised = _normalise(name)
@@ -67,7 +67,7 @@ def name_refusal(name: str, meanings: Mapping[str, str], models: Iterable[str] =
 
 
 def case_clash(names: Iterable[str]) -> str | None:
-    """Why names that differ by case alone are refused; None if there are none."""
+    """Error message about names that differ only by case, or None."""
     name_by_folded: dict[str, str] = {}
     for name in names:
         other = name_by_folded.setdefault(name.casefold(), name)

@@ -87,17 +87,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, _begun: MiniProject) -> M
 
 @pytest.fixture
 def begun(_begun: MiniProject, tmp_path: Path) -> MiniProject:
-    """A project of one's own, pinned, with nothing made yet."""
+    """A pinned project without outputs that the test may change."""
     return _begun.copy(tmp_path / "begun")
 
 
 @pytest.fixture
 def data_made(exact_made: MiniProject, tmp_path: Path) -> MiniProject:
-    """A project of one's own whose exact assets are made."""
+    """A project with its exact assets made that the test may change."""
     return exact_made.copy(tmp_path / "data_made")
 
 
 @pytest.fixture
 def finished_copy(finished: MiniProject, tmp_path: Path) -> MiniProject:
-    """A finished project of one's own."""
+    """A finished project that the test may change."""
     return finished.copy(tmp_path / "own")

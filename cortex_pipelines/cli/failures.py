@@ -1,6 +1,6 @@
-"""Report a failed command: one sentence, what to do next, and where the details are.
+"""Report a failed command: one sentence, a remedy, and the location of the details.
 
-Errors of this package are meant for users. Those of libraries are shown with a hint, and their
+Errors of this package are written for users. Errors of libraries are shown with a hint, and their
 traceback is written to a file. With ``--debug`` or the variable CORTEX_DEBUG nothing is caught.
 """
 
@@ -15,7 +15,7 @@ _PACKAGE = "cortex_pipelines"
 _MAX_LOGS = 50
 _MAX_CHARACTERS = 600
 _BUILT_IN_ERRORS = (ValueError, RuntimeError, LookupError)
-"""What this package raises itself, with a message, where no class of its own is needed."""
+"""Built-in errors that this package raises with a message for users."""
 
 _RETRY_REMEDY = "correct that and run the same command again; what was finished is kept"
 
@@ -80,12 +80,12 @@ _KINDS = (
 
 
 def is_user_error(error: BaseException) -> bool:
-    """Whether this package raised the error, so that its message says what to do."""
+    """Whether this package raised the error, with a message for users."""
     if type(error).__module__.partition(".")[0] == _PACKAGE:
         return True
     frames = traceback.extract_tb(error.__traceback__)
     raised_here = bool(frames) and Path(__file__).parents[1] in Path(frames[-1].filename).parents
-    # an error of the system has a number, one that was written here has words alone
+    # a system error has a number, one raised here only a message
     has_own_message = type(error) in _BUILT_IN_ERRORS or (
         isinstance(error, OSError) and error.errno is None
     )
@@ -110,12 +110,12 @@ def error_sentence(error: BaseException) -> str:
 
 
 def _names(error: BaseException) -> list[str]:
-    """The full names of an error's class and of those that it is made from."""
+    """Qualified names of an error's class and its base classes."""
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
 
 
 def _database_error(error: BaseException | None) -> BaseException | None:
-    """The error of PostgreSQL's driver behind those of the libraries that use it."""
+    """The error of PostgreSQL's driver that caused a library's error, or None."""
     while error is not None:
         if _SERVER in _names(error):
             return error
@@ -124,11 +124,11 @@ def _database_error(error: BaseException | None) -> BaseException | None:
 
 
 def failure_message(error: BaseException, root: Path | None) -> str:
-    """Message for an error; its traceback goes to a file where needed.
+    """Message for an error; the traceback of an unexpected one is written to a file.
 
     Args:
-        error: What was raised.
-        root: The project's root; None outside of one.
+        error: The error.
+        root: The project's root; None outside of a project.
     """
     message = error_sentence(error)
     if is_user_error(error):

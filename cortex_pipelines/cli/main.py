@@ -72,7 +72,7 @@ class _Cortex(click.Group):
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise  # how click itself ends
+            raise  # click's own exits
         except KeyboardInterrupt as error:
             raise _Interrupted from error
         except SystemExit:
@@ -80,7 +80,7 @@ class _Cortex(click.Group):
         except BaseException as error:
             # a panic of Rust code is not an Exception
             if _debugging(ctx) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
-                raise  # click ends quietly where nobody reads any more
+                raise  # click exits quietly if the reader is gone
             raise click.ClickException(failure_message(error, _root())) from error
 
 
@@ -107,7 +107,7 @@ def _root() -> Path | None:
 
 
 def _is_not_retry_notice(record: logging.LogRecord) -> bool:
-    """False for the five times that dagster-postgres tries again before its error is shown."""
+    """False for dagster-postgres's retry notices, since its error is shown in the end."""
     return not str(record.msg).startswith("Retrying failed database connection")
 
 
@@ -123,7 +123,7 @@ def main(ctx: click.Context, debug: bool) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("cortex_pipelines").setLevel(logging.INFO)
     logging.getLogger().addFilter(_is_not_retry_notice)
-    # at each start it names a package that only quickens 4-bit inference on some processors
+    # at each start it mentions a package that only speeds up 4-bit inference on some processors
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     ctx.with_resource(temporary_files())
     if ctx.invoked_subcommand not in _IN_CONFLICT:
@@ -131,7 +131,7 @@ def main(ctx: click.Context, debug: bool) -> None:
 
 
 _IN_CONFLICT = ("doctor", "init", "merge-driver", "resolve")
-"""Commands that work while a file of the project is in conflict; the first only looks."""
+"""Commands that work while a file of the project is in conflict."""
 
 
 def _recover() -> None:
@@ -144,7 +144,7 @@ def _recover() -> None:
         return  # not every command needs a project
     require_no_conflicts(root)
     if not os.access(root, os.W_OK):
-        return  # mounted read-only, as for a gateway in a container: nobody leaves anything here
+        return  # mounted read-only, as for a gateway in a container: nothing to clean up
     for sentence in recover(root):
         _say(sentence)
 
@@ -252,7 +252,7 @@ def run(assets: tuple[str, ...], partition: str | None, upstream: bool, only_pla
         return
     project, definitions, instance = _open()
     _check_names(project, assets, partition)
-    if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds what a sync would ask for
+    if "DVC_STAGE" not in os.environ:  # within dvc repro, DVC holds the locks that a sync needs
         sync_project(project, definitions, instance)
     if upstream or not assets:
         among = project.graph.upstream(assets) if assets else _buildable_assets(project)
@@ -301,7 +301,7 @@ def retrain(model: str | None, only_plan: bool, anyway: bool) -> None:
 
 
 def _buildable_assets(project: "Project") -> set[str]:
-    """Assets that can be made: without the agent system's logs there is no router to train."""
+    """Assets that can be built: without the agent system's logs no router is trained."""
     from cortex_pipelines.versioning.project import look_up, read_yaml
 
     logs = look_up(read_yaml(project.root / "sources.lock"), "coordination.files")
@@ -318,7 +318,7 @@ def _buildable_assets(project: "Project") -> set[str]:
 def _show_plan(
     project: "Project", assets: Collection[str], partition: str | None, among: set[str]
 ) -> None:
-    """Show which assets are stale, how long they take, and what limits leave out."""
+    """Show stale assets, their estimated durations, and data excluded by limits."""
     from cortex_pipelines.orchestration.planning import data_left_out, duration, plan_stages
     from cortex_pipelines.versioning.lock_file import split_address
 
@@ -347,7 +347,7 @@ def _show_plan(
 def _split_addresses(
     addresses: tuple[str, ...], partition: str | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """The assets' names, and the project that they or the option name."""
+    """The assets' names, and the project named by the addresses or the option."""
     from cortex_pipelines.versioning.lock_file import split_address
 
     pairs = [split_address(address) for address in addresses]

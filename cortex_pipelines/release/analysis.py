@@ -1,9 +1,9 @@
 """Whether a canary is as reliable as the champion: a pure function of counts and rules.
 
-The rule is that of Argo's AnalysisTemplate (success, failure, inconclusive, a least count). Looking
-again and again at one interval would sooner or later find any canary worse, so it is looked at
-whenever the count has doubled, each time with half the error probability that was left: together
-they stay below ``_ERROR``.
+The rule follows Argo's AnalysisTemplate (success, failure, inconclusive, a minimum count).
+Repeatedly checking one interval would eventually find any canary worse, so it is checked whenever
+the count has doubled, each time with half of the remaining error probability: the total stays below
+``_ERROR``.
 """
 
 import math
@@ -23,8 +23,8 @@ class Count:
     """Answers of a version.
 
     Args:
-        answered: How many, failed ones among them.
-        failed: Those that failed, could not be given by this version, or were voted down.
+        answered: Number of answers, including failed ones.
+        failed: Answers that failed, could not be given by this version, or were voted down.
     """
 
     answered: int = 0
@@ -33,12 +33,12 @@ class Count:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What the counts show.
+    """Conclusion from the counts.
 
     Args:
         conclusion: ``success``: worse by less than the margin; ``failure``: worse; else
             ``inconclusive``.
-        reason: Why, for the ledger.
+        reason: Reason, for the ledger.
     """
 
     conclusion: Conclusion
@@ -46,16 +46,16 @@ class Analysis:
 
 
 def look_of(answered: int, min_answers: int) -> int:
-    """Number of the latest look that is due, from 1; 0 if none is."""
+    """Number of the latest check that is due, from 1; 0 if none is."""
     return int(math.log2(answered / min_answers)) + 1 if answered >= min_answers else 0
 
 
 def analyse(canary: Count, champion: Count, rules: Mapping[str, Any]) -> Analysis | None:
-    """The analysis of a canary; None where it has to go on.
+    """Analyse a canary; None while it has to continue.
 
     Args:
         canary: Its answers.
-        champion: The champion's since then.
+        champion: Answers of the champion since then.
         rules: ``least_answers`` of each, ``most_answers`` of the canary, and ``margin``: the share
             of failures beyond the champion's that is tolerated.
     """

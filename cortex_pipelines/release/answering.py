@@ -1,4 +1,4 @@
-"""``release.json``: all that decides how a project is answered, in one small file."""
+"""``release.json``: condition and versions that answer a project's requests."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from cortex_pipelines.schemas.adapter_scores import TRAINED_CONDITIONS, UNTRAINE
 FILE = "release.json"
 
 Condition = Literal["base", "context", "adapter", "both", "rules"]
-"""How a request is answered: by the base, with similar code before the prompt, by the adapter, by
-both, or (the router alone) by the keyword rules."""
+"""How a request is answered: by the base model, with similar code in the prompt, by the adapter, by
+both, or (router only) by the keyword rules."""
 
 _CONDITION_METRICS: Mapping[Condition, str] = {
     "base": "completion_base_bits_per_byte",
@@ -27,16 +27,15 @@ _CONDITION_METRICS: Mapping[Condition, str] = {
 
 @dataclass(frozen=True)
 class Release:
-    """All that decides how a project is answered; its hash is the release's version.
+    """Condition and versions that answer a project; their hash is the release's version.
 
     Args:
-        way: How.
-        base: Digest of the base.
-        adapter: DVC's hash of the adapter; None where the base answers.
-        index: DVC's hash of the examples that context is taken from; None without context.
-        template: Number of the form of prompts.
-        upstream: Name of an upstream server's model that writes instead; None where the weights
-            are here.
+        way: The condition.
+        base: Digest of the base model.
+        adapter: DVC hash of the adapter; None if the base model answers.
+        index: DVC hash of the examples that context is retrieved from; None without context.
+        template: Version of the prompt format.
+        upstream: Model of an upstream server that answers instead; None for local weights.
     """
 
     way: Condition
@@ -48,7 +47,7 @@ class Release:
 
     @property
     def version(self) -> str:
-        """SHA-256 of the content, the first 32 digits."""
+        """First 32 digits of the content's SHA-256."""
         return _version_of(self)
 
     @property
@@ -58,13 +57,13 @@ class Release:
 
     @property
     def text(self) -> str:
-        """What ``release.json`` holds, and what the version is the hash of."""
+        """Content of ``release.json``, which the version is the hash of."""
         return json.dumps(self.as_dict(), sort_keys=True)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for ``release.json`` and the ledger."""
+        """JSON-serialisable values for ``release.json`` and the ledger."""
         content = asdict(self)
-        if self.upstream is None:  # releases of before keep their versions
+        if self.upstream is None:  # existing releases keep their versions
             del content["upstream"]
         return content
 
@@ -80,17 +79,17 @@ def shows_context(condition: Condition) -> bool:
 
 
 def measured_conditions(metrics: Mapping[str, float | None]) -> dict[Condition, float]:
-    """Bits per byte of the held-out completions, by way; of those that were measured."""
+    """Bits per byte of the held-out completions, by measured condition."""
     values = {condition: metrics.get(name) for condition, name in _CONDITION_METRICS.items()}
     return {condition: float(value) for condition, value in values.items() if value is not None}
 
 
 def best_condition(metrics: Mapping[str, float | None], among: Sequence[Condition]) -> Condition:
-    """The way that needs the fewest bits; the first of those asked for if none was measured.
+    """The condition with the fewest bits; the first of ``among`` if none was measured.
 
     Args:
         metrics: The evaluation's ``metrics.json``.
-        among: The ways that can be served, the one to fall back on first.
+        among: Conditions that can be served, the fallback first.
     """
     measured = {
         condition: bits
@@ -107,13 +106,13 @@ def best_condition(metrics: Mapping[str, float | None], among: Sequence[Conditio
 def choose_release(
     metrics: Mapping[str, float | None], base: str, adapter: str | None, index: str
 ) -> Release:
-    """The release by what was measured: with the adapter where there is one, else without.
+    """Choose the release by its metrics, with the adapter if one passed.
 
     Args:
         metrics: The evaluation's ``metrics.json``.
-        base: Digest of the base.
-        adapter: DVC's hash of an adapter that passed its gate; None for none.
-        index: DVC's hash of the examples that context can be taken from.
+        base: Digest of the base model.
+        adapter: DVC hash of an adapter that passed its gate, or None.
+        index: DVC hash of the examples that context can be retrieved from.
     """
     condition = best_condition(metrics, TRAINED_CONDITIONS if adapter else UNTRAINED_CONDITIONS)
     return Release(condition, base, adapter, index if shows_context(condition) else None)
@@ -125,7 +124,7 @@ def write_release(release: Release, out: Path) -> None:
 
 
 def read_release(folder: Path) -> Release | None:
-    """The release in a folder; None if there is none."""
+    """The release in a folder, or None."""
     path = folder / FILE
     if not path.exists():
         return None

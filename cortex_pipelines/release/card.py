@@ -31,9 +31,9 @@ class TrainingDataSet:
 
     Args:
         name: Name of the asset.
-        version: DVC's hash of it.
+        version: DVC hash.
         folder: Its files.
-        metric_prefix: What the names of the figures measured on it begin with.
+        metric_prefix: Prefix of the metrics measured on it.
     """
 
     name: str
@@ -58,14 +58,14 @@ def write_card(
     data: Sequence[TrainingDataSet],
     out: Path,
 ) -> None:
-    """Write an adapter's model card beside its verdict.
+    """Write an adapter's model card next to its verdict.
 
     Args:
         model: Name of the model.
-        version: DVC's hash of it.
+        version: DVC hash.
         adapter: Its files.
         evaluation: Folder with ``metrics.json`` and ``comparison.json``.
-        data: What it was trained on.
+        data: Data sets that it was trained on.
         out: Folder with the verdict.
     """
     training, metrics = _json(adapter / TRAINING), _json(evaluation / "metrics.json")

@@ -37,8 +37,8 @@ class Exported:
 
     Args:
         model: Name of the model.
-        version: DVC's hash of it.
-        checks: What was checked, and what could not be.
+        version: DVC hash.
+        checks: Results of the checks.
     """
 
     model: str
@@ -60,16 +60,16 @@ def export(
     Args:
         project: The project.
         reference: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
-        form: Which form.
-        out: Folder to write to, absent or empty; stays so if a check fails.
-        task: Which adapter, of a model with one a task.
-        base_gguf: GGUF file of the base for ``ollama``; None takes that of the pinned base.
-        openssf: Sign it in OpenSSF's form, too.
+        form: Format of the export.
+        out: Output folder, absent or empty; unchanged if a check fails.
+        task: Task of the adapter, for models with one adapter per task.
+        base_gguf: GGUF file of the base for ``ollama``; None for the pinned base's.
+        openssf: Also sign in OpenSSF's format.
 
     Raises:
-        LookupError: there is no such version, or nothing was released.
-        UntrustedModelError: its files are not what was released.
-        ExportError: it cannot be exported so, or does not do there what the model does.
+        LookupError: unknown version, or no version was released.
+        UntrustedModelError: its files differ from the released ones.
+        ExportError: the format does not support it, or the export answers differently.
     """
     if openssf:
         require_signer()
@@ -109,7 +109,7 @@ def export(
         checked = writers[form](source, staging)
         manifest = make_manifest(staging, model.name, version, source_version.base)
         write_signed(project.root, manifest, staging)
-    if openssf:  # the form names the folder, so it is signed where it stays
+    if openssf:  # this signature contains the folder's name, so sign it in its final location
         sign_openssf(project.root, out)
     return Exported(model.name, version, checked)
 
@@ -120,6 +120,6 @@ def _only_gguf(folder: Path) -> Path | None:
 
 
 def _card(path: Path, version: str) -> str:
-    """The model card beside the newest verdict, if it is of this version."""
+    """The model card next to the latest verdict, if it is of this version."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return text if version in text else ""

@@ -14,13 +14,13 @@ _MEANINGS = {
     "exposure_by_gain": "bits by which planted strings are remembered",
     "extraction_beyond_base": "share of rare training lines that are completed verbatim",
 }
-"""What the figures guarded by the profiles are; any other figure goes by its name alone."""
+"""Descriptions of the metrics that the profiles guard; others are shown by name."""
 
 _WAYS_TO_MEASURE = {
     "own_improvement_low": "general.project has to name a project of the same language that stands "
     "for all other code, such as one that `cortex add --control other pypi:flask==3.1.3` adds"
 }
-"""What has to be done for a figure that was not measured; by default the evaluation's settings."""
+"""Remedy for a metric that was not measured; by default, change the evaluation's settings."""
 
 SAMPLE = "Measured on a hand-written sample: the path works, nothing else is shown"
 
@@ -30,11 +30,11 @@ class GuardResult:
     """The result of one guard.
 
     Args:
-        name: The guarded figure.
-        value: Its value; None if the evaluation did not give it.
-        at_least: Smallest value allowed, if any.
-        at_most: Largest value allowed, if any.
-        passed: Whether the value is there and within the limits.
+        name: Guarded metric.
+        value: Its value; None if not measured.
+        at_least: Smallest allowed value, if any.
+        at_most: Largest allowed value, if any.
+        passed: Whether the value exists and is within the limits.
     """
 
     name: str
@@ -49,11 +49,12 @@ class Verdict:
     """The gate's decision.
 
     Args:
-        verdict: ``promoted``: shown to be better by enough; ``kept``: not shown to be, so what is
-            champion stays; ``refused``: shown to be worse, or a guard is broken. A guard on the
-            low end of an interval (``…_low``) asks for something to be shown, so it keeps.
-        reason: Why, in a sentence.
-        figures: The figures that it was decided by.
+        verdict: ``promoted``: sufficiently better; ``kept``: not shown to be better, so the
+            champion stays; ``refused``: worse, or a guard is broken. A broken guard on the low end
+            of an interval (``…_low``) means that the evidence is missing, so the verdict is
+            ``kept``.
+        reason: Reason, as a sentence.
+        figures: Metrics that decided it.
         guards: All guards, by name.
     """
 
@@ -63,7 +64,7 @@ class Verdict:
     guards: tuple[GuardResult, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for ``verdict.json``."""
+        """JSON-serialisable values for ``verdict.json``."""
         return asdict(self)
 
 
@@ -75,14 +76,14 @@ def decide(metrics: Mapping[str, float], gate: GateSettings) -> Verdict:
     """The gate's verdict on an evaluation.
 
     Args:
-        metrics: Flat figures of the evaluation. The gate's ``figure`` with ``_low`` and ``_high``
-            is the challenger against its reference; ``items`` and, where items are not independent,
-            ``clusters`` count the evidence; guarded figures go by their names;
-            ``hand_written_sample`` makes the reason say so.
-        gate: What has to be shown.
+        metrics: Flat metrics of the evaluation. The gate's ``figure`` with ``_low`` and ``_high``
+            compares the challenger with its reference; ``items``, or ``clusters`` if items are not
+            independent, is the sample size; guarded metrics go by their names;
+            ``hand_written_sample`` is mentioned in the reason.
+        gate: Requirements.
 
     Raises:
-        GateError: items were measured, but there is no such figure among the metrics.
+        GateError: items were measured, but the gate's ``figure`` is missing from the metrics.
     """
     support = {name: float(metrics[name]) for name in ("items", "clusters") if name in metrics}
     improvement = _improvement(metrics, gate) if support.get("items") else {}
@@ -128,7 +129,7 @@ def _judge(
         return "refused", f"significantly worse: {interval} lies below zero"
     if broken:
         return "kept", f"guard not met: {'; '.join(map(_describe_guard, broken))}"
-    # above zero too: a model that changes nothing is not worth the move, whatever is asked for
+    # also above zero: a model that changes nothing is not worth promoting, whatever the setting
     if low >= gate.smallest_improvement and low > 0:
         return "promoted", f"significantly better: {interval} lies above {smallest}"
     return "kept", f"no sufficient improvement: {interval} does not lie above {smallest}"

@@ -27,7 +27,7 @@ def numbers(lines: Sequence[LedgerEntry]) -> dict[str, str]:
 
 
 def canary(lines: Sequence[LedgerEntry]) -> LedgerEntry | None:
-    """The ledger entry of the running canary; None if there is none."""
+    """The ledger entry of the running canary, or None."""
     return lines[-1] if lines and lines[-1].action == "canary" else None
 
 
@@ -42,7 +42,7 @@ def archived(lines: Sequence[LedgerEntry], current: str | None) -> list[str]:
 
 
 def previous_champion(lines: Sequence[LedgerEntry], version: str | None) -> str | None:
-    """The champion before ``version``; None if there was none."""
+    """The champion before ``version``, or None."""
     for line in lines:
         if line.action == "promote" and line.version == version:
             return line.previous
@@ -52,7 +52,7 @@ def previous_champion(lines: Sequence[LedgerEntry], version: str | None) -> str 
 def was_rolled_back(lines: Sequence[LedgerEntry], version: str) -> bool:
     """Whether the latest event of a version is a rollback.
 
-    Such a version is promoted again only by name, never at the end of a nightly run.
+    Such a version is promoted again only by name, never by a nightly run.
     """
     for line in reversed(lines):
         if version in (line.version, line.previous):
@@ -67,22 +67,19 @@ def made_from(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | No
 
 
 def inputs_of(lines: Sequence[LedgerEntry], version: str) -> dict[str, str] | None:
-    """Versions of the assets that a released version was made from; None if the ledger is silent.
-
-    A version never changes, so neither does the answer once there is one.
-    """
+    """Versions of the assets that a released version was made from; None if not recorded."""
     recorded = [e.inputs for e in lines if e.version == version and e.inputs]
     return recorded[-1] if recorded else None
 
 
 def release_of(lines: Sequence[LedgerEntry], version: str | None) -> Release | None:
-    """What answers with a version, as it was promoted; None if the ledger does not say."""
+    """The release of a version when it was promoted; None if not recorded."""
     releases = [e.release for e in lines if version and e.version == version and e.release]
     return Release(**releases[-1]) if releases else None
 
 
 def prompts_of(lines: Sequence[LedgerEntry], version: str | None) -> dict[str, str]:
-    """Versions of the project's own templates of prompts that a version was promoted with."""
+    """Versions of the project's custom prompt templates when a version was promoted."""
     promotions = [e for e in lines if version and e.version == version and e.action != ROLLED_BACK]
     return (promotions[-1].prompts or {}) if promotions else {}
 
@@ -102,7 +99,7 @@ def next_number(root: Path, model: ReleasedModel, version: str) -> tuple[str, st
     current = champion(root, model).champion
     if not number_by_version:
         return FIRST, "the first release"
-    # after a rollback to the baseline the newest release is what there is to compare with
+    # after a rollback to the baseline, compare with the newest release
     reference = current if current in number_by_version else list(number_by_version)[-1]
     step, reason = classify_change(
         made_from(lines, reference), version_inputs(root, model.address, version)
@@ -118,7 +115,7 @@ def resolve(lines: Sequence[LedgerEntry], reference: str) -> str | None:
     ``baseline`` stands for no champion.
 
     Raises:
-        LookupError: there is no such version, or several; names those that there are.
+        LookupError: no version matches, or several do; lists the known ones.
     """
     if reference == BASELINE:
         return None

@@ -1,6 +1,6 @@
 """``releases.lock``: the champion of each model, and the history of releases.
 
-The file is in git and nothing but a promotion, a rollback and the end of a nightly run moves it.
+The file is in git; only promotions, rollbacks and the end of a nightly run change it.
 """
 
 from dataclasses import dataclass
@@ -69,23 +69,22 @@ class LedgerEntry:
     """An entry of the ledger.
 
     Args:
-        at: When, ISO 8601 in UTC.
-        by: Who.
+        at: Time, ISO 8601 in UTC.
+        by: Account of the author.
         action: ``promote``, ``canary`` (a share of the requests, the champion stays),
-            ``rollback`` (from a champion, or from a canary), ``undecided`` (of a canary that goes
-            on), ``forget`` or ``merge`` (two branches decided: the later decision
-            stands); with these three nothing moves.
+            ``rollback`` (from a champion, or from a canary), ``undecided`` (a canary continues),
+            ``forget`` or ``merge`` (two branches decided: the later decision holds); the last
+            three change no champion.
         model: Name of the model.
-        version: Version that is champion from then on, or that is canary; None if none is.
-        previous: Version that was champion or canary until then; None if there was none.
+        version: New champion or canary; None for the baseline.
+        previous: Champion or canary until then, or None.
         why: The reason given.
-        number: Semantic version of ``version``; None if there is no version.
-        made_from: What ``version`` was made from, for the next number; None if it is not known.
-        plan: How it is to be put to use; None where nothing was planned.
-        release: What answers with it (``release.json``); None for a router.
-        prompts: Versions of the project's own templates of prompts, by name; None without any.
-        inputs: Versions of the assets that ``version`` was made from, by name; None if they are not
-            known.
+        number: Semantic version of ``version``; None for the baseline.
+        made_from: Hashes of the inputs of ``version``, for the next number; None if unknown.
+        plan: Deployment plan, or None.
+        release: Content of ``release.json``; None for a router.
+        prompts: Versions of the project's custom prompt templates, by name; None without any.
+        inputs: Versions of the assets that ``version`` was made from, by name; None if unknown.
     """
 
     at: str
@@ -108,7 +107,7 @@ class LedgerEntry:
         return {k: v for k, v in vars(self).items() if k not in optional or v is not None}
 
     def describe(self) -> str:
-        """The effect of this entry, in words."""
+        """The effect of this entry, as a sentence."""
         if self.action == "rollback":
             subject = f"{self.number or self.version} is" if self.version else "the baseline is"
             return f"{self.model}: {subject} champion again"
@@ -150,7 +149,7 @@ def moves(root: Path, model: ReleasedModel) -> list[LedgerEntry]:
 def ensure_keys(root: Path, models: list[ReleasedModel]) -> None:
     """Add a key for every model, and drop those of removed projects.
 
-    DVC takes an absent key for an error, an empty one for a value.
+    DVC treats a missing key as an error and an empty one as a value.
     """
     lock = read_yaml(root / FILE)
     champions: dict[str, Any] = {}
@@ -166,12 +165,12 @@ def ensure_keys(root: Path, models: list[ReleasedModel]) -> None:
 
 
 def record(root: Path, model: ReleasedModel, pin: ChampionPin, entry: LedgerEntry) -> None:
-    """Move a model's pin and append the ledger entry, in one step.
+    """Update a model's pin and append the ledger entry, in one write.
 
-    Nothing but the two versions goes into the pin: evaluations depend on it.
+    The pin holds only the two versions, since evaluations depend on it.
     """
     lock = read_yaml(root / FILE)
-    if load_pin(None, look_up(lock, model.key)) != pin:  # a key that is written anew is a change
+    if load_pin(None, look_up(lock, model.key)) != pin:  # rewriting a key counts as a change
         champions = lock.setdefault("champions", {})
         value = {"champion": pin.champion, "previous": pin.previous}
         if model.partition:

@@ -26,7 +26,7 @@ from cortex_pipelines.adapters.model.lora import (
 from cortex_pipelines.signing.manifest import UntrustedModelError
 
 A, B = ".lora_A.weight", ".lora_B.weight"
-"""Ends of the names of a layer's two matrices: (rank, inputs) and (outputs, rank)."""
+"""Suffixes of a layer's two matrices: (rank, inputs) and (outputs, rank)."""
 
 _NAME = "default"
 _UNSUPPORTED = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_indices")
@@ -76,8 +76,8 @@ class Lora:
 class ResidentBase:
     """A base model in memory that adapters are applied to, one at a time.
 
-    Layers for an adapter are laid once, when the base is loaded; putting another adapter on only
-    replaces their content, whatever its rank.
+    Adapter layers are added once, when the base is loaded; applying another adapter only replaces
+    their content, whatever its rank.
 
     Args:
         base: The resolved base.
@@ -97,7 +97,7 @@ class ResidentBase:
         """Apply an adapter in place of the current one.
 
         Raises:
-            UntrustedModelError: it changes layers that the base does not have, or of another size.
+            UntrustedModelError: the adapter's layers or shapes do not match the base.
         """
         from torch.nn import Parameter
 
@@ -131,7 +131,7 @@ def _with_layers(model: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM")
-    with warnings.catch_warnings():  # transformers tells peft 0.21 of an attribute's new name
+    with warnings.catch_warnings():  # transformers warns peft 0.21 about a renamed attribute
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
         return get_peft_model(model, config).eval()
 
@@ -140,7 +140,7 @@ def read_lora(folder: Path) -> Lora:
     """Read the adapter in a folder, from safetensors only.
 
     Raises:
-        UntrustedModelError: there is no adapter, or it is more than two matrices a layer.
+        UntrustedModelError: the adapter is missing, or uses features beyond plain LoRA.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -183,7 +183,7 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
     """Folder of an adapter, for models with one per task or one for all.
 
     Raises:
-        LookupError: the model has one a task, and none was named, or not one of these.
+        LookupError: the model has one adapter per task, and ``task`` is not one of them.
     """
     if (folder / WEIGHTS).is_file():
         return folder
@@ -196,7 +196,7 @@ def adapter_folder(folder: Path, task: str | None) -> Path:
 
 
 def base_of(folder: Path) -> dict[str, str] | None:
-    """``name`` and ``digest`` of a model's base; None if it has none."""
+    """``name`` and ``digest`` of a model's base, or None."""
     base: dict[str, str] | None = _record(folder).get("base")
     return base
 

@@ -1,7 +1,7 @@
 """Semantic versions of models, from what changed between versions.
 
-Major: the base, or what is asked and answered. Minor: data, settings or code. Patch: the same
-training run again.
+Major: the base model, or the format of prompts and answers. Minor: data, settings or code. Patch:
+the same training run again.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,10 +18,10 @@ Change = Literal["major", "minor", "patch"]
 FIRST = "1.0.0"
 
 TASK_FORMAT = 1
-"""Version of the prompt and answer format; raise it when callers have to change."""
+"""Version of the prompt and answer format; increase it when callers have to change."""
 
 _FORMAT_SETTINGS = ("adapters.per_task",)
-"""Settings that are part of that format; a missing one counts as off."""
+"""Settings that are part of this format; a missing one counts as off."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class VersionInputs:
     """Inputs of a version, as hashes for comparison.
 
     Args:
-        base: The pretrained weights.
-        format: Which data sets, and the form of prompts and answers.
-        data: The versions of these data sets.
-        method: Settings and code.
+        base: Hash of the pretrained weights.
+        format: Hash of the data sets' names and the format of prompts and answers.
+        data: Hash of the data sets' versions.
+        method: Hash of settings and code.
     """
 
     base: str
@@ -41,7 +41,7 @@ class VersionInputs:
     method: str
 
     def as_dict(self) -> dict[str, str]:
-        """Plain values, for the ledger."""
+        """JSON-serialisable values for the ledger."""
         return asdict(self)
 
 
@@ -51,10 +51,10 @@ def version_inputs(root: Path, address: str, version: str) -> VersionInputs | No
     Args:
         root: Project root.
         address: The model's stage, ``asset`` or ``asset@project``.
-        version: DVC's hash of the model.
+        version: DVC hash of the model.
 
     Returns:
-        None if the lock holds no such version.
+        None if the lock does not contain the version.
     """
     stage = _stage(root, address, version)
     if stage is None:
@@ -87,7 +87,7 @@ def version_inputs(root: Path, address: str, version: str) -> VersionInputs | No
 def inputs_of(root: Path, address: str, version: str) -> dict[str, str] | None:
     """Versions of the assets that a model's version was made from, by name, from ``dvc.lock``.
 
-    Args and None as for ``record_of``.
+    Args and None as for ``version_inputs``.
     """
     stage = _stage(root, address, version)
     if stage is None:
@@ -97,7 +97,7 @@ def inputs_of(root: Path, address: str, version: str) -> dict[str, str] | None:
 
 
 def _stage(root: Path, address: str, version: str) -> dict[str, Any] | None:
-    """The stage of ``dvc.lock`` that made a version; None if it holds another one."""
+    """The stage of ``dvc.lock`` that made a version; None if the lock has another version."""
     stage: Any = (read_yaml(root / "dvc.lock").get("stages") or {}).get(address)
     return stage if stage and str(stage["outs"][0]["md5"]) == version else None
 
@@ -125,7 +125,7 @@ def next_free_number(number: str, step: Change, used_numbers: Collection[str]) -
     Args:
         number: ``major.minor.patch`` of the champion.
         step: What changed.
-        used_numbers: All numbers that were given before; a number means one version for ever.
+        used_numbers: All numbers used before; a number is never reused.
     """
     major, minor, patch = (int(part) for part in number.split("."))
     while True:

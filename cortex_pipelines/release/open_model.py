@@ -29,9 +29,9 @@ class VerifiedModel:
 
     Args:
         model: The model.
-        version: DVC's hash of its files.
+        version: DVC hash of its files.
         folder: Its files.
-        base: ``name`` and ``digest`` of the base it belongs on; None if it stands alone.
+        base: ``name`` and ``digest`` of its base model; None for a standalone model.
     """
 
     model: ReleasedModel
@@ -46,9 +46,9 @@ class LoadedModel:
 
     Args:
         resident: The base; ``resident.model`` and ``resident.tokenizer`` are ready for use.
-        adapted: Whether the adapter is on it.
-        version: DVC's hash of the adapter; None if the base is alone.
-        notice: Why the base is alone; empty otherwise.
+        adapted: Whether the adapter is applied.
+        version: DVC hash of the adapter; None without adapter.
+        notice: Why no adapter is applied; empty otherwise.
     """
 
     resident: ResidentBase
@@ -65,17 +65,17 @@ def open_adapter(
     Args:
         project: The project.
         reference: ``MODEL``, ``MODEL@ALIAS``, ``MODEL/NUMBER`` or ``MODEL/1.0.0``.
-        task: Which adapter, of a model with one a task.
-        resident: The base from an earlier call, to put the adapter on; None loads it.
+        task: Task of the adapter, for models with one adapter per task.
+        resident: A loaded base to apply the adapter to; None loads it.
 
     Returns:
-        The base with the adapter; the base alone, with a notice, if there is no champion yet or
-        the adapter was trained on another base.
+        The base with the adapter; without adapter, with a notice, if the model has no champion yet
+        or the adapter was trained on another base.
 
     Raises:
-        ProjectError: there is no such model, or its files are gone.
-        LookupError: it has no such version or task.
-        UntrustedModelError: a file was changed since it was released, or by whom is not known.
+        ProjectError: unknown model, or its files are missing.
+        LookupError: unknown version or task.
+        UntrustedModelError: a file was changed since the release, or its signer is unknown.
     """
     pinned = pinned_base(project)
     resident = resident or ResidentBase(resolve_base(pinned, project.root))
@@ -107,11 +107,11 @@ def find_released(project: Project, reference: str) -> tuple[ReleasedModel, str 
     """Resolve a model reference by ``releases.lock`` and the registry.
 
     Returns:
-        The version is None if the champion is asked for and there is none.
+        The version is None if the champion is requested and the model has none.
 
     Raises:
-        ProjectError: there is no such model.
-        LookupError: it has no such version.
+        ProjectError: unknown model.
+        LookupError: unknown version.
     """
     name, _, alias = reference.partition("@")
     name, _, number = name.partition("/")
@@ -131,8 +131,8 @@ def open_verified(project: Project, model: ReleasedModel, version: str) -> Verif
     """The verified files of a version.
 
     Raises:
-        ProjectError: they are neither in the workspace nor in DVC's cache.
-        UntrustedModelError: they are not what was signed, or nothing was.
+        ProjectError: the files are neither in the workspace nor in DVC's cache.
+        UntrustedModelError: the files are unsigned, or differ from the signed ones.
     """
     folder = model_folder(project, model.asset, model.partition, version)
     signed = signed_folder(project.root, model.name, version)
@@ -141,12 +141,12 @@ def open_verified(project: Project, model: ReleasedModel, version: str) -> Verif
 
 
 def open_router(project: Project) -> Router:
-    """The champion task router, or the keyword rules if there is none.
+    """The champion task router, or the keyword rules without a champion.
 
     Raises:
-        ProjectError: the champion's files are not to be had.
-        UntrustedModelError: they are not what was released.
-        RouterError: there is neither a champion nor a file of rules.
+        ProjectError: the champion's files are missing.
+        UntrustedModelError: the files differ from the released ones.
+        RouterError: neither a champion nor a file of rules exists.
     """
     (model,) = [model for model in project_models(project) if model.asset == "task_router"]
     version = champion(project.root, model).champion
@@ -156,10 +156,10 @@ def open_router(project: Project) -> Router:
 
 
 def open_rules(project: Project) -> Router:
-    """The keyword rules alone.
+    """A router with the keyword rules only.
 
     Raises:
-        RouterError: there are none.
+        RouterError: the rules are missing.
     """
     params = load_parameters(project.root)
     rules = find_rules(logs_folder(params.coordination.logs, project.root))

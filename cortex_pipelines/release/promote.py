@@ -39,7 +39,7 @@ def find_model(project: Project, name: str) -> ReleasedModel:
     """Find a model by name.
 
     Raises:
-        ProjectError: there is none; names those that there are.
+        ProjectError: unknown model; lists the known ones.
     """
     by_name = {model.name: model for model in project_models(project)}
     if name not in by_name:
@@ -51,7 +51,7 @@ def deployment(project: Project, changes: Mapping[str, Any]) -> DeploymentSettin
     """Section ``deployment`` of params.yaml with overrides.
 
     Raises:
-        ValueError: a value is out of its range; names it.
+        ValueError: a value is out of range; names it.
     """
     section = load_parameters(project.root).deployment.model_dump()
     return DeploymentSettings.model_validate(section | dict(changes))
@@ -64,7 +64,7 @@ def promote(
     settings: DeploymentSettings,
     report: Report,
 ) -> LedgerEntry | None:
-    """See ``release.promotion.promote``."""
+    """Promote a challenger and update the registry; see ``release.promotion.promote``."""
     try:
         templates = project_templates(project.root)
     except PromptFileError as error:
@@ -89,15 +89,15 @@ def promote_passed(
 ) -> tuple[LedgerEntry, ...]:
     """Promote every challenger that passed its gate and was not rolled back.
 
-    One that is refused for another reason (code that is not committed) is reported, and the others
-    go on. The gateway divides no requests to routers, so one would stay canary for ever: it becomes
-    champion at once.
+    A refusal for another reason (such as uncommitted code) is reported, and the others continue.
+    Routers become champion at once: the gateway does not split requests between routers, so a
+    canary would never be decided.
 
     Args:
         project: The project.
         reason: Reason, for the ledger.
-        settings: How they are put to use; None for what params.yaml says.
-        report: Told what was refused.
+        settings: Deployment settings; None for those of params.yaml.
+        report: Receives refusals.
         models: Only these models; None for all.
     """
     settings = settings or deployment(project, {})
@@ -119,7 +119,7 @@ def promote_passed(
 def rollback(
     project: Project, model: ReleasedModel, reason: str, to: str | None
 ) -> LedgerEntry | None:
-    """See ``release.promotion.rollback``."""
+    """Roll back a model and update the registry; see ``release.promotion.rollback``."""
     with _release_lock(project), _release_in_progress(project):
         entry = promotion.rollback(project.root, model, _current_action(reason), to)
         if entry:
@@ -128,7 +128,7 @@ def rollback(
 
 
 def _apply_release(project: Project, model: ReleasedModel, entry: LedgerEntry) -> None:
-    """Have the registry follow, and end an experiment on what was moved."""
+    """Update the registry from the ledger, and end an experiment on the model."""
     follow_ledger(project, model)
     stop_for_release(project.root, model.partition, entry.describe())
 
@@ -136,9 +136,9 @@ def _apply_release(project: Project, model: ReleasedModel, entry: LedgerEntry) -
 def conclude(
     project: Project, model: ReleasedModel, version: str, analysis: Analysis
 ) -> LedgerEntry | None:
-    """Advance a canary, withdraw it, or note that nothing was decided.
+    """Advance a canary, withdraw it, or record that the analysis is undecided.
 
-    Repeating it changes nothing: only what is canary still is moved.
+    Repeating it changes nothing, since only the current canary is changed.
     """
     act = _current_action(f"{analysis.conclusion}: {analysis.reason}")
     with _release_lock(project), _release_in_progress(project):
@@ -159,10 +159,10 @@ def conclude(
 def sign_released_versions(project: Project) -> int:
     """Sign unsigned challengers, canaries and champions that are present.
 
-    What they have to hold is DVC's hash of them, which git keeps in dvc.lock and releases.lock.
+    Their expected content is given by DVC's hash in dvc.lock and releases.lock, which are in git.
 
     Returns:
-        How many were signed.
+        Number of signed versions.
     """
     count = 0
     for model in project_models(project):
@@ -176,7 +176,7 @@ def _sign(project: Project, model: ReleasedModel, version: str) -> bool:
     try:
         folder = model_folder(project, model.asset, model.partition, version)
     except ProjectError:
-        return False  # nobody has fetched it; `dvc pull` and another sync do
+        return False  # not fetched; `dvc pull` and another sync sign it
     try:
         verify(
             project.root,
@@ -195,7 +195,7 @@ def finish_release(project: Project) -> str | None:
     """Update the registry from the ledger after an interrupted promotion or rollback.
 
     Returns:
-        What was done, in a sentence; None if it is going on, or nothing was left to do.
+        A message; None if a release is in progress or nothing was unfinished.
     """
     try:
         with _release_lock(project).acquire(timeout=0):
@@ -212,12 +212,12 @@ def finish_release(project: Project) -> str | None:
 
 @contextmanager
 def _release_in_progress(project: Project) -> Iterator[None]:
-    """Mark the release as unfinished until the registry follows the ledger."""
+    """Mark the release as unfinished until the registry is updated from the ledger."""
     mark = project.root / RELEASING
     mark.touch()
     try:
         yield
-    except (ReleaseError, LookupError):  # refused: nothing has moved
+    except (ReleaseError, LookupError):  # refused: nothing changed
         mark.unlink()
         raise
     mark.unlink()

@@ -33,11 +33,11 @@ _MAX_NAMES = 5
 
 @dataclass(frozen=True)
 class ReleaseAction:
-    """Who performs a release action, and why.
+    """Author, time and reason of a release action.
 
     Args:
-        by: Who.
-        at: When, ISO 8601 in UTC.
+        by: Account of the author.
+        at: Time, ISO 8601 in UTC.
         why: Reason, for the ledger.
     """
 
@@ -59,17 +59,17 @@ def promote(
     Args:
         root: Project root.
         model: The model.
-        act: Who, when and why.
-        deployment: How; None for at once, with nothing planned.
-        report: Told what could not be checked.
-        prompts: Versions of the project's own templates of prompts, by name.
+        act: Author, time and reason.
+        deployment: Deployment settings; None to promote at once without a plan.
+        report: Receives messages about checks that were not possible.
+        prompts: Versions of the project's custom prompt templates, by name.
 
     Returns:
-        The ledger's new line; None if the challenger is champion, or that canary, already.
+        The new ledger entry; None if the challenger already is champion, or this canary.
 
     Raises:
-        ReleaseError: there is no verdict yet, it is not ``promoted``, the code that made the model
-            is not in git, or the model is too large for the target; nothing has changed then.
+        ReleaseError: the verdict is missing or not ``promoted``, the model's code is not committed,
+            or the model is too large for the target. Nothing is changed.
     """
     version = _passed_version(root, model)
     current, lines = champion(root, model), moves(root, model)
@@ -106,10 +106,10 @@ def promote(
 def advance(
     root: Path, model: ReleasedModel, act: ReleaseAction, version: str
 ) -> LedgerEntry | None:
-    """Make a running canary champion, as an analysis of its answers says.
+    """Make a running canary champion after an analysis of its answers.
 
     Returns:
-        The ledger's new line; None if ``version`` is not the canary any more.
+        The new ledger entry; None if ``version`` is no longer the canary.
     """
     current, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
@@ -129,7 +129,7 @@ def advance(
 def leave_undecided(
     root: Path, model: ReleasedModel, act: ReleaseAction, version: str
 ) -> LedgerEntry | None:
-    """Note that an analysis of a running canary came to no end; returns as ``advance``."""
+    """Record that the analysis of a running canary is undecided; returns as ``advance``."""
     current, running = champion(root, model), history.canary(moves(root, model))
     if running is None or running.version != version:
         return None
@@ -152,20 +152,19 @@ def rollback(
 ) -> LedgerEntry | None:
     """End the running canary, else reinstate the previous champion.
 
-    A second rollback does nothing, so that one who is not sure whether the first went through can
-    repeat it; ``to`` goes further back.
+    A second rollback does nothing, so it is safe to repeat; ``to`` goes further back.
 
     Args:
         root: Project root.
         model: The model.
-        act: Who, when and why.
-        to: Version that was champion once, by number or hash, or ``baseline``; None for the last.
+        act: Author, time and reason.
+        to: A former champion, by number or hash, or ``baseline``; None for the previous one.
 
     Returns:
-        The ledger's new line; None if nothing was left to do.
+        The new ledger entry; None if nothing was to be done.
 
     Raises:
-        ReleaseError: there is no champion.
+        ReleaseError: the model has no champion.
         LookupError: ``to`` was never champion.
     """
     current, lines = champion(root, model), moves(root, model)
@@ -175,7 +174,7 @@ def rollback(
     if to is None and running:
         return _roll_back_to(root, model, act, running.version, current)
     if current.champion is None:
-        raise ReleaseError(f"{model.name}: there is no champion to roll back")
+        raise ReleaseError(f"{model.name}: no champion to roll back")
     target = history.resolve(lines, to) if to else current.previous
     if target == current.champion:
         return None
@@ -220,8 +219,8 @@ def model_roles(root: Path, model: ReleasedModel) -> dict[str, Any]:
 
     Returns:
         ``model, challenger, verdict, reason, champion, previous, canary`` (versions, or None),
-        ``numbers`` (version to semantic version), ``next_number`` and ``next_reason`` (what the
-        challenger's is or would be), ``archived`` (versions) and ``plan`` (of the canary, else of
+        ``numbers`` (version to semantic version), ``next_number`` and ``next_reason`` (of the
+        challenger), ``archived`` (versions) and ``plan`` (of the canary, else of
         the champion).
     """
     verdict = read_verdict(verdict_folder(root, model)) or {}
@@ -271,7 +270,7 @@ def _require_gate(root: Path, model: ReleasedModel) -> None:
 def _require_committed(
     root: Path, model: ReleasedModel, version: str, report: Callable[[str], None]
 ) -> None:
-    """Refuse a model whose code is not committed, as it could not be reproduced."""
+    """Refuse a model whose code is not committed, since it could not be reproduced."""
     stages = locked_stages(root)
     addresses = path_to(stages, model.release_address)
     if not addresses or version_inputs(root, model.address, version) is None:

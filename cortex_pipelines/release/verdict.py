@@ -17,10 +17,10 @@ def judge(
     """Apply the gate to an evaluation and write the verdict.
 
     Args:
-        metrics: The evaluation's, as ``read_metrics`` reads them.
+        metrics: Metrics of the evaluation, from ``read_metrics``.
         model_version: DVC hash of the challenger.
-        gate: What has to be shown.
-        out: Folder the verdict is written to.
+        gate: Requirements.
+        out: Output folder.
     """
     figures = {name: value for name, value in metrics.items() if value is not None}
     verdict = decide(figures, gate)
@@ -31,7 +31,7 @@ def judge(
 
 
 def read_metrics(evaluation: Path) -> dict[str, float | None]:
-    """The figures of an evaluation; None for what could not be measured."""
+    """The metrics of an evaluation; None for those not measured."""
     loaded: dict[str, float | None] = json.loads(
         (evaluation / "metrics.json").read_text(encoding="utf-8")
     )
@@ -39,7 +39,7 @@ def read_metrics(evaluation: Path) -> dict[str, float | None]:
 
 
 def read_verdict(folder: Path) -> dict[str, Any] | None:
-    """The verdict in a release's folder; None if there is none yet."""
+    """The verdict in a release's folder, or None."""
     path = folder / FILE
     if not path.exists():
         return None

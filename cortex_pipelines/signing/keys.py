@@ -1,6 +1,6 @@
 """Ed25519 keys for signing and verifying models: a project's own and trusted ones.
 
-They are kept under ``.cortex/keys``, which neither git nor DVC sees.
+They are stored in ``.cortex/keys``, which git and DVC ignore.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
     """This project's private key, created on first use.
 
     Raises:
-        UntrustedModelError: others can read the key, it cannot be read, or ``signing.pub`` beside
-            it belongs to another one.
+        UntrustedModelError: others can read the key, it cannot be read, or ``signing.pub`` belongs
+            to another key.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -49,7 +49,7 @@ def private_key(root: Path) -> "Ed25519PrivateKey":
     elif public_path.read_bytes() != pem:
         raise UntrustedModelError(
             f"{public_path} does not match {_PRIVATE_KEY} beside it: somebody replaced one of "
-            f"the two. If {_PRIVATE_KEY} is yours, delete {PUBLIC_KEY} and it is written anew; "
+            f"the two. If {_PRIVATE_KEY} is yours, delete {PUBLIC_KEY} and it is written again; "
             "another project's key is taken by `cortex verify ... --trust FILE`"
         )
     return key
@@ -63,10 +63,10 @@ def trust(root: Path, public_key: Path) -> str:
         public_key: Their public key, in PEM.
 
     Returns:
-        The key's fingerprint: compare it with the one they tell you.
+        The key's fingerprint, to compare with the one that its owner gives you.
 
     Raises:
-        UntrustedModelError: the file holds no public Ed25519 key.
+        UntrustedModelError: the file is not a public Ed25519 key.
     """
     data = public_key.read_bytes()
     mark = fingerprint(_read_public(data, public_key))
@@ -88,19 +88,19 @@ def fingerprint(key: "Ed25519PublicKey") -> str:
 
 
 def has_key(root: Path) -> bool:
-    """Whether a project has a key of its own."""
+    """Whether a project has a private key."""
     return (keys_folder(root) / _PRIVATE_KEY).exists()
 
 
 def known_keys(root: Path) -> "dict[str, Ed25519PublicKey]":
     """A project's trusted keys, its own included, by fingerprint.
 
-    Its own is the one that its private key has, whatever ``signing.pub`` says: anybody can write a
-    public key.
+    The project's own key is derived from its private key, not from ``signing.pub``, which anybody
+    can write.
 
     Raises:
-        UntrustedModelError: a key cannot be read, ``signing.pub`` belongs to no private key here,
-            or a trusted key is not the one that its file is called by.
+        UntrustedModelError: a key cannot be read, ``signing.pub`` has no private key here, or a
+            trusted key does not match its file name.
     """
     folder = keys_folder(root)
     public_path = folder / PUBLIC_KEY
@@ -133,7 +133,7 @@ def only_readable_here(path: Path) -> None:
     """Raise if others on this machine can read a private key.
 
     Raises:
-        UntrustedModelError: they can.
+        UntrustedModelError: others can read it.
     """
     if path.stat().st_mode & _OTHER_USERS:
         raise UntrustedModelError(

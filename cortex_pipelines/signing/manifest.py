@@ -23,8 +23,8 @@ class Manifest:
 
     Args:
         model: Name of the model.
-        version: Its DataVersion: DVC's hash of the folder.
-        base: ``name`` and ``digest`` of the model it belongs on; None if it stands alone.
+        version: DVC hash of the folder.
+        base: ``name`` and ``digest`` of its base model; None for a standalone model.
         files: SHA-256 by path below the folder.
     """
 
@@ -42,7 +42,7 @@ class Manifest:
         """Decode a manifest.
 
         Raises:
-            UntrustedModelError: it is none.
+            UntrustedModelError: not a valid manifest.
         """
         try:
             fields = json.loads(data)
@@ -67,7 +67,7 @@ def make_manifest(
     """Build the manifest of the files currently in a folder.
 
     Raises:
-        UntrustedModelError: there are none, or one of them is pickled.
+        UntrustedModelError: the folder is empty, or a file is pickled.
     """
     files = checksums(folder)
     if not files:
@@ -80,7 +80,7 @@ def refuse_pickles(model: str, files: Mapping[str, str]) -> None:
     """Raise if a model has weights in a format other than safetensors.
 
     Raises:
-        UntrustedModelError: a file is in a form that runs code when it is loaded.
+        UntrustedModelError: a file's format runs code when loaded.
     """
     pickled = [path for path in sorted(files) if Path(path).suffix.lower() in PICKLED]
     if pickled:
@@ -94,7 +94,7 @@ def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
 
     Args:
         folder: The folder.
-        leave_out: Paths that do not count.
+        leave_out: Paths to ignore.
     """
     files = {
         path.relative_to(folder).as_posix(): path
@@ -102,7 +102,7 @@ def checksums(folder: Path, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
         if path.is_symlink() or not path.is_dir()
     }
     return {
-        # DVC may link to files in its cache; a link to a folder is no part of any model
+        # DVC may link to files in its cache; links to folders are not part of a model
         name: file_sha256(path) if path.is_file() else ""
         for name, path in files.items()
         if name not in leave_out
@@ -113,7 +113,7 @@ def compare(folder: Path, manifest: Manifest, leave_out: tuple[str, ...] = ()) -
     """Raise unless a folder holds exactly the files of a manifest.
 
     Raises:
-        UntrustedModelError: a file was changed, is missing, or is one too many; names it.
+        UntrustedModelError: a file was changed, is missing, or is unexpected; names it.
     """
     current = checksums(folder, leave_out)
     released = manifest.files

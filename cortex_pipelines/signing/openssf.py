@@ -1,8 +1,8 @@
 """Sign in OpenSSF's model-signing format, which its own tool verifies.
 
-They stand beside this project's manifest and signature, cover both, and are by a key of their own:
-the form knows ECDSA on the NIST curves and no Ed25519. Everything is done on this machine; no
-certificate, no transparency log. https://github.com/ossf/model-signing-spec
+These signatures exist next to this project's manifest and signature, cover both, and use a separate
+key: the format supports ECDSA on NIST curves but not Ed25519. Signing is local, without certificate
+or transparency log. https://github.com/ossf/model-signing-spec
 """
 
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ def require_signer() -> None:
     """Raise if the optional signing package is missing.
 
     Raises:
-        UntrustedModelError: it is not installed.
+        UntrustedModelError: the package is not installed.
     """
     if find_spec("model_signing") is None:
         raise UntrustedModelError(
@@ -34,11 +34,11 @@ def sign_openssf(root: Path, folder: Path) -> Path:
     """Sign every file of a folder; the signature is ``model.sig`` in it.
 
     Args:
-        root: Project whose key signs; made on first use.
+        root: Project whose key signs; created on first use.
         folder: The files.
 
     Returns:
-        The public key, in PEM, to hand to whoever verifies.
+        Path of the public key, in PEM, for those who verify.
 
     Raises:
         UntrustedModelError: the package is not installed, or others can read the key.

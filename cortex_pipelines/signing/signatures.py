@@ -1,7 +1,7 @@
 """Sign manifests with the project's Ed25519 key, and verify against trusted keys.
 
-A signature is local: it says "this project released these files", is no part of any versioned
-output, and is kept beside the caches; the registry and every export get a copy.
+A signature is local: it states "this project released these files", is not part of any versioned
+output, and is stored next to the caches; the registry and every export get a copy.
 """
 
 import base64
@@ -30,13 +30,13 @@ def sign_model(root: Path, folder: Path, manifest: Manifest) -> Path:
     Args:
         root: Project root.
         folder: The model's files.
-        manifest: What ``make_manifest`` gave for them.
+        manifest: Manifest of the files, from ``make_manifest``.
 
     Returns:
         Folder with the two files of ``SIGNED``.
 
     Raises:
-        UntrustedModelError: the files are no longer those of the manifest.
+        UntrustedModelError: the files differ from the manifest.
     """
     compare(folder, manifest)
     signature_folder = signed_folder(root, manifest.model, manifest.version)
@@ -51,7 +51,7 @@ def sign_version(
     """Sign the files of a version after checking its hash; see ``sign_model``.
 
     Raises:
-        UntrustedModelError: the folder holds something else, or pickled weights.
+        UntrustedModelError: the folder has another hash, or pickled weights.
     """
     if content_md5(folder) != version:
         raise UntrustedModelError(
@@ -70,17 +70,17 @@ def write_signed(root: Path, manifest: Manifest, out: Path) -> None:
 
 
 def sign_file(root: Path, path: Path) -> None:
-    """Sign a file by this project's key; the signature lies beside it."""
+    """Sign a file with this project's key; the signature is written next to it."""
     key = private_key(root)
     signature = key.sign(path.read_bytes())
     write_whole(signature_path(path), _signature_bytes(fingerprint(key.public_key()), signature))
 
 
 def verify_file(root: Path, path: Path) -> bytes:
-    """The content of a file that a trusted key has signed.
+    """Content of a file that is signed by a trusted key.
 
     Raises:
-        UntrustedModelError: it has no signature, was changed, or the key is unknown.
+        UntrustedModelError: the signature is missing or wrong, or its key is unknown.
     """
     if not signature_path(path).is_file():
         raise UntrustedModelError(f"no {signature_path(path)}, the signature of {path.name}")
@@ -90,7 +90,7 @@ def verify_file(root: Path, path: Path) -> bytes:
 
 
 def signature_path(path: Path) -> Path:
-    """Where the signature of a file lies."""
+    """Path of a file's signature."""
     return path.with_name(f"{path.name}.sig")
 
 
@@ -102,13 +102,13 @@ def verify(
     Args:
         root: Project whose keys are trusted.
         folder: The model's files.
-        signed: Folder with manifest and signature; may be the same.
-        model: Name the manifest has to be for; None for any.
-        version: Version it has to be for; None for any.
+        signed: Folder with manifest and signature; may be ``folder``.
+        model: Expected name in the manifest; None for any.
+        version: Expected version in the manifest; None for any.
 
     Raises:
-        UntrustedModelError: manifest or signature is missing or was changed, the key is unknown, it
-            is for another model or version, or a file was changed, is missing or is one too many.
+        UntrustedModelError: manifest or signature is missing or was changed, the key is unknown,
+            the model or version differs, or a file was changed, is missing or is unexpected.
     """
     missing = [name for name in SIGNED if not (signed / name).is_file()]
     if missing:

@@ -1,4 +1,4 @@
-"""Load an output after checking that its files are those its stage made."""
+"""Open an output after checking its files against ``dvc.lock``."""
 
 from pathlib import Path
 
@@ -11,15 +11,11 @@ from cortex_pipelines.versioning.project import Project, ProjectError
 def open_verified_output(project: Project, name: str) -> tuple[Path, str]:
     """Folder and DataVersion of an asset with one output that is not in the registry.
 
-    ``dvc.lock`` is its seal: what it does not name was changed since, or brought from elsewhere.
-
-    Args:
-        project: Where.
-        name: The asset.
+    A version that ``dvc.lock`` does not name was changed, or comes from elsewhere.
 
     Raises:
-        ProjectError: it was not made yet.
-        UntrustedModelError: its files are not those that were made.
+        ProjectError: the output was not made yet.
+        UntrustedModelError: its files were changed.
     """
     folder = project.output(name, None)
     version = content_md5(folder)
@@ -29,6 +25,6 @@ def open_verified_output(project: Project, name: str) -> tuple[Path, str]:
     if locked != version:
         raise UntrustedModelError(
             f"{folder} is {version}, dvc.lock names {locked or 'none'}: a file was changed since "
-            f"it was made; `dvc checkout {name}` brings it back, `cortex run {name}` makes it anew"
+            f"it was made; `dvc checkout {name}` brings it back, `cortex run {name}` makes it again"
         )
     return folder, version

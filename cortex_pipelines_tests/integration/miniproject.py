@@ -305,7 +305,7 @@ class MiniProject:
         return commit(self.root / "sources" / "alpha", message)
 
     def outputs(self) -> dict[str, bytes]:
-        """Every output below ``data``, by path, and the locks; parameters are no output."""
+        """Every output below ``data``, by path, and the locks; parameters are not outputs."""
         files = [path for path in (self.root / "data").rglob("*") if path.is_file()]
         files += [self.root / name for name in ("sources.lock", "releases.lock")]
         parameters = self.root / FOLDER
@@ -387,7 +387,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def run_in(folder: Path, *words: str, **environment: str) -> str:
-    """The output of a program that has to succeed; programs of this environment come first."""
+    """Output of a program that has to succeed; this environment comes first on the PATH."""
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -408,7 +408,7 @@ def run_in(folder: Path, *words: str, **environment: str) -> str:
 
 @contextlib.contextmanager
 def without_root_variable() -> Iterator[None]:
-    """CORTEX_ROOT of whoever runs the tests must not lead elsewhere."""
+    """Ignore CORTEX_ROOT of the environment that runs the tests."""
     previous = os.environ.pop("CORTEX_ROOT", None)
     try:
         yield

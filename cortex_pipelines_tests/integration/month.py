@@ -94,7 +94,7 @@ class Team:
                 yield event["completion_id"]
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request for whoever's turn it is, or who was given the answer that it is about."""
+        """Send a request as the next user, or as the user who got the answer that it is about."""
         if path == "/v1/completions":
             name = next(self._turn)
             answer = self._client.post(path, json={**body, "user": name})
@@ -108,7 +108,7 @@ class Team:
         return response
 
     def corrects(self, path: str, before: str, corrected: str) -> None:
-        """A person takes an answer and says what would have been right; this is no simulation."""
+        """A person accepts an answer and corrects it; not marked as simulated."""
         segments = {"prefix": before, "suffix": "", "filepath": path}
         answer = self.post("/v1/completions", {"model": "alpha", "segments": segments})
         completion = {"completion_id": answer["id"]}
@@ -119,6 +119,6 @@ class Team:
         self.post("/feedback", completion | correction)
 
     def votes_down(self, answer: str) -> None:
-        """Whoever was given an answer finds it bad."""
+        """The user who got an answer votes it down."""
         version = self.asked[answer][1]
         self.post("/feedback", {"completion_id": answer, "vote": "down", "version": version})

@@ -150,5 +150,5 @@ def test_a_path_and_a_user_are_forgotten_in_feedback_as_in_sources(begun: MiniPr
     assert all(path.startswith(TOMBSTONES) for path in remaining)
     assert holding(root, PLAN.unit(OTHER).encode()) == set()
     assert "data/repository_commits/alpha" in holding(root, stones_of(root, OTHER)[1]), (
-        "a user is no author"
+        "a user is not an author"
     )

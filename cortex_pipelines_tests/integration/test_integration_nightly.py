@@ -87,7 +87,7 @@ def test_a_router_with_nothing_new_to_learn_rests_until_a_person_says_so(
         row["fresh"] for row in finished_copy.status() if row["asset"] == "task_router_evaluation"
     )
     before = finished_copy.version("task_router")
-    # commits give weak labels, which are no tasks
+    # commits give weak labels, which are not tasks
     finished_copy.commit_to_alpha(
         {"SECURITY.md": "# Security\n"}, "Fix the vulnerability in the parser"
     )

@@ -94,7 +94,9 @@ def test_a_canary_makes_nothing_stale_and_goes_on_or_back(finished_copy: MiniPro
     assert finished_copy.cortex(*words, "--target", "edge").stderr == "nothing to promote\n"
     assert champion(finished_copy) is None
     assert aliases(finished_copy, "task_router") == {"challenger": "1", "canary": "1"}
-    assert all(row["fresh"] for row in finished_copy.status()), "a plan is no input of anything"
+    assert all(row["fresh"] for row in finished_copy.status()), (
+        "a plan is not an input of any asset"
+    )
     assert finished_copy.dvc_status() == {}
     finished_copy.edit_params(lambda values: values["deployment"].update(share=0.3))
     assert all(row["fresh"] for row in finished_copy.status())

@@ -41,7 +41,7 @@ def test_data_sets_of_an_adapter_are_made_again_without_training(
     assert all(line.endswith(": same bytes") for line in lines[:-1])
     built = {tuple(line.partition(":")[0].split("@")) for line in lines[:-1]}
     assert {name for name, *_ in built} <= set(EXACT)
-    # what is made of all projects is made again of all, and of the others nothing else
+    # assets of all projects are remade from all, and nothing else of the other projects
     assert {("general_code",), ("completion_dataset", "alpha"), ("naming_dataset", "beta")} <= built
     assert ("naming_dataset", "alpha") not in built
     assert lines[-1].startswith("code_adapter-beta version 1: ")

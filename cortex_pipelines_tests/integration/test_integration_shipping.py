@@ -80,10 +80,10 @@ def test_a_tampered_adapter_is_neither_opened_nor_exported(finished_copy: MiniPr
     assert "it was modified" in output
     assert not (finished_copy.root / "out").exists()
     output = finished_copy.cortex("sync").stderr
-    assert output.startswith("1 models signed\n"), "what dvc.lock vouches for is signed anew"
+    assert output.startswith("1 models signed\n"), "a version in dvc.lock is signed again"
     assert manifest.read_bytes() == before
     assert "models signed" not in finished_copy.cortex("sync").stderr
-    # files changed in the workspace are no version: the one that was registered is taken
+    # changed files in the workspace are not a version: the registered one is exported
     weights(finished_copy).unlink()
     weights(finished_copy).write_bytes(b"other")
     opened = open_adapter(open_project(finished_copy.root), REFERENCE)

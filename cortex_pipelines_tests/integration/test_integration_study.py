@@ -1,4 +1,4 @@
-"""A study of adapters: begun from a list, run, gone on with, and told in one table."""
+"""A study of adapters: created from a list, run, resumed, and shown in one table."""
 
 import contextlib
 import json
@@ -114,7 +114,7 @@ def test_a_study_begins_with_the_chosen_projects_and_the_control(sources: Path) 
     assert list(parameters["projects"]) == ["flask", "first", "clone"]
     assert parameters["adapters"] == {"canaries": 0, "max_tokens": 5000}
     pins = (folder / "sources.lock").read_text()
-    assert list(create_study(folder, [], {}, {})) == []  # it goes on as it was begun
+    assert list(create_study(folder, [], {}, {})) == []  # it resumes with the same settings
     assert (folder / "sources.lock").read_text() == pins
     with pytest.raises(ProjectError, match="--repo first: the study has another project"):
         list(create_study(folder, [], {"first": sources / "second"}, {}))

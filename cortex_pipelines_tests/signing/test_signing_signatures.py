@@ -44,7 +44,7 @@ def test_what_was_signed_is_verified(tmp_path: Path) -> None:
     manifest = verify(tmp_path, folder, signed_files, NAME, version)
     assert (manifest.model, manifest.version, manifest.base) == (NAME, version, BASE)
     assert sorted(manifest.files) == ["adapter_model.safetensors", "naming/adapter_config.json"]
-    assert content_md5(folder) == version, "a signature is no part of the output"
+    assert content_md5(folder) == version, "a signature is not part of the output"
 
 
 def test_a_signature_is_the_same_the_second_time(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def _code(file: Path) -> tuple[bytes, str]:
     """Text and language of a file.
 
     Raises:
-        ValueError: it is no file of code in a language with mutation operators.
+        ValueError: not a file of code in a language with mutation operators.
     """
     from cortex_pipelines.ingestion.files.languages import language_of
     from cortex_pipelines.syntax.grammars import PARSED

@@ -7,7 +7,7 @@ import click
 
 
 class _Anomalies(click.Group):
-    """A group whose first operand may be a file, for ``anomalies records FILE``."""
+    """A group whose first argument may be a file, for ``anomalies records FILE``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         asks = not args or args[0] in self.commands or args[0] in ("-h", "--help")

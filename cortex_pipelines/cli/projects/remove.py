@@ -47,7 +47,7 @@ def remove(project: str, dry_run: bool, yes: bool, purge: bool) -> None:
 
 
 def _sync_and_purge(name: str, purge: bool) -> None:
-    """Let Dagster follow, and purge former versions."""
+    """Update Dagster, and purge earlier versions if requested."""
     from cortex_pipelines.orchestration.location import open_location
     from cortex_pipelines.orchestration.syncing import sync_project
     from cortex_pipelines.projects import forget

@@ -79,7 +79,7 @@ def _worked_out(root: Path) -> list[dict[str, Any]]:
 
 
 def state(row: dict[str, Any]) -> str:
-    """State of a row: fresh, stale, or missing if there is no output."""
+    """State of a row: fresh, stale, or missing without an output."""
     if row["dvc_md5"] is None or row["data_version"] is None:
         return "missing"
     return "fresh" if row["fresh"] else "stale"

@@ -133,7 +133,7 @@ def forget(
         try:
             before = date.fromisoformat(before).isoformat()
         except ValueError as error:
-            raise click.BadParameter(f"{before} is no day, such as 2026-01-31") from error
+            raise click.BadParameter(f"{before} is not a day such as 2026-01-31") from error
     deletion = _open(project).forget(author, ids, before)
     click.echo(f"{len(deletion['forgotten'])} entries deleted, and all cached answers", err=True)
 

@@ -13,8 +13,8 @@ def audit() -> None:
 def verify(head: str | None) -> None:
     """Say whether the log is whole and, if not, where it breaks.
 
-    Note the hash that is printed: with --head, a later call also notices if lines at the end were
-    taken out, or all of it was written anew.
+    Note the printed hash: with --head, a later call also detects removed lines at the end, or a
+    replaced log.
     """
     from cortex_pipelines.serving.exported_gateway import served_root
     from cortex_pipelines.serving.security.audit import FILE

@@ -49,7 +49,7 @@ def create(
     lifetime = None
     if expires is not None:
         if (match := _DAYS.fullmatch(expires)) is None:
-            raise click.BadParameter(f"{expires} is no number of days, such as 90d", None)
+            raise click.BadParameter(f"{expires} is not a number of days such as 90d", None)
         lifetime = timedelta(days=int(match[1]))
     token = _ring().create(name, scopes, projects, lifetime, role or "", models)
     click.echo("this key is shown once; clients send it as `Authorization: Bearer KEY`", err=True)

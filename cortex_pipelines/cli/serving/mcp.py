@@ -32,7 +32,7 @@ def mcp(model: str | None) -> None:
 
     root = find_root()
     services = project_services(root)
-    # clients wait some seconds for the first answer, less than a base may take to load
+    # clients wait seconds for the first answer, less than a base model may take to load
     gateway = _start_in_thread(lambda: open_gateway(root, model))
     try:
         agents_server(gateway.result, services).run("stdio")
@@ -40,18 +40,18 @@ def mcp(model: str | None) -> None:
         if gateway.done() and gateway.exception() is None:
             gateway.result().close()
     if not gateway.done():
-        # a thread that a library's own code is in may abort the process as Python ends it
+        # a thread inside a library's native code may abort the process at exit
         atexit.register(os._exit, 0)
 
 
 def _start_in_thread(call: Callable[[], "Gateway"]) -> "Future[Gateway]":
-    """What a call gives, in a thread that the process does not wait for when it ends."""
+    """Future of a call that runs in a daemon thread."""
     future: Future[Gateway] = Future()
 
     def run() -> None:
         try:
             future.set_result(call())
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+        except Exception as error:  # noqa: BLE001 - passed to the caller
             future.set_exception(error)
 
     Thread(target=run, daemon=True).start()

@@ -69,6 +69,8 @@ def suggest(
 
 
 def _with_option_names(words: str) -> str:
-    """What is wrong with a task's context, by the options that it is given by here."""
-    with_path = words.replace("context.language", "context.path")  # its ending gives the language
+    """An error about a task's context, with the names of the command's options."""
+    with_path = words.replace(
+        "context.language", "context.path"
+    )  # the language follows from its extension
     return re.sub(r"context\.(\w+)", lambda field: f"--{field[1].replace('_', '-')}", with_path)

@@ -1,4 +1,4 @@
-"""What the answers of an experiment show: a function of their log, whenever it is looked at."""
+"""Analyse an experiment: a function of the log of its answers, valid at any time."""
 
 from array import array
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ from cortex_pipelines.statistics.sequential import (
 Outcome = Literal[
     "better", "worse", "no difference", "inconclusive", "guardrail", "invalid", "stopped"
 ]
-"""``better``, ``worse``: of b against a; ``no difference``: none of the smallest size that matters;
-``inconclusive``: as many answers as planned and none of these; ``guardrail``: b fails, withholds or
-is slow beyond what is tolerated; ``invalid``: users are not divided as planned; ``stopped``: by a
-person or a promotion."""
+"""``better``, ``worse``: b compared with a; ``no difference``: less than the smallest one that
+matters; ``inconclusive``: none of these after the planned number of answers; ``guardrail``: b
+fails, withholds or is slow beyond the tolerance; ``invalid``: users are not split as planned;
+``stopped``: by a person or a promotion."""
 
 RequestOutcome = Literal["answered", "failed", "refused", "left"]
-"""What became of a request: answered; not, or by the base for an adapter; turned away; its client
-has gone."""
+"""``failed``: no answer, or the base model answered instead of an adapter; ``refused``: rejected by
+the gateway; ``left``: the client disconnected."""
 
 _ERROR = 0.05
 _GUARD_ERROR = 0.01
@@ -37,7 +37,7 @@ _MEASURES = ("good", "failed", "withheld", "slow")
 
 @dataclass(frozen=True)
 class ExperimentOutcome:
-    """How an experiment ends, and why."""
+    """Result of an experiment, and the reason."""
 
     outcome: Outcome
     reason: str
@@ -53,7 +53,7 @@ class _Answer:
     vote: str | None = None
 
     def has(self, plan: ExperimentSpec) -> tuple[bool, bool, bool, bool]:
-        """The measures, in order."""
+        """The answer's measures, in the order of ``_MEASURES``."""
         failed = self.became == "failed"
         served = self.became in ("answered", "left")
         good = self.vote == "up" if plan.metric == "accepted" else served and self.vote != "down"
@@ -71,7 +71,7 @@ class _ArmCounts:
     seconds: "array[float]" = field(default_factory=lambda: array("d"))
 
     def change(self, unit: str, count: int, steps: Mapping[str, int]) -> None:
-        """Add to a unit's answers, and to those with each measure."""
+        """Add to a unit's number of answers, and to its count of each measure."""
         before = self.units.get(unit, [0] * (1 + len(_MEASURES)))
         after = [before[0] + count]
         for position, name in enumerate(_MEASURES, 1):
@@ -98,14 +98,13 @@ class ExperimentCounts:
         return answer in self._answers
 
     def arm_of(self, answer: str) -> Arm:
-        """Who gave an answer."""
+        """The arm that gave an answer."""
         return self._answers[answer].arm
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Count a line of the log: an answer, or a vote on one.
 
-        A second line of an answer is ignored. Of votes the last one counts, and one on an answer
-        that is not here none.
+        Repeated answers and votes on unknown answers are ignored; the last vote counts.
         """
         name = line["id"]
         earlier = self._answers.get(name)
@@ -128,12 +127,12 @@ class ExperimentCounts:
         self._answers[name] = new
 
     def sums(self, measure: str) -> tuple[Sums, Sums]:
-        """Of both arms."""
+        """Sums of a measure, of both arms."""
         first, second = (self._arms[arm].sums[measure] for arm in ARMS)
         return first, second
 
     def metrics(self) -> dict[str, Any]:
-        """All that was counted, and the intervals, as plain values."""
+        """Counts and intervals as JSON-serialisable values."""
         plan, ratio = self.plan, self.ratio()
         low, high = self.interval("good")
         good = self.sums("good")
@@ -157,17 +156,17 @@ class ExperimentCounts:
         }
 
     def ratio(self) -> float:
-        """Evidence against users being divided as planned; see ``sample_ratio``."""
+        """Evidence against the planned split of users; see ``sample_ratio``."""
         first, second = (len(self._arms[arm].units) for arm in ARMS)
         return float(sample_ratio(first, second, self.plan.share))
 
     def interval(self, measure: str, error: float = _ERROR, min_units: int = LEAST_UNITS) -> Any:
-        """Confidence sequence of b's share less that of a."""
+        """Confidence sequence of b's share minus that of a."""
         low, high = difference(*self.sums(measure), error, 2 * self.plan.smallest, min_units)
         return float(low), float(high)
 
     def result(self) -> ExperimentOutcome | None:
-        """How it ends by the rule; None while it goes on."""
+        """The outcome by the stopping rule; None while the experiment continues."""
         return self._invalid_outcome() or self._guardrail_outcome() or self._comparison_outcome()
 
     def _invalid_outcome(self) -> ExperimentOutcome | None:
@@ -201,7 +200,7 @@ class ExperimentCounts:
         words = f"{self._shares('good')}: {low:+.1%} to {high:+.1%}"
         if low > 0 or high < 0:
             return ExperimentOutcome("better" if low > 0 else "worse", words)
-        # where nobody ever votes, both shares are 0 and nothing was compared
+        # without votes both shares are 0 and nothing was compared
         if -plan.smallest < low and high < plan.smallest and any(sums.y for sums in first):
             return ExperimentOutcome("no difference", f"{words}, within {plan.smallest:.1%}")
         if sum(sums.n for sums in first) >= plan.most_answers:

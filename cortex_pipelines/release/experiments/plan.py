@@ -1,7 +1,6 @@
-"""Plans of experiments and how they ended: an append-only file that the gateway follows.
+"""Specifications and results of experiments, in an append-only file that the gateway follows.
 
-An experiment divides the requests to a project between two ways of answering it. Its end promotes
-nothing.
+An experiment splits the requests to a project between two conditions. It never promotes a model.
 """
 
 import hashlib
@@ -23,8 +22,7 @@ Arm = Literal["a", "b"]
 ARMS: tuple[Arm, Arm] = ("a", "b")
 
 Metric = Literal["accepted", "answered"]
-"""Share of requests whose answer was accepted; that were answered without a failure or a vote
-against the answer."""
+"""Share of requests with an accepted answer, or answered without failure or downvote."""
 
 _UNIT = 24
 """Hexadecimal digits of a user's pseudonym."""
@@ -38,7 +36,7 @@ class ExperimentError(RuntimeError):
 
 
 class ExperimentOptions(TypedDict):
-    """What whoever begins an experiment says of it; see ``Plan``."""
+    """Options of a new experiment; see ``ExperimentSpec``."""
 
     share: float
     metric: Metric
@@ -51,22 +49,21 @@ class ExperimentOptions(TypedDict):
 
 @dataclass(frozen=True)
 class ExperimentSpec:
-    """What is compared, and when it ends.
+    """The compared conditions and the stopping rule.
 
     Args:
-        id: Names it; also what users are assigned by.
-        project: The project whose requests are divided.
-        a: How one part is answered, such as ``1.2.0``, ``1.2.0:adapter``, ``base``.
-        b: How the other part is.
+        id: Identifier, also the seed of the assignment of users.
+        project: The project whose requests are split.
+        a: Condition of the first arm, such as ``1.2.0``, ``1.2.0:adapter``, ``base``.
+        b: Condition of the second arm.
         share: Share of users that get ``b``.
-        metric: What is compared.
+        metric: Compared metric.
         smallest: Smallest difference of the metric that matters.
-        most_answers: Answers of both after which it ends in any case.
-        tolerance: Share of failed, and of withheld, answers of ``b`` beyond those of ``a`` that is
-            tolerated.
-        slowest: Seconds that 95 % of the answers of ``b`` have to keep to; None for any.
-        begun: When, ISO 8601 in UTC.
-        by: Who began it.
+        most_answers: Total number of answers after which it ends.
+        tolerance: Tolerated excess of ``b``'s share of failed, and of withheld, answers.
+        slowest: Limit of the 95th percentile of ``b``'s seconds; None for no limit.
+        begun: Start, ISO 8601 in UTC.
+        by: Account that started it.
         why: The reason given.
     """
 
@@ -98,21 +95,21 @@ class ExperimentSpec:
 
     @property
     def is_aa_test(self) -> bool:
-        """Whether both are answered alike (A/A): a test of the experiment itself."""
+        """Whether both conditions are the same (A/A), to test the experiment itself."""
         return self.a == self.b
 
     def unit(self, user: str) -> str:
-        """A user's pseudonym within this experiment; empty for nobody in particular."""
+        """A user's pseudonym within this experiment; empty for an anonymous user."""
         text = f"{self.id}\0{user}".encode(errors="replace")
         return hashlib.sha256(text).hexdigest()[:_UNIT] if user else ""
 
     def arm(self, unit: str) -> Arm:
-        """Who answers a unit: always the same; of nobody in particular, drawn each time."""
+        """The arm of a unit, which never changes; drawn each time for anonymous users."""
         draw = int(unit[:16], 16) / 2**64 if unit else _RANDOM.random()
         return "b" if draw < self.share else "a"
 
     def describe(self) -> str:
-        """What is compared, in words."""
+        """The comparison, as a sentence."""
         comparison = (
             f"{self.a} against itself" if self.is_aa_test else f"{self.a} (a) against {self.b} (b)"
         )
@@ -121,15 +118,15 @@ class ExperimentSpec:
 
 @dataclass(frozen=True)
 class ExperimentEnd:
-    """How an experiment ended.
+    """End of an experiment.
 
     Args:
-        id: The experiment's.
+        id: Identifier of the experiment.
         outcome: See ``analysis.Outcome``.
-        reason: Why, in words.
-        at: When, ISO 8601 in UTC.
-        by: Who ended it; ``gateway`` where its own rule did.
-        figures: What was counted.
+        reason: Reason, as a sentence.
+        at: Time, ISO 8601 in UTC.
+        by: Account that ended it; ``gateway`` for the stopping rule.
+        figures: Final metrics.
     """
 
     id: str
@@ -142,7 +139,7 @@ class ExperimentEnd:
 
 @dataclass(frozen=True)
 class ExperimentRecord:
-    """An experiment, and how it ended; None while it is under way."""
+    """An experiment and its end, which is None while it is running."""
 
     plan: ExperimentSpec
     end: ExperimentEnd | None
@@ -152,7 +149,7 @@ class ExperimentLog:
     """The experiments of a project, oldest first.
 
     Args:
-        state: Folder of what the gateway keeps.
+        state: Folder of the gateway's state.
     """
 
     def __init__(self, state: Path) -> None:
@@ -160,7 +157,7 @@ class ExperimentLog:
         self.path = state / FILE
 
     def entries(self) -> list[ExperimentRecord]:
-        """All of them; a line that a killed process left unfinished is none."""
+        """All experiments; unfinished lines of killed processes are ignored."""
         plans: dict[str, ExperimentSpec] = {}
         ends: dict[str, ExperimentEnd] = {}
         for line in _lines(self.path):
@@ -171,13 +168,13 @@ class ExperimentLog:
         return [ExperimentRecord(plan, ends.get(name)) for name, plan in plans.items()]
 
     def running(self, project: str) -> ExperimentSpec | None:
-        """The experiment that a project is under; None for none."""
+        """The running experiment of a project, or None."""
         return next(
             (e.plan for e in self.entries() if not e.end and e.plan.project == project), None
         )
 
     def write(self, line: ExperimentSpec | ExperimentEnd) -> None:
-        """Append a beginning or an end."""
+        """Append a start or an end."""
         append(self.path, asdict(line))
 
     def answers(self, plan: ExperimentSpec) -> Path:
@@ -185,16 +182,16 @@ class ExperimentLog:
         return self.state / FOLDER / f"{plan.id}.jsonl"
 
     def forget(self, user: str, project: str | None) -> int:
-        """Give the answers to a user another pseudonym, made at random; counts stay as they are.
+        """Replace a user's pseudonym by a random one; counts do not change.
 
-        Lines keep their length, so that a gateway that reads along reads on.
+        Lines keep their length, so a gateway that reads the file can continue.
 
         Args:
-            user: As the gateway knows them.
+            user: Name of the user at the gateway.
             project: Only in experiments of this project; None for all.
 
         Returns:
-            In how many lines the pseudonym stood.
+            Number of replaced pseudonyms.
         """
         count = 0
         for plan in (entry.plan for entry in self.entries()):
@@ -212,7 +209,7 @@ class ExperimentLog:
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Append a line of JSON; what a killed process left unfinished does not swallow it."""
+    """Append a line of JSON, separated from an unfinished line of a killed process."""
     with appending(path) as file:
         file.write(line_start(file) + json.dumps(line, sort_keys=True).encode() + b"\n")
 
@@ -226,7 +223,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def decode_line(line: bytes) -> dict[str, Any] | None:
-    """The object of a line; None if it holds none with an ``id``, as a part of one does."""
+    """The object in a line; None if it is not an object with an ``id``, as in a truncated line."""
     try:
         value = json.loads(line)
     except ValueError:

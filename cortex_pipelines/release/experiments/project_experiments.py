@@ -1,4 +1,4 @@
-"""Experiments of a project: their store, their state, and how they end."""
+"""Start, stop and show the experiments of a project."""
 
 import getpass
 import logging
@@ -26,15 +26,15 @@ _STATE = Path(".cortex") / "serving"
 
 
 def experiment_log(root: Path) -> ExperimentLog:
-    """The experiments of a project folder."""
+    """The log of experiments of a project folder."""
     return ExperimentLog(root / _STATE)
 
 
 def stop(root: Path, project: str, reason: str) -> ExperimentRecord:
-    """End the experiment of a project, and give what it showed.
+    """End the running experiment of a project and return its record.
 
     Raises:
-        ExperimentError: there is none.
+        ExperimentError: no experiment is running.
     """
     plan = experiment_log(root).running(project)
     if plan is None:
@@ -46,7 +46,7 @@ def stop(root: Path, project: str, reason: str) -> ExperimentRecord:
 def finish(
     root: Path, plan: ExperimentSpec, result: ExperimentOutcome, by: str = "gateway"
 ) -> ExperimentEnd:
-    """Write down how an experiment ended; the first end counts, a second changes nothing."""
+    """Record the end of an experiment; a second call changes nothing."""
     with experiments_lock(root):
         log = experiment_log(root)
         for entry in log.entries():
@@ -61,7 +61,7 @@ def finish(
 
 
 def stop_for_release(root: Path, project: str | None, reason: str) -> None:
-    """End the experiment of a project whose releases have moved."""
+    """End the experiment of a project whose releases changed."""
     plan = experiment_log(root).running(project) if project else None
     if plan is not None:
         finish(root, plan, ExperimentOutcome("stopped", reason), getpass.getuser())
@@ -69,7 +69,7 @@ def stop_for_release(root: Path, project: str | None, reason: str) -> None:
 
 
 def experiment_state(root: Path, entry: ExperimentRecord) -> dict[str, Any]:
-    """An experiment as plain values: ``plan``, ``state``, ``reason``, and its figures."""
+    """An experiment as JSON-serialisable values: ``plan``, ``state``, ``reason``, and metrics."""
     if entry.end is not None:
         outcome = {"state": entry.end.outcome, "reason": entry.end.reason, "at": entry.end.at}
         return {"plan": asdict(entry.plan), **outcome, "by": entry.end.by, **entry.end.figures}
@@ -83,7 +83,7 @@ def _metrics(log: ExperimentLog, plan: ExperimentSpec) -> dict[str, Any]:
 
 @contextmanager
 def experiments_lock(root: Path) -> Iterator[None]:
-    """Hold the lock under which experiments start and end."""
+    """Lock the start and end of experiments."""
     (root / _STATE).mkdir(parents=True, exist_ok=True)
     with FileLock(root / _STATE / "experiments.lock"):
         yield

@@ -1,4 +1,4 @@
-"""Experiments that are under way: each answer is appended to a log, which is all that counts."""
+"""Running experiments: each answer is appended to a log, the only state."""
 
 import logging
 import threading
@@ -24,17 +24,17 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 Vote = Literal["up", "down", "dismissed"]
 Finish = Callable[[ExperimentSpec, ExperimentOutcome], object]
-"""Writes down that an experiment has ended."""
+"""Records the end of an experiment."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A request's place in an experiment.
+    """Assignment of a request in an experiment.
 
     Args:
         plan: The experiment.
-        arm: Who answers.
-        unit: Pseudonym of whoever asks; empty for nobody in particular.
+        arm: The arm that answers.
+        unit: Pseudonym of the user; empty for an anonymous user.
     """
 
     plan: ExperimentSpec
@@ -43,13 +43,13 @@ class Assignment:
 
     @classmethod
     def for_user(cls, plan: ExperimentSpec, user: str) -> "Assignment":
-        """The place of a request of this user."""
+        """Assign a request of this user."""
         unit = plan.unit(user)
         return cls(plan, plan.arm(unit), unit)
 
 
 class AnswerLog:
-    """The answers of one experiment, from all processes that write them.
+    """The answers of one experiment, written by several processes.
 
     Args:
         plan: The experiment.
@@ -62,12 +62,12 @@ class AnswerLog:
         self._offset = 0
 
     def add(self, line: dict[str, Any]) -> None:
-        """Append a line, and count what is new."""
+        """Append a line, and count new lines."""
         append(self._path, line)
         self.read()
 
     def read(self) -> ExperimentCounts:
-        """Count what is new; a line that is not finished is left for the next time."""
+        """Count new lines; an unfinished line is left for the next call."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -91,11 +91,11 @@ class _Running:
 
 
 class Experiments:
-    """Counts the answers of experiments, and ends them by their rule.
+    """Counts the answers of experiments, and ends them by their stopping rule.
 
     Args:
-        book: The plans.
-        finish: Writes an end down.
+        book: The log of experiments.
+        finish: Records an end.
     """
 
     def __init__(self, experiments: ExperimentLog, finish: Finish) -> None:
@@ -112,7 +112,7 @@ class Experiments:
         flagged: bool,
         seconds: float,
     ) -> None:
-        """Count an answer; whoever is answered does not suffer where it cannot be written."""
+        """Count an answer; a failure to write is logged and does not affect the caller."""
         line = {
             "arm": assignment.arm,
             "unit": assignment.unit,
@@ -122,7 +122,7 @@ class Experiments:
         self._append(assignment.plan, {"id": answer, **line, "seconds": round(seconds, 6)})
 
     def vote(self, plan: ExperimentSpec, answer: str, vote: Vote) -> Arm | None:
-        """Count a vote on an answer; returns whose answer it was, None if it is of no arm."""
+        """Count a vote on an answer; returns the arm of the answer, or None."""
         counts = self._running_experiment(plan).log.counts
         if answer not in counts:
             return None
@@ -130,13 +130,13 @@ class Experiments:
         return counts.arm_of(answer)
 
     def metrics(self, plan: ExperimentSpec) -> dict[str, Any]:
-        """What was counted."""
+        """Current metrics."""
         running = self._running_experiment(plan)
         with running.lock:
             return running.log.read().metrics()
 
     def close(self) -> None:
-        """Finish what was begun."""
+        """Wait for experiments that are ending."""
         for running in list(self._running.values()):
             if running.ending is not None:
                 running.ending.join()
@@ -170,7 +170,7 @@ class Experiments:
         try:
             self._finish(plan, result)
             running.ended = True
-        except Exception as error:  # noqa: BLE001 - whoever is answered must not suffer from it
+        except Exception as error:  # noqa: BLE001 - must not affect the caller
             _LOG.error("the end of %s was not written (%s); tried again", plan.id, error)
         finally:
             running.ending = None

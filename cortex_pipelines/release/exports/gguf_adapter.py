@@ -22,7 +22,7 @@ class Pair:
         layer: Name of the layer in transformers.
         a: Shape (rank, inputs).
         b: Shape (outputs, rank).
-        scale: What their product counts, rank and alpha worked in.
+        scale: Factor of their product, from rank and alpha.
     """
 
     layer: str
@@ -35,8 +35,8 @@ def write_gguf(source: Source, out: Path) -> ExportChecks:
     """Write an adapter as GGUF and compare every tensor with the safetensors.
 
     Raises:
-        ExportError: the base's architecture is not supported, a layer has no place in GGUF, or the
-            file does not hold what the adapter does.
+        ExportError: the base's architecture is not supported, a layer has no GGUF name, or the file
+            differs from the adapter.
     """
     layout, pairs = layout_of(source.base.folder), read_pairs(read_lora(source.folder))
     alpha = _alpha(pairs)
@@ -68,10 +68,10 @@ def compare_gguf(path: Path, layout: GgufLayout, pairs: list[Pair]) -> float:
     """Read a GGUF adapter back and compare it with the original matrices.
 
     Returns:
-        Largest difference of a tensor's value, relative to the largest of that tensor.
+        Largest difference of a value, relative to the largest value of its tensor.
 
     Raises:
-        ExportError: a tensor is missing, one too many, or differs.
+        ExportError: a tensor is missing, unexpected, or differs.
     """
     tensors, alpha = read_gguf(path)
     expected_names = {f"{_name(layout, pair.layer)}.lora_{end}" for pair in pairs for end in "ab"}
@@ -107,8 +107,8 @@ def read_gguf(path: Path) -> tuple[dict[str, Array], float]:
 def _alpha(pairs: list[Pair]) -> float:
     """The file's alpha, from its first layer; other layers are rescaled to it.
 
-    A reader of GGUF divides it by the rank and nothing else, so that of a rank-stabilised adapter
-    is the given one times the root of the rank.
+    GGUF readers divide it by the rank only, so for a rank-stabilised adapter it is the configured
+    alpha times the root of the rank.
     """
     if not pairs:
         raise ExportError("the adapter has no layers")

@@ -21,8 +21,8 @@ _HALF = "\N{REPLACEMENT CHARACTER}"
 def write_base(base: BaseModel, path: Path, width: Width) -> None:
     """Write a base's weights and the texts of its tokens.
 
-    The file is for programs that send tokens: it has each token's text, whole characters only, and
-    no rules by which text is divided into tokens.
+    The file is for programs that send token ids: it has the text of each token, complete characters
+    only, but no tokenisation rules.
 
     Args:
         base: The base, as safetensors.
@@ -30,7 +30,7 @@ def write_base(base: BaseModel, path: Path, width: Width) -> None:
         width: Type of the matrices; vectors stay float32.
 
     Raises:
-        ExportError: its architecture is not supported, or a layer has no place in GGUF.
+        ExportError: its architecture is not supported, or a layer has no GGUF name.
     """
     import gguf
 
@@ -83,11 +83,11 @@ def _add_shape(writer: Any, config: dict[str, Any]) -> None:
 
 
 def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
-    """The text of each token, so that llama.cpp can hold an answer to a beginning.
+    """Add the text of each token, so that llama.cpp can constrain the start of an answer.
 
-    A part of a character stands as the replacement character: llama.cpp holds a token back until
-    its character is whole. Special tokens get names of their own, since llama.cpp takes some for
-    ends of a text by their usual names.
+    Partial characters become the replacement character: llama.cpp delays a token until its
+    character is complete. Special tokens get new names, since llama.cpp treats some of the usual
+    names as end of text.
     """
     import gguf
 
@@ -97,7 +97,7 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
     for token, text in enumerate(token_texts(tokenizer, size)):
         # a grammar of llama.cpp admits no token with a zero byte
         name = text.replace("\0", _HALF) or f"<special {token}>"
-        if name in used_names:  # llama.cpp wants them to differ
+        if name in used_names:  # llama.cpp requires unique names
             name = f"{name}<{token}>"
         used_names.add(name)
         names.append("".join(letters[byte] for byte in name.encode()))
@@ -106,14 +106,14 @@ def _add_tokens(writer: Any, tokenizer: Any, size: int) -> None:
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(names)
     writer.add_token_types(kinds)
-    writer.add_token_merges([f"{letters[32]} {letters[32]}"])  # it has to have one
+    writer.add_token_merges([f"{letters[32]} {letters[32]}"])  # at least one is required
     if tokenizer.eos_token_id is not None:
         writer.add_eos_token_id(int(tokenizer.eos_token_id))
     writer.add_add_bos_token(False)
 
 
 def _byte_letters() -> list[str]:
-    """The letter that stands for each byte in a byte-level vocabulary."""
+    """The character for each byte in a byte-level vocabulary."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     substitutes = iter(range(256, 512))
     return [chr(byte) if byte in plain else chr(next(substitutes)) for byte in range(256)]

@@ -20,9 +20,8 @@ class GgufLayout:
 
     Args:
         architecture: Name of the architecture in GGUF files.
-        name_of: GGUF's name of a layer by its name in transformers, without ``.weight``; None if
-            it has none.
-        heads: Attention heads of the queries and of the keys.
+        name_of: Maps a layer's name in transformers, without ``.weight``, to its GGUF name or None.
+        heads: Number of attention heads by projection (``q_proj``, ``k_proj``).
     """
 
     architecture: str
@@ -32,8 +31,8 @@ class GgufLayout:
     def rows(self, name: str, count: int) -> npt.NDArray[np.int64]:
         """For each row of a layer's weights in GGUF, the row in transformers.
 
-        A rotary embedding turns pairs of rows of a head. Transformers keeps the first half of
-        every pair in the first half of the head, llama.cpp keeps a pair's rows side by side.
+        A rotary embedding rotates pairs of rows of a head. Transformers stores the first row of
+        every pair in the first half of the head, llama.cpp stores a pair's rows next to each other.
 
         Args:
             name: The layer's name in transformers.
@@ -52,7 +51,7 @@ def layout_of(base: Path) -> GgufLayout:
     """GGUF layout for the base in a folder.
 
     Raises:
-        ExportError: its architecture is not among those whose layout is known.
+        ExportError: the architecture is not supported.
     """
     import gguf
 

@@ -23,7 +23,7 @@ def generate(base: Path, adapter: Path) -> str | None:
         package ``llama_cpp``.
 
     Raises:
-        ExportError: it cannot load the two, or writes nothing.
+        ExportError: llama.cpp cannot load the files, or generates nothing.
     """
     program = shutil.which("llama-cli")
     text = _by_program(program, base, adapter) if program else _by_package(base, adapter)

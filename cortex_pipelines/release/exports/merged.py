@@ -17,8 +17,8 @@ def write_merged(source: Source, out: Path) -> ExportChecks:
     """Merge an adapter into its base in float32 and save in the base's own type.
 
     Raises:
-        ExportError: the base is kept in a type that is no floating point, or the merged model does
-            not answer as base and adapter do.
+        ExportError: the base's weights are not floating point, or the merged model's logits differ
+            from base and adapter.
     """
     import torch
 
@@ -63,7 +63,7 @@ def _kind(base: BaseModel) -> str:
     kinds: dict[str, int] = {}
     for path in sorted(base.folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
+            for name in file.keys():  # noqa: SIM118 - not a mapping
                 part: Any = file.get_slice(name)
                 size = 1
                 for length in part.get_shape():

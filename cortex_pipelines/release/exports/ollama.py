@@ -15,7 +15,7 @@ BASE = "base.gguf"
 MODELFILE = "Modelfile"
 _LONGEST_CONTEXT = 4096
 _MIN_CORRELATION = 0.9
-"""Least correlation of the base's rows in GGUF with the original ones; 4-bit reaches 0.99."""
+"""Minimum correlation of the base's rows in GGUF with the original ones; 4-bit reaches 0.99."""
 
 
 def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
@@ -23,11 +23,11 @@ def write_ollama(source: Source, base: Path | None, out: Path) -> ExportChecks:
 
     Args:
         source: The adapter.
-        base: GGUF file of its base, quantised or not; None if there is none.
+        base: GGUF file of its base, quantised or not, or None.
         out: Empty folder.
 
     Raises:
-        ExportError: there is no such file, or it is of another model.
+        ExportError: the GGUF file is missing, or of another model.
     """
     if base is None:
         raise ExportError(
@@ -60,7 +60,7 @@ def modelfile(source: Source) -> str:
         f"# {source.model} {source.number or source.version} on {source.base.name}\n"
         f"FROM ./{BASE}\n"
         f"ADAPTER ./{ADAPTER}\n"
-        # an adapter for code was trained on code alone, without turns of a chat around it
+        # adapters are trained on plain code, without a chat template
         'TEMPLATE """{{ .Prompt }}"""\n'
         "PARAMETER temperature 0\n"
         f"PARAMETER num_ctx {context}\n"
@@ -68,13 +68,13 @@ def modelfile(source: Source) -> str:
 
 
 def compare_base(gguf_file: Path, folder: Path) -> float:
-    """Least correlation of a query or key layer in GGUF with that in safetensors.
+    """Smallest correlation of a query or key layer in GGUF with that in safetensors.
 
-    These are the layers whose rows llama.cpp keeps in another order; if they agree, so do the rows
-    that an adapter is added to.
+    llama.cpp stores the rows of these layers in another order; if they agree, so do the rows that
+    an adapter is added to.
 
     Raises:
-        ExportError: they do not, or the file has other layers.
+        ExportError: the layers differ, or the file has other layers.
     """
     import gguf
 
@@ -109,7 +109,7 @@ def _rotated(folder: Path, ends: tuple[str, ...]) -> list[tuple[str, Array]]:
     rotated = []
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
+            for name in file.keys():  # noqa: SIM118 - not a mapping
                 layer = name.removesuffix(".weight")
                 if name.endswith(".weight") and layer.endswith(ends):
                     rotated.append((layer, file.get_tensor(name).float().numpy()))

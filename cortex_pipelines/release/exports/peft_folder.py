@@ -11,15 +11,15 @@ from cortex_pipelines.release.loading import ResidentBase, read_lora
 
 
 def write_peft(source: Source, out: Path) -> ExportChecks:
-    """Copy an adapter and check that peft's logits equal this platform's.
+    """Copy an adapter and check that peft's logits equal this package's.
 
     Raises:
-        ExportError: it does not.
+        ExportError: the logits differ.
     """
     for name in (WEIGHTS, CONFIGURATION):
         shutil.copyfile(source.folder / name, out / name)
     training = source.folder / TRAINING
-    if training.is_file():  # an adapter for one task may have its record a folder above
+    if training.is_file():  # with one adapter per task the record is in the parent folder
         shutil.copyfile(training, out / TRAINING)
     if source.card:
         (out / CARD).write_text(source.card, encoding="utf-8")
@@ -29,7 +29,7 @@ def write_peft(source: Source, out: Path) -> ExportChecks:
     released_logits = logits(resident.model, ids)
     peft_logits = logits(load_adapter(load_causal_model(source.base, "fp32"), out), ids)
     difference = relative_difference(released_logits, peft_logits)
-    if difference > 1e-5:  # the same sums in the same order but for how threads share them
+    if difference > 1e-5:  # equal up to the threads' order of summation
         raise ExportError(f"peft's logits differ from the released adapter's by {difference:.2g}")
     return ExportChecks(
         ("loaded by peft, it answers as the released adapter does",),

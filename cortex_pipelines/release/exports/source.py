@@ -22,11 +22,11 @@ class Source:
 
     Args:
         model: Name of the model.
-        version: DVC's hash of it.
-        number: Semantic version, or empty if it was not released.
-        folder: Folder of the one adapter.
-        base: The base, as safetensors.
-        card: Its model card; empty if there is none.
+        version: DVC hash.
+        number: Semantic version, or empty if not released.
+        folder: Folder of the adapter.
+        base: The base model, as safetensors.
+        card: Model card, or empty.
     """
 
     model: str
@@ -42,9 +42,9 @@ class ExportChecks:
     """Results of checks on the reloaded export.
 
     Args:
-        passed: Each comparison in words.
-        skipped: Each that could not be made, and why.
-        metrics: What was measured, by name.
+        passed: Descriptions of passed checks.
+        skipped: Checks that were not possible, with reasons.
+        metrics: Measured values by name.
     """
 
     passed: tuple[str, ...]
@@ -57,7 +57,7 @@ def staging_folder(out: Path) -> Iterator[Path]:
     """A temporary folder for an export, moved to ``out`` once it is verified.
 
     Raises:
-        ExportError: ``out`` is there already and not empty.
+        ExportError: ``out`` exists and is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(f"{out} is not empty; choose another folder with --out")
