@@ -114,7 +114,7 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
         (("add", "x", "--answer", "y", "--project", "NAME"), "only an exchange has an answer"),
         (("show",), "say which project it is about; there is:"),
         (("forget", "--project", "NAME"), "say what to forget"),
-        (("forget", "--before", "May", "--project", "NAME"), "May is no day"),
+        (("forget", "--before", "May", "--project", "NAME"), "May is not a day"),
     ],
 )
 def test_what_is_asked_wrongly_gets_a_sentence(
