@@ -222,7 +222,7 @@ def full(*_: Any, **__: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "place",
+    "function",
     [
         "polars.DataFrame.write_parquet",
         "cortex_pipelines.versioning.materialise.replace_folder",

@@ -189,7 +189,7 @@ def test_every_asset_says_what_it_is(begun: MiniProject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "found"),
+    ("selection", "expected"),
     [
         (
             'group:"coordination"',

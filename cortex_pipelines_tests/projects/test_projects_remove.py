@@ -28,7 +28,7 @@ general:
 
 
 @pytest.mark.parametrize(
-    ("name", "gone"),
+    ("name", "removed_lines"),
     [
         ("shop", "  shop: # the web shop\n    sources:\n      - directory: src # flat\n"),
         ("tools", "  # tools\n  tools: {sources: [{directory: t}]}\n"),

@@ -10,7 +10,7 @@ def comparison(determinism: str, *, identical: bool) -> VersionComparison:
 
 
 @pytest.mark.parametrize(
-    ("determinism", "same_processor", "kept"),
+    ("determinism", "same_processor", "expected"),
     [
         ("exact", True, False),
         ("exact", False, False),

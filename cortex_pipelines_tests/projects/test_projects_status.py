@@ -93,7 +93,7 @@ def test_no_answer_is_kept_about_what_was_touched_this_moment(
     assert not (root / FILE).exists()
 
 
-@pytest.mark.parametrize("elsewhere", ["mlflow", "dagster"])
+@pytest.mark.parametrize("remote_store", ["mlflow", "dagster"])
 def test_no_answer_is_kept_where_records_lie_on_a_server(
     root: Path, monkeypatch: pytest.MonkeyPatch, remote_store: str
 ) -> None:

@@ -111,7 +111,7 @@ def test_a_card_names_the_parent_of_a_warm_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metrics", "shown"),
+    ("metrics", "is_listed"),
     [
         ({"replay_tokens": 100}, True),
         ({"naming/replay_tokens": 0, "completion/replay_tokens": 7}, True),

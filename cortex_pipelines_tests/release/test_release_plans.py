@@ -284,10 +284,10 @@ def test_a_model_that_is_too_large_for_its_target_is_refused(tmp_path: Path) -> 
 KILLED = """
 import os, pathlib, signal, sys
 from cortex_pipelines.release.ledger import ReleasedModel
-from cortex_pipelines.release.promotion import Act, promote
+from cortex_pipelines.release.promotion import ReleaseAction, promote
 pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 model = ReleasedModel("code_adapter", "demo")
-promote(pathlib.Path(sys.argv[1]), model, Act("me", "now", "better"))
+promote(pathlib.Path(sys.argv[1]), model, ReleaseAction("me", "now", "better"))
 """
 
 

@@ -287,14 +287,14 @@ def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
 COUNTING = """
 import sys
 from pathlib import Path
-from cortex_pipelines.release.experiments.plan import Book, ExperimentSpec
-from cortex_pipelines.release.experiments.running import Assigned, Experiments
+from cortex_pipelines.release.experiments.plan import ExperimentLog, ExperimentSpec
+from cortex_pipelines.release.experiments.running import Assignment, Experiments
 
-book, plan = Book(Path(sys.argv[1])), ExperimentSpec(**eval(sys.argv[2]))
-experiments = Experiments(book, lambda *_: None)
+log, plan = ExperimentLog(Path(sys.argv[1])), ExperimentSpec(**eval(sys.argv[2]))
+experiments = Experiments(log, lambda *_: None)
 for number in range(10**9):
-    at = Assigned.of(plan, f"user-{number % 30}")
-    experiments.add(at, f"{sys.argv[3]}{number}", "answered", False, 0.1)
+    assignment = Assignment.for_user(plan, f"user-{number % 30}")
+    experiments.add(assignment, f"{sys.argv[3]}{number}", "answered", False, 0.1)
     print(number, flush=True)
 """
 

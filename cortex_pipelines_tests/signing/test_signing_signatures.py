@@ -117,7 +117,7 @@ def test_what_was_changed_since_is_refused(
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(place=st.integers(0, 255), flip=st.integers(1, 255))
+@given(position=st.integers(0, 255), flip=st.integers(1, 255))
 def test_no_changed_byte_goes_unseen(tmp_path: Path, position: int, flip: int) -> None:
     root = tmp_path / f"{position}-{flip}"
     folder, version, signed_files = signed(root) if not root.exists() else _again(root)
