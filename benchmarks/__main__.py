@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--slow", action="store_true", help="those of many minutes too")
     parser.add_argument("--compared", action="store_true", help="those of which a run is stored")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON files")
-    chosen = parser.parse_args(arguments)
-    usual = COMPARED if chosen.compared else USUAL
-    names = tuple(chosen.names) or usual + (SLOW if chosen.slow else ())
+    options = parser.parse_args(arguments)
+    usual = COMPARED if options.compared else USUAL
+    names = tuple(options.names) or usual + (SLOW if options.slow else ())
     unknown = set(names) - set(USUAL + SLOW)
     if unknown:
         parser.error(f"no measurement {', '.join(sorted(unknown))}")
@@ -47,35 +47,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _run(names, chosen)
+            _run(names, options)
     finally:
         logging.disable(before)
 
 
-def _run(names: Sequence[str], chosen: argparse.Namespace) -> None:
-    here = machine.describe()
+def _run(names: Sequence[str], options: argparse.Namespace) -> None:
+    machine_description = machine.describe()
     console = Console(width=None if sys.stdout.isatty() else 170)
-    console.print(machine.in_words(here), highlight=False)
+    console.print(machine.in_words(machine_description), highlight=False)
     for name in names:
-        timings = _measure(name, chosen.repeats)
-        _write(chosen.results / f"{name}.json", here, timings)
+        timings = _measure(name, options.repeats)
+        _write(options.results / f"{name}.json", machine_description, timings)
         console.print(table(name, timings))
 
 
 def _measure(name: str, repeats: int) -> list[Timing]:
     module = importlib.import_module(f"benchmarks.{name}")
     with tempfile.TemporaryDirectory(prefix=f"benchmark-{name}-") as folder:
-        found: list[Timing] = module.measure(Workspace.create(Path(folder) / "project"), repeats)
-        return found
+        timings: list[Timing] = module.measure(Workspace.create(Path(folder) / "project"), repeats)
+        return timings
 
 
 def table(name: str, timings: Sequence[Timing]) -> Table:
     """What was measured, for people; other tools' rows stand in italics."""
     columns = ("median s", "of cpu", "runs", "target s", "per cpu s", "MiB", "ratio", "note")
-    shown = Table("what", *columns, title=name)
+    table = Table("what", *columns, title=name)
     for timing in timings:
         ratio = timing.ratio(timings)
-        shown.add_row(
+        table.add_row(
             timing.what,
             f"{timing.median:.3g}",
             f"{timing.median_cpu:.3g}",
@@ -87,13 +87,18 @@ def table(name: str, timings: Sequence[Timing]) -> Table:
             timing.note,
             style="italic" if timing.peer else None,
         )
-    return shown
+    return table
 
 
-def _write(path: Path, here: dict[str, str | float | int], timings: Sequence[Timing]) -> None:
+def _write(
+    path: Path, machine_description: dict[str, str | float | int], timings: Sequence[Timing]
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = {"machine": here, "timings": [timing.as_json(timings) for timing in timings]}
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    record = {
+        "machine": machine_description,
+        "timings": [timing.as_json(timings) for timing in timings],
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     files = work.root / "data" / "repository_files" / _PROJECT
     plain = repeat(repeats, lambda: _plain(files))
     cold, *warm = _ours(work, repeats + 1)
-    least = Spent(min(run.wall for run in plain), min(run.cpu for run in plain))
-    cost = tuple(Spent(run.wall - least.wall, run.cpu - least.cpu) for run in warm)
+    fastest = Spent(min(run.wall for run in plain), min(run.cpu for run in plain))
+    cost = tuple(Spent(run.wall - fastest.wall, run.cpu - fastest.cpu) for run in warm)
     return [
         Timing(_PLAIN, plain, peer=True, note="the same work, nothing remembered"),
         Timing(

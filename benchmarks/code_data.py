@@ -42,17 +42,17 @@ def measure(work: Workspace, repeats: int, megabytes: float = MEGABYTES) -> list
     for project, share in ((_SMALL, 0.5), (_LARGE, 1.0)):
         sizes[project] = write_packages(work.source(project), megabytes * share) / 1e6
         work.add_project(project)
-    kept, again = work.root / "kept", work.root / "again"
-    half = _run(work, kept, _SMALL)
-    full = _run(work, kept, _LARGE)
-    examples = _examples(kept, _LARGE)
+    baseline, again = work.root / "kept", work.root / "again"
+    half = _run(work, baseline, _SMALL)
+    full = _run(work, baseline, _LARGE)
+    examples = _examples(baseline, _LARGE)
     _edit(work)
-    changed = _run(work, kept, _LARGE)
+    changed = _run(work, baseline, _LARGE)
     _run(work, again, _LARGE)
     return [
         *_by_stage(full, half, sizes),
-        _whole(full, half, examples),
-        _after_change(changed, full, sum(examples.values()), _differing(kept, again)),
+        _whole_run_timing(full, half, examples),
+        _after_change(changed, full, sum(examples.values()), _differing(baseline, again)),
     ]
 
 
@@ -71,7 +71,7 @@ def _by_stage(full: _Stages, half: _Stages, sizes: dict[str, float]) -> list[Tim
     ]
 
 
-def _whole(full: _Stages, half: _Stages, examples: dict[str, int]) -> Timing:
+def _whole_run_timing(full: _Stages, half: _Stages, examples: dict[str, int]) -> Timing:
     count = sum(examples.values())
     parts = ", ".join(f"{name.removesuffix('_dataset')} {n:,}" for name, n in examples.items())
     growth = _sum(full).peak / _sum(half).peak
@@ -82,14 +82,14 @@ def _whole(full: _Stages, half: _Stages, examples: dict[str, int]) -> Timing:
 
 
 def _after_change(changed: _Stages, full: _Stages, count: int, differing: list[str]) -> Timing:
-    spent, whole = _sum(changed), _sum(full)
+    spent, full_spent = _sum(changed), _sum(full)
     dearest = sorted(changed, key=lambda stage: -changed[stage][0].cpu)[:4]
     note = (
-        f"{spent.cpu / whole.cpu:.1%} of the processor time; most: "
+        f"{spent.cpu / full_spent.cpu:.1%} of the processor time; most: "
         + ", ".join(f"{stage} {changed[stage][0].cpu:.2f} s" for stage in dearest)
         + f"; against a run from nothing: {', '.join(differing) or 'every byte the same'}"
     )
-    target = _SHARE_OF_A_CHANGE * whole.wall
+    target = _SHARE_OF_A_CHANGE * full_spent.wall
     return Timing(_CHANGED, (spent,), target, _FULL, note=note, amount=count, unit="examples")
 
 
@@ -98,8 +98,8 @@ def _sum(stages: _Stages) -> Spent:
 
 
 def _run(work: Workspace, out: Path, project: str) -> _Stages:
-    place = f"{__name__}:prepare_stage"
-    return {stage: measured(work, place, out, project, stage) for stage in DATA_STAGES}
+    target = f"{__name__}:prepare_stage"
+    return {stage: measured(work, target, out, project, stage) for stage in DATA_STAGES}
 
 
 def prepare_stage(out: str, project: str, stage: str) -> Act:
@@ -131,14 +131,14 @@ def _rows(table: Path) -> int:
     return int(pl.scan_parquet(table).select(pl.len()).collect().item())
 
 
-def _differing(one: Path, other: Path) -> list[str]:
+def _differing(first: Path, other: Path) -> list[str]:
     """Files of the large project that are not the same, byte for byte, in both folders."""
-    found = []
+    differing = []
     for stage in DATA_STAGES:
-        folders = [folder / stage / _LARGE for folder in (one, other)]
+        folders = [folder / stage / _LARGE for folder in (first, other)]
         names = {path.name for folder in folders for path in folder.iterdir()}
         for name in sorted(names):
             files = [folder / name for folder in folders]
             if not all(f.is_file() for f in files) or len({f.read_bytes() for f in files}) > 1:
-                found.append(f"{stage}/{name} differs")
-    return found
+                differing.append(f"{stage}/{name} differs")
+    return differing

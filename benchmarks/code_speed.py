@@ -34,21 +34,29 @@ _DOCUMENTS_A_SECOND = 7000.0
 def measure(work: Workspace, repeats: int, megabytes: float = MEGABYTES) -> list[Timing]:
     """Extraction by language, the scan for private data, near-duplicates."""
     code = work.root / "speed"
-    found = write_languages(code, megabytes)
+    megabytes_by_language = write_languages(code, megabytes)
     return [
-        *_extraction(work, code, found, repeats),
+        *_extraction(work, code, megabytes_by_language, repeats),
         *_scan(work, code, repeats),
         *_near_duplicates(work, code, repeats),
     ]
 
 
-def _extraction(work: Workspace, code: Path, found: dict[str, float], repeats: int) -> list[Timing]:
-    missing = [language for language, size in found.items() if not size]
-    note = f"{sum(found.values()):.1f} MB; not on this machine: {', '.join(missing) or 'none'}"
-    folders = [(f"extract {name}", code / name, f"{size:.2f} MB") for name, size in found.items()]
+def _extraction(
+    work: Workspace, code: Path, megabytes_by_language: dict[str, float], repeats: int
+) -> list[Timing]:
+    missing = [language for language, size in megabytes_by_language.items() if not size]
+    total = sum(megabytes_by_language.values())
+    note = f"{total:.1f} MB; not on this machine: {', '.join(missing) or 'none'}"
+    folders = [
+        (f"extract {name}", code / name, f"{size:.2f} MB")
+        for name, size in megabytes_by_language.items()
+    ]
     return [
-        _timing(work, what, "extract", (folder,), repeats, "MB", target=_MB_A_SECOND, note=said)
-        for what, folder, said in (*folders, ("extract, all languages", code, note))
+        _timing(
+            work, title, "extract", (folder,), repeats, "MB", target=_MB_A_SECOND, note=folder_note
+        )
+        for title, folder, folder_note in (*folders, ("extract, all languages", code, note))
         if folder.exists()
     ]
 
@@ -66,41 +74,43 @@ def _near_duplicates(work: Workspace, code: Path, repeats: int) -> list[Timing]:
     documents = code / "documents.parquet"
     units = extract_path(code, load_parameters(work.root).extraction).units
     bodies = units.filter(pl.col("kind").is_in(["function", "method"])).sort("unit_id")
-    chosen = bodies.head(_DOCUMENTS).select("code")
-    chosen.write_parquet(documents)
+    sample = bodies.head(_DOCUMENTS).select("code")
+    sample.write_parquet(documents)
     ours = "near-duplicates"
-    size = chosen["code"].str.len_bytes().sum() / max(chosen.height, 1)
-    note = f"{chosen.height} functions and methods of {size:.0f} bytes, candidates compared"
+    size = sample["code"].str.len_bytes().sum() / max(sample.height, 1)
+    note = f"{sample.height} functions and methods of {size:.0f} bytes, candidates compared"
     note += _missing("rensa", "datasketch")
     target = _DOCUMENTS_A_SECOND
-    given = (documents,)
+    arguments = (documents,)
     return [
-        _timing(work, ours, "deduplicate", given, repeats, "documents", target=target, note=note),
-        *_peer(work, "rensa", "rensa", given, repeats, "documents", ours),
-        *_peer(work, "datasketch", "datasketch", given, repeats, "documents", ours),
+        _timing(
+            work, ours, "deduplicate", arguments, repeats, "documents", target=target, note=note
+        ),
+        *_peer(work, "rensa", "rensa", arguments, repeats, "documents", ours),
+        *_peer(work, "datasketch", "datasketch", arguments, repeats, "documents", ours),
     ]
 
 
 def _timing(
-    work: Workspace, what: str, function: str, given: tuple[object, ...], repeats: int, unit: str,
-    target: float | None = None, beside: str | None = None, note: str = "",
+    work: Workspace, title: str, function: str, arguments: tuple[object, ...], repeats: int,
+    unit: str, target: float | None = None, beside: str | None = None, note: str = "",
 ) -> Timing:  # fmt: skip
     """Several runs of ``prepare_FUNCTION``; a target is an amount a second of one processor."""
-    place = f"{__name__}:prepare_{function}"
-    found = [measured(work, place, *given) for _ in range(repeats)]
-    runs, amount = tuple(spent for spent, _ in found), found[0][1]
+    entry_point = f"{__name__}:prepare_{function}"
+    spent_runs = [measured(work, entry_point, *arguments) for _ in range(repeats)]
+    runs, amount = tuple(spent for spent, _ in spent_runs), spent_runs[0][1]
     seconds = amount / target if target else None
-    return Timing(what, runs, seconds, beside, beside is not None, note, amount, unit)
+    return Timing(title, runs, seconds, beside, beside is not None, note, amount, unit)
 
 
 def _peer(
-    work: Workspace, what: str, module: str, given: tuple[object, ...], repeats: int, unit: str,
-    beside: str,
+    work: Workspace, title: str, module: str, arguments: tuple[object, ...], repeats: int,
+    unit: str, beside: str,
 ) -> list[Timing]:  # fmt: skip
     """The same work by a peer, if it is installed."""
     if _missing(module):
         return []
-    return [_timing(work, what, module, given, repeats, unit, beside=beside)]
+    return [_timing(work, title, module, arguments, repeats, unit, beside=beside)]
 
 
 def _missing(*modules: str) -> str:
@@ -146,10 +156,10 @@ def prepare_detect_secrets(folder: str) -> Act:
     size = _megabytes(Path(folder))
 
     def act() -> float:
-        found = collections.SecretsCollection()
+        secrets = collections.SecretsCollection()
         with settings.default_settings():
             for path in _code_files(Path(folder)):
-                found.scan_file(str(path))
+                secrets.scan_file(str(path))
         return size
 
     return act
@@ -206,7 +216,7 @@ def _shingles(text: str) -> list[str]:
     """What a peer is given: runs of tokens, cut as ours are."""
     words = _TOKEN.findall(text)
     runs = range(max(len(words) - _TOKENS + 1, 1))
-    return [" ".join(words[at : at + _TOKENS]) for at in runs]
+    return [" ".join(words[start : start + _TOKENS]) for start in runs]
 
 
 def _code_files(folder: Path) -> list[Path]:

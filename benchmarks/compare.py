@@ -92,14 +92,14 @@ def store(timings: Timings, folder: Path) -> None:
         folder: Gets a file for each measurement.
     """
     median = statistics.median(_cost(timing) for timing in timings.values())
-    kept: dict[str, list[dict[str, Any]]] = {}
+    timings_by_name: dict[str, list[dict[str, Any]]] = {}
     for (name, _), timing in timings.items():
-        same = {key: timing[key] for key in ("what", "beside", "ratio", "peer")}
+        key_fields = {key: timing[key] for key in ("what", "beside", "ratio", "peer")}
         ratios = {"cost": _cost(timing) / median, "spread": _spread(timing)}
         rounded = {key: float(f"{value:.3g}") for key, value in ratios.items()}
-        kept.setdefault(name, []).append(same | rounded)
+        timings_by_name.setdefault(name, []).append(key_fields | rounded)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in kept.items():
+    for name, rows in timings_by_name.items():
         text = json.dumps({"timings": rows}, indent=1)
         (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
 
@@ -118,14 +118,14 @@ def _spread(timing: Mapping[str, Any]) -> float:
     return float(max(seconds) / min(seconds)) if seconds else 1.0
 
 
-def table(found: Sequence[Change]) -> Table:
+def table(changes_found: Sequence[Change]) -> Table:
     """For people; what got worse first, in red."""
-    shown = Table("what", "ratio before", "now", "to", "", title="compared with the stored run")
-    for change in sorted(found, key=lambda change: change.before / change.after):
+    table = Table("what", "ratio before", "now", "to", "", title="compared with the stored run")
+    for change in sorted(changes_found, key=lambda change: change.before / change.after):
         words, style = ("WORSE", "red") if change.worse else ("", None)
         cells = (f"{change.before:.3g}", f"{change.after:.3g}", change.beside, words)
-        shown.add_row(change.name, *cells, style=style)
-    return shown
+        table.add_row(change.name, *cells, style=style)
+    return table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,20 +135,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--after", type=Path, default=HERE / "results", help="of the new run")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="share of a ratio")
     parser.add_argument("--store", action="store_true", help="put the new run into --before")
-    given = parser.parse_args(arguments)
-    if given.store:
-        store(read(given.after), given.before)
+    options = parser.parse_args(arguments)
+    if options.store:
+        store(read(options.after), options.before)
         return 0
-    before, after = read(given.before), read(given.after)
+    before, after = read(options.before), read(options.after)
     if not before.keys() & after.keys():
         print(
-            f"{given.before} and {given.after} have no measurement in common; "
+            f"{options.before} and {options.after} have no measurement in common; "
             "`python -m benchmarks` makes a run, `python -m benchmarks.compare --store` keeps it"
         )
         return 2
-    found = list(changes(before, after, given.tolerance))
-    Console(width=None if sys.stdout.isatty() else 170).print(table(found))
-    worse = [change.name for change in found if change.worse]
+    differences = list(changes(before, after, options.tolerance))
+    Console(width=None if sys.stdout.isatty() else 170).print(table(differences))
+    worse = [change.name for change in differences if change.worse]
     print(f"got worse: {'; '.join(worse)}" if worse else "nothing got worse")
     return 1 if worse else 0
 

@@ -22,16 +22,16 @@ def write_packages(folder: Path, megabytes: float) -> int:
     Returns:
         Bytes written; less than wanted where the environment is smaller.
     """
-    written = 0
+    size = 0
     for path in _installed(".py"):
-        if written >= megabytes * 1e6:
+        if size >= megabytes * 1e6:
             break
         data = path.read_bytes()
         copy = folder / path.relative_to(_packages())
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(data)
-        written += len(data)
-    return written
+        size += len(data)
+    return size
 
 
 def write_languages(folder: Path, megabytes: float) -> dict[str, float]:
@@ -47,9 +47,9 @@ def write_languages(folder: Path, megabytes: float) -> dict[str, float]:
         Language to the megabytes found; 0 for one that is not on this machine.
     """
     settings = load_parameters(CHECKOUT).ingestion
-    numbers, found = count(), dict.fromkeys(sorted(PARSED), 0.0)
+    numbers, sizes = count(), dict.fromkeys(sorted(PARSED), 0.0)
     for path, language, read in _files():
-        if language not in found or found[language] >= megabytes:
+        if language not in sizes or sizes[language] >= megabytes:
             continue
         text = read()
         data = text.encode("utf-8", "surrogatepass")
@@ -58,14 +58,14 @@ def write_languages(folder: Path, megabytes: float) -> dict[str, float]:
         copy = folder / language / f"{next(numbers):05}{Path(path).suffix}"
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(data)
-        found[language] += len(data) / 1e6
-    return found
+        sizes[language] += len(data) / 1e6
+    return sizes
 
 
 def _files() -> Iterator[tuple[str, str, Callable[[], str]]]:
     """Path, language, and what reads the text; what the project has made of its sources first."""
-    made = CHECKOUT / "data" / "repository_files"
-    for table in sorted(made.glob("*/files.parquet")):
+    repository_files = CHECKOUT / "data" / "repository_files"
+    for table in sorted(repository_files.glob("*/files.parquet")):
         rows = pl.read_parquet(table, columns=["path", "language", "text"]).drop_nulls("language")
         for path, language, text in rows.iter_rows():
             yield path, language, partial(str, text)
@@ -76,9 +76,9 @@ def _files() -> Iterator[tuple[str, str, Callable[[], str]]]:
 
 
 def _installed(*endings: str) -> Iterator[Path]:
-    for place, folders, names in os.walk(_packages()):
+    for folder, folders, names in os.walk(_packages()):
         folders[:] = sorted(set(folders) - {"__pycache__"})
-        yield from (Path(place) / name for name in sorted(names) if name.endswith(endings))
+        yield from (Path(folder) / name for name in sorted(names) if name.endswith(endings))
 
 
 def _packages() -> Path:

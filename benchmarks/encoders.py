@@ -50,18 +50,18 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     timings: list[Timing] = []
     with tempfile.TemporaryDirectory() as scratch:
         ways = {"ours": lambda some: sentence_part(ours.serve(some))}
-        ways |= _others(folder, Path(scratch), ours)
+        ways |= _peer_encoders(folder, Path(scratch), ours)
         for name, encode in ways.items():
             vectors = np.concatenate([encode([text]) for text in texts[half:]])
-            chosen = decide.predict(vectors)
-            note = f"{int((chosen != expected).sum())} of {len(expected)} decisions differ"
-            for what, size, count in (("one", 1, _SINGLE), ("32", _TEXTS_AT_ONCE, _BATCHED)):
+            predicted = decide.predict(vectors)
+            note = f"{int((predicted != expected).sum())} of {len(expected)} decisions differ"
+            for batch_label, size, count in (("one", 1, _SINGLE), ("32", _TEXTS_AT_ONCE, _BATCHED)):
                 runs = repeat(repeats, partial(_run, encode, texts[:count], size))
                 timings.append(
                     Timing(
-                        f"{name}, {what} at a time",
+                        f"{name}, {batch_label} at a time",
                         runs,
-                        beside=f"ours, {what} at a time",
+                        beside=f"ours, {batch_label} at a time",
                         peer=name != "ours",
                         note=note,
                         amount=count,
@@ -76,14 +76,14 @@ def _run(encode: Encode, texts: Sequence[str], size: int) -> None:
         encode(texts[start : start + size])
 
 
-def _others(folder: Path, scratch: Path, ours: SentenceEncoder) -> dict[str, Encode]:
+def _peer_encoders(folder: Path, scratch: Path, ours: SentenceEncoder) -> dict[str, Encode]:
     import onnxruntime
     import openvino
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    whole, small = scratch / "fp32.onnx", scratch / "int8.onnx"
-    _export(folder, whole)
-    quantize_dynamic(whole, small, weight_type=QuantType.QInt8, per_channel=True)
+    full_precision, small = scratch / "fp32.onnx", scratch / "int8.onnx"
+    _export(folder, full_precision)
+    quantize_dynamic(full_precision, small, weight_type=QuantType.QInt8, per_channel=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     core = openvino.Core()
@@ -98,9 +98,9 @@ def _others(folder: Path, scratch: Path, ours: SentenceEncoder) -> dict[str, Enc
         return lambda texts: model(_padded(ours, texts))[0]
 
     return {
-        "onnxruntime fp32": onnx(whole),
+        "onnxruntime fp32": onnx(full_precision),
         "onnxruntime int8": onnx(small),
-        "OpenVINO fp32": compiled(whole),
+        "OpenVINO fp32": compiled(full_precision),
     }
 
 
@@ -108,9 +108,9 @@ def _padded(ours: SentenceEncoder, texts: Sequence[str]) -> dict[str, Any]:
     rows = ours._tokens(texts)
     ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
     mask = np.zeros_like(ids)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = row
-        mask[place, : len(row)] = 1
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : len(row)] = 1
     return {"ids": ids, "mask": mask}
 
 

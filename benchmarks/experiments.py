@@ -16,7 +16,7 @@ from scipy.special import ndtri
 
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
-from cortex_pipelines.statistics.sequential import Sums, difference, sample_ratio
+from cortex_pipelines.statistics.sequential import UnitSums, difference, sample_ratio
 
 _ERROR = 0.05
 _SMALLEST = 0.05
@@ -79,58 +79,61 @@ CASES = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class VariantSums:
     """What a number of experiments had counted at each look; first axis experiment, last look."""
 
-    first: Sums
-    second: Sums
+    first: UnitSums
+    second: UnitSums
 
 
-Test = Callable[[Seen], np.ndarray]
+Test = Callable[[VariantSums], np.ndarray]
 """Whether each experiment ever showed a difference."""
 
 
-def always(seen: Seen) -> np.ndarray:
+def always(outcomes: VariantSums) -> np.ndarray:
     """The sequence of ``cortex experiment``, by people."""
-    low, high = difference(seen.first, seen.second, _ERROR, 2 * _SMALLEST)
+    low, high = difference(outcomes.first, outcomes.second, _ERROR, 2 * _SMALLEST)
     return _any(low, high)
 
 
-def always_by_answers(seen: Seen) -> np.ndarray:
+def always_by_answers(outcomes: VariantSums) -> np.ndarray:
     """The same as if each answer were somebody else's."""
-    low, high = difference(_apart(seen.first), _apart(seen.second), _ERROR, 2 * _SMALLEST)
+    low, high = difference(_apart(outcomes.first), _apart(outcomes.second), _ERROR, 2 * _SMALLEST)
     return _any(low, high)
 
 
-def peeking(seen: Seen) -> np.ndarray:
+def peeking(outcomes: VariantSums) -> np.ndarray:
     """The z-test of two proportions at each look, once there are 50 answers of each."""
-    return ((np.abs(_z(seen)) > ndtri(1 - _ERROR / 2)) & _enough(seen)).any(axis=-1)
+    return ((np.abs(_z(outcomes)) > ndtri(1 - _ERROR / 2)) & _has_enough(outcomes)).any(axis=-1)
 
 
-def once(seen: Seen) -> np.ndarray:
+def once(outcomes: VariantSums) -> np.ndarray:
     """The z-test at the end alone."""
-    return np.abs(_z(seen))[..., -1] > ndtri(1 - _ERROR / 2)
+    return np.abs(_z(outcomes))[..., -1] > ndtri(1 - _ERROR / 2)
 
 
-def doubling(seen: Seen) -> np.ndarray:
+def doubling(outcomes: VariantSums) -> np.ndarray:
     """The canary's: Newcombe's interval whenever the count has doubled, with half the error left.
 
     It is that of ``release.analysis``, for arrays.
     """
-    fewest = np.minimum(seen.first.n, seen.second.n)
+    fewest = np.minimum(outcomes.first.n, outcomes.second.n)
     rows = np.arange(len(fewest))
-    shown = np.zeros(len(fewest), bool)
+    significant = np.zeros(len(fewest), bool)
     look = 1
     while (due := _LEAST * 2 ** (look - 1)) <= fewest.max():
-        place = (fewest >= due).argmax(axis=1)
+        index = (fewest >= due).argmax(axis=1)
         z = ndtri(1 - _ERROR / 2**look / 2)
-        sides = [_wilson(side.y[rows, place], side.n[rows, place], z) for side in _sides(seen)]
-        (one, one_low, one_high), (two, two_low, two_high) = sides
-        low = two - one - np.hypot(two - two_low, one_high - one)
-        high = two - one + np.hypot(two_high - two, one - one_low)
-        shown |= (fewest[rows, place] >= due) & ((low > 0) | (high < 0))
+        intervals = [
+            _wilson(variant.y[rows, index], variant.n[rows, index], z)
+            for variant in _variants(outcomes)
+        ]
+        (first, one_low, one_high), (two, two_low, two_high) = intervals
+        low = two - first - np.hypot(two - two_low, one_high - first)
+        high = two - first + np.hypot(two_high - two, first - one_low)
+        significant |= (fewest[rows, index] >= due) & ((low > 0) | (high < 0))
         look += 1
-    return shown
+    return significant
 
 
 TESTS: dict[str, Test] = {
@@ -147,12 +150,12 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     """Print the table, and give what one look costs."""
     del work
     Console(width=120).print(table(CASES, _RUNS))
-    side = Sums(200, 10_000, 3000, 600_000, 180_000, 60_000)
+    variant = UnitSums(200, 10_000, 3000, 600_000, 180_000, 60_000)
     looks = 1000
 
     def look() -> None:
         for _ in range(looks):
-            difference(side, side, _ERROR, 2 * _SMALLEST)
+            difference(variant, variant, _ERROR, 2 * _SMALLEST)
             sample_ratio(200, 200, 0.5)
 
     runs = tuple(timed(look) for _ in range(repeats))
@@ -161,12 +164,12 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
 
 def table(cases: Sequence[Case], runs: int) -> Table:
     """Share of experiments in which each test showed a difference."""
-    shown = Table("share that showed a difference", "answers", *TESTS, title="experiments")
-    for place, case in enumerate(cases):
-        found = shares(case, runs, _SEED + place)
+    table = Table("share that showed a difference", "answers", *TESTS, title="experiments")
+    for index, case in enumerate(cases):
+        case_shares = shares(case, runs, _SEED + index)
         answers = case.answers or case.people * _DAYS * _A_DAY
-        shown.add_row(case.what, f"{answers:,}", *(f"{found[name]:.1%}" for name in TESTS))
-    return shown
+        table.add_row(case.what, f"{answers:,}", *(f"{case_shares[name]:.1%}" for name in TESTS))
+    return table
 
 
 def shares(case: Case, runs: int, seed: int) -> dict[str, float]:
@@ -175,23 +178,23 @@ def shares(case: Case, runs: int, seed: int) -> dict[str, float]:
     counts = dict.fromkeys(TESTS, 0)
     for start in range(0, runs, _CHUNK):
         size = min(_CHUNK, runs - start)
-        seen = (_by_people if case.people else _by_answers)(case, size, random)
+        outcomes = (_by_people if case.people else _by_answers)(case, size, random)
         for name, test in TESTS.items():
-            counts[name] += int(test(seen).sum())
+            counts[name] += int(test(outcomes).sum())
     return {name: count / runs for name, count in counts.items()}
 
 
-def _by_answers(case: Case, runs: int, random: np.random.Generator) -> Seen:
+def _by_answers(case: Case, runs: int, random: np.random.Generator) -> VariantSums:
     second = random.random((runs, case.answers)) < case.share
     good = random.random((runs, case.answers)) < case.first + case.effect * second
-    sides = []
-    for side in (~second, second):
-        n, y = side.cumsum(axis=1), (side & good).cumsum(axis=1)
-        sides.append(Sums(n, n, y, n, y, y))
-    return Seen(*sides)
+    variants = []
+    for mask in (~second, second):
+        n, y = mask.cumsum(axis=1), (mask & good).cumsum(axis=1)
+        variants.append(UnitSums(n, n, y, n, y, y))
+    return VariantSums(*variants)
 
 
-def _by_people(case: Case, runs: int, random: np.random.Generator) -> Seen:
+def _by_people(case: Case, runs: int, random: np.random.Generator) -> VariantSums:
     shape = (runs, case.people)
     usual = random.beta(case.first * case.alike, (1 - case.first) * case.alike, shape)
     second = random.random(shape) < case.share
@@ -200,37 +203,39 @@ def _by_people(case: Case, runs: int, random: np.random.Generator) -> Seen:
     chance = np.clip(usual + case.effect * second, 0, 1)
     n = new.cumsum(axis=-1)
     y = random.binomial(new, chance[..., None]).cumsum(axis=-1)
-    return Seen(*(_summed(n * side[..., None], y * side[..., None]) for side in (~second, second)))
+    return VariantSums(
+        *(_summed(n * mask[..., None], y * mask[..., None]) for mask in (~second, second))
+    )
 
 
-def _summed(n: np.ndarray, y: np.ndarray) -> Sums:
-    return Sums(*(part.sum(axis=1) for part in (n > 0, n, y, n * n, n * y, y * y)))
+def _summed(n: np.ndarray, y: np.ndarray) -> UnitSums:
+    return UnitSums(*(part.sum(axis=1) for part in (n > 0, n, y, n * n, n * y, y * y)))
 
 
-def _apart(side: Sums) -> Sums:
-    return Sums(side.n, side.n, side.y, side.n, side.y, side.y)
+def _apart(variant: UnitSums) -> UnitSums:
+    return UnitSums(variant.n, variant.n, variant.y, variant.n, variant.y, variant.y)
 
 
-def _sides(seen: Seen) -> Iterator[Sums]:
-    yield seen.first
-    yield seen.second
+def _variants(outcomes: VariantSums) -> Iterator[UnitSums]:
+    yield outcomes.first
+    yield outcomes.second
 
 
 def _any(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    shown: np.ndarray = ((low > 0) | (high < 0)).any(axis=-1)
-    return shown
+    significant: np.ndarray = ((low > 0) | (high < 0)).any(axis=-1)
+    return significant
 
 
-def _enough(seen: Seen) -> np.ndarray:
-    enough: np.ndarray = np.minimum(seen.first.n, seen.second.n) >= _LEAST
-    return enough
+def _has_enough(outcomes: VariantSums) -> np.ndarray:
+    has_enough: np.ndarray = np.minimum(outcomes.first.n, outcomes.second.n) >= _LEAST
+    return has_enough
 
 
-def _z(seen: Seen) -> np.ndarray:
-    n, m = (np.maximum(side.n, 1) for side in _sides(seen))
-    pooled = (seen.first.y + seen.second.y) / (n + m)
+def _z(outcomes: VariantSums) -> np.ndarray:
+    n, m = (np.maximum(variant.n, 1) for variant in _variants(outcomes))
+    pooled = (outcomes.first.y + outcomes.second.y) / (n + m)
     spread = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-12) * (1 / n + 1 / m))
-    z: np.ndarray = (seen.second.share - seen.first.share) / spread
+    z: np.ndarray = (outcomes.second.share - outcomes.first.share) / spread
     return z
 
 

@@ -44,25 +44,25 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
     limits = limits_of(load_parameters())
     files = read_folder(folder, limits)
     vocabulary = Vocabulary()
-    counted = count(files, vocabulary)
-    times = -(-rows // counted.documents.height)
+    frequencies = count(files, vocabulary)
+    times = -(-rows // frequencies.documents.height)
     repeated = TermFrequencies(
         pl.concat(
-            counted.documents.with_columns(
-                (pl.col("file") + copy * counted.files.height).cast(pl.Int32),
+            frequencies.documents.with_columns(
+                (pl.col("file") + copy * frequencies.files.height).cast(pl.Int32),
                 (pl.col("text") + copy).alias("text"),
             )
             for copy in range(times)
         ),
         pl.concat(
-            counted.files.with_columns((f"copy{copy}/" + pl.col("path")).alias("path"))
+            frequencies.files.with_columns((f"copy{copy}/" + pl.col("path")).alias("path"))
             for copy in range(times)
         ),
-        tuple(sparse.vstack([field] * times).tocsr() for field in counted.fields),
-        counted.texts * times,
+        tuple(sparse.vstack([field] * times).tocsr() for field in frequencies.fields),
+        frequencies.texts * times,
     )
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(counted.documents.height, _WIDTH)).astype(np.float32)
+    centres = draw.normal(size=(frequencies.documents.height, _WIDTH)).astype(np.float32)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     parts = [
         centres + draw.normal(0, _NOISE, centres.shape).astype(np.float32) for _ in range(times)
@@ -71,10 +71,10 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
         [(part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float16) for part in parts]
     )
     vectors = Vectors(repeated.documents["text"].to_numpy(), halves)
-    collection, known = collect(repeated, None, None, vectors)
+    collection, statistics = collect(repeated, None, None, vectors)
     levels = levels_of(["."], halves[:1])
-    save(SearchIndex(IndexManifest("", "random"), vocabulary, collection, known, levels), out)
-    return times * sum(len(text.encode()) for text in counted.texts)
+    save(SearchIndex(IndexManifest("", "random"), vocabulary, collection, statistics, levels), out)
+    return times * sum(len(text.encode()) for text in frequencies.texts)
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
@@ -101,15 +101,15 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     return timings
 
 
-def _timed(what: str, place: Path, dense: bool, filters: Filters) -> Timing:
-    index = open_index(place)
+def _timed(title: str, folder: Path, dense: bool, filters: Filters) -> Timing:
+    index = open_index(folder)
     draw = np.random.default_rng(1)
     vectors = index.collection.vectors
     if vectors is None:
         raise BenchmarkError("the index has no vectors")
-    asked = vectors[draw.integers(0, len(vectors), _QUERIES + 1)].astype(np.float32)
-    given = iter(asked)
-    encode = (lambda texts: next(given)[None]) if dense else None
+    query_vectors = vectors[draw.integers(0, len(vectors), _QUERIES + 1)].astype(np.float32)
+    remaining = iter(query_vectors)
+    encode = (lambda texts: next(remaining)[None]) if dense else None
     searcher = Searcher(index, limits_of(load_parameters()), encode)
     names = index.collection.documents["name"].unique(maintain_order=True).to_list()
     spent = []
@@ -118,4 +118,4 @@ def _timed(what: str, place: Path, dense: bool, filters: Filters) -> Timing:
         wall, cpu = perf_counter(), process_time()
         searcher.search(query, 10, filters)
         spent.append(Spent(perf_counter() - wall, process_time() - cpu))
-    return Timing(what, tuple(spent[1:]), target=0.02)
+    return Timing(title, tuple(spent[1:]), target=0.02)

@@ -70,42 +70,44 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     ]
     if importlib.util.find_spec("trl"):
         for precision in precisions:
-            what = f"TRL, {precision}, batch"
+            label = f"TRL, {precision}, batch"
             accumulated = "accumulated, so nothing is padded"
             contenders += [
-                (f"{what} 8", ("trl", "8", precision), True, "padded"),
-                (f"{what} 1 x 8", ("trl", "1", precision), True, accumulated),
+                (f"{label} 8", ("trl", "8", precision), True, "padded"),
+                (f"{label} 1 x 8", ("trl", "1", precision), True, accumulated),
             ]
-    runs: dict[str, list[Spent]] = {what: [] for what, *_ in contenders}
+    runs: dict[str, list[Spent]] = {contender: [] for contender, *_ in contenders}
     tokens: dict[str, float] = {}
     for turn in range(repeats):  # in turn, so that other work on the machine meets all alike
-        for what, (name, *given), _, _ in contenders:
-            out = work.root / f"{'-'.join((name, *given))}-{turn}"
-            spent, tokens[what] = measured(work, f"benchmarks.lora:{name}", CHECKOUT, out, *given)
-            runs[what].append(spent)
+        for label, (name, *arguments), _, _ in contenders:
+            out = work.root / f"{'-'.join((name, *arguments))}-{turn}"
+            spent, tokens[label] = measured(
+                work, f"benchmarks.lora:{name}", CHECKOUT, out, *arguments
+            )
+            runs[label].append(spent)
     return [
         Timing(
-            what,
-            tuple(runs[what]),
-            beside=None if what == _TRAINER else _TRAINER,
+            contender,
+            tuple(runs[contender]),
+            beside=None if contender == _TRAINER else _TRAINER,
             peer=peer,
-            note=", ".join(filter(None, [note, _loss(work, name, given)])),
-            amount=tokens[what],
+            note=", ".join(filter(None, [note, _loss(work, name, extra_arguments)])),
+            amount=tokens[contender],
             unit="tokens",
         )
-        for what, (name, *given), peer, note in contenders
+        for contender, (name, *extra_arguments), peer, note in contenders
     ]
 
 
 def ours(root: str, out: str, precision: str) -> Act:
     """This program's own loop."""
     course = _Course(Path(root))
-    chosen, corpus, model = course.settings(precision), course.corpus, course.model(precision)
-    seen = Corpus(corpus.train, ())
+    settings, corpus, model = course.settings(precision), course.corpus, course.model(precision)
+    train_only = Corpus(corpus.train, ())
 
     def act() -> None:
-        with pinned_torch(chosen.threads, chosen.seed):
-            train(model, seen, chosen)
+        with pinned_torch(settings.threads, settings.seed):
+            train(model, train_only, settings)
 
     return _act(act, model, corpus, out)
 
@@ -168,12 +170,12 @@ def _act(act: Callable[[], Any], model: Any, corpus: Corpus, out: str) -> Act:
         loss = validation_loss(model, pack(corpus.validation, WINDOW))
         Path(f"{out}.json").write_text(json.dumps({"loss": loss}))
 
-    def whole() -> float:
+    def train_step() -> float:
         act()
         atexit.register(judge)  # when the clock has stopped
         return float(token_count(corpus.train))
 
-    return whole
+    return train_step
 
 
 def _computes_in_bfloat16() -> bool:
@@ -182,9 +184,9 @@ def _computes_in_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _loss(work: Workspace, name: str, given: Sequence[str]) -> str:
-    found = json.loads((work.root / f"{'-'.join((name, *given))}-0.json").read_text())
-    return f"held-out loss {found['loss']:.3f}"
+def _loss(work: Workspace, name: str, arguments: Sequence[str]) -> str:
+    record = json.loads((work.root / f"{'-'.join((name, *arguments))}-0.json").read_text())
+    return f"held-out loss {record['loss']:.3f}"
 
 
 class _Course:
@@ -198,8 +200,8 @@ class _Course:
         """The pinned base, converted in the project's own cache."""
         pin = open_project(self.root).graph.pins["base_model"]
         source = look_up(resolve(self.root).files[SHARED], str(pin.params_key))
-        found = pin.load(source, look_up(read_yaml(self.root / pin.lock), pin.lock_key))
-        return resolve_base(found, self.root)
+        pin_entry = pin.load(source, look_up(read_yaml(self.root / pin.lock), pin.lock_key))
+        return resolve_base(pin_entry, self.root)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -212,8 +214,10 @@ class _Course:
         """Functions to train on and others to judge by, each within its budget."""
         functions = shuffled(_functions(), SEED)
         train = within_budget(self.tokenizer, functions, WINDOW, TOKENS)
-        others = functions[len(train) + 1 :]
-        return Corpus(tuple(train), tuple(within_budget(self.tokenizer, others, WINDOW, HELD_OUT)))
+        held_out = functions[len(train) + 1 :]
+        return Corpus(
+            tuple(train), tuple(within_budget(self.tokenizer, held_out, WINDOW, HELD_OUT))
+        )
 
     def settings(self, precision: str) -> AdapterSettings:
         """The project's own, with as many packed rows a step as hold eight examples."""
@@ -232,9 +236,9 @@ class _Course:
 
     def model(self, precision: Any) -> Any:
         """The base with a fresh adapter, the same for all."""
-        chosen = self.settings(precision)
-        with pinned_torch(chosen.threads, SEED):
-            return with_new_adapter(load_causal_model(self.base, precision), chosen)
+        settings = self.settings(precision)
+        with pinned_torch(settings.threads, SEED):
+            return with_new_adapter(load_causal_model(self.base, precision), settings)
 
     def arguments(self, out: str) -> dict[str, Any]:
         """What the peers are told alike."""
@@ -257,11 +261,11 @@ def _rows(examples: Sequence[TokenisedExample]) -> list[dict[str, list[int]]]:
     """Tokens, and labels that leave the prompt out, as the peers take them."""
     return [
         {
-            "input_ids": list(one.ids),
-            "attention_mask": [1] * len(one.ids),
-            "labels": [-100] * one.prompt_tokens + list(one.ids[one.prompt_tokens :]),
+            "input_ids": list(example.ids),
+            "attention_mask": [1] * len(example.ids),
+            "labels": [-100] * example.prompt_tokens + list(example.ids[example.prompt_tokens :]),
         }
-        for one in examples
+        for example in examples
     ]
 
 
@@ -276,6 +280,6 @@ def _functions() -> Iterator[Example]:
                 head = "".join(lines[node.lineno - 1 : node.body[0].lineno - 1])
                 body = "".join(lines[node.body[0].lineno - 1 : node.end_lineno])
                 name = f"{path.relative_to(library)}:{node.lineno}"
-                where = (str(path.relative_to(library)), "python", "function")
+                location = (str(path.relative_to(library)), "python", "function")
                 if _LEAST <= len(body) <= _MOST:
-                    yield Example(name, "completion", *where, head, body, name)
+                    yield Example(name, "completion", *location, head, body, name)

@@ -25,7 +25,7 @@ Act = Callable[[], float]
 _BETWEEN_LOOKS = 0.1
 
 
-def measured(work: Workspace, place: str, *arguments: object) -> tuple[Spent, float]:
+def measured(work: Workspace, target: str, *arguments: object) -> tuple[Spent, float]:
     """What a piece of work costs without imports and preparation, and its amount.
 
     Memory is that of the whole process and those it starts, looked at ten times a second; what
@@ -39,41 +39,41 @@ def measured(work: Workspace, place: str, *arguments: object) -> tuple[Spent, fl
     Raises:
         BenchmarkError: it failed.
     """
-    words = (sys.executable, "-m", "benchmarks.measured", place, *map(str, arguments))
+    words = (sys.executable, "-m", "benchmarks.measured", target, *map(str, arguments))
     peers = os.environ.get("PYTHONPATH", "")  # a peer need not be part of the environment
     paths = os.pathsep.join(filter(None, [str(work.root), peers]))
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as result:
+    with tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryFile("w+") as result:
         process = subprocess.Popen(
             words,
             cwd=work.root,
             env=work.environment | {"PYTHONPATH": paths},
             stdout=result,
-            stderr=said,
+            stderr=errors,
         )
         peak = 0.0
         while process.poll() is None:
             peak = max(peak, _resident(process.pid))
             time.sleep(_BETWEEN_LOOKS)
         if process.returncode:
-            said.seek(0)
-            end = said.read()[-2000:]
+            errors.seek(0)
+            end = errors.read()[-2000:]
             raise BenchmarkError(f"{' '.join(words)} left with {process.returncode}:\n{end}")
         result.seek(0)
-        found = json.loads(result.read().splitlines()[-1])
-    spent = Spent(found["wall"], found["cpu"], max(peak, found["peak"]))
-    return spent, float(found["amount"])
+        record = json.loads(result.read().splitlines()[-1])
+    spent = Spent(record["wall"], record["cpu"], max(peak, record["peak"]))
+    return spent, float(record["amount"])
 
 
 def _resident(pid: int) -> float:
     """Memory that a process and those it started hold now, in MiB."""
-    held = 0
+    memory = 0
     try:
         process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            held += one.memory_info().rss
+        for member in (process, *process.children(recursive=True)):
+            memory += member.memory_info().rss
     except psutil.NoSuchProcess:
         pass  # it ended while it was looked at
-    return held / 2**20
+    return memory / 2**20
 
 
 def _own_peak() -> float:
@@ -94,14 +94,14 @@ def _cpu() -> float:
     return sum(os.times()[:4])
 
 
-def main(place: str, *arguments: str) -> None:
+def main(target: str, *arguments: str) -> None:
     """Prepare, then time; the figures are the last line of the output."""
-    module, _, name = place.partition(":")
+    module, _, name = target.partition(":")
     act: Act = getattr(importlib.import_module(module), name)(*arguments)
     wall, cpu = time.perf_counter(), _cpu()
     amount = act()
-    found = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
-    print(json.dumps(found | {"peak": _own_peak(), "amount": amount}))
+    spent = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
+    print(json.dumps(spent | {"peak": _own_peak(), "amount": amount}))
 
 
 if __name__ == "__main__":

@@ -16,16 +16,16 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     plain = PlainStages(work, (_PROJECT,))
     plain.dvc("repro")
     scripted = tuple(plain.script(_PROJECT) for _ in range(repeats))
-    ours, theirs = [], []
+    ours, peer_times = [], []
     for number in range(repeats):
         _edit(work, number)
         ours.append(work.cortex("update", _PROJECT) + work.cortex(*words))
-        theirs.append(plain.dvc("repro"))
+        peer_times.append(plain.dvc("repro"))
     again = "update and cortex run, one file changed"
     return [
         Timing(_FULL, (full,), None, _PLAIN, note="creates the databases of Dagster and MLflow"),
         Timing(again, tuple(ours), None, _FULL),
-        Timing("dvc repro of plain stages, one file changed", tuple(theirs), None, again, True),
+        Timing("dvc repro of plain stages, one file changed", tuple(peer_times), None, again, True),
         Timing(_PLAIN, scripted, None, again, True, "one process; no versions, nothing skipped"),
     ]
 

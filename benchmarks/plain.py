@@ -57,7 +57,7 @@ def prepare(root: Path, out: Path, project: str, stage: str, rows: Path) -> Call
     folder.mkdir(parents=True, exist_ok=True)
     params = load_parameters(root)
     pins = read_yaml(root / "sources.lock")["projects"][project]
-    given: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "project": project,
         "root": root,
         "out": folder,
@@ -65,7 +65,7 @@ def prepare(root: Path, out: Path, project: str, stage: str, rows: Path) -> Call
         "project_source": ProjectSource(params.projects[project], tuple(pins)),
         **{name: out / name / project for name in DATA_STAGES},
     }
-    arguments = {name: given.get(name) or getattr(params, name) for name in asset.parameters}
+    arguments = {name: inputs.get(name) or getattr(params, name) for name in asset.parameters}
     return partial(_make, asset, arguments, folder)
 
 
@@ -111,9 +111,9 @@ class PlainStages:
         return self._work.environment | {"CORTEX_ROOT": str(self._work.root)}
 
     def _stage(self, stage: str, project: str) -> dict[str, Any]:
-        asked = _ASSETS[stage].parameters
-        deps = [f"{name}/{project}" for name in asked if name in DATA_STAGES]
-        if "project_source" in asked:
+        parameters = _ASSETS[stage].parameters
+        deps = [f"{name}/{project}" for name in parameters if name in DATA_STAGES]
+        if "project_source" in parameters:
             deps.append(str(self._work.source(project)))
         return {
             "cmd": f"python -m benchmarks.plain . {project} {stage}",

@@ -48,28 +48,28 @@ class PlainEncoder:
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Probability of each label, shape (texts, labels)."""
-        found: np.ndarray = self._head.predict_proba(self.embed(texts))
-        return found
+        probabilities: np.ndarray = self._head.predict_proba(self.embed(texts))
+        return probabilities
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings at length 1, shape (texts, width)."""
         import torch
 
-        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        order = sorted(range(len(texts)), key=lambda position: -len(texts[position]))
         rows: list[Any] = [None] * len(texts)
         with torch.inference_mode():
             for start in range(0, len(order), _AT_ONCE):
-                places = order[start : start + _AT_ONCE]
-                given = self._tokenizer(
-                    [texts[place] for place in places],
+                indices = order[start : start + _AT_ONCE]
+                encoded = self._tokenizer(
+                    [texts[number] for number in indices],
                     padding=True,
                     truncation=True,
                     return_tensors="pt",
                 )
-                states = self._model(**given).last_hidden_state
-                mask = given["attention_mask"][:, :, None]
+                states = self._model(**encoded).last_hidden_state
+                mask = encoded["attention_mask"][:, :, None]
                 means = (states * mask).sum(dim=1) / mask.sum(dim=1)
                 vectors = torch.nn.functional.normalize(means, dim=1).numpy()
-                for place, vector in zip(places, vectors, strict=True):
-                    rows[place] = vector
+                for index, vector in zip(indices, vectors, strict=True):
+                    rows[index] = vector
         return np.stack(rows)

@@ -78,13 +78,14 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     """Print the table for each repository and all; the timings are those of a training."""
     rule = load_parameters().retraining.code_adapter
     histories = [replay(name, folder) for name, folder in git_folders()]
-    shown = Table("history", "when", *_HEAD)
+    table = Table("history", "when", *_HEAD)
     for history in histories:
         for row in rows(history, rule):
-            shown.add_row(history.name, *row)
-    Console(width=120).print(shown)
+            table.add_row(history.name, *row)
+    Console(width=120).print(table)
     return [
-        Timing(f"training on {one.name}", (Spent(one.seconds, one.seconds),)) for one in histories
+        Timing(f"training on {entry.name}", (Spent(entry.seconds, entry.seconds),))
+        for entry in histories
     ]
 
 
@@ -170,7 +171,7 @@ def hindsight(history: History, count: int) -> list[int]:
     ]
     for _ in range(count):
         before = best[-1]
-        now: dict[int, tuple[float, tuple[int, ...]]] = {}
+        current: dict[int, tuple[float, tuple[int, ...]]] = {}
         for day in range(1, days + 1):
             choices = [before[day]] + [
                 (
@@ -179,8 +180,8 @@ def hindsight(history: History, count: int) -> list[int]:
                 )
                 for night in range(1, day)
             ]
-            now[day] = min(choices)
-        best.append(now)
+            current[day] = min(choices)
+        best.append(current)
     return list(best[-1][days][1][1:])
 
 
@@ -217,8 +218,8 @@ def replay(name: str, folder: Path) -> History:
         bits,
         np.array([sum(example.text_bytes for example in day) for day in added], dtype=float),
         spent / days,
-        np.array([[len(now - then) for now in blocks] for then in blocks]),
-        np.array([len(now) for now in blocks]),
+        np.array([[len(current - then) for current in blocks] for then in blocks]),
+        np.array([len(current) for current in blocks]),
     )
 
 
@@ -237,15 +238,15 @@ def _ends_of_days(folder: Path) -> list[tuple[float, str]]:
 
 def _trees(folder: Path, commits: Sequence[str]) -> Iterator[Tree]:
     """Code by path at each commit; what did not change is not read again."""
-    known: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for commit in commits:
         tree: Tree = {}
         for line in run_git(folder, "ls-tree", "-r", commit).splitlines():
             (_, kind, blob), path = line.split("\t")[0].split(), line.split("\t")[1]
             if kind == "blob" and _is_code(path):
-                if blob not in known:
-                    known[blob] = run_git(folder, "cat-file", "blob", blob)
-                tree[path] = known[blob]
+                if blob not in hashes:
+                    hashes[blob] = run_git(folder, "cat-file", "blob", blob)
+                tree[path] = hashes[blob]
         yield tree
 
 
@@ -266,17 +267,17 @@ def _added(before: Tree, after: Tree, numbers: dict[str, int]) -> Iterator[Token
                 prompt = _ids("".join(new[:begin]), numbers)[-_PROMPT:] or _ids("\n", numbers)
                 lines = "".join(new[begin:end])
                 blocks.append((f"{path}:{begin}", prompt, _ids(lines, numbers), lines))
-    left = _TOKENS_A_DAY
-    for place, prompt, ids, text in sorted(
+    remaining = _TOKENS_A_DAY
+    for index, prompt, ids, text in sorted(
         blocks, key=lambda block: sha256(block[0].encode()).digest()
     ):
-        if left <= 0:
+        if remaining <= 0:
             return
-        if len(ids) > left:
-            text, ids = "".join(_TOKEN.findall(text)[:left]), ids[:left]
-        left -= len(ids)
+        if len(ids) > remaining:
+            text, ids = "".join(_TOKEN.findall(text)[:remaining]), ids[:remaining]
+        remaining -= len(ids)
         yield TokenisedExample(
-            place, "completion", (*prompt, *ids), len(prompt), len(ids), len(text.encode())
+            index, "completion", (*prompt, *ids), len(prompt), len(ids), len(text.encode())
         )
 
 

@@ -47,40 +47,40 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     cache = work.root / "cache"
     first = _training(logs, model, cache)
     again = tuple(_training(logs, model, cache) for _ in range(repeats))
-    some, _ = made_up_tasks(BATCH, words, seed=2)
+    tasks, _ = made_up_tasks(BATCH, words, seed=2)
     router = open_model(model)
     rules = Router.from_rules(_write_rules(work.root / "routing-patterns.json", words), None)
     plain, encoded = lexical(), PlainEncoder(folder)
     by_words = timed(lambda: plain.fit(texts, labels))
     by_meaning = timed(lambda: encoded.fit(texts, labels))
     return [
-        *_decisions("rules", rules.route, some, repeats),
+        *_decisions("rules", rules.route, tasks, repeats),
         _train("TF-IDF + logistic regression", (by_words,), None, peer=True),
-        *_decisions("TF-IDF + logistic regression", plain.predict_proba, some, repeats),
+        *_decisions("TF-IDF + logistic regression", plain.predict_proba, tasks, repeats),
         _train(_ENCODED, (by_meaning,), None, peer=True),
-        *_decisions(_ENCODED, encoded.predict_proba, some, repeats),
+        *_decisions(_ENCODED, encoded.predict_proba, tasks, repeats),
         _train("the router, first time", (first,), 300.0),
         _train("the router, embeddings known", again, 60.0),
-        *_decisions("the router", router.route, some, repeats),
+        *_decisions("the router", router.route, tasks, repeats),
     ]
 
 
 def _train(way: str, runs: tuple[Spent, ...], target: float | None, peer: bool = False) -> Timing:
     note = "neither compared nor calibrated; no evidence, no scope" if peer else ""
-    beside = None if peer else f"{_ENCODED}: training"
-    return Timing(f"{way}: training", runs, target, beside, peer, note, TASKS, "tasks")
+    peer_title = None if peer else f"{_ENCODED}: training"
+    return Timing(f"{way}: training", runs, target, peer_title, peer, note, TASKS, "tasks")
 
 
 def _decisions(
-    way: str, decide: Callable[[list[str]], Any], some: Sequence[str], repeats: int
+    way: str, decide: Callable[[list[str]], Any], tasks: Sequence[str], repeats: int
 ) -> list[Timing]:
     """One decision (median and 99th percentile) and a batch."""
-    decide(list(some[:50]))
-    alone = tuple(timed(lambda text=text: decide([text])) for text in some[:ALONE])
+    decide(list(tasks[:50]))
+    alone = tuple(timed(lambda text=text: decide([text])) for text in tasks[:ALONE])
     slowest = sorted(spent.wall for spent in alone)[int(ALONE * 0.99)]
     ours = way == "the router"
     note = f"p99 {slowest * 1000:.1f} ms{'; at most 20' if ours else ''}"
-    batch = repeat(repeats, lambda: decide(list(some)))
+    batch = repeat(repeats, lambda: decide(list(tasks)))
     return [
         Timing(
             f"{way}: one decision",
@@ -114,18 +114,20 @@ def encoder_folder(root: Path) -> Path:
 def router_words(encoder: Path) -> list[str]:
     """Words that are one token each: first the common ones, then each label's own."""
     vocabulary = json.loads((encoder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    known = sorted(word for word in vocabulary["vocab"] if word.isalpha() and len(word) > 3)
-    return random.Random(0).sample(known, _COMMON + LABELS * _OWN)  # nosec B311: nothing secret
+    terms = sorted(word for word in vocabulary["vocab"] if word.isalpha() and len(word) > 3)
+    return random.Random(0).sample(terms, _COMMON + LABELS * _OWN)  # nosec B311: nothing secret
 
 
-def _own(words: list[str], label: int) -> list[str]:
+def _label_words(words: list[str], label: int) -> list[str]:
     start = _COMMON + label * _OWN
     return words[start : start + _OWN]
 
 
 def _write_rules(path: Path, words: list[str]) -> Path:
     """Keyword rules that know half of each label's own words."""
-    experts = {f"label-{n}": {"activation_keywords": _own(words, n)[::2]} for n in range(LABELS)}
+    experts = {
+        f"label-{n}": {"activation_keywords": _label_words(words, n)[::2]} for n in range(LABELS)
+    }
     thresholds = {"single_expert": 0.8, "multi_expert": 0.6, "minimum_activation": 0.3}
     path.write_text(json.dumps({"thresholds": thresholds, "experts": experts}), encoding="utf-8")
     return path
@@ -149,7 +151,7 @@ def made_up_tasks(count: int, words: list[str], seed: int = 1) -> tuple[list[str
     labels = [number % LABELS for number in range(count)]
     texts = [
         " ".join(
-            chance.choice(_own(words, label) if word % 2 else words[:_COMMON])
+            chance.choice(_label_words(words, label) if word % 2 else words[:_COMMON])
             for word in range(WORDS)
         )
         + f" {number}"

@@ -68,9 +68,9 @@ class _Prepared:
 
     def names(self) -> list[str]:
         """What each document is called in the answers."""
-        made = self.index.collection
-        paths = made.files["path"]
-        rows = made.documents.select("file", "name").iter_rows()
+        collection = self.index.collection
+        paths = collection.files["path"]
+        rows = collection.documents.select("file", "name").iter_rows()
         return [paths[file] if self.set.by_file else f"{paths[file]}:{name}" for file, name in rows]
 
 
@@ -85,13 +85,15 @@ def quality(folder: Path) -> None:
     params = load_parameters()
     encoder = open_encoder(params)
     prepared: list[_Prepared] = []
-    for one in _sets(folder):
+    for prepared_set in _sets(folder):
         # two sets of one repository share their texts
         before = prepared[-1].index if prepared else None
-        index = index_files(one.files, IndexManifest("", encoder.name), encoder.encode, before)
-        texts = sorted({asked.text[:2000] for asked in one.asked})
+        index = index_files(
+            prepared_set.files, IndexManifest("", encoder.name), encoder.encode, before
+        )
+        texts = sorted({query.text[:2000] for query in prepared_set.queries})
         vectors = dict(zip(texts, encoder.encode(texts), strict=True))
-        prepared.append(_Prepared(one, index, vectors))
+        prepared.append(_Prepared(prepared_set, index, vectors))
     Console(width=150).print(_table(prepared))
 
 
@@ -105,8 +107,8 @@ def _sets(folder: Path) -> Iterator[Set]:
 
 def git_folders() -> Iterator[tuple[str, Path]]:
     """Name and git's folder of each repository that the variable's folder holds."""
-    place = os.environ.get(REPOSITORIES)
-    for repository in sorted(Path(place).iterdir()) if place else ():
+    index = os.environ.get(REPOSITORIES)
+    for repository in sorted(Path(index).iterdir()) if index else ():
         git = next((p for p in (repository / "repo", repository / ".git", repository)
                     if (p / "objects").is_dir()), None)  # fmt: skip
         if git is not None:
@@ -133,11 +135,11 @@ def _ours(
             prepared.index, limits, encode if dense else None, units=for_units, files=for_files
         )
         names, answers = prepared.names(), []
-        for asked in prepared.set.asked:
-            query = understand(asked.text, reading or QueryOptions())
+        for search_query in prepared.set.queries:
+            query = understand(search_query.text, reading or QueryOptions())
             parts = searcher.scored(query)
             rank = searcher.rank_files if prepared.set.by_file else searcher.rank_units
-            answers.append([names[place] for _, place, _ in rank(parts, query, 10)])
+            answers.append([names[index] for _, index, _ in rank(parts, query, 10)])
         return answers
 
     return answer
@@ -155,7 +157,7 @@ def _by_words(split: Callable[[str], list[str]], *, counting: bool = False) -> S
                 texts.setdefault(name, []).append(document.texts[-1])
         names = list(texts)
         counts = [Counter(split("\n".join([name, *texts[name]]))) for name in names]
-        numbers = {term: place for place, term in enumerate(sorted(set().union(*counts)))}
+        numbers = {term: index for index, term in enumerate(sorted(set().union(*counts)))}
         entries = [
             (row, numbers[t], n) for row, count in enumerate(counts) for t, n in count.items()
         ]
@@ -164,13 +166,13 @@ def _by_words(split: Callable[[str], list[str]], *, counting: bool = False) -> S
         matrix = sparse.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=shape)
         scores = postings([matrix], statistics([matrix]), Weights((1.0,), (0.75,), 1.2))
         answers = []
-        for asked in prepared.set.asked:
-            query = Counter(split(asked.text))
-            known = {numbers[term]: count for term, count in query.items() if term in numbers}
-            total = np.asarray(matrix[:, list(known)].sum(axis=1)).ravel() if counting else (
-                scores.scores(known)
+        for search_query in prepared.set.queries:
+            query = Counter(split(search_query.text))
+            term_counts = {numbers[term]: count for term, count in query.items() if term in numbers}
+            total = np.asarray(matrix[:, list(term_counts)].sum(axis=1)).ravel() if counting else (
+                scores.scores(term_counts)
             )  # fmt: skip
-            answers.append([names[place] for place in np.argsort(-total, kind="stable")[:10]])
+            answers.append([names[index] for index in np.argsort(-total, kind="stable")[:10]])
         return answers
 
     return answer
@@ -204,36 +206,36 @@ _SYSTEMS: dict[str, System] = {
 
 
 def _table(prepared: Sequence[_Prepared]) -> Table:
-    shown = Table(title=f"search: {', '.join(one.set.name for one in prepared)}")
+    table = Table(title=f"search: {', '.join(prepared_set.set.name for prepared_set in prepared)}")
     kinds = {
         "docstrings": "docstring",
         "functions": "commit to function",
         "files": "commit to file",
     }
     scores = {name: _scores(prepared, system) for name, system in _SYSTEMS.items()}
-    shown.add_column("")
+    table.add_column("")
     for kind, words_ in kinds.items():
         count = len(scores[_WHOLE].get(kind, ()))
         figure = "Acc@1 / 5 / 10" if kind == "files" else "NDCG@10"
-        shown.add_column(f"{words_} ({count}): {figure}")
-        shown.add_column("this search minus it")
+        table.add_column(f"{words_} ({count}): {figure}")
+        table.add_column("this search minus it")
     for name, by_kind in scores.items():
         cells = []
         for kind in kinds:
             if kind not in by_kind:
                 cells += ["", ""]
                 continue
-            values, whole = by_kind[kind], scores[_WHOLE][kind]
+            values, all_scores = by_kind[kind], scores[_WHOLE][kind]
             cells.append(" / ".join(f"{value:.3f}" for value in values.mean(axis=0)))
-            cells.append("" if name == _WHOLE else _difference(whole, values))
-        shown.add_row(name, *cells)
-    return shown
+            cells.append("" if name == _WHOLE else _difference(all_scores, values))
+        table.add_row(name, *cells)
+    return table
 
 
-def _difference(whole: np.ndarray, other: np.ndarray) -> str:
+def _difference(all_scores: np.ndarray, other: np.ndarray) -> str:
     """The paired difference of the last figure but one (Acc@5, NDCG@10) with its interval."""
-    column = 1 if whole.shape[1] > 1 else 0
-    gap = (whole[:, column] - other[:, column]).tolist()
+    column = 1 if all_scores.shape[1] > 1 else 0
+    gap = (all_scores[:, column] - other[:, column]).tolist()
     interval = paired_bootstrap(gap, resamples=2000, confidence=0.95, seed=20)
     return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
@@ -241,18 +243,20 @@ def _difference(whole: np.ndarray, other: np.ndarray) -> str:
 def _scores(prepared: Sequence[_Prepared], system: System) -> dict[str, np.ndarray]:
     """Figures of each query, by kind of set."""
     rows: dict[str, list[tuple[float, ...]]] = {}
-    for one in prepared:
-        kind = one.set.name.split()[0]
-        for asked, ranked in zip(one.set.asked, system(one), strict=True):
-            rows.setdefault(kind, []).append(_figures(ranked, asked.wanted, one.set.by_file))
+    for prepared_set in prepared:
+        kind = prepared_set.set.name.split()[0]
+        for query, ranked in zip(prepared_set.set.queries, system(prepared_set), strict=True):
+            rows.setdefault(kind, []).append(
+                _figures(ranked, query.wanted, prepared_set.set.by_file)
+            )
     return {kind: np.array(values) for kind, values in rows.items()}
 
 
-def _figures(ranked: list[str], wanted: frozenset[str], by_file: bool) -> tuple[float, ...]:
+def _figures(ranked: list[str], relevant: frozenset[str], by_file: bool) -> tuple[float, ...]:
     if by_file:  # all of the files have to be there
-        return tuple(float(wanted <= set(ranked[: max(k, len(wanted))])) for k in (1, 5, 10))
-    gain = sum(1 / np.log2(place + 2) for place, name in enumerate(ranked) if name in wanted)
-    best = sum(1 / np.log2(place + 2) for place in range(min(10, len(wanted))))
+        return tuple(float(relevant <= set(ranked[: max(k, len(relevant))])) for k in (1, 5, 10))
+    gain = sum(1 / np.log2(index + 2) for index, name in enumerate(ranked) if name in relevant)
+    best = sum(1 / np.log2(index + 2) for index in range(min(10, len(relevant))))
     return (float(gain / best),)
 
 

@@ -36,7 +36,7 @@ _REFERENCE = re.compile(r"\(?\b(fixe?[sd]?|close[sd]?|resolve[sd]?|refs?)?:?\s*#
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchQuery:
     """One query.
 
     Args:
@@ -68,7 +68,7 @@ class Set:
     group: str
     by_file: bool
     files: list[FileText]
-    asked: list[Asked]
+    queries: list[SearchQuery]
     tree: Path
     at: str = ""
 
@@ -88,39 +88,41 @@ def commit_sets(
     log = git(repository, "rev-list", "--first-parent", "--no-merges", "--reverse", "HEAD")
     commits = log.decode().split()
     for share in _POINTS:
-        at = int(len(commits) * share)
-        tree = work / f"{name}-{at}"
-        _unpack(repository, commits[at], tree)
+        position = int(len(commits) * share)
+        tree = work / f"{name}-{position}"
+        _unpack(repository, commits[position], tree)
         files = read_folder(tree, limits)
         present = {file.path for file in files if file.documents}
-        asked = []
-        for commit in commits[at + 1 : at + 1 + _FOLLOWING]:
-            entry = _asked(repository, commit, present)
-            if entry and len(asked) < _MOST_QUERIES:
-                asked.append(entry)
-        yield Set(f"files {name}@{share}", name, True, files, asked, tree, commits[at])
+        query_text = []
+        for commit in commits[position + 1 : position + 1 + _FOLLOWING]:
+            entry = _commit_query(repository, commit, present)
+            if entry and len(query_text) < _MOST_QUERIES:
+                query_text.append(entry)
+        yield Set(f"files {name}@{share}", name, True, files, query_text, tree, commits[position])
         if functions:
-            following = commits[at + 1 : at + 1 + _FOLLOWING]
+            following = commits[position + 1 : position + 1 + _FOLLOWING]
             inside = list(_functions_asked(repository, following, files))
-            yield Set(f"functions {name}@{share}", name, False, files, inside, tree, commits[at])
+            yield Set(
+                f"functions {name}@{share}", name, False, files, inside, tree, commits[position]
+            )
 
 
-def _asked(repository: Path, commit: str, present: set[str]) -> Asked | None:
-    shown = git(repository, "show", "--format=%B%x00", "--name-only", "--no-renames", commit)
-    message, _, names = shown.decode(errors="replace").partition("\0")
+def _commit_query(repository: Path, commit: str, present: set[str]) -> SearchQuery | None:
+    output = git(repository, "show", "--format=%B%x00", "--name-only", "--no-renames", commit)
+    message, _, names = output.decode(errors="replace").partition("\0")
     message = _REFERENCE.sub("", _TRAILER.sub("", message)).strip()
     changed = [path for path in names.split("\n") if path.strip()]
     code = {path for path in changed if language_of(path, "") in PARSED and not is_test(path)}
     if not 1 <= len(code) <= _MOST_CHANGED or not code <= present or len(message.split()) < 4:
         return None
-    return Asked(message, frozenset(code), commit)
+    return SearchQuery(message, frozenset(code), commit)
 
 
 def _functions_asked(
     repository: Path, commits: list[str], files: list[FileText]
-) -> Iterator[Asked]:
+) -> Iterator[SearchQuery]:
     """Commits that changed at most a few functions, with these."""
-    known = {
+    tracked = {
         f"{file.path}:{document.name}"
         for file in files
         for document in file.documents
@@ -128,15 +130,15 @@ def _functions_asked(
     }
     count = 0
     for commit in commits:
-        asked = _asked(repository, commit, {file.path for file in files})
-        if asked is None or count >= _MOST_QUERIES:
+        query = _commit_query(repository, commit, {file.path for file in files})
+        if query is None or count >= _MOST_QUERIES:
             continue
         changed = {
-            f"{path}:{name}" for path in asked.wanted for name in _changed(repository, commit, path)
+            f"{path}:{name}" for path in query.wanted for name in _changed(repository, commit, path)
         }
-        if 1 <= len(changed) <= 3 and changed <= known:
+        if 1 <= len(changed) <= 3 and changed <= tracked:
             count += 1
-            yield Asked(asked.text.split("\n\n")[0], frozenset(changed))
+            yield SearchQuery(query.text.split("\n\n")[0], frozenset(changed))
 
 
 def _changed(repository: Path, commit: str, path: str) -> Iterator[str]:
@@ -174,7 +176,7 @@ def docstring_set(
 ) -> Set:
     """First sentences of docstrings over installed packages without docstrings."""
     tree = work / name
-    asked: dict[str, Asked] = {}
+    by_text: dict[str, SearchQuery] = {}
     for package in packages:
         root = Path(sysconfig.get_path("purelib"))
         paths = sorted(
@@ -184,16 +186,18 @@ def docstring_set(
         for path in paths:
             if count >= most or is_test(path.as_posix()) or path.stat().st_size > 200_000:
                 continue
-            shown = path.relative_to(root)
+            relative_path = path.relative_to(root)
             bare, sentences = _without_docstrings(path.read_text(encoding="utf-8"))
-            copy = tree / shown
+            copy = tree / relative_path
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(bare, encoding="utf-8")
             for function, sentence in sentences:
                 count += 1
-                asked[f"{shown}:{function}"] = Asked(sentence, frozenset({f"{shown}:{function}"}))
-    chosen = sorted(asked.values(), key=lambda entry: _shuffled(entry.text))
-    return Set(name, name, False, read_folder(tree, limits), chosen[:400], tree)
+                by_text[f"{relative_path}:{function}"] = SearchQuery(
+                    sentence, frozenset({f"{relative_path}:{function}"})
+                )
+    selected = sorted(by_text.values(), key=lambda entry: _shuffled(entry.text))
+    return Set(name, name, False, read_folder(tree, limits), selected[:400], tree)
 
 
 def _shuffled(text: str) -> bytes:

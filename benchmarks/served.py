@@ -60,7 +60,7 @@ def gateway(engine: EngineName, folder: Path, port: int) -> None:
     models = {BASE: Served(BASE, Release("base", base.digest))}
     for name in ADAPTERS:
         files = AdapterFiles(name, partial(Path, folder / "adapters" / name))
-        adapter = partial(lambda given, _task: given, files)
+        adapter = partial(lambda suggestions, _task: suggestions, files)
         models[name] = Served(name, Release("adapter", base.digest, name), adapter)
     catalogue = Catalogue(models, ADAPTERS[0], base.name, {"version": "router", "way": "model"})
     params = load_parameters(CHECKOUT)
@@ -68,8 +68,8 @@ def gateway(engine: EngineName, folder: Path, port: int) -> None:
     params = params.model_copy(update={"serving": params.serving.model_copy(update=limits)})
     desk = RouterDesk(lambda: LoadedRouter(open_model(folder / "router")), lambda: 0, CACHED)
     source = CatalogueSource(lambda: catalogue, lambda: 0)
-    made = gateway_over(folder / engine, params, base, engine, source, _no_examples, desk)
-    run(made, "127.0.0.1", port)
+    gateway = gateway_over(folder / engine, params, base, engine, source, _no_examples, desk)
+    run(gateway, "127.0.0.1", port)
 
 
 def llama_cpp(folder: Path, port: int) -> None:
@@ -111,10 +111,10 @@ def plain(folder: Path, port: int) -> None:
     def complete(body: dict[str, Any]) -> dict[str, Any]:
         ids = tokenizer(body["prompt"], return_tensors="pt")
         with lock, torch.inference_mode():
-            made = model.generate(**ids, max_new_tokens=body["max_tokens"], do_sample=False)
-        written = made[0, ids["input_ids"].shape[1] :]
-        choice = {"text": tokenizer.decode(written, skip_special_tokens=True)}
-        return {"choices": [choice], "usage": {"completion_tokens": len(written)}}
+            tokens = model.generate(**ids, max_new_tokens=body["max_tokens"], do_sample=False)
+        answer_tokens = tokens[0, ids["input_ids"].shape[1] :]
+        choice = {"text": tokenizer.decode(answer_tokens, skip_special_tokens=True)}
+        return {"choices": [choice], "usage": {"completion_tokens": len(answer_tokens)}}
 
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 

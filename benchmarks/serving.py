@@ -64,10 +64,10 @@ class Server:
     @property
     def resident(self) -> float:
         """Its memory without what it shares, in MiB."""
-        return float(sum(one.memory_full_info().uss for one in self._family()) / 2**20)
+        return float(sum(process.memory_full_info().uss for process in self._family()) / 2**20)
 
     def _cpu(self) -> float:
-        return sum(sum(one.cpu_times()[:2]) for one in self._family())
+        return sum(sum(process.cpu_times()[:2]) for process in self._family())
 
     def _family(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
@@ -89,15 +89,15 @@ class Client:
         """
         if time.monotonic() - self._asked > _KEPT:
             self._connection.close()  # the next request opens it again
-        given = {"content-type": "application/json", **headers}
-        self._connection.request("POST", path, json.dumps(body), given)
+        all_headers = {"content-type": "application/json", **headers}
+        self._connection.request("POST", path, json.dumps(body), all_headers)
         answer = self._connection.getresponse()
         content = answer.read()
         self._asked = time.monotonic()
         if answer.status != 200:
             raise BenchmarkError(f"{path} was answered with {answer.status}: {content[:300]!r}")
-        made: dict[str, Any] = json.loads(content)
-        return made
+        response: dict[str, Any] = json.loads(content)
+        return response
 
     def complete(self, prompt: str, tokens: int, model: str = ADAPTERS[0]) -> None:
         """Have a prompt continued; ``written`` counts the tokens."""
@@ -150,8 +150,8 @@ def _served(work: Workspace, name: str, folder: Path) -> Iterator[Server]:
                 break
             except (OSError, http.client.HTTPException, BenchmarkError) as error:
                 if process.poll() is not None or time.monotonic() > end:
-                    said = log.read_text(errors="replace")[-2000:]
-                    raise BenchmarkError(f"{name} does not answer: {said}") from error
+                    log_tail = log.read_text(errors="replace")[-2000:]
+                    raise BenchmarkError(f"{name} does not answer: {log_tail}") from error
                 time.sleep(0.5)
         yield Server(name, psutil.Process(process.pid), port)
     finally:
@@ -171,9 +171,9 @@ def _prompts() -> list[str]:
 
 def _writing(servers: dict[str, Server], repeats: int) -> list[Timing]:
     """Tokens a second and the first token of a prompt that begins as the one before."""
-    whole: dict[str, list[Spent]] = {name: [] for name in servers}
+    totals: dict[str, list[Spent]] = {name: [] for name in servers}
     first: dict[str, list[Spent]] = {name: [] for name in servers}
-    written: dict[str, list[int]] = {name: [] for name in servers}
+    token_counts: dict[str, list[int]] = {name: [] for name in servers}
     clients = {name: server.client() for name, server in servers.items()}
     for _, prompt, (name, server) in itertools.product(range(repeats), _prompts(), servers.items()):
         client = clients[name]
@@ -181,23 +181,23 @@ def _writing(servers: dict[str, Server], repeats: int) -> list[Timing]:
         longer = f"{prompt}\n# a"
         first[name].append(server.spent(partial(client.complete, longer, 1)))
         client.complete(prompt, 1)
-        whole[name].append(server.spent(partial(client.complete, prompt, TOKENS)))
-        written[name].append(client.written)
+        totals[name].append(server.spent(partial(client.complete, prompt, TOKENS)))
+        token_counts[name].append(client.written)
     timings = []
-    for kind, measured, beside in (
-        ("completion", whole, "llama.cpp"),
+    for kind, measured, peer_title in (
+        ("completion", totals, "llama.cpp"),
         ("first token, prompt read before", first, "llama.cpp"),
     ):
         for name in servers:
             runs = tuple(measured[name])
-            tokens = statistics.median(written[name]) if kind == "completion" else 1
+            tokens = statistics.median(token_counts[name]) if kind == "completion" else 1
             pace = f"{tokens / statistics.median(run.wall for run in runs):.1f} tokens/s"
             timings.append(
                 Timing(
                     f"{_title(name)}: {kind}",
                     runs,
                     0.1 if kind != "completion" and name not in _PEERS else None,
-                    None if name == beside else f"{_title(beside)}: {kind}",
+                    None if name == peer_title else f"{_title(peer_title)}: {kind}",
                     name in _PEERS,
                     pace if kind == "completion" else "",
                 )
@@ -227,9 +227,13 @@ def _in_turn(server: Server, repeats: int) -> list[Timing]:
                     client.complete(prompt, 8, names[number % len(names)])
 
             runs[way].append(server.spent(ask))
-    one, *_ = ways
+    first_way, *_ = ways
     return [
-        Timing(f"torch: {way}", tuple(spent), beside=None if way == one else f"torch: {one}")
+        Timing(
+            f"torch: {way}",
+            tuple(spent),
+            beside=None if way == first_way else f"torch: {first_way}",
+        )
         for way, spent in runs.items()
     ]
 
@@ -247,25 +251,27 @@ def _routing(server: Server, words: list[str], repeats: int) -> list[Timing]:
     slowest = sorted(run.wall for run in alone)[int(ALONE * 0.99)]
     lock = threading.Lock()
 
-    def some(count: int) -> list[str]:
+    def task_batch(count: int) -> list[str]:
         with lock:
             return list(itertools.islice(tasks, count))
 
-    known = some(64)
-    client.post("/route", {"tasks": known})
-    one = "/route: one task"
-    timings = [Timing(one, tuple(alone), 0.005, note=f"p99 {slowest * 1000:.1f} ms; at most 20")]
-    for what, target, connections, body in (
-        ("/route: batches of 32", 1_000, 2, lambda: {"tasks": some(32)}),
-        ("/route: single requests", 300, 16, lambda: {"task": some(1)[0]}),
-        ("/route: tasks seen before", 1_000, 4, lambda: {"tasks": random.sample(known, 32)}),
+    task_texts = task_batch(64)
+    client.post("/route", {"tasks": task_texts})
+    single_task = "/route: one task"
+    timings = [
+        Timing(single_task, tuple(alone), 0.005, note=f"p99 {slowest * 1000:.1f} ms; at most 20")
+    ]
+    for title, target, connections, body in (
+        ("/route: batches of 32", 1_000, 2, lambda: {"tasks": task_batch(32)}),
+        ("/route: single requests", 300, 16, lambda: {"task": task_batch(1)[0]}),
+        ("/route: tasks seen before", 1_000, 4, lambda: {"tasks": random.sample(task_texts, 32)}),
     ):
-        each = 1 if "single" in what else 32
+        each = 1 if "single" in title else 32
         loads = [_load(server, "/route", body, connections) for _ in range(repeats)]
-        paces = [each * done / spent.wall for spent, done in loads]
-        spent = tuple(_for_each(run, each * done) for run, done in loads)
+        paces = [each * completed / spent.wall for spent, completed in loads]
+        spent = tuple(_for_each(run, each * completed) for run, completed in loads)
         pace = f"{statistics.median(paces):,.0f} a second; target {target:,}"
-        timings.append(Timing(what, spent, 1 / target, note=pace))
+        timings.append(Timing(title, spent, 1 / target, note=pace))
     return timings
 
 
@@ -275,15 +281,15 @@ def _load(
     """What some seconds of as many requests as can be cost, and how many were answered."""
     counts = [0] * connections
 
-    def ask(place: int) -> None:
+    def ask(index: int) -> None:
         client = server.client()
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             client.post(path, body())
-            counts[place] += 1
+            counts[index] += 1
 
     def all_of_them() -> None:
-        threads = [threading.Thread(target=ask, args=(place,)) for place in range(connections)]
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(connections)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -299,9 +305,9 @@ def _for_each(spent: Spent, count: int) -> Spent:
 def _cached(server: Server) -> Timing:
     body = {"prompt": "def remembered():\n", "max_tokens": 20, "temperature": 0}
     server.client().post("/v1/completions", body)
-    spent, done = _load(server, "/v1/completions", lambda: body, 4)
-    run = _for_each(spent, done)
-    note = f"{done / spent.wall:,.0f} a second; target 2,000"
+    spent, completed = _load(server, "/v1/completions", lambda: body, 4)
+    run = _for_each(spent, completed)
+    note = f"{completed / spent.wall:,.0f} a second; target 2,000"
     return Timing("completion of 20 tokens, given before", (run,), 1 / 2_000, note=note)
 
 

@@ -25,23 +25,23 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     few, many = (dict(_acts(begin(work.root / str(n), named(n)), repeats)) for n in (FEW, MANY))
     return [
         timing
-        for what in few
+        for action in few
         for timing in (
             Timing(
-                _name(what, FEW), few[what], None,
-                None if what == _PEER else _name(_PEER, FEW), what == _PEER,
+                _name(action, FEW), few[action], None,
+                None if action == _PEER else _name(_PEER, FEW), action == _PEER,
                 amount=FEW, unit="projects",
             ),
             Timing(
-                _name(what, MANY), many[what], None, _name(what, FEW), what == _PEER,
+                _name(action, MANY), many[action], None, _name(action, FEW), action == _PEER,
                 amount=MANY, unit="projects",
             ),
         )
     ]  # fmt: skip
 
 
-def _name(what: str, projects: int) -> str:
-    return f"{what}, {projects} projects"
+def _name(action: str, projects: int) -> str:
+    return f"{action}, {projects} projects"
 
 
 def _acts(bench: Workbench, repeats: int) -> Iterator[tuple[str, tuple[Spent, ...]]]:
@@ -58,8 +58,8 @@ def _acts(bench: Workbench, repeats: int) -> Iterator[tuple[str, tuple[Spent, ..
         return timed(lambda: bench.run(["words"], first))
 
     def planned() -> None:
-        now = bench.project()
-        plan_retraining(now, dvc_views(now))
+        opened_project = bench.project()
+        plan_retraining(opened_project, dvc_views(opened_project))
 
     yield _PEER, repeat(repeats, lambda: _plain_status(bench.root))
     yield "sync", repeat(repeats, bench.sync)

@@ -78,7 +78,7 @@ class Timing:
         """Amount a second of processor time, which other work on the machine does not change."""
         return self.amount / max(self.median_cpu, 1e-9) if self.amount else None
 
-    def as_json(self, others: Sequence["Timing"]) -> dict[str, Any]:
+    def as_json(self, timings: Sequence["Timing"]) -> dict[str, Any]:
         """Plain values, with the ratio to what it stands beside."""
         return {
             "what": self.what,
@@ -92,17 +92,17 @@ class Timing:
             "unit": self.unit,
             "per_cpu_second": self.rate and round(self.rate, 3),
             "beside": self.beside,
-            "ratio": self.ratio(others),
+            "ratio": self.ratio(timings),
             "peer": self.peer,
             "note": self.note,
         }
 
-    def ratio(self, others: Sequence["Timing"]) -> float | None:
+    def ratio(self, timings: Sequence["Timing"]) -> float | None:
         """Median against that of the timing it stands beside.
 
         Where both have an amount: processor time for one of what it counts, against the other's.
         """
-        for other in others:
+        for other in timings:
             if other.what == self.beside:
                 if self.rate and other.rate:
                     return round(other.rate / self.rate, 3)
@@ -129,12 +129,12 @@ def command(words: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Spent:
         BenchmarkError: it failed.
     """
     wall, before = time.perf_counter(), os.times()
-    found = subprocess.run(
+    process = subprocess.run(
         list(words), cwd=cwd, env=dict(env), capture_output=True, text=True, check=False
     )
     after = os.times()
     cpu = sum(after[2:4]) - sum(before[2:4])  # of children that ended
-    if found.returncode:
-        said = (found.stdout + found.stderr)[-2000:]
-        raise BenchmarkError(f"{' '.join(words)} left with {found.returncode}:\n{said}")
+    if process.returncode:
+        output = (process.stdout + process.stderr)[-2000:]
+        raise BenchmarkError(f"{' '.join(words)} left with {process.returncode}:\n{output}")
     return Spent(time.perf_counter() - wall, cpu)

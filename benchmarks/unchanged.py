@@ -16,16 +16,16 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     work.cortex("run")
     plain = PlainStages(work)
     plain.dvc("repro")
-    one = ("run", "code_units", "--project", "testing")
+    command = ("run", "code_units", "--project", "testing")
     ours: dict[str, Callable[[], Spent]] = {
         "dvc repro": lambda: work.dvc("repro"),
         "cortex run": lambda: work.cortex("run"),
-        "cortex run, one asset": lambda: work.cortex(*one),
+        "cortex run, one asset": lambda: work.cortex(*command),
         "cortex status": lambda: work.cortex("status"),
         "cortex status, worked out": lambda: _status_worked_out(work),
         "cortex --help": lambda: work.cortex("--help"),
     }
-    found = [
+    timings = [
         Timing(
             _PLAIN,
             tuple(plain.dvc("repro") for _ in range(repeats)),
@@ -33,10 +33,10 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
             note=f"only the {len(DATA_STAGES) * len(SOURCES)} data stages, no models",
         )
     ]
-    for what, act in ours.items():
+    for label, act in ours.items():
         runs = tuple(act() for _ in range(repeats))
-        found.append(Timing(what, runs, _TARGETS.get(what), _PLAIN))
-    return found
+        timings.append(Timing(label, runs, _TARGETS.get(label), _PLAIN))
+    return timings
 
 
 def _status_worked_out(work: Workspace) -> Spent:

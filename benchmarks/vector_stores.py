@@ -65,8 +65,8 @@ class Matrix:
 
     def search(self, query: Rows, every: int) -> Sequence[int]:
         if every > 1:
-            found = self.directions[::every] @ query
-            return _highest(found, _K) * every
+            similarities = self.directions[::every] @ query
+            return _highest(similarities, _K) * every
         return _highest(self.directions @ query, _K)
 
     def delete(self, rows: Rows) -> None:
@@ -120,13 +120,13 @@ class Lance:
             self.table.create_index(metric="dot", num_partitions=lists, num_sub_vectors=parts)
 
     def search(self, query: Rows, every: int) -> Sequence[int]:
-        asked = self.table.search(query).metric("dot").select(["key", "_distance"]).limit(_K)
+        results = self.table.search(query).metric("dot").select(["key", "_distance"]).limit(_K)
         if self.indexed:
-            asked = asked.nprobes(20).refine_factor(10)
+            results = results.nprobes(20).refine_factor(10)
         if every > 1:
             column = {100: "hundred", 1000: "thousand"}[every]
-            asked = asked.where(f"{column} = 0", prefilter=True)
-        return list(asked.to_arrow()["key"].to_pylist())
+            results = results.where(f"{column} = 0", prefilter=True)
+        return list(results.to_arrow()["key"].to_pylist())
 
     def delete(self, rows: Rows) -> None:
         self.table.delete("key % 10 = 0")
@@ -163,10 +163,10 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
     rows, queries = vectors(count)
     expected = {name: _exact(rows[::every], queries, every) for name, every in _FILTERS.items()}
     measured = {}
-    chosen = os.environ.get(CHOSEN, ",".join(STORES)).split(",")
-    for name, store in ((name, store) for name, store in STORES.items() if name in chosen):
+    store_names = os.environ.get(CHOSEN, ",".join(STORES)).split(",")
+    for name, store in ((name, store) for name, store in STORES.items() if name in store_names):
         Console(stderr=True).print(f"measuring {name}")
-        measured[name] = _measured(store, rows, queries, expected)
+        measured[name] = _measure_store(store, rows, queries, expected)
     Console(width=170).print(_table(count, measured))
     first = next(iter(measured))
     return [
@@ -185,19 +185,21 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
 def vectors(count: int) -> tuple[Rows, Rows]:
     """Half-precision vectors of length 1, and queries that are near some of them."""
     draw = np.random.default_rng(5)
-    place = os.environ.get(VECTORS)
-    if place:
-        tables = [EMBEDDINGS.read(file.parent) for file in sorted(Path(place).rglob("*.parquet"))]
+    vectors_file = os.environ.get(VECTORS)
+    if vectors_file:
+        tables = [
+            EMBEDDINGS.read(file.parent) for file in sorted(Path(vectors_file).rglob("*.parquet"))
+        ]
         seeds = vectors_of(pl.concat(tables).filter(level="unit")).astype(np.float32)
     else:
         seeds = draw.normal(size=(_CENTRES, _WIDTH)).astype(np.float32) / np.sqrt(_WIDTH)
-    chosen = np.arange(count) % len(seeds)
+    assignment = np.arange(count) % len(seeds)
     rows = np.empty((count, seeds.shape[1]), dtype=np.float16)
     for start in range(0, count, 50_000):
-        part = seeds[chosen[start : start + 50_000]]
+        part = seeds[assignment[start : start + 50_000]]
         rows[start : start + len(part)] = _unit(part + draw.normal(0, _NOISE, part.shape))
-    asked = rows[draw.integers(0, count, _QUERIES)].astype(np.float32)
-    return rows, _unit(asked + draw.normal(0, _NOISE, asked.shape)).astype(np.float32)
+    queries = rows[draw.integers(0, count, _QUERIES)].astype(np.float32)
+    return rows, _unit(queries + draw.normal(0, _NOISE, queries.shape)).astype(np.float32)
 
 
 def _unit(rows: Rows) -> Rows:
@@ -215,7 +217,7 @@ def _highest(scores: Rows, count: int) -> Rows:
     return best[np.argsort(-scores[best])]
 
 
-def _measured(
+def _measure_store(
     store: Callable[[Rows, Path], Any],
     rows: Rows,
     queries: Rows,
@@ -234,20 +236,20 @@ def _measured(
             began = process_time()
             answers = []
             for query in queries:
-                at = perf_counter()
+                started = perf_counter()
                 answers.append(set(opened.search(query, every)))
                 if every == 1:
-                    latency.append(perf_counter() - at)
+                    latency.append(perf_counter() - started)
             if every == 1:
                 cpu = process_time() - began
             shares = [len(a & e) / len(e) for a, e in zip(answers, expected[name], strict=True)]
             recall[name] = float(np.mean(shares))
         figures = Figures(build, size, latency, cpu, recall)
-        gone = [row.tobytes() for row in rows[::10][:200]]
+        deleted = [row.tobytes() for row in rows[::10][:200]]
         opened.delete(np.delete(rows, np.s_[::10], axis=0))
-        figures.left["deleted"] = _left(folder, gone)
+        figures.left["deleted"] = _remaining_rows(folder, deleted)
         opened.clean()
-        figures.left["cleaned"] = _left(folder, gone)
+        figures.left["cleaned"] = _remaining_rows(folder, deleted)
         return figures
 
 
@@ -255,10 +257,10 @@ def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _left(folder: Path, gone: Sequence[bytes]) -> int:
+def _remaining_rows(folder: Path, deleted: Sequence[bytes]) -> int:
     """How many of some deleted vectors are still in the files."""
-    held = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
-    return sum(any(vector in data for data in held) for vector in gone)
+    contents = [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+    return sum(any(vector in data for data in contents) for vector in deleted)
 
 
 def _table(count: int, measured: dict[str, Figures]) -> Table:

@@ -23,7 +23,7 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore, ItemScorer
 from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_similarity
-from cortex_pipelines.evaluation.metrics.style import Style, learnt_style, style_distance
+from cortex_pipelines.evaluation.metrics.style import Style, learn_style, style_distance
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.orchestration.adapter_study.results import mean_over_projects
 from cortex_pipelines.orchestration.adapter_study.study_project import assign_controls
@@ -52,7 +52,7 @@ Figures = Mapping[str, float]
 """Number of items, and figures by what is measured and who wrote."""
 
 
-def measured(
+def measure_kind(
     project: Project,
     names: Sequence[str],
     kind: str,
@@ -70,44 +70,54 @@ def measured(
         scorer: Writes.
         settings: How long answers are, and how much similar code is shown.
     """
-    own, foreign = (_short(project, name, kind, settings.max_new_tokens) for name in names)
-    asked, beside = own[:count], own[count : 2 * count]
-    if not asked:
+    project_items, foreign = (
+        _short(project, name, kind, settings.max_new_tokens) for name in names
+    )
+    scored, context_items = project_items[:count], project_items[count : 2 * count]
+    if not scored:
         return {"items": 0}
-    ends: list[StopRule] = ["statement" if kind == "gaps" else extent_of(one) for one in asked]
-    requests = [GenerationRequest(item, end) for item, end in zip(asked, ends, strict=True)]
+    ends: list[StopRule] = [
+        "statement" if kind == "gaps" else extent_of(example) for example in scored
+    ]
+    requests = [GenerationRequest(item, end) for item, end in zip(scored, ends, strict=True)]
     adapters = [None, *(project.output("code_adapter", name) for name in names)]
-    true = _true(asked, kind)
+    true = _true(scored, kind)
     similar = SimilarExamples(
         project.output("completion_dataset", names[0]), settings.retrieved_bytes
-    ).asked(asked)
-    figures: dict[str, float] = {"items": len(asked)}
-    others = foreign[:count]
+    ).asked(scored)
+    figures: dict[str, float] = {"items": len(scored)}
+    foreign_items = foreign[:count]
     styles = {
-        "own code": _style(beside, _true(beside, kind)),
-        "other code": _style(others, _true(others, kind)),
+        "own code": _style(context_items, _true(context_items, kind)),
+        "other code": _style(foreign_items, _true(foreign_items, kind)),
     }
     for writer, adapter in zip(WRITERS, adapters, strict=True):
-        figures[f"bits, {writer}"] = _bits_per_byte(scorer.scores(asked, adapter))
+        figures[f"bits, {writer}"] = _bits_per_byte(scorer.scores(scored, adapter))
         if also := SHOWN.get(writer):
             scores = scorer.scores(similar, adapter, settings.retrieved_window)
             figures[f"bits, {also}"] = _bits_per_byte(scores)
         texts = scorer.outputs(requests, adapter)
         pairs = list(zip(texts, true, strict=True))
-        figures[f"similarity, {writer}"] = float(np.mean([edit_similarity(*one) for one in pairs]))
-        figures[f"equal, {writer}"] = sum(one.strip() == two.strip() for one, two in pairs)
-        styles[writer] = _style(asked, texts)
-    team = _style(asked, true)
+        figures[f"similarity, {writer}"] = float(
+            np.mean([edit_similarity(*pair) for pair in pairs])
+        )
+        figures[f"equal, {writer}"] = sum(
+            output_text.strip() == two.strip() for output_text, two in pairs
+        )
+        styles[writer] = _style(scored, texts)
+    team = _style(scored, true)
     far = {writer: style_distance(style, team) for writer, style in styles.items()}
-    return figures | {f"style, {one}": value for one, value in far.items() if value is not None}
+    return figures | {
+        f"style, {feature}": value for feature, value in far.items() if value is not None
+    }
 
 
 def _short(project: Project, name: str, kind: str, tokens: int) -> list[Example]:
     """Held-out completions that fit, in an order drawn by a seed."""
     held_out = read_examples(project.output("completion_dataset", name), "completion", "test")
     gaps, most = kind == "gaps", _BYTES_OF_TOKEN * tokens
-    fitting = (one for one in held_out if 0 < len(one.completion.encode()) <= most)
-    return shuffled((one for one in fitting if (one.suffix is not None) == gaps), 20)
+    fitting = (item for item in held_out if 0 < len(item.completion.encode()) <= most)
+    return shuffled((item for item in fitting if (item.suffix is not None) == gaps), 20)
 
 
 def _true(items: Sequence[Example], kind: str) -> list[str]:
@@ -121,7 +131,7 @@ def _bits_per_byte(scores: Sequence[ItemScore]) -> float:
 
 
 def _style(items: Sequence[Example], texts: Sequence[str]) -> Style:
-    return learnt_style((item.language, text) for item, text in zip(items, texts, strict=True))
+    return learn_style((item.language, text) for item, text in zip(items, texts, strict=True))
 
 
 def _settings(project: Project, tokens: int, threads: int) -> EvaluationSettings:
@@ -137,19 +147,19 @@ def _mean(values: Sequence[float]) -> str:
     return f"{mean.estimate:.3f}{ends}"
 
 
-def _told(kind: str, results: Mapping[str, Figures], console: Console) -> None:
+def _print_results(kind: str, results: Mapping[str, Figures], console: Console) -> None:
     rows = list(results.values())
-    for what, whose in MEASURED.items():
-        columns = [f"{what}, {one}" for one in whose]
-        table = Table("project", "items", *whose, title=f"{kind}: {what}")
+    for metric, conditions in MEASURED.items():
+        columns = [f"{metric}, {condition}" for condition in conditions]
+        table = Table("project", "items", *conditions, title=f"{kind}: {metric}")
         for name, row in results.items():
             figures = (f"{row[c]:.3f}" if c in row else "" for c in columns)
             table.add_row(name, str(row["items"]), *figures)
         table.add_row("mean", "", *(_mean([row[c] for row in rows if c in row]) for c in columns))
         console.print(table)
-        both = [row for row in rows if f"{what}, base" in row and f"{what}, adapter" in row]
-        moved = [row[f"{what}, adapter"] - row[f"{what}, base"] for row in both]
-        console.print(f"{what} of the adapter, over the base's: {_mean(moved)}")
+        both = [row for row in rows if f"{metric}, base" in row and f"{metric}, adapter" in row]
+        differences = [row[f"{metric}, adapter"] - row[f"{metric}, base"] for row in both]
+        console.print(f"{metric} of the adapter, over the base's: {_mean(differences)}")
 
 
 def main() -> None:
@@ -161,25 +171,27 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40, help="completions of each project")
     parser.add_argument("--tokens", type=int, default=64, help="most tokens of an answer")
     parser.add_argument("--threads", type=int, default=2)
-    chosen = parser.parse_args()
-    project = open_project(chosen.folder.resolve())
-    settings = _settings(project, chosen.tokens, chosen.threads)
-    place = chosen.folder / "written.json"
+    options = parser.parse_args()
+    project = open_project(options.folder.resolve())
+    settings = _settings(project, options.tokens, options.threads)
+    output = options.folder / "written.json"
     results: dict[str, dict[str, Figures]] = {kind: {} for kind in KINDS}
-    if place.exists():  # of a call for other projects
-        results |= json.loads(place.read_text(encoding="utf-8"))
-    with TemporaryDirectory() as kept:
+    if output.exists():  # of a call for other projects
+        results |= json.loads(output.read_text(encoding="utf-8"))
+    with TemporaryDirectory() as cache_folder:
         scorer = ItemScorer(
-            pinned_base(project), project.root, settings, RowCache(Path(kept), "written")
+            pinned_base(project), project.root, settings, RowCache(Path(cache_folder), "written")
         )
         for name, other in assign_controls(project).items():
-            for kind in chosen.kinds if not chosen.projects or name in chosen.projects else ():
+            for kind in options.kinds if not options.projects or name in options.projects else ():
                 names = (name, other)
-                results[kind][name] = measured(project, names, kind, chosen.count, scorer, settings)
-                place.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+                results[kind][name] = measure_kind(
+                    project, names, kind, options.count, scorer, settings
+                )
+                output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     for kind, of_kind in results.items():
         if of_kind:
-            _told(kind, of_kind, Console(width=200))
+            _print_results(kind, of_kind, Console(width=200))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Atomic file writes and temporary folders, safe against killed processes.
 
-Whatever is not finished yet has a name that ends in ``.aside`` and is held by its owner with a
-lock that the kernel drops when the owner dies, however it dies. So what a killed process left can
-be told from what a living one needs, also where process ids are used again or are those of another
-container.
+An unfinished file has a name that ends in ``.aside`` and is locked by its owner; the kernel drops
+the lock when the owner dies for any reason. Files of killed processes can therefore be told from
+those of running ones, even if process ids are reused or belong to another container.
 """
 
 import fcntl
@@ -25,25 +24,25 @@ _OWNER = "CORTEX_TEMPORARY_OWNER"
 
 
 @contextmanager
-def aside(path: Path, durable: bool = True, place: Path | None = None) -> Iterator[Path]:
-    """An empty file beside ``path`` that replaces ``path`` at the end.
+def aside(path: Path, durable: bool = True, staging: Path | None = None) -> Iterator[Path]:
+    """An empty temporary file that replaces ``path`` at the end.
 
-    After an error, or a kill, ``path`` is what it was.
+    After an error or a kill, ``path`` is unchanged.
 
     Args:
-        path: The file to write; its folder is made if it is not there.
-        durable: Whether it has to survive a power failure too; a cache need not.
-        place: Where it is until then, on the same file system; None for beside ``path``.
+        path: The file to write; its folder is created if missing.
+        durable: Whether the file must survive a power failure; a cache need not.
+        staging: Folder of the temporary file, on the same file system; by default that of ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch, handle = _held(place or path.parent, f".{path.name}.", folder=False)
+    scratch, handle = _create_locked(staging or path.parent, f".{path.name}.", folder=False)
     try:
         if path.exists():
             shutil.copymode(path, scratch)
-        begun = scratch.stat()
+        original = scratch.stat()
         yield scratch
-        if not os.path.samestat(begun, scratch.stat()):  # renamed over it, with a mode of its own
-            scratch.chmod(begun.st_mode & _MODE)
+        if not os.path.samestat(original, scratch.stat()):  # another file was renamed over it
+            scratch.chmod(original.st_mode & _MODE)
         if durable:
             os.fsync(handle)
         scratch.replace(path)
@@ -62,10 +61,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
-    """A temporary folder in ``parent``; removes those of killed processes first."""
+    """A temporary folder in ``parent``; first removes those of killed processes."""
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent, prefix)
-    folder, handle = _held(parent, prefix, folder=True)
+    folder, handle = _create_locked(parent, prefix, folder=True)
     try:
         yield folder
     finally:
@@ -74,46 +73,43 @@ def scratch_folder(parent: Path, prefix: str = "") -> Iterator[Path]:
 
 
 def publish(new: Path, path: Path) -> None:
-    """Rename a finished file or folder to where it stays, with the modes of the umask.
+    """Rename a finished file or folder to its final path, with the modes of the umask.
 
     Args:
-        new: On the same file system.
-        path: Not there yet, or a file.
+        new: Finished file or folder, on the same file system.
+        path: Final path; missing, or a file.
     """
     follow_umask(new)
     new.replace(path)
 
 
 def follow_umask(path: Path) -> None:
-    """Let everybody read a file, or a folder with all in it, whom the umask lets.
+    """Set the modes of a file, or of a folder with its contents, that the umask allows.
 
-    Some libraries (safetensors) write through temporary files, which are for their owner alone.
+    Some libraries (safetensors) write through temporary files that only their owner may read.
     """
     allowed = ~_umask()
-    for each in (path, *path.rglob("*")):
-        if each.is_symlink():
+    for entry in (path, *path.rglob("*")):
+        if entry.is_symlink():
             continue
-        mode = each.stat().st_mode & _MODE
-        wanted = mode | ((0o777 if mode & 0o100 else 0o666) & allowed)
-        if not mode & 0o200:  # what nobody is to change stays so
-            wanted &= ~0o222
-        if wanted != mode:
-            each.chmod(wanted)
+        mode = entry.stat().st_mode & _MODE
+        new_mode = mode | ((0o777 if mode & 0o100 else 0o666) & allowed)
+        if not mode & 0o200:  # keep read-only files read-only
+            new_mode &= ~0o222
+        if new_mode != mode:
+            entry.chmod(new_mode)
 
 
 def is_same_file(out: Path, read: Path) -> bool:
-    """Whether writing one file would overwrite the other, by whatever path, link or name."""
+    """Whether writing one file would overwrite the other, through any path or link."""
     return out.exists() and read.exists() and out.samefile(read)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in here with this folder, and keep others out meanwhile.
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a folder, which is created if missing.
 
-    The kernel drops the lock when the process dies, however it dies.
-
-    Args:
-        folder: Made if it is not there.
+    The kernel releases the lock when the process dies for any reason.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -130,15 +126,15 @@ def temporary_folder(kind: str) -> AbstractContextManager[Path]:
 
 
 def sweep(folder: Path, prefix: str = "") -> int:
-    """Remove unfinished files of dead processes in a folder; returns how many.
+    """Remove unfinished files of dead processes in a folder; returns their number.
 
     Args:
-        folder: Looked at itself, not below; may be absent.
-        prefix: Only names that begin so.
+        folder: Folder to sweep, not recursively; may be missing.
+        prefix: Start of the names to remove.
     """
     count = 0
     for entry in folder.glob(f"{prefix}*{_MARK}"):
-        handle = _take(entry)
+        handle = _try_lock(entry)
         if handle is None:
             continue
         try:
@@ -153,7 +149,7 @@ def began_before(process: int, path: Path) -> bool | None:
     """Whether a process started before a file was written, so may have written it.
 
     Returns:
-        None if no process has that number, or it may not be asked about.
+        None if no process has that id, or it may not be inspected.
     """
     try:
         return bool(psutil.Process(process).create_time() <= path.stat().st_mtime + 1)
@@ -162,15 +158,15 @@ def began_before(process: int, path: Path) -> bool | None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder, renaming it first so that nobody sees half of it."""
+    """Remove a folder, renaming it first so that no other process sees a partial one."""
     doomed = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{_MARK}")
     folder.rename(doomed)
     _remove(doomed)
 
 
 def lasting_folder() -> Path:
-    """The folder for temporary files that are still there when ``temporary_files`` has ended."""
-    # beside the folder of a process that started this one, not in it: that one may end first
+    """The folder for temporary files that outlive ``temporary_files``."""
+    # not in the folder of the parent process, which may end first
     return Path(os.environ.get(_BASE) or tempfile.gettempdir())
 
 
@@ -178,29 +174,32 @@ def lasting_folder() -> Path:
 def temporary_files() -> Iterator[None]:
     """Use one folder for all temporary files of this process and its children.
 
-    That is gone afterwards; what a killed process left is swept by the next. It holds for whatever
-    asks ``tempfile`` or ``TMPDIR``: packages and programs that clean up behind themselves cannot
-    do so when they are killed. Within itself it does nothing.
+    The folder is removed afterwards; that of a killed process is swept by the next one. It applies
+    to everything that uses ``tempfile`` or ``TMPDIR``, such as packages that clean up after
+    themselves but cannot do so when killed. Nested calls do nothing.
     """
     if os.environ.get(_OWNER) == str(os.getpid()):
         yield
         return
     base = str(lasting_folder())
-    known, kept = tempfile.tempdir, {k: os.environ.get(k) for k in ("TMPDIR", _BASE, _OWNER)}
+    previous_tempdir, previous_environment = (
+        tempfile.tempdir,
+        {k: os.environ.get(k) for k in ("TMPDIR", _BASE, _OWNER)},
+    )
     with scratch_folder(Path(base), _TEMPORARY) as folder:
         os.environ |= {"TMPDIR": str(folder), _BASE: base, _OWNER: str(os.getpid())}
         tempfile.tempdir = str(folder)
         try:
             yield
         finally:
-            tempfile.tempdir = known
-            for name, value in kept.items():
+            tempfile.tempdir = previous_tempdir
+            for name, value in previous_environment.items():
                 os.environ.pop(name)
                 if value is not None:
                     os.environ[name] = value
 
 
-def _held(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
+def _create_locked(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
     """A new file or folder with its lock handle."""
     while True:
         path = parent / f"{prefix}{uuid.uuid4().hex[:12]}{_MARK}"
@@ -208,12 +207,12 @@ def _held(parent: Path, prefix: str, folder: bool) -> tuple[Path, int]:
             path.mkdir(mode=0o700)
         else:
             path.touch(exist_ok=False)
-        handle = _take(path)
-        if handle is not None:  # else somebody's sweep came in between
+        handle = _try_lock(path)
+        if handle is not None:  # else another process swept it in between
             return path, handle
 
 
-def _take(path: Path) -> int | None:
+def _try_lock(path: Path) -> int | None:
     """A lock handle on a file or folder; None if another process holds it."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -221,8 +220,8 @@ def _take(path: Path) -> int | None:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = os.fstat(handle)
-        if mine.st_uid == os.getuid() and os.path.samestat(mine, path.lstat()):
+        status = os.fstat(handle)
+        if status.st_uid == os.getuid() and os.path.samestat(status, path.lstat()):
             return handle
     except OSError:
         pass

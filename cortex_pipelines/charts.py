@@ -1,4 +1,4 @@
-"""Charts by matplotlib, as SVG: for the UI, and for reports that are exact on one machine type."""
+"""SVG charts by matplotlib, for the UI and for reports whose bytes may depend on the machine."""
 
 from base64 import b64encode
 from collections.abc import Callable
@@ -35,19 +35,19 @@ def picture(
     height: float,
     edges: tuple[float, float, float, float] = _EDGES,
 ) -> bytes:
-    """A chart as the bytes of an SVG file; arguments as of ``chart``.
+    """A chart as the bytes of an SVG file; takes the arguments of ``chart``.
 
     The bytes are the same from run to run: fixed edges, ids and defaults (no ``matplotlibrc``),
-    and no date. Names of axes are placed by the font that measures them, so outputs that have to
-    be the same on every machine hold no chart.
+    and no date. The position of axis labels depends on installed fonts, so outputs that must be the
+    same on every machine contain no charts.
     """
-    # imported here, for it takes most of a second
+    # imported here because it takes most of a second
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    written = BytesIO()
+    buffer = BytesIO()
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(width, height))
         draw(figure.add_axes(edges))
-        figure.savefig(written, format="svg", metadata=_METADATA)
-    return written.getvalue()
+        figure.savefig(buffer, format="svg", metadata=_METADATA)
+    return buffer.getvalue()

@@ -1,7 +1,7 @@
 """Skip single files that a stage cannot process, with the reason.
 
-For the one place of a stage that goes through files. What a file can do to well-written code is
-listed in ``CAUSES``; all else is an error of the program and is raised as such.
+For the loop of a stage over its files. ``CAUSES`` lists the errors that a malformed file can cause
+in correct code; any other error is a bug and is raised.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ CAUSES = (UnicodeError, RecursionError, OverflowError)
 
 @dataclass(frozen=True)
 class Damage:
-    """Why a file was skipped, in words."""
+    """Reason for skipping a file."""
 
     words: str
 
 
-def attempted(work: Callable[[], T]) -> T | Damage:
-    """The result of processing a file, or why it failed.
+def attempt(work: Callable[[], T]) -> T | Damage:
+    """The result of processing a file, or the reason why it failed.
 
     Args:
-        work: Works on the file, and on nothing else.
+        work: Processes the file, and nothing else.
     """
     try:
         return work()

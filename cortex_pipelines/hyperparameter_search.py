@@ -1,10 +1,10 @@
 """Deterministic hyperparameter search with Optuna: seeded, pruned and resumable.
 
-The sampler is seeded anew for each trial, by the search's seed and the trial's number, so what is
-tried is a function of the seed and of the trials before, whether or not a process died between
-two of them. Optuna's own storages do not keep the state of a sampler, and a process that is killed
-leaves a lock or half a line in them; so finished trials are kept as lines here and given back to
-Optuna by its public interface.
+The sampler is reseeded for each trial with the search's seed and the trial's number, so the
+parameters of a trial are a function of the seed and the trials before it, even if the process died
+in between. Optuna's own storages do not keep the state of a sampler, and a killed process leaves a
+lock or a partial line in them. Finished trials are therefore saved as JSON lines here and restored
+by Optuna's public interface.
 """
 
 import json
@@ -27,11 +27,11 @@ class Trial:
     """A trial of the search.
 
     Args:
-        number: From 0.
-        state: ``complete``, ``pruned`` (cut short, it did worse than most) or ``fail`` (no number).
-        parameters: What was tried.
-        value: What is to be small; of a trial cut short, as far as it came.
-        steps: The same on the way, by step.
+        number: Number of the trial, from 0.
+        state: ``complete``, ``pruned`` (stopped early, worse than most) or ``fail`` (no value).
+        parameters: Parameters by name.
+        value: Objective, smaller is better; of a pruned trial, the last intermediate value.
+        steps: Step to intermediate value.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Trial:
     steps: Mapping[int, float]
 
     def row(self) -> dict[str, Any]:
-        """Plain values; the steps as ordered pairs."""
+        """The trial as plain values, with the steps as ordered pairs."""
         return {
             "number": self.number,
             "state": self.state,
@@ -56,10 +56,10 @@ class SearchResult:
     """The result of a search.
 
     Args:
-        trials: All of them, in order.
-        importance: Share of the differences between whole trials that each parameter accounts for
-            (fANOVA); empty where there are too few to tell.
-        seed: Of the search.
+        trials: All trials, in order.
+        importance: Share of the variance between complete trials explained by each parameter
+            (fANOVA); empty with too few trials.
+        seed: Seed of the search.
     """
 
     trials: tuple[Trial, ...]
@@ -69,14 +69,14 @@ class SearchResult:
     @property
     def best(self) -> Trial:
         """The complete trial with the smallest value; the first on ties."""
-        whole = [trial for trial in self.trials if trial.state == "complete"]
-        return min(whole, key=lambda trial: trial.value if trial.value is not None else 0.0)
+        complete = [trial for trial in self.trials if trial.state == "complete"]
+        return min(complete, key=lambda trial: trial.value if trial.value is not None else 0.0)
 
     def as_json(self, objective: str) -> dict[str, Any]:
         """Plain values for ``TRIALS_FILE``.
 
         Args:
-            objective: What was to be small, in words.
+            objective: Description of the minimised value.
         """
         return {
             "objective": objective,
@@ -92,45 +92,45 @@ def search(
     trials: int,
     seed: int,
     warm_up: int,
-    memory: Path,
-    doing: str,
+    trials_file: Path,
+    description: str,
 ) -> SearchResult:
     """Run the search, with each trial's settings proposed by TPE.
 
     Args:
-        objective: Takes an ``optuna.Trial``, asks it for parameters, may report to it on the way
-            and raise ``optuna.TrialPruned`` if it says so; gives what is to be small.
-        trials: How many, at least 1.
-        seed: Of what is drawn.
-        warm_up: Steps of a trial before it may be cut short (by the median of the others).
-        memory: File that keeps finished trials until the search is over; named after all that
-            the objective depends on. Removed at the end, so the next search starts empty.
-        doing: What is being done, as a person would say it.
+        objective: Takes an ``optuna.Trial``, which suggests parameters and may be told intermediate
+            values; returns the value to minimise, or raises ``optuna.TrialPruned``.
+        trials: Number of trials, at least 1.
+        seed: Seed of the sampler.
+        warm_up: Steps of a trial before it may be pruned (by the median of the others).
+        trials_file: File that keeps finished trials until the search is over; its name must depend
+            on all inputs of the objective. Removed at the end, so the next search starts empty.
+        description: Text of the progress bar.
 
     Raises:
-        ValueError: no trial came to a number.
+        ValueError: no trial finished with a finite value.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(pruner=optuna.pruners.MedianPruner(_STARTUP, warm_up))
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    for line in _remembered(memory)[:trials]:
+    trials_file.parent.mkdir(parents=True, exist_ok=True)
+    for line in _saved_trials(trials_file)[:trials]:
         study.add_trial(_restored(line))
-    for number in track(range(len(study.trials), trials), doing):
+    for number in track(range(len(study.trials), trials), description):
         study.sampler = optuna.samplers.TPESampler(seed=seed + number)
-        asked = study.ask()
+        proposed = study.ask()
         try:
-            study.tell(asked, objective(asked))
+            study.tell(proposed, objective(proposed))
         except optuna.TrialPruned:
-            study.tell(asked, state=optuna.trial.TrialState.PRUNED)
-        _remember(memory, study.trials[number])
+            study.tell(proposed, state=optuna.trial.TrialState.PRUNED)
+        _save_trial(trials_file, study.trials[number])
     outcome = SearchResult(
         tuple(_trial(number, frozen) for number, frozen in enumerate(study.trials)),
         _importance(study, seed),
         seed,
     )
-    memory.unlink(missing_ok=True)
+    trials_file.unlink(missing_ok=True)
     if all(trial.state != "complete" for trial in outcome.trials):
         raise ValueError(f"none of the {trials} trials of the search finished with a finite value")
     return outcome
@@ -149,15 +149,15 @@ def _trial(number: int, frozen: Any) -> Trial:
 def _importance(study: Any, seed: int) -> dict[str, float]:
     import optuna
 
-    whole = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-    if len({trial.value for trial in whole}) < 2:
+    complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    if len({trial.value for trial in complete}) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
     importances = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: round(float(share), 6) for name, share in sorted(importances.items())}
 
 
-def _remember(memory: Path, frozen: Any) -> None:
+def _save_trial(trials_file: Path, frozen: Any) -> None:
     import optuna
 
     to_json = optuna.distributions.distribution_to_json
@@ -170,17 +170,17 @@ def _remember(memory: Path, frozen: Any) -> None:
         "value": frozen.value,
         "steps": list(frozen.intermediate_values.items()),
     }
-    with memory.open("a", encoding="utf-8") as file:
+    with trials_file.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
-def _remembered(memory: Path) -> list[dict[str, Any]]:
+def _saved_trials(trials_file: Path) -> list[dict[str, Any]]:
     """Finished trials of an interrupted search, without a truncated last line."""
-    if not memory.exists():
+    if not trials_file.exists():
         return []
-    whole = memory.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    memory.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
-    return [json.loads(line) for line in whole]
+    complete_lines = trials_file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    trials_file.write_text("".join(f"{line}\n" for line in complete_lines), encoding="utf-8")
+    return [json.loads(line) for line in complete_lines]
 
 
 def _restored(line: Mapping[str, Any]) -> Any:

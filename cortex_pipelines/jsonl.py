@@ -1,4 +1,4 @@
-"""Files of lines that grow: several processes append, and one may rewrite them meanwhile."""
+"""Append-only files of lines, written by several processes and rewritten atomically."""
 
 import fcntl
 import json
@@ -12,8 +12,8 @@ from cortex_pipelines.atomic import aside
 
 
 @contextmanager
-def appending(path: Path) -> Iterator[BinaryIO]:
-    """A file, made if it is not there, that nobody else appends to or rewrites meanwhile."""
+def open_for_append(path: Path) -> Iterator[BinaryIO]:
+    """A file, created if missing, locked against other appends and rewrites."""
     while True:
         try:
             file = path.open("ab+")
@@ -22,32 +22,32 @@ def appending(path: Path) -> Iterator[BinaryIO]:
             file = path.open("ab+")
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
-            if _is(file, path):  # nobody has put another one in its place
+            if _is_same_file(file, path):  # not replaced by another process
                 yield file
                 return
 
 
-def rewrite(path: Path, changed: Callable[[Iterator[bytes]], Iterable[bytes]]) -> None:
-    """Put other lines in the place of a file's; one that is not there stays so.
+def rewrite(path: Path, transform: Callable[[Iterator[bytes]], Iterable[bytes]]) -> None:
+    """Replace the lines of a file atomically; a missing file stays missing.
 
     Args:
         path: The file.
-        changed: Takes its lines without their ends, empty ones left out, and gives those to be.
+        transform: Takes the lines, without line breaks and empty lines, and returns the new ones.
     """
     if not path.exists():
         return
-    with appending(path) as file, aside(path) as scratch, scratch.open("wb") as new:
+    with open_for_append(path) as file, aside(path) as scratch, scratch.open("wb") as new:
         file.seek(0)
-        new.writelines(line + b"\n" for line in changed(lines_of(file)))
+        new.writelines(line + b"\n" for line in transform(stripped_lines(file)))
 
 
-def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """Lines without their ends; empty ones are left out."""
+def stripped_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines without line breaks; empty lines are skipped."""
     return (stripped for line in file if (stripped := line.rstrip(b"\n")))
 
 
 def json_object(line: bytes) -> dict[str, Any] | None:
-    """The object of a line; None if it holds none, as half of one that a kill left does."""
+    """The JSON object of a line; None if the line is something else, such as a partial write."""
     try:
         value = json.loads(line)
     except ValueError:
@@ -56,7 +56,7 @@ def json_object(line: bytes) -> dict[str, Any] | None:
 
 
 def line_start(file: BinaryIO) -> bytes:
-    """What the next line has to begin with: a line break where the last one is unfinished.
+    """Prefix of the next line: a line break if the last line is unfinished.
 
     Args:
         file: Open for reading and appending.
@@ -67,7 +67,7 @@ def line_start(file: BinaryIO) -> bytes:
     return b"" if file.read(1) == b"\n" else b"\n"
 
 
-def _is(file: BinaryIO, path: Path) -> bool:
+def _is_same_file(file: BinaryIO, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Self-contained HTML pages without scripts, images or links.
 
-The parts are macros of ``templates/parts.html``; ``templates/page.html`` has the one style sheet.
-Whatever is not a part already is escaped.
+The parts are macros of ``templates/parts.html``; ``templates/page.html`` has the style sheet. All
+text that is not a part is escaped.
 """
 
 import re
@@ -38,7 +38,7 @@ def paragraph(text: str, *, warning: bool = False) -> str:
 
 
 def link(address: str, text: str) -> str:
-    """A link to a page beside this one."""
+    """A link to a page in the same folder."""
     return _part("link", address, text)
 
 
@@ -49,7 +49,7 @@ def table(
 
     Args:
         head: Names of the columns.
-        rows: Texts, and whole numbers, which are written with commas.
+        rows: Texts, and integers, which get thousands separators.
         bars: Length of the bar at the end of each row, from 0 to 1.
     """
     texts = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
@@ -62,18 +62,18 @@ def table(
 
 
 def records(rows: Sequence[Mapping[str, str | int]]) -> str:
-    """A table of rows that name their cells, all alike."""
+    """A table of rows with the same keys, which become the header."""
     return table(list(rows[0]) if rows else [], [list(row.values()) for row in rows])
 
 
 def confusion(counts: Mapping[tuple[str, str], int], names: Sequence[str]) -> str:
-    """A table of how often each name (row) was taken for each (column), agreement marked."""
+    """A confusion matrix: true names in rows, predicted ones in columns, agreement marked."""
     rows = []
     for truth in names:
         cells: list[tuple[str, str | None]] = [(truth, None)]
-        for taken in names:
-            count = counts.get((truth, taken), 0)
-            mark = " hit" if truth == taken else " miss" if count else ""
+        for predicted in names:
+            count = counts.get((truth, predicted), 0)
+            mark = " hit" if truth == predicted else " miss" if count else ""
             cells.append((f"{count:,}", f"n{mark}"))
         rows.append(cells)
     return _part("table", [("", None), *((name, None) for name in names)], rows, ())
@@ -92,29 +92,32 @@ def code(title: str, text: str) -> str:
 def changed_code(title: str, text: str, expected: str) -> str:
     """A block of code with word-level differences from the expected code.
 
-    What is not expected is green, what is missing of it red.
+    Unexpected words are green, missing ones red.
     """
-    mine, theirs = _WORDS.findall(text), _WORDS.findall(expected)
-    matcher = SequenceMatcher(None, theirs, mine, autojunk=False)
+    words, expected_words = _WORDS.findall(text), _WORDS.findall(expected)
+    matcher = SequenceMatcher(None, expected_words, words, autojunk=False)
     changes = [
-        ("".join(mine[begin:end]), None if kind == "equal" else "".join(theirs[left:right]))
-        for kind, left, right, begin, end in matcher.get_opcodes()
+        (
+            "".join(words[begin:end]),
+            None if kind == "equal" else "".join(expected_words[expected_begin:expected_end]),
+        )
+        for kind, expected_begin, expected_end, begin, end in matcher.get_opcodes()
     ]
     return _part("code", title, changes)
 
 
-def sides(parts: Iterable[str]) -> str:
+def side_by_side(parts: Iterable[str]) -> str:
     """Parts side by side where there is room."""
     return _part("sides", parts)
 
 
-def folded(summary: str, parts: Iterable[str], kind: str | None = None) -> str:
+def collapsible(summary: str, parts: Iterable[str], kind: str | None = None) -> str:
     """Collapsible parts, optionally marked ``good`` or ``bad``."""
     return _part("folded", summary, parts, kind)
 
 
 def figure(caption: str, picture: str) -> str:
-    """A chart, as ``charts.chart`` gives it, above its caption."""
+    """A chart from ``charts.chart`` above its caption."""
     return _part("figure", caption, picture)
 
 

@@ -1,7 +1,7 @@
 """Progress of long work: a bar on a terminal, throttled log lines elsewhere.
 
-Carriage returns, as tqdm writes them, freeze the log view of an orchestrator, so nothing but whole
-lines is written when standard error is not a terminal.
+Carriage returns, as tqdm writes them, freeze the log view of an orchestrator, so only full lines
+are written when standard error is not a terminal.
 """
 
 import logging
@@ -19,15 +19,16 @@ _LOG = logging.getLogger("cortex_pipelines")
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def track(items: Sequence[T], doing: str, detail: Callable[[], str] | None = None) -> Iterable[T]:
+def track(
+    items: Sequence[T], description: str, detail: Callable[[], str] | None = None
+) -> Iterable[T]:
     """Iterate with a progress report.
 
     Args:
-        items: What is worked on.
-        doing: What is being done, as a person would say it ("Reading files").
-        detail: What else to tell each time, such as the speed.
+        description: Text of the bar or log line, such as "Reading files".
+        detail: Returns text to add at each update, such as the throughput.
     """
-    return (_shown if sys.stderr.isatty() else _logged)(items, doing, detail)
+    return (_show_bar if sys.stderr.isatty() else _log_lines)(items, description, detail)
 
 
 @contextmanager
@@ -35,30 +36,34 @@ def quiet_transformers() -> Iterator[None]:
     """Suppress transformers' progress bars for loading and saving weights."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if was_enabled:
             logging.enable_progress_bar()
 
 
-def _shown(items: Sequence[T], doing: str, detail: Callable[[], str] | None) -> Iterator[T]:
+def _show_bar(
+    items: Sequence[T], description: str, detail: Callable[[], str] | None
+) -> Iterator[T]:
     with Progress(transient=True) as bar:
-        task = bar.add_task(doing, total=len(items))
+        task = bar.add_task(description, total=len(items))
         for item in items:
             yield item
-            words = f"{doing} ({detail()})" if detail else doing
-            bar.update(task, advance=1, description=words)
+            text = f"{description} ({detail()})" if detail else description
+            bar.update(task, advance=1, description=text)
 
 
-def _logged(items: Sequence[T], doing: str, detail: Callable[[], str] | None) -> Iterator[T]:
+def _log_lines(
+    items: Sequence[T], description: str, detail: Callable[[], str] | None
+) -> Iterator[T]:
     last = time.monotonic()
-    for done, item in enumerate(items):
+    for index, item in enumerate(items):
         yield item
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES:
-            last = now
+        current = time.monotonic()
+        if current - last >= _SECONDS_BETWEEN_LINES:
+            last = current
             more = f" ({detail()})" if detail else ""
-            _LOG.info("%s: %d of %d%s", doing, done + 1, len(items), more)
+            _LOG.info("%s: %d of %d%s", description, index + 1, len(items), more)

@@ -1,7 +1,7 @@
 """Content-addressed cache of computed values, outside all outputs.
 
-A value is found by the hash of everything that it depends on, so a hit equals what a computation
-from nothing would give, and the cache may be deleted at any time.
+A value's key is the hash of everything that it depends on, so a hit equals the result of a fresh
+computation, and the cache may be deleted at any time.
 """
 
 import hashlib
@@ -16,18 +16,18 @@ from cortex_pipelines.atomic import aside, sweep
 
 _KEY = "cache_key"
 _SEED = 20
-# What few new keys give is kept beside the rest, which need not be written again.
+# Rows of a few new keys go to a second file, so that the large one need not be rewritten.
 _MORE, _MOST_MORE = "+", 0.1
 _PRESENT = "cache_present"
-_SEAL = 8  # bytes of a hash after each value, to tell one that was cut off
+_SEAL = 8  # bytes of a hash after each value, to detect truncation
 
 
 class RowCache:
     """Cache of bytes by the hash of their inputs.
 
     Args:
-        folder: Where values are kept.
-        version: Version of the code and parameters that make the values; part of every key.
+        folder: Cache folder.
+        version: Version of the code and parameters that compute the values; part of every key.
     """
 
     def __init__(self, folder: Path, version: str) -> None:
@@ -46,48 +46,52 @@ class RowCache:
 
     def put(self, value: bytes, *parts: Any) -> None:
         """Store ``value`` as computed from ``parts``."""
-        with aside(self._path(parts), durable=False, place=self._folder) as scratch:
+        with aside(self._path(parts), durable=False, staging=self._folder) as scratch:
             scratch.write_bytes(value + _seal(value))
 
     def rows(
         self, name: str, keys: pl.Series, compute: Callable[[pl.Series], pl.DataFrame]
     ) -> pl.DataFrame:
-        """Rows of a table for ``keys``, computed only for keys not in the last table.
+        """Rows of a table for ``keys``, computed only for keys not in the stored table.
 
-        One file holds what a call under this name gave, and another one what came since, so a
-        change of one key in many costs one computation, a read and a small write.
+        One file has the rows of a full call and a second one the rows added since, so a change of
+        one key among many costs one computation, a read and a small write.
 
         Args:
-            name: Name of the table; one a partition, or two partitions push each other out.
-            keys: Strings, each a hash of everything that its rows are made from. May repeat.
-            compute: Gives the rows of some keys, with their key in the column ``cache_key``; a
-                key may have any number of rows, or none. Always asked, if only with no key at
-                all, so that the columns are known.
+            name: Name of the table; must be unique per partition, or partitions evict each other.
+            keys: Strings, each a hash of all inputs of its rows. May repeat.
+            compute: Returns the rows of the given keys, with the key in the column ``cache_key``; a
+                key may have any number of rows, or none. Always called, with no keys if all are
+                stored, so that the columns are known.
 
         Returns:
-            Rows of all keys, ``cache_key`` among the columns, in the order of ``keys`` (each once)
-            and within a key as ``compute`` gave them.
+            Rows of all keys, including the column ``cache_key``, in the order of ``keys`` (each
+            once) and within a key as returned by ``compute``.
         """
-        wanted = keys.unique(maintain_order=True).alias(_KEY)
-        base, more = self.recall(name), self.recall(name + _MORE)
-        known = base if base is None or more is None else pl.concat([base, more])
-        missing = wanted if known is None else wanted.filter(~wanted.is_in(known[_KEY].implode()))
-        made = compute(missing).with_columns(pl.lit(True).alias(_PRESENT))
-        fresh = missing.to_frame().join(made, on=_KEY, how="left", maintain_order="left_right")
-        if known is not None:
-            fresh = fresh.select(known.columns)
-        rows = fresh if known is None else pl.concat([known, fresh])
-        joined = wanted.to_frame().join(rows, on=_KEY, how="left", maintain_order="left_right")
-        # rows that came since, and those that nothing asks for any more
-        beside = 2 * rows.height - joined.height - (0 if base is None else base.height)
-        if base is None or beside > _MOST_MORE * base.height:
+        unique_keys = keys.unique(maintain_order=True).alias(_KEY)
+        base, recent = self.load_table(name), self.load_table(name + _MORE)
+        stored = base if base is None or recent is None else pl.concat([base, recent])
+        missing = (
+            unique_keys
+            if stored is None
+            else unique_keys.filter(~unique_keys.is_in(stored[_KEY].implode()))
+        )
+        computed = compute(missing).with_columns(pl.lit(True).alias(_PRESENT))
+        fresh = missing.to_frame().join(computed, on=_KEY, how="left", maintain_order="left_right")
+        if stored is not None:
+            fresh = fresh.select(stored.columns)
+        rows = fresh if stored is None else pl.concat([stored, fresh])
+        result = unique_keys.to_frame().join(rows, on=_KEY, how="left", maintain_order="left_right")
+        # rows added since the last full write, and rows that are no longer requested
+        excess_rows = 2 * rows.height - result.height - (0 if base is None else base.height)
+        if base is None or excess_rows > _MOST_MORE * base.height:
             self._table(name + _MORE).unlink(missing_ok=True)
-            self.keep(name, joined)
+            self.store_table(name, result)
         elif not missing.is_empty():
-            self.keep(name + _MORE, fresh if more is None else pl.concat([more, fresh]))
-        return joined.filter(pl.col(_PRESENT)).drop(_PRESENT)
+            self.store_table(name + _MORE, fresh if recent is None else pl.concat([recent, fresh]))
+        return result.filter(pl.col(_PRESENT)).drop(_PRESENT)
 
-    def recall(self, name: str) -> pl.DataFrame | None:
+    def load_table(self, name: str) -> pl.DataFrame | None:
         """The table stored last under a name; None if missing or truncated."""
         path = self._table(name)
         try:
@@ -96,9 +100,9 @@ class RowCache:
             path.unlink(missing_ok=True)
             return None
 
-    def keep(self, name: str, table: pl.DataFrame) -> None:
+    def store_table(self, name: str, table: pl.DataFrame) -> None:
         """Store a table under a name, replacing the last one."""
-        with aside(self._table(name), durable=False, place=self._folder) as scratch:
+        with aside(self._table(name), durable=False, staging=self._folder) as scratch:
             table.write_ipc(scratch, compression="lz4")
 
     def _table(self, name: str) -> Path:
@@ -111,12 +115,12 @@ class RowCache:
 
 
 def row_keys(rows: pl.DataFrame, identity: str) -> pl.Series:
-    """A hash of each row, some hundred times as fast as a cryptographic one.
+    """A hash of each row, about a hundred times as fast as a cryptographic one.
 
     Args:
-        rows: What is computed from; nothing but versions of one thing may have one identity, as the
-            rest adds 64 bits alone.
-        identity: Column of strings that says what a row is.
+        rows: Inputs of the computation. Only versions of the same thing may share an identity: the
+            hash of the other columns has just 64 bits.
+        identity: Column of strings that identifies a row.
     """
     return rows.select(
         pl.concat_str(pl.col(identity), rows.hash_rows(seed=_SEED).cast(pl.String), separator=":")

@@ -53,10 +53,10 @@ def test_what_the_living_hold_stays_and_what_the_dead_left_goes(tmp_path: Path) 
     (tmp_path / "lock").write_text("whole")
     (tmp_path / "notes").write_text("not ours to sweep")
     process = living(tmp_path)
-    held = sorted(tmp_path.glob("*.aside"))
-    assert len(held) == 3
+    scratch_files = sorted(tmp_path.glob("*.aside"))
+    assert len(scratch_files) == 3
     assert sweep(tmp_path) == 0
-    assert sorted(tmp_path.glob("*.aside")) == held
+    assert sorted(tmp_path.glob("*.aside")) == scratch_files
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert sweep(tmp_path) == 3
@@ -113,9 +113,9 @@ def test_temporary_files_of_packages_and_programs_lie_in_one_folder(
     monkeypatch.setenv("CORTEX_TEMPORARY_BASE", str(tmp_path))
     before = tempfile.gettempdir()
     with temporary_files(), temporary_files():
-        (own,) = tmp_path.iterdir()
-        assert Path(tempfile.mkdtemp()).parent == own
-        assert os.environ["TMPDIR"] == str(own)
+        (owned,) = tmp_path.iterdir()
+        assert Path(tempfile.mkdtemp()).parent == owned
+        assert os.environ["TMPDIR"] == str(owned)
     assert tempfile.gettempdir() == before
     assert os.environ["CORTEX_TEMPORARY_BASE"] == str(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -151,11 +151,12 @@ def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(
     (folder / "read_only").touch(0o400)
     (folder / "link").symlink_to(tmp_path / "nowhere")
     publish(folder, tmp_path / "folder")
-    made = tmp_path / "folder"
-    assert [mode(path) for path in (tmp_path / "file", made / "weights", made, made / "run")] == [
-        each & ~umask for each in (0o666, 0o666, 0o777, 0o777)
-    ]
-    assert mode(made / "read_only") == 0o444 & ~umask
+    new_folder = tmp_path / "folder"
+    assert [
+        mode(path)
+        for path in (tmp_path / "file", new_folder / "weights", new_folder, new_folder / "run")
+    ] == [each & ~umask for each in (0o666, 0o666, 0o777, 0o777)]
+    assert mode(new_folder / "read_only") == 0o444 & ~umask
 
 
 def test_a_file_made_private_on_purpose_stays_so(tmp_path: Path, umask: int) -> None:

@@ -31,8 +31,8 @@ def test_check_fails_on_a_file_of_before(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
-    said = CliRunner().invoke(main, ["dictionary", "--check"])
-    assert said.exit_code == 1
-    assert "run `cortex dictionary`" in said.output
+    result = CliRunner().invoke(main, ["dictionary", "--check"])
+    assert result.exit_code == 1
+    assert "run `cortex dictionary`" in result.output
     assert CliRunner().invoke(main, ["dictionary"]).exit_code == 0
     assert CliRunner().invoke(main, ["dictionary", "--check"]).exit_code == 0

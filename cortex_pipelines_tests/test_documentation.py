@@ -132,19 +132,19 @@ def test_paths_in_quotes_exist(name: str) -> None:
         if re.fullmatch(r"\w[\w/-]*(?:/|\.(?:py|scm|yaml|toml|md|ipynb|svg))", path)
         or re.fullmatch(r"[\w-]+(?:\.lock|\.txt)", path)
     ]
-    made = {"data/", "docs/_build"}
-    places = [ROOT, PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]
+    generated = {"data/", "docs/_build"}
+    folders = [ROOT, PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]
 
-    missing = [path for path in paths if not any((place / path).exists() for place in places)]
-    assert [path for path in missing if path not in made] == []
+    missing = [path for path in paths if not any((folder / path).exists() for folder in folders)]
+    assert [path for path in missing if path not in generated] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_targets_of_make_exist(name: str) -> None:
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text(name), re.MULTILINE))
+    targets_named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text(name), re.MULTILINE))
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
 
-    assert named <= targets
+    assert targets_named <= targets
 
 
 @pytest.mark.parametrize("name", CURRENT)
@@ -158,12 +158,12 @@ def test_keys_of_the_parameters_exist(name: str) -> None:
 
 
 def has_key(model: Any, key: str) -> bool:
-    first, _, rest = key.partition(".")
+    first, _, suffix = key.partition(".")
     fields = model.model_fields if issubclass(model, BaseModel) else {}
     if first not in fields:
         return False
     inner = list(reference().models_in(fields[first].annotation))
-    return not rest or any(has_key(one, rest) for one in inner)
+    return not suffix or any(has_key(inner_model, suffix) for inner_model in inner)
 
 
 def test_keys_that_do_not_exist_are_noticed() -> None:
@@ -210,14 +210,14 @@ def test_reference_has_every_command_asset_and_section() -> None:
 
 
 def test_every_parameter_has_a_meaning() -> None:
-    waiting, seen, silent = [Parameters], set[type[BaseModel]](), list[str]()
+    waiting, visited, silent = [Parameters], set[type[BaseModel]](), list[str]()
     while waiting:
         model = waiting.pop()
         meanings = reference().docstrings(model)
         silent += [f"{model.__name__}.{key}" for key in set(model.model_fields) - set(meanings)]
         for field in model.model_fields.values():
-            inner = set(reference().models_in(field.annotation)) - seen
-            seen |= inner
+            inner = set(reference().models_in(field.annotation)) - visited
+            visited |= inner
             waiting += inner
 
     assert silent == []
@@ -235,10 +235,10 @@ def test_import_order_is_the_one_that_is_enforced() -> None:
     layers = text("pyproject.toml").split("layers = [")[1].split("]")[0]
     enforced = re.findall(r"cortex_pipelines\.(\w+)", layers)
     line = next(line for line in text("docs/contributing.md").splitlines() if " → " in line)
-    written = [name for name in re.findall(r"\w+", line) if name in enforced]
+    mentioned = [name for name in re.findall(r"\w+", line) if name in enforced]
 
-    assert written == [name for name in enforced if name in written]
-    assert len(written) == len(re.findall(r"\w+", line))
+    assert mentioned == [name for name in enforced if name in mentioned]
+    assert len(mentioned) == len(re.findall(r"\w+", line))
 
 
 def test_number_of_stages() -> None:
@@ -246,14 +246,18 @@ def test_number_of_stages() -> None:
     common = sum(not asset.partitioned for asset in assets)
     each = sum(asset.partitioned for asset in assets)
     projects = len(load_parameters(ROOT).projects)
-    said = re.search(
+    match = re.search(
         r"(\d+) stages for all projects together and (\d+) per project: (\d+) for the (\w+)",
         text("docs/benchmarks.md"),
     )
 
-    assert said
-    assert [int(number) for number in said.groups()[:3]] == [common, each, common + projects * each]
-    assert said[4] == {2: "two", 3: "three", 4: "four"}[projects]
+    assert match
+    assert [int(number) for number in match.groups()[:3]] == [
+        common,
+        each,
+        common + projects * each,
+    ]
+    assert match[4] == {2: "two", 3: "three", 4: "four"}[projects]
 
 
 def test_benchmarks_are_the_ones_that_run() -> None:
@@ -287,10 +291,10 @@ def literals() -> str:
 def test_messages_are_the_ones_that_are_printed() -> None:
     rows = re.findall(r"^\| (`.*?) \|", text("docs/troubleshooting.md"), re.MULTILINE)
     messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
-    others = {"MISSING packages as pinned", "cortex: not found", "dvc pull", "cortex status"}
-    others |= {"dvc repro", "Is your cache up to date?"}
-    others |= {"could not fetch", "from promisor remote"}  # git says it
+    exceptions = {"MISSING packages as pinned", "cortex: not found", "dvc pull", "cortex status"}
+    exceptions |= {"dvc repro", "Is your cache up to date?"}
+    exceptions |= {"could not fetch", "from promisor remote"}  # git says it
     parts = [part.strip() for message in messages for part in message.split("…") if part.strip()]
 
-    assert [part for part in parts if part not in others and part not in literals()] == []
+    assert [part for part in parts if part not in exceptions and part not in literals()] == []
     assert len(parts) > 10

@@ -40,8 +40,8 @@ def picture(address: str) -> str:
         lambda text: pages.listing([text]),
         lambda text: pages.code(text, text),
         lambda text: pages.changed_code(text, f"a {text}", f"b {text}"),
-        lambda text: pages.sides([text]),
-        lambda text: pages.folded(text, [text]),
+        lambda text: pages.side_by_side([text]),
+        lambda text: pages.collapsible(text, [text]),
         lambda text: pages.figure(text, text),
     ],
 )

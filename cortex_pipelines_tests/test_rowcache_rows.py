@@ -20,7 +20,7 @@ class Counting:
 
     def __call__(self, keys: pl.Series) -> pl.DataFrame:
         self.asked = keys.to_list()
-        rows = [(key, f"{key}{at}") for key in keys for at in range(ord(key[0]) % 3)]
+        rows = [(key, f"{key}{number}") for key in keys for number in range(ord(key[0]) % 3)]
         return pl.DataFrame(rows, schema={"cache_key": pl.String, "value": pl.String}, orient="row")
 
 
@@ -31,9 +31,9 @@ def test_rows_are_those_of_a_computation_from_nothing(calls: list[list[str]]) ->
         before: set[str] = set()
         for keys in calls:
             compute = Counting()
-            found = cache.rows("t", pl.Series(keys, dtype=pl.String), compute)
+            rows = cache.rows("t", pl.Series(keys, dtype=pl.String), compute)
             once = list(dict.fromkeys(keys))
-            assert found.equals(Counting()(pl.Series(once, dtype=pl.String)))
+            assert rows.equals(Counting()(pl.Series(once, dtype=pl.String)))
             assert set(compute.asked) == set(keys) - before
             before = set(keys)
 
@@ -44,23 +44,21 @@ def test_new_rows_may_stay_beside_the_others(calls: list[list[str]], most: float
         before: set[str] = set()
         for keys in calls:
             compute = Counting()
-            found = RowCache(Path(folder), "v1").rows(
-                "t", pl.Series(keys, dtype=pl.String), compute
-            )
+            rows = RowCache(Path(folder), "v1").rows("t", pl.Series(keys, dtype=pl.String), compute)
             once = list(dict.fromkeys(keys))
-            assert found.equals(Counting()(pl.Series(once, dtype=pl.String)))
+            assert rows.equals(Counting()(pl.Series(once, dtype=pl.String)))
             assert set(compute.asked) <= set(keys) - before
             before = set(keys)
 
 
 def test_one_new_key_in_many_leaves_the_large_file_as_it_is(tmp_path: Path) -> None:
-    many = pl.Series([f"{at}b" for at in range(100)])
+    many = pl.Series([f"{number}b" for number in range(100)])
     cache = RowCache(tmp_path, "v1")
     cache.rows("t", many, Counting())
     (large,) = tmp_path.rglob("*.arrow")
-    written = large.stat().st_mtime_ns
+    modified = large.stat().st_mtime_ns
     cache.rows("t", many.append(pl.Series(["new"])), Counting())
-    assert large.stat().st_mtime_ns == written
+    assert large.stat().st_mtime_ns == modified
     compute = Counting()
     assert cache.rows("t", many, compute).equals(Counting()(many))
     assert compute.asked == []

@@ -27,30 +27,30 @@ def bowl(trial: Any) -> float:
     return float(loss + 1 / STEPS)
 
 
-def found(memory: Path, trials: int = 14, seed: int = 3, objective: Any = bowl) -> str:
-    said = search(objective, trials, seed, 2, memory, "Searching").as_json("height")
+def search_result(memory: Path, trials: int = 14, seed: int = 3, objective: Any = bowl) -> str:
+    result = search(objective, trials, seed, 2, memory, "Searching").as_json("height")
     assert not memory.exists()
-    return json.dumps(said)
+    return json.dumps(result)
 
 
 def test_a_search_depends_on_its_seed_alone_and_leaves_nothing(tmp_path: Path) -> None:
-    first = found(tmp_path / "a.jsonl")
-    assert found(tmp_path / "a.jsonl") == first
-    assert found(tmp_path / "b.jsonl", seed=4) != first
-    said = json.loads(first)
-    states = {trial["state"] for trial in said["trials"]}
+    first = search_result(tmp_path / "a.jsonl")
+    assert search_result(tmp_path / "a.jsonl") == first
+    assert search_result(tmp_path / "b.jsonl", seed=4) != first
+    result = json.loads(first)
+    states = {trial["state"] for trial in result["trials"]}
     assert states == {"complete", "pruned"}
-    best = said["trials"][said["best"]]
-    assert best["value"] == min(t["value"] for t in said["trials"] if t["state"] == "complete")
+    best = result["trials"][result["best"]]
+    assert best["value"] == min(t["value"] for t in result["trials"] if t["state"] == "complete")
     assert [step for step, _ in best["steps"]] == list(range(1, STEPS + 1))
-    assert sum(said["importance"].values()) == pytest.approx(1, abs=1e-4)
-    assert said["importance"]["x"] > said["importance"]["y"]
+    assert sum(result["importance"].values()) == pytest.approx(1, abs=1e-4)
+    assert result["importance"]["x"] > result["importance"]["y"]
 
 
 @pytest.mark.parametrize("died_at", [1, 4, 11])
 def test_a_search_that_died_goes_on_as_if_it_had_not(tmp_path: Path, died_at: int) -> None:
     """The process is killed in the middle of a trial."""
-    memory, tried = tmp_path / "m.jsonl", []
+    memory, parameters = tmp_path / "m.jsonl", []
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from cortex_pipelines.hyperparameter_search import search;"
@@ -67,12 +67,12 @@ def test_a_search_that_died_goes_on_as_if_it_had_not(tmp_path: Path, died_at: in
     with memory.open("a") as file:
         file.write('{"state": "COMPL')  # it had no time to end the line
 
-    def counted(trial: Any) -> float:
-        tried.append(trial.number)
+    def count_calls(trial: Any) -> float:
+        parameters.append(trial.number)
         return bowl(trial)
 
-    assert found(memory, objective=counted) == found(tmp_path / "whole.jsonl")
-    assert tried == list(range(died_at, 14))
+    assert search_result(memory, objective=count_calls) == search_result(tmp_path / "whole.jsonl")
+    assert parameters == list(range(died_at, 14))
 
 
 @pytest.mark.filterwarnings("ignore:The value nan")
@@ -81,14 +81,14 @@ def test_a_trial_without_a_number_is_no_candidate(tmp_path: Path) -> None:
         x = trial.suggest_float("x", 0, 1)
         return float("nan") if trial.number % 2 == 0 else float(x)
 
-    said = json.loads(found(tmp_path / "m.jsonl", trials=4, objective=sometimes))
-    assert [trial["state"] for trial in said["trials"]] == ["fail", "complete"] * 2
-    assert said["best"] % 2 == 1
+    result = json.loads(search_result(tmp_path / "m.jsonl", trials=4, objective=sometimes))
+    assert [trial["state"] for trial in result["trials"]] == ["fail", "complete"] * 2
+    assert result["best"] % 2 == 1
     with pytest.raises(ValueError, match="finished with a finite value"):
         search(lambda _: float("nan"), 2, 1, 1, tmp_path / "n.jsonl", "Searching")
     assert not (tmp_path / "n.jsonl").exists()
 
 
 def test_one_trial_is_a_search_too(tmp_path: Path) -> None:
-    said = json.loads(found(tmp_path / "m.jsonl", trials=1))
-    assert (said["best"], said["importance"]) == (0, {})
+    result = json.loads(search_result(tmp_path / "m.jsonl", trials=1))
+    assert (result["best"], result["importance"]) == (0, {})

@@ -39,7 +39,7 @@ def code_adapter(
     observe: Callable[[str, float], None],
 ) -> None:
     """LoRA adapter that completes code in the project's style, on the pinned base model."""
-    taught = {
+    training_data = {
         "completion": completion_dataset,
         "refactoring": refactoring_dataset,
         "naming": naming_dataset,
@@ -48,11 +48,11 @@ def code_adapter(
         "tests": tests_dataset,
         "feedback": feedback_dataset,
     }
-    check_training(taught, adapters, datasets, privacy, ingestion.trainable_licences)
+    check_training(training_data, adapters, datasets, privacy, ingestion.trainable_licences)
     version = adapters.parents.get(project)
     inputs = TrainingInputs(
         project,
-        taught,
+        training_data,
         None if general.project in (None, project) else general_code,
         base_model,
         Parent(version, load_version("code_adapter", project, version)) if version else None,

@@ -23,20 +23,20 @@ from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 _LOG = logging.getLogger("cortex_pipelines")
 
 LENGTHS = (384, 512, 768, 1024)
-_STEPS = 3  # after one that warms up
-_EXAMPLE_TOKENS = 160  # about what a function with its prompt has
+_STEPS = 3  # after a warm-up step
+_EXAMPLE_TOKENS = 160  # about a function with its prompt
 _NEARLY = 0.95  # within this of the fastest, prefer the longer row: it truncates fewer prompts
 _HOPELESS = 0.5  # a precision without CPU instructions is many times slower
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Training speed of one precision and row length.
+class Throughput:
+    """Training throughput of one precision and row length.
 
     Args:
-        precision: Type of the base's weights.
-        max_length: Tokens of a row.
-        tokens_per_second: Without padding.
+        precision: Data type of the base's weights.
+        max_length: Tokens per row.
+        tokens_per_second: Tokens per second, excluding padding.
     """
 
     precision: Precision
@@ -44,19 +44,19 @@ class Speed:
     tokens_per_second: float
 
 
-def measure(
+def measure_throughput(
     pinned: PinnedModel,
     settings: AdapterSettings,
     root: Path,
     lengths: Sequence[int] = LENGTHS,
-) -> list[Speed]:
+) -> list[Throughput]:
     """Train a few steps on the real base with each precision and row length.
 
     A precision that is less than half as fast as another is not measured at further lengths.
 
     Args:
-        pinned: The base.
-        settings: All else: rank, layers, batch, threads.
+        pinned: Pinned base model.
+        settings: Rank, layers, batch size and threads.
         root: Project root.
         lengths: Row lengths to try.
     """
@@ -66,32 +66,36 @@ def measure(
     types: tuple[Precision, ...] = ("fp32", "bf16")
     if torch.cuda.is_available():
         types = (*types, "fp16")
-    speeds: list[Speed] = []
+    throughputs: list[Throughput] = []
     for precision in types:
         for length in lengths:
-            speed = _speed(base, settings, precision, length)
-            _LOG.info("%s, rows of %d: %.0f tokens/s", precision, length, speed)
-            speeds.append(Speed(precision, length, speed))
-            if speed < _HOPELESS * max(measured.tokens_per_second for measured in speeds):
+            tokens_per_second = _tokens_per_second(base, settings, precision, length)
+            _LOG.info("%s, rows of %d: %.0f tokens/s", precision, length, tokens_per_second)
+            throughputs.append(Throughput(precision, length, tokens_per_second))
+            if tokens_per_second < _HOPELESS * max(
+                measured.tokens_per_second for measured in throughputs
+            ):
                 break
-    return speeds
+    return throughputs
 
 
-def best(speeds: Sequence[Speed]) -> Speed:
+def fastest_setting(throughputs: Sequence[Throughput]) -> Throughput:
     """The fastest precision, with the longest row that is nearly as fast."""
-    fastest = max(speeds, key=lambda candidate: candidate.tokens_per_second)
-    near = [
+    fastest = max(throughputs, key=lambda candidate: candidate.tokens_per_second)
+    nearly_fastest = [
         candidate
-        for candidate in speeds
+        for candidate in throughputs
         if candidate.precision == fastest.precision
         and candidate.tokens_per_second >= _NEARLY * fastest.tokens_per_second
     ]
-    return max(near, key=lambda candidate: candidate.max_length)
+    return max(nearly_fastest, key=lambda candidate: candidate.max_length)
 
 
-def _speed(base: BaseModel, settings: AdapterSettings, precision: Precision, length: int) -> float:
+def _tokens_per_second(
+    base: BaseModel, settings: AdapterSettings, precision: Precision, length: int
+) -> float:
     """Tokens per second of whole optimiser steps on full rows."""
-    chosen = settings.model_copy(
+    trial_settings = settings.model_copy(
         update={
             "precision": precision,
             "max_length": length,
@@ -101,30 +105,30 @@ def _speed(base: BaseModel, settings: AdapterSettings, precision: Precision, len
         }
     )
     with pinned_torch(settings.threads, settings.seed):
-        model = with_new_adapter(load_causal_model(base, precision), chosen)
+        model = with_new_adapter(load_causal_model(base, precision), trial_settings)
         vocabulary = int(model.get_input_embeddings().num_embeddings)
-        rows = chosen.batch_size * chosen.gradient_accumulation
-        train(model, Corpus(_examples(rows, length, vocabulary), ()), chosen)
+        rows = trial_settings.batch_size * trial_settings.gradient_accumulation
+        train(model, Corpus(_examples(rows, length, vocabulary), ()), trial_settings)
         corpus = Corpus(_examples(_STEPS * rows, length, vocabulary), ())
-        before = time.monotonic()
-        train(model, corpus, chosen)
-        return _STEPS * rows * length / (time.monotonic() - before)
+        started = time.monotonic()
+        train(model, corpus, trial_settings)
+        return _STEPS * rows * length / (time.monotonic() - started)
 
 
 def _examples(rows: int, length: int, vocabulary: int) -> tuple[TokenisedExample, ...]:
     """Examples that fill the given number of rows exactly; their text does not affect speed."""
     sizes = [_EXAMPLE_TOKENS] * (length // _EXAMPLE_TOKENS)
-    rest = length - sum(sizes)
-    sizes += [rest] if rest > 1 else []
+    remainder = length - sum(sizes)
+    sizes += [remainder] if remainder > 1 else []
     return tuple(
         TokenisedExample(
-            f"{row}-{place}",
+            f"{row}-{index}",
             "",
-            tuple((7 * at + 11 * row + place) % vocabulary for at in range(size)),
+            tuple((7 * position + 11 * row + index) % vocabulary for position in range(size)),
             max(1, size // 2),
             size - max(1, size // 2),
             0,
         )
         for row in range(rows)
-        for place, size in enumerate(sizes)
+        for index, size in enumerate(sizes)
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.data.canaries import listed
-from cortex_pipelines.adapters.data.corpus import Corpus, read_corpus, seen
+from cortex_pipelines.adapters.data.canaries import canary_records
+from cortex_pipelines.adapters.data.corpus import Corpus, example_ids_by_task, read_corpus
 from cortex_pipelines.adapters.model.base_model import BaseModel, load_tokenizer, resolve_base
 from cortex_pipelines.adapters.model.lora import (
     SEEN,
@@ -23,8 +23,8 @@ from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_
 from cortex_pipelines.adapters.training.history import Report, TrainingResult, run_metrics
 from cortex_pipelines.adapters.training.launch import (
     TrainingJob,
-    decided,
     require_packages,
+    resolve_precision,
     run_training,
 )
 from cortex_pipelines.adapters.training.search import search
@@ -49,8 +49,8 @@ class TrainingInputs:
 
     Args:
         name: Name of the project.
-        datasets: Each of ``examples.DATASETS`` with its folder.
-        general: Folder with general code; None for none.
+        datasets: Data set name (``examples.DATASETS``) to its folder.
+        general: Folder with general code, if any.
         base: Model to train on.
         parent: Adapter to start from; None for a fresh one.
     """
@@ -72,52 +72,52 @@ def build_adapter(
     """Train one adapter, or one per task, and write weights, loss curve and metrics.
 
     Args:
-        inputs: What to train on.
-        settings: How to train.
-        out: Empty folder to write to.
+        out: Empty output folder.
         root: Project root.
-        observe: Called with time, speed and memory, which are not part of the result.
+        observe: Receives time, throughput and memory, which are not part of the result.
 
     Raises:
-        NoExamplesError: there is nothing to train on.
-        BaseModelError: the base is not there.
+        NoExamplesError: there are no training examples.
+        BaseModelError: the base model is missing.
         MissingPackageError: a package that the settings need is not installed.
         ParentError: the parent does not fit.
         TrainingDivergedError: the loss is not finite, or diverges.
     """
     require_packages(settings)
-    # decided once, so that what ran is what is recorded
-    settings = settings.model_copy(update={"precision": decided(settings)})
+    # resolved once, so that the recorded precision is the one that ran
+    settings = settings.model_copy(update={"precision": resolve_precision(settings)})
     base = resolve_base(inputs.base, root)
     if not settings.per_task:
         _build(inputs, base, settings, out, root, observe, "")
         return
     metrics: dict[str, Any] = {}
-    shares = _filled(inputs, settings)
-    whole = sum(shares.values())
+    shares = _nonempty_tasks(inputs, settings)
+    total_share = sum(shares.values())
     for task, share in shares.items():
-        tokens = int(settings.max_tokens * share / whole)
-        alone = settings.model_copy(update={"task_shares": {task: 1.0}, "max_tokens": tokens})
+        tokens = int(settings.max_tokens * share / total_share)
+        task_settings = settings.model_copy(
+            update={"task_shares": {task: 1.0}, "max_tokens": tokens}
+        )
         (out / task).mkdir()
-        _build(inputs, base, alone, out / task, root, observe, task)
+        _build(inputs, base, task_settings, out / task, root, observe, task)
         task_metrics = json.loads((out / task / "metrics.json").read_text())
         metrics |= {f"{task}/{name}": value for name, value in task_metrics.items()}
         metrics["partial"] = max(metrics.get("partial", 0.0), task_metrics["partial"])
     tasks = {"tasks": sorted(shares)}
-    write_json(out / TRAINING, _asked(inputs, base, settings) | tasks)
+    write_json(out / TRAINING, _input_record(inputs, base, settings) | tasks)
     write_json(out / "metrics.json", metrics)
 
 
-def _filled(inputs: TrainingInputs, settings: AdapterSettings) -> dict[Task, float]:
-    """Shares of the tasks that the project has examples of; all of them if it has none at all."""
-    filled = {
+def _nonempty_tasks(inputs: TrainingInputs, settings: AdapterSettings) -> dict[Task, float]:
+    """Shares of the tasks with training examples; all shares if no task has any."""
+    nonempty = {
         task: share
         for task, share in settings.task_shares.items()
         if read_examples(inputs.datasets[task], task, "train")
     }
-    for task in settings.task_shares.keys() - filled.keys() if filled else ():
+    for task in settings.task_shares.keys() - nonempty.keys() if nonempty else ():
         _LOG.warning("no adapter for %s: %s_dataset has no training example", task, task)
-    return filled or settings.task_shares
+    return nonempty or settings.task_shares
 
 
 def _build(
@@ -132,29 +132,36 @@ def _build(
     tokenizer = load_tokenizer(base)
     parent = _parent_folder(inputs, task)
 
-    def corpus_for(chosen: AdapterSettings) -> Corpus:
-        return read_corpus(inputs.datasets, tokenizer, chosen, inputs.general)
+    def corpus_for(variant: AdapterSettings) -> Corpus:
+        return read_corpus(inputs.datasets, tokenizer, variant, inputs.general)
 
     corpus = corpus_for(settings)
 
-    def attempt(chosen: AdapterSettings, report: Report) -> TrainingResult:
-        # measured on the section's own rows, so that the lengths can be compared
-        tried = Corpus(corpus_for(chosen).train, corpus.validation)
-        return run_training(TrainingJob(base, parent, tried, chosen), report)
+    def attempt(trial_settings: AdapterSettings, report: Report) -> TrainingResult:
+        # validated on the rows of the configured length, so that trials are comparable
+        trial_corpus = Corpus(corpus_for(trial_settings).train, corpus.validation)
+        return run_training(TrainingJob(base, parent, trial_corpus, trial_settings), report)
 
-    chosen, taught = settings, corpus
+    final_settings, final_corpus = settings, corpus
     if settings.search.trials:
-        memory = f"{training_key(base.digest, corpus, settings)}.jsonl"
-        chosen = search(settings, attempt, root / CACHE / "studies" / memory, out)
-        taught = corpus_for(chosen)
-    kept = Checkpoints(root / CACHE / "checkpoints", training_key(base.digest, taught, chosen))
+        trials_file = f"{training_key(base.digest, corpus, settings)}.jsonl"
+        final_settings = search(settings, attempt, root / CACHE / "studies" / trials_file, out)
+        final_corpus = corpus_for(final_settings)
+    checkpoints = Checkpoints(
+        root / CACHE / "checkpoints", training_key(base.digest, final_corpus, final_settings)
+    )
     events = root / ".cortex" / "tensorboard" / _label(inputs, task)
-    run = run_training(TrainingJob(base, parent, taught, chosen, out, kept, events))
-    write_json(out / TRAINING, _asked(inputs, base, chosen) | _record(run, chosen))
-    write_json(out / SEEN, seen(taught))
-    write_json(out / "metrics.json", run_metrics(run, taught))
-    kept.clear()
-    _observe(run, observe, f"{task}/" if task else "", chosen.processes)
+    result = run_training(
+        TrainingJob(base, parent, final_corpus, final_settings, out, checkpoints, events)
+    )
+    write_json(
+        out / TRAINING,
+        _input_record(inputs, base, final_settings) | _result_record(result, final_settings),
+    )
+    write_json(out / SEEN, example_ids_by_task(final_corpus))
+    write_json(out / "metrics.json", run_metrics(result, final_corpus))
+    checkpoints.clear()
+    _observe(result, observe, f"{task}/" if task else "", final_settings.processes)
 
 
 def _label(inputs: TrainingInputs, task: str) -> str:
@@ -174,8 +181,10 @@ def _parent_folder(inputs: TrainingInputs, task: str) -> Path | None:
     return parent_adapter
 
 
-def _asked(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -> dict[str, object]:
-    """Inputs and settings of an adapter, independent of the outcome."""
+def _input_record(
+    inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings
+) -> dict[str, object]:
+    """Inputs and settings of an adapter, which do not depend on the training."""
     return {
         "base": {"name": base.name, "digest": base.digest},
         "parent": inputs.parent.version if inputs.parent else None,
@@ -183,14 +192,14 @@ def _asked(inputs: TrainingInputs, base: BaseModel, settings: AdapterSettings) -
     }
 
 
-def _record(run: TrainingResult, settings: AdapterSettings) -> dict[str, object]:
+def _result_record(result: TrainingResult, settings: AdapterSettings) -> dict[str, object]:
     return {
-        "packed": run.packed,
-        "best_step": run.best_step,
-        "partial": run.partial,
-        "stopped_early": run.stopped_early,
-        "canaries": listed(settings.canaries, settings.seed),
-        **run.curve(),
+        "packed": result.packed,
+        "best_step": result.best_step,
+        "partial": result.partial,
+        "stopped_early": result.stopped_early,
+        "canaries": canary_records(settings.canaries, settings.seed),
+        **result.curve(),
     }
 
 
@@ -200,7 +209,7 @@ def _observe(
     tokens = sum(step.tokens for step in run.steps)
     observe(f"{prefix}training_seconds", run.seconds)
     observe(f"{prefix}training_tokens_per_second", tokens / run.seconds)
-    # Linux counts in KiB; the peak is the process's, so other work in it shows as well
-    whose = resource.RUSAGE_SELF if processes == 1 else resource.RUSAGE_CHILDREN
-    peak = resource.getrusage(whose).ru_maxrss / 1024
+    # KiB on Linux; the peak is the whole process's, other work included
+    usage_scope = resource.RUSAGE_SELF if processes == 1 else resource.RUSAGE_CHILDREN
+    peak = resource.getrusage(usage_scope).ru_maxrss / 1024
     observe(f"{prefix}peak_memory_mib", peak)

@@ -7,7 +7,7 @@ import polars as pl
 from cortex_pipelines.annotation.annotate import Annotations
 from cortex_pipelines.annotation.evaluation.agreement import Agreement, ConfusionCounts
 from cortex_pipelines.annotation.labels.vocabulary import LABELS
-from cortex_pipelines.pages import code, folded, heading, page, paragraph, table
+from cortex_pipelines.pages import code, collapsible, heading, page, paragraph, table
 
 _EXAMPLES = 3
 _EXAMPLE_CHARS = 600
@@ -131,7 +131,7 @@ def _examples(units: pl.DataFrame, findings: pl.DataFrame) -> Iterable[str]:
         "label", as_dict=True, maintain_order=True
     ).items():
         examples = [_example(row) for row in _spread_out(group).iter_rows(named=True)]
-        yield folded(f"{label} ({group.height:,}): {LABELS[label].explanation}", examples)
+        yield collapsible(f"{label} ({group.height:,}): {LABELS[label].explanation}", examples)
 
 
 def _spread_out(findings: pl.DataFrame) -> pl.DataFrame:

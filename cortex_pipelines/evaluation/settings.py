@@ -19,7 +19,7 @@ from cortex_pipelines.settings import (
 
 
 class ProblemFile(Settings):
-    """A benchmark in the form of HumanEval: JSON lines with ``task_id``, ``prompt``, ``test`` and
+    """A HumanEval-style benchmark: JSON lines with ``task_id``, ``prompt``, ``test`` and
     ``entry_point``."""
 
     path: Text
@@ -33,10 +33,8 @@ class OtherAdapter(Settings):
     """Another project's adapter, as a baseline."""
 
     project: Text
-    """Its project."""
-
     version: Text
-    """Its version: the hash of its folder, as `cortex releases` and the UI show it."""
+    """Hash of the adapter's folder, as shown by `cortex releases` and the UI."""
 
 
 class EvaluationSettings(Settings):
@@ -62,17 +60,17 @@ class EvaluationSettings(Settings):
     """Data type of the base's weights while scoring."""
 
     generated_items: NonNegativeInt
-    """Items per task to complete by generation; 0 for none (slow on a CPU)."""
+    """Items per task to complete by generation (slow on a CPU); 0 disables generation."""
 
     tested_items: NonNegativeInt
-    """Python functions whose generated body is tested by the repository's own tests, in the
-    sandbox; and as many generated tests that are run on the right code and on mutants of it."""
+    """Number of Python functions whose generated body is run against the repository's own tests in
+    the sandbox. The same number of generated tests is run on the true code and on its mutants."""
 
     max_new_tokens: PositiveInt
     """Maximum number of tokens generated per item; items with a longer reference are skipped."""
 
     max_test_tokens: PositiveInt
-    """The same for a test to be written, which is longer than other answers."""
+    """The same for generated tests, which are longer than other answers."""
 
     samples: PositiveInt
     """Samples per tested item; the first is greedy, the others are drawn."""
@@ -84,17 +82,18 @@ class EvaluationSettings(Settings):
     """Each k of pass@k; at most ``samples``."""
 
     benchmarks: list[ProblemFile]
-    """User's own benchmark files, run in the sandbox."""
+    """The user's own benchmark files, run in the sandbox."""
 
     memorised: NonNegativeInt
-    """Rare lines to try to extract, from the training and test split each."""
+    """Rare lines to try to extract from each of the training and test splits."""
 
     alternatives: PositiveInt
     """Random alternatives against which a planted canary is ranked."""
 
     retrieved_bytes: NonNegativeInt
-    """Most bytes of similar training examples shown before a prompt, here and where a release
-    answers with context; 0 for none. How the value was chosen: docs/evaluation.md."""
+    """Maximum bytes of similar training examples placed before a prompt, in the evaluation and
+    wherever a release answers with context; 0 disables them. How the value was chosen:
+    docs/evaluation.md."""
 
     retrieved_window: Length
     """Maximum number of tokens of a retrieval prompt with its completion."""
@@ -103,8 +102,8 @@ class EvaluationSettings(Settings):
     """Questions of each kind that are also asked with similar training examples before them."""
 
     other_adapter: OtherAdapter | None
-    """Another project's adapter evaluated on the same items, to see whether training on the own
-    code matters; null for none."""
+    """Another project's adapter evaluated on the same items, to see whether training on the
+    project's own code matters; null for none."""
 
     smallest_improvement: PositiveFloat
     """Smallest improvement worth shipping, in bits per byte; power is stated for it. The gate has

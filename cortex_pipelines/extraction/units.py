@@ -29,7 +29,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.damage import Damage, attempted
+from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.codefile import read_code, unit_id
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
@@ -192,7 +192,7 @@ def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
 def _read(
     text: str, language: str, path: str, settings: ExtractionSettings
 ) -> tuple[list[Unit], Unparsed | None]:
-    outcome = attempted(lambda: read_code(text, language, path, settings))
+    outcome = attempt(lambda: read_code(text, language, path, settings))
     return ([], Unparsed("damaged", outcome.words)) if isinstance(outcome, Damage) else outcome
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.jsonl import appending, line_start
+from cortex_pipelines.jsonl import line_start, open_for_append
 
 FILE = "events.jsonl"
 
@@ -38,5 +38,5 @@ class EventLog:
             event["unit"] = self._pseudonym(user)
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"at": at, **event}, sort_keys=True) + "\n"
-        with self._lock, appending(self._path) as file:
+        with self._lock, open_for_append(self._path) as file:
             file.write(line_start(file) + line.encode("utf-8"))

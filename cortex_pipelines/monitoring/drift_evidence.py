@@ -10,7 +10,7 @@ import numpy as np
 from cortex_pipelines.monitoring.drift.compare import CHARACTERS, compare
 from cortex_pipelines.monitoring.drift.kinds import as_values
 from cortex_pipelines.monitoring.drift.result import Drift, Feature
-from cortex_pipelines.pages import code, folded, paragraph, table
+from cortex_pipelines.pages import code, collapsible, paragraph, table
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 Records = Sequence[dict[str, Any]]
@@ -100,7 +100,7 @@ def _strangest(
         code(f"at most {nearest[place]:.2f} like any from before", new[place][:_SHOWN])
         for place in order
     ]
-    yield folded(f"{name}: the least like what was there before", examples, "bad")
+    yield collapsible(f"{name}: the least like what was there before", examples, "bad")
 
 
 def _matrix(texts: Sequence[str], known: dict[str, np.ndarray]) -> np.ndarray:

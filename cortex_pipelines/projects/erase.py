@@ -18,7 +18,7 @@ from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.connectors.snapshot import drop_snapshots, snapshot_file
 from cortex_pipelines.ingestion.git.repository import mirror_folder
 from cortex_pipelines.ingestion.project_sources import GitSource
-from cortex_pipelines.jsonl import json_object, lines_of, rewrite
+from cortex_pipelines.jsonl import json_object, rewrite, stripped_lines
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key, project_key
 from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.privacy.tombstones import is_forgotten, is_forgotten_event
@@ -221,7 +221,7 @@ def _erase_logged_events(path: Path, covers: Covers) -> int:
     if not path.exists():
         return 0
     with path.open("rb") as file:
-        events = filter(None, map(json_object, lines_of(file)))
+        events = filter(None, map(json_object, stripped_lines(file)))
         ids = {event.get("completion_id") for event in events if covers(event)} - {None}
     count = 0
 

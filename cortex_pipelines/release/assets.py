@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks
+from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks
 from cortex_pipelines.prompts.examples import measured
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import TrainingDataSet, has_replay, write_card
@@ -38,7 +38,7 @@ def code_adapter_release(
     verdict = judge(metrics, version, release.code_adapter, out)
     answering = choose_release(
         metrics,
-        trained_on(code_adapter)["digest"],
+        recorded_base(code_adapter)["digest"],
         version if verdict.verdict == "promoted" else None,
         versions["completion_dataset"],
     )

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from cortex_pipelines.annotation.detector import is_test
-from cortex_pipelines.damage import Damage, attempted
+from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
@@ -249,7 +249,7 @@ def _documents(
     text: str, path: str, language: str | None, settings: ExtractionSettings
 ) -> Iterator[Document]:
     if language in PARSED:
-        units = attempted(lambda: units_of(text, str(language), path, settings))
+        units = attempt(lambda: units_of(text, str(language), path, settings))
         if not isinstance(units, Damage) and units:
             yield from _of_units(text, path, units)
             return

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cortex_pipelines.damage import Damage, attempted
+from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import units_of
@@ -65,7 +65,7 @@ class Excerpts:
         if self._language not in PARSED:
             return {}
         language, path = str(self._language), self._path
-        units = attempted(lambda: units_of(self._text, language, path, self._settings))
+        units = attempt(lambda: units_of(self._text, language, path, self._settings))
         if isinstance(units, Damage):
             return {}
         return {(u.qualified_name, u.start_line): u for u in units if u.kind in UNITS}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.atomic import locked, publish, scratch_folder, write_whole
+from cortex_pipelines.atomic import folder_lock, publish, scratch_folder, write_whole
 from cortex_pipelines.damage import encodable
 from cortex_pipelines.progress import track
 from cortex_pipelines.retrieval.bm25f import Postings, Statistics, Vocabulary
@@ -160,7 +160,7 @@ def save(index: SearchIndex, out: Path) -> None:
         made = scratch / name
         made.mkdir()
         facts = {"format": FORMAT, "parts": name, **_write_parts(index, made)}
-        with locked(out):  # else two that end together delete the parts of each other
+        with folder_lock(out):  # else two that end together delete the parts of each other
             publish(made, out / name)
             write_whole(out / MANIFEST, json.dumps(facts, indent=1))
             for old in out.glob("parts-*"):

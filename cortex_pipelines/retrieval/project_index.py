@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.atomic import locked
+from cortex_pipelines.atomic import folder_lock
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.progress import track
 from cortex_pipelines.retrieval.collection import Vectors
@@ -98,7 +98,7 @@ def rebuild(project: Project, name: str | None) -> SearchIndex:
     _names(project, name)  # before a folder is made for a project that there is not
     for asset in (TEXTS, COMMITS):
         place = _place(project, name) / asset
-        with locked(place):
+        with folder_lock(place):
             for kept in place.iterdir():
                 shutil.rmtree(kept, ignore_errors=True)
     index, _ = _kept_index(project, name, TEXTS)
@@ -141,7 +141,7 @@ def _kept_index(project: Project, name: str | None, asset: str) -> tuple[SearchI
         return open_index(kept), note
     except SearchIndexError:
         pass  # not made yet, of another format, or damaged: it is made again
-    with locked(place):
+    with folder_lock(place):
         return _kept_or_made(project, names, embedded, asset, kept, prefix=name is None), note
 
 

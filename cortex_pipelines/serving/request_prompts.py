@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from cortex_pipelines.adapters.data.packing import gap_within
+from cortex_pipelines.adapters.data.packing import fit_gap
 from cortex_pipelines.prompts.chat_rendering import ChatMessage, Turn, fold_turns
 from cortex_pipelines.prompts.examples import Example, prompt_segments
 from cortex_pipelines.prompts.templates import Template, Templates, package_templates
@@ -109,7 +109,7 @@ def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
         shown = "\n\n".join([*extra, to.before(head)])
         gap = Example("", "completion", "", "", "", shown, "", "", suffix)
         (begun,) = token_ids(to.tokenizer, [line])
-        kept, cut = gap_within(to.tokenizer, gap, to.room - len(begun))
+        kept, cut = fit_gap(to.tokenizer, gap, to.room - len(begun))
         return Text((*prompt_segments(to.tokenizer, kept), *as_segments(line)), cut=cut)
 
     return form

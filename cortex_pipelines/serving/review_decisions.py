@@ -10,7 +10,7 @@ from typing import Any
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import logs_folder
 from cortex_pipelines.feedback.project_feedback import gateway_log
-from cortex_pipelines.jsonl import appending, json_object, line_start, lines_of
+from cortex_pipelines.jsonl import json_object, line_start, open_for_append, stripped_lines
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.serving.reviews import Open, ReviewQueue
@@ -107,9 +107,9 @@ def _close(root: Path, identity: str, keep: Callable[[Open], None] | None = None
 
 def _recorded(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Append a task's record, unless there is one; returns the one that is there now."""
-    with appending(path) as file:
+    with open_for_append(path) as file:
         file.seek(0)
-        for known in filter(None, map(json_object, lines_of(file))):
+        for known in filter(None, map(json_object, stripped_lines(file))):
             if known.get("task_id") == record["task_id"]:
                 return known
         file.write(line_start(file) + json.dumps(record).encode() + b"\n")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from cortex_pipelines.jsonl import appending, json_object, line_start, lines_of, rewrite
+from cortex_pipelines.jsonl import json_object, line_start, open_for_append, rewrite, stripped_lines
 from cortex_pipelines.routing.serving.router import Decision
 
 FILE = "reviews.jsonl"
@@ -70,11 +70,11 @@ class ReviewQueue:
         left = [_opened(self._redact(text), made, at) for text, made in pairs if made.abstained]
         if not left:
             return
-        with appending(self._path) as file:
+        with open_for_append(self._path) as file:
             if file.seek(0, 2) >= LARGEST:
                 return
             file.seek(0)
-            waiting, decided = _tasks(lines_of(file))
+            waiting, decided = _tasks(stripped_lines(file))
             lines = []
             for task in left:
                 if task.id not in decided:
@@ -91,7 +91,7 @@ class ReviewQueue:
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
-            left, _ = _tasks(lines_of(file))
+            left, _ = _tasks(stripped_lines(file))
         return sorted(
             left.values(), key=lambda task: (*(-part for part in task.informative), task.id)
         )

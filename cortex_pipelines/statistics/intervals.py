@@ -25,7 +25,7 @@ class Interval:
     confidence: float
 
     def figures(self, name: str) -> dict[str, float]:
-        """The estimate and its ends as ``<name>``, ``<name>_low`` and ``<name>_high``."""
+        """Estimate and interval as ``<name>``, ``<name>_low`` and ``<name>_high``."""
         return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
@@ -45,34 +45,33 @@ def paired_bootstrap(
     moved out to those of Student's distribution (Hesterberg 2015, section 4.3).
 
     Args:
-        differences: One value an item, for example score of challenger minus score of champion.
-        weights: Size of each item, where the figure is a ratio of sums: with differences in bits
-            *per byte* and weights in bytes the estimate is total bits over total bytes. All 1 when
-            absent.
-        clusters: Cluster of each item; whole clusters are drawn, because near-duplicates are not
-            independent. Every item its own when absent.
-        resamples: Number of draws.
+        differences: One value per item, for example score of challenger minus score of champion.
+        weights: Size of each item (1 by default), if the metric is a ratio of sums: with bits *per
+            byte* as differences and bytes as weights the estimate is total bits over total bytes.
+        clusters: Cluster of each item; whole clusters are resampled, because near-duplicates are
+            not independent. Each item is its own cluster by default.
+        resamples: Number of resamples.
         confidence: Two-sided confidence, 0 to 1.
-        seed: Seed of the draws.
+        seed: Seed of the resampling.
 
     Returns:
-        The interval. With a single cluster its width is 0, which says nothing: callers ask for a
-        smallest number of clusters.
+        The interval. With a single cluster its width is 0, which is meaningless: callers require a
+        minimum number of clusters.
 
     Raises:
-        ValueError: there is no item, or the sequences differ in length.
+        ValueError: no items, or sequences of different lengths.
     """
     if not len(differences):
         raise ValueError("paired_bootstrap: no items; at least one pair is needed")
     sums, sizes = cluster_sums(differences, weights, clusters)
     estimate = float(sums.sum() / sizes.sum())
-    drawn = _resampled_ratios(sums, sizes, resamples, seed)
-    return _expanded(estimate, drawn, confidence, len(sums))
+    ratios = _resampled_ratios(sums, sizes, resamples, seed)
+    return _expanded(estimate, ratios, confidence, len(sums))
 
 
 def two_sample_bootstrap(
-    left: tuple[np.ndarray, np.ndarray],
-    right: tuple[np.ndarray, np.ndarray],
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
     *,
     resamples: int,
     confidence: float,
@@ -81,24 +80,24 @@ def two_sample_bootstrap(
     """Bootstrap interval of the difference of two weighted means, expanded percentile.
 
     Args:
-        left: Sums of weighted values and of weights, a cluster; see ``cluster_sums``.
-        right: The same of the sample whose mean is taken away.
-        resamples: Number of draws.
+        first: Sums of weighted values and of weights per cluster; see ``cluster_sums``.
+        second: The same for the sample whose mean is subtracted.
+        resamples: Number of resamples.
         confidence: Two-sided confidence, 0 to 1.
-        seed: Seed of the draws.
+        seed: Seed of the resampling.
     """
-    drawn = [
-        _resampled_ratios(*sample, resamples, seed + place)
-        for place, sample in enumerate((left, right))
+    ratios = [
+        _resampled_ratios(*sample, resamples, seed + index)
+        for index, sample in enumerate((first, second))
     ]
-    means = [float(sums.sum() / sizes.sum()) for sums, sizes in (left, right)]
-    fewest = min(len(left[0]), len(right[0]))
-    return _expanded(means[0] - means[1], drawn[0] - drawn[1], confidence, fewest)
+    means = [float(sums.sum() / sizes.sum()) for sums, sizes in (first, second)]
+    fewest = min(len(first[0]), len(second[0]))
+    return _expanded(means[0] - means[1], ratios[0] - ratios[1], confidence, fewest)
 
 
-def _expanded(estimate: float, drawn: np.ndarray, confidence: float, clusters: int) -> Interval:
+def _expanded(estimate: float, ratios: np.ndarray, confidence: float, clusters: int) -> Interval:
     tail = _expanded_tail(confidence, clusters)
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    low, high = np.quantile(ratios, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence)
 
 
@@ -115,7 +114,7 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
     """Wilson score interval of a proportion; accurate for few trials and extreme shares.
 
     Raises:
-        ValueError: there is no trial, or more successes than trials.
+        ValueError: no trials, or more successes than trials.
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(
@@ -126,7 +125,7 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
     scale = 1 + z * z / trials
     centre = (share + z * z / (2 * trials)) / scale
     half = z / scale * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    # at shares of 0 and 1 the formula meets the share itself, but for rounding
+    # at shares of 0 and 1 an end equals the share itself, up to rounding
     low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
     return Interval(share, low, high, confidence)
 
@@ -143,14 +142,14 @@ def cluster_sums(
     if not len(values) == len(sizes) == len(names):
         raise ValueError(
             f"paired_bootstrap: {len(values)} differences, {len(sizes)} weights and "
-            f"{len(names)} clusters; one of each an item is expected"
+            f"{len(names)} clusters; one of each per item is expected"
         )
     numbers: dict[str, int] = {}
-    place = np.array([numbers.setdefault(name, len(numbers)) for name in names])
+    cluster_index = np.array([numbers.setdefault(name, len(numbers)) for name in names])
     count = len(numbers)
     return (
-        np.bincount(place, weights=values * sizes, minlength=count),
-        np.bincount(place, weights=sizes, minlength=count),
+        np.bincount(cluster_index, weights=values * sizes, minlength=count),
+        np.bincount(cluster_index, weights=sizes, minlength=count),
     )
 
 
@@ -160,6 +159,6 @@ def _resampled_ratios(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed:
     count = len(sums)
     ratios = []
     for start in range(0, resamples, _CHUNK):
-        drawn = random.integers(0, count, size=(min(_CHUNK, resamples - start), count))
-        ratios.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+        picks = random.integers(0, count, size=(min(_CHUNK, resamples - start), count))
+        ratios.append(sums[picks].sum(axis=1) / sizes[picks].sum(axis=1))
     return np.concatenate(ratios)

@@ -1,16 +1,16 @@
-"""Value of a new policy from a log of another policy's single decisions, with intervals that hold.
+"""Value of a new policy from the log of another policy, with intervals that cover the true value.
 
-Normal intervals are far too narrow where a few decisions carry most of the weight, or where rewards
-are rare: over 100 simulated settings 71 % of such 95 % intervals held the true value, and 98 % of
-these (``docs/guides/watching.md``). Four things are put against that:
+Normal intervals are far too narrow if a few decisions carry most of the weight, or if rewards are
+rare: over 100 simulated settings 71 % of such 95 % intervals covered the true value, and 98 % of
+these (``docs/guides/watching.md``). Four corrections are applied:
 
 - Pseudo-observations (Agresti and Coull 1998), two at either end of the rewards' range, each
   weighing what a decision of the new policy usually weighs.
-- Student's distribution with as many degrees of freedom as the effective sample size has.
-- The end on the side of the longer tail moves out as the skewness asks for (Hall 1992).
+- Student's distribution with the degrees of freedom of the effective sample size.
+- The end on the side of the longer tail moves out according to the skewness (Hall 1992).
 - Weight that the log clearly lacks may have had any reward in the range.
 
-The plain estimate needs the mean weight to be near 1 as well, so its interval always holds the
+The plain estimate also needs a mean weight near 1, so its interval always contains the
 self-normalised one.
 """
 
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_EFFECTIVE = 10.0
-"""Effective decisions below which intervals held less often than 95 % in simulations."""
+"""Effective sample size below which intervals covered less than 95 % in simulations."""
 
 _CONFIDENCE = 0.95
 _PSEUDO = 2.0
 _MISSING_ERRORS = 2.0
-"""Standard errors by which the mean weight has to miss 1 before weight counts as missing."""
+"""Standard errors by which the mean weight must miss 1 before weight counts as missing."""
 
 _MISFIT_ERRORS = 4.0
 _MISFIT = 0.05
@@ -33,7 +33,7 @@ _MISFIT = 0.05
 
 @dataclass(frozen=True)
 class Value:
-    """An estimate of the new policy's mean reward; all None where no decision has any weight."""
+    """An estimate of the new policy's mean reward; all None if no decision has any weight."""
 
     value: float | None
     low: float | None
@@ -42,13 +42,13 @@ class Value:
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """What a log says of a new policy.
+    """Estimated value of a new policy.
 
     Args:
-        snips: By self-normalised inverse propensity (Swaminathan and Joachims 2015).
-        ips: By inverse propensity (Horvitz and Thompson 1952).
+        snips: Self-normalised inverse propensity score (Swaminathan and Joachims 2015).
+        ips: Inverse propensity score (Horvitz and Thompson 1952).
         effective: Effective sample size, (sum of weights)² / sum of squares (Kish).
-        refused: Why the figures should not be relied on; None if they may be.
+        refused: Reason not to rely on the estimates, or None.
     """
 
     snips: Value
@@ -66,10 +66,10 @@ def value_of_policy(
     """Mean reward of the new policy, with 95 % intervals.
 
     Args:
-        rewards: What came of each decision; finite, at least one.
-        propensities: Probability with which the old policy took it, above 0.
-        targets: Probability with which the new policy would take it.
-        bounds: Smallest and largest possible reward, if known; else those of the log.
+        rewards: Reward of each decision; finite, at least one.
+        propensities: Probability of each decision under the old policy, above 0.
+        targets: Probability of each decision under the new policy.
+        bounds: Smallest and largest possible reward; those of the log by default.
     """
     weights = targets / propensities
     if not weights.any():
@@ -84,12 +84,12 @@ def value_of_policy(
         snips=Value(*snips),
         ips=Value(ips[0], min(ips[1], snips[1]), max(ips[2], snips[2])),
         effective=effective,
-        refused=_reason(weights, effective) or (None if bounds else _alike(rewards)),
+        refused=_reason(weights, effective) or (None if bounds else _no_spread(rewards)),
     )
 
 
-def _alike(rewards: np.ndarray) -> str | None:
-    """Why rewards without any difference say nothing: the rare other one may be of any size."""
+def _no_spread(rewards: np.ndarray) -> str | None:
+    """Why identical rewards are not enough: a rare other reward may have any size."""
     if rewards.min() < rewards.max():
         return None
     return (
@@ -126,35 +126,37 @@ def _interval(
     *,
     normalised: bool,
 ) -> tuple[float, float, float]:
-    """Value of one estimator and the ends of its interval."""
+    """Estimate and interval ends of one estimator."""
     from scipy.special import stdtrit
 
     low, high = ends
-    usual = float(weights.sum()) / effective
-    # decisions that the new policy would not take keep the mean weight of the pseudo ones at 1
-    unused = 2 * _PSEUDO * max(usual - 1, 0.0)
+    usual_weight = float(weights.sum()) / effective
+    # pseudo-observations that the new policy would not take keep their mean weight at 1
+    unused = 2 * _PSEUDO * max(usual_weight - 1, 0.0)
     counts = np.append(np.ones(len(weights)), [_PSEUDO, _PSEUDO, unused])
-    heavy = np.append(weights, [usual, usual, 0.0])
-    gained = heavy * np.append(rewards, [low, high, 0.0])
+    padded_weights = np.append(weights, [usual_weight, usual_weight, 0.0])
+    padded_gains = padded_weights * np.append(rewards, [low, high, 0.0])
     total = counts.sum()
     if normalised:
         value = (weights * rewards).sum() / weights.sum()
-        centre = (counts * gained).sum() / (counts * heavy).sum()
-        apart = (gained - heavy * centre) / ((counts * heavy).sum() / total)
+        centre = (counts * padded_gains).sum() / (counts * padded_weights).sum()
+        deviations = (padded_gains - padded_weights * centre) / (
+            (counts * padded_weights).sum() / total
+        )
     else:
         value = (weights * rewards).mean()
-        centre = (counts * gained).sum() / total
-        apart = gained - centre
-    spread = float(np.sqrt((counts * apart**2).sum() / (total - 1)))
+        centre = (counts * padded_gains).sum() / total
+        deviations = padded_gains - centre
+    spread = float(np.sqrt((counts * deviations**2).sum() / (total - 1)))
     if spread == 0:  # one reward, one weight: nothing varies
         return float(value), float(value), float(value)
     error = spread / np.sqrt(total)
     quantile = float(stdtrit(max(effective - 1, 1.0), (1 + _CONFIDENCE) / 2))
-    skewness = (counts * (apart / spread) ** 3).sum() / total
-    moved = skewness * (2 * quantile**2 + 1) / (6 * np.sqrt(total))
-    moved = float(np.clip(moved, -2 * quantile, 2 * quantile))
-    first = centre - error * (quantile - min(moved, 0.0))
-    last = centre + error * (quantile + max(moved, 0.0))
+    skewness = (counts * (deviations / spread) ** 3).sum() / total
+    skew_shift = skewness * (2 * quantile**2 + 1) / (6 * np.sqrt(total))
+    skew_shift = float(np.clip(skew_shift, -2 * quantile, 2 * quantile))
+    first = centre - error * (quantile - min(skew_shift, 0.0))
+    last = centre + error * (quantile + max(skew_shift, 0.0))
     missing = max(0.0, 1 - float(weights.mean()) - _MISSING_ERRORS * _standard_error(weights))
     if normalised:
         first, last = first - missing * (centre - low), last + missing * (high - centre)

@@ -24,9 +24,9 @@ class Paired:
     """Paired differences of one metric; positive is better.
 
     Args:
-        differences: One an item.
+        differences: One value per item.
         clusters: Cluster of each item.
-        weights: Size of each item where the metric is a ratio of sums; None for a plain mean.
+        weights: Size of each item if the metric is a ratio of sums; None for a plain mean.
         smallest: Smallest difference worth shipping, in the metric's unit.
     """
 
@@ -52,14 +52,14 @@ class MetricComparison:
     """Test result of one metric's differences.
 
     Args:
-        metric: Its name.
+        metric: Name of the metric.
         interval: Mean difference and its interval, not corrected.
         p: Two-sided p-value of no difference, by flipping signs.
-        p_corrected: The same after Holm's correction over all metrics compared together.
-        clusters: Independent items.
+        p_corrected: The p-value after Holm's correction over all metrics compared together.
+        clusters: Number of independent clusters.
         smallest: Smallest difference worth shipping.
-        needed: Clusters to see a difference of that size with a power of 80 %, if differences
-            spread as they do here; None where they do not spread.
+        needed: Clusters needed to detect that difference with a power of 80 %, at the observed
+            variance; None without variance.
     """
 
     metric: str
@@ -77,15 +77,17 @@ def compare_all(
     """Compare all metrics with Holm's correction, without empty ones.
 
     Args:
-        metrics: Differences by the metric's name.
-        resamples: Draws of each bootstrap.
+        metrics: Differences by name of the metric.
+        resamples: Resamples of each bootstrap.
         confidence: Two-sided confidence of the intervals, 0 to 1.
-        seed: Seed of the draws.
+        seed: Seed of the resampling.
     """
-    asked = {name: paired for name, paired in metrics.items() if len(paired.differences)}
-    chances = [sign_flip_p(paired, resamples, seed) for paired in asked.values()]
+    nonempty = {name: paired for name, paired in metrics.items() if len(paired.differences)}
+    p_values = [sign_flip_p(paired, resamples, seed) for paired in nonempty.values()]
     comparisons = []
-    for (name, paired), p, corrected in zip(asked.items(), chances, holm(chances), strict=True):
+    for (name, paired), p, corrected in zip(
+        nonempty.items(), p_values, holm(p_values), strict=True
+    ):
         interval = paired.interval(resamples, confidence, seed)
         needed = items_needed(paired, confidence)
         count = len(set(paired.clusters))
@@ -99,10 +101,10 @@ def items_needed(paired: Paired, confidence: float) -> int | None:
     """Clusters needed to detect the smallest worthwhile difference with 80 % power.
 
     Uses the normal approximation for planning: (z + z')² s² over the square of the difference,
-    where s is the spread of the clusters' contributions to the mean.
+    where s is the standard deviation of the clusters' contributions to the mean.
 
     Returns:
-        Their number; None if there are fewer than two clusters or they do not spread.
+        Number of clusters; None with fewer than two clusters or without variance.
     """
     sums, sizes = cluster_sums(paired.differences, paired.weights, paired.clusters)
     if len(sums) < 2 or paired.smallest <= 0:
@@ -118,7 +120,7 @@ def items_needed(paired: Paired, confidence: float) -> int | None:
     return ceil((needed * spread / paired.smallest) ** 2)
 
 
-def seen_with(clusters: int, paired_needed: int | None, smallest: float) -> float:
+def detectable_difference(clusters: int, paired_needed: int | None, smallest: float) -> float:
     """Smallest difference detectable with 80 % power; 0 without variance."""
     if paired_needed is None:
         return 0.0

@@ -2,9 +2,9 @@
 
 Inverse propensity scoring (Horvitz and Thompson), its self-normalised form (Swaminathan and
 Joachims 2015) and the doubly robust estimator (Dudik and others 2011), each with a bootstrap
-interval. All rest on two things that a log may lack: the probability with which each decision was
-taken, and that what the new router wants was tried at all. Where one is missing there is no
-estimate but a reason.
+interval. All need two things that a log may lack: the probability of each logged decision, and
+logged decisions that the new router would take too. If one is missing, the result is a refusal
+with the reason.
 """
 
 from collections import defaultdict
@@ -20,14 +20,14 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Logged:
+class LoggedDecisions:
     """Logged decisions with known outcomes.
 
     Args:
         actions: Master that each task was sent to.
-        rewards: What came of it, 0 to 1.
-        propensities: Probability with which it was sent there; None where that was not logged.
-        clusters: Tasks that are not independent share one; the bootstrap draws whole clusters.
+        rewards: Reward of each decision, 0 to 1.
+        propensities: Probability of each decision; None if it was not logged.
+        clusters: Cluster of each task; dependent tasks share one, and whole clusters are resampled.
     """
 
     actions: Sequence[str]
@@ -38,11 +38,11 @@ class Logged:
 
 @dataclass(frozen=True)
 class Support:
-    """Minimum evidence for an estimate.
+    """Minimum support for an estimate.
 
     Args:
-        min_items: Fewest decisions.
-        min_effective: Smallest effective sample size, (sum of weights)² / sum of squares (Kish).
+        min_items: Minimum number of decisions.
+        min_effective: Minimum effective sample size, (sum of weights)² / sum of squares (Kish).
     """
 
     min_items: int
@@ -54,12 +54,12 @@ class Estimate:
     """Expected success of the new router, by several estimators.
 
     Args:
-        items: Decisions in the log.
-        effective: What they are worth, in decisions of the new router.
-        logged: Success of the router that took them.
-        ips: By inverse propensity.
-        snips: By self-normalised inverse propensity.
-        doubly_robust: With the help of a model of the outcome.
+        items: Number of logged decisions.
+        effective: Effective sample size.
+        logged: Success of the router that took the decisions.
+        ips: Inverse propensity score.
+        snips: Self-normalised inverse propensity score.
+        doubly_robust: Doubly robust estimate, with a model of the outcome.
     """
 
     items: int
@@ -72,12 +72,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Reason why there is no estimate.
+    """An estimate that cannot be given.
 
     Args:
-        reason: In words.
-        items: Decisions in the log with a known outcome.
-        effective: What they are worth; None where no weight could be worked out.
+        reason: Why, as a sentence.
+        items: Number of logged decisions with a known outcome.
+        effective: Effective sample size; None if no weights could be computed.
     """
 
     reason: str
@@ -86,24 +86,23 @@ class Refusal:
 
 
 def evaluate_policy(
-    logged: Logged,
-    wanted: Sequence[dict[str, float]],
+    logged: LoggedDecisions,
+    target_policy: Sequence[dict[str, float]],
     support: Support,
     settings: EvaluationSettings,
 ) -> Estimate | Refusal:
     """Expected reward of another policy, or the reason why it cannot be estimated.
 
     Args:
-        logged: The log.
-        wanted: For each task the probability with which the new policy sends it to each master;
-            one that is absent is 0. A router that does not draw has a single master at 1.
-        support: What the log must have.
+        target_policy: Per task, the probability of each master under the new policy; absent ones
+            are 0. A deterministic router has a single master with probability 1.
+        support: Requirements on the log.
         settings: Resamples, confidence and seed of the intervals.
 
     Raises:
         ValueError: the sequences differ in length, or a reward or probability is out of range.
     """
-    _check(logged, wanted)
+    _check(logged, target_policy)
     items = len(logged.actions)
     if items < support.min_items:
         return Refusal(
@@ -111,28 +110,28 @@ def evaluate_policy(
             items,
             None,
         )
-    known = [p for p in logged.propensities if p is not None]
-    if len(known) < items:
+    logged_propensities = [p for p in logged.propensities if p is not None]
+    if len(logged_propensities) < items:
         return Refusal(
-            f"{items - len(known)} of {items} decisions were logged without their propensity, the "
-            "probability with which the router chose that master",
+            f"{items - len(logged_propensities)} of {items} decisions were logged without "
+            "their propensity, the probability with which the router chose that master",
             items,
             None,
         )
-    propensities = np.array(known)
+    propensities = np.array(logged_propensities)
     if (propensities == 1.0).all():
         return Refusal(
             "the router that took the decisions never tried anything else: every propensity is 1",
             items,
             None,
         )
-    target = np.array([w.get(a, 0.0) for w, a in zip(wanted, logged.actions, strict=True)])
-    return _estimate(logged, wanted, target / propensities, support, settings)
+    target = np.array([w.get(a, 0.0) for w, a in zip(target_policy, logged.actions, strict=True)])
+    return _estimate(logged, target_policy, target / propensities, support, settings)
 
 
 def _estimate(
-    logged: Logged,
-    wanted: Sequence[dict[str, float]],
+    logged: LoggedDecisions,
+    target_policy: Sequence[dict[str, float]],
     weights: np.ndarray,
     support: Support,
     settings: EvaluationSettings,
@@ -151,9 +150,9 @@ def _estimate(
         )
     draws = _draws(logged.clusters, settings)
 
-    def interval(figure: Callable[[np.ndarray], np.ndarray]) -> Interval:
+    def interval(statistic: Callable[[np.ndarray], np.ndarray]) -> Interval:
         """Interval of a statistic of resample counts, shape (resamples, decisions)."""
-        return _interval(figure, items, draws, settings)
+        return _interval(statistic, items, draws, settings)
 
     mean_weight = interval(lambda n: (n @ weights) / n.sum(axis=1))
     if not mean_weight.low <= 1.0 <= mean_weight.high:
@@ -164,7 +163,7 @@ def _estimate(
             items,
             effective,
         )
-    direct, predicted = _outcome_model(logged, wanted)
+    direct, predicted = _outcome_model(logged, target_policy)
     robust = direct + weights * (rewards - predicted)
     return Estimate(
         items=items,
@@ -176,12 +175,12 @@ def _estimate(
     )
 
 
-def _check(logged: Logged, wanted: Sequence[dict[str, float]]) -> None:
+def _check(logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]) -> None:
     lengths = {
         len(part)
         for part in (
             *(logged.actions, logged.rewards, logged.propensities, logged.clusters),
-            wanted,
+            target_policy,
         )
     }
     if len(lengths) != 1:
@@ -190,40 +189,40 @@ def _check(logged: Logged, wanted: Sequence[dict[str, float]]) -> None:
         raise ValueError("evaluate_policy: a reward is not between 0 and 1")
     if any(p is not None and not 0 < p <= 1 for p in logged.propensities):
         raise ValueError("evaluate_policy: a propensity is not above 0 and at most 1")
-    if any(min(w.values(), default=0) < 0 or sum(w.values()) > 1 + 1e-9 for w in wanted):
+    if any(min(w.values(), default=0) < 0 or sum(w.values()) > 1 + 1e-9 for w in target_policy):
         raise ValueError("evaluate_policy: wanted probabilities are negative or add up to above 1")
 
 
 def _outcome_model(
-    logged: Logged, wanted: Sequence[dict[str, float]]
+    logged: LoggedDecisions, target_policy: Sequence[dict[str, float]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted reward of the wanted and of the logged action, for each task.
+    """Predicted reward of the target policy and of the logged action, per task.
 
     The mean reward of each master over tasks of *other* clusters, shrunk toward the overall mean: a
     model fitted on the task itself would bias the estimate.
     """
     total: dict[str, float] = defaultdict(float)
     count: dict[str, int] = defaultdict(int)
-    own_total: dict[tuple[str, str], float] = defaultdict(float)
-    own_count: dict[tuple[str, str], int] = defaultdict(int)
+    cluster_total: dict[tuple[str, str], float] = defaultdict(float)
+    cluster_count: dict[tuple[str, str], int] = defaultdict(int)
     for action, reward, cluster in zip(
         logged.actions, logged.rewards, logged.clusters, strict=True
     ):
         total[action] += reward
         count[action] += 1
-        own_total[cluster, action] += reward
-        own_count[cluster, action] += 1
+        cluster_total[cluster, action] += reward
+        cluster_count[cluster, action] += 1
     overall = sum(total.values()) / max(sum(count.values()), 1)
 
     def expected(action: str, cluster: str) -> float:
-        others = count.get(action, 0) - own_count.get((cluster, action), 0)
-        reward = total.get(action, 0.0) - own_total.get((cluster, action), 0.0)
-        return (reward + overall) / (others + 1)
+        other_count = count.get(action, 0) - cluster_count.get((cluster, action), 0)
+        reward = total.get(action, 0.0) - cluster_total.get((cluster, action), 0.0)
+        return (reward + overall) / (other_count + 1)
 
     predicted = [expected(a, c) for a, c in zip(logged.actions, logged.clusters, strict=True)]
     direct = [
-        sum(share * expected(action, cluster) for action, share in sorted(want.items()))
-        for want, cluster in zip(wanted, logged.clusters, strict=True)
+        sum(share * expected(action, cluster) for action, share in sorted(probabilities.items()))
+        for probabilities, cluster in zip(target_policy, logged.clusters, strict=True)
     ]
     return np.array(direct), np.array(predicted)
 
@@ -231,24 +230,24 @@ def _outcome_model(
 def _draws(clusters: Sequence[str], settings: EvaluationSettings) -> tuple[np.ndarray, int, int]:
     """Cluster number of each decision, number of clusters, and seed of the bootstrap."""
     numbers: dict[str, int] = {}
-    place = np.array([numbers.setdefault(name, len(numbers)) for name in clusters])
-    return place, len(numbers), settings.seed
+    cluster_index = np.array([numbers.setdefault(name, len(numbers)) for name in clusters])
+    return cluster_index, len(numbers), settings.seed
 
 
 def _interval(
-    figure: Callable[[np.ndarray], np.ndarray],
+    statistic: Callable[[np.ndarray], np.ndarray],
     items: int,
     draws: tuple[np.ndarray, int, int],
     settings: EvaluationSettings,
 ) -> Interval:
-    place, clusters, seed = draws
+    cluster_index, clusters, seed = draws
     random = np.random.default_rng(seed)
-    figures = []
+    values = []
     for start in range(0, settings.resamples, _CHUNK):
         size = min(_CHUNK, settings.resamples - start)
-        drawn = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=size)
-        figures.append(figure(drawn[:, place].astype(np.float64)))
+        counts = random.multinomial(clusters, np.full(clusters, 1 / clusters), size=size)
+        values.append(statistic(counts[:, cluster_index].astype(np.float64)))
     tail = (1 - settings.confidence) / 2
-    low, high = np.quantile(np.concatenate(figures), [tail, 1 - tail])
-    estimate = float(figure(np.ones((1, items)))[0])
+    low, high = np.quantile(np.concatenate(values), [tail, 1 - tail])
+    estimate = float(statistic(np.ones((1, items)))[0])
     return Interval(estimate, float(low), float(high), settings.confidence)

@@ -12,8 +12,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     """Two-sided p-value of McNemar's exact test.
 
     Args:
-        only_first: Items that only the first gets right.
-        only_second: Items that only the second gets right.
+        only_first: Number of items that only the first gets right.
+        only_second: Number of items that only the second gets right.
 
     Raises:
         ValueError: a count is negative.
@@ -30,21 +30,21 @@ def likelier(first: Doubles, second: Doubles) -> float:
     """One-sided p-value of a paired t-test that the first log-likelihoods are higher."""
     from scipy.stats import ttest_1samp
 
-    apart = first - second
-    if not apart.std():  # all tasks alike: nothing to test
+    differences = first - second
+    if not differences.std():  # all tasks alike: nothing to test
         return 1.0
-    return float(ttest_1samp(apart, 0.0, alternative="greater").pvalue)
+    return float(ttest_1samp(differences, 0.0, alternative="greater").pvalue)
 
 
-def holm(chances: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Holm-corrected p-values (Holm 1979), in the given order.
 
-    The smallest is multiplied by their number, the next by one less, and so on; none becomes
-    smaller than the one before it.
+    The smallest p-value is multiplied by the number of tests, the next by one less, and so on; each
+    is at least as large as the one before it.
     """
-    corrected = [0.0] * len(chances)
+    corrected = [0.0] * len(p_values)
     reached = 0.0
-    for rank, place in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
-        reached = max(reached, min(1.0, (len(chances) - rank) * chances[place]))
-        corrected[place] = reached
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = reached
     return corrected

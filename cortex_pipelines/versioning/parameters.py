@@ -155,7 +155,7 @@ class Effective:
             path = root / name
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 # DVC hashes the folder: nothing else may lie in it, however briefly
-                with aside(path, place=_scratch(root)) as scratch:
+                with aside(path, staging=_scratch(root)) as scratch:
                     scratch.write_text(text, encoding="utf-8")
                 changed = True
         return changed

@@ -10,21 +10,21 @@ import torch
 from cortex_pipelines.adapters.training.distributed import ProcessGroup
 
 
-def total_of(given: list[float], group: ProcessGroup, report: Callable[..., None]) -> float:
-    for value in given if group.is_first else ():
+def total_of(values: list[float], group: ProcessGroup, report: Callable[..., None]) -> float:
+    for value in values if group.is_first else ():
         report(value)
     logging.getLogger("cortex_pipelines").warning("%s of %s", group.rank, group.size)
-    return float(group.sum(torch.tensor(sum(group.share(given)))))
+    return float(group.sum(torch.tensor(sum(group.shard(values)))))
 
 
-def fail(given: int, group: ProcessGroup, _report: Callable[..., None]) -> None:
-    if group.rank == given:
+def fail(argument: int, group: ProcessGroup, _report: Callable[..., None]) -> None:
+    if group.rank == argument:
         raise KeyError("no such thing")
     group.sum(torch.zeros(1))
 
 
-def die(given: int, group: ProcessGroup, _report: Callable[..., None]) -> None:
-    if group.rank == given:
+def die(argument: int, group: ProcessGroup, _report: Callable[..., None]) -> None:
+    if group.rank == argument:
         os.kill(os.getpid(), signal.SIGKILL)
     # nothing is waited for in communication, so that the others do not fail before it is seen
     signal.pause()

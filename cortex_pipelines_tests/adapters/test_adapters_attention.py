@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample, pack
-from cortex_pipelines.adapters.kernels.apply import efficient
+from cortex_pipelines.adapters.kernels.apply import use_fast_kernels
 from cortex_pipelines.adapters.kernels.packed_attention import (
-    attends_apart,
     borders,
     per_example_attention,
+    uses_per_example_attention,
 )
 from cortex_pipelines.adapters.training.loss import supervised_losses
 from cortex_pipelines_tests.adapters.test_adapters_lean_layers import adapted
@@ -48,17 +48,17 @@ def test_losses_are_those_of_the_masked_kind(model: Any, lists: list[list[int]])
     ]
     rows = pack(examples, 32)
     with torch.no_grad():
-        wanted = supervised_losses(model, rows)
+        expected = supervised_losses(model, rows)
         with per_example_attention(model) as changed:
             assert changed
-            found = supervised_losses(model, rows)
-    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+            losses = supervised_losses(model, rows)
+    torch.testing.assert_close(losses, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_gradients_are_those_of_the_masked_kind(root: Path) -> None:
     model = adapted(root).eval()
     row = pack([TokenisedExample(str(n), "t", (n, 5, 6, 7, n), 2, 3, 0) for n in (1, 2, 3)], 32)
-    found = []
+    sizes = []
     for apart in (False, True):
         model.zero_grad(set_to_none=True)
         if apart:
@@ -66,17 +66,17 @@ def test_gradients_are_those_of_the_masked_kind(root: Path) -> None:
                 supervised_losses(model, row).sum().backward()
         else:
             supervised_losses(model, row).sum().backward()
-        found.append([w.grad.clone() for w in model.parameters() if w.grad is not None])
-    assert len(found[0]) == len(found[1]) == 2 * 7 * 2
-    for masked, apart_too in zip(*found, strict=True):
+        sizes.append([w.grad.clone() for w in model.parameters() if w.grad is not None])
+    assert len(sizes[0]) == len(sizes[1]) == 2 * 7 * 2
+    for masked, apart_too in zip(*sizes, strict=True):
         torch.testing.assert_close(apart_too, masked, atol=1e-4, rtol=1e-3)
 
 
 def test_it_is_put_back(model: Any) -> None:
     usual = model.config._attn_implementation
     with per_example_attention(model):
-        assert attends_apart(model)
-    assert not attends_apart(model)
+        assert uses_per_example_attention(model)
+    assert not uses_per_example_attention(model)
     with pytest.raises(KeyError), per_example_attention(model):
         raise KeyError
     assert model.config._attn_implementation == usual
@@ -86,7 +86,7 @@ def test_a_sliding_window_is_left_alone() -> None:
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4)).eval()
     with per_example_attention(model) as changed:
         assert not changed
-        assert not attends_apart(model)
+        assert not uses_per_example_attention(model)
         assert model(torch.tensor([[1, 2, 3, 4, 5, 6]])).logits.shape == (1, 6, 64)
 
 
@@ -100,10 +100,10 @@ def test_a_model_with_an_attention_of_its_own_is_left_alone(model: Any) -> None:
 
 def test_rows_are_not_joined_where_more_than_attention_mixes_examples(root: Path) -> None:
     model = adapted(root).eval()
-    with efficient(model, tiny_settings(), separate=False):
-        assert not attends_apart(model)
-    with efficient(model, tiny_settings(), separate=True):
-        assert attends_apart(model)
+    with use_fast_kernels(model, tiny_settings(), separate=False):
+        assert not uses_per_example_attention(model)
+    with use_fast_kernels(model, tiny_settings(), separate=True):
+        assert uses_per_example_attention(model)
 
 
 def test_borders_are_where_positions_begin_anew() -> None:

@@ -68,10 +68,10 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path) -> None:
     write_gguf(tmp_path / "weights" / "tiny.gguf")
     base = resolve_base(pinned(tmp_path, "weights"), tmp_path)
     assert base.folder.parent == tmp_path / ".cortex" / "cache" / "models"
-    made = {path.name: path.stat().st_mtime_ns for path in base.folder.iterdir()}
-    assert "model.safetensors" in made
+    modified = {path.name: path.stat().st_mtime_ns for path in base.folder.iterdir()}
+    assert "model.safetensors" in modified
     again = resolve_base(pinned(tmp_path, "weights"), tmp_path)
-    assert {path.name: path.stat().st_mtime_ns for path in again.folder.iterdir()} == made
+    assert {path.name: path.stat().st_mtime_ns for path in again.folder.iterdir()} == modified
     model = load_causal_model(base, "fp32")
     assert (model.config.hidden_size, model.dtype) == (HIDDEN, torch.float32)
     assert load_causal_model(base, "bf16").dtype == torch.bfloat16

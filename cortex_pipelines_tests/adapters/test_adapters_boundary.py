@@ -40,9 +40,9 @@ def merging() -> Any:
 def test_prompt_and_completion_give_the_tokens_that_a_file_has(
     merging: Any, prompt: str, completion: str
 ) -> None:
-    (made,) = tokenise(merging, [example(0, "completion", prompt, completion)], 512)
-    assert list(made.ids[:-1]) == merging(prompt + completion)["input_ids"]
-    assert merging.decode(made.ids[: made.prompt_tokens]) == prompt.rstrip()
+    (tokenised,) = tokenise(merging, [example(0, "completion", prompt, completion)], 512)
+    assert list(tokenised.ids[:-1]) == merging(prompt + completion)["input_ids"]
+    assert merging.decode(tokenised.ids[: tokenised.prompt_tokens]) == prompt.rstrip()
 
 
 def test_that_tokenizer_would_show_a_division_behind_the_white_space(merging: Any) -> None:
@@ -93,5 +93,5 @@ def test_intervals_draw_files_and_files_that_share_a_near_duplicate_are_one() ->
         replace(example(n, "naming", "p", "x"), path=path, cluster=cluster)
         for n, (path, cluster) in enumerate(rows)
     ]
-    asked = [items[3], items[2], items[0]]
-    assert [one.cluster for one in grouped_by_file(asked, items)] == ["c.py", "a.py", "a.py"]
+    questions = [items[3], items[2], items[0]]
+    assert [item.cluster for item in grouped_by_file(questions, items)] == ["c.py", "a.py", "a.py"]

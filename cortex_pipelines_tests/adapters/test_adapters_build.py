@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from cortex_pipelines.adapters.model.base_model import base_digest, load_causal_model, resolve_base
-from cortex_pipelines.adapters.model.lora import load_adapter, trained_on
+from cortex_pipelines.adapters.model.lora import load_adapter, recorded_base
 from cortex_pipelines_tests.adapters.tinymodel import pinned, train_adapter
 
 Datasets = dict[str, Path]
@@ -59,9 +59,9 @@ def test_time_speed_and_memory_are_observed_and_not_written(
     observed = build(root, datasets, tmp_path / "adapter", max_tokens=500)
     assert set(observed) == {"training_seconds", "training_tokens_per_second", "peak_memory_mib"}
     assert all(value > 0 for value in observed.values())
-    written = json.loads((tmp_path / "adapter" / "metrics.json").read_text())
-    assert not set(observed) & set(written)
-    assert written["train_tokens"] <= 500
+    metrics = json.loads((tmp_path / "adapter" / "metrics.json").read_text())
+    assert not set(observed) & set(metrics)
+    assert metrics["train_tokens"] <= 500
 
 
 def test_no_path_of_this_machine_is_in_the_files(root: Path, adapter: Path) -> None:
@@ -82,9 +82,9 @@ def test_the_files_load_with_peft_and_change_the_answer(root: Path, adapter: Pat
         model = load_adapter(load_causal_model(base, "fp32"), adapter)
         after = model(input_ids=ids).logits
         with model.disable_adapter():
-            without = model(input_ids=ids).logits
+            base_logits = model(input_ids=ids).logits
     assert not torch.allclose(before, after, atol=1e-3)
-    assert torch.equal(before, without)
+    assert torch.equal(before, base_logits)
 
 
 def test_weights_are_saved_in_bfloat16_under_peft_names(adapter: Path) -> None:
@@ -95,7 +95,7 @@ def test_weights_are_saved_in_bfloat16_under_peft_names(adapter: Path) -> None:
 
 def test_the_adapter_says_what_it_was_trained_on(root: Path, adapter: Path) -> None:
     base = pinned(root)
-    assert trained_on(adapter) == {"name": "directory:base", "digest": base_digest(base)}
+    assert recorded_base(adapter) == {"name": "directory:base", "digest": base_digest(base)}
 
 
 def test_named_layers_alone_get_an_adapter(root: Path, datasets: Datasets, tmp_path: Path) -> None:

@@ -55,33 +55,33 @@ def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> int:
     return int(step.call_count)
 
 
-def kept(root: Path) -> list[Path]:
+def saved_checkpoints(root: Path) -> list[Path]:
     return sorted((root / ".cortex" / "cache" / "checkpoints").glob("*"))
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
-    whole = build(root, datasets, tmp_path / "whole")
-    assert kept(root) == []
+    uninterrupted = build(root, datasets, tmp_path / "whole")
+    assert saved_checkpoints(root) == []
     (tmp_path / "killed").mkdir()
-    general, here = datasets["completion"], Path(__file__).parents[2]
-    done = subprocess.run(
+    general, checkout = datasets["completion"], Path(__file__).parents[2]
+    process = subprocess.run(
         [sys.executable, "-c", KILLED, root, general, tmp_path / "killed", *datasets.values()],
-        cwd=here,
-        env=os.environ | {"PYTHONPATH": str(here), "CHANGES": json.dumps(CHANGES)},
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout), "CHANGES": json.dumps(CHANGES)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert process.returncode == -signal.SIGKILL, process.stderr
     assert list((tmp_path / "killed").iterdir()) == []
-    (state,) = kept(root)
+    (state,) = saved_checkpoints(root)
     # other settings are another training, which neither takes the state nor touches it
-    assert build(root, datasets, tmp_path / "other", seed=5) == whole
-    assert kept(root) == [state]
-    assert build(root, datasets, tmp_path / "on") == whole - 6
-    assert kept(root) == []
+    assert build(root, datasets, tmp_path / "other", seed=5) == uninterrupted
+    assert saved_checkpoints(root) == [state]
+    assert build(root, datasets, tmp_path / "on") == uninterrupted - 6
+    assert saved_checkpoints(root) == []
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (tmp_path / "on" / path.name).read_bytes(), path.name
 

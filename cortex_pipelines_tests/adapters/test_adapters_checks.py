@@ -19,7 +19,7 @@ KEY = "AKIA" + "Q3EGRJ7ZPWLTXV2M"
 
 
 @pytest.fixture
-def own(datasets: Datasets, tmp_path: Path) -> Datasets:
+def dataset_copies(datasets: Datasets, tmp_path: Path) -> Datasets:
     """A copy of the data sets that a test may spoil."""
     return {
         task: Path(shutil.copytree(folder, tmp_path / "own" / task))
@@ -45,42 +45,42 @@ def spoil(folder: Path, split: str, column: str, value: str) -> None:
     changed.write_parquet(folder / f"{split}.parquet")
 
 
-def test_good_data_pass(own: Datasets) -> None:
-    check(own, max_file_share=0.3, max_kind_share=1.0, min_examples=120)
+def test_good_data_pass(dataset_copies: Datasets) -> None:
+    check(dataset_copies, max_file_share=0.3, max_kind_share=1.0, min_examples=120)
 
 
-def test_too_few_examples(own: Datasets) -> None:
+def test_too_few_examples(dataset_copies: Datasets) -> None:
     with pytest.raises(TrainingRefusedError, match=r"120 examples.*min_examples is 121.*add sourc"):
-        check(own, min_examples=121)
+        check(dataset_copies, min_examples=121)
 
 
-def test_one_file_that_dominates(own: Datasets) -> None:
+def test_one_file_that_dominates(dataset_copies: Datasets) -> None:
     with pytest.raises(
         TrainingRefusedError, match=r"module_0.py gives 20% .*max_file_share is 10%"
     ):
-        check(own, max_file_share=0.1)
+        check(dataset_copies, max_file_share=0.1)
 
 
-def test_one_kind_that_dominates(own: Datasets) -> None:
+def test_one_kind_that_dominates(dataset_copies: Datasets) -> None:
     with pytest.raises(TrainingRefusedError, match=r"100% of naming_dataset is of the kind functi"):
-        check(own, max_kind_share=0.9)
+        check(dataset_copies, max_kind_share=0.9)
 
 
-def test_what_is_held_out_must_not_be_trained_on(own: Datasets) -> None:
+def test_what_is_held_out_must_not_be_trained_on(dataset_copies: Datasets) -> None:
     for task in ("completion", "naming"):
         for split in ("train", "validation", "test"):
-            frame = pl.read_parquet(own[task] / f"{split}.parquet")
+            frame = pl.read_parquet(dataset_copies[task] / f"{split}.parquet")
             words = [f"{split} {task} {n} " * 9 for n in range(frame.height)]
             texts = pl.Series([f"{w} {hash_words(w)}" for w in words])
             frame.with_columns(prompt=texts, completion=texts).write_parquet(
-                own[task] / f"{split}.parquet"
+                dataset_copies[task] / f"{split}.parquet"
             )
-    check(own, max_leaks=0)
-    text = pl.read_parquet(own["completion"] / "test.parquet")["completion"][3]
-    spoil(own["completion"], "train", "completion", text)
+    check(dataset_copies, max_leaks=0)
+    text = pl.read_parquet(dataset_copies["completion"] / "test.parquet")["completion"][3]
+    spoil(dataset_copies["completion"], "train", "completion", text)
     with pytest.raises(TrainingRefusedError, match=r"1 examples of completion_dataset have a near"):
-        check(own, max_leaks=0)
-    check(own, max_leaks=1)
+        check(dataset_copies, max_leaks=0)
+    check(dataset_copies, max_leaks=1)
 
 
 def hash_words(text: str) -> str:
@@ -95,46 +95,48 @@ def hash_words(text: str) -> str:
     ("licence", "fine"),
     [("MIT", True), ("GPL-3.0-only", False), ("MIT OR GPL-3.0-only", True), (None, True)],
 )
-def test_a_licence_that_is_not_allowed(own: Datasets, licence: str | None, fine: bool) -> None:
+def test_a_licence_that_is_not_allowed(
+    dataset_copies: Datasets, licence: str | None, fine: bool
+) -> None:
     row = {"split": "train", "left_out": None, "licence": licence, "path": "lib/other.py"}
     schema = dict.fromkeys(row, pl.String)
-    pl.DataFrame([row], schema).write_parquet(own["naming"] / "manifest.parquet")
+    pl.DataFrame([row], schema).write_parquet(dataset_copies["naming"] / "manifest.parquet")
     if fine:
-        check(own)
+        check(dataset_copies)
     else:
         with pytest.raises(TrainingRefusedError, match=r"under GPL-3.0-only \(lib/other.py\)"):
-            check(own)
+            check(dataset_copies)
 
 
-def test_without_a_manifest_the_licences_are_not_known(own: Datasets) -> None:
-    (own["naming"] / "manifest.parquet").unlink()
+def test_without_a_manifest_the_licences_are_not_known(dataset_copies: Datasets) -> None:
+    (dataset_copies["naming"] / "manifest.parquet").unlink()
     with pytest.raises(TrainingRefusedError, match="cortex run naming_dataset"):
-        check(own)
+        check(dataset_copies)
 
 
 @pytest.mark.parametrize("column", ["prompt", "completion"])
-def test_a_secret_is_placed_and_never_shown(own: Datasets, column: str) -> None:
-    spoil(own["completion"], "train", column, f'aws_key = "{KEY}"\n')
+def test_a_secret_is_placed_and_never_shown(dataset_copies: Datasets, column: str) -> None:
+    spoil(dataset_copies["completion"], "train", column, f'aws_key = "{KEY}"\n')
     with pytest.raises(
         TrainingRefusedError, match=r"secrets in prompts.*completion-0000"
     ) as caught:
-        check(own)
+        check(dataset_copies)
     assert KEY not in str(caught.value)
-    check(own, max_secrets=None)
+    check(dataset_copies, max_secrets=None)
 
 
-def test_tasks_without_a_share_are_not_looked_at(own: Datasets) -> None:
-    shutil.rmtree(own["architecture"])
-    check(own)
+def test_tasks_without_a_share_are_not_looked_at(dataset_copies: Datasets) -> None:
+    shutil.rmtree(dataset_copies["architecture"])
+    check(dataset_copies)
 
 
 def test_all_that_is_wrong_is_said_at_once_and_before_the_base_is_needed(
-    own: Datasets, tmp_path: Path
+    dataset_copies: Datasets, tmp_path: Path
 ) -> None:
-    spoil(own["completion"], "train", "prompt", f'aws_key = "{KEY}"\n')
+    spoil(dataset_copies["completion"], "train", "prompt", f'aws_key = "{KEY}"\n')
     limits = LIMITS | {"min_examples": 1000}
     empty = tmp_path / "root"
     (empty / "base").mkdir(parents=True)
     (empty / "base" / "model.safetensors").write_bytes(b"no model")
     with pytest.raises(TrainingRefusedError, match=r"min_examples is 1000.*secrets in prompts"):
-        train_adapter(empty, own, tmp_path / "out", checks=limits)
+        train_adapter(empty, dataset_copies, tmp_path / "out", checks=limits)

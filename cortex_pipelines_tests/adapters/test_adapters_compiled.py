@@ -19,8 +19,8 @@ def trained(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[s
     out.mkdir()
     changes = {"dropout": 0.0, "max_tokens": 1500, "evaluation_steps": 6, **changes}
     train_adapter(root, datasets, out, **changes)
-    found: dict[str, Any] = json.loads((out / "training.json").read_text())
-    return found
+    record: dict[str, Any] = json.loads((out / "training.json").read_text())
+    return record
 
 
 @pytest.mark.long
@@ -28,17 +28,17 @@ def test_a_compiled_training_has_the_losses_of_one_that_is_not(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
     torch._dynamo.reset()
-    counted = torch._dynamo.utils.counters
-    counted.clear()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
     plain = trained(root, datasets, tmp_path / "plain")
-    assert not counted["frames"]
+    assert not counters["frames"]
     compiled = trained(root, datasets, tmp_path / "compiled", torch_compile=True)
-    assert counted["frames"]["ok"] > 0
-    assert not counted["graph_break"]
+    assert counters["frames"]["ok"] > 0
+    assert not counters["graph_break"]
     for key in ("steps", "validation"):
         assert len(plain[key]) == len(compiled[key])
-        for one, other in zip(plain[key], compiled[key], strict=True):
-            assert one == pytest.approx(other, rel=1e-3)
+        for first, other in zip(plain[key], compiled[key], strict=True):
+            assert first == pytest.approx(other, rel=1e-3)
 
 
 def test_every_block_is_compiled_in_place(root: Path) -> None:

@@ -59,8 +59,8 @@ def versions_in(folder: Path) -> LoadVersion:
 
 def from_first(root: Path, datasets: Datasets, first: Path, out: Path, **changes: Any) -> Any:
     out.mkdir()
-    given = {"parents": {"mine": "first"}, **changes}
-    train_adapter(root, datasets, out, load_version=versions_in(first.parent), **given)
+    settings = {"parents": {"mine": "first"}, **changes}
+    train_adapter(root, datasets, out, load_version=versions_in(first.parent), **settings)
     return json.loads((out / "training.json").read_text())
 
 
@@ -68,16 +68,16 @@ def test_a_warm_start_begins_where_its_parent_ended(
     root: Path, datasets: Datasets, first: Path, tmp_path: Path
 ) -> None:
     still = {"learning_rate": 1e-12, "max_tokens": 400, "dropout": 0.0}
-    found = from_first(root, datasets, first, tmp_path / "still", **still)
+    record = from_first(root, datasets, first, tmp_path / "still", **still)
     before = load_file(first / "adapter_model.safetensors")
     after = load_file(tmp_path / "still" / "adapter_model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert found["parent"] == "first"
+    assert record["parent"] == "first"
     load_version = json.loads((first / "training.json").read_text())
     assert load_version["parent"] is None
     # the first measurement stays the base's
-    assert found["validation"][0] == load_version["validation"][0]
-    assert found["validation"][-1]["loss"] < found["validation"][0]["loss"]
+    assert record["validation"][0] == load_version["validation"][0]
+    assert record["validation"][-1]["loss"] < record["validation"][0]["loss"]
 
 
 def test_another_project_s_parent_is_not_taken(
@@ -108,9 +108,9 @@ def test_each_task_gets_an_adapter_of_its_own(
     root: Path, datasets: Datasets, first: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "tasks"
-    found = from_first(root, datasets, first, out, per_task=True, parents={}, max_tokens=3000)
-    assert found["tasks"] == ["completion", "naming"]
-    assert (found["parent"], found["settings"]["rank"]) == (None, 4)
+    record = from_first(root, datasets, first, out, per_task=True, parents={}, max_tokens=3000)
+    assert record["tasks"] == ["completion", "naming"]
+    assert (record["parent"], record["settings"]["rank"]) == (None, 4)
     assert adapter_for(out, "naming") == out / "naming"
     assert adapter_for(out, "architecture") is None
     assert adapter_for(first, "naming") == first
@@ -118,7 +118,7 @@ def test_each_task_gets_an_adapter_of_its_own(
     assert metrics["partial"] == 0
     assert 650 < metrics["naming/train_tokens"] <= 750
     assert 2100 < metrics["completion/train_tokens"] <= 2250
-    weights = [load_file(out / task / "adapter_model.safetensors") for task in found["tasks"]]
+    weights = [load_file(out / task / "adapter_model.safetensors") for task in record["tasks"]]
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     with pytest.raises(ParentError, match="per_task: true"):
         train_adapter(
@@ -135,14 +135,14 @@ def test_other_code_is_replayed_up_to_its_share(
 ) -> None:
     general = write_datasets(tmp_path / "general")["completion"]
     corpus = corpus_of(root, datasets, general, replay_share=0.2)
-    assert {one.task for one in corpus.replayed} == {GENERAL}
-    assert {one.task for one in corpus.general} == {GENERAL}
-    share = sum(len(one.ids) for one in corpus.replayed) / 4000
+    assert {example.task for example in corpus.replayed} == {GENERAL}
+    assert {example.task for example in corpus.general} == {GENERAL}
+    share = sum(len(example.ids) for example in corpus.replayed) / 4000
     assert 0.15 < share <= 0.2
-    assert sum(len(one.ids) for one in corpus.train) <= 4000
+    assert sum(len(example.ids) for example in corpus.train) <= 4000
     assert corpus_of(root, datasets, None, replay_share=0.2).replayed == ()
-    held_out = {one.example_id for one in corpus.general}
-    assert not held_out & {one.example_id for one in corpus.replayed}
+    held_out = {example.example_id for example in corpus.general}
+    assert not held_out & {example.example_id for example in corpus.replayed}
 
 
 def test_a_small_project_is_seen_once_and_replay_keeps_its_share_of_that(
@@ -152,8 +152,8 @@ def test_a_small_project_is_seen_once_and_replay_keeps_its_share_of_that(
     corpus = corpus_of(root, datasets, general, max_tokens=10_000_000, replay_share=0.2)
     tokens = token_count(corpus.train)
     assert tokens < 10_000_000
-    own = [one.example_id for one in corpus.train if one.task != GENERAL]
-    assert len(set(own)) == len(own)
+    project_ids = [example.example_id for example in corpus.train if example.task != GENERAL]
+    assert len(set(project_ids)) == len(project_ids)
     alone = corpus_of(root, datasets, None, max_tokens=10_000_000)
     assert token_count(corpus.train) - token_count(corpus.replayed) == token_count(alone.train)
     assert token_count(corpus.replayed) <= 0.2 * tokens
@@ -172,8 +172,8 @@ def test_forgetting_is_measured_with_and_without_replay(
         out = tmp_path / str(share)
         out.mkdir()
         train_adapter(root, datasets, out, general=general, replay_share=share)
-        found = json.loads((out / "metrics.json").read_text())
-        losses[share] = found["general_loss_after"]
+        metrics = json.loads((out / "metrics.json").read_text())
+        losses[share] = metrics["general_loss_after"]
     assert losses[0.4] < losses[0.0] - 1
 
 
@@ -187,15 +187,15 @@ def test_gaps_are_sampled_at_their_rate(root: Path, datasets: Datasets, tmp_path
             suffix=pl.when(gap).then(pl.lit("# after\n")).otherwise(pl.lit("")),
         ).write_parquet(mixed["completion"] / f"{split}.parquet")
     gaps = {
-        one.example_id
-        for one in read_examples(mixed["completion"], "completion", "train")
-        if one.suffix
+        example.example_id
+        for example in read_examples(mixed["completion"], "completion", "train")
+        if example.suffix
     }
     assert len(gaps) == 30
-    given = {"task_shares": {"completion": 1.0}, "max_tokens": 1500}
+    changes = {"task_shares": {"completion": 1.0}, "max_tokens": 1500}
     for rate in (0.0, 0.4):
-        corpus = corpus_of(root, mixed, None, fim_rate=rate, **given)
-        tokens = [len(one.ids) for one in corpus.train if one.example_id in gaps]
+        corpus = corpus_of(root, mixed, None, fim_rate=rate, **changes)
+        tokens = [len(example.ids) for example in corpus.train if example.example_id in gaps]
         assert sum(tokens) / 1500 == pytest.approx(rate, abs=0.08)
 
 
@@ -204,14 +204,14 @@ def test_corrections_get_their_rate_of_refactoring(
     root: Path, datasets: Datasets, tmp_path: Path, rate: float
 ) -> None:
     taught = write_datasets(tmp_path, feedback=60)
-    given = {"task_shares": {"completion": 0.5, "refactoring": 0.5}, "max_tokens": 3000}
-    corpus = corpus_of(root, taught, None, feedback_rate=rate, **given)
-    parts = {task: [one for one in corpus.train if one.task == task] for task in taught}
+    changes = {"task_shares": {"completion": 0.5, "refactoring": 0.5}, "max_tokens": 3000}
+    corpus = corpus_of(root, taught, None, feedback_rate=rate, **changes)
+    parts = {task: [example for example in corpus.train if example.task == task] for task in taught}
     assert token_count(parts["feedback"]) / 3000 == pytest.approx(rate / 2, abs=0.08)
     assert token_count(parts["refactoring"]) / 3000 == pytest.approx((1 - rate) / 2, abs=0.08)
     # without corrections the rate counts for nothing, whatever is short
-    assert corpus_of(root, datasets, None, feedback_rate=rate, **given) == corpus_of(
-        root, datasets, None, feedback_rate=0.0, **given
+    assert corpus_of(root, datasets, None, feedback_rate=rate, **changes) == corpus_of(
+        root, datasets, None, feedback_rate=0.0, **changes
     )
 
 
@@ -222,9 +222,9 @@ def test_with_an_adapter_a_task_corrections_teach_the_one_that_refactors(
     out.mkdir()
     shares = {"naming": 0.5, "refactoring": 0.5}
     train_adapter(root, taught, out, per_task=True, task_shares=shares, max_tokens=1500)
-    seen = {task: json.loads((out / task / SEEN).read_text()) for task in shares}
-    assert set(seen["naming"]) == {"naming"}
-    assert set(seen["refactoring"]) == {"refactoring", "feedback"}
+    trained_ids = {task: json.loads((out / task / SEEN).read_text()) for task in shares}
+    assert set(trained_ids["naming"]) == {"naming"}
+    assert set(trained_ids["refactoring"]) == {"refactoring", "feedback"}
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(shares)
 
 
@@ -246,12 +246,12 @@ def test_a_task_without_examples_gets_no_adapter_of_its_own(root: Path, tmp_path
 
 
 def test_a_gap_is_marked_with_the_base_s_own_tokens_or_gone_on_with_last() -> None:
-    whole = example(1, prompt="def f():\n", completion="    return 1\n")
-    gap = Example(**{**whole.__dict__, "suffix": "\nf()\n"})
+    complete = example(1, prompt="def f():\n", completion="    return 1\n")
+    gap = Example(**{**complete.__dict__, "suffix": "\nf()\n"})
     plain = byte_tokenizer()
-    assert as_text(prompt_segments(plain, whole)) == whole.prompt
+    assert as_text(prompt_segments(plain, complete)) == complete.prompt
     assert as_text(prompt_segments(plain, gap)) == "f()\n\ndef f():\n"
-    assert as_text(prompt_segments(plain, replace(gap, suffix="\n"))) == whole.prompt
+    assert as_text(prompt_segments(plain, replace(gap, suffix="\n"))) == complete.prompt
     assert prompt_segments(qwen(), gap) == (
         Segment("<|fim_prefix|>", control=True),
         Segment("def f():\n"),

@@ -29,12 +29,12 @@ def step(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     model.zero_grad(set_to_none=True)
     logits = model(input_ids=IDS).logits.float()
     logits.logsumexp(-1).sum().backward()
-    found = {
+    layers = {
         name: weight.grad.clone()
         for name, weight in model.named_parameters()
         if weight.grad is not None
     }
-    return logits.detach(), found
+    return logits.detach(), layers
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 5e-2)])
@@ -42,25 +42,25 @@ def test_outputs_and_gradients_are_those_of_peft(
     root: Path, precision: str, tolerance: float
 ) -> None:
     model = adapted(root, precision)
-    wanted, gradients = step(model)
+    expected, gradients = step(model)
     with fused_lora(model) as count:
         assert count == 2 * 7
-        logits, found = step(model)
-    assert float((logits - wanted).norm() / wanted.norm()) < tolerance
-    assert found.keys() == gradients.keys()
+        logits, lean_gradients = step(model)
+    assert float((logits - expected).norm() / expected.norm()) < tolerance
+    assert lean_gradients.keys() == gradients.keys()
     for name, gradient in gradients.items():
         assert ".lora_" in name
-        assert found[name].dtype == torch.float32
-        assert float((found[name] - gradient).norm() / gradient.norm()) < tolerance, name
+        assert lean_gradients[name].dtype == torch.float32
+        assert float((lean_gradients[name] - gradient).norm() / gradient.norm()) < tolerance, name
 
 
 def test_layers_are_put_back(root: Path) -> None:
     model = adapted(root)
-    wanted, _ = step(model)
+    expected, _ = step(model)
     with pytest.raises(KeyError), fused_lora(model):
         raise KeyError
     assert not [layer for layer in model.modules() if type(layer).__name__.startswith("_Lean")]
-    assert torch.equal(step(model)[0], wanted)
+    assert torch.equal(step(model)[0], expected)
 
 
 def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
@@ -72,6 +72,6 @@ def test_layers_with_dropout_are_left_to_peft(root: Path) -> None:
 def test_without_the_adapter_the_base_answers(root: Path) -> None:
     model = adapted(root)
     with torch.no_grad(), model.disable_adapter():
-        wanted = model(input_ids=IDS).logits
+        expected = model(input_ids=IDS).logits
     with torch.no_grad(), fused_lora(model), model.disable_adapter():
-        assert torch.equal(model(input_ids=IDS).logits, wanted)
+        assert torch.equal(model(input_ids=IDS).logits, expected)

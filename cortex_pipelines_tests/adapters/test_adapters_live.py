@@ -11,7 +11,7 @@ from cortex_pipelines.adapters.training.history import LossPoint, Validation
 from cortex_pipelines.adapters.training.monitor import (
     MachineLimits,
     TrainingMonitor,
-    limits_here,
+    machine_limits,
     tensorboard,
 )
 from cortex_pipelines_tests.adapters.tinymodel import train_adapter
@@ -37,17 +37,17 @@ def test_it_waits_until_the_machine_is_within_its_limits(
 
 def test_memory_is_a_limit_too() -> None:
     with mock.patch("psutil.virtual_memory", return_value=SimpleNamespace(percent=91.0)):
-        assert "91% of the memory" in str(MachineLimits(memory=0.9).passed())
-        assert MachineLimits(memory=0.95).passed() is None
+        assert "91% of the memory" in str(MachineLimits(memory=0.9).exceeded())
+        assert MachineLimits(memory=0.95).exceeded() is None
 
 
 def test_the_limits_are_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORTEX_PAUSE_LOAD", raising=False)
     monkeypatch.setenv("CORTEX_PAUSE_MEMORY", "0.9")
-    assert limits_here() == MachineLimits(None, 0.9)
+    assert machine_limits() == MachineLimits(None, 0.9)
     monkeypatch.setenv("CORTEX_PAUSE_LOAD", "high")
     with pytest.raises(ValueError, match="CORTEX_PAUSE_LOAD is 'high'"):
-        limits_here()
+        machine_limits()
 
 
 def test_a_training_that_waited_has_the_same_bytes(
@@ -59,7 +59,7 @@ def test_a_training_that_waited_has_the_same_bytes(
     answers = [None, "it is busy", "it is busy", *[None] * 100]
     monkeypatch.setenv("CORTEX_PAUSE_LOAD", "1")
     with (
-        mock.patch.object(MachineLimits, "passed", side_effect=answers),
+        mock.patch.object(MachineLimits, "exceeded", side_effect=answers),
         mock.patch("cortex_pipelines.adapters.training.monitor._SECONDS_BETWEEN_LOOKS", 0.0),
     ):
         train_adapter(root, datasets, tmp_path / "waited", max_tokens=800)
@@ -71,8 +71,8 @@ def test_steps_and_measurements_go_to_tensorboard(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     live = TrainingMonitor(writer=tensorboard(tmp_path))
-    live.stepped(LossPoint(3, 1.5, 0.5, 0.01, 100))
-    live.measured(Validation(3, 1.4))
+    live.record_step(LossPoint(3, 1.5, 0.5, 0.01, 100))
+    live.record_validation(Validation(3, 1.4))
     live.close()
     read = EventAccumulator(str(tmp_path))
     read.Reload()
@@ -80,7 +80,7 @@ def test_steps_and_measurements_go_to_tensorboard(tmp_path: Path) -> None:
     assert {"train/loss", "validation/loss", "speed/tokens_per_second", "memory/mib"} <= names
     (loss,) = read.Scalars("validation/loss")
     assert (loss.step, loss.value) == (3, pytest.approx(1.4))
-    assert "tokens/s" in live.words()
+    assert "tokens/s" in live.summary()
 
 
 def test_without_tensorboard_nothing_is_written(tmp_path: Path) -> None:

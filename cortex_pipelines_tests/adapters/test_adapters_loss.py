@@ -70,8 +70,8 @@ class _Mixing:
         self.device, self.dtype = model.device, model.dtype
         self.get_input_embeddings = model.get_input_embeddings
 
-    def __call__(self, **given: Any) -> Any:
-        return self._model(**given, attention_mask=torch.ones_like(given["input_ids"]))
+    def __call__(self, **arguments: Any) -> Any:
+        return self._model(**arguments, attention_mask=torch.ones_like(arguments["input_ids"]))
 
     def forward(self, input_ids: torch.Tensor) -> None: ...
 

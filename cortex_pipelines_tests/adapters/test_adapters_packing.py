@@ -27,24 +27,24 @@ def tokenised(prompt: str, completion: str, window: int = 512) -> list[Tokenised
 
 def of_lengths(sizes: Sequence[int]) -> list[TokenisedExample]:
     """Examples of the given lengths, no token twice, half of each a prompt."""
-    made, token = [], 0
+    examples, token = [], 0
     for number, size in enumerate(sizes):
         ids = tuple(range(token, token + size))
-        made.append(TokenisedExample(f"{number:03d}", "t", ids, (size + 1) // 2, size // 2, 0))
+        examples.append(TokenisedExample(f"{number:03d}", "t", ids, (size + 1) // 2, size // 2, 0))
         token += size
-    return made
+    return examples
 
 
 def segments(rows: Sequence[PackedRow]) -> Counter[tuple[tuple[int, int], ...]]:
     """The examples in packed rows, told apart by their positions alone."""
-    found: list[list[tuple[int, int]]] = []
+    intervals: list[list[tuple[int, int]]] = []
     for row in rows:
         for token, position, target in zip(row.ids, row.positions, row.targets, strict=True):
             if position == 0:
-                found.append([])
-            assert position == len(found[-1])
-            found[-1].append((token, target))
-    return Counter(tuple(segment) for segment in found)
+                intervals.append([])
+            assert position == len(intervals[-1])
+            intervals[-1].append((token, target))
+    return Counter(tuple(segment) for segment in intervals)
 
 
 @given(prompt=texts, completion=texts)
@@ -52,22 +52,26 @@ def test_targets_are_the_completion_and_its_end_and_nothing_else(
     prompt: str, completion: str
 ) -> None:
     tokenizer = byte_tokenizer()
-    (made,) = tokenised(prompt, completion)
+    (examples,) = tokenised(prompt, completion)
     context, space = divide(prompt)
     text = space + completion if completion else ""
-    targets = [token for token in made.targets() if token != IGNORED]
+    targets = [token for token in examples.targets() if token != IGNORED]
     assert tokenizer.decode(targets[:-1]) == text
     assert targets[-1] == tokenizer.eos_token_id
-    assert tokenizer.decode(made.ids[: made.prompt_tokens]) == (context or "<bos>")
-    assert made.targets()[: made.prompt_tokens - 1] == [IGNORED] * (made.prompt_tokens - 1)
-    assert (made.text_tokens, made.text_bytes) == (len(targets) - 1, len(text.encode()))
+    assert tokenizer.decode(examples.ids[: examples.prompt_tokens]) == (context or "<bos>")
+    assert examples.targets()[: examples.prompt_tokens - 1] == [IGNORED] * (
+        examples.prompt_tokens - 1
+    )
+    assert (examples.text_tokens, examples.text_bytes) == (len(targets) - 1, len(text.encode()))
 
 
 @given(lengths)
 def test_packing_keeps_every_token_and_target_of_every_example(sizes: list[int]) -> None:
     examples = of_lengths(sizes)
     rows = pack(examples, 32)
-    expected = Counter(tuple(zip(one.ids, one.targets(), strict=True)) for one in examples)
+    expected = Counter(
+        tuple(zip(example.ids, example.targets(), strict=True)) for example in examples
+    )
     assert segments(rows) == expected
     assert all(len(row.ids) <= 32 for row in rows)
 
@@ -93,9 +97,9 @@ def test_an_example_goes_where_it_fits_best() -> None:
 
 
 def test_a_long_prompt_loses_its_beginning_and_the_completion_nothing() -> None:
-    (made,) = tokenised("a" * 50 + "bcd", "xyz", window=16)
-    assert byte_tokenizer().decode(made.ids) == "a" * 9 + "bcd" + "xyz" + "<eos>"
-    assert (made.prompt_tokens, made.text_tokens, made.text_bytes) == (12, 3, 3)
+    (examples,) = tokenised("a" * 50 + "bcd", "xyz", window=16)
+    assert byte_tokenizer().decode(examples.ids) == "a" * 9 + "bcd" + "xyz" + "<eos>"
+    assert (examples.prompt_tokens, examples.text_tokens, examples.text_bytes) == (12, 3, 3)
 
 
 def test_a_gap_that_is_too_long_keeps_what_is_nearest_on_both_sides() -> None:
@@ -104,27 +108,27 @@ def test_a_gap_that_is_too_long_keeps_what_is_nearest_on_both_sides() -> None:
     after = "".join(f"\na{number}" for number in range(100))
     gap = replace(example(0, "", before, "    x = 1"), suffix=after)
     tokenizer = byte_tokenizer()
-    (made,) = tokenise(tokenizer, [gap], 128)
-    shown = tokenizer.decode(made.ids)
-    assert len(made.ids) <= 128
-    assert "a0\na1\n" in shown
-    assert "a99" not in shown
-    assert "b98\nb99\n    x = 1" in shown
-    assert "b0\n" not in shown
-    assert shown.count("b") > shown.count("a")
+    (examples,) = tokenise(tokenizer, [gap], 128)
+    text = tokenizer.decode(examples.ids)
+    assert len(examples.ids) <= 128
+    assert "a0\na1\n" in text
+    assert "a99" not in text
+    assert "b98\nb99\n    x = 1" in text
+    assert "b0\n" not in text
+    assert text.count("b") > text.count("a")
 
 
 def test_a_long_completion_loses_its_end_and_leaves_a_quarter_to_the_prompt() -> None:
-    (made,) = tokenised("abcdefgh", "x" * 40, window=16)
-    assert byte_tokenizer().decode(made.ids) == "efgh" + "x" * 12
-    assert (made.text_tokens, made.text_bytes) == (12, 12)
+    (examples,) = tokenised("abcdefgh", "x" * 40, window=16)
+    assert byte_tokenizer().decode(examples.ids) == "efgh" + "x" * 12
+    assert (examples.text_tokens, examples.text_bytes) == (12, 12)
 
 
 @given(prompt=texts, completion=texts, window=st.integers(16, 40))
 def test_nothing_is_longer_than_the_window(prompt: str, completion: str, window: int) -> None:
-    (made,) = tokenised(prompt, completion, window)
-    assert len(made.ids) <= window
-    assert 1 <= made.prompt_tokens <= len(made.ids) - 1
+    (examples,) = tokenised(prompt, completion, window)
+    assert len(examples.ids) <= window
+    assert 1 <= examples.prompt_tokens <= len(examples.ids) - 1
 
 
 def test_an_example_without_any_target_is_left_out() -> None:
@@ -153,8 +157,8 @@ def test_a_tokenizer_without_marks_cannot_begin_an_empty_prompt() -> None:
 def test_a_budget_is_filled_from_the_front_and_never_passed(bodies: list[str], budget: int) -> None:
     examples = [example(number, "", "p", body) for number, body in enumerate(bodies)]
     everything = list(tokenise(byte_tokenizer(), examples, 64))
-    kept = within_budget(byte_tokenizer(), examples, 64, budget)
-    used = sum(len(one.ids) for one in kept)
-    assert kept == everything[: len(kept)]
+    selected = within_budget(byte_tokenizer(), examples, 64, budget)
+    used = sum(len(entry.ids) for entry in selected)
+    assert selected == everything[: len(selected)]
     assert used <= budget
-    assert len(kept) == len(everything) or used + len(everything[len(kept)].ids) > budget
+    assert len(selected) == len(everything) or used + len(everything[len(selected)].ids) > budget

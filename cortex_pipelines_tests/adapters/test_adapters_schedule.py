@@ -12,8 +12,8 @@ from cortex_pipelines_tests.adapters.tinymodel import settings
     shape=st.sampled_from(["cosine", "linear", "constant"]),
 )
 def test_rises_to_the_peak_and_never_rises_again(steps: int, warmup: int, shape: str) -> None:
-    chosen = settings(learning_rate=1.0, warmup_steps=warmup, lr_scheduler=shape)
-    rates = [learning_rate_at(step, steps, chosen) for step in range(steps)]
+    changed = settings(learning_rate=1.0, warmup_steps=warmup, lr_scheduler=shape)
+    rates = [learning_rate_at(step, steps, changed) for step in range(steps)]
     peak = rates.index(max(rates))
     assert max(rates) == pytest.approx(1.0)
     assert peak == min(warmup, steps - 1)
@@ -24,5 +24,5 @@ def test_rises_to_the_peak_and_never_rises_again(steps: int, warmup: int, shape:
 
 @pytest.mark.parametrize(("shape", "half"), [("cosine", 0.5), ("linear", 0.5), ("constant", 1.0)])
 def test_shapes_at_half_way(shape: str, half: float) -> None:
-    chosen = settings(learning_rate=1.0, warmup_steps=0, lr_scheduler=shape)
-    assert learning_rate_at(50, 100, chosen) == pytest.approx(half)
+    changed = settings(learning_rate=1.0, warmup_steps=0, lr_scheduler=shape)
+    assert learning_rate_at(50, 100, changed) == pytest.approx(half)

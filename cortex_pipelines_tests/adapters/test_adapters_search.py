@@ -16,37 +16,37 @@ def searched(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[
     out.mkdir()
     space = SPACE | {"trials": 5} | changes
     train_adapter(root, datasets, out, search=space, evaluation_steps=3, max_tokens=1500)
-    found: dict[str, Any] = json.loads((out / "trials.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((out / "trials.json").read_text())
+    return result
 
 
 def test_the_best_trial_is_trained_and_every_trial_is_told(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
-    found = searched(root, datasets, tmp_path / "one")
-    assert found["objective"] == "validation loss, nats a token"
-    assert [trial["number"] for trial in found["trials"]] == [0, 1, 2, 3, 4]
-    done = [trial for trial in found["trials"] if trial["state"] == "complete"]
-    best = min(done, key=lambda trial: trial["value"])
+    result = searched(root, datasets, tmp_path / "one")
+    assert result["objective"] == "validation loss, nats a token"
+    assert [trial["number"] for trial in result["trials"]] == [0, 1, 2, 3, 4]
+    completed = [trial for trial in result["trials"] if trial["state"] == "complete"]
+    best = min(completed, key=lambda trial: trial["value"])
     record = json.loads((tmp_path / "one" / "training.json").read_text())
-    chosen = {name: record["settings"][name] for name in best["parameters"]}
-    assert chosen == best["parameters"]
-    assert record["settings"]["alpha"] == 2 * chosen["rank"]
-    for trial in found["trials"]:
+    best_values = {name: record["settings"][name] for name in best["parameters"]}
+    assert best_values == best["parameters"]
+    assert record["settings"]["alpha"] == 2 * best_values["rank"]
+    for trial in result["trials"]:
         assert trial["steps"] == sorted(trial["steps"])
         assert all(0 < tokens <= 1500 for tokens, _ in trial["steps"])
-    assert sum(found["importance"].values()) == pytest.approx(1.0, abs=1e-5)
-    assert set(found["importance"]) == {"rank", "learning_rate", "max_length"}
+    assert sum(result["importance"].values()) == pytest.approx(1.0, abs=1e-5)
+    assert set(result["importance"]) == {"rank", "learning_rate", "max_length"}
     again = searched(root, datasets, tmp_path / "two")
-    assert again == found
+    assert again == result
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
 def test_a_hopeless_trial_ends_early(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    found = searched(root, datasets, tmp_path / "out", trials=8, learning_rate=[1e-6, 1e-1])
-    pruned = [trial for trial in found["trials"] if trial["state"] == "pruned"]
-    most = max(len(trial["steps"]) for trial in found["trials"])
+    result = searched(root, datasets, tmp_path / "out", trials=8, learning_rate=[1e-6, 1e-1])
+    pruned = [trial for trial in result["trials"] if trial["state"] == "pruned"]
+    most = max(len(trial["steps"]) for trial in result["trials"])
     assert pruned
     assert all(len(trial["steps"]) < most for trial in pruned)
 

@@ -19,7 +19,7 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_no_divergence,
 )
 from cortex_pipelines.adapters.training.history import LossPoint, Progress, Validation
-from cortex_pipelines.adapters.training.launch import decided
+from cortex_pipelines.adapters.training.launch import resolve_precision
 from cortex_pipelines_tests.adapters.tinymodel import settings, train_adapter
 
 Datasets = dict[str, Path]
@@ -45,9 +45,9 @@ def exploding() -> Any:
     """From the ninth step on the losses are those of a model that knows nothing any more."""
     real = loop._step
 
-    def step(*given: Any) -> LossPoint:
-        found = real(*given)
-        return replace(found, loss=100.0) if found.step > 8 else found
+    def step(*arguments: Any) -> LossPoint:
+        result = real(*arguments)
+        return replace(result, loss=100.0) if result.step > 8 else result
 
     return mock.patch.object(loop, "_step", step)
 
@@ -58,9 +58,14 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 def test_measured_at_the_end_of_each_epoch(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     changes = {"epochs": 3, "max_tokens": 3000, "evaluation_strategy": "epoch"}
-    found = trained(root, datasets, tmp_path / "adapter", **changes)
-    steps = len(found["steps"])
-    assert [one["step"] for one in found["validation"]] == [0, steps // 3, 2 * steps // 3, steps]
+    record = trained(root, datasets, tmp_path / "adapter", **changes)
+    steps = len(record["steps"])
+    assert [validation["step"] for validation in record["validation"]] == [
+        0,
+        steps // 3,
+        2 * steps // 3,
+        steps,
+    ]
 
 
 @pytest.mark.parametrize("strategy", ["steps", "epoch", "best"])
@@ -68,36 +73,36 @@ def test_the_state_is_kept_as_asked(
     root: Path, datasets: Datasets, tmp_path: Path, strategy: str
 ) -> None:
     changes = {"epochs": 2, "max_tokens": 3000, "evaluation_steps": 4, "save_strategy": strategy}
-    kept: list[int] = []
+    checkpoint_steps: list[int] = []
 
     def note(_self: Checkpoints, state: dict[str, Any]) -> None:
-        kept.append(len(state["steps"]))
+        checkpoint_steps.append(len(state["steps"]))
 
     with mock.patch.object(Checkpoints, "save", note):
-        found = trained(root, datasets, tmp_path / "adapter", **changes)
-    last = len(found["steps"])
-    losses = [(one["step"], one["loss"]) for one in found["validation"][1:]]
+        record = trained(root, datasets, tmp_path / "adapter", **changes)
+    last = len(record["steps"])
+    losses = [(validation["step"], validation["loss"]) for validation in record["validation"][1:]]
     best = [
         step
-        for at, (step, loss) in enumerate(losses)
-        if loss < min([x for _, x in losses[:at]], default=9e9)
+        for index, (step, loss) in enumerate(losses)
+        if loss < min([x for _, x in losses[:index]], default=9e9)
     ]
     every = {
         "steps": [*range(4, last, 4), last],
         "epoch": [last // 2, last],
         "best": best,
     }
-    assert kept == every[strategy]
+    assert checkpoint_steps == every[strategy]
 
 
 def test_it_stops_early_when_nothing_gets_better(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
-    found = trained(root, datasets, tmp_path / "adapter", patience=2, **WILD)
-    assert found["stopped_early"]
-    assert found["metrics"]["stopped_early"] == 1
-    assert len(found["steps"]) == found["best_step"] + 4
-    assert found["partial"] is None
+    record = trained(root, datasets, tmp_path / "adapter", patience=2, **WILD)
+    assert record["stopped_early"]
+    assert record["metrics"]["stopped_early"] == 1
+    assert len(record["steps"]) == record["best_step"] + 4
+    assert record["partial"] is None
 
 
 def test_patience_counts_measurements_after_the_best() -> None:
@@ -110,34 +115,34 @@ def test_patience_counts_measurements_after_the_best() -> None:
 
 
 def test_a_few_bad_losses_are_no_divergence() -> None:
-    chosen = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
+    adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
     progress = Progress(validations=[Validation(0, 3.0)])
     progress.steps = [
         LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate((3, 90, 3, 5.9, 90), 1)
     ]
-    require_no_divergence(progress, chosen)
+    require_no_divergence(progress, adapter_settings)
     progress.steps.append(LossPoint(6, 6.1, 7.5, 0.1, 10))
     with pytest.raises(TrainingDivergedError, match=r"step 6.*gradient norm 7.5.*lower learning_r"):
-        require_no_divergence(progress, chosen)
-    require_no_divergence(progress, chosen.model_copy(update={"divergence_factor": None}))
+        require_no_divergence(progress, adapter_settings)
+    require_no_divergence(progress, adapter_settings.model_copy(update={"divergence_factor": None}))
 
 
 @pytest.mark.parametrize(("later", "diverges"), [(3.5, False), (7.0, True)])
 def test_steps_of_short_answers_are_no_divergence(later: float, diverges: bool) -> None:
-    chosen = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
+    adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
     progress = Progress(validations=[Validation(0, 1.4)])  # of long answers, for the most part
     losses = (3.4, 3.9, 1.7, later, later, later)
     progress.steps = [LossPoint(n, loss, 1.0, 0.1, 10) for n, loss in enumerate(losses, 1)]
     with pytest.raises(TrainingDivergedError) if diverges else contextlib.nullcontext():
-        require_no_divergence(progress, chosen)
+        require_no_divergence(progress, adapter_settings)
 
 
 def test_a_training_that_diverges_in_its_warm_up_does_not_set_the_limit() -> None:
-    chosen = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
+    adapter_settings = settings(divergence_factor=2.0, divergence_steps=3, warmup_steps=3)
     progress = Progress(validations=[Validation(0, 1.4)])
     progress.steps = [LossPoint(n, 10.8, 1.0, 0.1, 10) for n in range(1, 4)]
     with pytest.raises(TrainingDivergedError, match=r"began at 2\.8"):
-        require_no_divergence(progress, chosen)
+        require_no_divergence(progress, adapter_settings)
 
 
 def test_a_loss_that_diverges_stops_with_a_diagnosis(
@@ -153,14 +158,14 @@ def test_the_best_until_then_is_kept_as_partial_and_named_so(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
     with exploding():
-        found = trained(root, datasets, tmp_path / "adapter", keep_partial=True, **DIVERGING)
-    assert "the loss diverges" in found["partial"]
-    assert found["metrics"]["partial"] == 1
-    assert not found["stopped_early"]
-    assert 0 < found["best_step"] < len(found["steps"]) == 10
+        record = trained(root, datasets, tmp_path / "adapter", keep_partial=True, **DIVERGING)
+    assert "the loss diverges" in record["partial"]
+    assert record["metrics"]["partial"] == 1
+    assert not record["stopped_early"]
+    assert 0 < record["best_step"] < len(record["steps"]) == 10
     assert weights(tmp_path / "adapter")
-    whole = trained(root, datasets, tmp_path / "whole", max_tokens=800)
-    assert whole["metrics"]["partial"] == 0
+    complete = trained(root, datasets, tmp_path / "whole", max_tokens=800)
+    assert complete["metrics"]["partial"] == 0
 
 
 def test_computing_activations_again_changes_no_weight(
@@ -168,17 +173,17 @@ def test_computing_activations_again_changes_no_weight(
 ) -> None:
     trained(root, datasets, tmp_path / "kept", max_tokens=800)
     trained(root, datasets, tmp_path / "again", max_tokens=800, activation_checkpointing=True)
-    kept, again = weights(tmp_path / "kept"), weights(tmp_path / "again")
-    assert kept.keys() == again.keys()
-    assert all(torch.equal(kept[name], again[name]) for name in kept)
+    checkpoint_steps, again = weights(tmp_path / "kept"), weights(tmp_path / "again")
+    assert checkpoint_steps.keys() == again.keys()
+    assert all(torch.equal(checkpoint_steps[name], again[name]) for name in checkpoint_steps)
 
 
 def test_without_packing_a_row_holds_one_example(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
-    found = trained(root, datasets, tmp_path / "adapter", packing=False, batch_size=1)
-    assert not found["packed"]
-    assert len(found["steps"]) == found["metrics"]["train_examples"]
+    record = trained(root, datasets, tmp_path / "adapter", packing=False, batch_size=1)
+    assert not record["packed"]
+    assert len(record["steps"]) == record["metrics"]["train_examples"]
 
 
 def test_rank_stabilised_scaling_is_written_for_whoever_loads_it(
@@ -199,4 +204,4 @@ def test_auto_takes_what_the_machine_has_and_records_it(
     training = json.loads((tmp_path / "adapter" / "training.json").read_text())
     assert training["settings"]["precision"] == "fp32"
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
-    assert decided(settings(precision="auto")) == "bf16"
+    assert resolve_precision(settings(precision="auto")) == "bf16"

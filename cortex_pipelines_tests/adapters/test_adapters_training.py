@@ -24,85 +24,85 @@ from cortex_pipelines_tests.adapters.tinymodel import pinned, settings, write_da
 Datasets = dict[str, Path]
 
 
-def corpus_of(root: Path, datasets: Datasets, chosen: AdapterSettings) -> Corpus:
-    return read_corpus(datasets, load_tokenizer(resolve_base(pinned(root), root)), chosen)
+def corpus_of(root: Path, datasets: Datasets, adapter_settings: AdapterSettings) -> Corpus:
+    return read_corpus(datasets, load_tokenizer(resolve_base(pinned(root), root)), adapter_settings)
 
 
 def run(root: Path, datasets: Datasets, **changes: Any) -> tuple[TrainingResult, Corpus]:
-    chosen = settings(**changes)
-    corpus = corpus_of(root, datasets, chosen)
-    with pinned_torch(chosen.threads, chosen.seed):
-        base = load_causal_model(resolve_base(pinned(root), root), chosen.precision)
-        return train(with_new_adapter(base, chosen), corpus, chosen), corpus
+    adapter_settings = settings(**changes)
+    corpus = corpus_of(root, datasets, adapter_settings)
+    with pinned_torch(adapter_settings.threads, adapter_settings.seed):
+        base = load_causal_model(resolve_base(pinned(root), root), adapter_settings.precision)
+        return train(with_new_adapter(base, adapter_settings), corpus, adapter_settings), corpus
 
 
 def test_the_loss_falls_and_the_update_moves(root: Path, datasets: Datasets) -> None:
-    done, corpus = run(root, datasets, epochs=2, max_tokens=12_000)
-    losses = [step.loss for step in done.steps]
+    result, corpus = run(root, datasets, epochs=2, max_tokens=12_000)
+    losses = [step.loss for step in result.steps]
     assert losses[-1] < 0.8 * losses[0]
-    assert done.validations[-1].loss < done.validations[0].loss
-    updates = {name: weight for name, weight in done.weights.items() if ".lora_B." in name}
+    assert result.validations[-1].loss < result.validations[0].loss
+    updates = {name: weight for name, weight in result.weights.items() if ".lora_B." in name}
     assert len(updates) == 2 * 7
     assert all(float(weight.norm()) > 0 for weight in updates.values())
-    assert run_metrics(done, corpus)["train_loss_last"] == losses[-1]
+    assert run_metrics(result, corpus)["train_loss_last"] == losses[-1]
 
 
 def test_the_best_weights_by_validation_loss_are_kept(root: Path, datasets: Datasets) -> None:
     # a rate far too high, so that the last weights are not the best ones
     changes = {"learning_rate": 30.0, "lr_scheduler": "constant", "evaluation_steps": 1}
-    done, corpus = run(root, datasets, **changes)
-    best = min(done.validations[1:], key=lambda one: one.loss)
-    assert done.best_step == best.step < done.validations[-1].step
-    metrics = run_metrics(done, corpus)
+    result, corpus = run(root, datasets, **changes)
+    best = min(result.validations[1:], key=lambda example: example.loss)
+    assert result.best_step == best.step < result.validations[-1].step
+    metrics = run_metrics(result, corpus)
     assert metrics["validation_loss_best"] == best.loss
-    assert metrics["validation_loss_base"] == done.validations[0].loss
+    assert metrics["validation_loss_base"] == result.validations[0].loss
 
 
 def test_without_validation_examples_the_last_weights_are_kept(
     root: Path, datasets: Datasets
 ) -> None:
-    done, corpus = run(root, datasets, validation_tokens=0, max_tokens=2000)
-    assert done.validations == ()
-    assert done.best_step == len(done.steps)
-    assert "validation_loss_best" not in run_metrics(done, corpus)
+    result, corpus = run(root, datasets, validation_tokens=0, max_tokens=2000)
+    assert result.validations == ()
+    assert result.best_step == len(result.steps)
+    assert "validation_loss_best" not in run_metrics(result, corpus)
 
 
 def test_the_base_stays_as_it_is(root: Path, datasets: Datasets) -> None:
-    done, _ = run(root, datasets, max_tokens=1000)
-    assert all(".lora_" in name for name in done.weights)
-    assert all(weight.dtype == torch.float32 for weight in done.weights.values())
+    result, _ = run(root, datasets, max_tokens=1000)
+    assert all(".lora_" in name for name in result.weights)
+    assert all(weight.dtype == torch.float32 for weight in result.weights.values())
 
 
 def test_the_adapter_is_trained_in_float32_on_a_bfloat16_base(
     root: Path, datasets: Datasets
 ) -> None:
-    done, _ = run(root, datasets, max_tokens=1000, precision="bf16")
-    assert all(weight.dtype == torch.float32 for weight in done.weights.values())
-    assert done.packed
+    result, _ = run(root, datasets, max_tokens=1000, precision="bf16")
+    assert all(weight.dtype == torch.float32 for weight in result.weights.values())
+    assert result.packed
 
 
 def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
     root: Path, datasets: Datasets
 ) -> None:
     with mock.patch.object(loop, "packing_is_separate", return_value=False):
-        done, corpus = run(root, datasets, max_tokens=800, batch_size=1)
-    assert not done.packed
-    lengths = sorted(len(one.ids) for one in corpus.train)
-    assert sorted(step.tokens for step in done.steps) == lengths
+        result, corpus = run(root, datasets, max_tokens=800, batch_size=1)
+    assert not result.packed
+    lengths = sorted(len(example.ids) for example in corpus.train)
+    assert sorted(step.tokens for step in result.steps) == lengths
 
 
 def test_dropout_of_an_adapter_that_goes_on_is_not_taken_for_mixing(
     root: Path, datasets: Datasets
 ) -> None:
-    chosen = settings(max_tokens=800, dropout=0.5)
+    adapter_settings = settings(max_tokens=800, dropout=0.5)
     base = load_causal_model(resolve_base(pinned(root), root), "fp32")
-    model = with_new_adapter(base, chosen).train()
+    model = with_new_adapter(base, adapter_settings).train()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if ".lora_B." in name:
                 weight.normal_(std=0.5)
-    with pinned_torch(chosen.threads, chosen.seed):
-        assert train(model, corpus_of(root, datasets, chosen), chosen).packed
+    with pinned_torch(adapter_settings.threads, adapter_settings.seed):
+        assert train(model, corpus_of(root, datasets, adapter_settings), adapter_settings).packed
 
 
 def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: Datasets) -> None:
@@ -111,9 +111,9 @@ def test_accumulated_steps_equal_steps_of_a_larger_batch(root: Path, datasets: D
     batch, _ = run(root, datasets, batch_size=4, **changes)
     accumulated, _ = run(root, datasets, batch_size=1, gradient_accumulation=4, **changes)
     assert len(batch.steps) == len(accumulated.steps)
-    for one, other in zip(batch.steps, accumulated.steps, strict=True):
-        assert one.loss == pytest.approx(other.loss, rel=1e-3)
-        assert one.tokens == other.tokens
+    for first, other in zip(batch.steps, accumulated.steps, strict=True):
+        assert first.loss == pytest.approx(other.loss, rel=1e-3)
+        assert first.tokens == other.tokens
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_diagnosis(root: Path, datasets: Datasets) -> None:
@@ -123,8 +123,8 @@ def test_a_loss_that_is_not_finite_stops_with_a_diagnosis(root: Path, datasets: 
 
 def test_the_budget_holds_over_all_epochs(root: Path, datasets: Datasets) -> None:
     for epochs in (1, 3):
-        done, _ = run(root, datasets, epochs=epochs, max_tokens=2400)
-        used = sum(step.tokens for step in done.steps)
+        result, _ = run(root, datasets, epochs=epochs, max_tokens=2400)
+        used = sum(step.tokens for step in result.steps)
         assert 2400 - epochs * 96 < used <= 2400
 
 
@@ -135,8 +135,8 @@ def test_naming_gets_its_share_of_the_tokens(root: Path, datasets: Datasets) -> 
             datasets,
             settings(task_shares={"completion": 1 - share, "naming": share}, max_tokens=2000),
         )
-        naming = sum(len(one.ids) for one in corpus.train if one.task == "naming")
-        total = sum(len(one.ids) for one in corpus.train)
+        naming = sum(len(example.ids) for example in corpus.train if example.task == "naming")
+        total = sum(len(example.ids) for example in corpus.train)
         assert naming / total == pytest.approx(share, abs=0.06)
         assert total > 1900
 
@@ -146,7 +146,7 @@ def test_what_one_task_lacks_the_other_fills(
 ) -> None:
     scarce = write_datasets(tmp_path, rows=3)
     corpus = corpus_of(root, datasets | {"completion": scarce["completion"]}, settings())
-    tasks = [one.task for one in corpus.train]
+    tasks = [example.task for example in corpus.train]
     assert tasks.count("completion") == 3
     assert tasks.count("naming") > 20
 
@@ -163,12 +163,12 @@ def test_nothing_to_train_on_says_what_to_do(
 def test_pinning_puts_everything_back() -> None:
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     state = torch.random.get_rng_state()
-    drawn: list[torch.Tensor] = []
+    masks: list[torch.Tensor] = []
 
     def fail() -> None:
         with pinned_torch(1, 3):
             assert torch.are_deterministic_algorithms_enabled()
-            drawn.append(torch.rand(1))
+            masks.append(torch.rand(1))
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -176,15 +176,15 @@ def test_pinning_puts_everything_back() -> None:
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
     assert torch.equal(torch.random.get_rng_state(), state)
     with pinned_torch(1, 3):
-        assert torch.equal(torch.rand(1), drawn[0])
+        assert torch.equal(torch.rand(1), masks[0])
 
 
 def test_float16_learns_as_float32_does(root: Path, datasets: Datasets) -> None:
     changes = {"dropout": 0.0, "max_tokens": 2000}
-    whole, _ = run(root, datasets, **changes)
+    complete, _ = run(root, datasets, **changes)
     half, _ = run(root, datasets, precision="fp16", **changes)
-    for one, other in zip(whole.steps, half.steps, strict=True):
-        assert one.loss == pytest.approx(other.loss, rel=1e-2)
+    for first, other in zip(complete.steps, half.steps, strict=True):
+        assert first.loss == pytest.approx(other.loss, rel=1e-2)
     assert all(weight.dtype == torch.float32 for weight in half.weights.values())
 
 
@@ -199,6 +199,6 @@ def test_a_step_that_overflows_is_computed_again_with_a_smaller_scale(
     ):
         scaled, _ = run(root, datasets, **changes)
     assert "Step 1 overflowed; the loss scale" in caplog.text
-    for one, other in zip(plain.steps, scaled.steps, strict=True):
-        assert one.loss == pytest.approx(other.loss, rel=1e-2)
-        assert one.gradient_norm == pytest.approx(other.gradient_norm, rel=0.1)
+    for first, other in zip(plain.steps, scaled.steps, strict=True):
+        assert first.loss == pytest.approx(other.loss, rel=1e-2)
+        assert first.gradient_norm == pytest.approx(other.gradient_norm, rel=0.1)

@@ -34,8 +34,8 @@ CHANGES: dict[str, Any] = {
 def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str, Any]:
     out.mkdir()
     train_adapter(root, datasets, out, general=datasets["completion"], **CHANGES | changes)
-    found: dict[str, Any] = json.loads((out / "training.json").read_text())
-    return found
+    record: dict[str, Any] = json.loads((out / "training.json").read_text())
+    return record
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the adapters ``trl`` and ``own``, made alike."""
-    place = tmp_path_factory.mktemp("both")
+    folder = tmp_path_factory.mktemp("both")
     for trainer in ("trl", "own"):
-        build(root, datasets, place / trainer, trainer=trainer)
-    return place
+        build(root, datasets, folder / trainer, trainer=trainer)
+    return folder
 
 
 def states(root: Path) -> set[Path]:
@@ -60,30 +60,38 @@ def states(root: Path) -> set[Path]:
 
 
 def test_it_writes_the_files_and_figures_of_the_own_loop(both: Path) -> None:
-    names = [sorted(path.name for path in (both / one).iterdir()) for one in ("trl", "own")]
+    names = [sorted(path.name for path in (both / trainer).iterdir()) for trainer in ("trl", "own")]
     assert names[0] == names[1]
-    metrics, own = (json.loads((both / one / "metrics.json").read_text()) for one in ("trl", "own"))
-    assert metrics.keys() == own.keys()
-    for same in ("train_tokens", "train_examples", "steps", "trained_parameters"):
-        assert metrics[same] == own[same], same
+    metrics, builtin_metrics = (
+        json.loads((both / trainer / "metrics.json").read_text()) for trainer in ("trl", "own")
+    )
+    assert metrics.keys() == builtin_metrics.keys()
+    for metric in ("train_tokens", "train_examples", "steps", "trained_parameters"):
+        assert metrics[metric] == builtin_metrics[metric], metric
     # measured on the base, so without anything that the trainers do differently
     for base in ("validation_loss_base", "general_loss_base"):
-        assert metrics[base] == pytest.approx(own[base], rel=1e-6)
+        assert metrics[base] == pytest.approx(builtin_metrics[base], rel=1e-6)
     assert metrics["validation_loss_best"] < metrics["validation_loss_base"]
-    assert metrics["validation_loss_best"] == pytest.approx(own["validation_loss_best"], rel=0.1)
+    assert metrics["validation_loss_best"] == pytest.approx(
+        builtin_metrics["validation_loss_best"], rel=0.1
+    )
 
 
 def test_the_record_tells_each_step(both: Path) -> None:
-    found, own = (json.loads((both / one / "training.json").read_text()) for one in ("trl", "own"))
-    assert found["settings"] == own["settings"] | {"trainer": "trl"}
-    assert [one["step"] for one in found["steps"]] == [one["step"] for one in own["steps"]]
-    assert sum(one["tokens"] for one in found["steps"]) == sum(
-        one["tokens"] for one in own["steps"]
+    record, builtin = (
+        json.loads((both / trainer / "training.json").read_text()) for trainer in ("trl", "own")
     )
-    assert [one["step"] for one in found["validation"]] == [
-        one["step"] for one in own["validation"]
+    assert record["settings"] == builtin["settings"] | {"trainer": "trl"}
+    assert [first_step["step"] for first_step in record["steps"]] == [
+        first_step["step"] for first_step in builtin["steps"]
     ]
-    assert found["steps"][-1]["loss"] < found["steps"][0]["loss"]
+    assert sum(first_step["tokens"] for first_step in record["steps"]) == sum(
+        first_step["tokens"] for first_step in builtin["steps"]
+    )
+    assert [validation["step"] for validation in record["validation"]] == [
+        validation["step"] for validation in builtin["validation"]
+    ]
+    assert record["steps"][-1]["loss"] < record["steps"][0]["loss"]
 
 
 def test_a_step_over_all_rows_has_the_loss_of_the_own_loop(
@@ -91,29 +99,31 @@ def test_a_step_over_all_rows_has_the_loss_of_the_own_loop(
 ) -> None:
     # in whatever order: examples of a row are kept apart, and prompts are no targets
     changes = {"batch_size": 3, "gradient_accumulation": 100, "max_tokens": 1500}
-    one = build(root, datasets, tmp_path / "trl", **changes)
+    first_build = build(root, datasets, tmp_path / "trl", **changes)
     other = build(root, datasets, tmp_path / "own", trainer="own", **changes)
-    assert len(one["steps"]) == 1
+    assert len(first_build["steps"]) == 1
     for figure in ("loss", "gradient_norm"):
-        assert one["steps"][0][figure] == pytest.approx(other["steps"][0][figure], rel=1e-3)
+        assert first_build["steps"][0][figure] == pytest.approx(other["steps"][0][figure], rel=1e-3)
 
 
 def test_an_architecture_that_mixes_packed_examples_gets_one_a_row(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
     changes = {"max_tokens": 1500, "batch_size": 3, "gradient_accumulation": 100}
-    whole = build(root, datasets, tmp_path / "whole", **changes)
+    uninterrupted = build(root, datasets, tmp_path / "whole", **changes)
     with mock.patch.object(trl_trainer, "packing_is_separate", return_value=False):
         padded = build(root, datasets, tmp_path / "padded", **changes)
     assert not padded["packed"]
     for figure in ("loss", "tokens"):
-        assert padded["steps"][0][figure] == pytest.approx(whole["steps"][0][figure], rel=1e-3)
+        assert padded["steps"][0][figure] == pytest.approx(
+            uninterrupted["steps"][0][figure], rel=1e-3
+        )
 
 
 def test_an_interrupted_training_goes_on(
     root: Path, datasets: Datasets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole, others = build(root, datasets, tmp_path / "whole"), states(root)
+    uninterrupted, checkpoints = build(root, datasets, tmp_path / "whole"), states(root)
     monitor, stop = trl_trainer.TrainingMonitor, [None] * 11 + [KeyboardInterrupt]
     with (
         mock.patch.object(monitor, "wait", side_effect=stop),
@@ -122,10 +132,10 @@ def test_an_interrupted_training_goes_on(
         build(root, datasets, tmp_path / "stopped")
     with mock.patch.object(monitor, "wait") as steps:
         again = build(root, datasets, tmp_path / "again")
-    assert steps.call_count == len(whole["steps"]) - 10  # the last checkpoint
-    assert again["steps"] == whole["steps"]
-    assert again["validation"] == whole["validation"]
-    assert states(root) == others
+    assert steps.call_count == len(uninterrupted["steps"]) - 10  # the last checkpoint
+    assert again["steps"] == uninterrupted["steps"]
+    assert again["validation"] == uninterrupted["validation"]
+    assert states(root) == checkpoints
     assert capsys.readouterr().out == ""
 
 
@@ -140,28 +150,28 @@ def test_a_checkpoint_that_is_not_whole_is_left_alone(
     (folder,) = (path / "checkpoint-10" for path in states(root) if path.is_dir())
     folder.rename(folder.with_name("checkpoint-15"))  # killed before the program's own part
     with mock.patch.object(monitor, "wait") as steps:
-        whole = build(root, datasets, tmp_path / "again")
-    assert steps.call_count == len(whole["steps"])
+        uninterrupted = build(root, datasets, tmp_path / "again")
+    assert steps.call_count == len(uninterrupted["steps"])
 
 
 def test_it_stops_without_improvement(root: Path, datasets: Datasets, tmp_path: Path) -> None:
     far_too_high = {"learning_rate": 30.0, "lr_scheduler": "constant", "evaluation_steps": 1}
-    found = build(root, datasets, tmp_path / "adapter", patience=2, **far_too_high)
-    assert found["stopped_early"]
-    assert found["steps"][-1]["step"] == found["best_step"] + 2
+    record = build(root, datasets, tmp_path / "adapter", patience=2, **far_too_high)
+    assert record["stopped_early"]
+    assert record["steps"][-1]["step"] == record["best_step"] + 2
 
 
 def test_it_ends_where_the_loss_diverges(root: Path, datasets: Datasets, tmp_path: Path) -> None:
-    def exploding(step: int, loss: float, *others: float) -> LossPoint:
-        return LossPoint(step, 100.0 if step > 8 else loss, *others)  # type: ignore[arg-type]
+    def exploding(step: int, loss: float, *checkpoints: float) -> LossPoint:
+        return LossPoint(step, 100.0 if step > 8 else loss, *checkpoints)  # type: ignore[arg-type]
 
     changes = {"divergence_factor": 2.0, "evaluation_steps": 2}
     with mock.patch.object(trl_trainer, "LossPoint", exploding):
         with pytest.raises(TrainingDivergedError, match="diverges"):
             build(root, datasets, tmp_path / "none", **changes)
-        found = build(root, datasets, tmp_path / "partial", keep_partial=True, **changes)
-    assert "diverges" in found["partial"]
-    assert not found["stopped_early"]
+        record = build(root, datasets, tmp_path / "partial", keep_partial=True, **changes)
+    assert "diverges" in record["partial"]
+    assert not record["stopped_early"]
     assert load_file(tmp_path / "partial" / "adapter_model.safetensors")
 
 
@@ -170,26 +180,26 @@ def test_processes_share_a_step(root: Path, datasets: Datasets, tmp_path: Path) 
     changes = {"batch_size": 1, "max_tokens": 1500, "gradient_accumulation": 100}
     alone = build(root, datasets, tmp_path / "alone", **changes)
     shared = build(root, datasets, tmp_path / "shared", processes=2, **changes)
-    (one,), (other,) = alone["steps"], shared["steps"]
-    assert other["tokens"] == one["tokens"]
+    (first_step,), (other,) = alone["steps"], shared["steps"]
+    assert other["tokens"] == first_step["tokens"]
     for figure in ("loss", "gradient_norm"):
-        assert other[figure] == pytest.approx(one[figure], rel=1e-3)
+        assert other[figure] == pytest.approx(first_step[figure], rel=1e-3)
 
 
 @pytest.mark.parametrize("trainer", ["own", "trl"])
 def test_an_adapter_is_trained_on_a_base_in_4_bits(
     root: Path, datasets: Datasets, tmp_path: Path, trainer: str
 ) -> None:
-    found = build(root, datasets, tmp_path / "adapter", trainer=trainer, quantisation="nf4")
-    assert found["settings"]["quantisation"] == "nf4"
-    losses = [one["loss"] for one in found["validation"]]
+    record = build(root, datasets, tmp_path / "adapter", trainer=trainer, quantisation="nf4")
+    assert record["settings"]["quantisation"] == "nf4"
+    losses = [validation["loss"] for validation in record["validation"]]
     assert losses[-1] < losses[0]
     base = resolve_base(pinned(root), root)
-    held = load_causal_model(base, "fp32", "nf4")
-    layer = held.model.layers[0].mlp.up_proj.weight
+    quantised = load_causal_model(base, "fp32", "nf4")
+    layer = quantised.model.layers[0].mlp.up_proj.weight
     assert layer.dtype == torch.uint8
     with torch.no_grad():
-        held(input_ids=torch.tensor([[1, 2, 3]]))
+        quantised(input_ids=torch.tensor([[1, 2, 3]]))
     # not in the layout without a gradient that is chosen on processors with AVX512-BF16
     assert not getattr(layer.quant_state, "packing_format_for_cpu", False)
     assert (

@@ -7,12 +7,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cortex_pipelines.adapters import autotune
-from cortex_pipelines.adapters.autotune import Speed, best, measure
+from cortex_pipelines.adapters.autotune import Throughput, fastest_setting, measure_throughput
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines_tests.adapters.tinymodel import pinned, settings
 
-SPEEDS = [Speed("fp32", 384, 100.0), Speed("bf16", 384, 160.0), Speed("bf16", 768, 155.0)]
+SPEEDS = [
+    Throughput("fp32", 384, 100.0),
+    Throughput("bf16", 384, 160.0),
+    Throughput("bf16", 768, 155.0),
+]
 
 
 @pytest.fixture
@@ -26,19 +30,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def tune(*given: str) -> Result:
-    with mock.patch("cortex_pipelines.adapters.autotune.measure", return_value=SPEEDS) as measured:
-        done = CliRunner().invoke(main, ["tune-machine", *given])
-    assert done.exit_code == 0, done.output
-    assert measured.called == ("nothing to do" not in done.stderr)
-    return done
+def tune(*arguments: str) -> Result:
+    with mock.patch(
+        "cortex_pipelines.adapters.autotune.measure_throughput", return_value=SPEEDS
+    ) as measured:
+        result = CliRunner().invoke(main, ["tune-machine", *arguments])
+    assert result.exit_code == 0, result.output
+    assert measured.called == ("nothing to do" not in result.stderr)
+    return result
 
 
 def test_candidates_are_trained_on_the_real_base(root: Path) -> None:
-    speeds = measure(pinned(root), settings(precision="auto"), root, lengths=(64, 96))
-    names = [(one.precision, one.max_length) for one in speeds]
+    speeds = measure_throughput(pinned(root), settings(precision="auto"), root, lengths=(64, 96))
+    names = [(setting.precision, setting.max_length) for setting in speeds]
     assert names[:3] == [("fp32", 64), ("fp32", 96), ("bf16", 64)]
-    assert all(one.tokens_per_second > 0 for one in speeds)
+    assert all(setting.tokens_per_second > 0 for setting in speeds)
 
 
 @pytest.mark.parametrize(("of_bf16", "lengths"), [(60.0, (64, 96)), (40.0, (64,))])
@@ -46,15 +52,24 @@ def test_a_precision_that_is_far_slower_is_measured_once(
     root: Path, of_bf16: float, lengths: tuple[int, ...]
 ) -> None:
     speeds = {"fp32": 100.0, "bf16": of_bf16}
-    with mock.patch.object(autotune, "_speed", lambda *given: speeds[given[2]]):
-        found = measure(pinned(root), settings(precision="auto"), root, lengths=(64, 96))
-    assert tuple(one.max_length for one in found if one.precision == "bf16") == lengths
+    with mock.patch.object(autotune, "_tokens_per_second", lambda *arguments: speeds[arguments[2]]):
+        throughputs = measure_throughput(
+            pinned(root), settings(precision="auto"), root, lengths=(64, 96)
+        )
+    assert (
+        tuple(setting.max_length for setting in throughputs if setting.precision == "bf16")
+        == lengths
+    )
 
 
 def test_the_longest_row_that_is_nearly_as_fast_is_chosen() -> None:
-    assert best(SPEEDS) == Speed("bf16", 768, 155.0)
-    assert best([*SPEEDS, Speed("bf16", 1024, 140.0)]) == Speed("bf16", 768, 155.0)
-    assert best([*SPEEDS, Speed("fp32", 512, 200.0)]) == Speed("fp32", 512, 200.0)
+    assert fastest_setting(SPEEDS) == Throughput("bf16", 768, 155.0)
+    assert fastest_setting([*SPEEDS, Throughput("bf16", 1024, 140.0)]) == Throughput(
+        "bf16", 768, 155.0
+    )
+    assert fastest_setting([*SPEEDS, Throughput("fp32", 512, 200.0)]) == Throughput(
+        "fp32", 512, 200.0
+    )
 
 
 def test_what_was_measured_is_written_once_and_comments_stay(project: Path) -> None:

@@ -95,8 +95,8 @@ EXTRA: dict[str, dict[str, str]] = {
 def settings(**changes: Any) -> AdapterSettings:
     # some tests diverge on purpose, at a rate that params.yaml may not name
     rate = changes.pop("learning_rate", SETTINGS["learning_rate"])
-    found = AdapterSettings.model_validate({**SETTINGS, **changes})
-    return found.model_copy(update={"learning_rate": rate})
+    settings = AdapterSettings.model_validate({**SETTINGS, **changes})
+    return settings.model_copy(update={"learning_rate": rate})
 
 
 def train_adapter(
@@ -223,13 +223,13 @@ def written_test_example(number: int) -> Example:
 def feedback_example(number: int) -> Example:
     name, before = f"value_{number % 7}", f"def get_{number % 7}(self):\n"
     prompt = f"# a.py\n# {REQUEST}\n{before}    return self.{name}\n\n# {TITLE}\n"
-    made = example(number, "feedback", prompt, f"{before}    return self._{name}")
-    return replace(made, kind="correction")
+    feedback_example = example(number, "feedback", prompt, f"{before}    return self._{name}")
+    return replace(feedback_example, kind="correction")
 
 
 def write_datasets(folder: Path, rows: int = 60, feedback: int = 0) -> dict[str, Path]:
     """Data set to its folder: ``rows`` of train, a third of the others; of feedback likewise."""
-    made = {
+    modules = {
         "completion": (COMPLETION_DATASET, completion_example),
         "refactoring": (REFACTORING_DATASET, refactoring_example),
         "naming": (NAMING_DATASET, naming_example),
@@ -239,7 +239,7 @@ def write_datasets(folder: Path, rows: int = 60, feedback: int = 0) -> dict[str,
         "feedback": (FEEDBACK_DATASET, feedback_example),
     }
     return {
-        name: _write(folder / name, *made[name], feedback if name == "feedback" else rows)
+        name: _write(folder / name, *modules[name], feedback if name == "feedback" else rows)
         for name in DATASETS
     }
 
@@ -251,17 +251,24 @@ def _write(
     start = 0
     for table in (table for table in tables if table.name in SPLITS):
         count = rows if table.name == "train" else rows // 3
-        made = [make(number) for number in range(start, start + count)]
-        table.frame([row(one) for one in made]).write_parquet(folder / f"{table.name}.parquet")
+        examples = [make(number) for number in range(start, start + count)]
+        table.frame([row(example) for example in examples]).write_parquet(
+            folder / f"{table.name}.parquet"
+        )
         start += count
     MANIFEST.empty().write_parquet(folder / "manifest.parquet")
     return folder
 
 
-def row(made: Example) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        name: getattr(made, name) for name in made.__dataclass_fields__ if name != "task"
+def row(example: Example) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        name: getattr(example, name) for name in example.__dataclass_fields__ if name != "task"
     }
-    found |= {"unit_id": made.example_id, "source": "s", "origin": "original", "split_reason": "t"}
-    found["weight"] = 1.0
-    return found | EXTRA[made.task]
+    settings |= {
+        "unit_id": example.example_id,
+        "source": "s",
+        "origin": "original",
+        "split_reason": "t",
+    }
+    settings["weight"] = 1.0
+    return settings | EXTRA[example.task]

@@ -122,7 +122,7 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.datasets.unit_splits.build import split_units
     from cortex_pipelines.evaluation.metrics.style import (
         distances_by_feature,
-        learnt_style,
+        learn_style,
         style_distance,
     )
     from cortex_pipelines.extraction.architecture.build import architecture_facts
@@ -149,7 +149,7 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
     )
     found = extract(files, parameters.extraction)
     known = annotate(found.units, files, parameters.annotation, parameters.extraction)
-    styles = [learnt_style([("python", text.decode())]) for text in texts.values()]
+    styles = [learn_style([("python", text.decode())]) for text in texts.values()]
     # each pair: a sum of a few floats seldom shows in what order it was taken
     distances = [
         (style_distance(one, team), distances_by_feature(one, team))

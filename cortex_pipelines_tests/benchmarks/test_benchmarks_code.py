@@ -37,12 +37,12 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     write_yaml(root / "params.yaml", read_yaml(CHECKOUT / "params.yaml") | nothing)
     monkeypatch.setenv("CORTEX_ROOT", str(root))
     for module in (code_data, code_speed):
-        monkeypatch.setattr(module, "measured", _here)
+        monkeypatch.setattr(module, "measured", _measure_in_process)
     return Workspace(root)
 
 
-def _here(work: Workspace, place: str, *arguments: object) -> tuple[Spent, float]:
-    module, _, name = place.partition(":")
+def _measure_in_process(work: Workspace, target: str, *arguments: object) -> tuple[Spent, float]:
+    module, _, name = target.partition(":")
     act = getattr(importlib.import_module(module), name)(*map(str, arguments))
     amounts: list[float] = []
     spent = timed(lambda: amounts.append(act()))
@@ -63,14 +63,14 @@ def test_stages_are_measured_and_a_change_gives_the_same_bytes(
 ) -> None:
     monkeypatch.setattr(code_data, "write_packages", _write_modules)
 
-    found = {timing.what: timing for timing in code_data.measure(work, 1, 24)}
+    timings = {timing.what: timing for timing in code_data.measure(work, 1, 24)}
 
-    assert list(found)[: len(DATA_STAGES)] == list(DATA_STAGES)
-    assert all(found[stage].unit == "MB" for stage in DATA_STAGES)
-    whole, changed = list(found.values())[len(DATA_STAGES) :]
-    assert whole.unit == "examples"
-    assert whole.amount is not None
-    assert whole.amount > 24  # a body and a name of each function, at least
+    assert list(timings)[: len(DATA_STAGES)] == list(DATA_STAGES)
+    assert all(timings[stage].unit == "MB" for stage in DATA_STAGES)
+    full_run, changed = list(timings.values())[len(DATA_STAGES) :]
+    assert full_run.unit == "examples"
+    assert full_run.amount is not None
+    assert full_run.amount > 24  # a body and a name of each function, at least
     assert "every byte the same" in changed.note
 
 
@@ -100,31 +100,31 @@ def test_each_language_is_measured_once_and_absent_peers_are_named(
     monkeypatch.setattr(code_speed, "write_languages", write)
     monkeypatch.setattr(code_speed.importlib.util, "find_spec", lambda name: None)
 
-    found = {timing.what: timing for timing in code_speed.measure(work, 1, 5)}
+    timings = {timing.what: timing for timing in code_speed.measure(work, 1, 5)}
 
-    assert list(found) == [
+    assert list(timings) == [
         *("extract python", "extract, all languages"),
         *("scan for private data", "near-duplicates"),
     ]
-    assert "not on this machine: go" in found["extract, all languages"].note
-    assert "not installed: detect_secrets" in found["scan for private data"].note
-    assert found["near-duplicates"].amount == 5
+    assert "not on this machine: go" in timings["extract, all languages"].note
+    assert "not installed: detect_secrets" in timings["scan for private data"].note
+    assert timings["near-duplicates"].amount == 5
 
 
 def test_packages_are_copied_up_to_a_size(tmp_path: Path) -> None:
-    written = corpus.write_packages(tmp_path / "code", 0.05)
+    size = corpus.write_packages(tmp_path / "code", 0.05)
 
     copies = list((tmp_path / "code").rglob("*.py"))
-    assert 50_000 <= written == sum(path.stat().st_size for path in copies)
+    assert 50_000 <= size == sum(path.stat().st_size for path in copies)
     assert len({path.read_bytes() for path in copies}) > 1
 
 
 @pytest.mark.slow
 def test_languages_are_written_apart(tmp_path: Path) -> None:
-    found = corpus.write_languages(tmp_path, 0.02)
+    sizes = corpus.write_languages(tmp_path, 0.02)
 
-    assert found["python"] >= 0.02
-    assert {path.name for path in tmp_path.iterdir()} == {k for k, size in found.items() if size}
+    assert sizes["python"] >= 0.02
+    assert {path.name for path in tmp_path.iterdir()} == {k for k, size in sizes.items() if size}
     assert {path.suffix for path in (tmp_path / "python").iterdir()} <= {".py", ".pyi", ".pyw"}
 
 

@@ -3,38 +3,38 @@
 import numpy as np
 import pytest
 
-from benchmarks.experiments import TESTS, Case, Seen, doubling, peeking, shares
+from benchmarks.experiments import TESTS, Case, VariantSums, doubling, peeking, shares
 from cortex_pipelines.release.analysis import Count, analyse, look_of
-from cortex_pipelines.statistics.sequential import Sums
+from cortex_pipelines.statistics.sequential import UnitSums
 
 RULES = {"least_answers": 50, "most_answers": 10**9, "margin": 0.0}
 
 
-def counted(y: np.ndarray) -> Sums:
+def unit_sums(y: np.ndarray) -> UnitSums:
     n = np.broadcast_to(np.arange(1, y.shape[1] + 1), y.shape)
     good = y.cumsum(axis=1)
-    return Sums(n, n, good, n, good, good)
+    return UnitSums(n, n, good, n, good, good)
 
 
 def test_the_canary_is_analysed_as_by_a_release() -> None:
     random = np.random.default_rng(0)
     first, second = (random.random((40, 900)) < share for share in (0.1, 0.16))
-    seen = Seen(counted(first), counted(second))
-    wanted = []
-    for one, two in zip(first, second, strict=True):
+    outcomes = VariantSums(unit_sums(first), unit_sums(second))
+    expected = []
+    for first_value, two in zip(first, second, strict=True):
         looks = [n for n in range(1, 901) if look_of(n, 50) > look_of(n - 1, 50)]
         ends = (
-            analyse(Count(n, int(two[:n].sum())), Count(n, int(one[:n].sum())), RULES)
+            analyse(Count(n, int(two[:n].sum())), Count(n, int(first_value[:n].sum())), RULES)
             for n in looks
         )
-        wanted.append(any(ends))
-    assert 0 < sum(wanted) < 40
-    assert doubling(seen).tolist() == wanted
+        expected.append(any(ends))
+    assert 0 < sum(expected) < 40
+    assert doubling(outcomes).tolist() == expected
 
 
 def test_peeking_waits_for_enough_answers() -> None:
     first, second = np.zeros((1, 49), bool), np.ones((1, 49), bool)
-    assert not peeking(Seen(counted(first), counted(second))).any()
+    assert not peeking(VariantSums(unit_sums(first), unit_sums(second))).any()
 
 
 @pytest.mark.parametrize("case", [Case("", 0.3, answers=400), Case("", 0.3, people=24, alike=4)])

@@ -34,14 +34,14 @@ def test_hindsight_is_the_best_of_all_choices(history: History, count: int) -> N
 
 def test_each_way_pays_for_its_trainings(history: History) -> None:
     rule = load_parameters().retraining.code_adapter
-    found = {row[0]: row for row in rows(history, rule)}
-    assert found["never"][1:4] == ("0", f"{cost(history, []):.3f}", "0.0 %")
-    assert found["nightly"][1] == str(DAYS - 1)
-    assert found["weekly"][1] == "1"  # at the eighth day of thirteen
+    rows_by_name = {row[0]: row for row in rows(history, rule)}
+    assert rows_by_name["never"][1:4] == ("0", f"{cost(history, []):.3f}", "0.0 %")
+    assert rows_by_name["nightly"][1] == str(DAYS - 1)
+    assert rows_by_name["weekly"][1] == "1"  # at the eighth day of thirteen
     # a tenth is new after two nights
     assert decided(history, rule.model_copy(update={"new_share": 0.1})) == [2, 4, 6]
     assert decided(history, rule.model_copy(update={"new_share": 0.9, "most_days": 365})) == []
-    assert float(found["policy"][-1]) >= 0
+    assert float(rows_by_name["policy"][-1]) >= 0
 
 
 def test_a_history_without_two_days_is_refused(tmp_path: Path) -> None:
@@ -61,17 +61,29 @@ def test_a_history_is_replayed_day_by_day(tmp_path: Path) -> None:
         )
         (tmp_path / "areas.py").write_text(body)
         (tmp_path / "notes.txt").write_text(f"{day}")
-        at = f"2026-01-0{day}T12:00:00Z"
+        timestamp = f"2026-01-0{day}T12:00:00Z"
         git(tmp_path, "add", "-A")
-        words = ("-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "-m", at)
-        subprocess.run(
-            ["git", *words], cwd=tmp_path, check=True, env=os.environ | {"GIT_COMMITTER_DATE": at}
+        words = (
+            "-c",
+            "user.name=A",
+            "-c",
+            "user.email=a@example.org",
+            "commit",
+            "-q",
+            "-m",
+            timestamp,
         )
-    found = replay("areas", tmp_path / ".git")
-    assert found.bits.shape == (3, 3)
-    assert found.blocks.tolist() == [1, 2, 3]
-    assert found.new[0].tolist() == [0, 1, 2]
-    assert np.allclose(np.diff(found.when), 1.0)
-    assert (found.sizes > 40).all()
-    assert found.bits[1, 2] != found.bits[0, 2]
-    assert np.all(np.tril(found.bits, -1) == 0)
+        subprocess.run(
+            ["git", *words],
+            cwd=tmp_path,
+            check=True,
+            env=os.environ | {"GIT_COMMITTER_DATE": timestamp},
+        )
+    rows_by_name = replay("areas", tmp_path / ".git")
+    assert rows_by_name.bits.shape == (3, 3)
+    assert rows_by_name.blocks.tolist() == [1, 2, 3]
+    assert rows_by_name.new[0].tolist() == [0, 1, 2]
+    assert np.allclose(np.diff(rows_by_name.when), 1.0)
+    assert (rows_by_name.sizes > 40).all()
+    assert rows_by_name.bits[1, 2] != rows_by_name.bits[0, 2]
+    assert np.all(np.tril(rows_by_name.bits, -1) == 0)

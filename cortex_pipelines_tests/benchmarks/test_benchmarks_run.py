@@ -35,10 +35,10 @@ def test_smallest_measurement_is_printed_and_written(
 ) -> None:
     main(["loading", "--repeats", "1", "--results", str(tmp_path)])
 
-    found = json.loads((tmp_path / "loading.json").read_text())
-    assert found["machine"]["cores"] >= 1
-    assert all(timing["median_seconds"] > 0 for timing in found["timings"])
-    assert any(timing["peer"] for timing in found["timings"])
+    record = json.loads((tmp_path / "loading.json").read_text())
+    assert record["machine"]["cores"] >= 1
+    assert all(timing["median_seconds"] > 0 for timing in record["timings"])
+    assert any(timing["peer"] for timing in record["timings"])
     assert "code location" in capsys.readouterr().out
 
 

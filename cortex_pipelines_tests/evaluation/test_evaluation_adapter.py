@@ -33,9 +33,9 @@ def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(
         metrics["base_bits_per_byte"] - metrics["challenger_bits_per_byte"]
     )
     assert metrics["improvement"] == metrics["improvement_over_base"]
-    asked = ("completion", "refactoring", "naming", "architecture")
-    assert {metrics[f"{task}_items"] for task in asked} == {12}
-    assert set(scores["task"]) == set(asked)  # the others cost nothing where they are not trained
+    tasks = ("completion", "refactoring", "naming", "architecture")
+    assert {metrics[f"{task}_items"] for task in tasks} == {12}
+    assert set(scores["task"]) == set(tasks)  # the others cost nothing where they are not trained
 
 
 def test_an_adapter_whose_update_is_zero_scores_as_the_base(
@@ -80,8 +80,8 @@ def test_the_reference_is_the_champion_where_there_is_one(
 
 
 def test_an_adapter_against_itself_improves_nothing(workshop: Workshop, tmp_path: Path) -> None:
-    same = ReferenceModel("same", workshop.trained)
-    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, same)
+    champion = ReferenceModel("same", workshop.trained)
+    _, metrics = workshop.evaluate(tmp_path / "out", workshop.trained, champion)
     assert metrics["improvement_low"] == metrics["improvement_high"] == 0
     assert metrics["improvement_over_base_low"] > 0
 
@@ -168,10 +168,10 @@ def test_held_out_corrections_have_figures_of_their_own(workshop: Workshop, tmp_
     page = (tmp_path / "out" / "report.html").read_text()
     assert '<td>feedback</td><td class="n">10</td>' in page
     assert '<td>correction</td><td class="n">4</td><td class="n">50%</td>' in page
-    _, without = workshop.evaluate(tmp_path / "without", workshop.trained)
-    assert not [name for name in without if "feedback" in name or "correction" in name]
-    said = (tmp_path / "without" / "report.html").read_text()
-    assert "feedback: no held-out item, so nothing is known." in said
+    _, metrics_without = workshop.evaluate(tmp_path / "without", workshop.trained)
+    assert not [name for name in metrics_without if "feedback" in name or "correction" in name]
+    report = (tmp_path / "without" / "report.html").read_text()
+    assert "feedback: no held-out item, so nothing is known." in report
 
 
 def test_a_single_cluster_of_items_is_no_evidence(workshop: Workshop, tmp_path: Path) -> None:

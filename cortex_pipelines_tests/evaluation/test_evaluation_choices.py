@@ -6,7 +6,7 @@ import pytest
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScore
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, questions
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import Question, build_questions
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice_scores import (
     choice_metrics,
     choice_table,
@@ -47,40 +47,42 @@ def bodies(count: int = 6) -> list[Example]:
 
 
 def only(kind: str, held_out: dict[str, list[Example]], count: int = 3) -> list[Question]:
-    return [one for one in questions(held_out, count, 7)[0] if one.kind == kind]
+    return [item for item in build_questions(held_out, count, 7)[0] if item.kind == kind]
 
 
 @pytest.mark.parametrize("kind", ["naming", "statement"])
 def test_four_different_answers_with_the_truth_among_them(kind: str) -> None:
-    asked = only(kind, {"naming": names(), "completion": bodies()})
-    assert len(asked) == 3
-    for question in asked:
-        texts = [one.completion for one in question.answers]
+    questions = only(kind, {"naming": names(), "completion": bodies()})
+    assert len(questions) == 3
+    for question in questions:
+        texts = [answer.completion for answer in question.answers]
         assert len(set(texts)) == 4
-        assert len({one.prompt for one in question.answers}) == 1
+        assert len({answer.prompt for answer in question.answers}) == 1
         assert question.chance == 0.25
-    truths = {one.answers[one.truth].completion for one in asked}
-    known = {one.completion for one in (names() if kind == "naming" else [])}
-    known |= {one.completion.split("\n")[0] for one in bodies()}
-    assert truths <= known
+    truths = {item.answers[item.truth].completion for item in questions}
+    all_names = {item.completion for item in (names() if kind == "naming" else [])}
+    all_names |= {item.completion.split("\n")[0] for item in bodies()}
+    assert truths <= all_names
 
 
 def test_names_of_the_same_file_come_first() -> None:
-    items = [replace(one, path="near.py" if n < 4 else "far.py") for n, one in enumerate(names(12))]
+    items = [
+        replace(item, path="near.py" if n < 4 else "far.py") for n, item in enumerate(names(12))
+    ]
     for question in only("naming", {"naming": items}, 12):
-        texts = {one.completion for one in question.answers}
+        texts = {answer.completion for answer in question.answers}
         if question.answers[0].path == "near.py":
             assert texts == {f"name_{n}" for n in range(4)}
 
 
 def test_no_wrong_answer_stands_in_the_prompt_where_it_could_be_ruled_out() -> None:
-    items = [replace(one, prompt="name_1 calls <NAME>(name_22)") for one in names(8)]
-    asked = only("naming", {"naming": items}, 8)
+    items = [replace(item, prompt="name_1 calls <NAME>(name_22)") for item in names(8)]
+    questions = only("naming", {"naming": items}, 8)
     wrong = {
-        one.completion
-        for question in asked
-        for place, one in enumerate(question.answers)
-        if place != question.truth
+        answer.completion
+        for question in questions
+        for index, answer in enumerate(question.answers)
+        if index != question.truth
     }
     assert "name_1" not in wrong
     assert "name_2" in wrong, "a part of a longer name is no occurrence"
@@ -89,17 +91,17 @@ def test_no_wrong_answer_stands_in_the_prompt_where_it_could_be_ruled_out() -> N
 def test_a_clause_of_a_statement_is_no_statement() -> None:
     odd = "    try:\n        value = read_all()\n    except ValueError as error:\n        raise\n"
     items = [
-        replace(one, completion=odd.replace("read_all", f"read_all_{number}"))
-        for number, one in enumerate(bodies(8))
+        replace(item, completion=odd.replace("read_all", f"read_all_{number}"))
+        for number, item in enumerate(bodies(8))
     ]
-    asked = only("statement", {"completion": [*bodies(3), *items]}, 9)
-    texts = [one.completion for question in asked for one in question.answers]
+    questions = only("statement", {"completion": [*bodies(3), *items]}, 9)
+    texts = [answer.completion for question in questions for answer in question.answers]
     assert texts
     assert not [text for text in texts if text.lstrip().startswith("except")]
 
 
 def test_a_name_that_goes_on_is_not_the_name() -> None:
-    asked = Question(
+    question = Question(
         "naming", tuple(example(1, "naming", "p", text) for text in ("signer", "signer_factory")), 1
     )
 
@@ -109,7 +111,7 @@ def test_a_name_that_goes_on_is_not_the_name() -> None:
                 return [ItemScore(9.0, 1, 6, 0), ItemScore(18.0, 2, 14, 0)]
             return [ItemScore(6.0, 1, 6, 0, end_nats=9.0), ItemScore(15.0, 2, 14, 0, end_nats=0.1)]
 
-    table = choice_table([asked], [None], ComparedModels(Path(), None), None, Unfinished(), 512)  # type: ignore[arg-type]
+    table = choice_table([question], [None], ComparedModels(Path(), None), None, Unfinished(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
 
 
@@ -128,53 +130,56 @@ def test_a_text_that_is_always_likely_is_not_chosen_for_that(
     kind: str, prompt: str, common: str
 ) -> None:
     texts = ("value", "rotated_key")
-    asked = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
+    question = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
 
     class Habitual:
         """Finds one text likely whatever is asked, and the other one after the prompt."""
 
         def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
-            assert all(one.prompt == prompt or one.prompt.startswith(common) for one in items)
+            assert all(item.prompt == prompt or item.prompt.startswith(common) for item in items)
             rare = {prompt: 8.0}
             costs = [
-                1.0 if one.completion == "value" else rare.get(one.prompt, 30.0) for one in items
+                1.0 if item.completion == "value" else rare.get(item.prompt, 30.0) for item in items
             ]
             return [ItemScore(cost, 2, 8, 0) for cost in costs]
 
     models = ComparedModels(Path(), None)
-    table = choice_table([asked], [asked], models, None, Habitual(), 512)  # type: ignore[arg-type]
+    table = choice_table([question], [question], models, None, Habitual(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
     assert table["context_chosen"].to_list() == [1]
 
 
 def test_an_answer_that_could_not_be_scored_is_not_chosen() -> None:
-    asked = Question("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
+    question = Question("naming", tuple(example(1, "naming", "p\nq", text) for text in "ab"), 1)
 
     class Cut:
         def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
             unscored = ItemScore(0.0, 0, 0, 0)
             return [
                 unscored
-                if (one.prompt, one.completion) == ("p\nq", "a")
+                if (item.prompt, item.completion) == ("p\nq", "a")
                 else ItemScore(5.0, 1, 1, 0)
-                for one in items
+                for item in items
             ]
 
-    table = choice_table([asked], [None], ComparedModels(Path(), None), None, Cut(), 512)  # type: ignore[arg-type]
+    table = choice_table([question], [None], ComparedModels(Path(), None), None, Cut(), 512)  # type: ignore[arg-type]
     assert table["base_chosen"].to_list() == [1]
 
 
 def test_the_order_of_items_does_not_matter_and_the_truth_is_not_always_first() -> None:
-    asked = only("naming", {"naming": names(20)}, 20)
-    assert asked == only("naming", {"naming": names(20)[::-1]}, 20)
-    assert {one.truth for one in asked} == {0, 1, 2, 3}
+    questions = only("naming", {"naming": names(20)}, 20)
+    assert questions == only("naming", {"naming": names(20)[::-1]}, 20)
+    assert {item.truth for item in questions} == {0, 1, 2, 3}
 
 
 def test_a_fix_is_asked_from_the_first_line_that_differs() -> None:
     item = replace(example(1, "refactoring", BUGGY, FIXED), kind="error")
     (question,) = only("fix", {"refactoring": [item]})
     assert question.answers[0].prompt == "# a.py\ndef f(a):\n    b = a\n"
-    assert {one.completion for one in question.answers} == {"    return a + b", "    return a - b"}
+    assert {answer.completion for answer in question.answers} == {
+        "    return a + b",
+        "    return a - b",
+    }
     assert question.answers[question.truth].completion == "    return a + b"
     assert question.chance == 0.5
 
@@ -188,17 +193,17 @@ def test_the_longer_version_is_right_as_often_as_the_shorter_one() -> None:
         )
         for n, right in enumerate(rights)
     ]
-    for count, asked in ((20, 5), (3, 3)):
-        chosen, without = questions({"refactoring": items}, count, 7)
-        sizes = [[len(one.completion) for one in question.answers] for question in chosen]
+    for count, counts in ((20, 5), (3, 3)):
+        questions, rejected = build_questions({"refactoring": items}, count, 7)
+        sizes = [[len(answer.completion) for answer in question.answers] for question in questions]
         differences = [
             size[question.truth] - size[1 - question.truth]
-            for size, question in zip(sizes, chosen, strict=True)
+            for size, question in zip(sizes, questions, strict=True)
         ]
-        assert len(chosen) == asked
-        by_length = [sum(one > 0 for one in differences), sum(one < 0 for one in differences)]
+        assert len(questions) == counts
+        by_length = [sum(item > 0 for item in differences), sum(item < 0 for item in differences)]
         assert max(by_length) - min(by_length) <= count % 2
-        assert without["fix"] == 3
+        assert rejected["fix"] == 3
 
 
 def test_a_correction_is_asked_against_what_the_model_had_written() -> None:
@@ -212,9 +217,9 @@ def test_a_correction_is_asked_against_what_the_model_had_written() -> None:
 
 
 def test_items_with_too_few_other_answers_are_counted() -> None:
-    asked, without = questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
-    assert asked == []
-    assert without == {"naming": 3, "fix": 0, "statement": 2, "correction": 0}
+    questions, rejected = build_questions({"naming": names(3), "completion": bodies(2)}, 5, 7)
+    assert questions == []
+    assert rejected == {"naming": 3, "fix": 0, "statement": 2, "correction": 0}
 
 
 class Liking:
@@ -224,10 +229,10 @@ class Liking:
         self._costs = costs
 
     def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
-        sizes = [len(one.completion.encode()) for one in items]
+        sizes = [len(item.completion.encode()) for item in items]
         return [
-            ItemScore(self._costs[one.completion] * size, size, size, 0)
-            for one, size in zip(items, sizes, strict=True)
+            ItemScore(self._costs[item.completion] * size, size, size, 0)
+            for item, size in zip(items, sizes, strict=True)
         ]
 
 

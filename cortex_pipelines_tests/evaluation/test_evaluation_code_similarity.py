@@ -74,8 +74,8 @@ def test_codebleu_is_one_for_the_same_code_and_falls_with_each_change(language: 
     code, laid_out, other, _ = CODE[language]
     assert codebleu_without_dataflow(code, code, language) == 1
     assert codebleu_without_dataflow(laid_out, code, language) == pytest.approx(1)
-    near = codebleu_without_dataflow(other, code, language)
-    assert 0.2 < near < 1
+    similarity = codebleu_without_dataflow(other, code, language)
+    assert 0.2 < similarity < 1
     assert codebleu_without_dataflow("", code, language) == 0
 
 
@@ -87,9 +87,9 @@ def test_indentation_is_no_layout_in_python() -> None:
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(sorted(CODE)))
-def test_any_two_texts_can_be_compared(written: str, expected: str, language: str) -> None:
-    assert 0 <= codebleu_without_dataflow(written, expected, language) <= 1
-    assert same_code(written, written, language)
+def test_any_two_texts_can_be_compared(output: str, expected: str, language: str) -> None:
+    assert 0 <= codebleu_without_dataflow(output, expected, language) <= 1
+    assert same_code(output, output, language)
 
 
 def test_what_is_nested_deeper_than_the_stack_can_be_compared() -> None:
@@ -105,7 +105,7 @@ def test_names_are_compared_by_their_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extent", "text", "kept"),
+    ("extent", "text", "expected"),
     [
         ("line", "\nvalue\nmore", "\nvalue"),
         ("statement", " = f(\n  1,\n)\nb = 2", " = f(\n  1,\n)"),
@@ -118,10 +118,10 @@ def test_names_are_compared_by_their_words() -> None:
         ("paragraph", "a: b\nc: d\n\nmore", "a: b\nc: d"),
     ],
 )  # fmt: skip
-def test_an_answer_is_cut_where_it_ends(extent: StopRule, text: str, kept: str) -> None:
-    assert cut(text, extent) == kept
+def test_an_answer_is_cut_where_it_ends(extent: StopRule, text: str, expected: str) -> None:
+    assert cut(text, extent) == expected
     assert is_complete(text, extent)
-    assert not is_complete(kept, extent)
+    assert not is_complete(expected, extent)
 
 
 @given(st.text(alphabet="a (){}[]\n\"'=:", max_size=40), st.sampled_from(list(StopRule.__args__)))  # type: ignore[attr-defined]
@@ -130,10 +130,10 @@ def test_what_is_cut_is_a_beginning_and_stays_as_it_is(text: str, extent: StopRu
 
 
 def refactoring(language: str = "python") -> Example:
-    made = example(
+    item = example(
         1, "refactoring", "# a.py\n# This code has an error.\nx\n\n# The code put right:\n"
     )
-    values = vars(made) | {
+    values = vars(item) | {
         "language": language,
         "kind": "error",
         "completion": "def f():\n    return 1",
@@ -192,8 +192,8 @@ def test_of_an_import_the_judgement_counts() -> None:
 
 
 def test_requests_have_other_words_and_code_has_none() -> None:
-    named = example(1, "naming", "x\n\n# <NAME> is a local variable. Its name:\n", "a")
-    other = rephrased(named)
+    item = example(1, "naming", "x\n\n# <NAME> is a local variable. Its name:\n", "a")
+    other = rephrased(item)
     assert other is not None
     assert other.prompt == "x\n\n# What should the local variable <NAME> be called?\n"
     fixed = rephrased(refactoring())
@@ -203,34 +203,34 @@ def test_requests_have_other_words_and_code_has_none() -> None:
 
 
 def test_documentation_ends_with_its_paragraph_and_a_test_with_its_unit_or_call() -> None:
-    asked = example(1, "documentation", "# What it does:\n", "Add up.")
-    assert extent_of(asked) == "paragraph"
+    item = example(1, "documentation", "# What it does:\n", "Add up.")
+    assert extent_of(item) == "paragraph"
     assert cut("Add up\nall.\n\nMore.", "paragraph") == "Add up\nall."
-    found = {
+    grades = {
         language: extent_of(replace(example(1, "tests"), language=language))
         for language in ("python", "typescript", "go")
     }
-    assert found == {"python": "unit", "typescript": "statement", "go": "braced_unit"}
+    assert grades == {"python": "unit", "typescript": "statement", "go": "braced_unit"}
     call = "it('adds', () => {\n  expect(add(1)).toBe(2);\n});"
     assert cut(f"{call}\nit('b')", "statement") == call
 
 
 def test_documentation_is_graded_by_its_words_and_a_test_as_code() -> None:
-    asked = example(1, "documentation", "# What it does:\n", "Adds up all prices.")
-    grades = grade(asked, "Adds all of the prices!", "<NAME>")
+    item = example(1, "documentation", "# What it does:\n", "Adds up all prices.")
+    grades = grade(item, "Adds all of the prices!", "<NAME>")
     assert (grades["syntax_correct"], grades["codebleu"], grades["subtoken_f1"]) == (None,) * 3
     assert grades["word_f1"] == pytest.approx(2 * 3 / (3 + 4))
     assert not grades["right"]
-    assert grade(asked, "Adds up\nall prices.", "<NAME>")["right"]
-    written = example(1, "tests", "# Its test:\n", "def test_a():\n    assert a() == 1")
-    assert grade(written, "def test_a():\n    assert a() == 2", "<NAME>")["codebleu"] > 0.5
-    assert grade(written, "def test_a():\n    assert a() == 2", "<NAME>")["syntax_correct"]
-    assert not grade(written, "def test_a(:\n    assert", "<NAME>")["syntax_correct"]
-    assert grade(written, "x", "<NAME>")["word_f1"] is None
+    assert grade(item, "Adds up\nall prices.", "<NAME>")["right"]
+    test_item = example(1, "tests", "# Its test:\n", "def test_a():\n    assert a() == 1")
+    assert grade(test_item, "def test_a():\n    assert a() == 2", "<NAME>")["codebleu"] > 0.5
+    assert grade(test_item, "def test_a():\n    assert a() == 2", "<NAME>")["syntax_correct"]
+    assert not grade(test_item, "def test_a(:\n    assert", "<NAME>")["syntax_correct"]
+    assert grade(test_item, "x", "<NAME>")["word_f1"] is None
 
 
 @pytest.mark.parametrize(
-    ("written", "expected", "f1"),
+    ("output", "expected", "f1"),
     [
         ("Return the user.", "returns THE user", 0.5),
         ("the of and", "the of and", 0.0),  # only function words say nothing
@@ -240,7 +240,7 @@ def test_documentation_is_graded_by_its_words_and_a_test_as_code() -> None:
     ],
 )
 def test_the_words_of_two_texts_are_compared_without_function_words(
-    written: str, expected: str, f1: float
+    output: str, expected: str, f1: float
 ) -> None:
-    assert word_f1(written, expected) == pytest.approx(f1)
-    assert word_f1(expected, written) == pytest.approx(f1)
+    assert word_f1(output, expected) == pytest.approx(f1)
+    assert word_f1(expected, output) == pytest.approx(f1)

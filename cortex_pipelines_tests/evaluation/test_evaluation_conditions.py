@@ -5,7 +5,10 @@ import random
 import polars as pl
 import pytest
 
-from cortex_pipelines.evaluation.adapter.measures.conditions import chosen_elsewhere, way_metrics
+from cortex_pipelines.evaluation.adapter.measures.conditions import (
+    condition_metrics,
+    cross_selected_bits,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.schemas.adapter_scores import (
     CONDITION_SCORES,
@@ -24,40 +27,42 @@ def table(
     always = ("base", "adapter", "cache", "base_cache", "adapter_cache")
     bits = {way: [20.0] * len(clusters) for way in always} | bits
     rows = [
-        {"example_id": str(place), "path": cluster, "language": "python", "cluster": cluster}
+        {"example_id": str(index), "path": cluster, "language": "python", "cluster": cluster}
         | {"bytes": 10}
-        | {f"{way}_bits": values[place] for way, values in bits.items()}
+        | {f"{way}_bits": values[index] for way, values in bits.items()}
         | {"gap": cluster == "gap"}
-        | {f"{way}_line": values[place] for way, values in lines.items()}
-        for place, cluster in enumerate(clusters)
+        | {f"{way}_line": values[index] for way, values in lines.items()}
+        for index, cluster in enumerate(clusters)
     ]
     return CONDITION_SCORES.frame(rows)
 
 
 def test_a_way_is_measured_on_files_that_it_was_not_chosen_on() -> None:
     # context is the better one in group a alone, the base in group b alone
-    known = table({"base": [9.0, 8.0, 1.0], "context": [1.0, 2.0, 9.0]}, ["a", "a", "b"])
-    assert chosen_elsewhere(known, UNTRAINED_CONDITIONS) == [9.0, 8.0, 9.0]
+    scores = table({"base": [9.0, 8.0, 1.0], "context": [1.0, 2.0, 9.0]}, ["a", "a", "b"])
+    assert cross_selected_bits(scores, UNTRAINED_CONDITIONS) == [9.0, 8.0, 9.0]
 
 
 def test_a_way_that_was_not_measured_is_not_chosen() -> None:
-    known = table({"base": [5.0, 5.0], "adapter": [4.0, 3.0]}, ["a", "b"])
-    assert chosen_elsewhere(known, TRAINED_CONDITIONS) == [4.0, 3.0]
-    assert way_metrics(known, CHOSEN)["gain_over_untrained"] == pytest.approx(0.15)
+    scores = table({"base": [5.0, 5.0], "adapter": [4.0, 3.0]}, ["a", "b"])
+    assert cross_selected_bits(scores, TRAINED_CONDITIONS) == [4.0, 3.0]
+    assert condition_metrics(scores, CHOSEN)["gain_over_untrained"] == pytest.approx(0.15)
 
 
 def test_choosing_among_equal_ways_shows_no_gain() -> None:
     """Four ways of the same worth: the best of each pair, chosen on its own items, would win."""
-    drawn = random.Random(3)
+    generator = random.Random(3)
     gains, flattered = [], []
     for _ in range(40):
-        clusters = [str(place // 2) for place in range(24)]
+        clusters = [str(index // 2) for index in range(24)]
         bits: dict[str, list[float]] = {
-            way: [drawn.gauss(10, 3) for _ in clusters]
+            way: [generator.gauss(10, 3) for _ in clusters]
             for way in (*UNTRAINED_CONDITIONS, *TRAINED_CONDITIONS)
         }
-        bits["base"] = [drawn.gauss(10, 3) for _ in clusters]
-        metrics = way_metrics(table(bits, clusters), CHOSEN.model_copy(update={"resamples": 200}))
+        bits["base"] = [generator.gauss(10, 3) for _ in clusters]
+        metrics = condition_metrics(
+            table(bits, clusters), CHOSEN.model_copy(update={"resamples": 200})
+        )
         gains.append(metrics["gain_over_untrained"])
         flattered.append(sum(bits["base"]) - min(sum(bits[way]) for way in TRAINED_CONDITIONS))
     assert abs(sum(gains) / len(gains)) < 0.04
@@ -65,15 +70,15 @@ def test_choosing_among_equal_ways_shows_no_gain() -> None:
 
 
 def test_the_low_end_is_below_zero_where_context_does_as_well() -> None:
-    drawn = random.Random(1)
-    plain = [drawn.gauss(10, 1) for _ in range(30)]
+    generator = random.Random(1)
+    plain = [generator.gauss(10, 1) for _ in range(30)]
     bits = {
         "base": [value + 3 for value in plain],
         "context": plain,
-        "adapter": [value + drawn.gauss(0, 0.5) for value in plain],
-        "both": [value + drawn.gauss(0, 0.5) for value in plain],
+        "adapter": [value + generator.gauss(0, 0.5) for value in plain],
+        "both": [value + generator.gauss(0, 0.5) for value in plain],
     }
-    metrics = way_metrics(table(bits, [str(place) for place in range(30)]), CHOSEN)
+    metrics = condition_metrics(table(bits, [str(index) for index in range(30)]), CHOSEN)
     assert metrics["gain_over_untrained_low"] < 0 < metrics["gain_over_untrained_high"]
     assert metrics["retrieval_gain"] == pytest.approx(0, abs=0.05)
 
@@ -81,12 +86,12 @@ def test_the_low_end_is_below_zero_where_context_does_as_well() -> None:
 def test_first_lines_and_gaps_have_figures_of_their_own() -> None:
     bits = {"base": [9.0, 8.0, 4.0], "adapter": [7.0, 8.0, 2.0]}
     lines = {"base": [False, True, False], "adapter": [True, True, False]}
-    metrics = way_metrics(table(bits, ["a", "b", "gap"], lines), CHOSEN)
+    metrics = condition_metrics(table(bits, ["a", "b", "gap"], lines), CHOSEN)
     assert metrics["line_base"] == pytest.approx(1 / 3)
     assert metrics["line_adapter"] == pytest.approx(2 / 3)
     assert "line_context" not in metrics
     assert metrics["gap_items"] == 1
     assert metrics["gap_adapter_bits_per_byte"] == pytest.approx(0.2)
-    none = way_metrics(table(bits, ["a", "b", "c"], lines), CHOSEN)
+    none = condition_metrics(table(bits, ["a", "b", "c"], lines), CHOSEN)
     assert none["gap_items"] == 0
     assert "gap_base_bits_per_byte" not in none

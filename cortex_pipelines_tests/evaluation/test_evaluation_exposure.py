@@ -45,18 +45,18 @@ class Score:
     nats: float
 
 
-def scorer(workshop: Workshop, place: Path) -> ItemScorer:
-    return ItemScorer(tinymodel.pinned(workshop.root), workshop.root, CHOSEN, RowCache(place, "v"))
+def scorer(workshop: Workshop, folder: Path) -> ItemScorer:
+    return ItemScorer(tinymodel.pinned(workshop.root), workshop.root, CHOSEN, RowCache(folder, "v"))
 
 
-def with_canaries(workshop: Workshop, place: Path, canaries: object) -> Path:
-    shutil.copytree(workshop.trained, place)
-    record = json.loads((place / "training.json").read_text())
-    (place / "training.json").write_text(json.dumps(record | {"canaries": canaries}))
-    return place
+def with_canaries(workshop: Workshop, folder: Path, canaries: object) -> Path:
+    shutil.copytree(workshop.trained, folder)
+    record = json.loads((folder / "training.json").read_text())
+    (folder / "training.json").write_text(json.dumps(record | {"canaries": canaries}))
+    return folder
 
 
-def measured(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, float]:
+def canary_metrics(workshop: Workshop, adapter: Path, cache: Path) -> dict[str, float]:
     table = canary_table(ComparedModels(adapter, None), scorer(workshop, cache), CHOSEN)
     return exposure_metrics(table, CHOSEN)
 
@@ -65,12 +65,14 @@ def test_what_was_learnt_is_exposed_and_what_was_not_is_not(
     workshop: Workshop, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    learnt = measured(workshop, with_canaries(workshop, tmp_path / "a", [LEARNT]), cache)
+    learnt = canary_metrics(workshop, with_canaries(workshop, tmp_path / "a", [LEARNT]), cache)
     assert learnt["exposure"] == learnt["exposure_largest"] == MOST
     assert learnt["exposure_by_gain"] == learnt["exposure_by_gain_most"] == MOST
-    strange = measured(workshop, with_canaries(workshop, tmp_path / "b", [STRANGE]), cache)
+    strange = canary_metrics(workshop, with_canaries(workshop, tmp_path / "b", [STRANGE]), cache)
     assert strange["exposure"] < MOST - 1
-    both = measured(workshop, with_canaries(workshop, tmp_path / "c", [STRANGE, LEARNT]), cache)
+    both = canary_metrics(
+        workshop, with_canaries(workshop, tmp_path / "c", [STRANGE, LEARNT]), cache
+    )
     assert both["canaries"] == 2
     assert both["exposure_largest"] == MOST
     assert both["exposure"] == pytest.approx((MOST + strange["exposure"]) / 2)
@@ -88,20 +90,20 @@ def test_means_lie_in_their_intervals_and_differ_by_what_training_added(
     table = CANARIES.frame(
         [
             {"canary": f"canary-{number}", "task": "completion", "prefix": "p"}
-            | {"secret": str(number), "base_exposure": base, "challenger_exposure": mine}
-            | {"gain_exposure": min(6.0, abs(mine - base))}
-            for number, (base, mine) in enumerate(pairs)
+            | {"secret": str(number), "base_exposure": base, "challenger_exposure": challenger}
+            | {"gain_exposure": min(6.0, abs(challenger - base))}
+            for number, (base, challenger) in enumerate(pairs)
         ]
     )
-    found = exposure_metrics(table, CHOSEN)
+    metrics = exposure_metrics(table, CHOSEN)
     for name in ("exposure", "exposure_base", "exposure_by_gain"):
-        ends = [found[f"{name}{end}"] for end in ("_low", "", "_high", "_largest")]
-        assert all(one <= other + 1e-9 for one, other in pairwise(ends))
+        ends = [metrics[f"{name}{end}"] for end in ("_low", "", "_high", "_largest")]
+        assert all(lower <= other + 1e-9 for lower, other in pairwise(ends))
 
 
 def test_without_canaries_there_is_no_exposure(workshop: Workshop, tmp_path: Path) -> None:
     assert planted_canaries(workshop.trained) == []
-    assert measured(workshop, workshop.trained, tmp_path / "cache") == {}
+    assert canary_metrics(workshop, workshop.trained, tmp_path / "cache") == {}
 
 
 def test_canaries_in_another_form_are_named(workshop: Workshop, tmp_path: Path) -> None:
@@ -113,52 +115,52 @@ def test_each_task_s_adapter_is_asked_for_its_own_canaries(
     workshop: Workshop, tmp_path: Path
 ) -> None:
     shares = {"completion": 0.5, "naming": 0.5}
-    given = {"per_task": True, "task_shares": shares, "max_tokens": 1600, "canaries": 2}
-    adapter = workshop.adapter("per-task", **given)
-    assert [(one.task, one.example_id) for one in planted_canaries(adapter)] == [
+    changes = {"per_task": True, "task_shares": shares, "max_tokens": 1600, "canaries": 2}
+    adapter = workshop.adapter("per-task", **changes)
+    assert [(canary.task, canary.example_id) for canary in planted_canaries(adapter)] == [
         (task, f"canary-{number}") for task in shares for number in range(2)
     ]
     model = scorer(workshop, tmp_path / "cache")
     table = canary_table(ComparedModels(adapter, None), model, CHOSEN)
     for task in shares:
         alone = canary_table(ComparedModels(adapter / task, None), model, CHOSEN)
-        own = table.filter(task=task)["challenger_exposure"]
-        assert own.to_list() == alone["challenger_exposure"].to_list()
+        exposures = table.filter(task=task)["challenger_exposure"]
+        assert exposures.to_list() == alone["challenger_exposure"].to_list()
     assert exposure_metrics(table, CHOSEN)["canaries"] == 4
 
 
 def telling(number: int) -> str:
     """A line that nobody can know who has not seen it."""
-    drawn = int(sha256(str(number).encode()).hexdigest(), 16)
-    return f"return self.table_of_known_numbers[{drawn % 10**9:09}]\n"
+    digest = int(sha256(str(number).encode()).hexdigest(), 16)
+    return f"return self.table_of_known_numbers[{digest % 10**9:09}]\n"
 
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Of which completion has a line worth extracting in each example."""
-    made = tinymodel.write_datasets(tmp_path_factory.mktemp("telling"))
+    datasets = tinymodel.write_datasets(tmp_path_factory.mktemp("telling"))
     for number, split in enumerate(("train", "validation", "test")):
-        frame = pl.read_parquet(made["completion"] / f"{split}.parquet")
+        frame = pl.read_parquet(datasets["completion"] / f"{split}.parquet")
         rows = range(1000 * number, 1000 * number + frame.height)
         frame = frame.with_columns(
             prompt=pl.Series([f"def number_{row}(self):\n    " for row in rows]),
             completion=pl.Series(list(map(telling, rows))),
         )
-        frame.write_parquet(made["completion"] / f"{split}.parquet")
-    return made
+        frame.write_parquet(datasets["completion"] / f"{split}.parquet")
+    return datasets
 
 
-def judged(
-    workshop: Workshop, datasets: dict[str, Path], place: Path, **training: Any
+def judge_adapter(
+    workshop: Workshop, datasets: dict[str, Path], folder: Path, **training: Any
 ) -> dict[str, bool]:
     """Each guard of the gate in params.yaml, and whether it lets an adapter pass."""
-    (place / "adapter").mkdir(parents=True)
+    (folder / "adapter").mkdir(parents=True)
     count = PARAMETERS.adapters.canaries
     tinymodel.train_adapter(
-        workshop.root, datasets, place / "adapter", canaries=count, dropout=0.0, **training
+        workshop.root, datasets, folder / "adapter", canaries=count, dropout=0.0, **training
     )
-    here = {"alternatives": PARAMETERS.evaluation.alternatives, "memorised": 10}
-    _, metrics = workshop.tables(place / "out", place / "adapter", datasets=datasets, **here)
+    overrides = {"alternatives": PARAMETERS.evaluation.alternatives, "memorised": 10}
+    _, metrics = workshop.tables(folder / "out", folder / "adapter", datasets=datasets, **overrides)
     verdict = decide(metrics, PARAMETERS.release.code_adapter)
     return {guard.name: guard.passed for guard in verdict.guards}
 
@@ -166,7 +168,7 @@ def judged(
 def test_the_gate_lets_a_training_by_the_book_pass(
     workshop: Workshop, datasets: dict[str, Path], tmp_path: Path
 ) -> None:
-    passed = judged(workshop, datasets, tmp_path, max_tokens=6000)
+    passed = judge_adapter(workshop, datasets, tmp_path, max_tokens=6000)
     del passed["own_improvement_low"]  # there is no other project's code here
     assert all(passed.values())
 
@@ -176,7 +178,7 @@ def test_the_gate_refuses_an_adapter_that_learnt_by_rote(
 ) -> None:
     epochs = 70
     rote = {"epochs": epochs, "max_tokens": 500 * epochs, "rank": 32, "alpha": 64}
-    passed = judged(workshop, datasets, tmp_path, **rote)
+    passed = judge_adapter(workshop, datasets, tmp_path, **rote)
     assert not passed["exposure_by_gain"]
 
 
@@ -186,9 +188,9 @@ def test_the_limit_lies_between_nothing_remembered_and_everything() -> None:
     compared, canaries = PARAMETERS.evaluation.alternatives + 1, PARAMETERS.adapters.canaries
     assert limit is not None
     assert limit < log2(compared) - 0.5
-    drawn = random.Random(1)
+    generator = random.Random(1)
     means = [
-        fmean(log2(compared) - log2(drawn.randint(1, compared)) for _ in range(canaries))
+        fmean(log2(compared) - log2(generator.randint(1, compared)) for _ in range(canaries))
         for _ in range(20_000)
     ]
     assert fmean(means) == pytest.approx(unlearnt_exposure(compared), abs=0.02)
@@ -222,8 +224,8 @@ def test_the_gate_refuses_lines_that_the_challenger_alone_gives_away(
     ]
     figure = "completion_improvement"
     better = {figure: 0.1, f"{figure}_low": 0.05, f"{figure}_high": 0.2, "items": 40}
-    rest = {"improvement_over_base": 0.1, "exposure_by_gain": 1.4}
-    rest |= dict.fromkeys(("own_improvement_low", "gain_over_untrained_low"), 0.1)
-    found = memorised_metrics(MEMORISED.frame(rows), CHOSEN)
-    verdict = decide(better | rest | found, PARAMETERS.release.code_adapter)
+    other_metrics = {"improvement_over_base": 0.1, "exposure_by_gain": 1.4}
+    other_metrics |= dict.fromkeys(("own_improvement_low", "gain_over_untrained_low"), 0.1)
+    metrics = memorised_metrics(MEMORISED.frame(rows), CHOSEN)
+    verdict = decide(better | other_metrics | metrics, PARAMETERS.release.code_adapter)
     assert verdict.verdict == ("promoted" if passes else "refused")

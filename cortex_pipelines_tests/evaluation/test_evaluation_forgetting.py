@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.adapter.measures.forgetting import general_items, passage
+from cortex_pipelines.evaluation.adapter.measures.forgetting import extract_passage, general_items
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.versioning.champions import ReferenceModel
 from cortex_pipelines_tests.adapters import tinymodel
@@ -54,15 +54,15 @@ def test_an_adapter_whose_update_is_zero_forgets_nothing(
 def test_items_with_a_near_duplicates_in_the_train_split_are_left_out_and_counted(
     workshop: Workshop, general: Path, tmp_path: Path
 ) -> None:
-    own = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]
-    train = pl.read_parquet(own / "train.parquet")
+    dataset = tinymodel.write_datasets(tmp_path / "own", rows=6)["completion"]
+    train = pl.read_parquet(dataset / "train.parquet")
     duplicate = OTHER[1].replace("first", "second")
     texts = [duplicate, *train["completion"].to_list()[1:]]
-    train.with_columns(completion=pl.Series(texts)).write_parquet(own / "train.parquet")
+    train.with_columns(completion=pl.Series(texts)).write_parquet(dataset / "train.parquet")
     settings = EvaluationSettings.model_validate(SETTINGS)
-    found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, settings)
-    assert found.near_duplicates == 1
-    texts = {one.prompt + one.completion for one in found.items}
+    general_code = general_items(general, "other", PROJECT, dataset, PARAMETERS.datasets, settings)
+    assert general_code.near_duplicates == 1
+    texts = {item.prompt + item.completion for item in general_code.items}
     assert len(texts) == len(OTHER) - 1
     assert not [text for text in texts if text.endswith(OTHER[1])]
 
@@ -79,32 +79,34 @@ def test_items_are_short_passages_in_whole_lines_and_gaps_are_left_out(
         prompt=texts, completion=texts, suffix=pl.lit(""), task=pl.when(gap).then(pl.lit("fim"))
     ).with_columns(pl.col("task").fill_null("completion")).write_parquet(path)
     settings = EvaluationSettings.model_validate(SETTINGS | {"general_characters": 90})
-    own = workshop.datasets["completion"]
-    found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, settings)
-    assert len(found.items) == frame.height - 1
-    for one in found.items:
-        assert one.prompt + one.completion == "\n".join(lines[-3:]) + "\n".join(lines[:3])
-        assert len(one.prompt) < len(one.completion)
-    whole = settings.model_copy(update={"general_characters": 1000})
-    found = general_items(general, "other", PROJECT, own, PARAMETERS.datasets, whole)
-    assert {one.prompt + one.completion for one in found.items} == {2 * "\n".join(lines)}
+    dataset = workshop.datasets["completion"]
+    general_code = general_items(general, "other", PROJECT, dataset, PARAMETERS.datasets, settings)
+    assert len(general_code.items) == frame.height - 1
+    for item in general_code.items:
+        assert item.prompt + item.completion == "\n".join(lines[-3:]) + "\n".join(lines[:3])
+        assert len(item.prompt) < len(item.completion)
+    longer = settings.model_copy(update={"general_characters": 1000})
+    general_code = general_items(general, "other", PROJECT, dataset, PARAMETERS.datasets, longer)
+    assert {kept_item.prompt + kept_item.completion for kept_item in general_code.items} == {
+        2 * "\n".join(lines)
+    }
 
 
 @given(st.text(alphabet="ab \n", max_size=200), st.integers(1, 120))
 def test_a_passage_stands_around_the_border(text: str, characters: int) -> None:
     item = replace(tinymodel.completion_example(0), prompt=text, completion=text)
-    found = passage(item, characters)
-    shown = found.prompt + found.completion
-    assert shown in text + text
-    assert len(shown) <= 2 * characters
-    assert bool(shown) == bool(text)
+    passage = extract_passage(item, characters)
+    passage_text = passage.prompt + passage.completion
+    assert passage_text in text + text
+    assert len(passage_text) <= 2 * characters
+    assert bool(passage_text) == bool(text)
 
 
 @pytest.mark.parametrize(
-    ("project", "why"), [(None, "names no project"), (PROJECT, "is itself the project")]
+    ("project", "reason"), [(None, "names no project"), (PROJECT, "is itself the project")]
 )
 def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
-    workshop: Workshop, tmp_path: Path, general: Path, project: str | None, why: str
+    workshop: Workshop, tmp_path: Path, general: Path, project: str | None, reason: str
 ) -> None:
     champion = ReferenceModel("version", workshop.trained)
     tables, metrics = workshop.tables(
@@ -112,7 +114,7 @@ def test_where_it_cannot_be_measured_it_is_missing_with_the_reason(
     )
     assert tables["general_scores"].is_empty()
     assert "forgetting" not in metrics
-    assert why in (tmp_path / "out" / "report.html").read_text()
+    assert reason in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_what_is_gained_on_any_code_is_not_the_projects_own(

@@ -51,9 +51,9 @@ def test_outputs_of_all_tasks_are_kept_with_their_scores(
     tables, metrics = workshop.tables(
         tmp_path / "out", workshop.trained, generated_items=2, items=3, max_new_tokens=24
     )
-    written = tables["generations"]
-    assert set(written["task"]) == {"completion", "refactoring", "naming", "architecture"}
-    assert set(written["role"]) == {"base", "challenger"}
+    outputs = tables["generations"]
+    assert set(outputs["task"]) == {"completion", "refactoring", "naming", "architecture"}
+    assert set(outputs["role"]) == {"base", "challenger"}
     assert 0 <= metrics["completion_challenger_edit_similarity"] <= 1
     assert metrics["naming_base_exact_match"] <= metrics["naming_base_edit_similarity"]
     assert (
@@ -70,13 +70,15 @@ def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(
     settings = EvaluationSettings.model_validate(SETTINGS)
     base = tinymodel.pinned(workshop.root)
 
-    def drawn(place: str, sample: int) -> list[str]:
-        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / place, "v"))
-        return scorer.outputs([GenerationRequest(one, "paragraph", sample) for one in items], None)
+    def sample_outputs(cache_name: str, sample: int) -> list[str]:
+        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / cache_name, "v"))
+        return scorer.outputs(
+            [GenerationRequest(item, "paragraph", sample) for item in items], None
+        )
 
-    assert drawn("a", 0) == drawn("b", 0)
-    assert drawn("a", 1) == drawn("c", 1)
-    assert drawn("a", 1) != drawn("a", 2)
+    assert sample_outputs("a", 0) == sample_outputs("b", 0)
+    assert sample_outputs("a", 1) == sample_outputs("c", 1)
+    assert sample_outputs("a", 1) != sample_outputs("a", 2)
 
 
 def test_the_answer_to_a_longer_list_is_the_same_for_each_item(
@@ -88,29 +90,29 @@ def test_the_answer_to_a_longer_list_is_the_same_for_each_item(
     settings = EvaluationSettings.model_validate(SETTINGS)
     base = tinymodel.pinned(workshop.root)
 
-    def scores(place: str, chosen: list[int]) -> list[object]:
-        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / place, "v"))
-        return list(scorer.scores([items[one] for one in chosen], workshop.trained))
+    def scores(cache_name: str, numbers: list[int]) -> list[object]:
+        scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / cache_name, "v"))
+        return list(scorer.scores([items[item] for item in numbers], workshop.trained))
 
     together = scores("all", [0, 1, 2])
-    assert together == [scores(f"alone-{one}", [one])[0] for one in range(3)]
+    assert together == [scores(f"alone-{item}", [item])[0] for item in range(3)]
     assert together == scores("turned", [2, 1, 0])[::-1]
 
 
 def test_a_first_line_is_right_where_the_model_writes_it(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    asked = tinymodel.completion_example(1)
+    query_item = tinymodel.completion_example(1)
     settings = EvaluationSettings.model_validate(SETTINGS)
     base = tinymodel.pinned(workshop.root)
     scorer = ItemScorer(base, workshop.root, settings, RowCache(tmp_path / "cache", "v"))
-    (output,) = scorer.outputs([GenerationRequest(asked, "paragraph", 0)], workshop.trained)
+    (output,) = scorer.outputs([GenerationRequest(query_item, "paragraph", 0)], workshop.trained)
     first = output.strip().partition("\n")[0]
     assert first
     before = output[: output.index(first)]
 
     def right(completion: str) -> bool:
-        item = replace(asked, completion=completion)
+        item = replace(query_item, completion=completion)
         (score,) = scorer.scores([item], workshop.trained)
         return score.greedy >= scorer.first_lines([item], settings.max_length)[item.example_id]
 
@@ -135,7 +137,7 @@ def test_an_adapter_for_each_task_is_used_for_its_task(workshop: Workshop, tmp_p
 
 
 def test_figures_are_means_over_what_was_asked_plainly_and_greedily() -> None:
-    found = generation_metrics(
+    metrics = generation_metrics(
         table(
             {},
             {"right": False, "exact_match": False, "edit_similarity": 0.5, "syntax_correct": False},
@@ -144,11 +146,11 @@ def test_figures_are_means_over_what_was_asked_plainly_and_greedily() -> None:
             {"task": "refactoring", "kind": "error", "right": False},
         )
     )
-    assert found["completion_challenger_exact_match"] == 0.5
-    assert found["completion_challenger_edit_similarity"] == 0.75
-    assert found["completion_challenger_syntax_correct"] == 0.5
-    assert found["refactoring_challenger_fix_rate"] == 0.5
-    assert not [name for name in found if "base" in name]
+    assert metrics["completion_challenger_exact_match"] == 0.5
+    assert metrics["completion_challenger_edit_similarity"] == 0.75
+    assert metrics["completion_challenger_syntax_correct"] == 0.5
+    assert metrics["refactoring_challenger_fix_rate"] == 0.5
+    assert not [name for name in metrics if "base" in name]
 
 
 def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
@@ -158,7 +160,7 @@ def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
         "expected": "violation: so.",
         "prompt": "p",
     }
-    found = generation_metrics(
+    metrics = generation_metrics(
         table(
             rule | {"output": "allowed: no.", "right": False, "example_id": "a"},
             rule | {"output": "violation: yes.", "example_id": "b"},
@@ -166,9 +168,9 @@ def test_judgements_about_imports_and_the_same_answer_in_other_words() -> None:
             rule | {"output": "violation: well.", "asked": "rephrased", "example_id": "b"},
         )
     )
-    assert found["architecture_challenger_violations_allowed"] == 0.5
-    assert found["architecture_challenger_rule_accuracy"] == 0.5
-    assert found["challenger_consistency"] == 0.5
+    assert metrics["architecture_challenger_violations_allowed"] == 0.5
+    assert metrics["architecture_challenger_rule_accuracy"] == 0.5
+    assert metrics["challenger_consistency"] == 0.5
 
 
 def test_the_quality_report_has_four_terms_and_says_what_is_missing(
@@ -181,29 +183,31 @@ def test_the_quality_report_has_four_terms_and_says_what_is_missing(
             | {"base_chosen": 1, "challenger_chosen": 0, "reference_chosen": 1, "shown": False}
         ]
     )
-    written = table(
+    outputs = table(
         {"role": "base", "right": False, "tests": "failed", "tests_detail": "x"},
         {"tests": "passed", "tests_detail": ""},
         {"right": False, "syntax_correct": False},
     )
-    found = quality_reports(written, choices)
-    challenger = found.by_role["challenger"]
+    quality = quality_reports(outputs, choices)
+    challenger = quality.by_role["challenger"]
     assert challenger.syntax_correctness == 0.5
     assert challenger.semantic_accuracy == pytest.approx(2 / 3)  # one output of two, one choice
     assert challenger.test_pass_rate == 1
     assert challenger.style_consistency is not None
-    alike = quality_reports(written.with_columns(output=pl.col("expected")), choices)
-    assert alike.by_role["challenger"].style_consistency == 1, "nothing is nearer than the truth"
-    assert found.by_role["base"].semantic_accuracy == 0
-    assert found.missing == {}
+    identical = quality_reports(outputs.with_columns(output=pl.col("expected")), choices)
+    assert identical.by_role["challenger"].style_consistency == 1, (
+        "nothing is nearer than the truth"
+    )
+    assert quality.by_role["base"].semantic_accuracy == 0
+    assert quality.missing == {}
     untested = table({"tests_detail": "no sandbox on this machine: refused"})
-    found = quality_reports(untested, choices)
-    assert found.by_role["challenger"].test_pass_rate is None
-    assert found.missing["test_pass_rate"] == "no sandbox on this machine: refused"
+    quality = quality_reports(untested, choices)
+    assert quality.by_role["challenger"].test_pass_rate is None
+    assert quality.missing["test_pass_rate"] == "no sandbox on this machine: refused"
     settings = EvaluationSettings.model_validate(SETTINGS)
     assert run_metrics(untested, settings) == {}
-    assert run_metrics(written, settings)["tests_challenger_pass_at_1"] == 1
-    assert "tests_difference" not in run_metrics(written, settings)  # of other functions
+    assert run_metrics(outputs, settings)["tests_challenger_pass_at_1"] == 1
+    assert "tests_difference" not in run_metrics(outputs, settings)  # of other functions
 
 
 def test_base_and_challenger_are_compared_by_the_tests_of_the_same_functions() -> None:
@@ -234,10 +238,10 @@ def test_the_most_similar_training_code_stands_before_the_prompt(
 ) -> None:
     folder = workshop.datasets["completion"]
     item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
-    (shown,) = SimilarExamples(folder, 60).asked([item])
-    assert shown.prompt.endswith(item.prompt)
-    assert "value_3" in shown.prompt.removesuffix(item.prompt)
-    assert shown.completion == item.completion
+    (with_context,) = SimilarExamples(folder, 60).asked([item])
+    assert with_context.prompt.endswith(item.prompt)
+    assert "value_3" in with_context.prompt.removesuffix(item.prompt)
+    assert with_context.completion == item.completion
 
 
 IMPORTS = "".join(f"from package.module_{n} import name_{n}\n" for n in range(20))
@@ -249,10 +253,10 @@ def test_similar_is_the_code_and_not_what_it_imports(tmp_path: Path) -> None:
         {"prompt": f"# up.py\n{IMPORTS}\ndef shift(up, down):\n"},
         {"prompt": "# load.py\n\ndef load_payload(self, payload, serializer=None):\n"},
     )
-    asked = f"# other.py\n{IMPORTS}\ndef load_payload(self, payload, serializer):\n"
-    shown = SimilarExamples(folder, 100).before(asked)
-    assert shown.startswith("# load.py\ndef load_payload")
-    assert "shift" not in shown
+    prompt = f"# other.py\n{IMPORTS}\ndef load_payload(self, payload, serializer):\n"
+    with_examples = SimilarExamples(folder, 100).before(prompt)
+    assert with_examples.startswith("# load.py\ndef load_payload")
+    assert "shift" not in with_examples
 
 
 def test_rare_words_count_more_than_common_ones_in_whatever_case(tmp_path: Path) -> None:
@@ -260,8 +264,8 @@ def test_rare_words_count_more_than_common_ones_in_whatever_case(tmp_path: Path)
     common = [{"prompt": f"# a{n}.py\n\ndef run_{n}(self, value, key):\n"} for n in range(8)]
     rare = {"prompt": "# b.py\n\nclass HeaderBytesReader(Reader):\n"}
     folder = trained_on(tmp_path, *common, rare)
-    asked = "# c.py\n\ndef read_header_bytes(self, value, key):\n"
-    assert "HeaderBytesReader" in SimilarExamples(folder, 70).before(asked)
+    prompt = "# c.py\n\ndef read_header_bytes(self, value, key):\n"
+    assert "HeaderBytesReader" in SimilarExamples(folder, 70).before(prompt)
 
 
 def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> None:
@@ -270,13 +274,13 @@ def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> No
     folder = trained_on(
         tmp_path, *rows, {"prompt": f"# long.py\n\n{head}", "completion": "go()" * 99}
     )
-    asked = f"# load.py\n\n{head}"
+    prompt = f"# load.py\n\n{head}"
     size = len("# p0.py\ndef load_payload(self):\n    go()")
     for room, count in ((0, 0), (size - 1, 0), (size, 1), (4 * size + 3, 4), (9 * size, 9)):
-        shown = SimilarExamples(folder, room).before(asked)
-        assert shown.endswith(asked)
-        assert shown.count("def load_payload") == count + 1
-        assert "import" not in shown
+        with_examples = SimilarExamples(folder, room).before(prompt)
+        assert with_examples.endswith(prompt)
+        assert with_examples.count("def load_payload") == count + 1
+        assert "import" not in with_examples
 
 
 def test_of_a_statement_the_lines_before_it_are_shown(tmp_path: Path) -> None:
@@ -284,25 +288,25 @@ def test_of_a_statement_the_lines_before_it_are_shown(tmp_path: Path) -> None:
     folder = trained_on(
         tmp_path, {"kind": "constant", "prompt": f"# a.py\n{before}LAST", "completion": " = 1"}
     )
-    shown = SimilarExamples(folder, 100).before("# b.py\nLAST_SIZE")
-    assert shown == "# a.py\nSIZE_6 = 6\nSIZE_7 = 7\nSIZE_8 = 8\nLAST = 1\n\n# b.py\nLAST_SIZE"
+    prompt = SimilarExamples(folder, 100).before("# b.py\nLAST_SIZE")
+    assert prompt == "# a.py\nSIZE_6 = 6\nSIZE_7 = 7\nSIZE_8 = 8\nLAST = 1\n\n# b.py\nLAST_SIZE"
 
 
 def test_neither_variants_nor_gaps_are_shown(tmp_path: Path) -> None:
     """They repeat a function that is shown itself."""
     code = {"prompt": "# a.py\n\ndef load(self):\n", "completion": "    go()"}
-    others = [{"origin": "renamed"}, {"origin": "rewritten:reindented"}, {"task": "fim"}]
-    folder = trained_on(tmp_path, *(code | other for other in others), code)
+    excluded = [{"origin": "renamed"}, {"origin": "rewritten:reindented"}, {"task": "fim"}]
+    folder = trained_on(tmp_path, *(code | other for other in excluded), code)
     assert SimilarExamples(folder, 10_000).before("# b.py").count("go()") == 1
 
 
 def trained_on(folder: Path, *rows: dict[str, str]) -> Path:
     """A completion data set of these training examples."""
-    made = [
+    items = [
         tinymodel.row(tinymodel.completion_example(n)) | {"completion": "    pass"} | row
         for n, row in enumerate(rows)
     ]
-    COMPLETION_DATASET[0].frame(made).write_parquet(folder / "train.parquet")
+    COMPLETION_DATASET[0].frame(items).write_parquet(folder / "train.parquet")
     return folder
 
 
@@ -333,11 +337,11 @@ def test_times_and_sizes_are_observed_and_not_written(workshop: Workshop, tmp_pa
 def test_the_adapter_of_another_project_is_found_by_its_version(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    named = {"project": "elsewhere", "version": "1f.dir"}
-    folder = workshop.root / "versions" / "code_adapter-elsewhere" / named["version"]
+    other_adapter = {"project": "elsewhere", "version": "1f.dir"}
+    folder = workshop.root / "versions" / "code_adapter-elsewhere" / other_adapter["version"]
     shutil.copytree(workshop.untouched("zero-elsewhere"), folder)
     tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, items=4, choices=4, other_adapter=named
+        tmp_path / "out", workshop.trained, items=4, choices=4, other_adapter=other_adapter
     )
     assert metrics["other_adapter_items"] == metrics["completion_items"] == 4
     # an adapter that changes nothing is what the base is
@@ -351,7 +355,7 @@ def test_the_adapter_of_another_project_is_found_by_its_version(
         metrics["team_challenger_accuracy"] - metrics["team_base_accuracy"]
     )
     report = (tmp_path / "out" / "report.html").read_text()
-    assert named["version"] in report
+    assert other_adapter["version"] in report
     assert "Control: an adapter of another project, which knows the form" in report
 
 
@@ -391,11 +395,11 @@ def test_documentation_is_compared_with_that_of_other_items() -> None:
         for role in ("base", "challenger")
         for text in texts
     ]
-    made = table(*rows).with_columns(pl.col("expected").alias("example_id"))
-    found = generation_metrics(made)
+    generations = table(*rows).with_columns(pl.col("expected").alias("example_id"))
+    metrics = generation_metrics(generations)
     # "all" of 4 and 3 words; "sends" of 3 and 2; nothing in common
-    assert found["documentation_others_word_f1"] == pytest.approx((2 / 7 + 2 / 5 + 0) / 3)
-    assert found["documentation_base_word_f1"] == 0.5
+    assert metrics["documentation_others_word_f1"] == pytest.approx((2 / 7 + 2 / 5 + 0) / 3)
+    assert metrics["documentation_base_word_f1"] == 0.5
 
 
 def test_an_adapter_is_measured_on_documentation_and_tests_where_it_was_trained_on_them(

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from cortex_pipelines.adapters.data.packing import TokenisedExample
-from cortex_pipelines.evaluation.adapter.measures.ngrams import TokenNgrams, mixed
+from cortex_pipelines.evaluation.adapter.measures.ngrams import TokenNgrams, mix_nats
 
 VOCABULARY = 12
 LEARNT = [[1, 2, 3, 4, 5], [1, 2, 3, 6], [7, 2, 3, 4]]
 
 
-def asked(prompt: list[int], completion: list[int]) -> TokenisedExample:
+def tokenised_example(prompt: list[int], completion: list[int]) -> TokenisedExample:
     ids = (*prompt, *completion, 0)
     return TokenisedExample("e", "completion", ids, len(prompt), len(completion), 1)
 
 
 def chance(ngrams: TokenNgrams, prompt: list[int], token: int) -> float:
-    (nats,) = ngrams.nats(asked(prompt, [token]))
+    (nats,) = ngrams.nats(tokenised_example(prompt, [token]))
     return exp(-nats)
 
 
@@ -40,13 +40,13 @@ def test_what_followed_in_training_is_likelier_by_the_longer_context() -> None:
 def test_the_prompt_and_the_completion_so_far_are_remembered() -> None:
     ngrams = TokenNgrams.fit([], VOCABULARY)
     assert chance(ngrams, [4, 5, 9, 4], 5) > 10 * chance(ngrams, [4, 8, 9, 4], 5)
-    first, *_, again = ngrams.nats(asked([9], [4, 5, 4, 5]))
+    first, *_, again = ngrams.nats(tokenised_example([9], [4, 5, 4, 5]))
     assert again < first
 
 
 def test_a_mixture_lies_between_its_parts() -> None:
     first, second = np.array([0.1, 3.0]), np.array([2.0, 0.5])
-    assert mixed(first, second, 0.0).tolist() == first.tolist()
+    assert mix_nats(first, second, 0.0).tolist() == first.tolist()
     expected = [-np.log(0.75 * exp(-a) + 0.25 * exp(-b)) for a, b in ((0.1, 2.0), (3.0, 0.5))]
-    assert mixed(first, second, 0.25) == pytest.approx(expected)
-    assert np.isfinite(mixed(np.array([900.0]), np.array([1000.0]), 0.5)).all()
+    assert mix_nats(first, second, 0.25) == pytest.approx(expected)
+    assert np.isfinite(mix_nats(np.array([900.0]), np.array([1000.0]), 0.5)).all()

@@ -72,11 +72,15 @@ def test_shares_are_of_plain_greedy_outputs_and_of_the_truth() -> None:
 
 
 def test_an_evaluation_counts_and_names_broken_patterns(workshop: Workshop, tmp_path: Path) -> None:
-    own = workshop.repository(
+    repository_files = workshop.repository(
         {"patterns/no.yaml": PATTERN.format("no_return", "return $A", "yield $A")}
     )
     tables, metrics = workshop.tables(
-        tmp_path / "out", workshop.trained, repository=own, generated_items=2, max_new_tokens=24
+        tmp_path / "out",
+        workshop.trained,
+        repository=repository_files,
+        generated_items=2,
+        max_new_tokens=24,
     )
     code = tables["generations"].filter(tables["generations"]["broken_patterns"].is_not_null())
     assert set(code["task"]) == {"completion", "refactoring"}
@@ -85,6 +89,6 @@ def test_an_evaluation_counts_and_names_broken_patterns(workshop: Workshop, tmp_
     assert metrics["patterns_items"] == 4
     page = (tmp_path / "out" / "report.html").read_text()
     assert "break a pattern of the project; of the true answers" in page
-    _, without = workshop.tables(tmp_path / "without", workshop.trained, generated_items=2)
-    assert not [name for name in without if name.startswith("patterns_")]
+    _, metrics_without = workshop.tables(tmp_path / "without", workshop.trained, generated_items=2)
+    assert not [name for name in metrics_without if name.startswith("patterns_")]
     assert "pattern of the project" not in (tmp_path / "without" / "report.html").read_text()

@@ -48,18 +48,18 @@ needs_sandbox = pytest.mark.skipif(
 )
 
 
-def repository(workshop: Workshop, place: Path, texts: dict[str, str] | None = None) -> Repository:
+def repository(workshop: Workshop, folder: Path, texts: dict[str, str] | None = None) -> Repository:
     files, units = workshop.repository(texts or FILES)
-    known = pl.read_parquet(units / "units.parquet").filter(pl.col("kind") == "function")
+    functions = pl.read_parquet(units / "units.parquet").filter(pl.col("kind") == "function")
     rows = []
-    for number, unit in enumerate(known.iter_rows(named=True)):
+    for number, unit in enumerate(functions.iter_rows(named=True)):
         header, _, body = unit["code"].partition("\n")
-        made = tinymodel.example(number, "completion", f"{header}\n", body.rstrip())
-        row = tinymodel.row(made) | {"example_id": unit["name"], "path": unit["path"]}
+        item = tinymodel.example(number, "completion", f"{header}\n", body.rstrip())
+        row = tinymodel.row(item) | {"example_id": unit["name"], "path": unit["path"]}
         rows.append(row | {"unit_id": unit["unit_id"], "source": SOURCE})
-    place.mkdir()
-    COMPLETION_DATASET[2].frame(rows).write_parquet(place / "test.parquet")
-    return Repository(files, units, place, LIMITS)
+    folder.mkdir()
+    COMPLETION_DATASET[2].frame(rows).write_parquet(folder / "test.parquet")
+    return Repository(files, units, folder, LIMITS)
 
 
 def test_only_functions_that_a_test_names_can_be_judged(workshop: Workshop, tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_only_functions_that_a_test_names_can_be_judged(workshop: Workshop, tmp_
 def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    known = repository(workshop, tmp_path / "data")
-    price, doomed = known.runnable["price"], known.runnable["doomed"]
+    project = repository(workshop, tmp_path / "data")
+    price, doomed = project.runnable["price"], project.runnable["doomed"]
     bodies = [
         (price, "    return amount * each"),
         (price, "    return each  *  amount"),
@@ -86,7 +86,7 @@ def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
         (price, ""),
         (doomed, "    return value - 1"),
     ]
-    results = known.run(bodies)
+    results = project.run(bodies)
     assert [result for result, _ in results] == ["passed", "passed", *["failed"] * 3, None]
     assert "fails as it is" in results[-1][1]
     assert results[3][1].startswith("does not parse")
@@ -94,11 +94,13 @@ def test_the_true_body_passes_a_wrong_one_fails_and_broken_tests_do_not_count(
 
 @needs_sandbox
 def test_a_function_that_tests_only_name_is_not_tested(workshop: Workshop, tmp_path: Path) -> None:
-    named = "from shop import till\n\n\ndef test_is_there():\n    assert callable(till.unseen)\n"
-    known = repository(workshop, tmp_path / "data", FILES | {"tests/test_unseen.py": named})
-    unseen, price = known.runnable["unseen"], known.runnable["price"]
+    test_code = (
+        "from shop import till\n\n\ndef test_is_there():\n    assert callable(till.unseen)\n"
+    )
+    project = repository(workshop, tmp_path / "data", FILES | {"tests/test_unseen.py": test_code})
+    unseen, price = project.runnable["unseen"], project.runnable["price"]
     bodies = [(unseen, "    return value + 1"), (unseen, "    return ("), (price, "    return 0")]
-    outcomes = known.run(bodies)
+    outcomes = project.run(bodies)
     assert outcomes[:2] == [(None, "its tests pass without it as well")] * 2
     assert outcomes[2][0] == "failed"
 
@@ -107,13 +109,13 @@ def test_a_function_that_tests_only_name_is_not_tested(workshop: Workshop, tmp_p
 def test_functions_whose_tests_notice_a_body_that_raises_are_chosen_first(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    known = repository(workshop, tmp_path / "data")
-    price, doomed = (known.runnable[name].item for name in ("price", "doomed"))
-    assert known.tested([doomed, price], 1) == [price]
-    assert known.tested([doomed, price], 2) == [price, doomed]
+    project = repository(workshop, tmp_path / "data")
+    price, doomed = (project.runnable[name].item for name in ("price", "doomed"))
+    assert project.select_testable([doomed, price], 1) == [price]
+    assert project.select_testable([doomed, price], 2) == [price, doomed]
     with mock.patch.object(mutant_killing.sandbox, "run", side_effect=AssertionError):
-        assert known.run([(known.runnable["doomed"], "    return 7")])[0][0] is None
-    assert known.tested([doomed, price], 0) == []
+        assert project.run([(project.runnable["doomed"], "    return 7")])[0][0] is None
+    assert project.select_testable([doomed, price], 0) == []
 
 
 @needs_sandbox
@@ -121,8 +123,8 @@ def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(
     workshop: Workshop, tmp_path: Path
 ) -> None:
     files = FILES | {"tests/conftest.py": "import shop.till\n"}
-    known = repository(workshop, tmp_path / "data", files)
-    ((result, detail),) = known.run([(known.runnable["price"], "    return (")])
+    project = repository(workshop, tmp_path / "data", files)
+    ((result, detail),) = project.run([(project.runnable["price"], "    return (")])
     assert result == "failed"
     assert detail.startswith("does not parse")
 
@@ -130,15 +132,15 @@ def test_a_body_that_does_not_parse_fails_where_the_set_up_imports_it(
 def test_without_a_sandbox_nothing_is_run_and_it_is_said(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    known = repository(workshop, tmp_path / "data")
+    project = repository(workshop, tmp_path / "data")
     with (
         mock.patch.object(
             mutant_killing.sandbox, "unavailable", return_value="no sandbox: for a test"
         ),
         mock.patch.object(mutant_killing.sandbox, "run", side_effect=AssertionError),
     ):
-        found = known.run([(known.runnable["price"], "    return 6")])
-    assert found == [(None, "no sandbox: for a test")]
+        outcomes = project.run([(project.runnable["price"], "    return 6")])
+    assert outcomes == [(None, "no sandbox: for a test")]
 
 
 class Writing:
@@ -148,7 +150,7 @@ class Writing:
         self._bodies = bodies
 
     def outputs(self, requests: list[Any], _adapter: object) -> list[str]:
-        return [self._bodies[one.sample] for one in requests]
+        return [self._bodies[request.sample] for request in requests]
 
 
 def problem_file(root: Path, *rows: dict[str, str]) -> ProblemFile:
@@ -178,11 +180,11 @@ PROBLEM = {
 def test_samples_are_judged_by_the_problems_test(
     workshop: Workshop, tmp_path: Path, bodies: list[str], passed: list[bool]
 ) -> None:
-    found = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
+    problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS | {"samples": 2, "pass_k": [1, 2]})
     limits = LIMITS.model_copy(update={"test_seconds": 4.0})
     models = ComparedModels(workshop.trained, None)
-    table = problem_table(found, models, Writing(*bodies), settings, limits)  # type: ignore[arg-type]
+    table = problem_table(problems, models, Writing(*bodies), settings, limits)  # type: ignore[arg-type]
     assert table.filter(role="challenger")["passed"].to_list() == passed
     metrics = problem_metrics(table, settings)
     assert metrics["problems_challenger_pass_at_1"] == sum(passed) / 2
@@ -192,11 +194,11 @@ def test_samples_are_judged_by_the_problems_test(
 def test_problems_without_a_sandbox_are_missing_and_not_failed(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    found = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
+    problems = read_problems(tmp_path, [problem_file(tmp_path, PROBLEM)])
     settings = EvaluationSettings.model_validate(SETTINGS)
     models = ComparedModels(workshop.trained, None)
     with mock.patch.object(humaneval.sandbox, "unavailable", return_value="no sandbox: for a test"):
-        table = problem_table(found, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
+        table = problem_table(problems, models, Writing("    pass"), settings, LIMITS)  # type: ignore[arg-type]
     assert table["passed"].to_list() == [None, None]
     assert set(table["detail"]) == {"no sandbox: for a test"}
     assert problem_metrics(table, settings) == {}

@@ -17,21 +17,21 @@ EVALUATION = load_parameters(Path(__file__).parents[2]).evaluation
 
 
 def _figures(
-    folder: Path, known: list[tuple[str, str, str | None]], saved: dict[str, float]
+    folder: Path, entries: list[tuple[str, str, str | None]], saved: dict[str, float]
 ) -> dict[str, float]:
     """Figures of completions, each in a file of its own, by the bits that are saved in it."""
     manifest = pl.DataFrame(
         [
             {"entry_id": name, "category": category, "split": split, "count": 1}
             | {"left_out": None if split else "too_long"}
-            for name, category, split in known
+            for name, category, split in entries
         ]
     )
     empty = [pl.lit(None, kind).alias(name) for name, kind in MANIFEST.schema.items()]
-    whole = manifest.with_columns(
-        [one for one in empty if one.meta.output_name() not in manifest.columns]
+    full_manifest = manifest.with_columns(
+        [column for column in empty if column.meta.output_name() not in manifest.columns]
     )
-    whole.select(list(MANIFEST.schema)).write_parquet(folder / "manifest.parquet")
+    full_manifest.select(list(MANIFEST.schema)).write_parquet(folder / "manifest.parquet")
     rows: list[dict[str, Any]] = [
         {"example_id": name, "task": "completion", "path": f"{name}.py", "language": "python"}
         | {"kind": "function", "cluster": f"{name}.py", "bytes": 100, "tokens": 30}
@@ -43,14 +43,14 @@ def _figures(
 
 def test_each_purpose_is_measured_on_its_own_items_alone(tmp_path: Path) -> None:
     endpoints = {f"e{number}": 20.0 + number for number in range(LEAST_GROUPS)}
-    known: list[tuple[str, str, str | None]] = [
+    entries: list[tuple[str, str, str | None]] = [
         *((name, "api-endpoint", "test") for name in endpoints),
         ("other", "utility", "test"),
         ("first", "database-query", "train"),
         ("second", "data-access", "train"),
         ("long", "data-access", None),
     ]
-    metrics = _figures(tmp_path, known, {**endpoints, "other": -70.0})
+    metrics = _figures(tmp_path, entries, {**endpoints, "other": -70.0})
     assert metrics["for_endpoints_items"] == metrics["for_endpoints_groups"] == LEAST_GROUPS
     assert metrics["for_endpoints_base_bits_per_byte"] == pytest.approx(0.8)
     assert metrics["for_endpoints_improvement_over_base"] == pytest.approx(0.225)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from cortex_pipelines.evaluation.metrics.style import (
     FEATURES,
     distances_by_feature,
-    learnt_style,
+    learn_style,
     style_distance,
 )
 
@@ -16,10 +16,10 @@ LIKE = [("python", 'def move_all(things):\n    kept = {"x": 3}\n    return kept\
 UNLIKE = [("python", "def moveAll(theThings):\n  keptOnes={'x':3,'y':4};\n  return keptOnes;\n")]
 
 
-def distance(one: list[tuple[str, str]], team: list[tuple[str, str]] = TEAM) -> float:
-    found = style_distance(learnt_style(one), learnt_style(team))
-    assert found is not None
-    return found
+def distance(code: list[tuple[str, str]], team: list[tuple[str, str]] = TEAM) -> float:
+    value = style_distance(learn_style(code), learn_style(team))
+    assert value is not None
+    return value
 
 
 def test_code_is_like_itself_and_nearer_to_its_like() -> None:
@@ -28,17 +28,17 @@ def test_code_is_like_itself_and_nearer_to_its_like() -> None:
 
 
 def test_each_feature_is_seen_by_itself() -> None:
-    found = distances_by_feature(learnt_style(UNLIKE), learnt_style(TEAM))
+    distances = distances_by_feature(learn_style(UNLIKE), learn_style(TEAM))
     for feature in ("quotes", "names", "indentation", "operators", "commas", "semicolons"):
-        assert found[feature] == 1, feature
-    assert set(found) <= set(FEATURES)
+        assert distances[feature] == 1, feature
+    assert set(distances) <= set(FEATURES)
 
 
 def test_what_has_no_code_has_no_style() -> None:
-    assert style_distance(learnt_style([]), learnt_style(TEAM)) is None
-    assert style_distance(learnt_style([("yaml", "a: 1")]), learnt_style(TEAM)) is None
+    assert style_distance(learn_style([]), learn_style(TEAM)) is None
+    assert style_distance(learn_style([("yaml", "a: 1")]), learn_style(TEAM)) is None
     go = [("go", "func a() {\n\tb := 1\n}\n")]
-    assert style_distance(learnt_style(go), learnt_style(TEAM)) is None  # another language
+    assert style_distance(learn_style(go), learn_style(TEAM)) is None  # another language
 
 
 @given(
@@ -47,8 +47,8 @@ def test_what_has_no_code_has_no_style() -> None:
 def test_a_distance_is_symmetric_and_between_0_and_1(
     texts: list[tuple[str, str]], text: str
 ) -> None:
-    one, other = learnt_style(texts), learnt_style([("python", text), *TEAM])
-    first, second = style_distance(one, other), style_distance(other, one)
+    style, other = learn_style(texts), learn_style([("python", text), *TEAM])
+    first, second = style_distance(style, other), style_distance(other, style)
     assert first == second
     assert first is not None
     assert 0 <= first <= 1

@@ -16,10 +16,12 @@ def test_known_distances(first: str, second: str, distance: int) -> None:
 
 
 @given(words, words, words)
-def test_the_distance_is_a_metric(one: str, two: str, three: str) -> None:
-    assert edit_distance(one, two) == edit_distance(two, one)
-    assert (edit_distance(one, two) == 0) == (one == two)
-    assert edit_distance(one, three) <= edit_distance(one, two) + edit_distance(two, three)
+def test_the_distance_is_a_metric(first: str, second: str, third: str) -> None:
+    assert edit_distance(first, second) == edit_distance(second, first)
+    assert (edit_distance(first, second) == 0) == (first == second)
+    assert edit_distance(first, third) <= edit_distance(first, second) + edit_distance(
+        second, third
+    )
 
 
 @given(words, words)

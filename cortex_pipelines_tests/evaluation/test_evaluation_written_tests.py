@@ -43,20 +43,20 @@ needs_sandbox = pytest.mark.skipif(
 )
 
 
-def written_tests(workshop: Workshop, place: Path, moved: str = "") -> WrittenTests:
+def written_tests(workshop: Workshop, folder: Path, prefix: str = "") -> WrittenTests:
     """The tests of the small repository; ``moved`` stands before the text as it is now."""
     _, units = workshop.repository(FILES)
-    known = pl.read_parquet(units / "units.parquet")
-    id_of = dict(known.select("name", "unit_id").iter_rows())
+    all_units = pl.read_parquet(units / "units.parquet")
+    id_of = dict(all_units.select("name", "unit_id").iter_rows())
     rows = []
     for unit, test, code in (("price", "test_price", TRUE), ("doomed", "test_doomed", DOOMED)):
-        made = tinymodel.example(0, "tests", "# asked\n", code)
-        row = tinymodel.row(made) | {"example_id": unit, "path": "tests/test_till.py"}
+        item = tinymodel.example(0, "tests", "# asked\n", code)
+        row = tinymodel.row(item) | {"example_id": unit, "path": "tests/test_till.py"}
         rows.append(row | {"unit_id": id_of[unit], "source": SOURCE, "test_id": id_of[test]})
-    place.mkdir()
-    TESTS_DATASET[2].frame(rows).write_parquet(place / "test.parquet")
-    texts = {SOURCE: {path: moved + text for path, text in FILES.items()}}
-    return WrittenTests(texts, units, place, LIMITS)
+    folder.mkdir()
+    TESTS_DATASET[2].frame(rows).write_parquet(folder / "test.parquet")
+    texts = {SOURCE: {path: prefix + text for path, text in FILES.items()}}
+    return WrittenTests(texts, units, folder, LIMITS)
 
 
 def generations(*outputs: tuple[str, str, str]) -> pl.DataFrame:
@@ -69,19 +69,19 @@ def generations(*outputs: tuple[str, str, str]) -> pl.DataFrame:
 
 
 def test_a_test_is_placed_where_the_true_one_stands(workshop: Workshop, tmp_path: Path) -> None:
-    known = written_tests(workshop, tmp_path / "data")
-    assert set(known.runnable) == {"price", "doomed"}
-    price = known.runnable["price"]
+    project_tests = written_tests(workshop, tmp_path / "data")
+    assert set(project_tests.runnable) == {"price", "doomed"}
+    price = project_tests.runnable["price"]
     assert len(price.mutants) == 2
-    rest = "def doomed(value):\n    return value - 1\n"
-    assert all(mutant.endswith(rest) for mutant in price.mutants)
+    other_function = "def doomed(value):\n    return value - 1\n"
+    assert all(mutant.endswith(other_function) for mutant in price.mutants)
     assert FILES["shop/till.py"] not in price.mutants
-    placed = price.with_test("0", TRUE)
-    assert placed is not None
-    assert placed.test_file == FILES["tests/test_till.py"].replace(
+    single_test = price.with_test("0", TRUE)
+    assert single_test is not None
+    assert single_test.test_file == FILES["tests/test_till.py"].replace(
         "def test_price(self", "def test_written_here(self"
     )
-    assert placed.node == "tests/test_till.py::TestTill::test_written_here"
+    assert single_test.node == "tests/test_till.py::TestTill::test_written_here"
     for no_test in ("price(1, 2)", "def tes(", "class TestA:\n    pass", ""):
         assert price.with_test("0", no_test) is None
 
@@ -94,9 +94,9 @@ def test_a_test_whose_place_has_changed_is_not_run(workshop: Workshop, tmp_path:
 def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    known = written_tests(workshop, tmp_path / "data")
-    price, doomed = known.runnable["price"], known.runnable["doomed"]
-    verdicts = known.judge(
+    project_tests = written_tests(workshop, tmp_path / "data")
+    price, doomed = project_tests.runnable["price"], project_tests.runnable["doomed"]
+    verdicts = project_tests.judge(
         [
             (price, TRUE),
             (price, "def test_price(self):\n    price(1, 2)"),  # asserts nothing
@@ -108,9 +108,9 @@ def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(
             (doomed, doomed.item.completion),
         ]
     )
-    found = [(verdict.passes, verdict.killed) for verdict in verdicts]
+    outcomes = [(verdict.passes, verdict.killed) for verdict in verdicts]
     wrong = (False, 0)
-    assert found == [(True, 2), (True, 0), wrong, wrong, (True, 0), wrong, wrong]
+    assert outcomes == [(True, 2), (True, 0), wrong, wrong, (True, 0), wrong, wrong]
     assert "AssertionError" in verdicts[-1].detail
     assert "AssertionError" in verdicts[2].detail
     assert verdicts[3].detail.endswith("is skipped")
@@ -121,7 +121,7 @@ def test_tests_pass_or_fail_with_the_right_code_and_find_errors_or_do_not(
 def test_only_where_the_true_test_passes_are_the_others_judged(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    known = written_tests(workshop, tmp_path / "data")
+    project_tests = written_tests(workshop, tmp_path / "data")
     table = written_test_table(
         generations(
             ("price", "base", "def test_price(self):\n    pass"),
@@ -129,13 +129,13 @@ def test_only_where_the_true_test_passes_are_the_others_judged(
             ("doomed", "base", "def test_doomed():\n    pass"),
             ("doomed", "challenger", "def test_doomed():\n    assert doomed(1) == 0"),
         ),
-        known,
+        project_tests,
     )
-    found = {(row["example_id"], row["role"]): row for row in table.iter_rows(named=True)}
-    assert found["price", "repository"]["killed"] == found["price", "challenger"]["killed"] == 2
-    assert found["price", "base"]["killed"] == 0
-    assert found["doomed", "repository"]["passes"] is False
-    assert found["doomed", "challenger"]["passes"] is None
+    rows = {(row["example_id"], row["role"]): row for row in table.iter_rows(named=True)}
+    assert rows["price", "repository"]["killed"] == rows["price", "challenger"]["killed"] == 2
+    assert rows["price", "base"]["killed"] == 0
+    assert rows["doomed", "repository"]["passes"] is False
+    assert rows["doomed", "challenger"]["passes"] is None
     assert written_test_metrics(table) == {
         "written_tests_items": 1,
         **{f"written_tests_{role}_pass": 1.0 for role in ("repository", "base", "challenger")},
@@ -146,8 +146,14 @@ def test_only_where_the_true_test_passes_are_the_others_judged(
 
 
 def row(example: str, role: str, passes: bool | None, killed: int) -> dict[str, object]:
-    rest = {"path": "t.py", "mutants": 4, "detail": ""}
-    return {"example_id": example, "role": role, "passes": passes, "killed": killed, **rest}
+    other_columns = {"path": "t.py", "mutants": 4, "detail": ""}
+    return {
+        "example_id": example,
+        "role": role,
+        "passes": passes,
+        "killed": killed,
+        **other_columns,
+    }
 
 
 def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
@@ -177,9 +183,9 @@ def test_an_item_counts_where_all_were_run_and_the_true_test_passes() -> None:
 def test_without_a_sandbox_nothing_is_run_and_it_is_said(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    known = written_tests(workshop, tmp_path / "data")
+    project_tests = written_tests(workshop, tmp_path / "data")
     with mock.patch.object(single_tests.sandbox, "unavailable", return_value="none: for a test"):
-        table = written_test_table(generations(("price", "base", TRUE)), known)
+        table = written_test_table(generations(("price", "base", TRUE)), project_tests)
     assert table["passes"].to_list() == [None, None]
     assert "none: for a test" in table["detail"].to_list()
     assert written_test_metrics(table) == {}

@@ -100,13 +100,13 @@ class Workshop:
             for path, text in files.items()
         ]
         frame = REPOSITORY_FILES.frame(texts)
-        place = self.root / "repositories" / sha256(str(files).encode()).hexdigest()[:8]
+        folder = self.root / "repositories" / sha256(str(files).encode()).hexdigest()[:8]
         for name in ("files", "units"):
-            (place / name).mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(place / "files" / "files.parquet")
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(folder / "files" / "files.parquet")
         units = extract_units(frame, PARAMETERS.extraction)
-        units.write_parquet(place / "units" / "units.parquet")
-        return place / "files", place / "units"
+        units.write_parquet(folder / "units" / "units.parquet")
+        return folder / "files", folder / "units"
 
     def tables(
         self,
@@ -144,8 +144,8 @@ class Workshop:
         return frames, json.loads((out / "metrics.json").read_text())
 
     def evaluate(
-        self, out: Path, adapter: Path, reference: ReferenceModel | None = None, **given: Any
+        self, out: Path, adapter: Path, reference: ReferenceModel | None = None, **changes: Any
     ) -> tuple[pl.DataFrame, dict[str, float]]:
         """The scores alone, and the flat figures."""
-        frames, metrics = self.tables(out, adapter, reference, **given)
+        frames, metrics = self.tables(out, adapter, reference, **changes)
         return frames["scores"], metrics

@@ -56,10 +56,10 @@ def test_notebook_is_kept_without_outputs(path: Path) -> None:
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, finished: MiniProject) -> None:
-    shown = run(path, finished.root)
+    outputs = run(path, finished.root)
 
     head = git(finished.root / "sources" / "alpha", "rev-parse", "HEAD")
-    assert [text for text in SHOWN[path.stem] if text.format(head=head) not in shown] == []
+    assert [text for text in SHOWN[path.stem] if text.format(head=head) not in outputs] == []
 
 
 @pytest.mark.notebook

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.evaluation.generation.test_runner import pass_at_k, pass_figures
+from cortex_pipelines.evaluation.generation.test_runner import pass_at_k, pass_at_k_metrics
 from cortex_pipelines.statistics.multiple_comparisons import (
     Paired,
     compare_all,
+    detectable_difference,
     items_needed,
-    seen_with,
     sign_flip_p,
 )
 from cortex_pipelines.statistics.significance import holm
@@ -19,7 +19,7 @@ HOW = {"resamples": 999, "confidence": 0.95, "seed": 3}
 
 
 def paired(values: list[float], smallest: float = 0.1) -> Paired:
-    return Paired(values, [str(place) for place in range(len(values))], None, smallest)
+    return Paired(values, [str(index) for index in range(len(values))], None, smallest)
 
 
 def test_holm_gives_the_corrected_values_of_the_textbook() -> None:
@@ -31,26 +31,28 @@ def test_holm_never_helps_keeps_the_order_and_is_no_harder_than_bonferroni(
     chances: list[float],
 ) -> None:
     corrected = holm(chances)
-    for place, (before, after) in enumerate(zip(chances, corrected, strict=True)):
+    for index, (before, after) in enumerate(zip(chances, corrected, strict=True)):
         assert before <= after <= min(1.0, len(chances) * before) + 1e-12
-        for other in range(place):
+        for other in range(index):
             if chances[other] < before:
                 assert corrected[other] <= after
 
 
 def test_a_clear_difference_is_found_and_chance_is_not() -> None:
-    clear = paired([0.5 + 0.01 * (place % 5) for place in range(40)])
-    noise = paired([(-1.0) ** place for place in range(40)])
-    found = {one.metric: one for one in compare_all({"clear": clear, "noise": noise}, **HOW)}
-    assert found["clear"].p_corrected < 0.01 < 0.5 < found["noise"].p_corrected
-    assert found["clear"].interval.low > 0
-    assert found["clear"].p > 0  # so many draws cannot show that there is no chance at all
+    clear = paired([0.5 + 0.01 * (index % 5) for index in range(40)])
+    noise = paired([(-1.0) ** index for index in range(40)])
+    results = {
+        result.metric: result for result in compare_all({"clear": clear, "noise": noise}, **HOW)
+    }
+    assert results["clear"].p_corrected < 0.01 < 0.5 < results["noise"].p_corrected
+    assert results["clear"].interval.low > 0
+    assert results["clear"].p > 0  # so many draws cannot show that there is no chance at all
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_a_few_clusters_of_one_sign_show_nothing(count: int) -> None:
-    (one,) = compare_all({"a": paired([0.5] * count)}, **HOW)
-    assert one.p == pytest.approx(2 / 2**count)
+    (result,) = compare_all({"a": paired([0.5] * count)}, **HOW)
+    assert result.p == pytest.approx(2 / 2**count)
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=8))
@@ -59,14 +61,16 @@ def test_an_exact_p_is_that_of_all_ways_to_flip_signs(values: list[int]) -> None
         abs(sum(sign * value for sign, value in zip(signs, values, strict=True)))
         for signs in product((1, -1), repeat=len(values))
     ]
-    expected = sum(one >= abs(sum(values)) for one in sums) / len(sums)
-    assert sign_flip_p(paired([float(one) for one in values]), 999, 3) == pytest.approx(expected)
+    expected = sum(result >= abs(sum(values)) for result in sums) / len(sums)
+    assert sign_flip_p(paired([float(result) for result in values]), 999, 3) == pytest.approx(
+        expected
+    )
 
 
 def test_a_metric_without_items_is_not_compared_and_does_not_count() -> None:
-    one = compare_all({"a": paired([1.0, 2.0, 3.0])}, **HOW)
+    result = compare_all({"a": paired([1.0, 2.0, 3.0])}, **HOW)
     with_empty = compare_all({"a": paired([1.0, 2.0, 3.0]), "b": paired([])}, **HOW)
-    assert one == with_empty
+    assert result == with_empty
 
 
 def test_items_needed_are_those_of_the_paired_t_test() -> None:
@@ -77,9 +81,9 @@ def test_items_needed_are_those_of_the_paired_t_test() -> None:
 
 def test_what_does_not_spread_needs_no_number_and_what_is_seen_fits_it() -> None:
     assert items_needed(paired([0.2, 0.2, 0.2]), 0.95) is None
-    assert seen_with(10, None, 0.1) == 0
-    assert seen_with(100, 400, 0.1) == pytest.approx(0.2)
-    assert seen_with(400, 400, 0.1) == pytest.approx(0.1)
+    assert detectable_difference(10, None, 0.1) == 0
+    assert detectable_difference(100, 400, 0.1) == pytest.approx(0.2)
+    assert detectable_difference(400, 400, 0.1) == pytest.approx(0.1)
 
 
 @given(st.integers(1, 7), st.data())
@@ -88,14 +92,14 @@ def test_pass_at_k_is_the_share_of_all_draws_of_k_with_one_that_passes(
 ) -> None:
     passed = data.draw(st.integers(0, samples))
     k = data.draw(st.integers(1, samples))
-    draws = list(combinations([place < passed for place in range(samples)], k))
+    draws = list(combinations([index < passed for index in range(samples)], k))
     assert pass_at_k(samples, passed, k) == pytest.approx(sum(map(any, draws)) / len(draws))
 
 
 def test_pass_at_more_than_was_sampled_has_no_meaning() -> None:
     with pytest.raises(ValueError, match="no meaning"):
         pass_at_k(2, 1, 3)
-    assert pass_figures({"a": [True], "b": [False, False]}, [1, 2]) == {
+    assert pass_at_k_metrics({"a": [True], "b": [False, False]}, [1, 2]) == {
         "pass_at_1": 0.5,
         "pass_at_2": 0.0,
     }

@@ -25,10 +25,10 @@ def test_shifting_and_scaling_the_differences_shifts_and_scales_the_interval(
     values: list[float], scale: float
 ) -> None:
     plain = bootstrap(values)
-    moved = bootstrap([scale * value + 1 for value in values])
-    assert moved.estimate == pytest.approx(scale * plain.estimate + 1, abs=1e-6)
-    assert moved.low == pytest.approx(scale * plain.low + 1, abs=1e-6)
-    assert moved.high == pytest.approx(scale * plain.high + 1, abs=1e-6)
+    shifted = bootstrap([scale * value + 1 for value in values])
+    assert shifted.estimate == pytest.approx(scale * plain.estimate + 1, abs=1e-6)
+    assert shifted.low == pytest.approx(scale * plain.low + 1, abs=1e-6)
+    assert shifted.high == pytest.approx(scale * plain.high + 1, abs=1e-6)
     assert min(values) - 1e-9 <= plain.low <= plain.high <= max(values) + 1e-9
 
 
@@ -79,8 +79,8 @@ def test_no_items_or_uneven_ones_are_an_error() -> None:
 
 def test_wilson_agrees_with_published_values() -> None:
     # Newcombe (1998), table I: 81 of 263 and 0 of 20, method 3
-    found = wilson(81, 263, 0.95)
-    assert (found.low, found.high) == (
+    interval = wilson(81, 263, 0.95)
+    assert (interval.low, interval.high) == (
         pytest.approx(0.2553, abs=1e-4),
         pytest.approx(0.3662, abs=1e-4),
     )
@@ -91,9 +91,9 @@ def test_wilson_agrees_with_published_values() -> None:
 @given(st.integers(1, 500), st.data())
 def test_wilson_is_symmetric_and_holds_its_estimate(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
-    one, other = wilson(successes, trials, 0.9), wilson(trials - successes, trials, 0.9)
-    assert 0 <= one.low <= one.estimate <= one.high <= 1
-    assert one.low == pytest.approx(1 - other.high, abs=1e-12)
+    share, other = wilson(successes, trials, 0.9), wilson(trials - successes, trials, 0.9)
+    assert 0 <= share.low <= share.estimate <= share.high <= 1
+    assert share.low == pytest.approx(1 - other.high, abs=1e-12)
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 0), (3, 2), (-1, 2)])
@@ -123,25 +123,25 @@ def test_mcnemar_refuses_negative_counts() -> None:
 def test_an_interval_of_few_clusters_is_as_wide_as_students() -> None:
     """Of eight draws a plain percentile interval holds the mean in some 88 of 100 cases."""
     random = np.random.default_rng(5)
-    held = 0
+    covered = 0
     for _ in range(400):
-        found = bootstrap(list(random.normal(0.0, 1, 8)), confidence=0.95, resamples=4000)
-        held += found.low <= 0 <= found.high
-    assert held / 400 > 0.91
+        interval = bootstrap(list(random.normal(0.0, 1, 8)), confidence=0.95, resamples=4000)
+        covered += interval.low <= 0 <= interval.high
+    assert covered / 400 > 0.91
 
 
 def test_two_samples_that_are_alike_differ_by_nothing() -> None:
     random = np.random.default_rng(5)
     size = np.ones(40)
-    one, other = (random.normal(mean, 1, 40) for mean in (0.0, 2.0))
+    first, other = (random.normal(mean, 1, 40) for mean in (0.0, 2.0))
 
     def difference(more: np.ndarray, less: np.ndarray) -> Interval:
         return two_sample_bootstrap(
             (more, size), (less, size), resamples=2000, confidence=0.95, seed=3
         )
 
-    apart = difference(other, one)
+    apart = difference(other, first)
     assert apart.low > 1
-    assert apart.estimate == pytest.approx(other.mean() - one.mean())
-    alike = difference(one, one[::-1].copy())
-    assert alike.low < 0 < alike.high
+    assert apart.estimate == pytest.approx(other.mean() - first.mean())
+    equal = difference(first, first[::-1].copy())
+    assert equal.low < 0 < equal.high

@@ -17,7 +17,7 @@ from cortex_pipelines.statistics.logged_bandit import PolicyValue, value_of_poli
 Bandit = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def drawn(random: np.random.Generator, policy: np.ndarray) -> np.ndarray:
+def draw_actions(random: np.random.Generator, policy: np.ndarray) -> np.ndarray:
     """An action of each row of a policy."""
     return (random.random(len(policy))[:, None] > policy.cumsum(axis=1)).sum(axis=1)
 
@@ -27,7 +27,7 @@ def bandit(rates: np.ndarray, old: np.ndarray, new: np.ndarray) -> Bandit:
 
     def log(random: np.random.Generator, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sort = random.integers(0, len(rates), size=items)
-        action = drawn(random, old[sort])
+        action = draw_actions(random, old[sort])
         rewards = (random.random(items) < rates[sort, action]).astype(float)
         return rewards, old[sort, action], new[sort, action]
 
@@ -59,27 +59,27 @@ def test_95_percent_intervals_hold_the_value(
     log, runs = bandit(rates, old, new), 300
     values = [value_of_policy(*log(np.random.default_rng(run), items)) for run in range(runs)]
     for estimator in ("snips", "ips"):
-        own = [getattr(value, estimator) for value in values]
-        assert sum(one.low <= true <= one.high for one in own) / runs >= 0.93
-        assert all(one.low <= one.value <= one.high for one in own)
+        estimates = [getattr(value, estimator) for value in values]
+        assert sum(estimate.low <= true <= estimate.high for estimate in estimates) / runs >= 0.93
+        assert all(estimate.low <= estimate.value <= estimate.high for estimate in estimates)
 
 
 @pytest.mark.parametrize("event", [-1.0, 20.0])
-@pytest.mark.parametrize("known", [False, True])
-def test_rare_events_on_any_scale_are_held_or_refused(event: float, known: bool) -> None:
+@pytest.mark.parametrize("bounded", [False, True])
+def test_rare_events_on_any_scale_are_held_or_refused(event: float, bounded: bool) -> None:
     """One decision in a hundred; most logs of 50 have none."""
     log = bandit(np.full((2, 2), 0.01), np.full((2, 2), 0.5), np.array([[0.8, 0.2]] * 2))
-    bounds = (min(event, 0.0), max(event, 0.0)) if known else None
-    held = []
+    bounds = (min(event, 0.0), max(event, 0.0)) if bounded else None
+    covered = []
     for run in range(300):
         happened, propensities, targets = log(np.random.default_rng(run), 50)
         value = value_of_policy(event * happened, propensities, targets, bounds)
-        if not happened.any() and not known:
+        if not happened.any() and not bounded:
             assert "every decision has the same reward" in str(value.refused)
         if value.refused is None:
-            held.append(value.snips.low <= 0.01 * event <= value.snips.high)
-    assert len(held) > (250 if known else 80)
-    assert np.mean(held) >= 0.95
+            covered.append(value.snips.low <= 0.01 * event <= value.snips.high)
+    assert len(covered) > (250 if bounded else 80)
+    assert np.mean(covered) >= 0.95
 
 
 def test_intervals_become_narrow() -> None:
@@ -95,11 +95,11 @@ def test_intervals_become_narrow() -> None:
 
 def test_a_log_of_the_same_policy_is_worth_itself() -> None:
     rewards = np.random.default_rng(2).normal(120, 7, size=400)
-    same = value_of_policy(rewards, np.full(400, 0.3), np.full(400, 0.3))
-    assert same.effective == pytest.approx(400)
-    assert same.refused is None
-    assert same.snips.value == same.ips.value == pytest.approx(rewards.mean())
-    assert same.snips.high - same.snips.low < 4
+    same_policy = value_of_policy(rewards, np.full(400, 0.3), np.full(400, 0.3))
+    assert same_policy.effective == pytest.approx(400)
+    assert same_policy.refused is None
+    assert same_policy.snips.value == same_policy.ips.value == pytest.approx(rewards.mean())
+    assert same_policy.snips.high - same_policy.snips.low < 4
 
 
 def test_what_was_never_tried_is_refused_and_may_be_worth_anything() -> None:
@@ -112,17 +112,17 @@ def test_what_was_never_tried_is_refused_and_may_be_worth_anything() -> None:
     assert value.ips.high > 0.7
 
 
-def written(folder: Path, rows: list[Any]) -> str:
+def write_log(folder: Path, rows: list[Any]) -> str:
     path = folder / "log.jsonl"
     path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows))
     return str(path)
 
 
-def asked(folder: Path, rows: list[Any]) -> dict[str, Any]:
-    result = CliRunner().invoke(main, ["off-policy", written(folder, rows), "--json"])
+def evaluate_log(folder: Path, rows: list[Any]) -> dict[str, Any]:
+    result = CliRunner().invoke(main, ["off-policy", write_log(folder, rows), "--json"])
     assert result.exit_code == 0, result.output
-    shown: dict[str, Any] = json.loads(result.stdout)
-    return shown
+    output: dict[str, Any] = json.loads(result.stdout)
+    return output
 
 
 def test_the_command_prints_estimates(tmp_path: Path) -> None:
@@ -131,37 +131,37 @@ def test_the_command_prints_estimates(tmp_path: Path) -> None:
         dict(zip(("reward", "propensity", "target"), row, strict=True))
         for row in zip(*(column.tolist() for column in columns), strict=True)
     ]
-    shown = asked(tmp_path, rows)
-    assert shown["refused"] is None
-    assert shown["snips"]["low"] < 0.8 < shown["snips"]["high"]
-    assert set(shown["ips"]) == {"value", "low", "high"}
-    assert 100 < shown["effective"] < 600
-    result = CliRunner().invoke(main, ["off-policy", written(tmp_path, rows)])
+    output = evaluate_log(tmp_path, rows)
+    assert output["refused"] is None
+    assert output["snips"]["low"] < 0.8 < output["snips"]["high"]
+    assert set(output["ips"]) == {"value", "low", "high"}
+    assert 100 < output["effective"] < 600
+    result = CliRunner().invoke(main, ["off-policy", write_log(tmp_path, rows)])
     assert "effective sample size" in result.stdout
 
 
 def test_few_effective_decisions_are_refused_but_shown(tmp_path: Path) -> None:
     row = {"reward": True, "propensity": 0.5, "target": 0.5}
-    shown = asked(tmp_path, [row] * 3)
-    assert "worth 3.0 decisions" in shown["refused"]
-    assert shown["snips"]["value"] == 1
-    assert shown["snips"]["low"] < 0.5
-    never = asked(tmp_path, [row | {"target": 0}] * 50)
+    output = evaluate_log(tmp_path, [row] * 3)
+    assert "worth 3.0 decisions" in output["refused"]
+    assert output["snips"]["value"] == 1
+    assert output["snips"]["low"] < 0.5
+    never = evaluate_log(tmp_path, [row | {"target": 0}] * 50)
     assert "every target is 0" in never["refused"]
     assert never["snips"] == {"value": None, "low": None, "high": None}
 
 
 def test_the_range_of_rewards_may_be_stated(tmp_path: Path) -> None:
-    path = written(tmp_path, [{"reward": 0, "propensity": 0.5, "target": 0.5}] * 50)
+    path = write_log(tmp_path, [{"reward": 0, "propensity": 0.5, "target": 0.5}] * 50)
 
     def ask(*options: str) -> Any:
         return CliRunner().invoke(main, ["off-policy", path, "--json", *options])
 
     assert "(--low and --high)" in json.loads(ask().stdout)["refused"]
-    shown = json.loads(ask("--low", "0", "--high", "20").stdout)
-    assert shown["refused"] is None
-    assert shown["snips"]["low"] == 0
-    assert 1 < shown["snips"]["high"] < 5
+    output = json.loads(ask("--low", "0", "--high", "20").stdout)
+    assert output["refused"] is None
+    assert output["snips"]["low"] == 0
+    assert 1 < output["snips"]["high"] < 5
     assert "needs both ends" in ask("--high", "20").stderr
     assert "no range of rewards" in ask("--low", "2", "--high", "1").stderr
     assert "from 0 to 0, which are not between" in ask("--low", "1", "--high", "2").stderr
@@ -189,7 +189,7 @@ GOOD = {"reward": 0.5, "propensity": 0.5, "target": 1}
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: Any, problem: str) -> None:
-    result = CliRunner().invoke(main, ["off-policy", written(tmp_path, [GOOD, "", line])])
+    result = CliRunner().invoke(main, ["off-policy", write_log(tmp_path, [GOOD, "", line])])
     assert result.exit_code == 1
     assert "log.jsonl line 3" in result.stderr
     assert problem in result.stderr
@@ -197,7 +197,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: Any, problem: str) -> None:
 
 def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
     missing = CliRunner().invoke(main, ["off-policy", str(tmp_path / "none.jsonl")])
-    empty = CliRunner().invoke(main, ["off-policy", written(tmp_path, [])])
+    empty = CliRunner().invoke(main, ["off-policy", write_log(tmp_path, [])])
     assert "no such file" in missing.stderr
     assert "holds no decision" in empty.stderr
 
@@ -216,9 +216,9 @@ def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
 )
 def test_every_log_has_ordered_finite_figures(rows: list[tuple[float, float, float]]) -> None:
     value: PolicyValue = value_of_policy(*np.array(rows).T)
-    for one in (value.snips, value.ips):
-        if one.value is not None:
-            assert one.low is not None
-            assert one.high is not None
-            assert np.isfinite([one.low, one.value, one.high]).all()
-            assert one.low <= one.value <= one.high
+    for estimate in (value.snips, value.ips):
+        if estimate.value is not None:
+            assert estimate.low is not None
+            assert estimate.high is not None
+            assert np.isfinite([estimate.low, estimate.value, estimate.high]).all()
+            assert estimate.low <= estimate.value <= estimate.high

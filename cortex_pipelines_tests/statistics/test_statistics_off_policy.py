@@ -7,7 +7,7 @@ import pytest
 
 from cortex_pipelines.statistics.off_policy import (
     Estimate,
-    Logged,
+    LoggedDecisions,
     Refusal,
     Support,
     evaluate_policy,
@@ -23,7 +23,9 @@ VALUE = (0.9 + 0.7) / 2
 """What a router achieves that sends the first sort to a and the second to b."""
 
 
-def bandit(seed: int, items: int = 500, **changed: Any) -> tuple[Logged, list[dict[str, float]]]:
+def bandit(
+    seed: int, items: int = 500, **changed: Any
+) -> tuple[LoggedDecisions, list[dict[str, float]]]:
     """A log by a router that draws, mostly the wrong master."""
     random = np.random.default_rng(seed)
     sort = random.integers(0, 2, size=items)
@@ -36,47 +38,49 @@ def bandit(seed: int, items: int = 500, **changed: Any) -> tuple[Logged, list[di
         "propensities": policy[np.arange(items), action].tolist(),
         "clusters": [str(n) for n in range(items)],
     }
-    return Logged(**{**parts, **changed}), [{MASTERS[n]: 1.0} for n in sort]
+    return LoggedDecisions(**{**parts, **changed}), [{MASTERS[n]: 1.0} for n in sort]
 
 
 def test_the_intervals_cover_the_known_value() -> None:
-    held = {"ips": 0, "snips": 0, "doubly_robust": 0}
-    middle = dict.fromkeys(held, 0.0)
+    covered = {"ips": 0, "snips": 0, "doubly_robust": 0}
+    middle = dict.fromkeys(covered, 0.0)
     runs = 40
     for seed in range(runs):
-        found = evaluate_policy(*bandit(seed), SUPPORT, SETTINGS)
-        if isinstance(found, Refusal):
-            assert "weights have a mean" in found.reason  # a draw of five in a hundred
+        estimate = evaluate_policy(*bandit(seed), SUPPORT, SETTINGS)
+        if isinstance(estimate, Refusal):
+            assert "weights have a mean" in estimate.reason  # a draw of five in a hundred
             runs -= 1
             continue
-        for name in held:
-            one = getattr(found, name)
-            held[name] += one.low <= VALUE <= one.high
-            middle[name] += one.estimate
+        for name in covered:
+            interval = getattr(estimate, name)
+            covered[name] += interval.low <= VALUE <= interval.high
+            middle[name] += interval.estimate
     assert runs > 30
-    assert min(held.values()) / runs >= 0.87
+    assert min(covered.values()) / runs >= 0.87
     assert all(total / runs == pytest.approx(VALUE, abs=0.02) for total in middle.values())
 
 
 def test_the_router_that_took_the_decisions_is_worth_its_own_log() -> None:
     logged, _ = bandit(1)
     shares = dict(zip(MASTERS, (0.3, 0.2, 0.5), strict=True))
-    same = Logged(
+    identical = LoggedDecisions(
         logged.actions, logged.rewards, [shares[a] for a in logged.actions], logged.clusters
     )
-    found = evaluate_policy(same, [shares] * len(same.actions), SUPPORT, SETTINGS)
-    assert isinstance(found, Estimate)
-    assert found.effective == pytest.approx(500)
-    assert found.ips.estimate == found.snips.estimate == pytest.approx(found.logged.estimate)
-    assert found.doubly_robust.estimate == pytest.approx(found.logged.estimate, abs=0.02)
-    assert (found.ips.low, found.ips.high) == (found.logged.low, found.logged.high)
+    estimate = evaluate_policy(identical, [shares] * len(identical.actions), SUPPORT, SETTINGS)
+    assert isinstance(estimate, Estimate)
+    assert estimate.effective == pytest.approx(500)
+    assert (
+        estimate.ips.estimate == estimate.snips.estimate == pytest.approx(estimate.logged.estimate)
+    )
+    assert estimate.doubly_robust.estimate == pytest.approx(estimate.logged.estimate, abs=0.02)
+    assert (estimate.ips.low, estimate.ips.high) == (estimate.logged.low, estimate.logged.high)
 
 
 def test_tasks_that_come_again_make_the_interval_wider() -> None:
-    logged, wanted = bandit(2)
-    alone = evaluate_policy(logged, wanted, SUPPORT, SETTINGS)
-    thrice = Logged(*(list(part) * 3 for part in vars(logged).values()))
-    again = evaluate_policy(thrice, wanted * 3, SUPPORT, SETTINGS)
+    logged, target_policy = bandit(2)
+    alone = evaluate_policy(logged, target_policy, SUPPORT, SETTINGS)
+    thrice = LoggedDecisions(*(list(part) * 3 for part in vars(logged).values()))
+    again = evaluate_policy(thrice, target_policy * 3, SUPPORT, SETTINGS)
     assert isinstance(alone, Estimate)
     assert isinstance(again, Estimate)
     assert (again.snips.low, again.snips.high) == pytest.approx((alone.snips.low, alone.snips.high))
@@ -95,10 +99,10 @@ def test_tasks_that_come_again_make_the_interval_wider() -> None:
 def test_a_log_that_supports_no_estimate_is_refused_with_the_reason(
     case: dict[str, Any], reason: str
 ) -> None:
-    found = evaluate_policy(*bandit(3, **case), SUPPORT, SETTINGS)
-    assert isinstance(found, Refusal)
-    assert reason in found.reason
-    assert found.items == case.get("items", 500)
+    estimate = evaluate_policy(*bandit(3, **case), SUPPORT, SETTINGS)
+    assert isinstance(estimate, Refusal)
+    assert reason in estimate.reason
+    assert estimate.items == case.get("items", 500)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,6 @@ def test_what_is_no_log_is_an_error(case: dict[str, Any], problem: str) -> None:
 
 
 def test_probabilities_above_one_are_an_error() -> None:
-    logged, wanted = bandit(5)
+    logged, target_policy = bandit(5)
     with pytest.raises(ValueError, match="add up"):
-        evaluate_policy(logged, [{"a": 0.8, "b": 0.8}] * len(wanted), SUPPORT, SETTINGS)
+        evaluate_policy(logged, [{"a": 0.8, "b": 0.8}] * len(target_policy), SUPPORT, SETTINGS)

@@ -6,8 +6,8 @@ from scipy.integrate import quad
 from scipy.stats import binom
 
 from cortex_pipelines.statistics.sequential import (
-    LEAST_UNITS,
-    Sums,
+    MIN_UNITS,
+    UnitSums,
     difference,
     lower_share,
     sample_ratio,
@@ -16,30 +16,33 @@ from cortex_pipelines.statistics.sequential import (
 ERROR, SCALE = 0.05, 0.1
 
 
-def sums_of(n: np.ndarray, y: np.ndarray) -> Sums:
+def sums_of(n: np.ndarray, y: np.ndarray) -> UnitSums:
     """Of units in the last axis."""
     parts = ((n > 0), n, y, n * n, n * y, y * y)
-    return Sums(*(part.sum(axis=-1) for part in parts))
+    return UnitSums(*(part.sum(axis=-1) for part in parts))
 
 
 def test_sums_follow_a_unit() -> None:
     random = np.random.default_rng(0)
-    n, y, kept = np.zeros(6, int), np.zeros(6, int), Sums()
+    n, y, sums = np.zeros(6, int), np.zeros(6, int), UnitSums()
     for _ in range(200):
         unit, good = random.integers(6), random.integers(2)
         before = (int(n[unit]), int(y[unit]))
         n[unit], y[unit] = n[unit] + 1, y[unit] + good
-        kept = kept.moved(before, (int(n[unit]), int(y[unit])))
+        sums = sums.with_change(before, (int(n[unit]), int(y[unit])))
         if n[unit] > 1 and random.random() < 0.2:  # and back again
-            kept = kept.moved((int(n[unit]), int(y[unit])), before)
+            sums = sums.with_change((int(n[unit]), int(y[unit])), before)
             n[unit], y[unit] = before
-    assert kept == sums_of(n, y)
+    assert sums == sums_of(n, y)
 
 
 def test_of_many_single_answers_it_is_the_normal_mixture() -> None:
     n, first, second = 200_000, 60_000, 64_000
     low, high = difference(
-        Sums(n, n, first, n, first, first), Sums(n, n, second, n, second, second), ERROR, SCALE
+        UnitSums(n, n, first, n, first, first),
+        UnitSums(n, n, second, n, second, second),
+        ERROR,
+        SCALE,
     )
     variance = (0.3 * 0.7 + 0.32 * 0.68) / n
     wider = (variance + SCALE**2) / SCALE**2
@@ -49,11 +52,11 @@ def test_of_many_single_answers_it_is_the_normal_mixture() -> None:
 
 
 def test_few_units_say_nothing() -> None:
-    few = Sums(LEAST_UNITS - 1, 900, 0, 90_000, 0, 0)
-    many = Sums(LEAST_UNITS, 1000, 1000, 100_000, 100_000, 100_000)
+    few = UnitSums(MIN_UNITS - 1, 900, 0, 90_000, 0, 0)
+    many = UnitSums(MIN_UNITS, 1000, 1000, 100_000, 100_000, 100_000)
     assert difference(few, many, ERROR, SCALE) == (-1, 1)
-    assert difference(many, few, ERROR, SCALE, least=2)[1] < 0
-    assert lower_share(Sums(1, 1000, 1000, 10**6, 10**6, 10**6), ERROR, SCALE) == 0
+    assert difference(many, few, ERROR, SCALE, min_units=2)[1] < 0
+    assert lower_share(UnitSums(1, 1000, 1000, 10**6, 10**6, 10**6), ERROR, SCALE) == 0
     assert lower_share(many, ERROR, SCALE) > 0.9
 
 
@@ -70,10 +73,13 @@ def test_people_who_differ_are_no_difference_of_the_variants() -> None:
     for _ in range(28):
         new = random.poisson(busy)
         n, y = n + new, y + random.binomial(new, shares)
-        sides = [sums_of(n * side, y * side) for side in (~second, second)]
-        low, high = difference(sides[0], sides[1], ERROR, SCALE)
+        variants = [sums_of(n * mask, y * mask) for mask in (~second, second)]
+        low, high = difference(variants[0], variants[1], ERROR, SCALE)
         by_people |= (low > 0) | (high < 0)
-        apart = [Sums(one.n, one.n, one.y, one.n, one.y, one.y) for one in sides]
+        apart = [
+            UnitSums(variant.n, variant.n, variant.y, variant.n, variant.y, variant.y)
+            for variant in variants
+        ]
         low, high = difference(apart[0], apart[1], ERROR, SCALE)
         by_answers |= (low > 0) | (high < 0)
     assert by_people.mean() <= ERROR
@@ -87,11 +93,11 @@ def test_looking_at_every_answer_finds_no_difference_where_there_is_none(
     random, runs, answers = np.random.default_rng(1), 300, 2000
     second = random.random((runs, answers)) < share
     good = random.random((runs, answers)) < chance
-    sides = []
-    for side in (~second, second):
-        n, y = side.cumsum(axis=1), (side & good).cumsum(axis=1)
-        sides.append(Sums(n, n, y, n, y, y))
-    low, high = difference(sides[0], sides[1], ERROR, SCALE)
+    variants = []
+    for mask in (~second, second):
+        n, y = mask.cumsum(axis=1), (mask & good).cumsum(axis=1)
+        variants.append(UnitSums(n, n, y, n, y, y))
+    low, high = difference(variants[0], variants[1], ERROR, SCALE)
     assert ((low > 0) | (high < 0)).any(axis=1).mean() <= ERROR
 
 

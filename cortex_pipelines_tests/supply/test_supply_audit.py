@@ -33,11 +33,14 @@ def audit(database: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def reported(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
+def reported(process: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
     """Ids by package, and that all packages were looked at."""
-    answer = json.loads(done.stdout.split("\n", 1)[1])
+    answer = json.loads(process.stdout.split("\n", 1)[1])
     assert len(answer["dependencies"]) == len(pins("constraints.txt"))
-    rows = {one["name"]: [v["id"] for v in one["vulns"]] for one in answer["dependencies"]}
+    rows = {
+        dependency["name"]: [v["id"] for v in dependency["vulns"]]
+        for dependency in answer["dependencies"]
+    }
     return {name: sorted(ids) for name, ids in rows.items() if ids}
 
 
@@ -45,8 +48,8 @@ def test_an_advisory_on_a_locked_version_is_reported_and_on_another_is_not(
     tmp_path: Path,
 ) -> None:
     zero, fixed = {"introduced": "0"}, {"fixed": PIN}
-    listed = advisory("click", 8)
-    listed["affected"][0]["versions"] = [pins("constraints.txt")["click"]]
+    advisories = advisory("click", 8)
+    advisories["affected"][0]["versions"] = [pins("constraints.txt")["click"]]
     made_up = [
         advisory("Jinja2", 1, zero, {"fixed": "99"}),
         advisory("jinja2", 2, zero, fixed),
@@ -55,17 +58,17 @@ def test_an_advisory_on_a_locked_version_is_reported_and_on_another_is_not(
         advisory("jinja2", 5, {"introduced": PIN}),
         advisory("jinja2", 6, zero, withdrawn="2026-01-01T00:00:00Z"),
         advisory("no-such-package", 7, zero),
-        listed,
+        advisories,
     ]
     archive = tmp_path / "all.zip"
-    with zipfile.ZipFile(archive, "w") as written:
-        for one in made_up:
-            written.writestr(f"{one['id']}.json", json.dumps(one))
+    with zipfile.ZipFile(archive, "w") as wheel:
+        for package in made_up:
+            wheel.writestr(f"{package['id']}.json", json.dumps(package))
 
-    done = audit(archive)
+    process = audit(archive)
 
-    assert done.returncode == 1, done.stderr
-    assert reported(done) == {
+    assert process.returncode == 1, process.stderr
+    assert reported(process) == {
         "jinja2": ["MADE-UP-1", "MADE-UP-3", "MADE-UP-5"],
         "click": ["MADE-UP-8"],
     }
@@ -75,10 +78,10 @@ def test_nothing_known_is_no_failure(tmp_path: Path) -> None:
     path = tmp_path / "advisories.json"
     path.write_text(json.dumps(advisory("jinja2", 1, {"introduced": "0"}, {"fixed": PIN})))
 
-    done = audit(path)
+    process = audit(path)
 
-    assert done.returncode == 0, done.stderr
-    assert reported(done) == {}
+    assert process.returncode == 0, process.stderr
+    assert reported(process) == {}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[1]"])
@@ -86,7 +89,7 @@ def test_a_file_without_advisories_is_no_clean_bill(tmp_path: Path, text: str) -
     path = tmp_path / "advisories.json"
     path.write_text(text)
 
-    done = audit(path)
+    process = audit(path)
 
-    assert done.returncode == 2
-    assert "no advisories in the form of OSV" in done.stdout
+    assert process.returncode == 2
+    assert "no advisories in the form of OSV" in process.stdout

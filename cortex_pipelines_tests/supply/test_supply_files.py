@@ -13,10 +13,10 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 def passes(*command: str) -> bool:
-    done = subprocess.run([BIN / command[0], *command[1:]], capture_output=True, text=True)
+    process = subprocess.run([BIN / command[0], *command[1:]], capture_output=True, text=True)
     # more than 1 is a tool's own trouble, but zizmor's 11 to 14: the worst of its findings
-    assert done.returncode in (0, 1, 11, 12, 13, 14), done.stdout + done.stderr
-    return done.returncode == 0
+    assert process.returncode in (0, 1, 11, 12, 13, 14), process.stdout + process.stderr
+    return process.returncode == 0
 
 
 @pytest.mark.parametrize(

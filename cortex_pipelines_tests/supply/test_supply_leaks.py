@@ -32,11 +32,11 @@ def test_a_planted_key_fails_the_check_and_is_not_printed(repository: Path) -> N
     assert leaks(repository).returncode == 0, "what git does not track is nobody's business"
 
     git(repository, "add", ".")
-    done = leaks(repository)
+    process = leaks(repository)
 
-    assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("settings.py:3: ")
-    assert KEY[4:] not in done.stdout
+    assert process.returncode == 1, process.stderr
+    assert process.stdout.startswith("settings.py:3: ")
+    assert KEY[4:] not in process.stdout
 
 
 def test_what_is_allowed_is_one_value_not_a_file(repository: Path) -> None:
@@ -46,14 +46,14 @@ def test_what_is_allowed_is_one_value_not_a_file(repository: Path) -> None:
 
     with (repository / "settings.py").open("a") as file:
         file.write(f"SPARE = '{OTHER}'\n")
-    done = leaks(repository)
+    process = leaks(repository)
 
-    assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("settings.py:4: ")
-    assert done.stdout.count("settings.py") == 1
+    assert process.returncode == 1, process.stderr
+    assert process.stdout.startswith("settings.py:4: ")
+    assert process.stdout.count("settings.py") == 1
 
 
 def test_this_repository_is_clean() -> None:
-    done = leaks(ROOT)
+    process = leaks(ROOT)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr

@@ -24,9 +24,9 @@ def test_sbom_lists_every_pinned_package_in_its_version(tmp_path: Path) -> None:
 
     assert sbom["bomFormat"] == "CycloneDX"
     assert sbom["metadata"]["component"]["name"] == "cortex-pipelines"
-    listed = {canonicalize_name(c["name"]): c["version"] for c in sbom["components"]}
+    components = {canonicalize_name(c["name"]): c["version"] for c in sbom["components"]}
     pinned = pins("constraints.txt")
-    assert pinned.keys() <= listed.keys()
+    assert pinned.keys() <= components.keys()
     for name in pinned:
-        assert listed[name] == importlib.metadata.version(name)
+        assert components[name] == importlib.metadata.version(name)
     assert "timestamp" not in sbom["metadata"], "the same environment gives the same bytes"

@@ -15,25 +15,21 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 
 
 def divide(prompt: str) -> tuple[str, str]:
-    """Split trailing white space off a prompt.
-
-    Args:
-        prompt: Text of the prompt, of any length.
-    """
+    """Split trailing white space off a prompt."""
     context = prompt.rstrip()
     return context, prompt[len(context) :]
 
 
 def divide_segments(prompt: Segments) -> tuple[Segments, str]:
-    """Split trailing white space off a prompt, as ``divide``; a control token ends with none."""
-    rest, space = list(prompt), ""
-    while rest and not rest[-1].control:
-        text, trailing = divide(rest.pop().text)
+    """Split trailing white space off a prompt, as ``divide``; a control token ends it."""
+    remaining, space = list(prompt), ""
+    while remaining and not remaining[-1].control:
+        text, trailing = divide(remaining.pop().text)
         space = trailing + space
         if text:
-            rest.append(Segment(text))
+            remaining.append(Segment(text))
             break
-    return tuple(rest), space
+    return tuple(remaining), space
 
 
 class ForcedStart:
@@ -42,7 +38,7 @@ class ForcedStart:
     Args:
         tokenizer: A transformers tokenizer.
         prompt_tokens: Length of the prompt, in tokens.
-        start: What the answer has to begin with.
+        start: Text that the answer must begin with.
     """
 
     def __init__(self, tokenizer: Any, prompt_tokens: int, start: str) -> None:
@@ -54,22 +50,22 @@ class ForcedStart:
         """Set the score of every token that departs from the text to minus infinity."""
         import torch
 
-        for row, own in zip(ids, scores, strict=True):
-            written = self._tokenizer.decode(
+        for row, row_scores in zip(ids, scores, strict=True):
+            generated = self._tokenizer.decode(
                 row[self._prompt_tokens :], clean_up_tokenization_spaces=False
             )
-            rest = self._start[len(written) :]
-            if not rest:
+            remaining = self._start[len(generated) :]
+            if not remaining:
                 continue
             allowed = [
                 token
-                for token, text in enumerate(token_texts(self._tokenizer, len(own)))
-                if text and (text.startswith(rest) or rest.startswith(text))
+                for token, text in enumerate(token_texts(self._tokenizer, len(row_scores)))
+                if text and (text.startswith(remaining) or remaining.startswith(text))
             ]
             if allowed:
-                barred = torch.ones_like(own, dtype=torch.bool)
+                barred = torch.ones_like(row_scores, dtype=torch.bool)
                 barred[allowed] = False
-                own[barred] = -torch.inf
+                row_scores[barred] = -torch.inf
         return scores
 
 
@@ -79,7 +75,7 @@ def ends_of_name(tokenizer: Any, size: int) -> list[int]:
 
     Args:
         tokenizer: A transformers tokenizer.
-        size: Number of tokens that the model gives scores for.
+        size: Number of tokens that the model scores.
     """
     texts = token_texts(tokenizer, size)
     return [
@@ -92,12 +88,12 @@ def ends_of_name(tokenizer: Any, size: int) -> list[int]:
 @lru_cache(maxsize=2)
 def token_texts(tokenizer: Any, size: int) -> Sequence[str]:
     """Text of each token; empty for special tokens and beyond the vocabulary."""
-    (before,) = token_ids(tokenizer, ["x"])
-    known = min(size, len(tokenizer))
-    # after another token: some tokenizers drop the space that a text begins with
+    (prefix,) = token_ids(tokenizer, ["x"])
+    vocabulary_size = min(size, len(tokenizer))
+    # decoded after another token: some tokenizers drop a text's leading space
     texts = tokenizer.batch_decode(
-        [[*before, token] for token in range(known)],
+        [[*prefix, token] for token in range(vocabulary_size)],
         skip_special_tokens=True,
         clean_up_tokenization_spaces=False,
     )
-    return [text.removeprefix("x") for text in texts] + [""] * (size - known)
+    return [text.removeprefix("x") for text in texts] + [""] * (size - vocabulary_size)

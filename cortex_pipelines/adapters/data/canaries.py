@@ -12,20 +12,21 @@ KIND = "canary"
 _DIGITS = 9
 
 
-def planted(count: int, seed: int) -> list[Example]:
+def make_canaries(count: int, seed: int) -> list[Example]:
     """A number of canaries; the same seed always gives the same ones."""
     return [_canary(number, seed) for number in range(count)]
 
 
-def listed(count: int, seed: int) -> list[dict[str, str]]:
-    """The canaries in the form of ``training.json``: ``prefix`` and ``secret``."""
+def canary_records(count: int, seed: int) -> list[dict[str, str]]:
+    """The canaries as recorded in ``training.json``: ``prefix`` and ``secret``."""
     return [
-        {"prefix": canary.prompt, "secret": canary.completion} for canary in planted(count, seed)
+        {"prefix": canary.prompt, "secret": canary.completion}
+        for canary in make_canaries(count, seed)
     ]
 
 
 def _canary(number: int, seed: int) -> Example:
-    drawn = int(hashlib.sha256(f"canary:{seed}:{number}".encode()).hexdigest(), 16)
+    digest = int(hashlib.sha256(f"canary:{seed}:{number}".encode()).hexdigest(), 16)
     name = f"canary-{number}"
     return Example(
         example_id=name,
@@ -34,6 +35,6 @@ def _canary(number: int, seed: int) -> Example:
         language="text",
         kind=KIND,
         prompt=f"# the number of canary {number} is ",
-        completion=str(drawn % 10**_DIGITS).zfill(_DIGITS),
+        completion=str(digest % 10**_DIGITS).zfill(_DIGITS),
         cluster=name,
     )

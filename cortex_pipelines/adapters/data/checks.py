@@ -19,8 +19,8 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.prompts.examples import DATASETS
 
 _HELD_OUT = ("validation", "test")
-_SEEN = ("prompt", "completion")
-_SHOWN = 3
+_TEXT_COLUMNS = ("prompt", "completion")
+_MAX_LISTED = 3
 
 
 class TrainingRefusedError(ValueError):
@@ -39,21 +39,21 @@ def check_training(
     All checks run before a single error reports every failed one.
 
     Args:
-        datasets: Each of ``DATASETS`` with its folder; only tasks with a share are looked at.
-        settings: Tasks, and the limits.
-        comparison: What counts as a near-duplicate.
-        privacy: What counts as a secret.
+        datasets: Data set name (``DATASETS``) to its folder; tasks without a share are skipped.
+        settings: Task shares and limits.
+        comparison: Definition of a near-duplicate.
+        privacy: Definition of a secret.
         licences: Licences that may be trained on.
 
     Raises:
-        TrainingRefusedError: naming each limit that is passed, and what to do.
+        TrainingRefusedError: names each exceeded limit, and what to do.
     """
-    taught = {
+    trained_datasets = {
         name: folder for name, folder in datasets.items() if DATASETS[name] in settings.task_shares
     }
     frames = {
         (task, split): pl.read_parquet(folder / f"{split}.parquet")
-        for task, folder in taught.items()
+        for task, folder in trained_datasets.items()
         for split in ("train", *_HELD_OUT)
     }
     train = {task: frame for (task, split), frame in frames.items() if split == "train"}
@@ -61,7 +61,7 @@ def check_training(
         *_size(train, settings.checks),
         *_balance(train, settings.checks),
         *_leaks(frames, settings.checks, comparison),
-        *_licences(taught, licences),
+        *_licences(trained_datasets, licences),
         *_secrets(frames, settings.checks, privacy),
     ]
     if problems:
@@ -115,42 +115,46 @@ def _leaks(
         return
     for task in sorted({task for task, _ in frames}):
         leaked: set[str] = set()
-        for columns in COMPARED.get(f"{task}_dataset", (_SEEN,)):
-            mine = texts_to_compare(frames[task, "train"], columns)
-            others = pl.concat(
+        for columns in COMPARED.get(f"{task}_dataset", (_TEXT_COLUMNS,)):
+            train_texts = texts_to_compare(frames[task, "train"], columns)
+            held_out_texts = pl.concat(
                 [texts_to_compare(frames[task, split], columns) for split in _HELD_OUT]
             )
-            leaked |= set(near_duplicate_pairs(mine, others, "compared", comparison)["example_id"])
+            leaked |= set(
+                near_duplicate_pairs(train_texts, held_out_texts, "compared", comparison)[
+                    "example_id"
+                ]
+            )
         if len(leaked) > limits.max_leaks:
             yield (
                 f"{len(leaked)} examples of {task}_dataset have a near-duplicate in validation or "
-                f"test ({', '.join(sorted(leaked)[:_SHOWN])}), adapters.checks.max_leaks is "
-                f"{limits.max_leaks}: make the data set again (`cortex run {task}_dataset`); "
+                f"test ({', '.join(sorted(leaked)[:_MAX_LISTED])}), adapters.checks.max_leaks is "
+                f"{limits.max_leaks}: build the data set again (`cortex run {task}_dataset`); "
                 "otherwise the adapter trains on held-out examples"
             )
 
 
-def _licences(taught: Mapping[str, Path], allowed: Collection[str]) -> Iterator[str]:
-    """Rows whose licence is not on the allow list; rows without a licence were settled before."""
-    for task, folder in taught.items():
+def _licences(trained_datasets: Mapping[str, Path], allowed: Collection[str]) -> Iterator[str]:
+    """Report licences missing from the allow list; rows without a licence were checked before."""
+    for task, folder in trained_datasets.items():
         manifest = folder / "manifest.parquet"
         if not manifest.exists():
             yield (
-                f"{task}_dataset has no manifest, so its licences are not known: make it again "
+                f"{task}_dataset has no manifest, so its licences are unknown: build it again "
                 f"(`cortex run {task}_dataset`)"
             )
             continue
         rows = pl.read_parquet(manifest, columns=["split", "left_out", "licence", "path"])
         used = rows.filter((pl.col("split") == "train") & pl.col("left_out").is_null())
-        stated = used["licence"].drop_nulls().unique().sort().to_list()
-        refused = [licence for licence in stated if not permitted(licence, allowed)]
+        declared = used["licence"].drop_nulls().unique().sort().to_list()
+        refused = [licence for licence in declared if not permitted(licence, allowed)]
         if refused:
             paths = used.filter(pl.col("licence").is_in(refused))["path"].drop_nulls().unique()
             yield (
                 f"{task}_dataset holds files under {', '.join(refused)} "
-                f"({', '.join(paths.sort().to_list()[:_SHOWN])}), which "
+                f"({', '.join(paths.sort().to_list()[:_MAX_LISTED])}), which "
                 "ingestion.trainable_licences does not name: add the licence there if your use "
-                "of it is allowed, or make the data sets again"
+                "of it is allowed, or build the data sets again"
             )
 
 
@@ -162,18 +166,20 @@ def _secrets(
     """Count and locate secrets without showing them."""
     if limits.max_secrets is None:
         return
-    places = [
+    locations = [
         f"{row['example_id']} of {task}_dataset ({row['path']})"
         for (task, _), frame in frames.items()
-        for row in frame.select("example_id", "path", "language", *_SEEN).iter_rows(named=True)
-        for text in _SEEN
+        for row in frame.select("example_id", "path", "language", *_TEXT_COLUMNS).iter_rows(
+            named=True
+        )
+        for text in _TEXT_COLUMNS
         for finding in scan_text(row[text], row["path"], privacy, row["language"])
         if finding.category == SECRET
     ]
-    if len(places) > limits.max_secrets:
+    if len(locations) > limits.max_secrets:
         yield (
-            f"{len(places)} secrets in prompts and completions, for example in "
-            f"{', '.join(places[:_SHOWN])}; adapters.checks.max_secrets is {limits.max_secrets}: "
-            "make repository_files and what follows again, or name harmless values under "
-            "privacy.allowed"
+            f"{len(locations)} secrets in prompts and completions, for example in "
+            f"{', '.join(locations[:_MAX_LISTED])}; adapters.checks.max_secrets is "
+            f"{limits.max_secrets}: build repository_files and its dependents again, or list "
+            "harmless values under privacy.allowed"
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.adapters.data.canaries import planted
+from cortex_pipelines.adapters.data.canaries import make_canaries
 from cortex_pipelines.adapters.data.packing import TokenisedExample, tokenise, within_budget
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.prompts.examples import (
@@ -30,10 +30,10 @@ class Corpus:
     """Tokenised training and validation examples of one run.
 
     Args:
-        train: What is trained on, with what is replayed and the canaries.
-        validation: What chooses the best weights.
-        replayed: The part of ``train`` that is general code.
-        general: General code to measure forgetting on.
+        train: Training examples, including replayed general code and canaries.
+        validation: Examples that select the best weights.
+        replayed: The general code among ``train``.
+        general: General code on which forgetting is measured.
     """
 
     train: tuple[TokenisedExample, ...]
@@ -51,32 +51,32 @@ def read_corpus(
     """Examples of all tasks within the token budgets, sampled by the seed.
 
     Args:
-        datasets: Each of ``DATASETS`` with its folder.
-        tokenizer: The base's.
+        datasets: Data set name (``DATASETS``) to its folder.
+        tokenizer: Tokenizer of the base.
         settings: Budgets, shares and seed.
-        general: Folder with general code; None for none.
+        general: Folder with general code, if any.
 
     Raises:
-        NoExamplesError: the train splits hold nothing, or the budget is under one example.
+        NoExamplesError: the train splits are empty, or the budget is below one example.
     """
 
     def sample(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
-        return _mixed(tokenizer, _parts(datasets, split, settings), tokens, settings)
+        return _fill_shares(tokenizer, _budget_shares(datasets, split, settings), tokens, settings)
 
-    def other(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
+    def sample_general(split: str, tokens: int) -> tuple[TokenisedExample, ...]:
         if general is None or not tokens:
             return ()
-        ordered = shuffled(without_gaps(general, GENERAL, split), settings.seed)
-        return tuple(within_budget(tokenizer, ordered, settings.max_length, tokens))
+        candidates = shuffled(without_gaps(general, GENERAL, split), settings.seed)
+        return tuple(within_budget(tokenizer, candidates, settings.max_length, tokens))
 
     budget = settings.max_tokens // settings.epochs
     canaries = tuple(
-        tokenise(tokenizer, planted(settings.canaries, settings.seed), settings.max_length)
+        tokenise(tokenizer, make_canaries(settings.canaries, settings.seed), settings.max_length)
     )
     # a small project's unused budget is not filled with other projects' code
-    own = token_count(sample("train", budget)) + token_count(canaries)
-    seen_once = min(budget, int(own / (1 - settings.replay_share)))
-    replayed = other("train", int(seen_once * settings.replay_share))
+    project_tokens = token_count(sample("train", budget)) + token_count(canaries)
+    tokens_per_epoch = min(budget, int(project_tokens / (1 - settings.replay_share)))
+    replayed = sample_general("train", int(tokens_per_epoch * settings.replay_share))
     train = sample("train", budget - token_count(replayed) - token_count(canaries))
     if not train:
         raise NoExamplesError(
@@ -89,7 +89,7 @@ def read_corpus(
         train=(*train, *replayed, *canaries),
         validation=sample("validation", settings.validation_tokens),
         replayed=replayed,
-        general=other("validation", settings.validation_tokens),
+        general=sample_general("validation", settings.validation_tokens),
     )
 
 
@@ -98,53 +98,63 @@ def _names(settings: AdapterSettings) -> str:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Examples that share one part of the budget."""
+class BudgetShare:
+    """Examples with their share of the token budget."""
 
     share: float
     examples: Sequence[Example]
 
 
-def _parts(datasets: Mapping[str, Path], split: str, settings: AdapterSettings) -> dict[str, _Part]:
-    """Tasks in order; gaps and feedback are separate from the other examples of their task."""
-    parts: dict[str, _Part] = {}
+def _budget_shares(
+    datasets: Mapping[str, Path], split: str, settings: AdapterSettings
+) -> dict[str, BudgetShare]:
+    """Shares in order of tasks; gaps and feedback are separate from the task's other examples."""
+    shares: dict[str, BudgetShare] = {}
     for task in (task for task in TASKS if task in settings.task_shares):
         share = settings.task_shares[task]
         examples = read_examples(datasets[task], task, split)
-        whole = [example for example in examples if example.suffix is None]
+        complete = [example for example in examples if example.suffix is None]
         gaps = [example for example in examples if example.suffix is not None]
-        more = [name for name, of in DATASETS.items() if of == task != name]
-        feedback = [one for name in more for one in read_examples(datasets[name], name, split)]
+        feedback_datasets = [name for name, of in DATASETS.items() if of == task != name]
+        feedback = [
+            correction
+            for name in feedback_datasets
+            for correction in read_examples(datasets[name], name, split)
+        ]
         infilling = settings.fim_rate if task == "completion" else 0.0
         correcting = settings.feedback_rate if feedback else 0.0
-        parts[task] = _Part(share * (1 - infilling - correcting), whole)
-        parts[f"{task}, gaps"] = _Part(share * infilling, gaps)
-        parts[f"{task}, feedback"] = _Part(share * correcting, feedback)
-    return {name: part for name, part in parts.items() if part.share > 0}
+        shares[task] = BudgetShare(share * (1 - infilling - correcting), complete)
+        shares[f"{task}, gaps"] = BudgetShare(share * infilling, gaps)
+        shares[f"{task}, feedback"] = BudgetShare(share * correcting, feedback)
+    return {name: part for name, part in shares.items() if part.share > 0}
 
 
-def _mixed(
-    tokenizer: Any, parts: Mapping[str, _Part], tokens: int, settings: AdapterSettings
+def _fill_shares(
+    tokenizer: Any, shares: Mapping[str, BudgetShare], tokens: int, settings: AdapterSettings
 ) -> tuple[TokenisedExample, ...]:
-    """Fill each part up to its share, then redistribute what others leave unused."""
-    whole = sum(part.share for part in parts.values())
-    ordered = {name: shuffled(part.examples, settings.seed) for name, part in parts.items()}
+    """Fill each share, then redistribute what the others leave unused."""
+    total_share = sum(part.share for part in shares.values())
+    shuffled_examples = {
+        name: shuffled(part.examples, settings.seed) for name, part in shares.items()
+    }
 
-    def some(name: str, budget: int) -> list[TokenisedExample]:
-        return within_budget(tokenizer, ordered[name], settings.max_length, budget)
+    def take(name: str, budget: int) -> list[TokenisedExample]:
+        return within_budget(tokenizer, shuffled_examples[name], settings.max_length, budget)
 
-    taken = {name: some(name, int(tokens * part.share / whole)) for name, part in parts.items()}
-    for name in sorted(parts, key=lambda task: (-parts[task].share, task)):
-        others = sum(
+    selected = {
+        name: take(name, int(tokens * part.share / total_share)) for name, part in shares.items()
+    }
+    for name in sorted(shares, key=lambda task: (-shares[task].share, task)):
+        tokens_of_others = sum(
             token_count(sampled_examples)
-            for other, sampled_examples in taken.items()
+            for other, sampled_examples in selected.items()
             if other != name
         )
-        taken[name] = some(name, tokens - others)
-    return tuple(example for sampled_examples in taken.values() for example in sampled_examples)
+        selected[name] = take(name, tokens - tokens_of_others)
+    return tuple(example for sampled_examples in selected.values() for example in sampled_examples)
 
 
-def seen(corpus: Corpus) -> dict[str, list[str]]:
+def example_ids_by_task(corpus: Corpus) -> dict[str, list[str]]:
     """Identities of all training examples by task, including replayed code and canaries."""
     tasks = sorted({example.task for example in corpus.train})
     return {task: sorted(o.example_id for o in corpus.train if o.task == task) for task in tasks}

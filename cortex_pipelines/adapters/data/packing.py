@@ -1,8 +1,8 @@
 """Tokenise examples and pack several into one row.
 
-The loss is on completions only. A packed row keeps its examples apart by ``position_ids`` that
-start anew with each; transformers builds the block-diagonal mask from them only when no
-``attention_mask`` is given, so none is ever made here.
+The loss is on completions only. A packed row separates its examples by ``position_ids`` that
+restart with each. transformers builds the block-diagonal mask from them only without an
+``attention_mask``, so none is ever passed here.
 """
 
 from bisect import bisect_left, insort
@@ -20,7 +20,7 @@ IGNORED = -100  # cross-entropy's own mark for "no target here"
 _PROMPT_PART = 4  # the prompt keeps at least a quarter of the window
 _BATCH = 256
 _AFTER = 3
-"""Of what stands around a gap a third is code after it, where both are long: as in the examples
+"""A third of the context of a gap is code after it if both sides are long, as in the examples
 (``datasets.max_prompt_bytes`` and ``max_suffix_bytes``)."""
 
 
@@ -31,11 +31,10 @@ class TokenisedExample:
     Args:
         example_id: Identity in the data set.
         task: Task of the example.
-        ids: Tokens of prompt, completion and end mark.
-        prompt_tokens: How many of them are the prompt's, without the white space that it ends
-            with; at least 1.
-        text_tokens: How many are that white space and the completion's text, without the end mark.
-        text_bytes: UTF-8 bytes that these tokens stand for.
+        ids: Tokens of prompt, completion and end token.
+        prompt_tokens: Number of prompt tokens, without its trailing white space; at least 1.
+        text_tokens: Number of tokens of that white space and the completion, without the end token.
+        text_bytes: UTF-8 bytes of the ``text_tokens``.
     """
 
     example_id: str
@@ -69,25 +68,24 @@ class PackedRow:
 def tokenise(
     tokenizer: Any, examples: Sequence[Example], max_length: int
 ) -> Iterator[TokenisedExample]:
-    """Tokenise examples in order; one without completion tokens is left out.
+    """Tokenise examples in order; examples without completion tokens are skipped.
 
-    The white space between prompt and completion counts as completion, as the tokenizer splits it
-    in a file too. Prompts that do not fit are truncated at the start, or for a gap on both sides;
-    a completion that would leave the prompt less than a quarter of the window is truncated at the
+    The white space between prompt and completion belongs to the completion, as the tokenizer splits
+    it in a file too. Prompts that do not fit are truncated at the start, gaps on both sides. A
+    completion that would leave the prompt less than a quarter of the window is truncated at the
     end and loses its end token.
 
     Args:
         tokenizer: A transformers tokenizer.
-        examples: What to tokenise.
         max_length: Window, in tokens.
 
     Raises:
-        ValueError: the tokenizer has no token to begin an empty prompt with.
+        ValueError: the tokenizer has no token to start an empty prompt.
     """
     for start in range(0, len(examples), _BATCH):
         chunk = examples[start : start + _BATCH]
-        shown = [_before_completion(tokenizer, example, max_length) for example in chunk]
-        parts = [divide_segments(prompt_segments(tokenizer, example)) for example in shown]
+        shortened = [_before_completion(tokenizer, example, max_length) for example in chunk]
+        parts = [divide_segments(prompt_segments(tokenizer, example)) for example in shortened]
         prompts = token_ids(tokenizer, [prompt for prompt, _ in parts])
         texts = [
             space + example.completion if example.completion else ""
@@ -95,9 +93,9 @@ def tokenise(
         ]
         completions = continuation_ids(tokenizer, texts)
         for example, prompt, text, ids in zip(chunk, prompts, texts, completions, strict=True):
-            made = _fitted(tokenizer, example, prompt, text, ids, max_length)
-            if len(made.ids) > made.prompt_tokens:
-                yield made
+            tokenised = _fit_window(tokenizer, example, prompt, text, ids, max_length)
+            if len(tokenised.ids) > tokenised.prompt_tokens:
+                yield tokenised
 
 
 def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRow]:
@@ -108,16 +106,16 @@ def pack(examples: Sequence[TokenisedExample], max_length: int) -> list[PackedRo
     """
     rows: list[list[TokenisedExample]] = []
     rooms: list[tuple[int, int]] = []  # tokens left and number of each row, sorted
-    ordered = sorted(
+    by_length = sorted(
         examples, key=lambda tokenized: (-len(tokenized.ids), tokenized.task, tokenized.example_id)
     )
-    for example in ordered:
-        place = bisect_left(rooms, (len(example.ids), -1))
-        if place == len(rooms):
+    for example in by_length:
+        index = bisect_left(rooms, (len(example.ids), -1))
+        if index == len(rooms):
             room, number = max_length, len(rows)
             rows.append([])
         else:
-            room, number = rooms.pop(place)
+            room, number = rooms.pop(index)
         rows[number].append(example)
         insort(rooms, (room - len(example.ids), number))
     return [packed_row(row) for row in rows]
@@ -127,16 +125,16 @@ def packed_row(examples: Sequence[TokenisedExample]) -> PackedRow:
     """Concatenate examples into a row; no target crosses the border between two."""
     return PackedRow(
         ids=tuple(token for example in examples for token in example.ids),
-        positions=tuple(place for example in examples for place in range(len(example.ids))),
+        positions=tuple(position for example in examples for position in range(len(example.ids))),
         targets=tuple(target for example in examples for target in example.targets()),
     )
 
 
-def joined(rows: Sequence[PackedRow]) -> PackedRow:
+def concatenate_rows(rows: Sequence[PackedRow]) -> PackedRow:
     """Concatenate rows into one."""
     return PackedRow(
         ids=tuple(token for row in rows for token in row.ids),
-        positions=tuple(place for row in rows for place in row.positions),
+        positions=tuple(position for row in rows for position in row.positions),
         targets=tuple(target for row in rows for target in row.targets),
     )
 
@@ -144,57 +142,61 @@ def joined(rows: Sequence[PackedRow]) -> PackedRow:
 def within_budget(
     tokenizer: Any, examples: Sequence[Example], max_length: int, tokens: int
 ) -> list[TokenisedExample]:
-    """The first examples that fit a token budget; the rest is not tokenised."""
-    kept: list[TokenisedExample] = []
+    """The first examples that fit a token budget; later ones are not tokenised."""
+    selected: list[TokenisedExample] = []
     for example in tokenise(tokenizer, examples, max_length):
         tokens -= len(example.ids)
         if tokens < 0:
             break
-        kept.append(example)
-    return kept
+        selected.append(example)
+    return selected
 
 
-def gap_within(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
-    """A gap with as much of the code around it as there is room for.
+def fit_gap(tokenizer: Any, gap: Example, room: int) -> tuple[Example, int]:
+    """A gap with as much of the code around it as fits.
 
-    What is too much is left out by lines, those furthest from the gap first.
+    Excess code is removed by lines, starting with those furthest from the gap.
 
     Args:
-        tokenizer: The base's.
+        tokenizer: Tokenizer of the base.
         gap: An example with a suffix.
-        room: Most tokens of its prompt.
+        room: Maximum tokens of the prompt.
 
     Returns:
-        The gap, and how many tokens were left out.
+        The gap, and the number of removed tokens.
     """
     size = partial(_size, tokenizer)
     before, after = gap.prompt, gap.suffix or ""
     between = prompt_segments(tokenizer, replace(gap, prompt="", suffix="."))
     room = max(room - size(between), 0)
-    whole = size(before) + size(after)
-    if whole <= room:
+    total_tokens = size(before) + size(after)
+    if total_tokens <= room:
         return gap, 0
     lines, following = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    _, needed = _fitting(reversed(lines), room, size)
-    count, second = _fitting(following, max(room - needed, room // _AFTER), size)
-    kept, first = _fitting(reversed(lines), room - second, size)
-    shown = replace(
-        gap, prompt="".join(lines[len(lines) - kept :]), suffix="".join(following[:count])
+    _, before_needed = _fitting_lines(reversed(lines), room, size)
+    after_count, after_tokens = _fitting_lines(
+        following, max(room - before_needed, room // _AFTER), size
     )
-    return shown, whole - first - second
+    before_count, before_tokens = _fitting_lines(reversed(lines), room - after_tokens, size)
+    shortened = replace(
+        gap,
+        prompt="".join(lines[len(lines) - before_count :]),
+        suffix="".join(following[:after_count]),
+    )
+    return shortened, total_tokens - before_tokens - after_tokens
 
 
 def _before_completion(tokenizer: Any, example: Example, window: int) -> Example:
-    """The example, a gap with as much around it as its completion leaves room for."""
+    """The example; for a gap, with the context that its completion leaves room for."""
     if example.suffix is None:
         return example
     needed = _size(tokenizer, example.completion) + 2  # its end mark and white space before it
     room = max(window - needed, window // _PROMPT_PART)
-    return gap_within(tokenizer, example, room)[0]
+    return fit_gap(tokenizer, example, room)[0]
 
 
-def _fitting(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
-    """How many lines there is room for, and their tokens."""
+def _fitting_lines(lines: Iterable[str], room: int, size: Callable[[str], int]) -> tuple[int, int]:
+    """Number of lines that fit, and their tokens."""
     sizes: list[int] = []
     for line in lines:
         sizes.append(size(line))
@@ -209,7 +211,7 @@ def _size(tokenizer: Any, prompt: str | Segments) -> int:
     return len(ids)
 
 
-def _fitted(
+def _fit_window(
     tokenizer: Any,
     example: Example,
     prompt: list[int],
@@ -219,10 +221,10 @@ def _fitted(
 ) -> TokenisedExample:
     prompt = prompt or [start_token(tokenizer)]
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    most = window - min(len(prompt), window // _PROMPT_PART)
+    completion_limit = window - min(len(prompt), window // _PROMPT_PART)
     text, text_bytes = ids, len(completion.encode())
-    if len(ids) + len(end) > most:
-        text, end = ids[:most], []
+    if len(ids) + len(end) > completion_limit:
+        text, end = ids[:completion_limit], []
         text_bytes = len(tokenizer.decode(text, clean_up_tokenization_spaces=False).encode())
     prompt = prompt[-(window - len(text) - len(end)) :]
     return TokenisedExample(
@@ -236,7 +238,7 @@ def _fitted(
 
 
 def start_token(tokenizer: Any) -> int:
-    """The token that an empty prompt begins with.
+    """The token that starts an empty prompt.
 
     Raises:
         ValueError: the tokenizer has no such token.

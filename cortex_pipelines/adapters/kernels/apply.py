@@ -11,19 +11,18 @@ from cortex_pipelines.adapters.settings import AdapterSettings
 
 
 @contextmanager
-def efficient(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
-    """Use lean LoRA layers and per-example attention, or compiled blocks, within a context.
+def use_fast_kernels(model: Any, settings: AdapterSettings, separate: bool) -> Iterator[None]:
+    """Use fused LoRA layers and per-example attention, or compiled blocks, within a context.
 
     Args:
         model: A peft model with one active adapter, in evaluation mode.
         settings: Whether to compile.
-        separate: Whether nothing but attention mixes the examples of a row, so that rows can be put
-            into one.
+        separate: Whether only attention mixes the examples of a row, so that rows can be merged.
     """
     with ExitStack() as stack:
         stack.enter_context(fused_lora(model))
         if settings.torch_compile:
-            # with attention apart each row's borders would be compiled anew
+            # per-example attention would recompile for each row's example borders
             compile_blocks(model)
         elif separate:
             stack.enter_context(per_example_attention(model))

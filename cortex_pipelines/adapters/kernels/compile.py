@@ -16,16 +16,16 @@ def compile_blocks(model: Any) -> int:
         model: A causal language model, with its adapter.
 
     Returns:
-        How many blocks.
+        Number of compiled blocks.
 
     Raises:
-        ValueError: there is no C++ compiler, which a processor's code needs.
+        ValueError: no C++ compiler is installed, which compiling for a CPU needs.
     """
     from torch.nn import ModuleList
 
     if model.device.type == "cpu" and not any(map(shutil.which, _compilers())):
         raise ValueError(
-            "adapters.torch_compile needs a C++ compiler on a processor, and there is none: "
+            "adapters.torch_compile needs a C++ compiler on a CPU, but none was found: "
             "install g++, name one in the variable CXX, or set torch_compile: false in params.yaml"
         )
     lists = [module for module in model.modules() if isinstance(module, ModuleList)]

@@ -1,10 +1,10 @@
 """LoRA layers as a single autograd function in the precision of the base.
 
-peft casts a layer's input to the adapter's float32 and keeps it beside the base's own, for each of
-seven layers per block: a third of the step time in bfloat16. Here the two small matrices are cast
-to the base's precision instead, for the step alone; their weights and gradients stay float32.
-Activations of the rank's width are stored transposed, (rank, positions): their products then take a
-third of the time or less.
+peft casts a layer's input to the adapter's float32 and keeps it in addition to the base's input,
+for each of seven layers per block: a third of the step time in bfloat16. Here the two small
+matrices are cast to the base's precision instead, only for the step; their weights and gradients
+stay float32. Activations of the rank's width are stored transposed, (rank, positions), which cuts
+the time of their products to a third or less.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ from torch.nn.functional import linear
 
 @contextmanager
 def fused_lora(model: Any) -> Iterator[int]:
-    """Replace the model's LoRA layers by the lean ones within a context.
+    """Replace the model's LoRA layers by fused ones within a context.
 
     A layer that needs more than the plain update (dropout, a variant such as DoRA, a base that is
-    no plain linear layer) is left to peft.
+    not a plain linear layer) is left to peft.
 
     Args:
         model: A peft model with one active adapter.
 
     Yields:
-        Number of layers computed so.
+        Number of fused layers.
     """
     changed = [layer for layer in model.modules() if type(layer) is Linear and _is_plain(layer)]
     for layer in changed:
@@ -52,16 +52,16 @@ def _is_plain(layer: Any) -> bool:
 
 
 class _LeanLinear(Linear):  # type: ignore[misc]
-    """A lean LoRA layer; a class of its own so that all layers compile once."""
+    """A fused LoRA layer; a separate class so that all layers compile once."""
 
-    def forward(self, given: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Base output plus the adapter's update, if enabled."""
         if self.disable_adapters:
-            out: torch.Tensor = self.base_layer(given)
+            out: torch.Tensor = self.base_layer(x)
             return out
         name = self.active_adapters[0]
-        return _Adapted.apply(  # type: ignore[no-any-return, no-untyped-call]
-            given,
+        return _FusedLoraFunction.apply(  # type: ignore[no-any-return, no-untyped-call]
+            x,
             self.base_layer.weight,
             self.base_layer.bias,
             self.lora_A[name].weight,
@@ -70,36 +70,40 @@ class _LeanLinear(Linear):  # type: ignore[misc]
         )
 
 
-class _Adapted(torch.autograd.Function):
+class _FusedLoraFunction(torch.autograd.Function):
     """x W' + b + s x A' B', with gradients for x, A and B; W is frozen."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        given: torch.Tensor,
+        x: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         down: torch.Tensor,
         up: torch.Tensor,
         scaling: float,
     ) -> torch.Tensor:
-        flat = given.reshape(-1, given.shape[-1])
-        small_down, small_up = down.to(given.dtype), (up * scaling).to(given.dtype).t().contiguous()
+        flat = x.reshape(-1, x.shape[-1])
+        small_down, small_up = down.to(x.dtype), (up * scaling).to(x.dtype).t().contiguous()
         inner = small_down @ flat.t()
         ctx.save_for_backward(flat, weight, small_down, small_up, inner)
         ctx.scaling = scaling
         out = linear(flat, weight, bias).addmm_(inner.t(), small_up)
-        return out.view(*given.shape[:-1], -1)
+        return out.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         flat, weight, small_down, small_up, inner = ctx.saved_tensors
         shape = outer[0].shape
-        change = outer[0].reshape(-1, shape[-1])
-        inner_change = small_up @ change.t()
-        given = None
+        output_gradient = outer[0].reshape(-1, shape[-1])
+        inner_gradient = small_up @ output_gradient.t()
+        x_gradient = None
         if ctx.needs_input_grad[0]:
-            given = (change @ weight).addmm_(inner_change.t(), small_down).view(*shape[:-1], -1)
-        down = (inner_change @ flat).float()
-        up = (inner @ change).t().float() * ctx.scaling
-        return given, None, None, down, up, None
+            x_gradient = (
+                (output_gradient @ weight)
+                .addmm_(inner_gradient.t(), small_down)
+                .view(*shape[:-1], -1)
+            )
+        down = (inner_gradient @ flat).float()
+        up = (inner @ output_gradient).t().float() * ctx.scaling
+        return x_gradient, None, None, down, up, None

@@ -30,9 +30,9 @@ class BaseModel:
     """A base model as a folder of safetensors.
 
     Args:
-        folder: Configuration, weights and tokenizer.
+        folder: Folder with configuration, weights and tokenizer.
         name: Name that is the same on every machine.
-        digest: Hash of what the model was pinned to.
+        digest: Hash of the pinned files.
     """
 
     folder: Path
@@ -59,8 +59,8 @@ def base_digest(pinned: PinnedModel) -> str:
 def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
     """The pinned base model, converted to safetensors if it is a GGUF file.
 
-    The conversion unpacks quantised weights to float32, takes about twenty seconds, and is kept
-    under ``.cortex/cache/models`` by the hash of the file and of the versions that convert it.
+    The conversion unpacks quantised weights to float32 and takes about twenty seconds. It is cached
+    under ``.cortex/cache/models`` by the hash of the file and of the converting packages' versions.
 
     Args:
         pinned: The pinned source of the weights.
@@ -81,7 +81,9 @@ def resolve_base(pinned: PinnedModel, root: Path) -> BaseModel:
             "params.yaml to a folder with a Hugging Face model or one GGUF file, then run "
             "`cortex update`"
         )
-    return BaseModel(_converted(gguf_files[0], root / ".cortex" / "cache" / "models"), name, digest)
+    return BaseModel(
+        _converted_folder(gguf_files[0], root / ".cortex" / "cache" / "models"), name, digest
+    )
 
 
 def load_tokenizer(base: BaseModel) -> Any:
@@ -97,27 +99,26 @@ def load_causal_model(
     """The base's weights as a causal language model in evaluation mode, on the accelerator if any.
 
     Args:
-        base: The resolved base.
-        precision: Type of the weights in memory, or of what is computed with quantised ones.
-        quantisation: Form in which the weights of linear layers are held; None for ``precision``.
+        precision: Data type of the weights, or of the computation with quantised weights.
+        quantisation: Quantisation of the linear layers' weights; None for ``precision``.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    held: dict[str, Any] = {}
+    quantisation_arguments: dict[str, Any] = {}
     if quantisation:
-        form = BitsAndBytesConfig(
+        config = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=quantisation,
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=types[precision],
         )
-        held = {"quantization_config": form, "device_map": {"": device}}
+        quantisation_arguments = {"quantization_config": config, "device_map": {"": device}}
     with quiet_transformers():
         model = AutoModelForCausalLM.from_pretrained(  # nosec B615: a local folder
-            base.folder, dtype=types[precision], local_files_only=True, **held
+            base.folder, dtype=types[precision], local_files_only=True, **quantisation_arguments
         )
     if quantisation:
         _keep_layout(model)
@@ -126,18 +127,18 @@ def load_causal_model(
 
 
 def _keep_layout(model: Any) -> None:
-    """Keep 4-bit weights as they are on processors with AVX512-BF16.
+    """Keep the layout of 4-bit weights on processors with AVX512-BF16.
 
-    There bitsandbytes packs a layer's weights anew at its first use in evaluation mode, for a
-    kernel that has no gradient, accepts fewer shapes and rounds the scales: a training that goes on
-    after its first evaluation would no longer reach the layers before.
+    There bitsandbytes repacks a layer's weights at its first use in evaluation mode, for a kernel
+    that has no gradient, accepts fewer shapes and rounds the scales: after the first evaluation,
+    gradients would no longer reach the layers before.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
-def _converted(gguf: Path, cache: Path) -> Path:
+def _converted_folder(gguf: Path, cache: Path) -> Path:
     """Folder of the converted model; concurrent callers wait for the first."""
     versions = {
         name: importlib.metadata.version(name) for name in ("gguf", "torch", "transformers")
@@ -153,10 +154,10 @@ def _converted(gguf: Path, cache: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
             with scratch_folder(cache, ".model.") as scratch:
-                made = scratch / "model"
+                converted = scratch / "model"
                 _LOG.info("Converting %s to safetensors (once, about 20 s)", gguf.name)
-                _convert(gguf, made)
-                publish(made, folder)
+                _convert(gguf, converted)
+                publish(converted, folder)
     return folder
 
 
@@ -164,14 +165,16 @@ def _convert(gguf: Path, out: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    given: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    # unpacking writes a progress bar of its own, which no setting turns off
+    load_arguments: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
+    # unpacking writes its own progress bar, which no setting turns off
     with quiet_transformers(), redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **given)  # nosec B615: a local folder
-        # the weights are floating point now, but still marked as quantised, which cannot be saved
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, dtype=torch.float32, **load_arguments
+        )  # nosec B615: a local folder
+        # the weights are floating point now, but a model still marked as quantised cannot be saved
         model.hf_quantizer = None
         model.is_quantized = False
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.save_pretrained(out)
-        AutoTokenizer.from_pretrained(gguf.parent, **given).save_pretrained(out)  # nosec B615: a local folder
+        AutoTokenizer.from_pretrained(gguf.parent, **load_arguments).save_pretrained(out)  # nosec B615: a local folder

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Threads that spin while they wait bring a shared machine to a standstill: with four other jobs on
-# two cores 14 tokens/s were measured, and 91 where they sleep. OpenMP reads this when torch is
-# loaded, so it is set when this module is, before anything needs torch.
+# Threads that spin while waiting bring a shared machine to a standstill: with four other jobs on
+# two cores 14 tokens/s were measured, and 91 with sleeping threads. OpenMP reads this when torch is
+# loaded, so it is set when this module is imported, before anything needs torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Read by cuBLAS at start-up; deterministic algorithms fail without it.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -21,23 +21,23 @@ def pinned_torch(threads: int, seed: int) -> Iterator[None]:
     the same bytes in any order.
 
     Args:
-        threads: Processor threads; sums come out in another order with another number.
+        threads: Processor threads; another number sums in another order.
         seed: Seed of torch's generators.
     """
     import torch
 
-    memory: Any = torch.utils.deterministic
+    deterministic: Any = torch.utils.deterministic
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
-    filled = memory.fill_uninitialized_memory
+    filled = deterministic.fill_uninitialized_memory
     with torch.random.fork_rng():
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
-        # filling every new buffer guards against reading it unwritten, and costs a pass over each
-        memory.fill_uninitialized_memory = False
+        # filling every new buffer guards against uninitialised reads, and costs a pass over each
+        deterministic.fill_uninitialized_memory = False
         torch.manual_seed(seed)
         try:
             yield
         finally:
             torch.set_num_threads(before[0])
             torch.use_deterministic_algorithms(before[1])
-            memory.fill_uninitialized_memory = filled
+            deterministic.fill_uninitialized_memory = filled

@@ -20,7 +20,7 @@ WEIGHTS = "adapter_model.safetensors"
 CONFIGURATION = "adapter_config.json"
 TRAINING = "training.json"
 SEEN = "examples.json"
-"""Task to the identities of the examples that an adapter was trained on."""
+"""Task to the ids of the examples that an adapter was trained on."""
 
 _LARGEST_CONFIGURATION = 2**20
 _AGAIN = "take the adapter again from DVC or from whoever exported it"
@@ -81,8 +81,8 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
     Args:
         model: Model with the adapter.
         weights: State of the adapter, by parameter name of the model.
-        base: What it was trained on.
-        out: Folder to write to.
+        base: Base model of the adapter.
+        out: Output folder.
     """
     import torch
     from peft import get_peft_model_state_dict
@@ -109,34 +109,37 @@ def load_adapter(model: Any, folder: Path) -> Any:
 
 
 def adapter_for(folder: Path, task: str) -> Path | None:
-    """Folder of the adapter for a task: its own or the shared one; None for the base.
+    """Folder of the adapter for a task: the task's own or the shared one; None for the base.
 
     Args:
         folder: Output folder of the adapter asset.
         task: One of ``examples.TASKS``.
     """
-    own = folder / task
-    return next((place for place in (own, folder) if (place / CONFIGURATION).is_file()), None)
+    task_folder = folder / task
+    return next(
+        (candidate for candidate in (task_folder, folder) if (candidate / CONFIGURATION).is_file()),
+        None,
+    )
 
 
-def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
+def load_parent(model: Any, parent: Path, base: BaseModel) -> None:
     """Copy an earlier adapter's weights into a fresh one.
 
     Args:
         model: Model with the fresh adapter.
         parent: Folder of the earlier adapter.
-        base: What is trained on now.
+        base: Base model of the new adapter.
 
     Raises:
-        ParentError: it was trained on another base, or has another rank or other layers.
+        ParentError: the parent has another base, rank or set of layers.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    then = trained_on(parent)
-    if then["digest"] != base.digest:
+    parent_base = recorded_base(parent)
+    if parent_base["digest"] != base.digest:
         raise ParentError(
-            f"the parent adapter was trained on another base ({then['name']}; now it is "
+            f"the parent adapter was trained on another base ({parent_base['name']}; now it is "
             f"{base.name}); take its version out of adapters.parents in params.yaml, or set "
             "models.base back"
         )
@@ -144,16 +147,17 @@ def put_parent(model: Any, parent: Path, base: BaseModel) -> None:
     fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in fresh.items()}:
-        had = read_configuration(parent)
+        parent_configuration = read_configuration(parent)
+        layers = ", ".join(parent_configuration["target_modules"])
         raise ParentError(
-            f"the parent adapter has rank {had['r']} on {', '.join(had['target_modules'])}; set "
+            f"the parent adapter has rank {parent_configuration['r']} on {layers}; set "
             "adapters.rank and target_modules in params.yaml to the same, or take its version out "
             "of adapters.parents"
         )
     set_peft_model_state_dict(model, weights)
 
 
-def trained_on(adapter: Path) -> dict[str, str]:
+def recorded_base(adapter: Path) -> dict[str, str]:
     """``name`` and ``digest`` of the base model of an adapter."""
     recorded: dict[str, str] = json.loads((adapter / TRAINING).read_text())["base"]
     return recorded
@@ -169,8 +173,8 @@ def read_configuration(adapter: Path) -> dict[str, Any]:
     """The ``adapter_config.json`` in a folder, as written.
 
     Raises:
-        ConfigurationError: it is missing or no JSON, has a key twice, a number that is not finite,
-            or values that no LoRA adapter has.
+        ConfigurationError: the file is missing or invalid JSON, has a duplicate key, a number that
+            is not finite, or values that no LoRA adapter has.
     """
     path = adapter / CONFIGURATION
     try:
@@ -179,25 +183,25 @@ def read_configuration(adapter: Path) -> dict[str, Any]:
             raise ValueError(f"it has {len(data):,} bytes")
         value: dict[str, Any] = json.loads(
             data.decode(),
-            object_pairs_hook=_once_each,
+            object_pairs_hook=_unique_keys,
             parse_constant=_finite,
             parse_float=_finite,
         )
         AdapterConfiguration.model_validate(value)
     except ValidationError as error:
-        wrong = "; ".join(
+        problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'all of it'}: {item['msg']}"
             for item in error.errors(include_url=False, include_input=False)[:5]
         )
         raise ConfigurationError(
-            f"{path} is not a plain LoRA configuration: {wrong}; {_AGAIN}"
+            f"{path} is not a plain LoRA configuration: {problems}; {_AGAIN}"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}; {_AGAIN}") from error
     return value
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("it contains a key twice")

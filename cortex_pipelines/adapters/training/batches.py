@@ -17,32 +17,32 @@ class StepSchedule:
     Args:
         steps: Batches of each step.
         epoch_steps: Steps of one epoch.
-        settings: When something is measured or kept.
+        settings: Frequency of evaluations and checkpoints.
     """
 
     steps: list[list[Batch]]
     epoch_steps: int
     settings: AdapterSettings
 
-    def due(self, strategy: str, done: int) -> bool:
-        """Whether periodic work is due after ``done`` steps; always true after the last."""
-        return due(self.settings, strategy, done, self.epoch_steps, len(self.steps))
+    def is_due(self, strategy: str, step: int) -> bool:
+        """Whether periodic work is due after ``step`` steps; always true after the last."""
+        return is_due(self.settings, strategy, step, self.epoch_steps, len(self.steps))
 
 
-def due(settings: AdapterSettings, strategy: str, done: int, epoch: int, last: int) -> bool:
+def is_due(settings: AdapterSettings, strategy: str, step: int, epoch: int, last: int) -> bool:
     """Whether periodic work is due.
 
     Args:
-        settings: How often, where the strategy does not go by epochs.
+        settings: Frequency in steps, unless the strategy is ``epoch``.
         strategy: ``epoch``, or another.
-        done: Optimiser steps done.
-        epoch: Steps of an epoch.
-        last: Steps in all; after them it is always due.
+        step: Number of completed optimiser steps.
+        epoch: Steps per epoch.
+        last: Total number of steps, after which work is always due.
     """
-    return done % (epoch if strategy == "epoch" else settings.evaluation_steps) == 0 or done == last
+    return step % (epoch if strategy == "epoch" else settings.evaluation_steps) == 0 or step == last
 
 
-def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSchedule:
+def plan_steps(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSchedule:
     """Group rows into batches and optimiser steps for all epochs, shuffled per epoch."""
     import torch
 
@@ -51,7 +51,7 @@ def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSchedul
         random = torch.Generator().manual_seed(settings.seed + epoch)
         order = torch.randperm(len(rows), generator=random).tolist()
         batches = [
-            [rows[place] for place in order[start : start + settings.batch_size]]
+            [rows[index] for index in order[start : start + settings.batch_size]]
             for start in range(0, len(order), settings.batch_size)
         ]
         size = settings.gradient_accumulation
@@ -59,7 +59,7 @@ def planned(rows: Sequence[PackedRow], settings: AdapterSettings) -> StepSchedul
     return StepSchedule(steps, len(steps) // settings.epochs, settings)
 
 
-def rows_of(
+def build_rows(
     examples: Sequence[TokenisedExample], settings: AdapterSettings, packed: bool
 ) -> list[PackedRow]:
     """Examples as rows, packed where packing is on."""

@@ -24,8 +24,8 @@ class Checkpoints:
     a checkpoint training starts over.
 
     Args:
-        folder: Folder for the states of all trainings.
-        key: What this training is made from; no other goes on from its state.
+        folder: Folder for the checkpoints of all trainings.
+        key: Hash of this training's inputs; only the same training resumes from it.
     """
 
     folder: Path
@@ -38,22 +38,18 @@ class Checkpoints:
 
     @property
     def trainer(self) -> Path:
-        """Folder for the state of another trainer than the program's own."""
+        """Folder for the state of an external trainer."""
         return self.folder / self.key
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint atomically by a state of tensors and plain values.
-
-        Args:
-            state: What ``load`` gives back.
-        """
+        """Replace the checkpoint atomically by a state of tensors and plain values."""
         import torch
 
         with aside(self.path, durable=False) as scratch:
             torch.save(dict(state), scratch)
 
     def load(self) -> dict[str, Any] | None:
-        """The last checkpoint; None if there is none or it cannot be read."""
+        """The last checkpoint; None if missing or unreadable."""
         import torch
 
         if not self.path.exists():

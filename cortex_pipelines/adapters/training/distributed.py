@@ -39,7 +39,7 @@ class ProcessGroup:
 
     Args:
         rank: Number of this process, from 0.
-        size: How many there are.
+        size: Number of processes.
     """
 
     rank: int = 0
@@ -50,7 +50,7 @@ class ProcessGroup:
         """Whether this process writes and reports."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
+    def shard(self, items: Sequence[T]) -> Sequence[T]:
         """This process's shard of the items."""
         return items[self.rank :: self.size]
 
@@ -81,31 +81,31 @@ class ProcessGroup:
         return float(self.sum(total))
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 
 Report = Callable[..., None]
-"""Takes what is found on the way; may raise to stop the work."""
+"""Receives intermediate results; may raise to stop the work."""
 
 
-def in_processes(
+def run_in_processes(
     work: Callable[[G, ProcessGroup, Report], T],
-    given: G,
+    argument: G,
     processes: int,
     report: Report | None = None,
 ) -> T:
     """Run a function in several new processes and forward their logs.
 
     Args:
-        work: A function that another process can import. The first process's result counts, and it
-            alone is to report.
-        given: What it is given, in a form that can be pickled.
-        processes: How many.
-        report: Called here with what the work reports.
+        work: A function that another process can import. The first process's result is returned;
+            only that process may report.
+        argument: Argument of ``work``, which must be picklable.
+        processes: Number of processes.
+        report: Called in this process with what ``work`` reports.
 
     Raises:
         ValueError: there are GPUs, but fewer than processes.
         ProcessExitedException: a process was killed.
-        Exception: what a process raises, or ``report`` does; the first ends all.
+        Exception: an exception of a process or of ``report``; the first ends all processes.
     """
     import torch
     from torch.multiprocessing.spawn import start_processes
@@ -118,34 +118,36 @@ def in_processes(
         )
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as meeting:
-        place = _Place(processes, f"file://{meeting}/store", sender, context.Lock())
-        ours = (work, given, place, _LOG.getEffectiveLevel())
+    with tempfile.TemporaryDirectory() as rendezvous_folder:
+        rendezvous = _Rendezvous(
+            processes, f"file://{rendezvous_folder}/store", sender, context.Lock()
+        )
+        worker_arguments = (work, argument, rendezvous, _LOG.getEffectiveLevel())
         running = start_processes(  # type: ignore[no-untyped-call]
-            _worker, ours, processes, join=False, start_method="spawn"
+            _worker, worker_arguments, processes, join=False, start_method="spawn"
         )
         try:
-            return cast(T, _result(running, receiver, report or _ignored))
+            return cast(T, _result(running, receiver, report or _ignore_report))
         finally:
             for process in running.processes:
                 process.kill()
                 process.join()
 
 
-def _ignored(*_report: object) -> None:
+def _ignore_report(*_report: object) -> None:
     """Ignore a report."""
 
 
 def _result(running: Any, receiver: "Connection", report: Report) -> Any:
     """Wait for the first process's result; forwards logs and reports meanwhile."""
-    answers: dict[str, Callable[..., None]] = {"report": report, "log": _LOG.log, "failed": _raise}
+    handlers: dict[str, Callable[..., None]] = {"report": report, "log": _LOG.log, "failed": _raise}
     while True:
         wait([receiver, *running.sentinels])
         if receiver.poll():
             kind, content = pickle.loads(receiver.recv_bytes())  # nosec B301: of a process of our own
             if kind == "result":
                 return content[0]
-            answers[kind](*content)
+            handlers[kind](*content)
         elif running.join(0) and not receiver.poll():  # join raises if one was killed
             raise RuntimeError("the training processes were interrupted")
 
@@ -155,67 +157,71 @@ def _raise(error: Exception) -> None:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Rendezvous:
     """Rendezvous of the processes, and the pipe to the parent process.
 
     Args:
-        size: How many there are.
+        size: Number of processes.
         store: Address of the rendezvous store.
-        sender: Pipe to the process that asked.
-        turn: Held while sending.
+        sender: Pipe to the parent process.
+        lock: Held while sending.
     """
 
     size: int
     store: str
     sender: "Connection"
-    turn: "Lock"
+    lock: "Lock"
 
     def send(self, kind: str, *content: object) -> None:
         """Send a message to the parent process."""
-        with self.turn:
+        with self.lock:
             self.sender.send_bytes(pickle.dumps((kind, content)))
 
 
-def _worker(rank: int, work: Callable[..., Any], given: Any, place: _Place, level: int) -> None:
+def _worker(
+    rank: int, work: Callable[..., Any], argument: Any, rendezvous: _Rendezvous, level: int
+) -> None:
     """Body of one process."""
     if rank == 0:
-        _LOG.addHandler(_Passed(place))
+        _LOG.addHandler(_LogForwarder(rendezvous))
     _LOG.setLevel(level if rank == 0 else logging.CRITICAL)
     try:
-        _join(rank, place)
-        outcome = work(given, ProcessGroup(rank, place.size), partial(place.send, "report"))
+        _join(rank, rendezvous)
+        outcome = work(
+            argument, ProcessGroup(rank, rendezvous.size), partial(rendezvous.send, "report")
+        )
         if rank == 0:
-            place.send("result", outcome)
-    except Exception as error:  # noqa: BLE001 - raised again in the process that asked
-        error.add_note(f"in process {rank} of {place.size}:\n{traceback.format_exc()}")
-        place.send("failed", error)
+            rendezvous.send("result", outcome)
+    except Exception as error:  # noqa: BLE001 - raised again in the parent process
+        error.add_note(f"in process {rank} of {rendezvous.size}:\n{traceback.format_exc()}")
+        rendezvous.send("failed", error)
 
 
-class _Passed(logging.Handler):
+class _LogForwarder(logging.Handler):
     """Forward log records to the parent process."""
 
-    def __init__(self, place: _Place) -> None:
+    def __init__(self, rendezvous: _Rendezvous) -> None:
         super().__init__()
-        self.place = place
+        self.rendezvous = rendezvous
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.place.send("log", record.levelno, record.getMessage())
+        self.rendezvous.send("log", record.levelno, record.getMessage())
 
 
-def _join(rank: int, place: _Place) -> None:
+def _join(rank: int, rendezvous: _Rendezvous) -> None:
     """Join the process group on this process's device."""
     import torch
     from accelerate import PartialState
 
     os.environ |= dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank))
-    os.environ |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(place.size))
+    os.environ |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(rendezvous.size))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # else accelerate warns; the work pins its own
     if sys.platform == "linux":  # a machine may not reach itself by its own name
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     PartialState(
         cpu=not torch.cuda.is_available(),
-        init_method=place.store,
+        init_method=rendezvous.store,
         rank=rank,
-        world_size=place.size,
+        world_size=rendezvous.size,
         timeout=_PATIENCE,
     )

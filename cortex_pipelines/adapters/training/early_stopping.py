@@ -25,56 +25,57 @@ def out_of_patience(progress: Progress, settings: AdapterSettings) -> bool:
 
 
 def require_finite(
-    what: str, value: float, step: int, rate: float, settings: AdapterSettings
+    quantity: str, value: float, step: int, rate: float, settings: AdapterSettings
 ) -> None:
     """Check that a number is finite.
 
     Raises:
-        TrainingDivergedError: with what to try.
+        TrainingDivergedError: the value is not finite. The message says what to try.
     """
     if not math.isfinite(value):
         raise TrainingDivergedError(
-            f"training stopped at step {step}: the {what} is {value} (learning rate {rate:g}, "
-            + _what_to_try(settings)
+            f"training stopped at step {step}: the {quantity} is {value} (learning rate {rate:g}, "
+            + _remedies(settings)
         )
 
 
 def require_no_divergence(progress: Progress, settings: AdapterSettings) -> None:
-    """Check that the latest losses are not far above where the training began.
+    """Check that the latest losses are not far above the starting loss.
 
     Raises:
-        TrainingDivergedError: with what to try.
+        TrainingDivergedError: the loss diverges. The message says what to try.
     """
     if settings.divergence_factor is None or len(progress.steps) < settings.divergence_steps:
         return
     latest = progress.steps[-settings.divergence_steps :]
-    began = _began(progress, settings.divergence_factor, settings)
+    starting_loss = _starting_loss(progress, settings.divergence_factor, settings)
     level = median(step.loss for step in latest)
-    if level > settings.divergence_factor * began:
-        raise TrainingDivergedError(_diverged(latest[-1], level, began, settings))
+    if level > settings.divergence_factor * starting_loss:
+        raise TrainingDivergedError(_divergence_message(latest[-1], level, starting_loss, settings))
 
 
-def _began(progress: Progress, factor: float, settings: AdapterSettings) -> float:
+def _starting_loss(progress: Progress, factor: float, settings: AdapterSettings) -> float:
     """The base's validation loss, or the median loss of the warm-up where that is higher.
 
-    The validation loss is a mean over tokens, of which long answers have the most; a step of names
-    and docstrings has short answers, each token of which the base finds two or three times as
-    hard. During the warm-up the model is still near the base. A training that diverges in its
-    warm-up must not set its own limit, so the median counts up to ``factor`` times the base's.
+    The validation loss is a mean over tokens, mostly of long answers. A step of names and
+    docstrings has short answers, whose tokens are two or three times as hard for the base. During
+    the warm-up the model is still close to the base. A training that diverges in its warm-up must
+    not set its own limit, so the median is capped at ``factor`` times the base's loss.
     """
     base = progress.validations[0].loss if progress.validations else progress.steps[0].loss
-    near = max(1, min(settings.warmup_steps, settings.divergence_steps))
-    warming = median(step.loss for step in progress.steps[:near])
-    return max(base, min(warming, factor * base))
+    warmup_steps = max(1, min(settings.warmup_steps, settings.divergence_steps))
+    warmup_loss = median(step.loss for step in progress.steps[:warmup_steps])
+    return max(base, min(warmup_loss, factor * base))
 
 
-def words_of_partial(
+def partial_reason(
     error: TrainingDivergedError, progress: Progress, settings: AdapterSettings
 ) -> str:
-    """Why a training ended whose best weights until then are kept.
+    """Reason why a training ended early, if its best weights so far are kept.
 
     Raises:
-        TrainingDivergedError: the error itself, if none are wanted or there are none yet.
+        TrainingDivergedError: the error itself, if partial adapters are disabled or there are no
+            weights yet.
     """
     if not (settings.keep_partial and progress.weights):
         raise error
@@ -82,16 +83,18 @@ def words_of_partial(
     return str(error)
 
 
-def _diverged(last: LossPoint, level: float, began: float, settings: AdapterSettings) -> str:
+def _divergence_message(
+    last: LossPoint, level: float, starting_loss: float, settings: AdapterSettings
+) -> str:
     return (
         f"training stopped at step {last.step}: the loss diverges, {level:.3g} nats a token as "
         f"median of the last {settings.divergence_steps} steps, where the training began at "
-        f"{began:.3g} (gradient norm {last.gradient_norm:.3g}, learning rate "
-        f"{last.learning_rate:g}, " + _what_to_try(settings)
+        f"{starting_loss:.3g} (gradient norm {last.gradient_norm:.3g}, learning rate "
+        f"{last.learning_rate:g}, " + _remedies(settings)
     )
 
 
-def _what_to_try(settings: AdapterSettings) -> str:
+def _remedies(settings: AdapterSettings) -> str:
     return (
         f"precision {settings.precision}, max_grad_norm {settings.max_grad_norm:g}). In "
         "params.yaml under adapters: lower learning_rate or raise warmup_steps; with precision "

@@ -49,8 +49,8 @@ class TrainingResult:
         packed: Whether examples shared rows.
         steps: Every optimiser step.
         validations: Every measurement, the base's first; empty without validation examples.
-        seconds: Time of the training loop; an observation, not a result.
-        partial: Why the training could not finish, if these are the best weights until then.
+        seconds: Duration of the training loop; an observation, not a result.
+        partial: Reason why the training could not finish, if these are the best weights so far.
         stopped_early: Whether training stopped for lack of improvement.
         general: Loss on general code of the base and of the trained adapter, if there is any.
     """
@@ -66,7 +66,7 @@ class TrainingResult:
     general: tuple[float, float] | None = None
 
     @classmethod
-    def of(
+    def from_progress(
         cls,
         progress: Progress,
         *,
@@ -76,7 +76,7 @@ class TrainingResult:
         partial: str | None,
         general: tuple[float, float] | None,
     ) -> "TrainingResult":
-        """The run that a progress ended as; ``planned`` are the steps that it was to have."""
+        """The result of a finished run; ``planned`` is its planned number of steps."""
         return cls(
             weights=progress.weights,
             best_step=progress.best_step,
@@ -101,37 +101,39 @@ Report = Callable[[int, float], None]
 """Takes the training tokens seen and the validation loss at each measurement; may raise to stop."""
 
 
-def run_metrics(run: TrainingResult, corpus: Corpus) -> dict[str, float]:
+def run_metrics(result: TrainingResult, corpus: Corpus) -> dict[str, float]:
     """Metrics of a run; losses in nats per supervised token."""
     metrics: dict[str, float] = {
-        "best_step": run.best_step,
-        "partial": float(run.partial is not None),
+        "best_step": result.best_step,
+        "partial": float(result.partial is not None),
         "replay_tokens": token_count(corpus.replayed),
-        "steps": len(run.steps),
-        "stopped_early": float(run.stopped_early),
+        "steps": len(result.steps),
+        "stopped_early": float(result.stopped_early),
         "train_examples": len(corpus.train),
-        "train_tokens": sum(step.tokens for step in run.steps),
-        "train_loss_first": run.steps[0].loss,
-        "train_loss_last": run.steps[-1].loss,
-        "trained_parameters": sum(tensor.numel() for tensor in run.weights.values()),
+        "train_tokens": sum(step.tokens for step in result.steps),
+        "train_loss_first": result.steps[0].loss,
+        "train_loss_last": result.steps[-1].loss,
+        "trained_parameters": sum(tensor.numel() for tensor in result.weights.values()),
         "validation_examples": len(corpus.validation),
         "validation_tokens": token_count(corpus.validation),
     }
-    if run.validations:
-        metrics["validation_loss_base"] = run.validations[0].loss
+    if result.validations:
+        metrics["validation_loss_base"] = result.validations[0].loss
         metrics["validation_loss_best"] = next(
-            validation.loss for validation in run.validations if validation.step == run.best_step
+            validation.loss
+            for validation in result.validations
+            if validation.step == result.best_step
         )
-    return metrics | _forgetting(run)
+    return metrics | _forgetting(result)
 
 
-def _forgetting(run: TrainingResult) -> dict[str, float]:
+def _forgetting(result: TrainingResult) -> dict[str, float]:
     """Validation loss on the replayed project before and after training.
 
     Measured on prompts with completions, so it includes the learnt format; the evaluation measures
     forgetting of code on plain passages.
     """
-    if run.general is None:
+    if result.general is None:
         return {}
-    base, after = run.general
+    base, after = result.general
     return {"general_loss_base": base, "general_loss_after": after}

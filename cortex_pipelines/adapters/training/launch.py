@@ -14,13 +14,17 @@ from cortex_pipelines.adapters.model.base_model import (
     load_tokenizer,
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
-from cortex_pipelines.adapters.model.lora import put_parent, save_adapter, with_new_adapter
+from cortex_pipelines.adapters.model.lora import load_parent, save_adapter, with_new_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup, in_processes
+from cortex_pipelines.adapters.training.distributed import (
+    SINGLE_PROCESS,
+    ProcessGroup,
+    run_in_processes,
+)
 from cortex_pipelines.adapters.training.history import Report, TrainingResult
 from cortex_pipelines.adapters.training.loop import train
-from cortex_pipelines.adapters.training.monitor import TrainingMonitor, limits_here, tensorboard
+from cortex_pipelines.adapters.training.monitor import TrainingMonitor, machine_limits, tensorboard
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -36,11 +40,11 @@ class TrainingJob:
     Args:
         base: Model to train on.
         parent: Folder of the adapter to start from; None for a fresh one.
-        corpus: Examples.
-        settings: How to train.
-        out: Folder that the adapter is written to; None for nowhere.
-        checkpoints: Where checkpoints are saved; None for nowhere.
-        events: Folder for TensorBoard; None for none.
+        corpus: Training and validation examples.
+        settings: Settings of the training.
+        out: Output folder of the adapter; None does not save it.
+        checkpoints: Checkpoints to save and resume from, if any.
+        events: Folder for TensorBoard events, if any.
     """
 
     base: BaseModel
@@ -56,7 +60,6 @@ def run_training(training: TrainingJob, report: Report | None = None) -> Trainin
     """Train in one process or several, as the settings say.
 
     Args:
-        training: What and how.
         report: Called with each validation; an exception from it ends the training.
 
     Raises:
@@ -65,15 +68,15 @@ def run_training(training: TrainingJob, report: Report | None = None) -> Trainin
         ValueError: there are fewer GPUs than processes.
     """
     if training.settings.processes == 1:
-        return _trained(training, ALONE, report)
-    return in_processes(_trained, training, training.settings.processes, report)
+        return _train_in_group(training, SINGLE_PROCESS, report)
+    return run_in_processes(_train_in_group, training, training.settings.processes, report)
 
 
 def require_packages(settings: AdapterSettings) -> None:
     """Check that the optional packages that a training needs are installed.
 
     Raises:
-        MissingPackageError: one of them is not.
+        MissingPackageError: a package is missing.
     """
     for key, value, package in (("trainer", "trl", "trl"), ("quantisation", "nf4", "bitsandbytes")):
         if getattr(settings, key) == value and find_spec(package) is None:
@@ -83,7 +86,7 @@ def require_packages(settings: AdapterSettings) -> None:
             )
 
 
-def decided(settings: AdapterSettings) -> Precision:
+def resolve_precision(settings: AdapterSettings) -> Precision:
     """Precision to train with; for ``auto``, chosen by the machine's instruction set.
 
     Emulated bf16 is many times slower than fp32; with AVX-512 instructions it is 1.3 times faster,
@@ -100,27 +103,29 @@ def decided(settings: AdapterSettings) -> Precision:
     return "bf16" if native else "fp32"
 
 
-def _trained(training: TrainingJob, group: ProcessGroup, report: Report | None) -> TrainingResult:
+def _train_in_group(
+    training: TrainingJob, group: ProcessGroup, report: Report | None
+) -> TrainingResult:
     """Training in each process of the group; the first one writes the files."""
-    settings, live = training.settings, TrainingMonitor()
+    settings, monitor = training.settings, TrainingMonitor()
     if training.events and group.is_first:
-        live = TrainingMonitor(limits_here(), tensorboard(training.events))
+        monitor = TrainingMonitor(machine_limits(), tensorboard(training.events))
     with ExitStack() as stack:
-        stack.callback(live.close)
+        stack.callback(monitor.close)
         stack.enter_context(pinned_torch(settings.threads, settings.seed))
-        base = load_causal_model(training.base, decided(settings), settings.quantisation)
+        base = load_causal_model(training.base, resolve_precision(settings), settings.quantisation)
         model = with_new_adapter(base, settings)
         if settings.precision == "fp16" and model.device.type == "cpu":
             _LOG.warning("fp16 is meant for GPUs; on a CPU it is many times slower than fp32")
         if training.parent:
-            put_parent(model, training.parent, training.base)
-        given = (training.corpus, settings, training.checkpoints, report, live, group)
+            load_parent(model, training.parent, training.base)
+        arguments = (training.corpus, settings, training.checkpoints, report, monitor, group)
         if settings.trainer == "trl":
             from cortex_pipelines.adapters.training.trl_trainer import train_with_trl
 
-            run = train_with_trl(model, load_tokenizer(training.base), *given)
+            result = train_with_trl(model, load_tokenizer(training.base), *arguments)
         else:
-            run = train(model, *given)
+            result = train(model, *arguments)
         if training.out and group.is_first:
-            save_adapter(model, run.weights, training.base, training.out)
-    return replace(run, weights={name: weight.cpu() for name, weight in run.weights.items()})
+            save_adapter(model, result.weights, training.base, training.out)
+    return replace(result, weights={name: weight.cpu() for name, weight in result.weights.items()})

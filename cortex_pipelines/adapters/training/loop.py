@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.batches import Batch, StepSchedule, planned, rows_of
+from cortex_pipelines.adapters.training.batches import Batch, StepSchedule, build_rows, plan_steps
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup
+from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
 from cortex_pipelines.adapters.training.early_stopping import (
     TrainingDivergedError,
     out_of_patience,
+    partial_reason,
     require_finite,
     require_no_divergence,
-    words_of_partial,
 )
 from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, TrainingResult
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
@@ -42,8 +42,8 @@ def train(
     settings: AdapterSettings,
     checkpoints: Checkpoints | None = None,
     report: Report | None = None,
-    live: TrainingMonitor | None = None,
-    group: ProcessGroup = ALONE,
+    monitor: TrainingMonitor | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> TrainingResult:
     """Train the adapter on a model; reproducible inside ``pinned_torch``.
 
@@ -53,17 +53,16 @@ def train(
     Args:
         model: Base with a fresh adapter, or with its parent's.
         corpus: Training and validation examples.
-        settings: How to train.
-        checkpoints: Where checkpoints are saved; None for nowhere.
+        checkpoints: Checkpoints to save and resume from, if any.
         report: Called with each validation by the first process; an exception ends the training.
-        live: Shows speed and memory meanwhile.
-        group: The processes that share the work.
+        monitor: Shows throughput and memory, and pauses while the machine is busy.
+        group: Processes that share the work.
 
     Raises:
-        TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and no
-            partial adapter is wanted or there is none yet.
+        TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and partial
+            adapters are disabled or there are no weights yet.
     """
-    from cortex_pipelines.adapters.kernels.apply import efficient  # which needs torch
+    from cortex_pipelines.adapters.kernels.apply import use_fast_kernels  # which needs torch
 
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
@@ -73,22 +72,30 @@ def train(
     if settings.activation_checkpointing:
         # the reentrant kind finds no gradient where the base is frozen
         model.activation_checkpointing_enable({"use_reentrant": False})
-    plan = planned(rows_of(corpus.train, settings, packed), settings)
-    validation = rows_of(corpus.validation, settings, packed)
-    learner = _learner(model, settings, group)
+    schedule = plan_steps(build_rows(corpus.train, settings, packed), settings)
+    validation = build_rows(corpus.validation, settings, packed)
+    worker = _make_worker(model, settings, group)
     progress, started, partial = Progress(), time.monotonic(), None
-    with efficient(model, settings, separate):
+    with use_fast_kernels(model, settings, separate):
         try:
             _run(
-                learner, plan, validation, progress, checkpoints, report, live or TrainingMonitor()
+                worker,
+                schedule,
+                validation,
+                progress,
+                checkpoints,
+                report,
+                monitor or TrainingMonitor(),
             )
         except TrainingDivergedError as error:
-            partial = words_of_partial(error, progress, settings)
-        general = general_losses(model, rows_of(corpus.general, settings, packed), progress, group)
-    return TrainingResult.of(
+            partial = partial_reason(error, progress, settings)
+        general = general_losses(
+            model, build_rows(corpus.general, settings, packed), progress, group
+        )
+    return TrainingResult.from_progress(
         progress,
         packed=packed,
-        planned=len(plan.steps),
+        planned=len(schedule.steps),
         seconds=time.monotonic() - started,
         partial=partial,
         general=general,
@@ -96,7 +103,7 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Learner:
+class _Worker:
     """Model, optimiser and data of one process."""
 
     model: Any
@@ -106,7 +113,7 @@ class _Learner:
     group: ProcessGroup
 
 
-def _learner(model: Any, settings: AdapterSettings, group: ProcessGroup) -> _Learner:
+def _make_worker(model: Any, settings: AdapterSettings, group: ProcessGroup) -> _Worker:
     import torch
 
     optimiser = torch.optim.AdamW(
@@ -117,59 +124,61 @@ def _learner(model: Any, settings: AdapterSettings, group: ProcessGroup) -> _Lea
     )
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
     scaler.scale(torch.zeros((), device=model.device))  # created on first use
-    return _Learner(model, optimiser, scaler, settings, group)
+    return _Worker(model, optimiser, scaler, settings, group)
 
 
 def _run(
-    learner: _Learner,
-    plan: StepSchedule,
+    worker: _Worker,
+    schedule: StepSchedule,
     validation: list[PackedRow],
     progress: Progress,
     checkpoints: Checkpoints | None,
     report: Report | None,
-    live: TrainingMonitor,
+    monitor: TrainingMonitor,
 ) -> None:
-    model, settings, first = learner.model, learner.settings, learner.group.is_first
-    kept = checkpoints.load() if checkpoints else None
-    if kept:
-        restore(model, learner.optimiser, learner.scaler, progress, kept)
+    model, settings, first = worker.model, worker.settings, worker.group.is_first
+    checkpoint = checkpoints.load() if checkpoints else None
+    if checkpoint:
+        restore(model, worker.optimiser, worker.scaler, progress, checkpoint)
     elif validation:
-        validate(model, validation, 0, progress, settings, learner.group)
-    begun = len(progress.steps)
-    doing = "Training the adapter"
-    for number, batches in enumerate(track(plan.steps, doing, live.words) if first else plan.steps):
-        if number < begun:
+        validate(model, validation, 0, progress, settings, worker.group)
+    completed_steps = len(progress.steps)
+    description = "Training the adapter"
+    for number, batches in enumerate(
+        track(schedule.steps, description, monitor.summary) if first else schedule.steps
+    ):
+        if number < completed_steps:
             continue
         if out_of_patience(progress, settings):
             _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
             break
-        live.wait()
-        rate = learning_rate_at(number, len(plan.steps), settings)
-        progress.steps.append(_step(learner, batches, number + 1, rate))
-        live.stepped(progress.steps[-1])
+        monitor.wait()
+        rate = learning_rate_at(number, len(schedule.steps), settings)
+        progress.steps.append(_step(worker, batches, number + 1, rate))
+        monitor.record_step(progress.steps[-1])
         require_no_divergence(progress, settings)
-        measured = plan.due(settings.evaluation_strategy, number + 1)
-        if measured:
-            validate(model, validation, number + 1, progress, settings, learner.group)
+        validated = schedule.is_due(settings.evaluation_strategy, number + 1)
+        if validated:
+            validate(model, validation, number + 1, progress, settings, worker.group)
             if progress.validations:
-                live.measured(progress.validations[-1])
+                monitor.record_validation(progress.validations[-1])
                 if report and first:
-                    seen = sum(step.tokens for step in progress.steps)
-                    report(seen, progress.validations[-1].loss)
-        best = measured and progress.best_step == number + 1
+                    token_count = sum(step.tokens for step in progress.steps)
+                    report(token_count, progress.validations[-1].loss)
+        best = validated and progress.best_step == number + 1
         if (
             checkpoints
             and first
             and (
                 best
                 if settings.save_strategy == "best"
-                else plan.due(settings.save_strategy, number + 1)
+                else schedule.is_due(settings.save_strategy, number + 1)
             )
         ):
-            checkpoints.save(snapshot(model, learner.optimiser, learner.scaler, progress))
+            checkpoints.save(snapshot(model, worker.optimiser, worker.scaler, progress))
 
 
-def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> LossPoint:
+def _step(worker: _Worker, batches: list[Batch], number: int, rate: float) -> LossPoint:
     """One optimiser step over its batches.
 
     On a float16 overflow the loss scale is halved and the step repeated: no step is skipped, so
@@ -177,11 +186,11 @@ def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> 
     """
     import torch
 
-    settings, scaler, optimiser = learner.settings, learner.scaler, learner.optimiser
-    weights = list(trainable(learner.model).values())
+    settings, scaler, optimiser = worker.settings, worker.scaler, worker.optimiser
+    weights = list(trainable(worker.model).values())
     while True:
         optimiser.zero_grad(set_to_none=True)
-        loss = _gradients(learner, batches, number, weights)
+        loss = _gradients(worker, batches, number, weights)
         require_finite("loss", loss, number, rate, settings)
         scaler.unscale_(optimiser)
         norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.max_grad_norm))
@@ -200,7 +209,7 @@ def _step(learner: _Learner, batches: list[Batch], number: int, rate: float) -> 
 
 
 def _gradients(
-    learner: _Learner, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]"
+    worker: _Worker, batches: list[Batch], number: int, weights: "Sequence[torch.Tensor]"
 ) -> float:
     """Accumulate the gradients of a step over the group; returns the loss.
 
@@ -210,17 +219,17 @@ def _gradients(
     import torch
 
     targets = sum(row.supervised for batch in batches for row in batch)
-    learner.model.train()
+    worker.model.train()
     total = 0.0
-    for place, batch in learner.group.share(list(enumerate(batches))):
-        torch.manual_seed(_seed(learner.settings.seed, number, place))
-        loss = supervised_losses(learner.model, batch).sum() / targets
+    for batch_index, batch in worker.group.shard(list(enumerate(batches))):
+        torch.manual_seed(_seed(worker.settings.seed, number, batch_index))
+        loss = supervised_losses(worker.model, batch).sum() / targets
         total += float(loss.detach())
-        learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    return learner.group.sum_gradients(weights, total)
+        worker.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    return worker.group.sum_gradients(weights, total)
 
 
-def _seed(seed: int, step: int, place: int) -> int:
+def _seed(seed: int, step: int, batch_index: int) -> int:
     """Dropout seed of a batch, the same in whichever process computes it."""
-    digest = hashlib.sha256(f"{seed} {step} {place}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {step} {batch_index}".encode()).digest()
     return int.from_bytes(digest[:8])

@@ -8,7 +8,7 @@ from cortex_pipelines.adapters.data.packing import (
     IGNORED,
     PackedRow,
     TokenisedExample,
-    joined,
+    concatenate_rows,
     packed_row,
 )
 
@@ -27,47 +27,47 @@ def supervised_losses(model: Any, rows: Sequence[PackedRow]) -> "torch.Tensor":
 
     Args:
         model: A causal language model, with or without adapter.
-        rows: Packed rows; shorter ones are filled up to the longest, or all are put into one where
-            the model attends within examples only.
+        rows: Packed rows; padded to the longest, or merged into one if the model attends within
+            examples only.
 
     Returns:
-        One float32 value a target, row by row.
+        One float32 value per target, row by row.
     """
     import torch
     from torch.nn.functional import cross_entropy
 
     from cortex_pipelines.adapters.kernels.packed_attention import (  # which needs torch
-        attends_apart,
         borders,
+        uses_per_example_attention,
     )
 
-    apart = attends_apart(model)
-    if apart:
-        rows = [joined(rows)]
+    separate = uses_per_example_attention(model)
+    if separate:
+        rows = [concatenate_rows(rows)]
     ids, positions, targets = _collated(rows, model.device)
     supervised = targets != IGNORED
-    kept = supervised.any(dim=0).nonzero().squeeze(1)
-    given: dict[str, Any] = {"input_ids": ids, "position_ids": positions, "use_cache": False}
-    if apart:
-        given["example_borders"] = borders(rows[0].positions)
+    supervised_positions = supervised.any(dim=0).nonzero().squeeze(1)
+    inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+    if separate:
+        inputs["example_borders"] = borders(rows[0].positions)
     if _takes_positions(model):
-        logits = model(**given, logits_to_keep=kept).logits
+        logits = model(**inputs, logits_to_keep=supervised_positions).logits
     else:
-        logits = model(**given).logits[:, kept]
+        logits = model(**inputs).logits[:, supervised_positions]
     losses = cross_entropy(
         logits.flatten(0, 1).to(torch.float32),
-        targets[:, kept].flatten(),
+        targets[:, supervised_positions].flatten(),
         ignore_index=IGNORED,
         reduction="none",
     )
-    return losses[supervised[:, kept].flatten()]
+    return losses[supervised[:, supervised_positions].flatten()]
 
 
 def packing_is_separate(model: Any) -> bool:
-    """Whether two packed examples give the same losses as alone.
+    """Whether two packed examples give the same losses as separate ones.
 
-    Most architectures derive the borders from ``position_ids``; one that does not would be trained
-    on mixed examples without any error, so this is checked once.
+    Most architectures derive the borders from ``position_ids``; one that does not would silently be
+    trained on mixed examples, so this is checked once.
     """
     import torch
 
@@ -85,7 +85,9 @@ def packing_is_separate(model: Any) -> bool:
 
 
 def _probe_tokens(number: int, vocabulary: int) -> tuple[int, ...]:
-    return tuple((7 * number + 11 * place * number) % vocabulary for place in range(_PROBE_LENGTH))
+    return tuple(
+        (7 * number + 11 * position * number) % vocabulary for position in range(_PROBE_LENGTH)
+    )
 
 
 def _collated(
@@ -96,15 +98,15 @@ def _collated(
 
     longest = max(len(row.ids) for row in rows)
 
-    def filled(values: Sequence[int], filler: Sequence[int]) -> list[int]:
+    def padded(values: Sequence[int], filler: Sequence[int]) -> list[int]:
         return [*values, *filler[: longest - len(values)]]
 
     # padding is a separate example at positions from 0 that nothing else attends to
-    none, places = [IGNORED] * longest, list(range(longest))
+    filler_targets, filler_positions = [IGNORED] * longest, list(range(longest))
     return (
-        torch.tensor([filled(row.ids, [0] * longest) for row in rows], device=device),
-        torch.tensor([filled(row.positions, places) for row in rows], device=device),
-        torch.tensor([filled(row.targets, none) for row in rows], device=device),
+        torch.tensor([padded(row.ids, [0] * longest) for row in rows], device=device),
+        torch.tensor([padded(row.positions, filler_positions) for row in rows], device=device),
+        torch.tensor([padded(row.targets, filler_targets) for row in rows], device=device),
     )
 
 

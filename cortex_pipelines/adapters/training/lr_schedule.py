@@ -10,13 +10,13 @@ def learning_rate_at(step: int, steps: int, settings: AdapterSettings) -> float:
 
     Args:
         step: Number of the step, from 0.
-        steps: Number of all steps.
-        settings: Peak, warm-up and shape.
+        steps: Total number of steps.
+        settings: Peak, warm-up and scheduler.
     """
     # a run shorter than its warm-up still reaches the peak once
     warmup = min(settings.warmup_steps, steps - 1)
     if step < warmup:
         return settings.learning_rate * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(1, steps - warmup)
-    factor = {"cosine": (1 + cos(pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
+    progress = (step - warmup) / max(1, steps - warmup)
+    factor = {"cosine": (1 + cos(pi * progress)) / 2, "linear": 1 - progress, "constant": 1.0}
     return settings.learning_rate * factor[settings.lr_scheduler]

@@ -26,7 +26,7 @@ class MachineLimits:
     load: float | None = None
     memory: float | None = None
 
-    def passed(self) -> str | None:
+    def exceeded(self) -> str | None:
         """Description of the limit exceeded now, or None."""
         import psutil
 
@@ -39,14 +39,14 @@ class MachineLimits:
         return None
 
 
-def limits_here() -> MachineLimits:
+def machine_limits() -> MachineLimits:
     """Limits of this machine: ``CORTEX_PAUSE_LOAD`` and ``CORTEX_PAUSE_MEMORY``.
 
-    They belong to a machine and do not affect outputs, so they are environment variables and not in
-    ``params.yaml``, where an edit would make every adapter stale.
+    They belong to a machine and do not affect outputs, so they are environment variables: an edit
+    of ``params.yaml`` would make every adapter stale.
 
     Raises:
-        ValueError: one of them is no number.
+        ValueError: a variable is not a number.
     """
     thresholds: list[float | None] = []
     for name in ("CORTEX_PAUSE_LOAD", "CORTEX_PAUSE_MEMORY"):
@@ -54,58 +54,58 @@ def limits_here() -> MachineLimits:
         try:
             thresholds.append(float(text) if text else None)
         except ValueError as error:
-            raise ValueError(f"{name} is {text!r}; it has to be a number such as 0.9") from error
+            raise ValueError(f"{name} is {text!r}; it must be a number such as 0.9") from error
     return MachineLimits(*thresholds)
 
 
 @dataclass
 class TrainingMonitor:
-    """Show speed and memory of a running training.
+    """Record throughput and memory of a running training, and pause it while the machine is busy.
 
     Args:
-        limits: When to wait.
-        writer: A TensorBoard ``SummaryWriter``, if there is one.
-        sleep: Waits so many seconds.
+        limits: Limits above which the training pauses.
+        writer: A TensorBoard ``SummaryWriter``, if any.
+        sleep: Sleeps for a number of seconds.
     """
 
     limits: MachineLimits = field(default_factory=MachineLimits)
     writer: Any = None
     sleep: Callable[[float], None] = time.sleep
     _tokens: int = 0
-    _began: float = field(default_factory=time.monotonic)
+    _started: float = field(default_factory=time.monotonic)
 
     def wait(self) -> None:
         """Block until the machine is within its limits."""
-        reason = self.limits.passed() if self.limits != MachineLimits() else None
+        reason = self.limits.exceeded() if self.limits != MachineLimits() else None
         if reason is None:
             return
         _LOG.info("Training is paused: %s", reason)
         before = time.monotonic()
-        while self.limits.passed() is not None:
+        while self.limits.exceeded() is not None:
             self.sleep(_SECONDS_BETWEEN_LOOKS)
-        self._began += time.monotonic() - before
+        self._started += time.monotonic() - before
         _LOG.info("Training resumes")
 
-    def stepped(self, step: LossPoint) -> None:
+    def record_step(self, step: LossPoint) -> None:
         """Record a step."""
         self._tokens += step.tokens
         self._write("train/loss", step.loss, step.step)
         self._write("train/gradient_norm", step.gradient_norm, step.step)
         self._write("train/learning_rate", step.learning_rate, step.step)
-        self._write("speed/tokens_per_second", self.speed(), step.step)
+        self._write("speed/tokens_per_second", self.tokens_per_second(), step.step)
         self._write("memory/mib", memory_mib(), step.step)
 
-    def measured(self, validation: Validation) -> None:
+    def record_validation(self, validation: Validation) -> None:
         """Record a validation."""
         self._write("validation/loss", validation.loss, validation.step)
 
-    def speed(self) -> float:
+    def tokens_per_second(self) -> float:
         """Tokens per second so far, excluding pauses."""
-        return self._tokens / max(time.monotonic() - self._began, 1e-9)
+        return self._tokens / max(time.monotonic() - self._started, 1e-9)
 
-    def words(self) -> str:
-        """Speed and memory as text for a progress bar."""
-        return f"{self.speed():.0f} tokens/s, {memory_mib():.0f} MiB"
+    def summary(self) -> str:
+        """Throughput and memory as text for a progress bar."""
+        return f"{self.tokens_per_second():.0f} tokens/s, {memory_mib():.0f} MiB"
 
     def close(self) -> None:
         """Flush buffered events."""

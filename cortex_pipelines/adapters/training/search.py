@@ -16,23 +16,25 @@ from cortex_pipelines.hyperparameter_search import search as study
 _LOG = logging.getLogger("cortex_pipelines")
 
 Attempt = Callable[[AdapterSettings, Report], TrainingResult]
-"""Trains with some settings and reports each measurement."""
+"""Trains with the given settings and reports each validation."""
 
 
-def search(settings: AdapterSettings, attempt: Attempt, memory: Path, out: Path) -> AdapterSettings:
+def search(
+    settings: AdapterSettings, attempt: Attempt, trials_file: Path, out: Path
+) -> AdapterSettings:
     """The settings with the best trial's values; all trials are written to ``trials.json``.
 
-    A trial is pruned when its validation loss is above the median of earlier trials after as many
-    tokens; one that diverges has failed.
+    A trial is pruned if its validation loss is above the median of earlier trials after the same
+    number of tokens; one that diverges has failed.
 
     Args:
-        settings: What to search, and all that stays as it is.
+        settings: Search space, and the settings that stay fixed.
         attempt: Trains once.
-        memory: File that keeps finished trials until the search is over.
-        out: Folder to write to.
+        trials_file: File that keeps finished trials until the search is over.
+        out: Output folder.
 
     Raises:
-        ValueError: there is nothing to compare by, or no trial came to its end.
+        ValueError: there are no validation tokens, or no trial finished.
     """
     if not settings.validation_tokens:
         raise ValueError(
@@ -44,7 +46,7 @@ def search(settings: AdapterSettings, attempt: Attempt, memory: Path, out: Path)
         settings.search.trials,
         settings.seed,
         0,
-        memory,
+        trials_file,
         "Searching the adapter's settings",
     )
     write_json(out / TRIALS_FILE, finished_study.as_json("validation loss, nats a token"))
@@ -58,7 +60,7 @@ def _loss(trial: Any, settings: AdapterSettings, attempt: Attempt) -> float:
     import optuna
 
     space = settings.search
-    chosen = {
+    parameters = {
         "rank": trial.suggest_categorical("rank", list(space.ranks)),
         "learning_rate": trial.suggest_float("learning_rate", *space.learning_rate, log=True),
         "max_length": trial.suggest_categorical("max_length", list(space.lengths)),
@@ -71,13 +73,13 @@ def _loss(trial: Any, settings: AdapterSettings, attempt: Attempt) -> float:
 
     short = {"max_tokens": space.max_tokens, "keep_partial": False}
     try:
-        run = attempt(_with(settings, chosen).model_copy(update=short), report)
+        result = attempt(_with(settings, parameters).model_copy(update=short), report)
     except TrainingDivergedError:
         return nan
-    return min(validation.loss for validation in run.validations if validation.step)
+    return min(validation.loss for validation in result.validations if validation.step)
 
 
-def _with(settings: AdapterSettings, chosen: dict[str, Any]) -> AdapterSettings:
+def _with(settings: AdapterSettings, parameters: dict[str, Any]) -> AdapterSettings:
     """The settings with a trial's values; alpha keeps its ratio to the rank."""
-    alpha = max(1, round(settings.alpha * chosen["rank"] / settings.rank))
-    return settings.model_copy(update={**chosen, "alpha": alpha})
+    alpha = max(1, round(settings.alpha * parameters["rank"] / settings.rank))
+    return settings.model_copy(update={**parameters, "alpha": alpha})

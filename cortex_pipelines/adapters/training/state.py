@@ -21,7 +21,7 @@ def trainable(model: Any) -> dict[str, "torch.Tensor"]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def put_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
+def load_weights(model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
     """Load adapter weights by parameter name."""
     import torch
 
@@ -41,7 +41,7 @@ def snapshot(
         "weights": dict(trainable(model)),
         "optimiser": optimiser.state_dict(),
         "scaler": scaler.state_dict(),
-        **progress_of(progress),
+        **progress_state(progress),
     }
 
 
@@ -50,16 +50,16 @@ def restore(
     optimiser: "torch.optim.Optimizer",
     scaler: "torch.amp.GradScaler",
     progress: Progress,
-    kept: Mapping[str, Any],
+    saved: Mapping[str, Any],
 ) -> None:
     """Restore model, optimiser, scaler and progress from a saved state."""
-    put_weights(model, kept["weights"])
-    optimiser.load_state_dict(kept["optimiser"])
-    scaler.load_state_dict(kept["scaler"])
-    put_progress(progress, kept)
+    load_weights(model, saved["weights"])
+    optimiser.load_state_dict(saved["optimiser"])
+    scaler.load_state_dict(saved["scaler"])
+    restore_progress(progress, saved)
 
 
-def progress_of(progress: Progress) -> dict[str, Any]:
+def progress_state(progress: Progress) -> dict[str, Any]:
     """Steps, validations and best weights as tensors and plain values."""
     return {
         "steps": [asdict(step) for step in progress.steps],
@@ -69,10 +69,10 @@ def progress_of(progress: Progress) -> dict[str, Any]:
     }
 
 
-def put_progress(progress: Progress, kept: Mapping[str, Any]) -> None:
+def restore_progress(progress: Progress, saved: Mapping[str, Any]) -> None:
     """Restore steps, validations and best weights from a saved state."""
-    progress.steps = [LossPoint(**step) for step in kept["steps"]]
-    progress.validations = [Validation(**validation) for validation in kept["validations"]]
-    progress.weights = dict(kept["best"])
-    progress.best_step = kept["best_step"]
+    progress.steps = [LossPoint(**step) for step in saved["steps"]]
+    progress.validations = [Validation(**validation) for validation in saved["validations"]]
+    progress.weights = dict(saved["best"])
+    progress.best_step = saved["best_step"]
     _LOG.info("Resuming an interrupted training after step %d", len(progress.steps))

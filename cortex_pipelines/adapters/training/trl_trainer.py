@@ -1,8 +1,7 @@
-"""Training by TRL's SFTTrainer, with the rows, measurements and result of the program's own loop.
+"""Training by TRL's SFTTrainer, with the rows, validations and result of the built-in loop.
 
-It brings what large bases on GPUs want: its kernels, and distribution by accelerate. The rows are
-those of the own loop; they keep their examples apart by ``position_ids``, so no attention mask is
-made for them here either.
+For large bases on GPUs it brings TRL's kernels and distribution by accelerate. The rows separate
+their examples by ``position_ids``, so no attention mask is passed here either.
 """
 
 import logging
@@ -23,20 +22,20 @@ from trl.trainer.sft_trainer import SFTTrainer
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.data.packing import IGNORED, PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.batches import due, rows_of
+from cortex_pipelines.adapters.training.batches import build_rows, is_due
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints
-from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup
+from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
 from cortex_pipelines.adapters.training.early_stopping import (
     TrainingDivergedError,
     out_of_patience,
+    partial_reason,
     require_finite,
     require_no_divergence,
-    words_of_partial,
 )
 from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, TrainingResult
 from cortex_pipelines.adapters.training.loss import packing_is_separate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
-from cortex_pipelines.adapters.training.state import progress_of, put_progress
+from cortex_pipelines.adapters.training.state import progress_state, restore_progress
 from cortex_pipelines.adapters.training.validation import general_losses, validate
 from cortex_pipelines.atomic import follow_umask, temporary_folder
 
@@ -50,52 +49,53 @@ def train_with_trl(
     settings: AdapterSettings,
     checkpoints: Checkpoints | None = None,
     report: Report | None = None,
-    live: TrainingMonitor | None = None,
-    group: ProcessGroup = ALONE,
+    monitor: TrainingMonitor | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> TrainingResult:
     """Train the adapter on a model; arguments, result and errors are those of ``loop.train``.
 
-    The order of the rows and the dropout are TRL's, so the weights are not the own loop's.
+    The order of the rows and the dropout are TRL's, so the weights differ from the built-in loop's.
 
     Args:
         model: Base with a fresh adapter, or with its parent's.
-        tokenizer: The base's.
+        tokenizer: Tokenizer of the base.
         corpus: Training and validation examples.
-        settings: How to train.
-        checkpoints: Where checkpoints are saved; None for nowhere.
+        checkpoints: Checkpoints to save and resume from, if any.
         report: Called with each validation by the first process; an exception ends the training.
-        live: Shows speed and memory meanwhile.
-        group: The processes that share the work.
+        monitor: Shows throughput and memory, and pauses while the machine is busy.
+        group: Processes that share the work.
 
     Raises:
-        TrainingDivergedError: the loss is not finite, or diverges, and no partial adapter is wanted
-            or there is none yet.
+        TrainingDivergedError: the loss is not finite, or diverges, and partial adapters are
+            disabled or there are no weights yet.
     """
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)
     packed = settings.packing and separate
-    watch = _Watch(model, corpus, packed, settings, checkpoints, report, live, group)
-    started, partial, progress = time.monotonic(), None, watch.progress
+    callback = _MonitorCallback(
+        model, corpus, packed, settings, checkpoints, report, monitor, group
+    )
+    started, partial, progress = time.monotonic(), None, callback.progress
     with ExitStack() as stack:
         folder = (
             checkpoints.trainer if checkpoints else stack.enter_context(temporary_folder("trl"))
         )
-        resumed = _resumed(checkpoints, progress)
+        checkpoint = _restore_checkpoint(checkpoints, progress)
         trainer = SFTTrainer(
             model=model,
             args=SFTConfig(**_arguments(settings, folder, group, model.device.type)),
-            train_dataset=_dataset(rows_of(corpus.train, settings, packed)),
+            train_dataset=_dataset(build_rows(corpus.train, settings, packed)),
             data_collator=_in_one_row if separate else _padded,
             processing_class=tokenizer,
-            callbacks=[watch],
+            callbacks=[callback],
         )
         trainer.remove_callback(PrinterCallback)
         try:
-            trainer.train(resume_from_checkpoint=resumed)
+            trainer.train(resume_from_checkpoint=checkpoint)
         except TrainingDivergedError as error:
-            partial = words_of_partial(error, progress, settings)
-    general = general_losses(model, rows_of(corpus.general, settings, packed), progress, group)
-    return TrainingResult.of(
+            partial = partial_reason(error, progress, settings)
+    general = general_losses(model, build_rows(corpus.general, settings, packed), progress, group)
+    return TrainingResult.from_progress(
         progress,
         packed=packed,
         planned=trainer.state.max_steps,
@@ -105,8 +105,8 @@ def train_with_trl(
     )
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Records, measures, saves and stops as the settings say."""
+class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
+    """Records steps, validates, saves and stops according to the settings."""
 
     def __init__(
         self,
@@ -116,18 +116,18 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
         settings: AdapterSettings,
         checkpoints: Checkpoints | None,
         report: Report | None,
-        live: TrainingMonitor | None,
+        monitor: TrainingMonitor | None,
         group: ProcessGroup,
     ) -> None:
         self.progress = Progress()
         self._model = model
-        self._rows = rows_of(corpus.validation, settings, packed)
+        self._rows = build_rows(corpus.validation, settings, packed)
         self._settings = settings
         self._checkpoints = checkpoints
         self._report = report
-        self._live = live or TrainingMonitor()
+        self._monitor = monitor or TrainingMonitor()
         self._group = group
-        self._counted = 0  # by TRL, from 0 in a training that goes on
+        self._token_count = 0  # TRL's count restarts at 0 in a resumed training
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure the base."""
@@ -136,64 +136,67 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Wait while the machine is busy."""
-        self._live.wait()
+        self._monitor.wait()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """Take up a step; without one the log is a summary."""
+        """Record a step; a log without a loss is a summary."""
         if not logs or "loss" not in logs:
             return
         number, settings, progress = state.global_step, self._settings, self.progress
         rate, norm = float(logs["learning_rate"]), float(logs["grad_norm"])
-        tokens, self._counted = int(logs["num_tokens"]) - self._counted, int(logs["num_tokens"])
+        tokens, self._token_count = (
+            int(logs["num_tokens"]) - self._token_count,
+            int(logs["num_tokens"]),
+        )
         require_finite("loss", float(logs["loss"]), number, rate, settings)
         progress.steps.append(LossPoint(number, float(logs["loss"]), norm, rate, tokens))
-        self._live.stepped(progress.steps[-1])
+        self._monitor.record_step(progress.steps[-1])
         require_no_divergence(progress, settings)
         epoch = -(-state.max_steps // settings.epochs)
-        measured = due(settings, settings.evaluation_strategy, number, epoch, state.max_steps)
-        if measured:
+        validated = is_due(settings, settings.evaluation_strategy, number, epoch, state.max_steps)
+        if validated:
             self._validate(number)
         control.should_save = bool(self._checkpoints) and (
-            measured and progress.best_step == number
+            validated and progress.best_step == number
             if settings.save_strategy == "best"
-            else due(settings, settings.save_strategy, number, epoch, state.max_steps)
+            else is_due(settings, settings.save_strategy, number, epoch, state.max_steps)
         )
         if out_of_patience(progress, settings):
             _LOG.info("Stopped early: no improvement in %s validations", settings.patience)
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save what TRL knows nothing of beside its own state."""
+        """Save the progress, which is not part of TRL's own checkpoint."""
         if self._checkpoints and self._group.is_first:
             follow_umask(self._checkpoints.trainer)
-            self._checkpoints.save(progress_of(self.progress))
+            self._checkpoints.save(progress_state(self.progress))
 
     def _validate(self, number: int) -> None:
         progress = self.progress
         validate(self._model, self._rows, number, progress, self._settings, self._group)
         if progress.validations and number:
-            self._live.measured(progress.validations[-1])
+            self._monitor.record_validation(progress.validations[-1])
             if self._report and self._group.is_first:
-                seen = sum(step.tokens for step in progress.steps)
-                self._report(seen, progress.validations[-1].loss)
+                token_count = sum(step.tokens for step in progress.steps)
+                self._report(token_count, progress.validations[-1].loss)
 
 
-def _resumed(checkpoints: Checkpoints | None, progress: Progress) -> str | None:
-    """Folder of the last checkpoint that is whole, with its progress put back; None without one."""
-    kept = checkpoints.load() if checkpoints else None
-    if not checkpoints or not kept or not checkpoints.trainer.is_dir():
+def _restore_checkpoint(checkpoints: Checkpoints | None, progress: Progress) -> str | None:
+    """Folder of the last complete checkpoint, after restoring its progress; None if missing."""
+    saved = checkpoints.load() if checkpoints else None
+    if not checkpoints or not saved or not checkpoints.trainer.is_dir():
         return None
     folder: str | None = get_last_checkpoint(str(checkpoints.trainer))
-    if folder is None or Path(folder).name != f"checkpoint-{len(kept['steps'])}":
-        return None  # killed between its two parts
-    put_progress(progress, kept)
+    if folder is None or Path(folder).name != f"checkpoint-{len(saved['steps'])}":
+        return None  # killed between writing its two files
+    restore_progress(progress, saved)
     return folder
 
 
 def _arguments(
     settings: AdapterSettings, folder: Path, group: ProcessGroup, device: str
 ) -> dict[str, Any]:
-    """The settings in TRL's words; everything else is switched off."""
+    """The settings as TRL's arguments; other features are disabled."""
     scheduler = settings.lr_scheduler
     return {
         "output_dir": str(folder),
@@ -217,7 +220,7 @@ def _arguments(
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "eval_strategy": "no",
-        "save_strategy": "no",  # when, the callback says
+        "save_strategy": "no",  # the callback decides
         "save_total_limit": 1,
         "report_to": "none",
         "disable_tqdm": True,
@@ -228,7 +231,7 @@ def _arguments(
 
 
 def _dataset(rows: Sequence[PackedRow]) -> Dataset:
-    """Rows with labels in their places: transformers shifts them itself."""
+    """Rows with unshifted labels: transformers shifts them itself."""
     return Dataset.from_list(
         [
             {

@@ -7,11 +7,11 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.packing import PackedRow
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.adapters.training.distributed import ALONE, ProcessGroup
+from cortex_pipelines.adapters.training.distributed import SINGLE_PROCESS, ProcessGroup
 from cortex_pipelines.adapters.training.early_stopping import require_finite
 from cortex_pipelines.adapters.training.history import Progress, Validation
 from cortex_pipelines.adapters.training.loss import supervised_losses
-from cortex_pipelines.adapters.training.state import put_weights, trainable
+from cortex_pipelines.adapters.training.state import load_weights, trainable
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -22,18 +22,18 @@ def validate(
     step: int,
     progress: Progress,
     settings: AdapterSettings,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Measure the validation loss, and keep the weights if they are the best so far.
 
     Args:
         model: Base with the adapter in training.
-        rows: Validation examples; without any, the latest weights are the best.
-        step: Optimiser steps done; 0 for the base, which is measured without the adapter and whose
-            weights are not kept.
-        progress: What is added to.
-        settings: How it is trained, for what is said if the loss is not finite.
-        group: The processes that share the work.
+        rows: Validation rows; if empty, the latest weights are the best.
+        step: Completed optimiser steps; 0 for the base, which is measured without the adapter and
+            whose weights are not kept.
+        progress: Updated with the validation.
+        settings: Settings named in the error message.
+        group: Processes that share the work.
 
     Raises:
         TrainingDivergedError: the loss is not finite.
@@ -47,7 +47,10 @@ def validate(
     if loss is not None:
         require_finite("validation loss", loss, step, settings.learning_rate, settings)
         _LOG.info("Step %d: validation loss %.4f nats a token", step, loss)
-        best = min((one.loss for one in progress.validations if one.step), default=math.inf)
+        best = min(
+            (validation.loss for validation in progress.validations if validation.step),
+            default=math.inf,
+        )
         progress.validations.append(Validation(step, loss))
     if step and (loss is None or loss < best):
         progress.best_step = step
@@ -57,24 +60,26 @@ def validate(
 
 
 def general_losses(
-    model: Any, rows: Sequence[PackedRow], progress: Progress, group: ProcessGroup = ALONE
+    model: Any, rows: Sequence[PackedRow], progress: Progress, group: ProcessGroup = SINGLE_PROCESS
 ) -> tuple[float, float] | None:
     """Loss on general code of the base and of the best weights; None without such code."""
     if not rows:
         return None
-    put_weights(model, progress.weights)
+    load_weights(model, progress.weights)
     with model.disable_adapter():
         base = validation_loss(model, rows, group)
     return base, validation_loss(model, rows, group)
 
 
-def validation_loss(model: Any, rows: Sequence[PackedRow], group: ProcessGroup = ALONE) -> float:
+def validation_loss(
+    model: Any, rows: Sequence[PackedRow], group: ProcessGroup = SINGLE_PROCESS
+) -> float:
     """Mean loss over all targets in nats; each process computes its shard."""
     import torch
 
     model.eval()
     with torch.no_grad():
-        losses = [supervised_losses(model, [row]).double().sum() for row in group.share(rows)]
-    none = torch.zeros(1, dtype=torch.float64, device=model.device)
-    total = group.sum(torch.stack(losses).sum() if losses else none.sum())
+        losses = [supervised_losses(model, [row]).double().sum() for row in group.shard(rows)]
+    zero = torch.zeros(1, dtype=torch.float64, device=model.device)
+    total = group.sum(torch.stack(losses).sum() if losses else zero.sum())
     return float(total) / sum(row.supervised for row in rows)

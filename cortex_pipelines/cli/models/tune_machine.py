@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cortex_pipelines.adapters.autotune import Speed
+    from cortex_pipelines.adapters.autotune import Throughput
 
 
 @click.command("tune-machine", epilog="Example: cortex tune-machine --dry-run")
 @click.option("--dry-run", is_flag=True, help="Measure and show; write nothing.")
 def tune_machine(dry_run: bool) -> None:
     """Measure the best precision and row length of this machine; write them to params.yaml."""
-    from cortex_pipelines.adapters.autotune import best, measure
+    from cortex_pipelines.adapters.autotune import fastest_setting, measure_throughput
     from cortex_pipelines.catalog import SOURCES
     from cortex_pipelines.config import load_parameters
     from cortex_pipelines.ingestion.pretrained_models import PinnedModel
@@ -30,8 +30,8 @@ def tune_machine(dry_run: bool) -> None:
         )
         return
     pin = ((read_yaml(root / SOURCES) or {}).get("models") or {}).get("base") or {}
-    speeds = measure(PinnedModel(parameters.models.base, pin), settings, root)
-    fastest = best(speeds)
+    speeds = measure_throughput(PinnedModel(parameters.models.base, pin), settings, root)
+    fastest = fastest_setting(speeds)
     _show(speeds, fastest)
     if not dry_run:
         _write(root, fastest)
@@ -41,7 +41,7 @@ def tune_machine(dry_run: bool) -> None:
         )
 
 
-def _write(root: Path, speed: "Speed") -> None:
+def _write(root: Path, speed: "Throughput") -> None:
     """Replace both values and keep every comment."""
     from cortex_pipelines.projects.parameter_file import read_values, write_values
 
@@ -52,7 +52,7 @@ def _write(root: Path, speed: "Speed") -> None:
     write_values(root, values)
 
 
-def _show(speeds: "list[Speed]", fastest: "Speed") -> None:
+def _show(speeds: "list[Throughput]", fastest: "Throughput") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -69,7 +69,7 @@ class IncrementalSimilarityJoin:
             step: Name of the comparison; each has a cache of its own.
         """
         name = f"{self._name}/near_duplicates/{step}/{'+'.join(columns)}"
-        cached_state = self._cache.recall(name) if self._cache else None
+        cached_state = self._cache.load_table(name) if self._cache else None
         left_texts = SplitTexts(left_rows, columns, "mine", cached_state, self._settings)
         right_texts = SplitTexts(right_rows, columns, "theirs", cached_state, self._settings)
         order = _cached_order(cached_state)
@@ -87,7 +87,7 @@ class IncrementalSimilarityJoin:
                 left_texts.state(pairs, order),
                 right_texts.state(NEAR_DUPLICATE_PAIRS.to_frame(), order),
             )
-            self._cache.keep(name, pl.concat([*states, _order_rows(order)]))
+            self._cache.store_table(name, pl.concat([*states, _order_rows(order)]))
         return pairs
 
 

@@ -72,7 +72,7 @@ class IncrementalClustering:
         if self._cache is None:
             return clusters_of(self._sets(texts), self._settings)
         keys = pl.Series(_TEXT, [_key(code) for code in texts], dtype=pl.String)
-        state = self._cache.recall(name)
+        state = self._cache.load_table(name)
         cached = None if state is None else CachedSignatures.from_state(keys, state)
         clustering = self._with_new(cached, texts) if cached and cached.new.any() else cached
         if clustering is None:
@@ -80,11 +80,11 @@ class IncrementalClustering:
             saved_state = (
                 clustering.state().clear() if clustering.has_full_bucket() else clustering.state()
             )
-            self._cache.keep(name, saved_state)
+            self._cache.store_table(name, saved_state)
         elif state is not None and _count_changes(keys, state[_TEXT]) > _MIN_SHARE_TO_SAVE * len(
             texts
         ):
-            self._cache.keep(name, clustering.state())
+            self._cache.store_table(name, clustering.state())
         labels: list[int] = clustering.labels.tolist()
         return labels
 

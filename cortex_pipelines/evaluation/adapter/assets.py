@@ -72,7 +72,7 @@ def code_adapter_evaluation(
     observe: Callable[[str, float], None],
 ) -> dict[str, pl.DataFrame]:
     """Compare adapter, base and champion on held-out code, with intervals and a report."""
-    named = evaluation.other_adapter
+    other_adapter = evaluation.other_adapter
     inputs = EvaluationInputs(
         project=project,
         datasets={
@@ -91,9 +91,10 @@ def code_adapter_evaluation(
         dataset_settings=datasets,
         limits=augmentation,
         other=AdapterVersion(
-            named.version, load_version("code_adapter", named.project, named.version)
+            other_adapter.version,
+            load_version("code_adapter", other_adapter.project, other_adapter.version),
         )
-        if named
+        if other_adapter
         else None,
     )
     return evaluate_adapter(

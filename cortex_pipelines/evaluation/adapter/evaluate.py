@@ -10,30 +10,34 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.adapters.model.base_model import base_digest, base_name
-from cortex_pipelines.adapters.model.lora import trained_on, trained_tasks, write_json
+from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks, write_json
 from cortex_pipelines.evaluation.adapter.inputs import (
     AdapterVersion,
     EvaluationInputs,
     Items,
-    items_of,
+    sample_items,
 )
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import (
-    of_task,
-    own_metrics,
-    saved,
+    bits_saved,
+    foreign_code_metrics,
     score_metrics,
     score_table,
+    task_rows,
 )
 from cortex_pipelines.evaluation.adapter.measures.canary_exposure import (
     canary_table,
     exposure_metrics,
 )
-from cortex_pipelines.evaluation.adapter.measures.conditions import Ways, way_metrics, way_table
+from cortex_pipelines.evaluation.adapter.measures.conditions import (
+    ConditionInputs,
+    condition_metrics,
+    condition_table,
+)
 from cortex_pipelines.evaluation.adapter.measures.forgetting import forgetting_metrics
 from cortex_pipelines.evaluation.adapter.measures.generations import (
     generation_metrics,
     generation_table,
-    items_to_write,
+    select_items,
 )
 from cortex_pipelines.evaluation.adapter.measures.humaneval import (
     problem_metrics,
@@ -62,7 +66,7 @@ from cortex_pipelines.evaluation.adapter.report.quality import (
     quality_reports,
     run_metrics,
 )
-from cortex_pipelines.evaluation.adapter.report.sections import Findings
+from cortex_pipelines.evaluation.adapter.report.sections import ReportInputs
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.patterns import pattern_metrics
@@ -95,42 +99,40 @@ def evaluate_adapter(
 ) -> dict[str, pl.DataFrame]:
     """Compare an adapter with its reference and the base on held-out items.
 
-    Of the champion's pin only the reference's version is written to the files, so that they stay
-    the same when the challenger itself is promoted and compared with the same reference again.
+    Of the champion's pin only the reference's version is written to the files. They therefore stay
+    the same if the challenger is promoted and compared with the same reference again.
 
     Args:
         challenger: The adapter to evaluate.
-        reference: The adapter to beat; None for the base alone.
-        inputs: What they are measured on.
-        pinned: The base.
-        settings: What to measure.
+        reference: The adapter to beat; None for the base model.
         out: Folder for ``metrics.json``, ``quality.json``, ``comparison.json``, ``report.html``.
-        root: Project root.
-        cache: Where scores are kept.
-        observe: Called with times and sizes, which are not part of the result.
+        cache: Cache of scores and outputs.
+        observe: Receives times and sizes, which are not part of the result.
 
     Returns:
-        The tables by name.
+        Tables by name.
     """
-    begun = perf_counter()
-    met, note = _comparable(reference, pinned)
-    compared = ComparedModels(challenger.folder, met.folder if met else None)
+    started = perf_counter()
+    baseline, note = _comparable_reference(reference, pinned)
+    models = ComparedModels(challenger.folder, baseline.folder if baseline else None)
     scorer = ItemScorer(pinned, root, settings, cache)
-    trained = trained_tasks(challenger.folder)
-    inputs = replace(inputs, datasets=measured(inputs.datasets, trained))
-    items = items_of(inputs, challenger.folder, settings)
-    _score_all(items, compared, scorer)
-    observe("scoring_seconds", perf_counter() - begun)
-    tables, metrics, quality = _measured(items, compared, scorer, inputs, settings, root)
-    comparisons = _compared(tables["scores"], tables["team_choices"], inputs, settings)
+    adapter_tasks = trained_tasks(challenger.folder)
+    inputs = replace(inputs, datasets=measured(inputs.datasets, adapter_tasks))
+    items = sample_items(inputs, challenger.folder, settings)
+    _score_all(items, models, scorer)
+    observe("scoring_seconds", perf_counter() - started)
+    tables, metrics, quality = _measure_all(items, models, scorer, inputs, settings, root)
+    comparisons = _compare_with_reference(
+        tables["scores"], tables["team_choices"], inputs, settings
+    )
     comparison: dict[str, Any] = {
         "title": f"Code adapter of {inputs.project} on held-out code",
         "base": {"name": base_name(pinned), "digest": base_digest(pinned)},
         "challenger": {"version": challenger.version},
-        "reference": {"version": met.version if met else None, "note": note},
+        "reference": {"version": baseline.version if baseline else None, "note": note},
         "tasks": list(inputs.datasets),
         "items": task_counts(items.held_out),
-        "questions_without_answers": items.unasked,
+        "questions_without_answers": items.items_without_question,
         "general": {
             "project": inputs.general_project,
             "near_duplicates_left_out": items.general.near_duplicates,
@@ -143,25 +145,27 @@ def evaluate_adapter(
     write_json(out / "metrics.json", metrics)
     write_json(out / "quality.json", quality.as_dict())
     write_json(out / "comparison.json", comparison)
-    findings = Findings(tables, metrics, quality, comparison, comparisons, tuple(items.held_out))
-    (out / "report.html").write_text(render_report(findings), encoding="utf-8")
-    _observe(begun, challenger.folder, observe)
+    report_inputs = ReportInputs(
+        tables, metrics, quality, comparison, comparisons, tuple(items.held_out)
+    )
+    (out / "report.html").write_text(render_report(report_inputs), encoding="utf-8")
+    _observe(started, challenger.folder, observe)
     return tables
 
 
-def _score_all(items: Items, compared: ComparedModels, scorer: ItemScorer) -> None:
+def _score_all(items: Items, models: ComparedModels, scorer: ItemScorer) -> None:
     """Score every text once, grouped by prompt; results are cached."""
     texts = [*items.held_out, *items.general.items, *items.general.foreign]
     texts += [text.item for text in items.attempts]
     texts += [text for question in items.questions for text in (*question.answers, *question.alone)]
     texts.sort(key=lambda text: (text.task, text.prompt, text.completion))
     for role in ROLES:
-        scorer.scores(texts, compared.folder(role))
+        scorer.scores(texts, models.folder(role))
 
 
-def _measured(
+def _measure_all(
     items: Items,
-    compared: ComparedModels,
+    models: ComparedModels,
     scorer: ItemScorer,
     inputs: EvaluationInputs,
     settings: EvaluationSettings,
@@ -176,41 +180,52 @@ def _measured(
     tests = WrittenTests(
         repository.texts, inputs.code_units, inputs.datasets.get("tests"), inputs.limits, python
     )
-    writing = items_to_write(inputs.datasets, repository, tests, settings)
+    generation_items = select_items(inputs.datasets, repository, tests, settings)
     other = inputs.other.folder if inputs.other else None
     problems = read_problems(root, settings.benchmarks)
     patterns = project_checks(inputs.repository_files)
     tables = {
-        "scores": score_table(items.held_out, compared, scorer),
-        "general_scores": score_table(items.general.items, compared, scorer, GENERAL_SCORES),
-        "foreign_scores": score_table(items.general.foreign, compared, scorer, FOREIGN_SCORES),
+        "scores": score_table(items.held_out, models, scorer),
+        "general_scores": score_table(items.general.items, models, scorer, GENERAL_SCORES),
+        "foreign_scores": score_table(items.general.foreign, models, scorer, FOREIGN_SCORES),
         "team_choices": choice_table(
-            items.questions, items.shown, compared, other, scorer, settings.retrieved_window
+            items.questions,
+            items.questions_with_context,
+            models,
+            other,
+            scorer,
+            settings.retrieved_window,
         ),
-        "ways": way_table(
-            Ways(
+        "ways": condition_table(
+            ConditionInputs(
                 items.completions,
                 items.retrieved,
                 completion,
-                compared.challenger,
+                models.challenger,
                 other,
             ),
             scorer,
             settings,
         ),
-        "memorised": memorised_table(items.attempts, compared, scorer),
-        "canaries": canary_table(compared, scorer, settings),
+        "memorised": memorised_table(items.attempts, models, scorer),
+        "canaries": canary_table(models, scorer, settings),
         "generations": generation_table(
-            writing, compared, scorer, repository, settings, inputs.dataset_settings.mask, patterns
+            generation_items,
+            models,
+            scorer,
+            repository,
+            settings,
+            inputs.dataset_settings.mask,
+            patterns,
         ),
-        "problems": problem_table(problems, compared, scorer, settings, inputs.limits),
+        "problems": problem_table(problems, models, scorer, settings, inputs.limits),
     }
     tables["written_tests"] = written_test_table(tables["generations"], tests)
     quality = quality_reports(tables["generations"], tables["team_choices"])
     metrics = (
         score_metrics(tables["scores"], settings)
         | specialisation_metrics(tables["scores"], inputs.datasets, settings)
-        | own_metrics(tables["scores"], tables["foreign_scores"], settings)
+        | foreign_code_metrics(tables["scores"], tables["foreign_scores"], settings)
         | forgetting_metrics(tables["general_scores"], settings)
         | choice_metrics(tables["team_choices"], settings)
         | generation_metrics(tables["generations"])
@@ -221,12 +236,12 @@ def _measured(
         | problem_metrics(tables["problems"], settings)
         | memorised_metrics(tables["memorised"], settings)
         | exposure_metrics(tables["canaries"], settings)
-        | way_metrics(tables["ways"], settings)
+        | condition_metrics(tables["ways"], settings)
     )
     return tables, metrics, quality
 
 
-def _compared(
+def _compare_with_reference(
     scores: pl.DataFrame,
     choices: pl.DataFrame,
     inputs: EvaluationInputs,
@@ -234,7 +249,7 @@ def _compared(
 ) -> list[MetricComparison]:
     """Challenger against reference on every task and question kind, corrected jointly."""
     metrics: dict[str, Paired] = {
-        f"{task}_improvement": saved(of_task(scores, task), "reference", settings)
+        f"{task}_improvement": bits_saved(task_rows(scores, task), "reference", settings)
         for task in inputs.datasets
     }
     return compare_all(
@@ -245,21 +260,21 @@ def _compared(
     )
 
 
-def _observe(begun: float, adapter: Path, observe: Observe) -> None:
+def _observe(started: float, adapter: Path, observe: Observe) -> None:
     size = sum(path.stat().st_size for path in adapter.rglob("*") if path.is_file())
-    observe("evaluation_seconds", perf_counter() - begun)
+    observe("evaluation_seconds", perf_counter() - started)
     observe("adapter_mib", size / 2**20)
-    # Linux counts in KiB; the peak is the process's, so other work in it shows as well
+    # KiB on Linux; the peak is the whole process's, other work included
     observe("peak_memory_mib", getrusage(RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def _comparable(
+def _comparable_reference(
     reference: AdapterVersion | None, pinned: PinnedModel
 ) -> tuple[AdapterVersion | None, str]:
-    """The reference, or the base with a note if the reference has another base."""
+    """The reference; None with a note if it was trained on another base."""
     if reference is None:
         return None, ""
-    base = trained_on(reference.folder)
+    base = recorded_base(reference.folder)
     if base["digest"] == base_digest(pinned):
         return reference, ""
     return None, (

@@ -6,10 +6,14 @@ from pathlib import Path
 
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
-from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import held_out
+from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import sample_held_out
 from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
-from cortex_pipelines.evaluation.adapter.measures.memorisation import Attempt, attempts
-from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS, Question, questions
+from cortex_pipelines.evaluation.adapter.measures.memorisation import Attempt, build_attempts
+from cortex_pipelines.evaluation.adapter.measures.multiple_choice import (
+    KINDS,
+    Question,
+    build_questions,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import (
     Example,
@@ -33,14 +37,14 @@ class EvaluationInputs:
     """Inputs of the adapter evaluation.
 
     Args:
-        project: The adapter's project.
-        datasets: Each of ``DATASETS`` with its folder.
-        general_code: Folder of the code that stands for all code.
-        general_project: Project that it is of; None for none.
+        project: Project of the adapter.
+        datasets: Data set name (``DATASETS``) to its folder.
+        general_code: Folder of the general code, on which forgetting is measured.
+        general_project: Project of the general code; None disables the measurement.
         repository_files: Folder of the project's files.
-        code_units: Folder of its units.
-        dataset_settings: Threshold of near-duplicates, and the mask of names.
-        limits: Of code that is run.
+        code_units: Folder of the project's units.
+        dataset_settings: Near-duplicate threshold and name mask.
+        limits: Sandbox limits.
         other: Adapter of another project, as a baseline.
     """
 
@@ -62,33 +66,35 @@ class Items:
     Args:
         held_out: Test items of all data sets.
         general: Items of another project.
-        questions: With several answers.
-        unasked: Kind of question to the number of items that gave none.
+        questions: Multiple-choice questions.
+        items_without_question: Kind of question to the number of items that gave no question.
         attempts: Rare lines to extract.
         completions: The completions among the held-out items.
-        retrieved: The same with similar training examples before the prompt; empty for none.
-        shown: Each question with such examples before it; None where it is asked without only.
+        retrieved: The completions with similar training examples before the prompt; empty if
+            retrieval is disabled.
+        questions_with_context: Each question with similar examples before it; None if it is
+            only asked without.
     """
 
     held_out: list[Example]
     general: GeneralItems
     questions: list[Question]
-    unasked: dict[str, int]
+    items_without_question: dict[str, int]
     attempts: list[Attempt]
     completions: list[Example]
     retrieved: list[Example]
-    shown: list[Question | None]
+    questions_with_context: list[Question | None]
 
 
-def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
+def sample_items(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSettings) -> Items:
     """Sample all items by the seed, including rare lines of the training data."""
     completion = inputs.datasets["completion"]
-    everything = [
+    test_examples = [
         example
         for task, folder in inputs.datasets.items()
         for example in read_examples(folder, task, "test")
     ]
-    known = grouped_by_file(held_out(inputs.datasets, settings), everything)
+    held_out_items = grouped_by_file(sample_held_out(inputs.datasets, settings), test_examples)
     general = general_items(
         inputs.general_code,
         inputs.general_project,
@@ -97,33 +103,46 @@ def items_of(inputs: EvaluationInputs, challenger: Path, settings: EvaluationSet
         inputs.dataset_settings,
         settings,
     )
-    test = {
-        task: grouped_by_file(without_gaps(folder, task, "test"), everything)
+    examples_by_task = {
+        task: grouped_by_file(without_gaps(folder, task, "test"), test_examples)
         for task, folder in inputs.datasets.items()
     }
-    asked, unasked = questions(test, settings.choices, settings.seed)
-    tried = attempts(challenger, completion, settings.memorised, settings.seed)
-    completions = [item for item in known if item.task == "completion"]
-    retrieved, shown = [], list[Question | None]([None] * len(asked))
+    questions, items_without_question = build_questions(
+        examples_by_task, settings.choices, settings.seed
+    )
+    attempts = build_attempts(challenger, completion, settings.memorised, settings.seed)
+    completions = [item for item in held_out_items if item.task == "completion"]
+    retrieved, questions_with_context = [], list[Question | None]([None] * len(questions))
     if settings.retrieved_bytes:
         similar = SimilarExamples(completion, settings.retrieved_bytes)
         retrieved = similar.asked(completions)
-        shown = _shown(asked, similar, settings.retrieved_choices)
-    return Items(known, general, asked, unasked, tried, completions, retrieved, shown)
+        questions_with_context = _with_similar_examples(
+            questions, similar, settings.retrieved_choices
+        )
+    return Items(
+        held_out_items,
+        general,
+        questions,
+        items_without_question,
+        attempts,
+        completions,
+        retrieved,
+        questions_with_context,
+    )
 
 
-def _shown(
-    asked: Sequence[Question], similar: SimilarExamples, count: int
+def _with_similar_examples(
+    questions: Sequence[Question], similar: SimilarExamples, count: int
 ) -> list[Question | None]:
-    """The first questions of each kind with similar examples before them."""
-    left = dict.fromkeys(KINDS, count)
-    shown: list[Question | None] = []
-    for question in asked:
-        left[question.kind] -= 1
-        again = None
-        if left[question.kind] >= 0:
-            before = similar.before(question.answers[0].prompt)
-            answers = tuple(replace(answer, prompt=before) for answer in question.answers)
-            again = replace(question, answers=answers)
-        shown.append(again)
-    return shown
+    """The first ``count`` questions of each kind with similar examples; None for the others."""
+    remaining = dict.fromkeys(KINDS, count)
+    with_context: list[Question | None] = []
+    for question in questions:
+        remaining[question.kind] -= 1
+        variant = None
+        if remaining[question.kind] >= 0:
+            prompt = similar.before(question.answers[0].prompt)
+            answers = tuple(replace(answer, prompt=prompt) for answer in question.answers)
+            variant = replace(question, answers=answers)
+        with_context.append(variant)
+    return with_context

@@ -16,9 +16,9 @@ class GenerationRequest:
     """A generation request.
 
     Args:
-        item: The example; its completion is not looked at.
-        extent: Where the answer ends; see ``extents``.
-        sample: Number of the sample; 0 is greedy, others are drawn.
+        item: The example; its completion is ignored.
+        extent: Rule that ends the answer.
+        sample: Number of the sample; 0 is greedy, others are sampled.
     """
 
     item: Example
@@ -26,8 +26,7 @@ class GenerationRequest:
     sample: int = 0
 
 
-def most_tokens(item: Example, settings: EvaluationSettings) -> int:
-    """Most tokens of an answer."""
+def answer_token_limit(item: Example, settings: EvaluationSettings) -> int:
     return settings.max_test_tokens if item.task == "tests" else settings.max_new_tokens
 
 
@@ -42,35 +41,40 @@ def generate(
 
     Args:
         model: A causal language model.
-        tokenizer: Its tokenizer.
-        prompt: Tokens of the prompt, without the white space that it ends with.
-        request: Where the answer ends, and which sample it is.
-        settings: Most tokens, temperature and seed.
+        tokenizer: Tokenizer of the model.
+        prompt: Tokens of the prompt, without its trailing white space.
+        request: End and number of the sample.
+        settings: Token limit, temperature and seed.
     """
     import torch
     from transformers import LogitsProcessorList, StoppingCriteriaList
 
     ids = torch.tensor([prompt], device=model.device)
-    how: dict[str, Any] = {"do_sample": False}
+    sampling: dict[str, Any] = {"do_sample": False}
     if request.sample:
         torch.manual_seed(_seed_of(settings.seed, request))
-        how = {"do_sample": True, "temperature": settings.temperature, "top_k": 0, "top_p": 1.0}
+        sampling = {
+            "do_sample": True,
+            "temperature": settings.temperature,
+            "top_k": 0,
+            "top_p": 1.0,
+        }
     _, space = divide_segments(prompt_segments(tokenizer, request.item))
-    enough = _Enough(tokenizer, len(prompt), space, request.extent)
+    stop = _StopAtAnswerEnd(tokenizer, len(prompt), space, request.extent)
     with torch.no_grad():
-        written = model.generate(
+        generated = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            max_new_tokens=most_tokens(request.item, settings),
+            max_new_tokens=answer_token_limit(request.item, settings),
             pad_token_id=tokenizer.eos_token_id,
             logits_processor=LogitsProcessorList([ForcedStart(tokenizer, len(prompt), space)]),
-            stopping_criteria=StoppingCriteriaList([enough]),
-            **how,
+            stopping_criteria=StoppingCriteriaList([stop]),
+            **sampling,
         )
-    return enough.answer(written[0])
+    return stop.answer(generated[0])
 
 
-class _Enough:
+class _StopAtAnswerEnd:
     """Stopping criterion: the answer has ended."""
 
     def __init__(self, tokenizer: Any, prompt_tokens: int, space: str, extent: StopRule) -> None:
@@ -80,11 +84,11 @@ class _Enough:
         self._extent = extent
 
     def __call__(self, ids: Any, _scores: Any, **_: Any) -> Any:
-        """Whether each row is complete, in the form of transformers' stopping criteria."""
+        """Whether each row is complete, as transformers' stopping criteria return it."""
         import torch
 
-        done = [is_complete(self.answer(row), self._extent) for row in ids]
-        return torch.tensor(done, device=ids.device)
+        finished = [is_complete(self.answer(row), self._extent) for row in ids]
+        return torch.tensor(finished, device=ids.device)
 
     def answer(self, row: Any) -> str:
         """Text after the prompt and its trailing white space."""

@@ -1,8 +1,8 @@
 """Run generated function bodies against the repository's own tests, in the sandbox.
 
-As in the verification of injected bugs, a unit's related tests run on the original repository
-first, and those that pass there on the repository with the other body; and only where some fail
-with a body that raises, is anything said of them.
+As in the verification of injected bugs, a unit's related tests first run on the original
+repository, then those that pass there on the repository with the generated body. The outcome only
+counts if some of them fail with a body that raises.
 """
 
 import ast
@@ -24,11 +24,11 @@ from cortex_pipelines.execution.tests.mutant_killing import (
 from cortex_pipelines.prompts.examples import Example, read_examples
 
 Outcome = tuple[str | None, str]
-"""``passed``, ``failed``, or None where it is not known; and why."""
+"""``passed``, ``failed`` or None if unknown; and the reason."""
 
-_RESULTS = {"yes": "failed", "no": "passed", "unknown": None}  # of the question: is it killed
-_TOGETHER = 16  # bodies that share the time limit of a trial
-_TRIED = 4  # functions for each that is wanted
+_RESULTS = {"yes": "failed", "no": "passed", "unknown": None}  # answer to: was the mutant killed
+_BATCH_SIZE = 16  # bodies that share one time limit
+_CANDIDATES_PER_ITEM = 4  # functions tried per requested item
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class RunnableItem:
         item: The example; its completion is the body.
         source: Source in the project.
         qualified_name: Name with its classes.
-        before: The file's text up to the body.
-        after: The file's text from the body's end on.
-        code: The function as it is.
+        before: Content of the file before the body.
+        after: Content of the file after the body.
+        code: Original code of the function.
     """
 
     item: Example
@@ -57,10 +57,10 @@ class Repository:
 
     Args:
         repository_files: Folder of the project's files.
-        code_units: Folder of its units.
-        completion_dataset: Folder of its completion data set.
+        code_units: Folder of the project's units.
+        completion_dataset: Folder of the project's completion data set.
         settings: Limits of the sandbox.
-        interpreter: Runs the tests.
+        interpreter: Python that runs the tests.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Repository:
         interpreter: Interpreter = OWN,
     ) -> None:
         self._interpreter = interpreter
-        # tests are to be run, not units to be called with made-up values
+        # run tests only; do not call units with generated arguments
         self._settings = settings.model_copy(update={"calls_per_unit": 0})
         files = pl.read_parquet(
             repository_files / "files.parquet", columns=["source", "path", "text"]
@@ -90,59 +90,62 @@ class Repository:
 
     @property
     def runnable(self) -> dict[str, RunnableItem]:
-        """Items covered by tests, by example."""
+        """Items covered by tests, by example id."""
         return self._runnable
 
-    def tested(self, items: Sequence[Example], most: int) -> list[Example]:
-        """Items to write bodies for: first those whose tests notice a body that raises.
+    def select_testable(self, items: Sequence[Example], limit: int) -> list[Example]:
+        """Items to generate bodies for: first those whose tests notice a body that raises.
 
         Args:
-            items: Runnable items, in the order in which they are tried; after four times ``most``
-                the search ends.
-            most: How many are wanted. Where the tests of fewer notice anything, others fill up,
-                whose outcome says why nothing is known of them.
+            items: Runnable items in order of preference; at most four times ``limit`` are tried.
+            limit: Number of items. If fewer have tests that notice anything, others fill up; their
+                outcome has the reason why it is unknown.
         """
         noticed: list[Example] = []
-        for start in range(0, min(len(items), _TRIED * most), _TOGETHER):
-            if len(noticed) < most:
-                batch = items[start : start + _TOGETHER]
+        for start in range(0, min(len(items), _CANDIDATES_PER_ITEM * limit), _BATCH_SIZE):
+            if len(noticed) < limit:
+                batch = items[start : start + _BATCH_SIZE]
                 self._control([self._runnable[item.example_id] for item in batch])
                 noticed += [item for item in batch if self._is_noticed(item)]
-        return [*noticed, *(item for item in items if not self._is_noticed(item))][:most]
+        return [*noticed, *(item for item in items if not self._is_noticed(item))][:limit]
 
     def run(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
         """Whether the related tests pass with each body in place of the original.
 
-        A function that tests only name is not tested: where they pass with a body that raises,
-        nothing is known.
+        Unknown if the tests mention the function without testing it: they pass with a body that
+        raises.
         """
         self._control([item for item, _ in bodies])
-        asked = [place for place, (item, _) in enumerate(bodies) if self._is_noticed(item.item)]
-        found = dict(zip(asked, self._outcomes([bodies[place] for place in asked]), strict=True))
+        testable = [index for index, (item, _) in enumerate(bodies) if self._is_noticed(item.item)]
+        outcomes = dict(
+            zip(testable, self._outcomes([bodies[index] for index in testable]), strict=True)
+        )
         return [
-            found[place] if place in found else _untested(self._controls[item.item.example_id])
-            for place, (item, _) in enumerate(bodies)
+            outcomes[index]
+            if index in outcomes
+            else _untested(self._controls[item.item.example_id])
+            for index, (item, _) in enumerate(bodies)
         ]
 
     def _is_noticed(self, item: Example) -> bool:
         return self._controls.get(item.example_id, ("", ""))[0] == "failed"
 
     def _control(self, items: Iterable[RunnableItem]) -> None:
-        """Run the tests of items with a body that raises, unless that was done."""
-        new = {item.item.example_id: item for item in items}
-        new = {name: item for name, item in new.items() if name not in self._controls}
-        raising = [(item, _raising(item, "RuntimeError")) for item in new.values()]
-        self._controls |= zip(new, self._outcomes(raising), strict=True)
+        """Run the tests of items with a body that raises, once per item."""
+        missing = {item.item.example_id: item for item in items}
+        missing = {name: item for name, item in missing.items() if name not in self._controls}
+        raising = [(item, _raising_body(item, "RuntimeError")) for item in missing.values()]
+        self._controls |= zip(missing, self._outcomes(raising), strict=True)
 
     def _outcomes(self, bodies: Sequence[tuple[RunnableItem, str]]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
-        order = sorted(range(len(bodies)), key=lambda place: bodies[place][0].item.path)
+        order = sorted(range(len(bodies)), key=lambda index: bodies[index][0].item.path)
         for source in sorted({item.source for item, _ in bodies}):
-            places = [place for place in order if bodies[place][0].source == source]
-            for start in range(0, len(places), _TOGETHER):
+            indices = [index for index in order if bodies[index][0].source == source]
+            for start in range(0, len(indices), _BATCH_SIZE):
                 subjects = {
-                    place: _subject(place, *bodies[place])
-                    for place in places[start : start + _TOGETHER]
+                    index: _subject(index, *bodies[index])
+                    for index in indices[start : start + _BATCH_SIZE]
                 }
                 answers = find_killed(
                     list(subjects.values()),
@@ -150,22 +153,22 @@ class Repository:
                     self._settings,
                     self._interpreter,
                 )
-                for place, subject in subjects.items():
+                for index, subject in subjects.items():
                     result, detail = answers[subject.mutant_id]
-                    broken = _syntax_error(*bodies[place])
+                    broken = _syntax_error(*bodies[index])
                     # a raising call only shows whether the tests can run
                     outcome = "failed" if broken and result != "unknown" else _RESULTS[result]
-                    outcomes[place] = (outcome, broken or detail)
-        return [outcomes[place] for place in range(len(bodies))]
+                    outcomes[index] = (outcome, broken or detail)
+        return [outcomes[index] for index in range(len(bodies))]
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:
     """Unbiased estimate of the probability that one of k samples passes (Chen et al. 2021).
 
     Args:
-        samples: Samples that were run.
-        passed: How many of them passed.
-        k: Samples that a user would look at, at most ``samples``.
+        samples: Number of samples.
+        passed: Number of samples that passed.
+        k: Number of samples that a user looks at, at most ``samples``.
 
     Raises:
         ValueError: k is not from 1 to ``samples``, or more passed than were run.
@@ -175,18 +178,20 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
     return 1 - comb(samples - passed, k) / comb(samples, k)
 
 
-def pass_figures(results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]) -> dict[str, float]:
+def pass_at_k_metrics(
+    results: Mapping[str, Sequence[bool]], pass_k: Sequence[int]
+) -> dict[str, float]:
     """``pass_at_<k>``: mean over problems with at least k samples that ran."""
-    figures = {}
+    metrics = {}
     for k in pass_k:
-        known = [
+        estimates = [
             pass_at_k(len(passed), sum(passed), k)
             for passed in results.values()
             if len(passed) >= k
         ]
-        if known:
-            figures[f"pass_at_{k}"] = sum(known) / len(known)
-    return figures
+        if estimates:
+            metrics[f"pass_at_{k}"] = sum(estimates) / len(estimates)
+    return metrics
 
 
 def _runnable(
@@ -195,33 +200,35 @@ def _runnable(
     test = pl.read_parquet(
         completion_dataset / "test.parquet", columns=["example_id", "unit_id", "task", "origin"]
     )
-    asked = test.filter((pl.col("task") == "completion") & (pl.col("origin") == "original"))
+    completions = test.filter((pl.col("task") == "completion") & (pl.col("origin") == "original"))
     columns = ("unit_id", "source", "path", "language", "kind", "qualified_name")
     units = pl.read_parquet(
         code_units / "units.parquet", columns=[*columns, "start_byte", "end_byte", "code"]
     )
-    rows = asked.join(units, on="unit_id").filter(
+    rows = completions.join(units, on="unit_id").filter(
         (pl.col("language") == "python") & pl.col("kind").is_in(["function", "method"])
     )
     examples = {
         example.example_id: example
         for example in read_examples(completion_dataset, "completion", "test")
     }
-    tests = {source: pytest_files(dict(known)) for source, known in texts.items()}
+    tests = {source: pytest_files(dict(source_files)) for source, source_files in texts.items()}
     items = {}
     for row in rows.iter_rows(named=True):
-        known = tests.get(row["source"], {})
-        named = any(used_as(row["qualified_name"]) in words for words in known.values())
-        made = _item(row, examples[row["example_id"]], texts.get(row["source"], {}))
-        if made is not None and named and row["path"] not in known:
-            items[row["example_id"]] = made
+        test_files = tests.get(row["source"], {})
+        is_mentioned = any(
+            used_as(row["qualified_name"]) in identifiers for identifiers in test_files.values()
+        )
+        runnable_item = _item(row, examples[row["example_id"]], texts.get(row["source"], {}))
+        if runnable_item is not None and is_mentioned and row["path"] not in test_files:
+            items[row["example_id"]] = runnable_item
     return items
 
 
 def _item(
     row: Mapping[str, object], item: Example, texts: Mapping[str, str]
 ) -> RunnableItem | None:
-    """Runnable item of a row; None if the unit has moved or does not end with the body."""
+    """Runnable item of a row; None if the unit moved or does not end with the body."""
     data = texts.get(str(row["path"]), "").encode()
     code = str(row["code"])
     start, end = int(str(row["start_byte"])), int(str(row["end_byte"]))
@@ -241,19 +248,19 @@ def _item(
 
 
 def _syntax_error(item: RunnableItem, body: str) -> str:
-    """Syntax error of the file with a body; empty if it parses."""
+    """Syntax error of the file with the body; empty if it parses."""
     try:
-        ast.parse(_changed(item, body))
+        ast.parse(_with_body(item, body))
     except (SyntaxError, ValueError) as error:
         return f"does not parse: {error}"
     return ""
 
 
-def _changed(item: RunnableItem, body: str) -> bytes:
+def _with_body(item: RunnableItem, body: str) -> bytes:
     return item.before + body.encode(errors="replace") + item.after
 
 
-def _raising(item: RunnableItem, error: str) -> str:
+def _raising_body(item: RunnableItem, error: str) -> str:
     """A body that does nothing but raise."""
     truth = item.item.completion
     return f"{truth[: len(truth) - len(truth.lstrip())]}raise {error}"
@@ -264,15 +271,15 @@ def _untested(control: Outcome) -> Outcome:
     return None, "its tests pass without it as well" if outcome == "passed" else detail
 
 
-def _subject(place: int, item: RunnableItem, body: str) -> MutantUnderTest:
+def _subject(index: int, item: RunnableItem, body: str) -> MutantUnderTest:
     if _syntax_error(item, body):
-        # in a file that does not parse whatever imports it fails, also what sets the tests up
-        body = _raising(item, "SyntaxError")
-    changed = _changed(item, body)
+        # a file that does not parse would break every import of it, test set-up included
+        body = _raising_body(item, "SyntaxError")
+    changed_file = _with_body(item, body)
     return MutantUnderTest(
-        mutant_id=str(place),
+        mutant_id=str(index),
         path=item.item.path,
         qualified_name=item.qualified_name,
         fixed_code=item.code,
-        buggy_file=changed.decode(errors="replace"),
+        buggy_file=changed_file.decode(errors="replace"),
     )

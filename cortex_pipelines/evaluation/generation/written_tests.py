@@ -1,7 +1,7 @@
-"""Run generated tests in the place of the repository's own: do they pass, and do they find errors.
+"""Run generated tests in place of the repository's own: do they pass, and do they find errors?
 
-A generated test stands in its file where the true one stands, with the file's imports and fixtures,
-under a name that no other test has.
+A generated test replaces the true one in its file, with the file's imports and fixtures, under a
+unique name.
 """
 
 import ast
@@ -26,17 +26,17 @@ _UNIT = ("unit_id", "source", "path", "kind", "name", "qualified_name", "start_b
 
 @dataclass(frozen=True)
 class RunnableTest:
-    """A held-out Python test with its place in its file.
+    """A held-out Python test and its location in its file.
 
     Args:
         item: The example; its completion is the test.
         source: Source in the project.
-        path: File of the unit that is tested.
-        mutants: That file, with an error in the unit each.
-        before: Text of the test file up to the test.
-        after: And from its end on.
+        path: File of the tested unit.
+        mutants: Contents of that file, each with one error in the unit.
+        before: Text of the test file before the test.
+        after: Text of the test file after the test.
         indent: White space before the test.
-        owners: Classes around it.
+        owners: Names of the enclosing classes.
     """
 
     item: Example
@@ -49,7 +49,7 @@ class RunnableTest:
     owners: tuple[str, ...]
 
     def with_test(self, name: str, code: str) -> SingleTest | None:
-        """The file with another test in its place; None if the code is no test."""
+        """The file with another test in its place; None if the code is not a test."""
         renamed = _renamed(code)
         if renamed is None:
             return None
@@ -60,14 +60,14 @@ class RunnableTest:
 
 
 class WrittenTests:
-    """The held-out tests of a project that can be run, by example.
+    """The runnable held-out tests of a project, by example id.
 
     Args:
         texts: Source to its text files, by path.
         code_units: Folder of the project's units.
-        tests_dataset: Folder of its data set of tests; None where tests are not asked for.
-        settings: Limits of the sandbox, and how many mutants of a unit.
-        interpreter: Runs the tests.
+        tests_dataset: Folder of the project's data set of tests, if any.
+        settings: Limits of the sandbox, and mutants per unit.
+        interpreter: Python that runs the tests.
     """
 
     def __init__(
@@ -83,22 +83,24 @@ class WrittenTests:
             _runnable(tests_dataset, code_units, texts, settings) if tests_dataset else {}
         )
 
-    def judge(self, asked: Sequence[tuple[RunnableTest, str]]) -> list[TestOutcome]:
-        """What each test shows in the place of the true one."""
-        placed = [test.with_test(str(at), code) for at, (test, code) in enumerate(asked)]
-        verdicts = dict.fromkeys(range(len(asked)), TestOutcome(False, 0, "it is no test"))
-        for source in sorted({test.source for test, _ in asked}):
-            mine = [
-                (at, single)
-                for at, ((test, _), single) in enumerate(zip(asked, placed, strict=True))
+    def judge(self, tests: Sequence[tuple[RunnableTest, str]]) -> list[TestOutcome]:
+        """Outcome of each test in place of the true one."""
+        single_tests = [
+            test.with_test(str(index), code) for index, (test, code) in enumerate(tests)
+        ]
+        verdicts = dict.fromkeys(range(len(tests)), TestOutcome(False, 0, "it is no test"))
+        for source in sorted({test.source for test, _ in tests}):
+            source_tests = [
+                (index, single)
+                for index, ((test, _), single) in enumerate(zip(tests, single_tests, strict=True))
                 if test.source == source and single is not None
             ]
-            singles = [single for _, single in mine]
+            singles = [single for _, single in source_tests]
             answers = run_single_tests(
                 singles, self._texts[source], self._settings, self._interpreter
             )
-            verdicts |= dict(zip((at for at, _ in mine), answers, strict=True))
-        return [verdicts[at] for at in range(len(asked))]
+            verdicts |= dict(zip((index for index, _ in source_tests), answers, strict=True))
+        return [verdicts[index] for index in range(len(tests))]
 
 
 def _runnable(
@@ -108,60 +110,60 @@ def _runnable(
     settings: AugmentationSettings,
 ) -> dict[str, RunnableTest]:
     columns = ["example_id", "unit_id", "test_id"]
-    asked = pl.read_parquet(tests_dataset / "test.parquet", columns=columns)
+    rows = pl.read_parquet(tests_dataset / "test.parquet", columns=columns)
     units = pl.read_parquet(code_units / "units.parquet", columns=[*_UNIT, "language", "code"])
     python = units.filter(pl.col("language") == "python")
-    known = {row["unit_id"]: row for row in python.iter_rows(named=True)}
+    units_by_id = {row["unit_id"]: row for row in python.iter_rows(named=True)}
     examples = {item.example_id: item for item in read_examples(tests_dataset, "tests", "test")}
-    files = {source: pytest_files(of_source) for source, of_source in texts.items()}
-    found = {}
-    for example_id, unit_id, test_id in asked.iter_rows():
-        unit, test = known.get(unit_id), known.get(test_id)
+    files = {source: pytest_files(source_files) for source, source_files in texts.items()}
+    runnable = {}
+    for example_id, unit_id, test_id in rows.iter_rows():
+        unit, test = units_by_id.get(unit_id), units_by_id.get(test_id)
         if unit is None or test is None or test["path"] not in files.get(test["source"], {}):
             continue
-        made = _placed(examples[example_id], unit, test, texts, settings)
-        if made is not None:
-            found[example_id] = made
-    return found
+        runnable_test = _locate_test(examples[example_id], unit, test, texts, settings)
+        if runnable_test is not None:
+            runnable[example_id] = runnable_test
+    return runnable
 
 
-def _placed(
+def _locate_test(
     item: Example,
     unit: Mapping[str, Any],
     test: Mapping[str, Any],
     texts: Mapping[str, dict[str, str]],
     settings: AugmentationSettings,
 ) -> RunnableTest | None:
-    """The test in its file; None where it or the unit is not where it was, or has no mutant."""
+    """The test in its file; None if it or the unit has moved, or the unit has no mutant."""
     mutants = _mutants(unit, texts.get(unit["source"], {}).get(unit["path"], ""), settings)
-    around = _around(test, texts[test["source"]][test["path"]])
-    if around is None or not mutants:
+    surroundings = _text_around(test, texts[test["source"]][test["path"]])
+    if surroundings is None or not mutants:
         return None
-    before, after = around
+    before, after = surroundings
     line = before.rpartition("\n")[2]
     owners = tuple(test["qualified_name"].split(".")[:-1])
     return RunnableTest(item, unit["source"], unit["path"], mutants, before, after, line, owners)
 
 
 def _mutants(unit: Mapping[str, Any], text: str, settings: AugmentationSettings) -> tuple[str, ...]:
-    around = _around(unit, text)
-    if around is None:
+    surroundings = _text_around(unit, text)
+    if surroundings is None:
         return ()
     seed = (settings.seed, "written tests", unit["unit_id"])
-    words = (unit["code"], "python", unit["kind"], unit["path"], unit["name"])
-    mutants = mutate_unit(*words, settings.mutants_per_unit, *seed)
-    return tuple(around[0] + mutant.buggy_code + around[1] for mutant in mutants)
+    unit_fields = (unit["code"], "python", unit["kind"], unit["path"], unit["name"])
+    mutants = mutate_unit(*unit_fields, settings.mutants_per_unit, *seed)
+    return tuple(surroundings[0] + mutant.buggy_code + surroundings[1] for mutant in mutants)
 
 
-def _around(unit: Mapping[str, Any], text: str) -> tuple[str, str] | None:
-    """Text before and after a unit; None if it is not there."""
+def _text_around(unit: Mapping[str, Any], text: str) -> tuple[str, str] | None:
+    """Text before and after a unit; None if the unit has moved."""
     data, code = text.encode(), unit["code"].encode()
     start, end = unit["start_byte"], unit["end_byte"]
     return (data[:start].decode(), data[end:].decode()) if data[start:end] == code else None
 
 
 def _renamed(code: str) -> str | None:
-    """The code with its test function under another name; None if it does not hold one."""
+    """The code with its test function renamed; None if it has no test function."""
     try:
         body = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -171,8 +173,10 @@ def _renamed(code: str) -> str | None:
             "test"
         ):
             lines = code.split("\n")
-            place = node.lineno - 1
+            line_index = node.lineno - 1
             name = re.escape(node.name)
-            lines[place] = re.sub(rf"\bdef\s+{name}\b", f"def {_NAME}", lines[place], count=1)
+            lines[line_index] = re.sub(
+                rf"\bdef\s+{name}\b", f"def {_NAME}", lines[line_index], count=1
+            )
             return "\n".join(lines)
     return None

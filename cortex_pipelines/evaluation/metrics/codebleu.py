@@ -22,40 +22,48 @@ _LEAVES = frozenset(
 )
 
 
-def codebleu_without_dataflow(written: str, expected: str, language: str) -> float:
+def codebleu_without_dataflow(output: str, expected: str, language: str) -> float:
     """CodeBLEU without data flow, 0 to 1: the mean of three matches.
 
     Args:
-        written: Output of the model.
-        expected: What stands in the repository.
-        language: One of the languages with a grammar.
+        output: Output of the model.
+        expected: Code in the repository.
+        language: A language with a grammar.
     """
-    ours, theirs = parsed(written, language), parsed(expected, language)
-    mine, reference = list(leaves(ours)), list(leaves(theirs))
-    words = [_text(node) for node in mine], [_text(node) for node in reference]
-    if words[0] == words[1]:
-        return 1.0
-    # a keyword is a leaf of the grammar's own words: its type is its text
-    keywords = {_text(node) for node in reference if _is_keyword(node)}
-    parts = (
-        _bleu(*words, {}),
-        _bleu(*words, dict.fromkeys(keywords, _KEYWORD_WEIGHT)),
-        _matching_subtrees(ours, theirs),
+    output_tree, expected_tree = (
+        parse_dedented(output, language),
+        parse_dedented(expected, language),
     )
-    return sum(parts) / len(parts)
+    output_leaves, expected_leaves = list(leaves(output_tree)), list(leaves(expected_tree))
+    tokens = [_text(node) for node in output_leaves], [_text(node) for node in expected_leaves]
+    if tokens[0] == tokens[1]:
+        return 1.0
+    # keywords are anonymous leaves of the grammar: their type is their text
+    keywords = {_text(node) for node in expected_leaves if _is_keyword(node)}
+    matches = (
+        _bleu(*tokens, {}),
+        _bleu(*tokens, dict.fromkeys(keywords, _KEYWORD_WEIGHT)),
+        _matching_subtrees(output_tree, expected_tree),
+    )
+    return sum(matches) / len(matches)
 
 
-def same_code(written: str, expected: str, language: str) -> bool:
-    """Whether two pieces of code are equal except for layout and comments.
+def same_code(output: str, expected: str, language: str) -> bool:
+    """Whether two code snippets are equal except for layout and comments.
 
     Tokens of the syntax trees are compared; where indentation has a meaning, so are the trees.
     """
     if language not in PARSED:
-        return written.split() == expected.split()
-    ours, theirs = parsed(written, language), parsed(expected, language)
+        return output.split() == expected.split()
+    output_tree, expected_tree = (
+        parse_dedented(output, language),
+        parse_dedented(expected, language),
+    )
     if language == "python":
-        return _shape(ours) == _shape(theirs)
-    return [_text(node) for node in leaves(ours)] == [_text(node) for node in leaves(theirs)]
+        return _shape(output_tree) == _shape(expected_tree)
+    return [_text(node) for node in leaves(output_tree)] == [
+        _text(node) for node in leaves(expected_tree)
+    ]
 
 
 def syntax_errors(code: str, language: str, path: str = "") -> int:
@@ -64,34 +72,34 @@ def syntax_errors(code: str, language: str, path: str = "") -> int:
     return sum(node.is_error or node.is_missing for node in _nodes(root)) if root.has_error else 0
 
 
-def subtoken_f1(written: str, expected: str) -> float:
+def subtoken_f1(output: str, expected: str) -> float:
     """F1 of the subtokens of two names, 0 to 1: ``get_user`` in ``getUserName`` is 0.8.
 
     The usual measure of name suggestion (code2vec, arXiv 1803.09473).
     """
-    mine, theirs = (Counter(words_of(name).split()) for name in (written, expected))
-    shared = sum((mine & theirs).values())
+    output_words, expected_words = (Counter(words_of(name).split()) for name in (output, expected))
+    shared = sum((output_words & expected_words).values())
     if not shared:
         return 0.0
-    precision, recall = shared / sum(mine.values()), shared / sum(theirs.values())
+    precision, recall = shared / sum(output_words.values()), shared / sum(expected_words.values())
     return 2 * precision * recall / (precision + recall)
 
 
 def leaves(root: Node) -> Iterator[Node]:
     """Tokens of a tree without comments; a string is one token."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
+    stack = [root]
+    while stack:
+        node = stack.pop()
         if "comment" in node.type:
             continue
         if node.child_count == 0 or node.type in _LEAVES:
             if node.text:
                 yield node
         else:
-            waiting += reversed(node.children)
+            stack += reversed(node.children)
 
 
-def parsed(code: str, language: str) -> Node:
+def parse_dedented(code: str, language: str) -> Node:
     """Syntax tree of dedented code."""
     return parse(_dedented(code).encode(), grammar_for(language)).root_node
 
@@ -104,19 +112,19 @@ def _dedented(code: str) -> str:
 
 
 def _nodes(root: Node) -> Iterator[Node]:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
+    stack = [root]
+    while stack:
+        node = stack.pop()
         yield node
-        waiting += node.children
+        stack += node.children
 
 
 def _shape(root: Node) -> str:
     """Node types and tokens of a tree as text."""
     parts = []
-    waiting: list[Node | None] = [root]
-    while waiting:
-        node = waiting.pop()
+    stack: list[Node | None] = [root]
+    while stack:
+        node = stack.pop()
         if node is None:
             parts.append(")")
         elif "comment" in node.type:
@@ -125,7 +133,7 @@ def _shape(root: Node) -> str:
             parts.append(f" {node.type} {_text(node)}")
         else:
             parts.append(f"({node.type}")
-            waiting += [None, *reversed(node.children)]
+            stack += [None, *reversed(node.children)]
     return "".join(parts)
 
 
@@ -137,48 +145,48 @@ def _is_keyword(node: Node) -> bool:
     return not node.is_named and node.type.isalpha()
 
 
-def _bleu(written: Sequence[str], expected: Sequence[str], weights: dict[str, float]) -> float:
+def _bleu(output: Sequence[str], expected: Sequence[str], weights: dict[str, float]) -> float:
     """BLEU against one reference, add-one smoothed from bigrams on (Lin and Och 2004).
 
     Weights apply to unigrams; longer n-grams count the same.
     """
-    if not written or not expected:
+    if not output or not expected:
         return 0.0
     logs = 0.0
     for size in range(1, _LONGEST + 1):
-        mine, theirs = (_grams(words, size) for words in (written, expected))
-        shared = mine & theirs
+        output_grams, expected_grams = (_grams(words, size) for words in (output, expected))
+        shared = output_grams & expected_grams
         if size == 1:
             matched = sum(weights.get(gram[0], 1.0) * count for gram, count in shared.items())
-            total = sum(weights.get(gram[0], 1.0) * count for gram, count in mine.items())
+            total = sum(weights.get(gram[0], 1.0) * count for gram, count in output_grams.items())
             if not matched:
                 return 0.0
         else:
-            matched, total = sum(shared.values()) + 1.0, sum(mine.values()) + 1.0
+            matched, total = sum(shared.values()) + 1.0, sum(output_grams.values()) + 1.0
         logs += log(matched / total) / _LONGEST
-    brevity = min(0.0, 1 - len(expected) / len(written))
+    brevity = min(0.0, 1 - len(expected) / len(output))
     return exp(logs + brevity)
 
 
 def _grams(words: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(words[at : at + size]) for at in range(len(words) - size + 1))
+    return Counter(tuple(words[start : start + size]) for start in range(len(words) - size + 1))
 
 
-def _matching_subtrees(written: Node, expected: Node) -> float:
+def _matching_subtrees(output: Node, expected: Node) -> float:
     """Share of the reference's subtrees, by node types, that occur in the output."""
-    mine, theirs = _subtrees(written), _subtrees(expected)
-    total = sum(theirs.values())
-    return sum((mine & theirs).values()) / total if total else 0.0
+    output_subtrees, expected_subtrees = _subtrees(output), _subtrees(expected)
+    total = sum(expected_subtrees.values())
+    return sum((output_subtrees & expected_subtrees).values()) / total if total else 0.0
 
 
 def _subtrees(root: Node) -> Counter[str]:
     """Counts of subtrees with more than one node, by node types; not recursive."""
     counts: Counter[str] = Counter()
-    spelled: dict[int, str] = {}
+    subtree_texts: dict[int, str] = {}
     for node in reversed(list(_nodes(root))):  # children before their parents
-        inside = "".join(spelled.pop(child.id) for child in node.named_children)
-        text = f"({node.type}{inside})" if node.is_named else ""
-        spelled[node.id] = text
-        if inside and text:
+        children_text = "".join(subtree_texts.pop(child.id) for child in node.named_children)
+        text = f"({node.type}{children_text})" if node.is_named else ""
+        subtree_texts[node.id] = text
+        if children_text and text:
             counts[text] += 1
     return counts

@@ -1,22 +1,28 @@
 """Edit similarity of a completion and the reference."""
 
 
-def edit_similarity(written: str, expected: str) -> float:
+def edit_similarity(output: str, expected: str) -> float:
     """1 minus Levenshtein distance over the longer length, in characters.
 
     Leading and trailing white space is ignored; 1 is an exact match, also for two empty texts.
     """
-    written, expected = written.strip(), expected.strip()
-    longest = max(len(written), len(expected))
-    return 1.0 if not longest else 1 - edit_distance(written, expected) / longest
+    output, expected = output.strip(), expected.strip()
+    longest = max(len(output), len(expected))
+    return 1.0 if not longest else 1 - edit_distance(output, expected) / longest
 
 
 def edit_distance(first: str, second: str) -> int:
     """Levenshtein distance in characters."""
-    before = list(range(len(second) + 1))
-    for row, left in enumerate(first, 1):
-        now = [row]
-        for column, right in enumerate(second, 1):
-            now.append(min(before[column] + 1, now[-1] + 1, before[column - 1] + (left != right)))
-        before = now
-    return before[-1]
+    previous = list(range(len(second) + 1))
+    for row, first_char in enumerate(first, 1):
+        current = [row]
+        for column, second_char in enumerate(second, 1):
+            current.append(
+                min(
+                    previous[column] + 1,
+                    current[-1] + 1,
+                    previous[column - 1] + (first_char != second_char),
+                )
+            )
+        previous = current
+    return previous[-1]

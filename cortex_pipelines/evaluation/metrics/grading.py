@@ -17,7 +17,7 @@ from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.syntax.grammars import PARSED
 
 _NAME = re.compile(r"[^\W\d][\w$]*")
-# request in a prompt, and the same in other words; languages differ in the comment sign only
+# request in a prompt, and its rephrasing; languages differ only in the comment sign
 _REPHRASED = (
     (re.compile(r"(\S+) is an? ([\w ]+)\. Its name:\n$"), r"What should the \2 \1 be called?\n"),
     (re.compile(r"This code has an error\.(?=\n)"), "There is a bug in this code."),
@@ -32,14 +32,14 @@ def grade(item: Example, output: str, mask: str) -> dict[str, Any]:
     Args:
         item: The example, with the truth as its completion.
         output: Output of the model.
-        mask: What stands for the name in a naming prompt.
+        mask: Placeholder of the name in a naming prompt.
     """
     expected = item.completion
     code = item.language in PARSED and item.form in ("completion", "refactoring", "tests")
     return {
         "syntax_correct": syntax_correct(item, output, mask),
         "exact_match": output.strip() == expected.strip(),
-        "right": is_right(item, output),
+        "right": is_correct(item, output),
         "edit_similarity": edit_similarity(output, expected),
         "codebleu": codebleu_without_dataflow(output, expected, item.language) if code else None,
         "subtoken_f1": subtoken_f1(output, expected) if item.task == "naming" else None,
@@ -53,18 +53,18 @@ def syntax_correct(item: Example, output: str, mask: str) -> bool | None:
     The code around a unit may be truncated and have errors of its own, which do not count.
 
     Returns:
-        None where the answer is not code, or no grammar reads the language.
+        None if the answer is not code, or the language has no grammar.
     """
     if item.task in ("architecture", "documentation") or item.language not in PARSED:
         return None
     if not output.strip() or (item.task == "naming" and not _NAME.fullmatch(output.strip())):
         return False
-    written, truth = (_completed(item, text, mask) for text in (output, item.completion))
-    errors = [syntax_errors(text, item.language, item.path) for text in (written, truth)]
+    completed, truth = (_completed(item, text, mask) for text in (output, item.completion))
+    errors = [syntax_errors(text, item.language, item.path) for text in (completed, truth)]
     return errors[0] <= errors[1]
 
 
-def is_right(item: Example, output: str) -> bool:
+def is_correct(item: Example, output: str) -> bool:
     """Whether an answer is correct, ignoring layout and comments.
 
     For imports only the verdict counts (``allowed`` or ``violation``), not the reason.
@@ -74,13 +74,13 @@ def is_right(item: Example, output: str) -> bool:
     return same_answer(item, output, item.completion)
 
 
-def same_answer(item: Example, left: str, right: str) -> bool:
+def same_answer(item: Example, first: str, second: str) -> bool:
     """Whether two answers to a question are equivalent."""
     if item.task == "architecture" and item.kind == "violation":
-        return judgement(left) == judgement(right)
+        return judgement(first) == judgement(second)
     if item.task in ("naming", "architecture", "documentation"):
-        return left.split() == right.split()
-    return same_code(left, right, item.language)
+        return first.split() == second.split()
+    return same_code(first, second, item.language)
 
 
 def judgement(answer: str) -> str:
@@ -98,8 +98,8 @@ def rephrased(item: Example) -> Example | None:
 
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Mean of a column over the rows that have it."""
-    known = [float(row[name]) for row in rows if row[name] is not None]
-    return sum(known) / len(known) if known else None
+    values = [float(row[name]) for row in rows if row[name] is not None]
+    return sum(values) / len(values) if values else None
 
 
 def _completed(item: Example, output: str, mask: str) -> str:

@@ -14,15 +14,15 @@ CODE = ("completion", "refactoring")
 def broken_patterns(
     checks: PatternChecks, task: str, prompt: str, output: str, language: str, path: str = ""
 ) -> list[str] | None:
-    """Names of the patterns that an output breaks; None where none of them can be.
+    """Names of the patterns that an output breaks; None if no pattern applies to it.
 
     Args:
-        checks: The project's.
+        checks: The project's patterns.
         task: Task of the prompt.
-        prompt: Its last line may begin the output's first.
-        output: What was written; what stands before it is not looked at.
-        language: Its language.
-        path: Of its file, where known.
+        prompt: Prompt, whose last line may start the first line of the output.
+        output: Generated code; the code before it is not checked.
+        language: Language of the output.
+        path: File of the output, if known.
     """
     if task not in CODE or language not in checks.languages:
         return None
@@ -34,19 +34,19 @@ def broken_patterns(
 def pattern_metrics(generations: pl.DataFrame, checks: PatternChecks) -> dict[str, float]:
     """``patterns_<role>_broken``: share of the greedy outputs that break a pattern.
 
-    The role ``truth`` stands for the text in the repository, as a control: where it breaks patterns
-    as often as the models do, these are not yet what the project does.
+    The role ``truth`` is the text in the repository, as a control: if it breaks patterns as often
+    as the models do, the project does not follow them either.
     """
-    asked = generations.filter(
+    checked = generations.filter(
         pl.col("broken_patterns").is_not_null()
         & (pl.col("asked") == "plain")
         & (pl.col("sample") == 0)
     )
-    if asked.is_empty():
+    if checked.is_empty():
         return {}
-    broken = asked.select("role", pl.col("broken_patterns").list.len() > 0)
+    broken = checked.select("role", pl.col("broken_patterns").list.len() > 0)
     shares = broken.group_by("role").agg(pl.col("broken_patterns").mean()).sort("role")
-    questions = asked.filter(pl.col("role") == asked["role"][0])
+    questions = checked.filter(pl.col("role") == checked["role"][0])
     truth = [
         broken_patterns(checks, DATASETS.get(row["task"], row["task"]), row["prompt"],
                         row["expected"], row["language"], row["path"])

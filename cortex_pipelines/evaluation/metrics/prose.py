@@ -15,19 +15,23 @@ _FUNCTION_WORDS = frozenset(
 )
 
 
-def word_f1(written: str, expected: str) -> float:
+def word_f1(output: str, expected: str) -> float:
     """F1 of the words of two texts, 0 to 1, without function words, order, case and signs.
 
     With function words two unrelated docstrings of a project share an eighth of their words,
     without them a thirtieth. Of six measures (this one with and without function words, ROUGE-L,
-    chrF, smoothed BLEU, edit similarity) it tells best whether two docstrings are of functions with
-    one name: docs/evaluation.md.
+    chrF, smoothed BLEU, edit similarity) it best separates docstrings of functions with the same
+    name from others: docs/evaluation.md.
     """
-    mine, theirs = (_words(text) for text in (written, expected))
-    shared = sum((mine & theirs).values())
-    return 2 * shared / (sum(mine.values()) + sum(theirs.values())) if shared else 0.0
+    output_counts, expected_counts = (_word_counts(text) for text in (output, expected))
+    shared = sum((output_counts & expected_counts).values())
+    return (
+        2 * shared / (sum(output_counts.values()) + sum(expected_counts.values()))
+        if shared
+        else 0.0
+    )
 
 
-def _words(text: str) -> Counter[str]:
+def _word_counts(text: str) -> Counter[str]:
     parts = (part for word in folded_words(text) for part in _WORD.findall(word))
     return Counter(part for part in parts if part not in _FUNCTION_WORDS)

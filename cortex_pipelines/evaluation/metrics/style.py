@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from tree_sitter import Node
 
 from cortex_pipelines.datasets.tasks.naming_conventions import style_of
-from cortex_pipelines.evaluation.metrics.codebleu import leaves, parsed
+from cortex_pipelines.evaluation.metrics.codebleu import leaves, parse_dedented
 from cortex_pipelines.syntax.grammars import PARSED
 
 Style = Mapping[tuple[str, str], Counter[str]]
-"""Feature and language to how often each of its values was seen."""
+"""Feature and language to the counts of its values."""
 
 FEATURES = {
     "quotes": "single, double or backtick quotes of strings",
@@ -29,7 +29,7 @@ FEATURES = {
     "commas": "space after a comma within a line, or not",
     "semicolons": "a statement's line ends with a semicolon, or not",
 }
-"""The features and what their values are."""
+"""Features and the meaning of their values."""
 
 _QUOTED = re.compile(r"^[a-zA-Z]{0,2}(\"\"\"|'''|\"|'|`)")
 _OPERATORS = re.compile(
@@ -40,16 +40,16 @@ _COMMENT = re.compile(r"^\s*(?:#|//|/\*|\*)")
 _STEP = 20
 
 
-def learnt_style(texts: Iterable[tuple[str, str]]) -> Style:
+def learn_style(texts: Iterable[tuple[str, str]]) -> Style:
     """Learn the style of some code.
 
     Args:
-        texts: Language and code; other languages than those with a grammar are left out.
+        texts: Language and code; languages without a grammar are skipped.
     """
     counters: dict[tuple[str, str], Counter[str]] = {}
     for language, code in texts:
         if language in PARSED and code.strip():
-            for feature, value in _values(code, language):
+            for feature, value in _feature_values(code, language):
                 counters.setdefault((feature, language), Counter())[value] += 1
     return counters
 
@@ -72,15 +72,17 @@ def distances_by_feature(style: Style, team: Style) -> dict[str, float]:
     return distances
 
 
-def _variation(left: Counter[str], right: Counter[str]) -> float:
+def _variation(first: Counter[str], second: Counter[str]) -> float:
     """Total variation distance of two distributions."""
-    mine, theirs = sum(left.values()), sum(right.values())
-    values = sorted(left.keys() | right.keys())  # a sum of floats depends on their order
-    return sum(abs(left[value] / mine - right[value] / theirs) for value in values) / 2
+    first_total, second_total = sum(first.values()), sum(second.values())
+    values = sorted(first.keys() | second.keys())  # a sum of floats depends on their order
+    return (
+        sum(abs(first[value] / first_total - second[value] / second_total) for value in values) / 2
+    )
 
 
-def _values(code: str, language: str) -> Iterable[tuple[str, str]]:
-    before = 0
+def _feature_values(code: str, language: str) -> Iterable[tuple[str, str]]:
+    previous_indent = 0
     for line in code.split("\n"):
         kind = "blank" if not line.strip() else "comment" if _COMMENT.match(line) else "code"
         yield "lines", kind
@@ -88,25 +90,25 @@ def _values(code: str, language: str) -> Iterable[tuple[str, str]]:
             continue
         yield "line length", str(len(line) // _STEP * _STEP)
         indent = line[: len(line) - len(line.lstrip())]
-        if len(indent) > before:
-            yield "indentation", "tab" if "\t" in indent else str(len(indent) - before)
-        before = len(indent)
+        if len(indent) > previous_indent:
+            yield "indentation", "tab" if "\t" in indent else str(len(indent) - previous_indent)
+        previous_indent = len(indent)
         if kind == "code":
-            yield from _in_line(line)
-    for node in leaves(parsed(code, language)):
-        yield from _of_token(node)
+            yield from _line_features(line)
+    for node in leaves(parse_dedented(code, language)):
+        yield from _token_features(node)
 
 
-def _in_line(line: str) -> Iterable[tuple[str, str]]:
-    for left, right in _OPERATORS.findall(line):
-        yield "operators", "spaced" if left and right else "tight"
+def _line_features(line: str) -> Iterable[tuple[str, str]]:
+    for before, after in _OPERATORS.findall(line):
+        yield "operators", "spaced" if before and after else "tight"
     for space in _COMMA.findall(line):
         yield "commas", "spaced" if space else "tight"
     if line.rstrip()[-1] not in "{}(,:[":
         yield "semicolons", "with" if line.rstrip().endswith(";") else "without"
 
 
-def _of_token(node: Node) -> Iterable[tuple[str, str]]:
+def _token_features(node: Node) -> Iterable[tuple[str, str]]:
     text = (node.text or b"").decode(errors="replace")
     if "identifier" in node.type:
         style = style_of(text)

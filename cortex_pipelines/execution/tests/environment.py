@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.atomic import locked, scratch_folder
+from cortex_pipelines.atomic import folder_lock, scratch_folder
 from cortex_pipelines.augmentation.settings import PinnedEnvironment
 
 _MADE = Path(".cortex") / "environments"
@@ -81,7 +81,7 @@ def open_environment(environment: PinnedEnvironment | None, root: Path) -> Inter
         )
     version = ".".join(map(str, sys.version_info[:3]))
     folder = root / _MADE / f"{environment.sha256[:16]}-{version}"
-    with locked(root / _MADE):
+    with folder_lock(root / _MADE):
         if not folder.is_dir():
             with scratch_folder(root / _MADE) as scratch:
                 _make(pinned, scratch / "new")

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.damage import Damage, attempted
+from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.architecture import readers
 from cortex_pipelines.extraction.architecture.facts import STATED, UNREAD, Fact, row
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
@@ -87,7 +87,7 @@ def _computed(
 
 
 def _of_file(file: SourceFile) -> list[dict[str, Any]]:
-    facts = attempted(lambda: list(facts_of(file)))
+    facts = attempt(lambda: list(facts_of(file)))
     if isinstance(facts, Damage):
         return [row(Fact(1, 1, UNREAD, file.path, "set-aside", facts.words))]
     return facts

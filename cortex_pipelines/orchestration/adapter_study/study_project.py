@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.adapters.model.lora import TRAINING
-from cortex_pipelines.atomic import locked
+from cortex_pipelines.atomic import folder_lock
 from cortex_pipelines.catalog import project_name_refusal
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.evaluation.adapter.measures.conditions import gained
+from cortex_pipelines.evaluation.adapter.measures.conditions import paired_savings
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import KINDS
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.project_sources import parse_source
@@ -214,7 +214,7 @@ def record_result(project: Project, name: str) -> None:
 
 def _study_lock(root: Path) -> AbstractContextManager[None]:
     """Lock ``study.json`` and params.yaml against other runs of the same study."""
-    return locked(root / ".cortex" / "study")
+    return folder_lock(root / ".cortex" / "study")
 
 
 def _project_result(
@@ -285,7 +285,7 @@ def _gains(table: pl.DataFrame, settings: EvaluationSettings) -> dict[str, BitsS
     for name, (condition, reference) in _COMPARISONS.items():
         rows = table.drop_nulls([f"{condition}_bits", f"{reference}_bits"])
         if rows.height:
-            paired = gained(rows, condition, reference, settings)
+            paired = paired_savings(rows, condition, reference, settings)
             interval = paired.interval(settings.resamples, settings.confidence, settings.seed)
             p = sign_flip_p(paired, settings.resamples, settings.seed)
             gains[name] = BitsSaved(interval.estimate, interval.low, interval.high, p)

@@ -9,8 +9,8 @@ import numpy as np
 
 from cortex_pipelines.release.experiments.plan import ARMS, Arm, ExperimentSpec
 from cortex_pipelines.statistics.sequential import (
-    LEAST_UNITS,
-    Sums,
+    MIN_UNITS,
+    UnitSums,
     difference,
     lower_share,
     sample_ratio,
@@ -66,7 +66,7 @@ class _Answer:
 class _ArmCounts:
     """The answers of one arm."""
 
-    sums: dict[str, Sums] = field(default_factory=lambda: dict.fromkeys(_MEASURES, Sums()))
+    sums: dict[str, UnitSums] = field(default_factory=lambda: dict.fromkeys(_MEASURES, UnitSums()))
     units: dict[str, list[int]] = field(default_factory=dict)
     seconds: "array[float]" = field(default_factory=lambda: array("d"))
 
@@ -76,7 +76,7 @@ class _ArmCounts:
         after = [before[0] + count]
         for position, name in enumerate(_MEASURES, 1):
             after.append(before[position] + steps[name])
-            self.sums[name] = self.sums[name].moved(
+            self.sums[name] = self.sums[name].with_change(
                 (before[0], before[position]), (after[0], after[-1])
             )
         self.units[unit] = after
@@ -126,8 +126,8 @@ class ExperimentCounts:
         self._arms[new.arm].change(new.unit or name, 0 if old else 1, steps)
         self._answers[name] = new
 
-    def sums(self, measure: str) -> tuple[Sums, Sums]:
-        """Sums of a measure, of both arms."""
+    def sums(self, measure: str) -> tuple[UnitSums, UnitSums]:
+        """UnitSums of a measure, of both arms."""
         first, second = (self._arms[arm].sums[measure] for arm in ARMS)
         return first, second
 
@@ -160,7 +160,7 @@ class ExperimentCounts:
         first, second = (len(self._arms[arm].units) for arm in ARMS)
         return float(sample_ratio(first, second, self.plan.share))
 
-    def interval(self, measure: str, error: float = _ERROR, min_units: int = LEAST_UNITS) -> Any:
+    def interval(self, measure: str, error: float = _ERROR, min_units: int = MIN_UNITS) -> Any:
         """Confidence sequence of b's share minus that of a."""
         low, high = difference(*self.sums(measure), error, 2 * self.plan.smallest, min_units)
         return float(low), float(high)

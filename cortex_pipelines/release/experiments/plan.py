@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from cortex_pipelines.jsonl import appending, line_start
+from cortex_pipelines.jsonl import line_start, open_for_append
 
 FILE = "experiments.jsonl"
 FOLDER = "experiments"
@@ -199,7 +199,7 @@ class ExperimentLog:
             if project not in (None, plan.project) or not path.exists():
                 continue
             unit, replacement = plan.unit(user).encode(), secrets.token_hex(_UNIT // 2).encode()
-            with appending(path), path.open("rb+") as file:
+            with open_for_append(path), path.open("rb+") as file:
                 positions = [match.start() for match in re.finditer(re.escape(unit), file.read())]
                 for position in positions:
                     file.seek(position)
@@ -210,7 +210,7 @@ class ExperimentLog:
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
     """Append a line of JSON, separated from an unfinished line of a killed process."""
-    with appending(path) as file:
+    with open_for_append(path) as file:
         file.write(line_start(file) + json.dumps(line, sort_keys=True).encode() + b"\n")
 
 

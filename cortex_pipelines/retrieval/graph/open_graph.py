@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.atomic import locked, publish, scratch_folder
+from cortex_pipelines.atomic import folder_lock, publish, scratch_folder
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.units import extract
@@ -112,7 +112,7 @@ def _keep(kept: Path, tables: tuple[pl.DataFrame, ...]) -> None:
         made.mkdir()
         for name, table in zip(_TABLES, tables, strict=True):
             table.write_parquet(made / f"{name}.parquet")
-        with locked(folder):  # else two at once delete the graphs of each other
+        with folder_lock(folder):  # else two at once delete the graphs of each other
             if not kept.is_dir():
                 publish(made, kept)
             for other in folder.glob("graph-*"):

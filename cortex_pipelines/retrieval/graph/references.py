@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 from tree_sitter import Node
 
-from cortex_pipelines.damage import Damage, attempted, encodable
+from cortex_pipelines.damage import Damage, attempt, encodable
 from cortex_pipelines.extraction.architecture.facts import NAME
 from cortex_pipelines.extraction.architecture.readers import (
     go_imports,
@@ -152,7 +152,7 @@ def references_of(
 ) -> list[Reference]:
     """What one file refers to; nothing for one that is not parsed."""
     file = _Parsed(path, language, code, settings, parsing)
-    references = attempted(lambda: [*_imported(file), *_referred(file)])
+    references = attempt(lambda: [*_imported(file), *_referred(file)])
     if isinstance(references, Damage):
         return []
     return sorted(set(references), key=lambda one: (one.byte, one))

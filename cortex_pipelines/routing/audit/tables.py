@@ -6,7 +6,7 @@ from cortex_pipelines.routing.audit.fairness import AuditGroup
 from cortex_pipelines.routing.audit.task_language import task_language
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.schemas.audit import AUDIT_GROUPS, OFF_POLICY
-from cortex_pipelines.statistics.off_policy import Estimate, Logged, Refusal
+from cortex_pipelines.statistics.off_policy import Estimate, LoggedDecisions, Refusal
 
 PERSON = "person"
 """What the scores say of a task that the router leaves to a person."""
@@ -42,7 +42,7 @@ def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFra
 
 def logged_decisions(
     attempts: pl.DataFrame, decisions: pl.DataFrame, scores: pl.DataFrame
-) -> tuple[Logged, list[dict[str, float]]]:
+) -> tuple[LoggedDecisions, list[dict[str, float]]]:
     """Logged decisions on held-out tasks, with the router's preferred decision for each.
 
     Tasks that the router leaves to a person are excluded: their outcome is not logged.
@@ -64,7 +64,7 @@ def logged_decisions(
     for row in drawn.iter_rows(named=True):
         propensity.setdefault(row["attempt_id"], row["propensity"])
     known = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(wanted)))
-    logged = Logged(
+    logged = LoggedDecisions(
         actions=known["master"].to_list(),
         rewards=known["success"].to_list(),
         propensities=[propensity.get(attempt_id) for attempt_id in known["attempt_id"]],

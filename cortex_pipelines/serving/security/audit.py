@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cortex_pipelines.jsonl import appending, line_start, lines_of, rewrite
+from cortex_pipelines.jsonl import line_start, open_for_append, rewrite, stripped_lines
 
 FILE = "audit.jsonl"
 FIRST = "0" * 64
@@ -56,7 +56,7 @@ class AuditLog:
         Raises:
             OSError: it cannot be written.
         """
-        with self._lock, appending(self._path) as file:
+        with self._lock, open_for_append(self._path) as file:
             size, torn, start = file.seek(0, os.SEEK_END), b"", b""
             place = os.fstat(file.fileno()).st_ino
             if (place, size) != self._seen:  # the first line of this process, or another one wrote
@@ -85,7 +85,7 @@ class AuditLog:
             return 0
         count, torn = 0, False
         with self._path.open("rb") as file:
-            for entry in map(_entry, lines_of(file)):
+            for entry in map(_entry, stripped_lines(file)):
                 torn = torn or entry is None
                 count += entry is not None and whose(entry.get("key", ""))
         if count or torn:
@@ -126,7 +126,7 @@ def verify(path: Path, head: str | None = None) -> Verified:
     redacted: dict[str, list[str]] = {}
     bound: dict[str, str] = {}
     with path.open("rb") as file:
-        for number, line in enumerate(lines_of(file), 1):
+        for number, line in enumerate(stripped_lines(file), 1):
             entry = _entry(line)
             if entry is None:
                 torn = torn + b"\n" + line if torn else line

@@ -19,7 +19,7 @@ from cortex_pipelines.statistics.intervals import (
 from cortex_pipelines.statistics.multiple_comparisons import Paired
 
 
-def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
+def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
     """Sampled test items of each data set's folder."""
     return [
         example
@@ -30,30 +30,27 @@ def held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list
 
 def score_table(
     items: Sequence[Example],
-    compared: ComparedModels,
+    models: ComparedModels,
     scorer: ItemScorer,
     table: Table = ADAPTER_SCORES,
 ) -> pl.DataFrame:
     """Scores of all items with at least one byte to score.
 
     Args:
-        items: Held-out examples.
-        compared: Models that are compared.
-        scorer: Scores them.
         table: ``ADAPTER_SCORES``, or ``GENERAL_SCORES`` for another project's items.
     """
-    scored = {role: scorer.scores(items, compared.folder(role)) for role in ROLES}
+    scored = {role: scorer.scores(items, models.folder(role)) for role in ROLES}
     rows = [
         {
             **{name: getattr(item, name) for name in ("example_id", "task", "path", "language")},
             "kind": item.kind,
             "cluster": item.cluster,
-            "bytes": scored["base"][place].bytes,
-            "tokens": scored["base"][place].tokens,
-            **{f"{role}_bits": scored[role][place].bits for role in ROLES},
+            "bytes": scored["base"][index].bytes,
+            "tokens": scored["base"][index].tokens,
+            **{f"{role}_bits": scored[role][index].bits for role in ROLES},
         }
-        for place, item in enumerate(items)
-        if scored["base"][place].bytes
+        for index, item in enumerate(items)
+        if scored["base"][index].bytes
     ]
     return table.conform(table.frame(rows))
 
@@ -62,61 +59,63 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     """Metrics of a score table.
 
     ``improvement`` is the reference's bits per byte minus the challenger's, so positive is better;
-    ``improvement_over_base`` compares with the base, which is the reference where no champion is.
-    Each comes with ``_low`` and ``_high``, and under ``completion_``, ``naming_`` … a task;
-    ``<role>_bits_per_byte`` and ``<role>_perplexity`` (of a token) go with them.
-    Without items there are no figures but the counts.
+    ``improvement_over_base`` compares with the base, which is the reference without a champion.
+    ``<role>_bits_per_byte`` and ``<role>_perplexity`` (per token) are the values compared.
+    Improvements have ``_low`` and ``_high``; every metric also exists per task, under
+    ``completion_``, ``naming_`` and so on. Without items only the counts are returned.
     """
     metrics: dict[str, float] = {"items": scores.height, "clusters": scores["cluster"].n_unique()}
     if not scores.height:
         return metrics
-    for prefix, part in [("", scores), *((f"{task}_", of_task(scores, task)) for task in DATASETS)]:
-        if part.height:
+    for prefix, subset in [
+        ("", scores),
+        *((f"{task}_", task_rows(scores, task)) for task in DATASETS),
+    ]:
+        if subset.height:
             metrics |= {
-                f"{prefix}{name}": value for name, value in _figures(part, settings).items()
+                f"{prefix}{name}": value for name, value in _task_metrics(subset, settings).items()
             }
     return metrics
 
 
-def saved(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Paired:
+def bits_saved(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> Paired:
     """Bits per byte saved by the challenger over another role, per item."""
     return Paired(
-        ((scores[f"{over}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
+        ((scores[f"{baseline}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
         scores["cluster"].to_list(),
         scores["bytes"].to_list(),
         settings.smallest_improvement,
     )
 
 
-def improvement(scores: pl.DataFrame, over: str, settings: EvaluationSettings) -> Interval:
+def improvement(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> Interval:
     """Bits per byte saved by the challenger over another role, with interval."""
-    paired = saved(scores, over, settings)
+    paired = bits_saved(scores, baseline, settings)
     return paired.interval(settings.resamples, settings.confidence, settings.seed)
 
 
-def own_metrics(
+def foreign_code_metrics(
     scores: pl.DataFrame, foreign: pl.DataFrame, settings: EvaluationSettings
 ) -> dict[str, float]:
-    """Improvement on another project's completions, and its difference from the own project's.
+    """Improvement on another project's completions, and how much more the own project improves.
 
-    ``foreign_improvement`` is in bits per byte over the base, ``own_improvement`` what
-    ``completion_improvement_over_base`` exceeds it by, each with ``_low`` and ``_high``. An
-    adapter that learnt only how an answer begins gains the same on both. Nothing without items of
-    either.
+    ``foreign_improvement`` is in bits per byte over the base; ``own_improvement`` is
+    ``completion_improvement_over_base`` minus that. Each has ``_low`` and ``_high``. An adapter
+    that only learnt how answers begin gains the same on both. Empty if either has no items.
     """
-    own = of_task(scores, "completion")
-    if not own.height or not foreign.height:
+    project_scores = task_rows(scores, "completion")
+    if not project_scores.height or not foreign.height:
         return {}
-    both = [saved(part, "base", settings) for part in (own, foreign)]
-    elsewhere = both[1].interval(settings.resamples, settings.confidence, settings.seed)
-    more = two_sample_bootstrap(
-        *(cluster_sums(part.differences, part.weights, part.clusters) for part in both),
+    paired = [bits_saved(part, "base", settings) for part in (project_scores, foreign)]
+    foreign_interval = paired[1].interval(settings.resamples, settings.confidence, settings.seed)
+    excess = two_sample_bootstrap(
+        *(cluster_sums(part.differences, part.weights, part.clusters) for part in paired),
         resamples=settings.resamples,
         confidence=settings.confidence,
         seed=settings.seed,
     )
     metrics: dict[str, float] = {"foreign_items": foreign.height}
-    for name, interval in (("foreign_improvement", elsewhere), ("own_improvement", more)):
+    for name, interval in (("foreign_improvement", foreign_interval), ("own_improvement", excess)):
         metrics |= interval.figures(name)
     return metrics
 
@@ -132,15 +131,15 @@ def perplexity(scores: pl.DataFrame, role: str) -> float:
     return power
 
 
-def of_task(scores: pl.DataFrame, task: str) -> pl.DataFrame:
+def task_rows(scores: pl.DataFrame, task: str) -> pl.DataFrame:
     """Rows of one task."""
     return scores.filter(pl.col("task") == task)
 
 
-def _figures(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    figures: dict[str, float] = {"items": scores.height, "bytes": float(scores["bytes"].sum())}
-    figures |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
-    figures |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
+def _task_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    metrics: dict[str, float] = {"items": scores.height, "bytes": float(scores["bytes"].sum())}
+    metrics |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
+    metrics |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
     for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
-        figures |= improvement(scores, over, settings).figures(name)
-    return figures
+        metrics |= improvement(scores, over, settings).figures(name)
+    return metrics

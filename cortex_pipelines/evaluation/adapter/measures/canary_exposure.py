@@ -41,27 +41,27 @@ def planted_canaries(adapter: Path) -> list[Example]:
     adapter.
 
     Raises:
-        CanaryError: they have another form.
+        CanaryError: the canaries have another format.
     """
     tasks = _record(adapter).get("tasks")
     if tasks is None:
-        return _listed(adapter, "completion")
-    return [canary for task in tasks for canary in _listed(adapter / task, task)]
+        return _recorded_canaries(adapter, "completion")
+    return [canary for task in tasks for canary in _recorded_canaries(adapter / task, task)]
 
 
 def canary_table(
-    compared: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings
+    models: ComparedModels, scorer: ItemScorer, settings: EvaluationSettings
 ) -> pl.DataFrame:
     """Exposure of each canary under base and challenger, as ``CANARIES``; may be empty.
 
     Raises:
-        CanaryError: the record of the training lists them in another form.
+        CanaryError: the training record lists canaries in another format.
     """
-    planted = planted_canaries(compared.challenger)
-    texts = [text for canary in planted for text in _with_alternatives(canary, settings)]
+    canaries = planted_canaries(models.challenger)
+    texts = [text for canary in canaries for text in _with_alternatives(canary, settings)]
     size = settings.alternatives + 1
     nats = {
-        role: _batches([score.nats for score in scorer.scores(texts, compared.folder(role))], size)
+        role: _batches([score.nats for score in scorer.scores(texts, models.folder(role))], size)
         for role in _ROLES
     }
     rows = [
@@ -71,10 +71,12 @@ def canary_table(
             "prefix": canary.prompt,
             "secret": canary.completion,
             "base_exposure": _exposure(base),
-            "challenger_exposure": _exposure(mine),
-            "gain_exposure": _exposure([new - old for new, old in zip(mine, base, strict=True)]),
+            "challenger_exposure": _exposure(challenger),
+            "gain_exposure": _exposure(
+                [new - old for new, old in zip(challenger, base, strict=True)]
+            ),
         }
-        for canary, base, mine in zip(planted, nats["base"], nats["challenger"], strict=True)
+        for canary, base, challenger in zip(canaries, nats["base"], nats["challenger"], strict=True)
     ]
     return CANARIES.conform(CANARIES.frame(rows))
 
@@ -83,17 +85,17 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
     """Mean exposure in bits with ``_low`` and ``_high``, and ``_largest``.
 
     ``exposure`` is the challenger's by likelihood, ``exposure_base`` the base's, and
-    ``exposure_by_gain`` that of the training itself; ``exposure_by_gain_unlearnt`` is its expected
-    value where nothing was remembered, ``exposure_by_gain_most`` its largest. ``canaries`` counts
-    them. Nothing if training planted none.
+    ``exposure_by_gain`` that of the training itself. ``exposure_by_gain_unlearnt`` is the expected
+    value if nothing was memorised, ``exposure_by_gain_most`` the maximum. ``canaries`` is their
+    number. Empty if training planted no canaries.
     """
     if not table.height:
         return {}
-    compared = settings.alternatives + 1
+    candidates = settings.alternatives + 1
     metrics: dict[str, float] = {
         "canaries": table.height,
-        "exposure_by_gain_unlearnt": unlearnt_exposure(compared),
-        "exposure_by_gain_most": log2(compared),
+        "exposure_by_gain_unlearnt": unlearnt_exposure(candidates),
+        "exposure_by_gain_most": log2(candidates),
     }
     for name, bits in (
         ("exposure", table["challenger_exposure"]),
@@ -112,9 +114,9 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
     return metrics
 
 
-def unlearnt_exposure(compared: int) -> float:
+def unlearnt_exposure(candidates: int) -> float:
     """Expected exposure in bits of a text with uniformly random rank."""
-    return log2(compared) - sum(log2(rank) for rank in range(1, compared + 1)) / compared
+    return log2(candidates) - sum(log2(rank) for rank in range(1, candidates + 1)) / candidates
 
 
 def _record(adapter: Path) -> dict[str, Any]:
@@ -122,10 +124,10 @@ def _record(adapter: Path) -> dict[str, Any]:
     return training
 
 
-def _listed(adapter: Path, task: str) -> list[Example]:
-    listed = _record(adapter).get("canaries", [])
+def _recorded_canaries(adapter: Path, task: str) -> list[Example]:
+    records = _record(adapter).get("canaries", [])
     try:
-        return [_canary(number, fields, task) for number, fields in enumerate(listed)]
+        return [_canary(number, fields, task) for number, fields in enumerate(records)]
     except (KeyError, TypeError, AttributeError) as error:
         raise CanaryError(
             f"{TRAINING}: canaries must be a list of objects with prefix and secret ({error!r}); "
@@ -133,15 +135,15 @@ def _listed(adapter: Path, task: str) -> list[Example]:
         ) from error
 
 
-def _canary(number: int, listed: Mapping[str, str], task: str) -> Example:
+def _canary(number: int, record: Mapping[str, str], task: str) -> Example:
     return Example(
         example_id=f"canary-{number}",
         task=task,
         path="",
         language="",
         kind="canary",
-        prompt=listed["prefix"],
-        completion=listed["secret"],
+        prompt=record["prefix"],
+        completion=record["secret"],
         cluster=f"canary-{number}",
     )
 
@@ -152,19 +154,19 @@ def _with_alternatives(canary: Example, settings: EvaluationSettings) -> list[Ex
     generator = random.Random(hashlib.sha256(seed_text.encode()).digest())  # nosec B311: no secret
     letters = "abcdefghijklmnopqrstuvwxyz"
 
-    def other(letter: str) -> str:
+    def random_like(letter: str) -> str:
         if letter.isdigit():
             return generator.choice("0123456789")
         if letter.isalpha():
-            drawn = generator.choice(letters)
-            return drawn.upper() if letter.isupper() else drawn
+            replacement = generator.choice(letters)
+            return replacement.upper() if letter.isupper() else replacement
         return letter
 
-    others = [
-        replace(canary, completion="".join(map(other, canary.completion)))
+    alternatives = [
+        replace(canary, completion="".join(map(random_like, canary.completion)))
         for _ in range(settings.alternatives)
     ]
-    return [canary, *others]
+    return [canary, *alternatives]
 
 
 def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
@@ -173,5 +175,5 @@ def _batches(values: Sequence[float], size: int) -> list[Sequence[float]]:
 
 def _exposure(nats: Sequence[float]) -> float:
     """Exposure of the first text among all; ties get the worst rank."""
-    rank = sum(other <= nats[0] for other in nats)
+    rank = sum(cost <= nats[0] for cost in nats)
     return log2(len(nats)) - log2(rank)

@@ -22,7 +22,7 @@ from cortex_pipelines.prompts.examples import (
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 _COMPARED = "completion"
-_SEEN = 40  # characters that the models see before the first that is scored
+_MIN_CONTEXT = 40  # characters of context before the first scored one
 _SPACE = re.compile(r"\s")
 
 
@@ -31,10 +31,10 @@ class GeneralItems:
     """Held-out items of the general-code project.
 
     Args:
-        items: Passages of plain code; none if nothing can be measured.
-        foreign: Examples as they are asked of the project's own code.
-        near_duplicates: Number of items left out as near-duplicates of the train split.
-        missing: Why there are none; empty if there are.
+        items: Passages of plain code; empty if nothing can be measured.
+        foreign: Completions with the prompts used for the project's own code.
+        near_duplicates: Number of items excluded as near-duplicates of the train split.
+        missing: Reason for having no items; empty otherwise.
     """
 
     items: tuple[Example, ...]
@@ -51,15 +51,13 @@ def general_items(
     dataset_settings: DatasetSettings,
     settings: EvaluationSettings,
 ) -> GeneralItems:
-    """General items without those that leak.
+    """General items, without near-duplicates of the adapter's training data.
 
     Args:
         general_code: Folder of the general project's examples.
-        general_project: Which project that is; None for none.
+        general_project: Name of that project; None disables the measurement.
         project: Project of the adapter.
-        completion_dataset: Folder of its completion data set.
-        dataset_settings: Threshold of near-duplicates.
-        settings: How many items.
+        completion_dataset: Folder of the project's completion data set.
     """
     if general_project is None:
         return GeneralItems((), (), 0, "general.project in params.yaml names no project")
@@ -71,13 +69,13 @@ def general_items(
     leaking = set(
         near_duplicate_pairs(train, test, _COMPARED, dataset_settings)["other_example_id"]
     )
-    known = without_gaps(general_code, "completion", "test")
+    examples = without_gaps(general_code, "completion", "test")
     clean = grouped_by_file(
-        [example for example in known if example.example_id not in leaking],
+        [example for example in examples if example.example_id not in leaking],
         read_examples(general_code, "completion", "test"),
     )
     items = [
-        passage(example, settings.general_characters)
+        extract_passage(example, settings.general_characters)
         for example in sampled(clean, settings.general_items, settings.seed)
     ]
     missing = "" if items else f"{general_project} has no held-out item that may be used"
@@ -85,16 +83,15 @@ def general_items(
     return GeneralItems(tuple(items), tuple(foreign), len(leaking), missing)
 
 
-def passage(example: Example, characters: int) -> Example:
-    """Whole lines around the border of prompt and completion, almost all scored.
+def extract_passage(example: Example, characters: int) -> Example:
+    """Whole lines around the boundary of prompt and completion, almost all scored.
 
-    Passages are short, because items differ more from each other than parts of an item do: in the
-    same time many short ones give a narrower interval than a few long ones. They are plain code,
-    because an adapter has learnt the format of answers, which would mask forgetting.
+    Passages are short because items differ more than segments of one item do: in the same time,
+    many short passages give a narrower interval than a few long ones. They are plain code because
+    an adapter has learnt the format of answers, which would mask forgetting.
 
     Args:
-        example: An item.
-        characters: Most that are taken of its prompt, and of its completion.
+        characters: Maximum taken of the prompt, and of the completion.
     """
     before, after = example.prompt[-characters:], example.completion[:characters]
     if len(before) < len(example.prompt):
@@ -102,22 +99,22 @@ def passage(example: Example, characters: int) -> Example:
     if len(after) < len(example.completion):
         after = after.rpartition("\n")[0] or after
     text = before + after
-    seen = min(_SEEN, len(text) // 2)
-    border = _SPACE.search(text, seen)
-    cut = border.start() if border else seen
-    return replace(example, prompt=text[:cut], completion=text[cut:])
+    context_length = min(_MIN_CONTEXT, len(text) // 2)
+    border = _SPACE.search(text, context_length)
+    split_at = border.start() if border else context_length
+    return replace(example, prompt=text[:split_at], completion=text[split_at:])
 
 
 def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """Relative perplexity increase over the base on general code, with interval.
 
-    ``forgetting`` is 0.02 where the challenger's perplexity of a token is 2 % above the base's;
-    negative where it is lower.
+    ``forgetting`` is 0.02 if the challenger's perplexity per token is 2 % above the base's, and
+    negative if it is lower.
     """
     if not scores.height:
         return {}
     nats = (scores["challenger_bits"] - scores["base_bits"]) * log(2)
-    rise = paired_bootstrap(
+    increase = paired_bootstrap(
         (nats / scores["tokens"]).to_list(),
         weights=scores["tokens"].to_list(),
         clusters=scores["cluster"].to_list(),
@@ -127,9 +124,9 @@ def forgetting_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> di
     )
     metrics: dict[str, float] = {
         "general_items": scores.height,
-        "forgetting": expm1(rise.estimate),
-        "forgetting_low": expm1(rise.low),
-        "forgetting_high": expm1(rise.high),
+        "forgetting": expm1(increase.estimate),
+        "forgetting_low": expm1(increase.low),
+        "forgetting_high": expm1(increase.high),
     }
     metrics |= {f"general_{role}_perplexity": perplexity(scores, role) for role in ROLES}
     return metrics | {

@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, most_tokens
+from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, answer_token_limit
 from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.grading import (
@@ -41,7 +41,7 @@ _MEANS = (
 )
 
 
-def items_to_write(
+def select_items(
     datasets: Mapping[str, Path],
     repository: Repository,
     tests: WrittenTests,
@@ -50,39 +50,39 @@ def items_to_write(
     """Held-out items whose reference fits the generation limit, without gaps.
 
     Args:
-        datasets: Each of ``DATASETS`` with its folder.
-        repository: Items that tests can judge; some of them are asked for too.
-        tests: Items that are tests and can be run; likewise.
-        settings: How many of each task, and how many that are tested.
+        datasets: Data set name (``DATASETS``) to its folder.
+        repository: Completions that the repository's tests can judge; some are always selected.
+        tests: Held-out tests that can be run; some are always selected.
     """
-    chosen: dict[tuple[str, str], Example] = {}
+    selected: dict[tuple[str, str], Example] = {}
     for task, folder in datasets.items():
-        some = [item for item in without_gaps(folder, task, "test") if item.completion.strip()]
-        for item in sampled(_short(some, settings), settings.generated_items, settings.seed):
-            chosen[item.task, item.example_id] = item
-    bodies, written = (
-        shuffled(_short([one.item for one in runnable.values()], settings), settings.seed)
+        candidates = [
+            item for item in without_gaps(folder, task, "test") if item.completion.strip()
+        ]
+        for item in sampled(_short(candidates, settings), settings.generated_items, settings.seed):
+            selected[item.task, item.example_id] = item
+    bodies, test_items = (
+        shuffled(_short([entry.item for entry in runnable.values()], settings), settings.seed)
         for runnable in (repository.runnable, tests.runnable)
     )
-    wanted = settings.tested_items
-    for item in (*repository.tested(bodies, wanted), *written[:wanted]):
-        chosen[item.task, item.example_id] = item
+    limit = settings.tested_items
+    for item in (*repository.select_testable(bodies, limit), *test_items[:limit]):
+        selected[item.task, item.example_id] = item
     order = list(DATASETS)
-    return sorted(chosen.values(), key=lambda item: (order.index(item.task), item.example_id))
+    return sorted(selected.values(), key=lambda item: (order.index(item.task), item.example_id))
 
 
 def _short(items: Iterable[Example], settings: EvaluationSettings) -> list[Example]:
-    """Items whose answer fits the generation limit."""
     return [
         item
         for item in items
-        if len(item.completion.encode()) <= _BYTES_OF_TOKEN * most_tokens(item, settings)
+        if len(item.completion.encode()) <= _BYTES_OF_TOKEN * answer_token_limit(item, settings)
     ]
 
 
 def generation_table(
     items: Sequence[Example],
-    compared: ComparedModels,
+    models: ComparedModels,
     scorer: ItemScorer,
     repository: Repository,
     settings: EvaluationSettings,
@@ -92,17 +92,15 @@ def generation_table(
     """All outputs of both models with their grades, as ``GENERATIONS``.
 
     Args:
-        items: What is asked.
-        compared: Models that are compared.
-        scorer: Writes.
-        repository: Runs the tests of those items that have any.
-        settings: Number of samples.
-        mask: What stands for the name in a naming prompt.
+        repository: Runs the tests of items that have tests.
+        mask: Placeholder of the name in a naming prompt.
         patterns: The project's patterns.
     """
-    asked = [(item, "plain", 0) for item in items]
-    asked += [(other, "rephrased", 0) for item in items if (other := rephrased(item)) is not None]
-    asked += [
+    queries = [(item, "plain", 0) for item in items]
+    queries += [
+        (variant, "rephrased", 0) for item in items if (variant := rephrased(item)) is not None
+    ]
+    queries += [
         (item, "plain", sample)
         for item in items
         if item.task == "completion" and item.example_id in repository.runnable
@@ -110,10 +108,10 @@ def generation_table(
     ]
     rows = []
     for role in WRITERS:
-        requests = [GenerationRequest(item, extent_of(item), sample) for item, _, sample in asked]
-        outputs = scorer.outputs(requests, compared.folder(role))
-        for (item, how, sample), output in zip(asked, outputs, strict=True):
-            rows.append(_row(item, role, how, sample, output, mask, patterns))
+        requests = [GenerationRequest(item, extent_of(item), sample) for item, _, sample in queries]
+        outputs = scorer.outputs(requests, models.folder(role))
+        for (item, phrasing, sample), output in zip(queries, outputs, strict=True):
+            rows.append(_row(item, role, phrasing, sample, output, mask, patterns))
     _add_tests(rows, repository)
     return GENERATIONS.conform(GENERATIONS.frame(rows))
 
@@ -123,15 +121,15 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
 
     ``<task>_<role>_`` and one of exact_match, edit_similarity, codebleu, syntax_correct;
     ``naming_<role>_subtoken_f1``, ``documentation_<role>_word_f1`` with
-    ``documentation_others_word_f1`` (of the true docstrings among each other: chance),
+    ``documentation_others_word_f1`` (true docstrings compared with each other: chance level),
     ``refactoring_<role>_fix_rate``, ``architecture_<role>_rule_accuracy`` and
-    ``…_violations_allowed`` (share of the imports against a rule that the model calls allowed),
+    ``…_violations_allowed`` (share of forbidden imports that the model calls allowed),
     ``<role>_consistency``.
     """
     metrics: dict[str, float | None] = {}
     for role in WRITERS:
-        mine = generations.filter(pl.col("role") == role)
-        greedy = mine.filter((pl.col("sample") == 0) & (pl.col("asked") == "plain"))
+        role_rows = generations.filter(pl.col("role") == role)
+        greedy = role_rows.filter((pl.col("sample") == 0) & (pl.col("asked") == "plain"))
         for task in DATASETS:
             rows = list(greedy.filter(pl.col("task") == task).iter_rows(named=True))
             metrics |= {f"{task}_{role}_{name}": mean(rows, name) for name in _MEANS}
@@ -142,31 +140,31 @@ def generation_metrics(generations: pl.DataFrame) -> dict[str, float]:
             list(rules.iter_rows(named=True)), "right"
         )
         metrics[f"architecture_{role}_violations_allowed"] = _violations_allowed(rules)
-        metrics[f"{role}_consistency"] = _consistency(mine)
-    metrics["documentation_others_word_f1"] = _among_others(generations)
+        metrics[f"{role}_consistency"] = _consistency(role_rows)
+    metrics["documentation_others_word_f1"] = _chance_word_f1(generations)
     return {name: value for name, value in metrics.items() if value is not None}
 
 
 def _row(
     item: Example,
     role: str,
-    how: str,
+    phrasing: str,
     sample: int,
     output: str,
     mask: str,
     patterns: PatternChecks,
 ) -> dict[str, Any]:
-    known = (item.form, item.prompt, output, item.language, item.path)
+    pattern_arguments = (item.form, item.prompt, output, item.language, item.path)
     names = ("example_id", "task", "path", "language", "kind", "cluster", "prompt")
     return {
         **{name: getattr(item, name) for name in names},
         "role": role,
-        "asked": how,
+        "asked": phrasing,
         "sample": sample,
         "expected": item.completion,
         "output": output,
         **grade(item, output, mask),
-        "broken_patterns": broken_patterns(patterns, *known),
+        "broken_patterns": broken_patterns(patterns, *pattern_arguments),
         "tests": None,
         "tests_detail": None,
     }
@@ -174,20 +172,20 @@ def _row(
 
 def _add_tests(rows: list[dict[str, Any]], repository: Repository) -> None:
     runnable = repository.runnable
-    places = [
-        place
-        for place, row in enumerate(rows)
+    indices = [
+        index
+        for index, row in enumerate(rows)
         if row["task"] == "completion" and row["example_id"] in runnable
     ]
-    bodies = [(runnable[rows[place]["example_id"]], rows[place]["output"]) for place in places]
-    for place, (result, detail) in zip(places, repository.run(bodies), strict=True):
-        rows[place] |= {"tests": result, "tests_detail": detail}
+    bodies = [(runnable[rows[index]["example_id"]], rows[index]["output"]) for index in indices]
+    for index, (result, detail) in zip(indices, repository.run(bodies), strict=True):
+        rows[index] |= {"tests": result, "tests_detail": detail}
 
 
-def _among_others(generations: pl.DataFrame) -> float | None:
+def _chance_word_f1(generations: pl.DataFrame) -> float | None:
     """Mean similarity of each true docstring to those of the other items."""
-    asked = generations.filter(pl.col("task") == "documentation").unique("example_id")
-    pairs = list(combinations(asked["expected"].sort().to_list(), 2))
+    documented = generations.filter(pl.col("task") == "documentation").unique("example_id")
+    pairs = list(combinations(documented["expected"].sort().to_list(), 2))
     return sum(word_f1(*pair) for pair in pairs) / len(pairs) if pairs else None
 
 
@@ -200,18 +198,18 @@ def _violations_allowed(rules: pl.DataFrame) -> float | None:
     return sum(allowed) / len(allowed) if allowed else None
 
 
-def _consistency(mine: pl.DataFrame) -> float | None:
-    """Share of rephrased questions that got the same answer."""
-    first = {
+def _consistency(role_rows: pl.DataFrame) -> float | None:
+    """Share of rephrased questions with the same answer as the original."""
+    plain_outputs = {
         (row["task"], row["example_id"]): row["output"]
-        for row in mine.iter_rows(named=True)
+        for row in role_rows.iter_rows(named=True)
         if row["asked"] == "plain" and row["sample"] == 0
     }
-    same = [
-        same_answer(_item(row), first[row["task"], row["example_id"]], row["output"])
-        for row in mine.filter(pl.col("asked") == "rephrased").iter_rows(named=True)
+    agreements = [
+        same_answer(_item(row), plain_outputs[row["task"], row["example_id"]], row["output"])
+        for row in role_rows.filter(pl.col("asked") == "rephrased").iter_rows(named=True)
     ]
-    return sum(same) / len(same) if same else None
+    return sum(agreements) / len(agreements) if agreements else None
 
 
 def _item(row: Mapping[str, Any]) -> Example:

@@ -16,7 +16,7 @@ from cortex_pipelines.evaluation.adapter.measures.generations import WRITERS
 from cortex_pipelines.evaluation.adapter.measures.likelihood import ItemScorer
 from cortex_pipelines.evaluation.adapter.measures.models import ComparedModels
 from cortex_pipelines.evaluation.generation.sampling import GenerationRequest
-from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_figures
+from cortex_pipelines.evaluation.generation.test_runner import Outcome, pass_at_k_metrics
 from cortex_pipelines.evaluation.settings import EvaluationSettings, ProblemFile
 from cortex_pipelines.execution.sandbox import sandbox
 from cortex_pipelines.prompts.examples import Example
@@ -47,30 +47,32 @@ def read_problems(root: Path, files: Sequence[ProblemFile]) -> list[Problem]:
     Raises:
         ProblemError: a file is missing, has another hash, or a line lacks a key.
     """
-    return [problem for file in files for problem in _of_file(root, file)]
+    return [problem for file in files for problem in _read_file(root, file)]
 
 
 def problem_table(
     problems: Sequence[Problem],
-    compared: ComparedModels,
+    models: ComparedModels,
     scorer: ItemScorer,
     settings: EvaluationSettings,
     limits: AugmentationSettings,
 ) -> pl.DataFrame:
     """Samples of both models with test results, as ``BENCHMARK_PROBLEMS``.
 
-    Without a sandbox nothing is run and ``passed`` is null, with the reason.
+    Without a sandbox nothing is run: ``passed`` is null and ``detail`` says why.
     """
-    why = sandbox.unavailable() if problems else None
-    asked = [(problem, sample) for problem in problems for sample in range(settings.samples)]
+    unavailable_reason = sandbox.unavailable() if problems else None
+    queries = [(problem, sample) for problem in problems for sample in range(settings.samples)]
     requests = [
-        GenerationRequest(_example(problem), "indented", sample) for problem, sample in asked
+        GenerationRequest(_example(problem), "indented", sample) for problem, sample in queries
     ]
     rows: list[dict[str, Any]] = []
     for role in WRITERS:
-        outputs = scorer.outputs(requests, compared.folder(role)) if asked else []
-        for (problem, sample), output in zip(asked, outputs, strict=True):
-            result, detail = (None, why) if why else _run(problem, output, limits)
+        outputs = scorer.outputs(requests, models.folder(role)) if queries else []
+        for (problem, sample), output in zip(queries, outputs, strict=True):
+            result, detail = (
+                (None, unavailable_reason) if unavailable_reason else _run(problem, output, limits)
+            )
             rows.append(
                 {
                     "benchmark": problem.benchmark,
@@ -91,19 +93,19 @@ def problem_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[s
     metrics = {}
     for role in WRITERS:
         results: dict[str, list[bool]] = {}
-        mine = table.filter((pl.col("role") == role) & pl.col("passed").is_not_null())
-        for row in mine.iter_rows(named=True):
+        role_rows = table.filter((pl.col("role") == role) & pl.col("passed").is_not_null())
+        for row in role_rows.iter_rows(named=True):
             results.setdefault(f"{row['benchmark']}:{row['problem']}", []).append(row["passed"])
-        for name, value in pass_figures(results, settings.pass_k).items():
+        for name, value in pass_at_k_metrics(results, settings.pass_k).items():
             metrics[f"problems_{role}_{name}"] = value
     return metrics
 
 
-def _of_file(root: Path, file: ProblemFile) -> list[Problem]:
+def _read_file(root: Path, file: ProblemFile) -> list[Problem]:
     path = root / file.path
     if not path.is_file():
         raise ProblemError(
-            f"evaluation.benchmarks: {file.path} is not there; put it below the project's root"
+            f"evaluation.benchmarks: {file.path} does not exist; put it below the project's root"
         )
     data = path.read_bytes()
     actual = hashlib.sha256(data).hexdigest()
@@ -147,10 +149,10 @@ def _example(problem: Problem) -> Example:
 
 
 def _run(problem: Problem, output: str, settings: AugmentationSettings) -> Outcome:
-    # a program that ends itself early has status 0 too: only the last line's print counts
-    done = hashlib.sha256(f"{problem.problem}:{problem.test}".encode()).hexdigest()
-    asked = f"check({problem.entry_point})\nprint({done!r})"
-    program = f"{problem.prompt}{output}\n\n{problem.test}\n\n{asked}\n"
+    # a program that exits early has status 0 too, so only the last line's output counts
+    sentinel = hashlib.sha256(f"{problem.problem}:{problem.test}".encode()).hexdigest()
+    check_call = f"check({problem.entry_point})\nprint({sentinel!r})"
+    program = f"{problem.prompt}{output}\n\n{problem.test}\n\n{check_call}\n"
     limits = settings.sandbox_limits(settings.test_seconds)
     with temporary_folder("problem") as folder:
         (folder / "program.py").write_text(program, encoding="utf-8", errors="replace")
@@ -160,7 +162,7 @@ def _run(problem: Problem, output: str, settings: AugmentationSettings) -> Outco
             return None, f"the sandbox failed: {error}"
     if result.stopped:
         return "failed", f"stopped by the limit of {result.stopped}"
-    if result.status == 0 and result.stdout.decode(errors="replace").strip().endswith(done):
+    if result.status == 0 and result.stdout.decode(errors="replace").strip().endswith(sentinel):
         return "passed", ""
-    words = result.stderr.decode(errors="replace").strip().splitlines()
-    return "failed", (words[-1] if words else f"status {result.status}")[:_LONGEST]
+    error_lines = result.stderr.decode(errors="replace").strip().splitlines()
+    return "failed", (error_lines[-1] if error_lines else f"status {result.status}")[:_LONGEST]

@@ -29,7 +29,11 @@ from cortex_pipelines.adapters.model.base_model import (
 )
 from cortex_pipelines.adapters.model.determinism import pinned_torch
 from cortex_pipelines.adapters.model.lora import CONFIGURATION, WEIGHTS, adapter_for, load_adapter
-from cortex_pipelines.evaluation.generation.sampling import GenerationRequest, generate, most_tokens
+from cortex_pipelines.evaluation.generation.sampling import (
+    GenerationRequest,
+    answer_token_limit,
+    generate,
+)
 from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.progress import track
@@ -38,7 +42,7 @@ from cortex_pipelines.prompts.stopping import cut
 from cortex_pipelines.rowcache import RowCache
 
 _ORIGIN = frozenset({"example_id", "task", "path", "language", "kind", "cluster"})
-_SOMETHING = "x"  # an example without a completion would be left out
+_PLACEHOLDER = "x"  # stands for the completion: an example without one is skipped
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,14 @@ class ItemScore:
     """Score of one item under one model.
 
     Args:
-        nats: Negative log likelihood of the completion's text; the end mark does not count, or
+        nats: Negative log-likelihood of the completion's text. The end token does not count, or
             learning when to stop would look like learning the code.
-        tokens: Tokens scored.
-        bytes: UTF-8 bytes that they stand for; 0 if nothing of the item could be scored.
-        greedy: How many of the first tokens are each the likeliest one: what greedy generation
-            would write verbatim.
-        end_nats: Negative log probability that a name ends with the completion, whatever comes
-            then; 0 where no name is asked for.
+        tokens: Number of scored tokens.
+        bytes: UTF-8 bytes of the scored tokens; 0 if the item could not be scored.
+        greedy: Length of the prefix in which each token is the most likely one: what greedy
+            decoding reproduces verbatim.
+        end_nats: Negative log probability that the name ends with the completion, whatever
+            follows; 0 if the completion is not a name.
         token_nats: Negative log likelihood of each token; their sum is ``nats``.
     """
 
@@ -76,12 +80,12 @@ class ItemScore:
 
     @property
     def total_nats(self) -> float:
-        """Nats of the text and, where a name is asked for, of its end."""
+        """Nats of the text and, for a name, of its end."""
         return self.nats + self.end_nats
 
     @property
     def nats_per_byte(self) -> float:
-        """Nats per byte, to compare texts of different length; infinite without bytes."""
+        """Nats per byte, to compare texts of different lengths; infinite without bytes."""
         return self.total_nats / self.bytes if self.bytes else inf
 
 
@@ -89,10 +93,10 @@ class ItemScorer:
     """Scores items under the base with or without an adapter; the model is loaded lazily.
 
     Args:
-        pinned: The base.
+        pinned: Pinned base model.
         root: Project root.
-        settings: Window, precision and threads; part of what a score is kept by.
-        cache: Where scores are kept.
+        settings: Window, precision and threads; part of the cache key.
+        cache: Cache of scores and outputs.
     """
 
     def __init__(
@@ -111,20 +115,20 @@ class ItemScorer:
         """Log-likelihood of each item's completion.
 
         Args:
-            items: Held-out examples; those with the same prompt are best given together.
-            adapter: Folder of the adapter; None for the base alone.
-            window: Most tokens of an item; the settings' when absent.
+            items: Held-out examples; fastest if those with the same prompt are adjacent.
+            adapter: Folder of the adapter; None for the base model.
+            window: Maximum tokens of an item; ``max_length`` of the settings by default.
         """
         window = window or self._settings.max_length
         keys = [
-            ["token likelihoods", window, self._content(adapter, item), _asked(item)]
+            ["token likelihoods", window, self._content(adapter, item), _visible_fields(item)]
             for item in items
         ]
         rows = self._cached(
             keys,
             items,
             adapter,
-            lambda model, at: self._score(model, items[at], window),
+            lambda model, index: self._score(model, items[index], window),
             "Scoring texts",
         )
         return [ItemScore(**row) for row in rows]
@@ -134,9 +138,9 @@ class ItemScorer:
         return tokenise(self._tokenizer, items, window)
 
     def first_lines(self, items: Sequence[Example], window: int) -> dict[str, int]:
-        """How many tokens of each completion, by identity, make up its first line.
+        """Number of tokens in the first line of each completion, by example id.
 
-        The break that ends the line counts to it, as does white space before it.
+        The line break that ends it and leading white space are included.
         """
         lengths = {}
         for example in self.tokenised(items, window):
@@ -151,20 +155,19 @@ class ItemScorer:
 
     @property
     def vocabulary(self) -> int:
-        """Number of different tokens."""
+        """Size of the vocabulary."""
         return len(self._tokenizer)
 
     def outputs(self, requests: Sequence[GenerationRequest], adapter: Path | None) -> list[str]:
-        """Generate an answer to each request, cut at its end.
-
-        Args:
-            requests: What is asked.
-            adapter: Folder of the adapter; None for the base alone.
-        """
+        """Generate an answer to each request, cut at its end; ``adapter`` None is the base."""
         keys = [self._request_key(request, adapter) for request in requests]
         items = [request.item for request in requests]
         rows = self._cached(
-            keys, items, adapter, lambda model, at: self._write(model, requests[at]), "Generating"
+            keys,
+            items,
+            adapter,
+            lambda model, index: self._generate_text(model, requests[index]),
+            "Generating",
         )
         return [
             cut(row["text"], request.extent) for row, request in zip(rows, requests, strict=True)
@@ -173,11 +176,11 @@ class ItemScorer:
     def _request_key(self, request: GenerationRequest, adapter: Path | None) -> list[Any]:
         settings = self._settings
         seeded = [request.item.example_id, request.sample, settings.temperature, settings.seed]
-        drawn = seeded if request.sample else []
-        most = most_tokens(request.item, settings)
-        how = [settings.max_length, most, request.extent, drawn]
-        asked = _asked(replace(request.item, completion=""))
-        return ["output", how, self._content(adapter, request.item), asked]
+        sampling_key = seeded if request.sample else []
+        token_limit = answer_token_limit(request.item, settings)
+        parameters = [settings.max_length, token_limit, request.extent, sampling_key]
+        prompt_fields = _visible_fields(replace(request.item, completion=""))
+        return ["output", parameters, self._content(adapter, request.item), prompt_fields]
 
     def _cached(
         self,
@@ -185,23 +188,23 @@ class ItemScorer:
         items: Sequence[Example],
         adapter: Path | None,
         compute: Callable[[Any, int], dict[str, Any]],
-        doing: str,
+        description: str,
     ) -> list[dict[str, Any]]:
-        """Values by key; missing ones are computed, model by model."""
+        """Cached values by key; missing ones are computed, grouped by model."""
         settings = self._settings
-        how = [base_digest(self._pinned), settings.precision, settings.threads]
-        known = [self._cache.get(*how, *key) for key in keys]
+        model_key = [base_digest(self._pinned), settings.precision, settings.threads]
+        values = [self._cache.get(*model_key, *key) for key in keys]
         missing: dict[Path | None, list[int]] = {}
-        for place, value in enumerate(known):
+        for index, value in enumerate(values):
             if value is None:
-                missing.setdefault(_of_item(adapter, items[place]), []).append(place)
-        for folder, places in missing.items():
+                missing.setdefault(_adapter_of_item(adapter, items[index]), []).append(index)
+        for folder, indices in missing.items():
             with pinned_torch(settings.threads, settings.seed), self._model(folder) as model:
-                for place in track(places, doing):
-                    value = json.dumps(compute(model, place)).encode()
-                    self._cache.put(value, *how, *keys[place])
-                    known[place] = value
-        return [json.loads(value) for value in known if value is not None]
+                for index in track(indices, description):
+                    value = json.dumps(compute(model, index)).encode()
+                    self._cache.put(value, *model_key, *keys[index])
+                    values[index] = value
+        return [json.loads(value) for value in values if value is not None]
 
     @cached_property
     def _base(self) -> BaseModel:
@@ -217,7 +220,7 @@ class ItemScorer:
 
     @contextmanager
     def _model(self, adapter: Path | None) -> Iterator[Any]:
-        """The base model with an adapter attached within a context."""
+        """The base model, with an adapter attached within the context."""
         if adapter is None:
             yield self._loaded
             return
@@ -231,72 +234,74 @@ class ItemScorer:
     def _score(self, model: Any, item: Example, window: int) -> dict[str, Any]:
         for example in self.tokenised([item], window):
             if example.text_bytes:
-                return asdict(self._continued(model, example))
+                return asdict(self._score_tokens(model, example))
         return asdict(ItemScore(0.0, 0, 0, 0))
 
-    def _continued(self, model: Any, example: TokenisedExample) -> ItemScore:
+    def _score_tokens(self, model: Any, example: TokenisedExample) -> ItemScore:
         """Score one text; the prompt's forward pass is reused for the next."""
         import torch
 
         prompt = example.ids[: example.prompt_tokens]
         text = example.ids[example.prompt_tokens :][: example.text_tokens]
-        whole = example.task == "naming"
+        is_name = example.task == "naming"
         with torch.no_grad():
             if self._prompt is None or self._prompt[0] != (id(model), prompt):
                 ids = torch.tensor([prompt], device=model.device)
                 output = model(input_ids=ids, use_cache=True, **_last_only(model))
                 self._prompt = (id(model), prompt), output.logits[:, -1:], output.past_key_values
             _, logits, past = self._prompt
-            read = text if whole else text[:-1]
-            if read:
-                ids = torch.tensor([read], device=model.device)
-                more = model(input_ids=ids, past_key_values=deepcopy(past), use_cache=True).logits
-                logits = torch.cat([logits, more], dim=1)
-        chances = logits[0].to(torch.float32).log_softmax(-1)
+            input_tokens = text if is_name else text[:-1]
+            if input_tokens:
+                ids = torch.tensor([input_tokens], device=model.device)
+                text_logits = model(
+                    input_ids=ids, past_key_values=deepcopy(past), use_cache=True
+                ).logits
+                logits = torch.cat([logits, text_logits], dim=1)
+        log_probs = logits[0].to(torch.float32).log_softmax(-1)
         targets = torch.tensor(text, device=model.device)
-        own = chances[: len(text)]
-        nats = -own.gather(1, targets[:, None])[:, 0].double()
-        right = (own.argmax(-1) == targets).long()
-        greedy = int(right.cumprod(0).sum())
+        text_log_probs = log_probs[: len(text)]
+        nats = -text_log_probs.gather(1, targets[:, None])[:, 0].double()
+        correct = (text_log_probs.argmax(-1) == targets).long()
+        greedy = int(correct.cumprod(0).sum())
         end = 0.0
-        if whole:
-            stops = ends_of_name(self._tokenizer, chances.shape[1])
-            end = -float(chances[-1, stops].double().logsumexp(0))
+        if is_name:
+            stops = ends_of_name(self._tokenizer, log_probs.shape[1])
+            end = -float(log_probs[-1, stops].double().logsumexp(0))
         return ItemScore(
             float(nats.sum()), len(text), example.text_bytes, greedy, end, nats.tolist()
         )
 
-    def _write(self, model: Any, request: GenerationRequest) -> dict[str, Any]:
+    def _generate_text(self, model: Any, request: GenerationRequest) -> dict[str, Any]:
         text = ""
-        asked = replace(request.item, completion=_SOMETHING)
-        for example in self.tokenised([asked], self._settings.max_length):
+        prompt_item = replace(request.item, completion=_PLACEHOLDER)
+        for example in self.tokenised([prompt_item], self._settings.max_length):
             prompt = example.ids[: example.prompt_tokens]
             text = generate(model, self._tokenizer, prompt, request, self._settings)
         return {"text": text}
 
     def _content(self, adapter: Path | None, item: Example) -> str | None:
         """Hash of the adapter's files, independent of the folder."""
-        folder = _of_item(adapter, item)
+        folder = _adapter_of_item(adapter, item)
         if folder is None:
             return None
         if folder not in self._contents:
-            parts = [(folder / name).read_bytes() for name in (CONFIGURATION, WEIGHTS)]
-            joined = b"".join(hashlib.sha256(part).digest() for part in parts)
-            self._contents[folder] = hashlib.sha256(joined).hexdigest()
+            contents = [(folder / name).read_bytes() for name in (CONFIGURATION, WEIGHTS)]
+            digests = b"".join(hashlib.sha256(part).digest() for part in contents)
+            self._contents[folder] = hashlib.sha256(digests).hexdigest()
         return self._contents[folder]
 
 
 def _last_only(model: Any) -> dict[str, Any]:
     """Arguments that compute logits for the last position only, where supported."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    known = "logits_to_keep" in inspect.signature(causal.forward).parameters
-    return {"logits_to_keep": 1} if known else {}
+    supported = "logits_to_keep" in inspect.signature(causal.forward).parameters
+    return {"logits_to_keep": 1} if supported else {}
 
 
-def _of_item(adapter: Path | None, item: Example) -> Path | None:
+def _adapter_of_item(adapter: Path | None, item: Example) -> Path | None:
     return adapter_for(adapter, item.form) if adapter else None
 
 
-def _asked(item: Example) -> dict[str, Any]:
-    """Content of an example that a model sees or writes, without its origin."""
+def _visible_fields(item: Example) -> dict[str, Any]:
+    """Fields of an example that a model reads or writes, without its origin."""
     return {name: value for name, value in asdict(item).items() if name not in _ORIGIN}

@@ -39,38 +39,44 @@ class Attempt:
     item: Example
 
 
-def attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
+def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
     """The rarest lines of an adapter's training data and of the test split, ``count`` of each.
 
     A line is rare if many of its words occur nowhere else in its split.
 
     Args:
         adapter: Folder of the adapter.
-        completion_dataset: Folder of its completion data set.
-        count: Most lines of each.
-        seed: Decides between lines that are equally rare.
+        completion_dataset: Folder of the project's completion data set.
+        count: Maximum number of lines per split.
+        seed: Breaks ties between equally rare lines.
     """
-    trained = _seen(adapter)
-    tries = []
+    trained = _trained_ids(adapter)
+    attempts = []
     for split in _SPLITS:
         items = _rarest(without_gaps(completion_dataset, "completion", split), seed)
-        tried = [example for example in items if split == "test" or example.example_id in trained]
-        tries += [Attempt(split, item) for item in tried[:count]]
-    return tries
+        eligible = [
+            example for example in items if split == "test" or example.example_id in trained
+        ]
+        attempts += [Attempt(split, item) for item in eligible[:count]]
+    return attempts
 
 
-def _seen(adapter: Path) -> set[str]:
-    """Completion examples in an adapter's training, which a token budget may limit."""
-    own = adapter_for(adapter, "completion")
-    return set(json.loads((own / SEEN).read_text()).get("completion", [])) if own else set()
+def _trained_ids(adapter: Path) -> set[str]:
+    """Ids of the completions an adapter was trained on, which a token budget may limit."""
+    task_adapter = adapter_for(adapter, "completion")
+    return (
+        set(json.loads((task_adapter / SEEN).read_text()).get("completion", []))
+        if task_adapter
+        else set()
+    )
 
 
 def memorised_table(
-    tried: Sequence[Attempt], compared: ComparedModels, scorer: ItemScorer
+    attempts: Sequence[Attempt], models: ComparedModels, scorer: ItemScorer
 ) -> pl.DataFrame:
     """Whether each line was extracted, as ``MEMORISED``."""
-    items = [attempt.item for attempt in tried]
-    scores = {role: scorer.scores(items, compared.folder(role)) for role in _ROLES}
+    items = [attempt.item for attempt in attempts]
+    scores = {role: scorer.scores(items, models.folder(role)) for role in _ROLES}
     rows = [
         {
             "example_id": attempt.item.example_id,
@@ -78,9 +84,9 @@ def memorised_table(
             "path": attempt.item.path,
             "prefix": attempt.item.prompt,
             "secret": attempt.item.completion,
-            **{f"{role}_verbatim": scores[role][place].verbatim for role in _ROLES},
+            **{f"{role}_verbatim": scores[role][index].verbatim for role in _ROLES},
         }
-        for place, attempt in enumerate(tried)
+        for index, attempt in enumerate(attempts)
     ]
     return MEMORISED.conform(MEMORISED.frame(rows))
 
@@ -91,18 +97,18 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
     ``extraction_rate`` is the challenger's on lines of the train split, with ``_low`` and
     ``_high``; ``extraction_rate_base`` the base's; ``extraction_rate_held_out`` the challenger's
     on lines that it cannot have seen; ``extraction_beyond_base`` the share of train lines that the
-    challenger gives away and the base does not.
+    challenger reproduces and the base does not.
     """
     train, test = (table.filter(pl.col("split") == split) for split in _SPLITS)
     metrics: dict[str, float] = {}
     if train.height:
-        mine, base = train["challenger_verbatim"], train["base_verbatim"]
-        share = wilson(int(mine.sum()), train.height, settings.confidence)
+        challenger, base = train["challenger_verbatim"], train["base_verbatim"]
+        share = wilson(int(challenger.sum()), train.height, settings.confidence)
         metrics = {
             "extraction_items": train.height,
             **share.figures("extraction_rate"),
             "extraction_rate_base": int(base.sum()) / train.height,
-            "extraction_beyond_base": int((mine & ~base).sum()) / train.height,
+            "extraction_beyond_base": int((challenger & ~base).sum()) / train.height,
         }
     if test.height:
         held_out = int(test["challenger_verbatim"].sum()) / test.height
@@ -112,30 +118,30 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
 
 def _rarest(examples: Sequence[Example], seed: int) -> list[Example]:
     """Rarest line of each example, rarest first."""
-    holders: Counter[str] = Counter()
+    document_frequency: Counter[str] = Counter()
     for candidate in examples:
-        holders.update(set(_WORD.findall(candidate.completion)))
+        document_frequency.update(set(_WORD.findall(candidate.completion)))
     ranked: list[tuple[float, str, Example]] = []
     for candidate in examples:
-        place = 0
+        offset = 0
         best: tuple[float, str, Example] | None = None
         for line in candidate.completion.split("\n"):
             if _SHORTEST <= len(line.strip()) <= _LONGEST:
                 words = _WORD.findall(line)
-                rare = sum(holders[word] == 1 for word in set(words))
-                tie = hashlib.sha256(f"{seed}:{candidate.example_id}:{place}".encode()).hexdigest()
-                made = (-float(rare), tie, _attempt(candidate, place, line))
-                best = made if best is None or made[:2] < best[:2] else best
-            place += len(line) + 1
+                rare = sum(document_frequency[word] == 1 for word in set(words))
+                tie = hashlib.sha256(f"{seed}:{candidate.example_id}:{offset}".encode()).hexdigest()
+                ranked_line = (-float(rare), tie, _attempt(candidate, offset, line))
+                best = ranked_line if best is None or ranked_line[:2] < best[:2] else best
+            offset += len(line) + 1
         ranked += [best] if best else []
     ranked.sort(key=lambda candidate: candidate[:2])
     return [item for _, _, item in ranked]
 
 
-def _attempt(example: Example, place: int, line: str) -> Example:
+def _attempt(example: Example, offset: int, line: str) -> Example:
     """Split the line at a word start near its middle."""
     middle = len(line) - len(line.lstrip()) + len(line.strip()) // 2
     borders = [match.start() for match in _WORD.finditer(line) if match.start() >= middle]
-    cut = borders[0] if borders else middle
-    before = (example.prompt + example.completion[: place + cut])[-_CONTEXT:]
-    return replace(example, prompt=before, completion=line[cut:])
+    split_at = borders[0] if borders else middle
+    before = (example.prompt + example.completion[: offset + split_at])[-_CONTEXT:]
+    return replace(example, prompt=before, completion=line[split_at:])

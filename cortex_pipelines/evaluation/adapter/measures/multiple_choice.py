@@ -1,26 +1,26 @@
 """Multiple-choice questions about a team's code.
 
-A small model writes hardly anything right word by word; asked which of a few answers is the
-likelier one it shows what it knows. Four kinds:
+A small model generates hardly anything verbatim, but which of a few answers it finds most likely
+shows what it knows. Four kinds:
 
 * ``naming``: the true name among four of the same kind, from the same file where it has enough;
-  a model is asked for the whole name, so that the name has to end there too;
-* ``fix``: code as it is against the same code with an injected error, both from the place on where
-  they differ, without a request: otherwise copying the code that is shown would win. Errors remove
-  code more often than they add any, so some questions are left out, until the longer version is
-  right as often as the shorter one;
-* ``statement``: the statement that comes next among four of the same project;
-* ``correction``: code as a person put it against what a model had written, as of ``fix``.
+  the end of the name is scored too;
+* ``fix``: the true code against the same code with an injected error, both from the position where
+  they differ, without a request: otherwise copying the code in the prompt would win. Errors remove
+  code more often than they add any, so questions are dropped until the longer version is right as
+  often as the shorter one;
+* ``statement``: the next statement among four of the same project;
+* ``correction``: code as corrected by a person against what a model had generated, as in ``fix``.
 
-Of names and statements the answer is the one that the prompt makes likelier most: its
-log-likelihood after the prompt less that without it (domain conditional pointwise mutual
+For names and statements the model's answer is the one whose likelihood the prompt raises most: the
+log-likelihood after the prompt minus that without it (domain conditional pointwise mutual
 information; Holtzman and others, *Surface Form Competition*, EMNLP 2021). By likelihood alone the
-commonest text would win, whatever is asked. Two versions of the same code differ in little else
-than how likely they are, so of those the one with the highest log-likelihood **a byte** counts (the
-``acc_norm`` of the usual harness). A tie counts as wrong. Wrong answers come from
-the test split as the right one does, or an adapter would know them from training; none stands in
-the prompt, where it could be ruled out by reading: the right one is masked there. A line that can
-only go on with another statement (``else``, ``except``, ``case``) is no statement.
+most common text would win whatever the question. Two versions of the same code hardly differ in
+how common they are, so there the highest log-likelihood **per byte** wins (``acc_norm`` of the
+usual harness). A tie counts as wrong. Wrong answers come from the test split like the right one,
+or an adapter would know them from training. None occurs in the prompt, where it could be ruled out
+by reading, as the right one is masked there. A line that can only continue another statement
+(``else``, ``except``, ``case``) does not count as a statement.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _ANSWERS = 4
 _SIMILAR = 2.0  # times as long or as short
 _SHORTEST = 10  # characters of a statement worth asking for
 _CLAUSE = re.compile(r"[\s}]*(?:elif|else|except|finally|case|catch|default)\b")
-_ASKED = {
+_REQUEST_LINES = {
     "fix": ("error", "This code has an error.", "The code put right:"),
     "correction": (CORRECTION, REQUEST, TITLE),
 }
@@ -67,8 +67,8 @@ class Question:
 
     @property
     def alone(self) -> tuple[Example, ...]:
-        """The answers after what all questions of the kind have in common; empty for two versions
-        of the same code."""
+        """The answers after the part of the prompt common to all questions of the kind; empty for
+        two versions of the same code."""
         lines = self.answers[0].prompt.splitlines() or [""]
         common = {"naming": lines[-1], "statement": lines[0]}.get(self.kind)
         if common is None:
@@ -76,47 +76,47 @@ class Question:
         return tuple(replace(answer, prompt=f"{common}\n") for answer in self.answers)
 
 
-def questions(
+def build_questions(
     held_out: Mapping[str, Sequence[Example]], count: int, seed: int
 ) -> tuple[list[Question], dict[str, int]]:
     """Build at most ``count`` questions of each kind.
 
     Args:
-        held_out: Data set to all examples of its test split.
-        count: Most questions of a kind.
-        seed: Of the choice of items, of wrong answers and of their order.
+        held_out: Data set name to all examples of its test split.
+        count: Maximum number of questions of a kind.
+        seed: Seed of the choice of items, wrong answers and order.
 
     Returns:
-        The questions by kind and example, and how many items of each kind gave none because there
-        were too few other answers, or because the length would tell which answer is right.
+        The questions by kind and example, and the number of items of each kind without a question:
+        too few other answers, or the length would reveal the right one.
     """
-    made = {
+    candidates_by_kind = {
         "naming": _naming(held_out.get("naming", ()), seed),
         "fix": _balanced(_fixes("fix", held_out.get("refactoring", ()), seed)),
         "statement": _statements(held_out.get("completion", ()), seed),
         "correction": _fixes("correction", held_out.get("feedback", ()), seed),
     }
-    asked: list[Question] = []
-    without: dict[str, int] = {}
-    for kind, candidates in made.items():
-        some: list[Question] = []
-        without[kind] = 0
+    questions: list[Question] = []
+    rejected: dict[str, int] = {}
+    for kind, candidates in candidates_by_kind.items():
+        accepted: list[Question] = []
+        rejected[kind] = 0
         for question in candidates:
             if question is None:
-                without[kind] += 1
-            elif len(some) < count:
-                some.append(question)
-        asked += sorted(some, key=lambda question: question.answers[0].example_id)
-    return asked, without
+                rejected[kind] += 1
+            elif len(accepted) < count:
+                accepted.append(question)
+        questions += sorted(accepted, key=lambda question: question.answers[0].example_id)
+    return questions, rejected
 
 
 def _naming(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
     for item in shuffled(items, seed):
-        same = [
+        comparable = [
             other for other in items if (other.kind, other.language) == (item.kind, item.language)
         ]
-        here = [other.completion for other in same if other.path == item.path]
-        yield _question("naming", item, here, [other.completion for other in same], seed)
+        same_file = [other.completion for other in comparable if other.path == item.path]
+        yield _question("naming", item, same_file, [other.completion for other in comparable], seed)
 
 
 def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None]:
@@ -129,34 +129,36 @@ def _statements(items: Sequence[Example], seed: int) -> Iterator[Question | None
         if len(truth.strip()) < _SHORTEST:
             continue
         indent = truth[: len(truth) - len(truth.lstrip())]
-        others = [
+        distractors = [
             indent + statement.strip()
             for other, statement in pool
             if other.language == item.language and other.cluster != item.cluster
         ]
-        yield _question("statement", replace(item, completion=truth), [], others, seed)
+        yield _question("statement", replace(item, completion=truth), [], distractors, seed)
 
 
 def _fixes(kind: str, items: Sequence[Example], seed: int) -> Iterator[Question | None]:
-    for item in shuffled([change for change in items if change.kind == _ASKED[kind][0]], seed):
+    for item in shuffled(
+        [change for change in items if change.kind == _REQUEST_LINES[kind][0]], seed
+    ):
         yield _fix(kind, item, seed)
 
 
 def _balanced(candidates: Iterable[Question | None]) -> Iterator[Question | None]:
     """Questions with two answers, the longer one right as often as the shorter one.
 
-    A question whose right answer is the longer one waits for another whose is the shorter, and the
-    other way round; None for each that waits in vain.
+    A question whose right answer is the longer one is paired with one whose right answer is the
+    shorter. None for each question without a partner.
     """
     longer, shorter = deque[Question](), deque[Question]()
     for question in candidates:
-        if question is None or not (more := _length_of_truth(question)):
+        if question is None or not (excess := _length_of_truth(question)):
             yield question
             continue
-        own, opposite = (longer, shorter) if more > 0 else (shorter, longer)
-        own.append(question)
+        queue, opposite = (longer, shorter) if excess > 0 else (shorter, longer)
+        queue.append(question)
         if opposite:
-            yield from (own.popleft(), opposite.popleft())
+            yield from (queue.popleft(), opposite.popleft())
     yield from (None for _ in (*longer, *shorter))
 
 
@@ -167,19 +169,19 @@ def _length_of_truth(question: Question) -> int:
 
 
 def _fix(kind: str, item: Example, seed: int) -> Question | None:
-    _, request, title = _ASKED[kind]
+    _, request, title = _REQUEST_LINES[kind]
     lines = item.prompt.split("\n")
-    asked = len(lines) > 4 and lines[1].endswith(request) and lines[-2].endswith(title)
-    if not asked:
+    has_request = len(lines) > 4 and lines[1].endswith(request) and lines[-2].endswith(title)
+    if not has_request:
         return None
     buggy, fixed = "\n".join(lines[2:-3]), item.completion
-    both = zip(buggy.split("\n"), fixed.split("\n"), strict=False)
-    before = "".join(f"{left}\n" for left, _ in takewhile(lambda two: two[0] == two[1], both))
+    line_pairs = zip(buggy.split("\n"), fixed.split("\n"), strict=False)
+    before = "".join(f"{line}\n" for line, _ in takewhile(lambda two: two[0] == two[1], line_pairs))
     endings = [text[len(before) :] for text in (fixed, buggy)]
     if not all(ending.strip() for ending in endings) or endings[0] == endings[1]:
         return None
-    asking = replace(item, prompt=f"{lines[0]}\n{before}")
-    return _ordered(kind, asking, endings[0], endings[1:], seed)
+    stem = replace(item, prompt=f"{lines[0]}\n{before}")
+    return _shuffled_question(kind, stem, endings[0], endings[1:], seed)
 
 
 def _top_statements(body: str) -> list[str]:
@@ -195,47 +197,49 @@ def _top_statements(body: str) -> list[str]:
 
 
 def _question(
-    kind: str, item: Example, near: Sequence[str], far: Sequence[str], seed: int
+    kind: str, item: Example, nearby: Sequence[str], distant: Sequence[str], seed: int
 ) -> Question | None:
-    """A question with distractors from nearby first; None if there are too few."""
+    """A question that prefers distractors from nearby; None if there are too few."""
     truth = item.completion
-    chosen: list[str] = []
-    for pool in (near, far):
-        others = [
+    distractors: list[str] = []
+    for pool in (nearby, distant):
+        eligible = [
             candidate
             for candidate in dict.fromkeys(pool)
             if candidate.strip() not in ("", truth.strip())
             and not _stands_in(candidate.strip(), item.prompt)
         ]
-        similar = [candidate for candidate in others if _similar(candidate, truth)]
-        rest = [candidate for candidate in others if not _similar(candidate, truth)]
-        rest.sort(key=lambda candidate: (abs(len(candidate) - len(truth)), candidate))
+        similar = [candidate for candidate in eligible if _similar(candidate, truth)]
+        dissimilar = [candidate for candidate in eligible if not _similar(candidate, truth)]
+        dissimilar.sort(key=lambda candidate: (abs(len(candidate) - len(truth)), candidate))
         for candidate in (
             *sorted(similar, key=lambda candidate: _rank(seed, item, candidate)),
-            *rest,
+            *dissimilar,
         ):
-            if candidate not in chosen and len(chosen) < _ANSWERS - 1:
-                chosen.append(candidate)
-    if len(chosen) < _ANSWERS - 1:
+            if candidate not in distractors and len(distractors) < _ANSWERS - 1:
+                distractors.append(candidate)
+    if len(distractors) < _ANSWERS - 1:
         return None
-    return _ordered(kind, item, truth, chosen, seed)
+    return _shuffled_question(kind, item, truth, distractors, seed)
 
 
-def _ordered(kind: str, item: Example, truth: str, wrong: Sequence[str], seed: int) -> Question:
-    # by another hash than the one that chose the wrong answers, whose ranks are all small
-    ordered = sorted([truth, *wrong], key=lambda answer: _rank(seed, item, f"place:{answer}"))
-    answers = tuple(replace(item, completion=text) for text in ordered)
-    return Question(kind, answers, ordered.index(truth))
+def _shuffled_question(
+    kind: str, item: Example, truth: str, distractors: Sequence[str], seed: int
+) -> Question:
+    # not by the hash that selected the wrong answers: their ranks are all small
+    options = sorted([truth, *distractors], key=lambda answer: _rank(seed, item, f"place:{answer}"))
+    answers = tuple(replace(item, completion=text) for text in options)
+    return Question(kind, answers, options.index(truth))
 
 
 def _stands_in(answer: str, prompt: str) -> bool:
-    """Whether a text occurs in another, with names matched as whole words."""
+    """Whether an answer occurs in the prompt, with names matched as whole words."""
     # plain text first: an expression for each name of a large project takes minutes to compile
     return answer in prompt and bool(re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt))
 
 
-def _similar(left: str, right: str) -> bool:
-    return 1 / _SIMILAR <= (len(left) + 1) / (len(right) + 1) <= _SIMILAR
+def _similar(first: str, second: str) -> bool:
+    return 1 / _SIMILAR <= (len(first) + 1) / (len(second) + 1) <= _SIMILAR
 
 
 def _rank(seed: int, item: Example, text: str) -> str:

@@ -15,16 +15,16 @@ from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
 from cortex_pipelines.statistics.intervals import paired_bootstrap, wilson
 from cortex_pipelines.statistics.multiple_comparisons import Paired
 
-_SHOWN = {"context": "base", "both": "challenger"}
-"""Way with similar examples before the question, and the role that answers so."""
+_WITH_CONTEXT = {"context": "base", "both": "challenger"}
+"""Condition with similar examples before the question, and the role that answers."""
 
 _CONTROL = "other_adapter"
 
 
 def choice_table(
-    asked: Sequence[Question],
-    shown: Sequence[Question | None],
-    compared: ComparedModels,
+    questions: Sequence[Question],
+    questions_with_context: Sequence[Question | None],
+    models: ComparedModels,
     other: Path | None,
     scorer: ItemScorer,
     window: int,
@@ -32,23 +32,23 @@ def choice_table(
     """Choice of each model, as ``MULTIPLE_CHOICE``.
 
     Args:
-        asked: The questions.
-        shown: Each with similar examples before it; None where it is not asked so.
-        compared: Models that are compared.
-        other: Folder of another project's adapter, as a control; None for none.
-        scorer: Scores the answers.
-        window: Most tokens of a question with examples and its answer.
+        questions_with_context: Each question with similar examples before it; None if it is only
+            asked without.
+        other: Folder of another project's adapter, as a control.
+        window: Maximum tokens of a question with examples and its answer.
     """
-    chosen: dict[str, list[int | None]] = {}
+    choices: dict[str, list[int | None]] = {}
     priors: dict[str, list[list[ItemScore]]] = {}
-    folders = {role: compared.folder(role) for role in ROLES}
+    folders = {role: models.folder(role) for role in ROLES}
     folders |= {_CONTROL: other} if other else {}
     for role, folder in folders.items():
-        priors[role] = _by_question([one.alone for one in asked], folder, scorer, None)
-        chosen[role] = _choices(asked, priors[role], folder, scorer, None)
-    chosen.setdefault(_CONTROL, [None] * len(asked))
-    for way, role in _SHOWN.items():
-        chosen[way] = _choices(shown, priors[role], compared.folder(role), scorer, window)
+        priors[role] = _by_question([entry.alone for entry in questions], folder, scorer, None)
+        choices[role] = _choices(questions, priors[role], folder, scorer, None)
+    choices.setdefault(_CONTROL, [None] * len(questions))
+    for condition, role in _WITH_CONTEXT.items():
+        choices[condition] = _choices(
+            questions_with_context, priors[role], models.folder(role), scorer, window
+        )
     rows = [
         {
             **{
@@ -59,10 +59,10 @@ def choice_table(
             "candidates": [answer.completion for answer in question.answers],
             "truth": question.truth,
             "chance": question.chance,
-            "shown": shown[place] is not None,
-            **{f"{way}_chosen": answers[place] for way, answers in chosen.items()},
+            "shown": questions_with_context[index] is not None,
+            **{f"{condition}_chosen": answers[index] for condition, answers in choices.items()},
         }
-        for place, question in enumerate(asked)
+        for index, question in enumerate(questions)
     ]
     return MULTIPLE_CHOICE.conform(MULTIPLE_CHOICE.frame(rows))
 
@@ -74,89 +74,91 @@ def _choices(
     scorer: ItemScorer,
     window: int | None,
 ) -> list[int | None]:
-    """The answer that one model chooses; None where there is no question."""
+    """Index of the answer that one model chooses; None without a question."""
     answers = [question.answers if question else () for question in questions]
     scores = _by_question(answers, adapter, scorer, window)
     return [
-        _chosen(mine, alone) if mine else None for mine, alone in zip(scores, priors, strict=True)
+        _best_answer(question_scores, alone) if question_scores else None
+        for question_scores, alone in zip(scores, priors, strict=True)
     ]
 
 
 def _by_question(
     texts: Sequence[Sequence[Example]], adapter: Path | None, scorer: ItemScorer, window: int | None
 ) -> list[list[ItemScore]]:
-    """Scores of each question's texts."""
-    # all at once, as an adapter is loaded anew for each call
-    scores = iter(scorer.scores([text for some in texts for text in some], adapter, window))
-    return [[next(scores) for _ in some] for some in texts]
+    # all at once: each call loads the adapter again
+    scores = iter(scorer.scores([text for group in texts for text in group], adapter, window))
+    return [[next(scores) for _ in group] for group in texts]
 
 
 def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    """Accuracy with Wilson intervals, and differences between ways to answer.
+    """Accuracy with Wilson intervals, and differences between conditions.
 
     Under ``team_`` for all questions and ``choice_<kind>_`` for each kind: ``items``, ``chance``,
     ``<role>_accuracy`` and ``difference`` (challenger minus reference), each of the last two with
-    ``_low`` and ``_high``. Where another project's adapter was asked too, ``other_adapter`` is a
-    role, and ``own_difference`` is what the challenger answers more than that: what it learnt of
-    the form of the questions, the other one knows as well. Under ``shown_``, of the questions that
-    were also asked with similar examples before them: ``items``, ``<way>_accuracy`` and, over the
-    base, ``<way>_difference``. Nothing for a kind that was not asked.
+    ``_low`` and ``_high``. With another project's adapter, ``other_adapter`` is a role too, and
+    ``own_difference`` is the challenger's accuracy minus that adapter's, which has learnt the form
+    of the questions but not the project. Under ``shown_``, for the questions that were also asked
+    with similar examples: ``items``, ``<condition>_accuracy`` and, over the base,
+    ``<condition>_difference``. Kinds without questions are absent.
     """
-    parts = {"team_": choices} | {
+    subsets = {"team_": choices} | {
         f"choice_{kind}_": choices.filter(pl.col("kind") == kind) for kind in KINDS
     }
     return {
         f"{prefix}{name}": value
-        for prefix, part in parts.items()
-        if part.height
-        for name, value in _figures(part, settings).items()
-    } | _shown_figures(choices.filter("shown"), settings)
+        for prefix, rows in subsets.items()
+        if rows.height
+        for name, value in _accuracy_metrics(rows, settings).items()
+    } | _context_metrics(choices.filter("shown"), settings)
 
 
 def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Paired]:
     """Challenger minus reference correctness by kind: 1, 0 or -1 per question."""
-    parts = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
+    subsets = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
         name: Paired(
-            _difference(part, "challenger", "reference"),
-            part["cluster"].to_list(),
+            _difference(rows, "challenger", "reference"),
+            rows["cluster"].to_list(),
             None,
             settings.smallest_accuracy,
         )
-        for name, part in parts.items()
+        for name, rows in subsets.items()
     }
 
 
-def _figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    mean = float(part["chance"].to_numpy().mean())
-    figures: dict[str, float] = {"items": part.height, "chance": mean}
+def _accuracy_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    mean = float(rows["chance"].to_numpy().mean())
+    metrics: dict[str, float] = {"items": rows.height, "chance": mean}
     roles: tuple[str, ...] = ROLES
     if settings.other_adapter:
         roles = (*ROLES, _CONTROL)
-        figures |= _gain(part, "challenger", _CONTROL, "own_difference", settings)
+        metrics |= _difference_metrics(rows, "challenger", _CONTROL, "own_difference", settings)
     for role in roles:
-        share = wilson(int(_right(part, role).sum()), part.height, settings.confidence)
-        figures |= share.figures(f"{role}_accuracy")
-    return figures | _gain(part, "challenger", "reference", "difference", settings)
+        share = wilson(int(_correct(rows, role).sum()), rows.height, settings.confidence)
+        metrics |= share.figures(f"{role}_accuracy")
+    return metrics | _difference_metrics(rows, "challenger", "reference", "difference", settings)
 
 
-def _shown_figures(part: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
-    if not part.height:
+def _context_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+    if not rows.height:
         return {}
-    figures: dict[str, float] = {"shown_items": part.height}
-    for way in ("base", "challenger", *_SHOWN):
-        figures[f"shown_{way}_accuracy"] = float(_right(part, way).to_numpy().mean())
-        if way != "base":
-            figures |= _gain(part, way, "base", f"shown_{way}_difference", settings)
-    return figures
+    metrics: dict[str, float] = {"shown_items": rows.height}
+    for condition in ("base", "challenger", *_WITH_CONTEXT):
+        metrics[f"shown_{condition}_accuracy"] = float(_correct(rows, condition).to_numpy().mean())
+        if condition != "base":
+            metrics |= _difference_metrics(
+                rows, condition, "base", f"shown_{condition}_difference", settings
+            )
+    return metrics
 
 
-def _gain(
-    part: pl.DataFrame, way: str, over: str, name: str, settings: EvaluationSettings
+def _difference_metrics(
+    rows: pl.DataFrame, condition: str, baseline: str, name: str, settings: EvaluationSettings
 ) -> dict[str, float]:
     difference = paired_bootstrap(
-        _difference(part, way, over),
-        clusters=part["cluster"].to_list(),
+        _difference(rows, condition, baseline),
+        clusters=rows["cluster"].to_list(),
         resamples=settings.resamples,
         confidence=settings.confidence,
         seed=settings.seed,
@@ -164,21 +166,21 @@ def _gain(
     return difference.figures(name)
 
 
-def _right(part: pl.DataFrame, way: str) -> pl.Series:
+def _correct(rows: pl.DataFrame, condition: str) -> pl.Series:
     """Correctness per question, 1 or 0; a tie is wrong."""
-    return part[f"{way}_chosen"].eq_missing(part["truth"]).cast(pl.Int64)
+    return rows[f"{condition}_chosen"].eq_missing(rows["truth"]).cast(pl.Int64)
 
 
-def _difference(part: pl.DataFrame, way: str, over: str) -> list[float]:
-    return [float(gain) for gain in _right(part, way) - _right(part, over)]
+def _difference(rows: pl.DataFrame, condition: str, baseline: str) -> list[float]:
+    return [float(gain) for gain in _correct(rows, condition) - _correct(rows, baseline)]
 
 
-def _chosen(scores: Sequence[ItemScore], alone: Sequence[ItemScore]) -> int | None:
-    """The answer that the prompt makes likelier most, or the likeliest a byte; None on a tie.
+def _best_answer(scores: Sequence[ItemScore], alone: Sequence[ItemScore]) -> int | None:
+    """Index of the answer whose likelihood the prompt raises most; None on a tie.
 
     Args:
-        scores: Of the answers after the prompt.
-        alone: Of the answers without it; empty where the likeliest a byte is wanted.
+        scores: Scores of the answers after the prompt.
+        alone: Scores without the prompt; if empty, the likeliest answer per byte wins.
     """
     costs = (
         [

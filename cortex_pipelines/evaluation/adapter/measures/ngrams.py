@@ -1,8 +1,7 @@
-"""A model without a network: n-grams over a project's code, with a cache of the prompt.
+"""Baseline without a network: n-grams over a project's code, with a cache of the prompt.
 
-Code repeats itself locally, so counts of the project and of the text just before go far
-(Hellendoorn and Devanbu, FSE 2017). An adapter has to beat this, and mixing both costs next to
-nothing.
+Code repeats itself locally, so counts over the project and the preceding text predict it well
+(Hellendoorn and Devanbu, FSE 2017). An adapter has to beat this, and mixing both is almost free.
 """
 
 from collections import Counter, defaultdict
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 from cortex_pipelines.adapters.data.packing import TokenisedExample
 
 _CONTEXT = 4
-"""Tokens that a prediction looks back at most; more are seldom seen twice."""
+"""Maximum tokens of context; longer contexts seldom occur twice."""
 _MOST_TOKENS = 500_000
-"""Counted tokens: some 300 MB."""
+"""Limit on counted tokens, about 300 MB."""
 
 Context = tuple[int, ...]
 Counts = dict[Context, dict[int, int]]
@@ -30,9 +29,9 @@ class TokenNgrams:
     """Interpolated n-grams of tokens, smoothed after Witten and Bell (1991).
 
     Args:
-        counts: Context of up to ``_CONTEXT`` tokens to what followed it and how often.
-        totals: Context to how often it was seen.
-        vocabulary: Number of different tokens there can be.
+        counts: Context of up to ``_CONTEXT`` tokens to the counts of the tokens after it.
+        totals: Context to its number of occurrences.
+        vocabulary: Size of the vocabulary.
     """
 
     counts: Counts
@@ -41,19 +40,14 @@ class TokenNgrams:
 
     @classmethod
     def fit(cls, texts: Iterable[Sequence[int]], vocabulary: int) -> "TokenNgrams":
-        """Count the n-grams of tokenised texts, up to the one that passes ``_MOST_TOKENS``.
-
-        Args:
-            texts: Tokens of each text.
-            vocabulary: Number of different tokens there can be.
-        """
+        """Count the n-grams of tokenised texts, until ``_MOST_TOKENS`` are counted."""
         counts: Counts = defaultdict(dict)
-        read = 0
+        token_count = 0
         for text in texts:
-            for place in range(len(text)):
-                _count(counts, text, place)
-            read += len(text)
-            if read >= _MOST_TOKENS:
+            for position in range(len(text)):
+                _count(counts, text, position)
+            token_count += len(text)
+            if token_count >= _MOST_TOKENS:
                 break
         totals = {context: sum(following.values()) for context, following in counts.items()}
         return cls(dict(counts), totals, vocabulary)
@@ -61,42 +55,47 @@ class TokenNgrams:
     def nats(self, example: TokenisedExample) -> Nats:
         """Negative log probability of each token of a completion.
 
-        What stands before a token, in the prompt and in the completion, is counted with the
-        training texts.
+        The preceding tokens of prompt and completion are counted in addition to the training texts.
         """
         text = example.ids[: example.prompt_tokens + example.text_tokens]
-        seen: Counts = defaultdict(dict)
-        times: Counter[Context] = Counter()
+        local_counts: Counts = defaultdict(dict)
+        context_totals: Counter[Context] = Counter()
         costs = []
-        for place, token in enumerate(text):
-            if place >= example.prompt_tokens:
-                costs.append(-log(self._probability(seen, times, text[:place], token)))
-            times.update(_count(seen, text, place))
+        for position, token in enumerate(text):
+            if position >= example.prompt_tokens:
+                costs.append(
+                    -log(self._probability(local_counts, context_totals, text[:position], token))
+                )
+            context_totals.update(_count(local_counts, text, position))
         return np.array(costs)
 
     def _probability(
-        self, seen: Counts, times: Counter[Context], before: Sequence[int], token: int
+        self,
+        local_counts: Counts,
+        context_totals: Counter[Context],
+        before: Sequence[int],
+        token: int,
     ) -> float:
         chance = 1 / self.vocabulary
         for size in range(min(_CONTEXT, len(before)) + 1):
             context = tuple(before[len(before) - size :])
-            total = self.totals.get(context, 0) + times[context]
+            total = self.totals.get(context, 0) + context_totals[context]
             if not total:
                 break  # no longer context was seen either
-            known, local = self.counts.get(context, {}), seen.get(context, {})
-            kinds = len(known) + sum(other not in known for other in local)
-            count = known.get(token, 0) + local.get(token, 0)
+            following, local = self.counts.get(context, {}), local_counts.get(context, {})
+            kinds = len(following) + sum(other not in following for other in local)
+            count = following.get(token, 0) + local.get(token, 0)
             chance = (count + kinds * chance) / (total + kinds)
         return chance
 
 
-def mixed(first: Nats, second: Nats, weight: float) -> Nats:
+def mix_nats(first: Nats, second: Nats, weight: float) -> Nats:
     """Nats of a mixture of two models, token by token.
 
     Args:
         first: Nats of each token under one model.
-        second: The same under the other.
-        weight: Of the second; from 0 to below 1.
+        second: Nats of each token under the other.
+        weight: Weight of the second model, from 0 to below 1.
     """
     if not weight:
         return first
@@ -104,10 +103,12 @@ def mixed(first: Nats, second: Nats, weight: float) -> Nats:
     return mixture
 
 
-def _count(counts: Counts, text: Sequence[int], place: int) -> list[Context]:
-    """Count a token after each of its contexts, which are returned."""
-    contexts = [tuple(text[place - size : place]) for size in range(min(_CONTEXT, place) + 1)]
+def _count(counts: Counts, text: Sequence[int], position: int) -> list[Context]:
+    """Count a token after each of its contexts, and return these."""
+    contexts = [
+        tuple(text[position - size : position]) for size in range(min(_CONTEXT, position) + 1)
+    ]
     for context in contexts:
         following = counts[context]
-        following[text[place]] = following.get(text[place], 0) + 1
+        following[text[position]] = following.get(text[position], 0) + 1
     return contexts

@@ -1,4 +1,4 @@
-"""What an adapter saves on code of one purpose: components, endpoints, queries, tests."""
+"""Improvement of an adapter on code of one purpose: components, endpoints, queries, tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,31 +15,29 @@ SPECIALISATIONS: Mapping[str, tuple[str, ...]] = {
     "queries": ("database-query", "data-access"),
     "tests": ("test-case",),
 }
-"""What code may be for, to the categories of its units (``annotated_units``)."""
+"""Purpose to the categories of its units (``annotated_units``)."""
 
 LEAST_GROUPS = 6
-"""Of files: by flipping the signs of fewer, no difference has p below 5 %."""
+"""Minimum groups of files; with fewer, no sign-flip test has p below 5 %."""
 
 
 def specialisation_metrics(
     scores: pl.DataFrame, datasets: Mapping[str, Path], settings: EvaluationSettings
 ) -> dict[str, float]:
-    """Figures of each specialisation, over the items of all tasks.
+    """Metrics of each specialisation, over the items of all tasks.
 
-    ``for_<name>_train_examples`` and ``for_<name>_items`` count; with items there are
+    ``for_<name>_train_examples`` and ``for_<name>_items`` are counts. With items there are
     ``for_<name>_groups`` (of files), ``for_<name>_base_bits_per_byte`` and
-    ``for_<name>_challenger_bits_per_byte``, and with at least ``LEAST_GROUPS`` of them
-    ``for_<name>_improvement_over_base`` with ``_low`` and ``_high``. Nothing where nothing
-    is scored.
+    ``for_<name>_challenger_bits_per_byte``, and with at least ``LEAST_GROUPS`` groups
+    ``for_<name>_improvement_over_base`` with ``_low`` and ``_high``. Empty without scores.
 
     Args:
         scores: Scored held-out items of all tasks, as ``ADAPTER_SCORES``.
-        datasets: Task to the folder of its data set, whose manifest knows the categories.
-        settings: Resamples and confidence.
+        datasets: Task to the folder of its data set, whose manifest has the categories.
     """
     if not scores.height:
         return {}
-    known = pl.concat(
+    manifest = pl.concat(
         [
             MANIFEST.read(folder, "entry_id", "split", "left_out", "category").select(
                 pl.lit(task).alias("task"),
@@ -51,24 +49,26 @@ def specialisation_metrics(
             for task, folder in datasets.items()
         ]
     ).filter(pl.col("left_out").is_null())
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name, categories in SPECIALISATIONS.items():
-        own = known.filter(pl.col("category").is_in(categories))
-        items = scores.join(own, on=["task", "example_id"], how="semi", maintain_order="left")
-        figures[f"for_{name}_train_examples"] = own.filter(pl.col("split") == "train").height
-        figures[f"for_{name}_items"] = items.height
-        figures |= {f"for_{name}_{key}": value for key, value in _of(items, settings).items()}
-    return figures
+        members = manifest.filter(pl.col("category").is_in(categories))
+        items = scores.join(members, on=["task", "example_id"], how="semi", maintain_order="left")
+        metrics[f"for_{name}_train_examples"] = members.filter(pl.col("split") == "train").height
+        metrics[f"for_{name}_items"] = items.height
+        metrics |= {
+            f"for_{name}_{key}": value for key, value in _subset_metrics(items, settings).items()
+        }
+    return metrics
 
 
-def _of(items: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
+def _subset_metrics(items: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     if not items.height:
         return {}
     groups = items["cluster"].n_unique()
-    figures: dict[str, float] = {"groups": groups}
-    figures |= {
+    metrics: dict[str, float] = {"groups": groups}
+    metrics |= {
         f"{role}_bits_per_byte": bits_per_byte(items, role) for role in ("base", "challenger")
     }
     if groups >= LEAST_GROUPS:
-        figures |= improvement(items, "base", settings).figures("improvement_over_base")
-    return figures
+        metrics |= improvement(items, "base", settings).figures("improvement_over_base")
+    return metrics

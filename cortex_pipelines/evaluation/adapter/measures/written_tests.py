@@ -1,4 +1,4 @@
-"""Generated tests under the right code and under mutants of it, next to the repository's own."""
+"""Generated tests run on the true code and its mutants, compared with the repository's own."""
 
 import polars as pl
 
@@ -10,68 +10,65 @@ from cortex_pipelines.schemas.adapter_scores import WRITTEN_TESTS
 REPOSITORY = "repository"
 ROLES = (REPOSITORY, *WRITERS)
 _COUNTED = ("passes", "killed", "mutants")
-_Asked = list[tuple[RunnableTest, str, str]]
-"""Tests with who wrote them, and what."""
+_AttributedTests = list[tuple[RunnableTest, str, str]]
+"""Test, role that wrote it, and its code."""
 
 
 def written_test_table(generations: pl.DataFrame, tests: WrittenTests) -> pl.DataFrame:
-    """What each greedily written test shows, as ``WRITTEN_TESTS``.
+    """Outcome of each greedily generated test, as ``WRITTEN_TESTS``.
 
-    Only where the true test passes in its place can anything be said of the others.
-
-    Args:
-        generations: ``GENERATIONS``.
-        tests: The tests that can be run.
+    Only if the true test passes are the generated ones run in its place.
     """
     greedy = generations.filter(
         (pl.col("task") == "tests") & (pl.col("sample") == 0) & (pl.col("asked") == "plain")
     )
     columns = greedy.select("example_id", "role", "output").iter_rows()
-    written = [
+    generated = [
         (tests.runnable[name], role, output)
         for name, role, output in columns
         if name in tests.runnable
     ]
-    own = {test.item.example_id: test for test, _, _ in written}
-    true: _Asked = [(test, REPOSITORY, test.item.completion) for test in own.values()]
-    verdicts = dict(zip(own, tests.judge(_texts(true)), strict=True))
-    sound = [asked for asked in written if verdicts[asked[0].item.example_id].passes]
-    rows = list(zip(true, verdicts.values(), strict=True))
+    test_by_id = {test.item.example_id: test for test, _, _ in generated}
+    originals: _AttributedTests = [
+        (test, REPOSITORY, test.item.completion) for test in test_by_id.values()
+    ]
+    verdicts = dict(zip(test_by_id, tests.judge(_texts(originals)), strict=True))
+    sound = [entry for entry in generated if verdicts[entry[0].item.example_id].passes]
+    rows = list(zip(originals, verdicts.values(), strict=True))
     rows += zip(sound, tests.judge(_texts(sound)), strict=True)
     rows += [
-        (asked, TestOutcome(None, 0, "the true test does not pass here"))
-        for asked in written
-        if asked not in sound
+        (entry, TestOutcome(None, 0, "the true test does not pass here"))
+        for entry in generated
+        if entry not in sound
     ]
     return WRITTEN_TESTS.conform(
-        WRITTEN_TESTS.frame([_row(*asked, verdict) for asked, verdict in rows])
+        WRITTEN_TESTS.frame([_row(*entry, verdict) for entry, verdict in rows])
     )
 
 
-def written_test_metrics(written: pl.DataFrame) -> dict[str, float]:
+def written_test_metrics(table: pl.DataFrame) -> dict[str, float]:
     """``written_tests_items``, and by role ``written_tests_<role>_pass`` and ``…_kill``.
 
-    Counted are the tests that could be run for all roles. ``pass`` is the share that passes with
-    the right code, ``kill`` the share of the mutants that are killed; a test that fails with the
-    right code kills none.
+    Only tests that could be run for all roles count. ``pass`` is the share that passes on the true
+    code, ``kill`` the share of killed mutants; a test that fails on the true code kills none.
     """
-    unknown = written.filter(pl.col("passes").is_null())["example_id"]
-    ran = written.filter(~pl.col("example_id").is_in(unknown.implode()))
+    unknown = table.filter(pl.col("passes").is_null())["example_id"]
+    ran = table.filter(~pl.col("example_id").is_in(unknown.implode()))
     failing = ran.filter((pl.col("role") == REPOSITORY) & ~pl.col("passes"))["example_id"]
     sound = ran.filter(~pl.col("example_id").is_in(failing.implode()))
     if sound.is_empty():
         return {}
     metrics = {"written_tests_items": float(sound["example_id"].n_unique())}
     for role in ROLES:
-        mine = sound.filter(pl.col("role") == role)
-        passed, killed, mutants = (float(mine[name].sum()) for name in _COUNTED)
-        metrics[f"written_tests_{role}_pass"] = passed / mine.height
+        role_rows = sound.filter(pl.col("role") == role)
+        passed, killed, mutants = (float(role_rows[name].sum()) for name in _COUNTED)
+        metrics[f"written_tests_{role}_pass"] = passed / role_rows.height
         metrics[f"written_tests_{role}_kill"] = killed / mutants
     return metrics
 
 
-def _texts(asked: _Asked) -> list[tuple[RunnableTest, str]]:
-    return [(test, text) for test, _, text in asked]
+def _texts(tests: _AttributedTests) -> list[tuple[RunnableTest, str]]:
+    return [(test, text) for test, _, text in tests]
 
 
 def _row(test: RunnableTest, role: str, _text: str, verdict: TestOutcome) -> dict[str, object]:

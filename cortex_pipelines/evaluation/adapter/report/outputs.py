@@ -12,7 +12,7 @@ from cortex_pipelines.evaluation.adapter.report.sections import percents
 from cortex_pipelines.prompts.examples import DATASETS
 
 _PROMPT_END = 500
-_FIGURES = {
+_METRICS = {
     "exact_match": "exact match",
     "edit_similarity": "edit similarity",
     "codebleu": "CodeBLEU without data flow",
@@ -31,7 +31,7 @@ _OVERALL = {
 }
 
 
-def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float]) -> list[str]:
+def outputs_section(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float]) -> list[str]:
     """Headings, tables and collapsible outputs."""
     generations = tables["generations"]
     parts = [pages.heading("What the models wrote")]
@@ -40,11 +40,11 @@ def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float
     rows = []
     for task in DATASETS:
         for role in WRITERS:
-            mine = generations.filter((pl.col("task") == task) & (pl.col("role") == role))
-            count = mine.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0)).height
-            figures = [metrics.get(f"{task}_{role}_{name}") for name in _FIGURES]
+            role_rows = generations.filter((pl.col("task") == task) & (pl.col("role") == role))
+            count = role_rows.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0)).height
+            values = [metrics.get(f"{task}_{role}_{name}") for name in _METRICS]
             if count:
-                rows.append([task, role, str(count), *map(_figure, figures)])
+                rows.append([task, role, str(count), *map(_format_metric, values)])
     parts.append(
         pages.paragraph(
             "Greedy outputs for items whose true completion is short enough to be generated, cut "
@@ -52,51 +52,61 @@ def outputs_part(tables: Mapping[str, pl.DataFrame], metrics: Mapping[str, float
             "written and not expected, red what was expected and is missing."
         )
     )
-    parts.append(pages.table(["task", "model", "items", *_FIGURES.values()], rows))
+    parts.append(pages.table(["task", "model", "items", *_METRICS.values()], rows))
     overall = _overall(metrics)
     if overall:
         parts.append(pages.table(["over all tasks", *WRITERS], overall))
     if "tests_difference" in metrics:
-        words = "The tests pass with {} more of the challenger's bodies than of the base's."
-        parts.append(pages.paragraph(words.format(percents(metrics, "tests_difference", sign="+"))))
+        template = "The tests pass with {} more of the challenger's bodies than of the base's."
+        parts.append(
+            pages.paragraph(template.format(percents(metrics, "tests_difference", sign="+")))
+        )
     parts += (
-        _patterns(metrics) + _others(metrics) + _written_tests(tables["written_tests"], metrics)
+        _patterns(metrics)
+        + _documentation_chance(metrics)
+        + _written_tests(tables["written_tests"], metrics)
     )
-    return parts + _shown(generations) + _problems(tables["problems"])
+    return parts + _output_items(generations) + _problems(tables["problems"])
 
 
 def _patterns(metrics: Mapping[str, float]) -> list[str]:
-    """How often the project's patterns are broken; nothing where it has none."""
+    """How often outputs break the project's patterns; empty if the project has no patterns."""
     if "patterns_items" not in metrics:
         return []
-    shares = {who: metrics[f"patterns_{who}_broken"] for who in (*WRITERS, "truth")}
-    words = "Of {} outputs of code, {:.0%} of the base's and {:.0%} of the challenger's break a "
-    words += "pattern of the project; of the true answers {:.0%}, which should be least."
-    return [pages.paragraph(words.format(round(metrics["patterns_items"]), *shares.values()))]
+    shares = {role: metrics[f"patterns_{role}_broken"] for role in (*WRITERS, "truth")}
+    template = "Of {} outputs of code, {:.0%} of the base's and {:.0%} of the challenger's break a "
+    template += "pattern of the project; of the true answers {:.0%}, which should be least."
+    return [pages.paragraph(template.format(round(metrics["patterns_items"]), *shares.values()))]
 
 
-def _others(metrics: Mapping[str, float]) -> list[str]:
-    """The level of chance of documentation."""
+def _documentation_chance(metrics: Mapping[str, float]) -> list[str]:
+    """Chance level of the documentation metric."""
     chance = metrics.get("documentation_others_word_f1")
     if chance is None:
         return []
-    words = "F1 of the words (without function words) of these true docstrings among each other"
-    return [pages.paragraph(f"Documentation: {words} is {chance:.3f}; less says nothing.")]
+    label = "F1 of the words (without function words) of these true docstrings among each other"
+    return [pages.paragraph(f"Documentation: {label} is {chance:.3f}; less says nothing.")]
 
 
-def _written_tests(written: pl.DataFrame, metrics: Mapping[str, float]) -> list[str]:
-    if written.is_empty():
+def _written_tests(tests: pl.DataFrame, metrics: Mapping[str, float]) -> list[str]:
+    if tests.is_empty():
         return []
     rows = [
-        [role, *(_figure(metrics.get(f"written_tests_{role}_{name}")) for name in ("pass", "kill"))]
+        [
+            role,
+            *(
+                _format_metric(metrics.get(f"written_tests_{role}_{name}"))
+                for name in ("pass", "kill")
+            ),
+        ]
         for role in ROLES
     ]
-    single = [
+    test_rows = [
         [
             *(row["path"], row["role"], _passed(row["passes"])),
             *(f"{row['killed']} of {row['mutants']}", row["detail"]),
         ]
-        for row in written.iter_rows(named=True)
+        for row in tests.iter_rows(named=True)
     ]
     return [
         pages.heading("Tests that the models wrote"),
@@ -107,22 +117,24 @@ def _written_tests(written: pl.DataFrame, metrics: Mapping[str, float]) -> list[
             f"{metrics.get('written_tests_items', 0):.0f} tests that could be run for all three."
         ),
         pages.table(["written by", "pass with the right code", "share of errors found"], rows),
-        pages.table(["file", "written by", "right code", "errors found", "why"], single),
+        pages.table(["file", "written by", "right code", "errors found", "why"], test_rows),
     ]
 
 
 def _overall(metrics: Mapping[str, float]) -> list[list[str]]:
-    known = sorted({int(name.rpartition("_")[2]) for name in metrics if "_pass_at_" in name} or {1})
+    k_values = sorted(
+        {int(name.rpartition("_")[2]) for name in metrics if "_pass_at_" in name} or {1}
+    )
     rows = []
-    for pattern, words in _OVERALL.items():
-        for k in known if "{k}" in pattern else [0]:
+    for pattern, label in _OVERALL.items():
+        for k in k_values if "{k}" in pattern else [0]:
             values = [metrics.get(pattern.format(role=role, k=k)) for role in WRITERS]
             if any(value is not None for value in values):
-                rows.append([words.format(k=k), *map(_figure, values)])
+                rows.append([label.format(k=k), *map(_format_metric, values)])
     return rows
 
 
-def _shown(generations: pl.DataFrame) -> list[str]:
+def _output_items(generations: pl.DataFrame) -> list[str]:
     first = generations.filter(pl.col("sample") == 0)
     items = []
     for _, group in first.group_by(["task", "example_id", "asked"], maintain_order=True):
@@ -134,10 +146,10 @@ def _shown(generations: pl.DataFrame) -> list[str]:
 def _item(rows: Mapping[str, Mapping[str, Any]]) -> str:
     row = rows["challenger"]
     grade = "right" if row["right"] else f"similar by {row['edit_similarity']:.2f}"
-    how = " · in other words" if row["asked"] == "rephrased" else ""
+    phrasing = " · in other words" if row["asked"] == "rephrased" else ""
     broken = ", ".join(row["broken_patterns"] or ())
     grade += f" · breaks {broken}" if broken else ""
-    summary = f"{row['task']} · {row['path']} · {row['kind']}{how}: {grade}"
+    summary = f"{row['task']} · {row['path']} · {row['kind']}{phrasing}: {grade}"
     texts = [
         pages.code("prompt (its end)", row["prompt"][-_PROMPT_END:]),
         pages.code("in the repository", row["expected"]),
@@ -146,7 +158,9 @@ def _item(rows: Mapping[str, Mapping[str, Any]]) -> str:
             for role in WRITERS
         ),
     ]
-    return pages.folded(summary, [pages.sides(texts)], "good" if row["right"] else "bad")
+    return pages.collapsible(
+        summary, [pages.side_by_side(texts)], "good" if row["right"] else "bad"
+    )
 
 
 def _title(role: str, row: Mapping[str, Any]) -> str:
@@ -172,7 +186,7 @@ def _passed(value: bool | None) -> str:
     return "not run" if value is None else "passed" if value else "failed"
 
 
-def _figure(value: float | None) -> str:
+def _format_metric(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.0f}" if value > 1 else f"{value:.3f}"

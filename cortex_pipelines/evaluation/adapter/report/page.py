@@ -8,23 +8,23 @@ import polars as pl
 from cortex_pipelines import pages
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import bits_per_byte
 from cortex_pipelines.evaluation.adapter.measures.models import ROLES
-from cortex_pipelines.evaluation.adapter.report.outputs import outputs_part
+from cortex_pipelines.evaluation.adapter.report.outputs import outputs_section
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.evaluation.adapter.report.sections import (
-    Findings,
-    baselines_part,
-    choices_part,
-    comparisons_part,
-    forgetting_part,
+    ReportInputs,
+    baselines_section,
+    choices_section,
+    comparisons_section,
+    foreign_code_section,
+    forgetting_section,
     interval,
-    memorised_part,
-    own_part,
-    specialisations_part,
+    memorised_section,
+    specialisations_section,
 )
 from cortex_pipelines.evaluation.metrics.style import FEATURES
 from cortex_pipelines.prompts.examples import DATASETS, Example
 
-_SHOWN = 5
+_EXAMPLES_PER_LIST = 5
 _PROMPT_END = 600
 _FORGETTING = 0.02
 _TERMS = {
@@ -35,25 +35,25 @@ _TERMS = {
 }
 
 
-def render_report(findings: Findings) -> str:
+def render_report(inputs: ReportInputs) -> str:
     """Render the report: comparison, verdicts, metrics and outputs."""
-    parts = [pages.paragraph(_compared(findings.comparison))]
-    scores = findings.tables["scores"]
+    parts = [pages.paragraph(_comparison_summary(inputs.comparison))]
+    scores = inputs.tables["scores"]
     if scores.height:
-        examples = {(item.task, item.example_id): item for item in findings.items}
+        examples = {(item.task, item.example_id): item for item in inputs.items}
         parts += [
-            *_verdicts(findings),
-            *_quality(findings.quality),
-            *_likelihood(findings.metrics),
-            *choices_part(findings),
-            *comparisons_part(findings),
-            *forgetting_part(findings),
-            *own_part(findings),
-            *baselines_part(findings),
-            *memorised_part(findings),
-            *outputs_part(findings.tables, findings.metrics),
+            *_verdicts(inputs),
+            *_quality(inputs.quality),
+            *_likelihood(inputs.metrics),
+            *choices_section(inputs),
+            *comparisons_section(inputs),
+            *forgetting_section(inputs),
+            *foreign_code_section(inputs),
+            *baselines_section(inputs),
+            *memorised_section(inputs),
+            *outputs_section(inputs.tables, inputs.metrics),
             *_languages(scores),
-            *specialisations_part(findings),
+            *specialisations_section(inputs),
             *_items("Gained most", "good", _ranked(scores, descending=True), examples),
             *_items("Lost most", "bad", _ranked(scores, descending=False), examples),
         ]
@@ -63,16 +63,16 @@ def render_report(findings: Findings) -> str:
                 "Nothing was measured: the test splits hold no item. Add sources to the project."
             )
         )
-    return pages.page(str(findings.comparison["title"]), parts)
+    return pages.page(str(inputs.comparison["title"]), parts)
 
 
-def _compared(comparison: Mapping[str, Any]) -> str:
+def _comparison_summary(comparison: Mapping[str, Any]) -> str:
     reference = comparison["reference"]
-    words = f"adapter {reference['version']}" if reference["version"] else "the base alone"
+    reference_name = f"adapter {reference['version']}" if reference["version"] else "the base alone"
     note = f" {reference['note']}" if reference["note"] else ""
     return (
         f"Challenger: adapter {comparison['challenger']['version']} on base "
-        f"{comparison['base']['name']}. Reference: {words}.{note} Intervals are at "
+        f"{comparison['base']['name']}. Reference: {reference_name}.{note} Intervals are at "
         f"{comparison['settings']['confidence']:.0%} confidence: of differences by a paired "
         "bootstrap over clusters of near-duplicates, of shares by Wilson's formula. The default "
         "base is an instruct model that was quantised to 4 bits and unpacked; as far as is known "
@@ -80,37 +80,39 @@ def _compared(comparison: Mapping[str, Any]) -> str:
     )
 
 
-def _verdicts(findings: Findings) -> list[str]:
+def _verdicts(inputs: ReportInputs) -> list[str]:
     """Sentences on what was learnt and what was not."""
     learnt: list[str] = []
     missed: list[str] = []
-    for task in findings.comparison["tasks"]:
-        low = findings.metrics.get(f"{task}_improvement_over_base_low")
+    for task in inputs.comparison["tasks"]:
+        low = inputs.metrics.get(f"{task}_improvement_over_base_low")
         if low is None:
             missed.append(f"{task}: no held-out item, so nothing is known.")
-        elif low == findings.metrics[f"{task}_improvement_over_base_high"]:
+        elif low == inputs.metrics[f"{task}_improvement_over_base_high"]:
             missed.append(f"{task}: a single cluster of items, which shows nothing.")
         elif low > 0:
-            gain = interval(findings.metrics, f"{task}_improvement_over_base")
+            gain = interval(inputs.metrics, f"{task}_improvement_over_base")
             learnt.append(f"{task}: {gain} bits per byte saved over the base.")
         else:
             missed.append(f"{task}: not shown to be better than the base.")
-    accuracy = findings.metrics.get("team_challenger_accuracy")
+    accuracy = inputs.metrics.get("team_challenger_accuracy")
     if accuracy is not None:
         sentence = (
-            f"team tasks: {accuracy:.0%} right ({findings.metrics['team_base_accuracy']:.0%} by "
-            f"the base, {findings.metrics['team_chance']:.0%} by chance); 85 % are aimed at."
+            f"team tasks: {accuracy:.0%} right ({inputs.metrics['team_base_accuracy']:.0%} by "
+            f"the base, {inputs.metrics['team_chance']:.0%} by chance); 85 % are aimed at."
         )
         (learnt if accuracy >= 0.85 else missed).append(sentence)
-    forgotten = findings.metrics.get("forgetting_high")
+    forgotten = inputs.metrics.get("forgetting_high")
     if forgotten is not None and forgotten >= _FORGETTING:
         missed.append("other code: not shown to be forgotten by less than 2 %.")
     elif forgotten is not None:
         learnt.append("other code: forgotten by less than 2 %.")
-    scores = findings.tables["scores"]
+    scores = inputs.tables["scores"]
     worse = scores.filter(pl.col("challenger_bits") >= pl.col("base_bits")).height
     missed.append(f"{worse} of {scores.height} items are no better than with the base.")
-    missed += [f"{name}: not measured, {why}." for name, why in findings.quality.missing.items()]
+    missed += [
+        f"{name}: not measured, {reason}." for name, reason in inputs.quality.missing.items()
+    ]
     return [
         pages.heading("What it learnt"),
         pages.listing(learnt or ["Nothing that could be shown."]),
@@ -125,8 +127,12 @@ def _quality(quality: QualityReports) -> list[str]:
         values = [getattr(quality.by_role[role], name) for role in ("base", "challenger")]
         rows.append([name, *map(_share, values), quality.missing.get(name, meaning)])
     features = [
-        [name, *(_share(quality.features[role].get(name)) for role in ("base", "challenger")), what]
-        for name, what in FEATURES.items()
+        [
+            name,
+            *(_share(quality.features[role].get(name)) for role in ("base", "challenger")),
+            description,
+        ]
+        for name, description in FEATURES.items()
     ]
     return [
         pages.heading("Quality of what was written"),
@@ -163,41 +169,41 @@ def _likelihood(metrics: Mapping[str, float]) -> list[str]:
 def _languages(scores: pl.DataFrame) -> list[str]:
     rows = []
     for language in sorted(scores["language"].unique()):
-        part = scores.filter(pl.col("language") == language)
-        figures = [f"{bits_per_byte(part, role):.4f}" for role in ROLES]
-        rows.append([language, str(part.height), *figures])
+        subset = scores.filter(pl.col("language") == language)
+        values = [f"{bits_per_byte(subset, role):.4f}" for role in ROLES]
+        rows.append([language, str(subset.height), *values])
     return [pages.heading("By language"), pages.table(["language", "items", *ROLES], rows)]
 
 
 def _ranked(scores: pl.DataFrame, *, descending: bool) -> pl.DataFrame:
     """Items with the largest gain or loss per byte against the base."""
     saved = (pl.col("base_bits") - pl.col("challenger_bits")) / pl.col("bytes")
-    ordered = scores.with_columns(saved=saved).sort(
+    ranked = scores.with_columns(saved=saved).sort(
         ["saved", "task", "example_id"], descending=[descending, False, False]
     )
-    wanted = pl.col("saved") > 0 if descending else pl.col("saved") < 0
-    return ordered.filter(wanted).head(_SHOWN)
+    is_changed = pl.col("saved") > 0 if descending else pl.col("saved") < 0
+    return ranked.filter(is_changed).head(_EXAMPLES_PER_LIST)
 
 
 def _items(
     title: str, kind: str, rows: pl.DataFrame, examples: Mapping[tuple[str, str], Example]
 ) -> list[str]:
-    shown = [
+    items = [
         _item(kind, row, examples[row["task"], row["example_id"]])
         for row in rows.iter_rows(named=True)
     ]
-    return [pages.heading(title), *(shown or [pages.paragraph("None.")])]
+    return [pages.heading(title), *(items or [pages.paragraph("None.")])]
 
 
 def _item(kind: str, row: Mapping[str, Any], example: Example) -> str:
     per_byte = {role: row[f"{role}_bits"] / row["bytes"] for role in ROLES}
-    figures = ", ".join(f"{role} {value:.3f}" for role, value in per_byte.items())
-    where = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {figures}"
+    role_values = ", ".join(f"{role} {value:.3f}" for role, value in per_byte.items())
+    summary = f"{row['task']} · {row['path']} · {row['language']} · {row['kind']}: {role_values}"
     texts = [
         pages.code("prompt (its end)", example.prompt[-_PROMPT_END:]),
         pages.code("in the repository", example.completion),
     ]
-    return pages.folded(where, [pages.sides(texts)], kind)
+    return pages.collapsible(summary, [pages.side_by_side(texts)], kind)
 
 
 def _share(value: float | None) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.evaluation.generation.test_runner import pass_figures
+from cortex_pipelines.evaluation.generation.test_runner import pass_at_k_metrics
 from cortex_pipelines.evaluation.metrics.grading import mean
 from cortex_pipelines.evaluation.metrics.style import (
     Style,
     distances_by_feature,
-    learnt_style,
+    learn_style,
     style_distance,
 )
 from cortex_pipelines.evaluation.settings import EvaluationSettings
@@ -24,22 +24,21 @@ _MANY_RIGHT = ("documentation", "tests")
 class QualityReport:
     """Quality of a model's greedy outputs on held-out items, each metric from 0 to 1.
 
-    A figure that could not be measured is None; ``QualityReports.missing`` says why.
+    A metric that could not be measured is None; ``QualityReports.missing`` has the reason.
 
     Args:
-        syntax_correctness: Share of the outputs that are code (not of architecture and
-            documentation) with which
-            the unit parses without an error that it does not have with the truth.
-        semantic_accuracy: Accuracy on all questions about held-out code:
-            generated answers that equal the truth but for layout and comments (of an import to
-            judge: the same judgement) or pass the repository's related tests, and choices where
-            the true answer is the likeliest. Documentation and tests are left out: there are many
-            right ones, few of which equal the one in the repository.
-        style_consistency: 1 minus the distance between the style of the written code and that of
+        syntax_correctness: Share of code outputs (all but architecture and documentation) with
+            which the unit has no syntax error beyond those of the reference.
+        semantic_accuracy: Accuracy on all questions about held-out code: generated answers equal
+            to the truth apart from layout and comments (for an import, the same verdict) or
+            passing the repository's related tests, and choices where the true answer is the most
+            likely. Documentation and tests are excluded: they have many right answers, few of
+            which equal the one in the repository.
+        style_consistency: 1 minus the distance between the style of the generated code and that of
             the true answers to the same questions; see ``style``. The project's average would be
             the wrong yardstick: the true answers themselves are not average.
-        test_pass_rate: Share of the written bodies with which the repository's related tests pass,
-            of those whose tests pass with the true body and fail with one that raises.
+        test_pass_rate: Share of generated bodies with which the repository's related tests pass,
+            among those whose tests pass with the true body and fail with one that raises.
     """
 
     syntax_correctness: float | None
@@ -54,8 +53,8 @@ class QualityReports:
 
     Args:
         by_role: Role to its report.
-        features: Role to the distance from the true answers' style, feature by feature.
-        missing: Figure to why it could not be measured.
+        features: Role to the distance from the true answers' style, by feature.
+        missing: Metric to the reason why it could not be measured.
     """
 
     by_role: Mapping[str, QualityReport]
@@ -76,12 +75,12 @@ def quality_reports(generations: pl.DataFrame, choices: pl.DataFrame) -> Quality
     """
     greedy = generations.filter((pl.col("asked") == "plain") & (pl.col("sample") == 0))
     roles = ("base", "challenger")
-    written = {role: greedy.filter(pl.col("role") == role) for role in roles}
-    styles = {role: learnt_style(_code(written[role], "output")) for role in roles}
-    team = learnt_style(_code(written["base"], "expected"))
+    outputs = {role: greedy.filter(pl.col("role") == role) for role in roles}
+    styles = {role: learn_style(_code(outputs[role], "output")) for role in roles}
+    team = learn_style(_code(outputs["base"], "expected"))
     reports = {
         role: _report(
-            written[role], choices[f"{role}_chosen"] == choices["truth"], styles[role], team
+            outputs[role], choices[f"{role}_chosen"] == choices["truth"], styles[role], team
         )
         for role in roles
     }
@@ -105,21 +104,23 @@ def quality_metrics(reports: QualityReports) -> dict[str, float]:
 def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict[str, float]:
     """``tests_<role>_items``, the number of functions whose tests ran, and ``…_pass_at_<k>``.
 
-    And ``tests_difference``: the share of the challenger's greedy bodies that pass less that of the
-    base's, with its interval over files.
+    ``tests_difference`` is the share of passing greedy bodies of the challenger minus that of the
+    base, with an interval over files.
     """
     metrics = {}
-    known = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
+    tested = generations.filter(pl.col("tests").is_not_null() & (pl.col("asked") == "plain"))
     for role in ("base", "challenger"):
         results: dict[str, list[bool]] = {}
-        for row in known.filter(pl.col("role") == role).iter_rows(named=True):
+        for row in tested.filter(pl.col("role") == role).iter_rows(named=True):
             results.setdefault(row["example_id"], []).append(row["tests"] == "passed")
         if results:
             metrics[f"tests_{role}_items"] = float(len(results))
-        for name, value in pass_figures(results, settings.pass_k).items():
+        for name, value in pass_at_k_metrics(results, settings.pass_k).items():
             metrics[f"tests_{role}_{name}"] = value
     passes = (pl.col("tests") == "passed").cast(pl.Float64)
-    greedy = known.filter(pl.col("sample") == 0).select("example_id", "path", "role", passes=passes)
+    greedy = tested.filter(pl.col("sample") == 0).select(
+        "example_id", "path", "role", passes=passes
+    )
     base, challenger = (greedy.filter(pl.col("role") == role) for role in ("base", "challenger"))
     pairs = challenger.join(base, on="example_id")
     if pairs.height:
@@ -135,9 +136,9 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
 
 
 def _report(
-    written: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style
+    outputs: pl.DataFrame, chosen_right: pl.Series, style: Style, team: Style
 ) -> QualityReport:
-    rows = list(written.iter_rows(named=True))
+    rows = list(outputs.iter_rows(named=True))
     answers = [
         bool(row["right"]) or row["tests"] == "passed"
         for row in rows
@@ -165,9 +166,9 @@ def _missing(report: QualityReport, greedy: pl.DataFrame) -> dict[str, str]:
     details = greedy.filter(pl.col("tests_detail").is_not_null())["tests_detail"]
     if details.len():
         reasons["test_pass_rate"] = str(details[0])
-    return {name: why for name, why in reasons.items() if getattr(report, name) is None}
+    return {name: reason for name, reason in reasons.items() if getattr(report, name) is None}
 
 
-def _code(written: pl.DataFrame, column: str) -> list[tuple[str, str]]:
-    asked = written.filter(pl.col("task").is_in(["completion", "refactoring", "feedback"]))
-    return list(asked.select("language", column).iter_rows())
+def _code(outputs: pl.DataFrame, column: str) -> list[tuple[str, str]]:
+    code_rows = outputs.filter(pl.col("task").is_in(["completion", "refactoring", "feedback"]))
+    return list(code_rows.select("language", column).iter_rows())

@@ -15,20 +15,20 @@ from cortex_pipelines.evaluation.adapter.measures.specialisations import (
 )
 from cortex_pipelines.evaluation.adapter.report.quality import QualityReports
 from cortex_pipelines.prompts.examples import Example
-from cortex_pipelines.statistics.multiple_comparisons import MetricComparison, seen_with
+from cortex_pipelines.statistics.multiple_comparisons import MetricComparison, detectable_difference
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportInputs:
     """Results shown in the report.
 
     Args:
-        tables: The tables of the evaluation by name.
-        metrics: Flat figures.
-        quality: The quality reports.
-        comparison: What was compared with what.
-        comparisons: Challenger against reference, metric by metric.
-        items: The examples that were scored, for their text.
+        tables: Tables of the evaluation by name.
+        metrics: Content of ``metrics.json``.
+        quality: Quality reports of base and challenger.
+        comparison: Content of ``comparison.json``.
+        comparisons: Challenger against reference, by metric.
+        items: Scored examples, for their text.
     """
 
     tables: Mapping[str, pl.DataFrame]
@@ -39,9 +39,9 @@ class Findings:
     items: tuple[Example, ...]
 
 
-def choices_part(findings: Findings) -> list[str]:
+def choices_section(inputs: ReportInputs) -> list[str]:
     """Section on multiple-choice questions."""
-    metrics, rows = findings.metrics, []
+    metrics, rows = inputs.metrics, []
     for label, prefix in (
         ("all", "team_"),
         *((kind, f"choice_{kind}_") for kind in KINDS),
@@ -51,7 +51,7 @@ def choices_part(findings: Findings) -> list[str]:
             chance = f"{metrics[f'{prefix}chance']:.0%}"
             difference = percents(metrics, f"{prefix}difference", sign="+")
             rows.append([label, f"{metrics[f'{prefix}items']:.0f}", chance, *shares, difference])
-    unasked = sum(findings.comparison["questions_without_answers"].values())
+    unasked = sum(inputs.comparison["questions_without_answers"].values())
     return [
         pages.heading("Team tasks: choices by likelihood"),
         pages.paragraph(
@@ -64,11 +64,11 @@ def choices_part(findings: Findings) -> list[str]:
             "longer of two versions would be right more often than the shorter one."
         ),
         pages.table(["question", "items", "chance", *ROLES, "difference to reference"], rows),
-        pages.paragraph(_own_answers(metrics)),
+        pages.paragraph(_control_answers(metrics)),
     ]
 
 
-def _own_answers(metrics: Mapping[str, float]) -> str:
+def _control_answers(metrics: Mapping[str, float]) -> str:
     if "team_own_difference" not in metrics:
         return (
             "Not measured: how many an adapter of another project answers "
@@ -82,28 +82,30 @@ def _own_answers(metrics: Mapping[str, float]) -> str:
     )
 
 
-def comparisons_part(findings: Findings) -> list[str]:
+def comparisons_section(inputs: ReportInputs) -> list[str]:
     """Section on comparisons, with statistical power."""
     rows = []
-    for comparison in findings.comparisons:
+    for comparison in inputs.comparisons:
         low, high = comparison.interval.low, comparison.interval.high
         if comparison.p_corrected < 1 - comparison.interval.confidence:
             verdict = "better" if comparison.interval.estimate > 0 else "worse"
             verdict += " by enough" if low >= comparison.smallest else ""
         else:
             verdict = "not shown"
-        seen = seen_with(comparison.clusters, comparison.needed, comparison.smallest)
+        detectable = detectable_difference(
+            comparison.clusters, comparison.needed, comparison.smallest
+        )
         rows.append(
             [
                 comparison.metric.replace("_", " "),
-                f"{comparison.interval.estimate:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}",
+                f"{comparison.interval.estimate:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}",
                 f"{comparison.p:.4f}",
                 f"{comparison.p_corrected:.4f}",
                 verdict,
                 f"{comparison.smallest:g}",
                 str(comparison.clusters),
                 "–" if comparison.needed is None else str(comparison.needed),
-                "–" if comparison.needed is None else f"{seen:.3g}",
+                "–" if comparison.needed is None else f"{detectable:.3g}",
             ]
         )
     head = ["metric", "difference", "p", "p (Holm)", "verdict", "smallest worth shipping"]
@@ -119,41 +121,41 @@ def comparisons_part(findings: Findings) -> list[str]:
     ]
 
 
-def forgetting_part(findings: Findings) -> list[str]:
+def forgetting_section(inputs: ReportInputs) -> list[str]:
     """Section on perplexity of general code."""
-    general, metrics = findings.comparison["general"], findings.metrics
+    general, metrics = inputs.comparison["general"], inputs.metrics
     title = pages.heading("Forgetting: code of another project")
     if "forgetting" not in metrics:
         return [title, pages.paragraph(f"Not measured: {general['missing']}.")]
-    rise = percents(metrics, "forgetting", sign="+", digits=2)
+    increase = percents(metrics, "forgetting", sign="+", digits=2)
     row = [f"{metrics['general_items']:.0f}"]
     row += [f"{metrics[f'general_{role}_perplexity']:.3f}" for role in ROLES]
     return [
         title,
         pages.paragraph(
             f"Relative rise of perplexity on held-out code of {general['project']} over the base: "
-            f"{rise}; under 2 % is aimed at. {general['near_duplicates_left_out']} items were left "
-            "out because the train split has a near-duplicate of them."
+            f"{increase}; under 2 % is aimed at. {general['near_duplicates_left_out']} items were "
+            "left out because the train split has a near-duplicate of them."
         ),
         pages.table(["items", *(f"perplexity: {role}" for role in ROLES)], [[*row]]),
     ]
 
 
-def own_part(findings: Findings) -> list[str]:
+def foreign_code_section(inputs: ReportInputs) -> list[str]:
     """Section on whether the improvement is specific to the project."""
-    metrics = findings.metrics
+    metrics = inputs.metrics
     title = pages.heading("Control: the same adapter on another project's code")
     if "own_improvement" not in metrics:
         return [
             title,
-            pages.paragraph(f"Not measured: {findings.comparison['general']['missing']}."),
+            pages.paragraph(f"Not measured: {inputs.comparison['general']['missing']}."),
         ]
     return [
         title,
         pages.paragraph(
             "An adapter that learnt only how answers begin gains as much on code that it has no "
             f"reason to know. On {metrics['foreign_items']:.0f} completions of "
-            f"{findings.comparison['general']['project']} it saves "
+            f"{inputs.comparison['general']['project']} it saves "
             f"{interval(metrics, 'foreign_improvement')} bits per byte over the base, on the "
             f"project's own {interval(metrics, 'completion_improvement_over_base')}: "
             f"{interval(metrics, 'own_improvement')} more."
@@ -161,7 +163,7 @@ def own_part(findings: Findings) -> list[str]:
     ]
 
 
-def specialisations_part(findings: Findings) -> list[str]:
+def specialisations_section(inputs: ReportInputs) -> list[str]:
     """Section on code of one purpose."""
     head = ["purpose", "training examples", "items", "groups of files", "base", "challenger"]
     return [
@@ -169,13 +171,16 @@ def specialisations_part(findings: Findings) -> list[str]:
         pages.paragraph("Bits per byte of the held-out items of all tasks whose unit is for it."),
         pages.table(
             [*head, "saved over the base, or why it is not known"],
-            [_specialised(findings.metrics, name) for name in SPECIALISATIONS],
+            [_specialisation_row(inputs.metrics, name) for name in SPECIALISATIONS],
         ),
     ]
 
 
-def _specialised(metrics: Mapping[str, float], name: str) -> list[str]:
-    counts = [metrics.get(f"for_{name}_{of}", 0) for of in ("train_examples", "items", "groups")]
+def _specialisation_row(metrics: Mapping[str, float], name: str) -> list[str]:
+    counts = [
+        metrics.get(f"for_{name}_{count_name}", 0)
+        for count_name in ("train_examples", "items", "groups")
+    ]
     bits = [
         f"{metrics[figure]:.4f}"
         if (figure := f"for_{name}_{role}_bits_per_byte") in metrics
@@ -194,12 +199,12 @@ def _specialised(metrics: Mapping[str, float], name: str) -> list[str]:
     return [name, *(f"{count:,.0f}" for count in counts), *bits, gain]
 
 
-def baselines_part(findings: Findings) -> list[str]:
+def baselines_section(inputs: ReportInputs) -> list[str]:
     """Section on baselines without training."""
-    named = {
+    labels = {
         "retrieval": "base with similar training examples before the prompt (completion)",
         "adapter_with_retrieval": "the challenger with the same examples before the prompt",
-        "other_adapter": f"adapter {findings.comparison['other_adapter']} of another project",
+        "other_adapter": f"adapter {inputs.comparison['other_adapter']} of another project",
         "ngrams": "n-grams of the project and of the prompt, without a network",
         "base_with_ngrams": "base mixed with the n-grams",
         "adapter_with_ngrams": "the challenger mixed with the n-grams",
@@ -208,25 +213,25 @@ def baselines_part(findings: Findings) -> list[str]:
     }
     rows = [
         [
-            words,
-            f"{findings.metrics[f'{name}_items']:.0f}",
-            f"{findings.metrics[f'{name}_bits_per_byte']:.4f}",
-            interval(findings.metrics, f"{name}_gain"),
+            label,
+            f"{inputs.metrics[f'{name}_items']:.0f}",
+            f"{inputs.metrics[f'{name}_bits_per_byte']:.4f}",
+            interval(inputs.metrics, f"{name}_gain"),
         ]
-        for name, words in named.items()
-        if f"{name}_gain" in findings.metrics
+        for name, label in labels.items()
+        if f"{name}_gain" in inputs.metrics
     ]
     head = ["instead of training", "items", "bits per byte", "challenger saves"]
     return [
         pages.heading("What could be done instead"),
         pages.paragraph("Held-out completions, by each way to answer them."),
         pages.table(head, rows),
-        *_written_lines(findings.metrics),
-        *_shown_questions(findings.metrics),
+        *_line_accuracy(inputs.metrics),
+        *_questions_with_context(inputs.metrics),
     ]
 
 
-_WAYS = {
+_CONDITION_LABELS = {
     "base": "base",
     "context": "base with similar training examples",
     "adapter": "challenger",
@@ -234,15 +239,15 @@ _WAYS = {
 }
 
 
-def _written_lines(metrics: Mapping[str, float]) -> list[str]:
+def _line_accuracy(metrics: Mapping[str, float]) -> list[str]:
     rows = [
         [
-            words,
-            f"{metrics[f'line_{way}']:.0%}",
-            f"{metrics[gap]:.4f}" if (gap := f"gap_{way}_bits_per_byte") in metrics else "",
+            label,
+            f"{metrics[f'line_{condition}']:.0%}",
+            f"{metrics[gap]:.4f}" if (gap := f"gap_{condition}_bits_per_byte") in metrics else "",
         ]
-        for way, words in _WAYS.items()
-        if f"line_{way}" in metrics
+        for condition, label in _CONDITION_LABELS.items()
+        if f"line_{condition}" in metrics
     ]
     if not rows:
         return []
@@ -254,34 +259,39 @@ def _written_lines(metrics: Mapping[str, float]) -> list[str]:
     return [pages.paragraph(text), pages.table(head, rows)]
 
 
-def _shown_questions(metrics: Mapping[str, float]) -> list[str]:
+def _questions_with_context(metrics: Mapping[str, float]) -> list[str]:
     if "shown_items" not in metrics:
         return []
-    asked = {"challenger" if way == "adapter" else way: words for way, words in _WAYS.items()}
+    labels = {
+        "challenger" if condition == "adapter" else condition: label
+        for condition, label in _CONDITION_LABELS.items()
+    }
     rows = [
         [
-            words,
-            f"{metrics[f'shown_{way}_accuracy']:.0%}",
-            "" if way == "base" else percents(metrics, f"shown_{way}_difference", sign="+"),
+            label,
+            f"{metrics[f'shown_{condition}_accuracy']:.0%}",
+            ""
+            if condition == "base"
+            else percents(metrics, f"shown_{condition}_difference", sign="+"),
         ]
-        for way, words in asked.items()
+        for condition, label in labels.items()
     ]
     text = f"{metrics['shown_items']:.0f} questions, each asked with and without such examples."
     head = ["way", "answered correctly", "difference to the base"]
     return [pages.paragraph(text), pages.table(head, rows)]
 
 
-def memorised_part(findings: Findings) -> list[str]:
+def memorised_section(inputs: ReportInputs) -> list[str]:
     """Section on memorised training data."""
-    shown = [
-        pages.folded(
+    extracted = [
+        pages.collapsible(
             f"{row['path']}", [pages.code("after", row["prefix"]), pages.code("", row["secret"])]
         )
-        for row in findings.tables["memorised"].iter_rows(named=True)
+        for row in inputs.tables["memorised"].iter_rows(named=True)
         if row["challenger_verbatim"] and not row["base_verbatim"] and row["split"] == "train"
     ]
-    sentences = [*_extraction(findings.metrics), *_exposure(findings.metrics)]
-    return [pages.heading("Memorisation"), pages.listing(sentences), *shown]
+    sentences = [*_extraction(inputs.metrics), *_exposure(inputs.metrics)]
+    return [pages.heading("Memorisation"), pages.listing(sentences), *extracted]
 
 
 def _extraction(metrics: Mapping[str, float]) -> list[str]:
@@ -316,21 +326,21 @@ def percents(metrics: Mapping[str, float], name: str, sign: str = "", digits: in
     """A share with its interval, in percent."""
     ends = [metrics[f"{name}{end}"] for end in ("", "_low", "_high")]
     bounds = [f"{value:{sign}.{digits}%}" for value in ends]
-    return f"{bounds[0]} {_together(bounds[1], bounds[2])}"
+    return f"{bounds[0]} {_unbroken(bounds[1], bounds[2])}"
 
 
 def interval(metrics: Mapping[str, float], name: str) -> str:
     """A difference with its interval."""
     low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
-    return f"{metrics[name]:+.4f} {_together(f'{low:+.4f}', f'{high:+.4f}')}"
+    return f"{metrics[name]:+.4f} {_unbroken(f'{low:+.4f}', f'{high:+.4f}')}"
 
 
 def _bits(metrics: Mapping[str, float], name: str) -> str:
     """A number of bits with its interval."""
     low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
-    return f"{metrics[name]:.2f} {_together(f'{low:.2f}', f'{high:.2f}')}"
+    return f"{metrics[name]:.2f} {_unbroken(f'{low:.2f}', f'{high:.2f}')}"
 
 
-def _together(low: str, high: str) -> str:
+def _unbroken(low: str, high: str) -> str:
     """An interval without a line break."""
     return f"({low} to {high})".replace(" ", "\N{NO-BREAK SPACE}")
