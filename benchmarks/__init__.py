@@ -1,1 +1,1 @@
-"""What the program costs, side by side with what a user would pick instead: ``make bench``."""
+"""Benchmarks of the program against what a user would pick instead: ``make bench``."""

@@ -19,7 +19,7 @@ from benchmarks.workspace import Workspace
 
 USUAL = ("loading", "spine", "asset_cost", "unchanged", "one_file")
 COMPARED = ("loading", "spine")
-"""Those of seconds, of which a run is stored."""
+"""Benchmarks that take seconds, whose results are stored."""
 
 SLOW = (
     *("code_speed", "code_data", "routing", "lora", "search", "context", "serving"),
@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the named measurements, each in a project of its own."""
+    """Run the named benchmarks, each in its own project."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(USUAL + SLOW)}; none: the usual")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each; the median counts")
@@ -70,7 +70,7 @@ def _measure(name: str, repeats: int) -> list[Timing]:
 
 
 def table(name: str, timings: Sequence[Timing]) -> Table:
-    """What was measured, for people; other tools' rows stand in italics."""
+    """Table of the timings; rows of other tools are in italics."""
     columns = ("median s", "of cpu", "runs", "target s", "per cpu s", "MiB", "ratio", "note")
     table = Table("what", *columns, title=name)
     for timing in timings:

@@ -1,4 +1,4 @@
-"""What versioning and tracking add to one asset: Dagster, DVC and MLflow against none of them."""
+"""Overhead of versioning and tracking per asset: with Dagster, DVC and MLflow, and without them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _BEGIN = 400
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """``code_units`` of one project, made anew each time because a parameter changed."""
+    """``code_units`` of one project, rebuilt each time because a parameter changed."""
     work.cortex("run", *DATA_STAGES)  # a lock file of the usual size
     files = work.root / "data" / "repository_files" / _PROJECT
     plain = repeat(repeats, lambda: _plain(files))
@@ -48,7 +48,7 @@ def _plain(files: Path) -> None:
 
 
 def _tables(files: Path, rows: Path) -> dict[str, pl.DataFrame]:
-    """What the asset's own function gives; extraction as in ``params.yaml`` but for one number."""
+    """Output of the asset's function, with one parameter of the extraction changed."""
     settings = load_parameters(CHECKOUT).extraction.model_copy(update={"max_header_chars": _BEGIN})
     tables: dict[str, pl.DataFrame] = code_units(files, settings, _PROJECT, RowCache(rows, "1"))
     return tables

@@ -1,4 +1,4 @@
-"""A large project from its files to the four data sets: time, memory, and what one change costs.
+"""A large project from its files to the four data sets: time, memory, and the cost of one change.
 
 The stages' own functions in processes of their own, without versioning and tracking; Python
 modules of this environment, all examples kept.
@@ -18,7 +18,7 @@ from cortex_pipelines.schemas.vocabulary import SPLITS
 from cortex_pipelines.versioning.project import find_root
 
 MEGABYTES = 17.0
-"""Of Python: gives some 100,000 examples."""
+"""Megabytes of Python, which give about 100,000 examples."""
 
 _SECONDS_AN_EXAMPLE = 120 / 100_000
 _SHARE_OF_A_CHANGE = 0.05
@@ -31,11 +31,11 @@ _NO_CAPS: dict[str, Any] = {
     "max_by_kind": {},
 }
 _Stages = dict[str, tuple[Spent, float]]
-"""What each stage cost, and how many rows it wrote."""
+"""Cost of each stage, and the number of rows it wrote."""
 
 
 def measure(work: Workspace, repeats: int, megabytes: float = MEGABYTES) -> list[Timing]:
-    """Once each, whatever ``repeats`` says: half of the corpus, all, one change, all again."""
+    """Run once each, ignoring ``repeats``: half of the corpus, all, one change, all again."""
     for key, value in _NO_CAPS.items():
         work.set_parameter("datasets", key, value)
     sizes = {}
@@ -103,7 +103,7 @@ def _run(work: Workspace, out: Path, project: str) -> _Stages:
 
 
 def prepare_stage(out: str, project: str, stage: str) -> Act:
-    """One stage with its reading and writing, row caches kept beside its outputs; rows.
+    """One stage with reading and writing; row caches stay next to its outputs. Returns rows.
 
     The parameters are read before: all stages of a run share them.
     """
@@ -111,7 +111,7 @@ def prepare_stage(out: str, project: str, stage: str) -> Act:
 
 
 def _edit(work: Workspace) -> None:
-    """A function more in the module in the middle, and the new pin."""
+    """Add a function to the middle module, and update the pin."""
     modules = sorted(work.source(_LARGE).rglob("*.py"))
     path = modules[len(modules) // 2]
     added = "\n\ndef benchmark(first, second):\n    return first + 20 * second\n"
@@ -132,7 +132,7 @@ def _rows(table: Path) -> int:
 
 
 def _differing(first: Path, other: Path) -> list[str]:
-    """Files of the large project that are not the same, byte for byte, in both folders."""
+    """Files of the large project whose bytes differ between the folders."""
     differing = []
     for stage in DATA_STAGES:
         folders = [folder / stage / _LARGE for folder in (first, other)]

@@ -1,4 +1,4 @@
-"""How fast code is read, scanned and deduplicated, each beside what one might pick instead.
+"""Speed of extraction, scanning and deduplication, each compared with an alternative.
 
 Library functions only, each in a process of its own, on real code of this machine. A peer that is
 not installed is named as missing.
@@ -22,7 +22,7 @@ from cortex_pipelines.privacy.folder import scan_path
 from cortex_pipelines.versioning.project import find_root
 
 MEGABYTES = 4.0
-"""Of each language; of some the machine has less."""
+"""Megabytes per language; for some the machine has less."""
 
 _DOCUMENTS = 10_000
 _TOKENS, _PERMUTATIONS, _BANDS, _THRESHOLD = 5, 256, 32, 0.7
@@ -95,7 +95,7 @@ def _timing(
     work: Workspace, title: str, function: str, arguments: tuple[object, ...], repeats: int,
     unit: str, target: float | None = None, beside: str | None = None, note: str = "",
 ) -> Timing:  # fmt: skip
-    """Several runs of ``prepare_FUNCTION``; a target is an amount a second of one processor."""
+    """Several runs of ``prepare_FUNCTION``; a target is an amount per processor second."""
     entry_point = f"{__name__}:prepare_{function}"
     spent_runs = [measured(work, entry_point, *arguments) for _ in range(repeats)]
     runs, amount = tuple(spent for spent, _ in spent_runs), spent_runs[0][1]
@@ -114,7 +114,7 @@ def _peer(
 
 
 def _missing(*modules: str) -> str:
-    """What a note says of peers that are not installed; empty if all are."""
+    """Note on peers that are not installed; empty if all are."""
     absent = [name for name in modules if importlib.util.find_spec(name) is None]
     return f"; not installed: {', '.join(absent)}" if absent else ""
 
@@ -177,7 +177,7 @@ def prepare_deduplicate(documents: str) -> Act:
 
 
 def prepare_rensa(documents: str) -> Act:
-    """Candidates by rensa's fastest way, not compared; documents."""
+    """Candidates by rensa's fastest method, not compared; documents."""
     rensa = importlib.import_module("rensa")
     texts = _texts(documents)
 
@@ -213,7 +213,7 @@ def _texts(documents: str) -> list[str]:
 
 
 def _shingles(text: str) -> list[str]:
-    """What a peer is given: runs of tokens, cut as ours are."""
+    """Input of the peers: token shingles like ours."""
     words = _TOKEN.findall(text)
     runs = range(max(len(words) - _TOKENS + 1, 1))
     return [" ".join(words[start : start + _TOKENS]) for start in runs]

@@ -26,7 +26,7 @@ STORED = HERE / "baseline"
 TOLERANCE = 0.25
 
 Timings = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Measurement and what was done, to the timing as it is written, or as it is stored."""
+"""Benchmark and title to the timing, as written or as stored."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read(folder: Path) -> Timings:
 
 
 def changes(before: Timings, after: Timings, tolerance: float = TOLERANCE) -> Iterator[Change]:
-    """Every own measurement that both runs have, by ratio.
+    """Every measurement of ours that both runs have, by ratio.
 
     Args:
         before: The stored run.
@@ -85,7 +85,7 @@ def changes(before: Timings, after: Timings, tolerance: float = TOLERANCE) -> It
 
 
 def store(timings: Timings, folder: Path) -> None:
-    """Write the ratios of a run, by which later ones can be compared.
+    """Write the ratios of a run, for comparison with later ones.
 
     Args:
         timings: The run.
@@ -105,7 +105,7 @@ def store(timings: Timings, folder: Path) -> None:
 
 
 def _cost(timing: Mapping[str, Any]) -> float:
-    """Processor seconds for one of what is counted, of a run if nothing is; stored: its ratio."""
+    """Processor seconds per unit, or per run without units; for stored runs the ratio."""
     if "cost" in timing:
         return float(timing["cost"])
     return float(timing["median_cpu_seconds"] / (timing["amount"] or 1))
@@ -119,7 +119,7 @@ def _spread(timing: Mapping[str, Any]) -> float:
 
 
 def table(changes_found: Sequence[Change]) -> Table:
-    """For people; what got worse first, in red."""
+    """Table of the changes, regressions first and in red."""
     table = Table("what", "ratio before", "now", "to", "", title="compared with the stored run")
     for change in sorted(changes_found, key=lambda change: change.before / change.after):
         words, style = ("WORSE", "red") if change.worse else ("", None)
@@ -129,7 +129,7 @@ def table(changes_found: Sequence[Change]) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare two folders of results; 1 if anything got worse, 2 if there is nothing to compare."""
+    """Compare two folders of results; 1 on a regression, 2 without common measurements."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     parser.add_argument("--before", type=Path, default=STORED, help="folder of the stored run")
     parser.add_argument("--after", type=Path, default=HERE / "results", help="of the new run")

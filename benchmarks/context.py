@@ -1,4 +1,4 @@
-"""How much of what a commit changes an agent is shown within a budget of tokens.
+"""Share of a commit's changed lines that an agent is shown within a token budget.
 
 The sets are those of ``search_sets``: messages of commits ask for the files that they changed, in
 the tree before them, in the repositories of the folder that CORTEX_BENCH_REPOSITORIES names. The
@@ -35,7 +35,7 @@ _CHOSEN = Packing()
 _LEFT_OUT = re.compile(r"… (\d+)-(\d+)")
 
 Lines = dict[str, set[int]]
-"""Lines that are shown, by path."""
+"""Shown line numbers, by path."""
 System = Callable[["_Prepared", str, int], Lines]
 
 
@@ -50,7 +50,7 @@ class _Prepared:
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Print the table of quality, and give what a context costs."""
+    """Print the quality table, and return the cost of a context."""
     prepared = list(_prepare(work.root.parent / "sets"))
     if not prepared:
         Console().print(f"{REPOSITORIES} names no folder with git repositories")
@@ -169,7 +169,7 @@ def _whole_files(prepared: _Prepared, task: str, budget: int) -> Lines:
 
 
 def _graph_lines(prepared: _Prepared, task: str, budget: int) -> Lines:
-    """Places in the order of search, each that still fits."""
+    """Units in search order, each if it still fits."""
     shown_lines: Lines = {}
     for result in prepared.searcher.search(task, 200, by="unit"):
         lines = str(prepared.read(result.path)).split("\n")[result.start_line - 1 : result.end_line]

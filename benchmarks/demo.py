@@ -1,4 +1,4 @@
-"""Set-up and the whole demo from a fresh clone: the two things that a new user waits for."""
+"""Set-up and the demo from a fresh clone: the two things that a new user waits for."""
 
 import subprocess
 import tempfile
@@ -9,7 +9,7 @@ from benchmarks.workspace import CHECKOUT, Workspace, clean_environment
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Once each, whatever ``repeats`` says; the committed state of this checkout is cloned."""
+    """Run once each, ignoring ``repeats``, on a clone of this checkout's commit."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(("git", "clone", "-q", str(CHECKOUT), str(clone)), check=True)

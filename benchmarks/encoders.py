@@ -1,4 +1,4 @@
-"""The router's sentence encoder beside onnxruntime and OpenVINO, in fp32 and in int8.
+"""The router's sentence encoder compared with onnxruntime and OpenVINO, in fp32 and int8.
 
 Tasks are first sentences of docstrings of Python's standard library, each to be given to its
 package; logistic regression on the vectors of one half, as training makes them, decides the other

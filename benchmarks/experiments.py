@@ -1,4 +1,4 @@
-"""How often an experiment errs, and what it notices, beside the z-test and a canary's analysis.
+"""Error rate and power of an experiment, compared with the z-test and a canary's analysis.
 
 Answers are simulated, of which a share is good. By default each is somebody else's, and the tests
 look at every one. In cases with people, whoever asks keeps a variant, people differ in how often
@@ -75,12 +75,12 @@ CASES = (
     Case("30 % and 40 %, 200 people, alike", 0.3, 0.1, people=200, alike=1e6),
     Case("A/A, rare, a tenth, 200 people", 0.02, share=0.1, people=200, alike=50),
 )
-"""What is simulated, in this order."""
+"""Simulated cases, in order."""
 
 
 @dataclass(frozen=True)
 class VariantSums:
-    """What a number of experiments had counted at each look; first axis experiment, last look."""
+    """Sums of simulated experiments at each look; first axis experiment, last axis look."""
 
     first: UnitSums
     second: UnitSums
@@ -97,7 +97,7 @@ def always(outcomes: VariantSums) -> np.ndarray:
 
 
 def always_by_answers(outcomes: VariantSums) -> np.ndarray:
-    """The same as if each answer were somebody else's."""
+    """The sequence with each answer treated as an independent unit."""
     low, high = difference(_apart(outcomes.first), _apart(outcomes.second), _ERROR, 2 * _SMALLEST)
     return _any(low, high)
 
@@ -108,7 +108,7 @@ def peeking(outcomes: VariantSums) -> np.ndarray:
 
 
 def once(outcomes: VariantSums) -> np.ndarray:
-    """The z-test at the end alone."""
+    """The z-test only at the end."""
     return np.abs(_z(outcomes))[..., -1] > ndtri(1 - _ERROR / 2)
 
 
@@ -143,11 +143,11 @@ TESTS: dict[str, Test] = {
     "z, once": once,
     "canary": doubling,
 }
-"""The columns."""
+"""Tests by column name."""
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Print the table, and give what one look costs."""
+    """Print the table, and return the cost of one look."""
     del work
     Console(width=120).print(table(CASES, _RUNS))
     variant = UnitSums(200, 10_000, 3000, 600_000, 180_000, 60_000)

@@ -1,4 +1,4 @@
-"""What a token of LoRA training costs, beside Hugging Face's Trainer and TRL's SFTTrainer.
+"""Cost per token of LoRA training, compared with Hugging Face's Trainer and TRL's SFTTrainer.
 
 All train the default base on the same functions of Python's standard library, in the same order of
 size of a step (eight examples), with the same rank and learning rate, and are judged by the loss on
@@ -164,7 +164,7 @@ def trl(root: str, out: str, batch: str, precision: str) -> Act:
 
 
 def _act(act: Callable[[], Any], model: Any, corpus: Corpus, out: str) -> Act:
-    """The training; gives the tokens that were trained on."""
+    """A function that trains and returns the number of training tokens."""
 
     def judge() -> None:
         loss = validation_loss(model, pack(corpus.validation, WINDOW))
@@ -190,7 +190,7 @@ def _loss(work: Workspace, name: str, arguments: Sequence[str]) -> str:
 
 
 class _Course:
-    """What all train on, and how, with the base of the project in a folder."""
+    """Training data and settings shared by all contenders, with the project's base model."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -241,7 +241,7 @@ class _Course:
             return with_new_adapter(load_causal_model(self.base, precision), settings)
 
     def arguments(self, out: str) -> dict[str, Any]:
-        """What the peers are told alike."""
+        """Training arguments shared by the peers."""
         return {
             "output_dir": out,
             "num_train_epochs": 1,
@@ -258,7 +258,7 @@ class _Course:
 
 
 def _rows(examples: Sequence[TokenisedExample]) -> list[dict[str, list[int]]]:
-    """Tokens, and labels that leave the prompt out, as the peers take them."""
+    """Tokens and labels in the peers' format, without loss on the prompt."""
     return [
         {
             "input_ids": list(example.ids),
@@ -270,7 +270,7 @@ def _rows(examples: Sequence[TokenisedExample]) -> list[dict[str, list[int]]]:
 
 
 def _functions() -> Iterator[Example]:
-    """Functions of the standard library: the head is the prompt, the body is to be written."""
+    """Functions of the standard library: the header is the prompt, the body the completion."""
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(path for name in _PACKAGES for path in (library / name).rglob("*.py")):
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where a measurement was made: a figure means nothing without it."""
+"""The machine of a measurement, without which its result means nothing."""
 
 import importlib.metadata
 import os
@@ -22,7 +22,7 @@ def describe() -> dict[str, str | float | int]:
 
 
 def in_words(machine: dict[str, str | float | int]) -> str:
-    """One line."""
+    """The description as one line."""
     versions = ", ".join(f"{name} {machine[name]}" for name in ("python", *_PACKAGES))
     return (
         f"{machine['processor']}, {machine['cores']} cores "

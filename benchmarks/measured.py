@@ -1,4 +1,4 @@
-"""One piece of work in a process of its own: its time, its processor time, its memory.
+"""Run one function in its own process and measure time, processor time and memory.
 
 As a program: ``python -m benchmarks.measured MODULE:FUNCTION ARGUMENT…``. The function prepares the
 work, untimed, and gives a function that does it and returns how much that was.
@@ -20,13 +20,13 @@ from benchmarks.timing import BenchmarkError, Spent
 from benchmarks.workspace import Workspace
 
 Act = Callable[[], float]
-"""The work to be timed; returns its amount, in whatever the caller counts."""
+"""The timed function; returns its amount of work, in the caller's unit."""
 
 _BETWEEN_LOOKS = 0.1
 
 
 def measured(work: Workspace, target: str, *arguments: object) -> tuple[Spent, float]:
-    """What a piece of work costs without imports and preparation, and its amount.
+    """Cost of a function without imports and preparation, and its amount of work.
 
     Memory is that of the whole process and those it starts, looked at ten times a second; what
     they share counts for each.
@@ -65,7 +65,7 @@ def measured(work: Workspace, target: str, *arguments: object) -> tuple[Spent, f
 
 
 def _resident(pid: int) -> float:
-    """Memory that a process and those it started hold now, in MiB."""
+    """Current memory of a process and its children, in MiB."""
     memory = 0
     try:
         process = psutil.Process(pid)
@@ -77,7 +77,7 @@ def _resident(pid: int) -> float:
 
 
 def _own_peak() -> float:
-    """Most memory that this process has held, in MiB; 0 where the system does not tell.
+    """Peak memory of this process, in MiB; 0 if the system does not report it.
 
     Not ``getrusage``: on Linux its figure begins with the memory of the process that started this.
     """
@@ -90,12 +90,12 @@ def _own_peak() -> float:
 
 
 def _cpu() -> float:
-    """Processor time of this process and of those it waited for."""
+    """Processor time of this process and its finished children."""
     return sum(os.times()[:4])
 
 
 def main(target: str, *arguments: str) -> None:
-    """Prepare, then time; the figures are the last line of the output."""
+    """Prepare, then measure; the result is the last line of the output."""
     module, _, name = target.partition(":")
     act: Act = getattr(importlib.import_module(module), name)(*arguments)
     wall, cpu = time.perf_counter(), _cpu()

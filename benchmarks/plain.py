@@ -1,4 +1,4 @@
-"""What a user might write instead: scripts that call the same functions, without or with DVC.
+"""Alternatives that a user might write: scripts that call the same functions, with or without DVC.
 
 As a program: ``python -m benchmarks.plain OUT PROJECT STAGE...`` makes these stages below OUT.
 """
@@ -25,7 +25,7 @@ _ASSETS = {asset.name: asset for asset in ASSETS}
 def make(
     root: Path, out: Path, project: str, stages: tuple[str, ...], rows: Path | None = None
 ) -> int:
-    """Call each stage's function and write what it gives as Parquet; nothing else.
+    """Call each stage's function and write its output as Parquet, nothing else.
 
     Args:
         root: Project whose parameters and pins count.
@@ -97,12 +97,12 @@ class PlainStages:
         self.dvc("init", "--no-scm")
 
     def dvc(self, *words: str) -> Spent:
-        """What a ``dvc`` command costs as a process."""
+        """Cost of a ``dvc`` command as a process."""
         program = str(Path(sys.executable).with_name("dvc"))
         return command((program, *words), self.root, self._environment)
 
     def script(self, project: str) -> Spent:
-        """What one process with all stages costs, computing everything."""
+        """Cost of one process that computes all stages."""
         words = (sys.executable, "-m", "benchmarks.plain", "scripted", project, *DATA_STAGES)
         return command(words, self.root, self._environment)
 

@@ -1,4 +1,4 @@
-"""What one would write in ten minutes instead of the router."""
+"""Simple alternatives to the router that take ten minutes to write."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 _AT_ONCE = 32
-"""Texts in a batch: the default of sentence-transformers."""
+"""Batch size; the default of sentence-transformers."""
 
 
 def lexical() -> Any:

@@ -1,4 +1,4 @@
-"""When to train again: the policy of retraining replayed over real histories.
+"""When to retrain: the retraining policy replayed over real histories.
 
 In each repository of the folder that CORTEX_BENCH_REPOSITORIES names, the last days with changed
 code are replayed. A model that was trained some night completes what the next days add; n-grams
@@ -36,12 +36,12 @@ from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _DAYS = 40
 _VOCABULARY = 50_000
-"""Different tokens there can be; one that was never seen costs as much as any of them."""
+"""Vocabulary size; an unseen token costs as much as any other."""
 
 _PROMPT = 200
 _TOKENS_A_DAY = 800
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
-"""Values of ``new_share`` that are compared."""
+"""Compared values of ``new_share``."""
 
 _TOKEN = re.compile(r"\w+|[^\S\n]+|\n|[^\w\s]")
 
@@ -90,7 +90,7 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
 
 
 def rows(history: History, rule: RetrainingRule) -> Iterator[tuple[str, ...]]:
-    """A row for each way to decide.
+    """A row per decision rule.
 
     It has the number of trainings, bits a byte, per cent of those of never training again that are
     saved, in all, a training, and an hour of processor time, and bits a byte above what hindsight
@@ -135,7 +135,7 @@ def cost(history: History, nights: Sequence[int]) -> float:
 
 
 def decided(history: History, rule: RetrainingRule) -> list[int]:
-    """Nights on which the policy trains; cost and feedback say nothing here."""
+    """Nights on which the policy trains; cost and feedback are ignored here."""
     nights, last = [], 0
     for night in range(1, len(history.sizes)):
         new = int(history.new[last, night])
@@ -237,7 +237,7 @@ def _ends_of_days(folder: Path) -> list[tuple[float, str]]:
 
 
 def _trees(folder: Path, commits: Sequence[str]) -> Iterator[Tree]:
-    """Code by path at each commit; what did not change is not read again."""
+    """Code by path at each commit; unchanged files are not read again."""
     hashes: dict[str, str] = {}
     for commit in commits:
         tree: Tree = {}
@@ -255,7 +255,7 @@ def _is_code(path: str) -> bool:
 
 
 def _added(before: Tree, after: Tree, numbers: dict[str, int]) -> Iterator[TokenisedExample]:
-    """What a day adds, each with the code before it, up to ``_TOKENS_A_DAY`` tokens."""
+    """Code added on a day, each with the code before it, up to ``_TOKENS_A_DAY`` tokens."""
     blocks = []
     for path, text in sorted(after.items()):
         old = before.get(path, "").splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""What it costs to train a router on ten thousand tasks and to decide with it, beside plain ways.
+"""Cost of training a router on ten thousand tasks and of its decisions, compared with baselines.
 
 The tasks are made up of a dozen words that the encoder's vocabulary holds, so they are as long as
 real titles; no accuracy is measured on them. The encoder is the default one; without it nothing is
@@ -35,7 +35,7 @@ _ENCODED = "encoder + logistic regression"
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Training, decisions alone and in batches: ours, the rules, and what one would write oneself.
+    """Training, single and batched decisions: ours, the keyword rules, and simple alternatives.
 
     Rates are for a second of processor time, so that other work on the machine does not show.
     """

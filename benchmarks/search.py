@@ -1,4 +1,4 @@
-"""How well and how fast search answers, beside what a user would pick instead.
+"""Quality and speed of search, compared with what a user would pick instead.
 
 Quality is measured on the sets of ``search_sets``: docstrings of installed packages, and commits of
 the repositories in the folder that CORTEX_BENCH_REPOSITORIES names (git folders, bare or not). The
@@ -39,7 +39,7 @@ from cortex_pipelines.statistics.intervals import paired_bootstrap
 from cortex_pipelines.words import words
 
 TRAINING = frozenset({"click", "celery", "gin", "ripgrep"})
-"""Repositories on which weights were chosen."""
+"""Repositories on which the weights were tuned."""
 
 _TRAINED = ("networkx", "babel", "fontTools", "jedi", "rich", "cryptography")
 _REPORTED = ("sqlalchemy", "pandas", "mlflow", "websockets", "pip", "lxml")
@@ -67,7 +67,7 @@ class _Prepared:
     vectors: Mapping[str, np.ndarray]
 
     def names(self) -> list[str]:
-        """What each document is called in the answers."""
+        """Name of each document in the answers."""
         collection = self.index.collection
         paths = collection.files["path"]
         rows = collection.documents.select("file", "name").iter_rows()
@@ -75,13 +75,13 @@ class _Prepared:
 
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
-    """Print the table of quality, and give what indexing and a query cost."""
+    """Print the quality table, and return the cost of indexing and of a query."""
     quality(work.root.parent / "sets")
     return list(_speed(work.root.parent / "speed", repeats))
 
 
 def quality(folder: Path) -> None:
-    """Print how well each way of searching answers the reported sets."""
+    """Print the quality of each search method on the reported sets."""
     params = load_parameters()
     encoder = open_encoder(params)
     prepared: list[_Prepared] = []
@@ -122,7 +122,7 @@ def _ours(
     *,
     dense: bool = True,
 ) -> System:
-    """This search with some parts otherwise."""
+    """This search with some options changed."""
     for_units: SignalWeights = replace(FOR_UNITS, **(units or {}))  # type: ignore[arg-type]
     for_files: SignalWeights = replace(FOR_FILES, **(files if files is not None else units or {}))  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class BenchmarkError(RuntimeError):
-    """A command that is to be measured failed; the message holds the end of what it said."""
+    """A measured command failed; the message has the end of its output."""
 
 
 @dataclass(frozen=True)
