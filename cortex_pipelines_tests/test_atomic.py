@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and scratch that is swept when its owner is dead."""
+"""Files are complete or missing, and temporary files of dead owners are swept."""
 
 import os
 import signal
@@ -129,7 +129,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def private(path: Path) -> None:
-    """Write as safetensors does: a temporary file for its owner alone, renamed into place."""
+    """Write like safetensors: a temporary file that only its owner may read, renamed into place."""
     handle, name = tempfile.mkstemp(dir=path.parent)
     os.write(handle, b"x")
     os.close(handle)

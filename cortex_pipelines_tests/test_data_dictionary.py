@@ -1,4 +1,4 @@
-"""The data dictionary says what the declarations say."""
+"""The data dictionary matches the declarations."""
 
 from pathlib import Path
 

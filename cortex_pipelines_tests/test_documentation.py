@@ -1,4 +1,4 @@
-"""What README and documentation say of commands, parameters, files and the graph exists."""
+"""Commands, parameters, files and assets named in README and documentation exist."""
 
 import ast
 import importlib
@@ -33,7 +33,7 @@ DOCUMENTS = (
     ),
 )
 CURRENT = tuple(name for name in DOCUMENTS if name != "CHANGELOG.md")
-"""The changelog names what has been, too."""
+"""The changelog also names things that no longer exist."""
 
 
 def text(name: str) -> str:
@@ -60,14 +60,14 @@ def quoted(name: str) -> list[str]:
 
 
 def command_lines(name: str) -> list[str]:
-    """Everything in a document that calls ``cortex``, one command each."""
+    """All calls of ``cortex`` in a document, one command each."""
     lines = [line for block in blocks(name, "sh") for line in block.splitlines()]
     parts = [part.strip() for line in (*lines, *quoted(name)) for part in line.split("&&")]
     return [part for part in parts if part.startswith("cortex ")]
 
 
 def problems(line: str) -> Iterator[str]:
-    """What in a command line the command group does not know."""
+    """Parts of a command line that the command group does not accept."""
     words = shlex.split(line.replace("…", "X"), comments=True)[1:]
     command: click.Command = main
     while isinstance(command, click.Group):

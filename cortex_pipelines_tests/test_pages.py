@@ -1,4 +1,4 @@
-"""Pages escape what they are given, need nothing else, and are the same from run to run."""
+"""Pages escape their input, are self-contained, and are the same from run to run."""
 
 import base64
 import subprocess

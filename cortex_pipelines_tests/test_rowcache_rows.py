@@ -1,4 +1,4 @@
-"""The table in the row cache: always what a computation from nothing gives."""
+"""The table in the row cache always equals a fresh computation."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

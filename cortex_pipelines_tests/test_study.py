@@ -1,4 +1,4 @@
-"""Searches: a function of the seed, also after a crash, and empty at the start of each."""
+"""A search is a function of the seed, also after a crash, and starts without old trials."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ def test_a_search_that_died_goes_on_as_if_it_had_not(tmp_path: Path, died_at: in
     assert subprocess.run(command, cwd=root, check=False).returncode == -9
     assert len(memory.read_text().splitlines()) == died_at
     with memory.open("a") as file:
-        file.write('{"state": "COMPL')  # it had no time to end the line
+        file.write('{"state": "COMPL')  # a partial line
 
     def count_calls(trial: Any) -> float:
         parameters.append(trial.number)

@@ -1,4 +1,4 @@
-"""What several processes are given to do in a test; they import little, so that they start fast."""
+"""Functions that tests run in several processes; few imports, so that these start fast."""
 
 import logging
 import os
@@ -26,5 +26,5 @@ def fail(argument: int, group: ProcessGroup, _report: Callable[..., None]) -> No
 def die(argument: int, group: ProcessGroup, _report: Callable[..., None]) -> None:
     if group.rank == argument:
         os.kill(os.getpid(), signal.SIGKILL)
-    # nothing is waited for in communication, so that the others do not fail before it is seen
+    # no communication, so that the others do not fail before the exit is noticed
     signal.pause()

@@ -1,4 +1,4 @@
-"""Attention within examples gives what the masked kind gives."""
+"""Attention within examples equals masked attention."""
 
 from pathlib import Path
 from typing import Any

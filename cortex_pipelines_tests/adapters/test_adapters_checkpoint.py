@@ -1,4 +1,4 @@
-"""A training that is killed goes on, and ends with the same bytes as one that was not."""
+"""A killed training resumes, and ends with the same bytes as an uninterrupted one."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert list((tmp_path / "killed").iterdir()) == []
     (state,) = saved_checkpoints(root)
-    # other settings are another training, which neither takes the state nor touches it
+    # a training with other settings neither uses nor changes the checkpoint
     assert build(root, datasets, tmp_path / "other", seed=5) == uninterrupted
     assert saved_checkpoints(root) == [state]
     assert build(root, datasets, tmp_path / "on") == uninterrupted - 6

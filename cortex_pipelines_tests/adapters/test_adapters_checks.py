@@ -1,4 +1,4 @@
-"""Before a training: what is refused, and what the refusal says."""
+"""Checks before a training: what is refused, and with which message."""
 
 import shutil
 from pathlib import Path
@@ -14,13 +14,13 @@ from cortex_pipelines_tests.adapters.tinymodel import SETTINGS, settings, train_
 Datasets = dict[str, Path]
 PARAMETERS = load_parameters(Path(__file__).parents[2])
 LIMITS: dict[str, Any] = SETTINGS["checks"]  # type: ignore[assignment]
-# put together here, so that no scanner takes this file for a leak
+# assembled here, so that scanners do not report this file
 KEY = "AKIA" + "Q3EGRJ7ZPWLTXV2M"
 
 
 @pytest.fixture
 def dataset_copies(datasets: Datasets, tmp_path: Path) -> Datasets:
-    """A copy of the data sets that a test may spoil."""
+    """A copy of the data sets that a test may change."""
     return {
         task: Path(shutil.copytree(folder, tmp_path / "own" / task))
         for task, folder in datasets.items()

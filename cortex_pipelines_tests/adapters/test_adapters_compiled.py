@@ -1,4 +1,4 @@
-"""Compiled blocks give what the same blocks give as they are."""
+"""Compiled blocks give the same result as uncompiled ones."""
 
 import json
 from pathlib import Path

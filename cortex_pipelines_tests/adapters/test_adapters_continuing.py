@@ -75,7 +75,7 @@ def test_a_warm_start_begins_where_its_parent_ended(
     assert record["parent"] == "first"
     load_version = json.loads((first / "training.json").read_text())
     assert load_version["parent"] is None
-    # the first measurement stays the base's
+    # the first validation is still the base's
     assert record["validation"][0] == load_version["validation"][0]
     assert record["validation"][-1]["loss"] < record["validation"][0]["loss"]
 
@@ -209,7 +209,7 @@ def test_corrections_get_their_rate_of_refactoring(
     parts = {task: [example for example in corpus.train if example.task == task] for task in taught}
     assert token_count(parts["feedback"]) / 3000 == pytest.approx(rate / 2, abs=0.08)
     assert token_count(parts["refactoring"]) / 3000 == pytest.approx((1 - rate) / 2, abs=0.08)
-    # without corrections the rate counts for nothing, whatever is short
+    # without corrections the rate is ignored
     assert corpus_of(root, datasets, None, feedback_rate=rate, **changes) == corpus_of(
         root, datasets, None, feedback_rate=0.0, **changes
     )

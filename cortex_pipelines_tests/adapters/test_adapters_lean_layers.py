@@ -1,4 +1,4 @@
-"""Lean layers give what peft's own give."""
+"""Fused layers give the same results as peft's."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is seen of a training, and when it waits: without a trace in its bytes."""
+"""Monitoring and pausing a training does not change its bytes."""
 
 import sys
 from pathlib import Path

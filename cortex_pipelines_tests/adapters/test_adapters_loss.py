@@ -28,7 +28,7 @@ def tokenised(ids: Sequence[int], number: int = 0) -> TokenisedExample:
 
 
 def by_hand(model: Any, example: TokenisedExample) -> torch.Tensor:
-    """The loss from all logits of the example alone, as the textbook has it."""
+    """The textbook loss, from all logits of a single example."""
     logits = model(input_ids=torch.tensor([example.ids])).logits[0]
     targets = torch.tensor(example.targets())
     return cross_entropy(logits, targets, reduction="none")[targets != IGNORED]

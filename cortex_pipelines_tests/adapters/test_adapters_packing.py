@@ -36,7 +36,7 @@ def of_lengths(sizes: Sequence[int]) -> list[TokenisedExample]:
 
 
 def segments(rows: Sequence[PackedRow]) -> Counter[tuple[tuple[int, int], ...]]:
-    """The examples in packed rows, told apart by their positions alone."""
+    """The examples in packed rows, separated by their positions."""
     intervals: list[list[tuple[int, int]]] = []
     for row in rows:
         for token, position, target in zip(row.ids, row.positions, row.targets, strict=True):
@@ -103,7 +103,7 @@ def test_a_long_prompt_loses_its_beginning_and_the_completion_nothing() -> None:
 
 
 def test_a_gap_that_is_too_long_keeps_what_is_nearest_on_both_sides() -> None:
-    """With the code after it first, cutting the beginning alone would leave nothing of that."""
+    """The suffix comes first in the prompt, so truncating only the start would remove it."""
     before = "".join(f"b{number}\n" for number in range(100))
     after = "".join(f"\na{number}" for number in range(100))
     gap = replace(example(0, "", before, "    x = 1"), suffix=after)

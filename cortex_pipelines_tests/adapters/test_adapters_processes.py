@@ -1,4 +1,4 @@
-"""A training that several processes share: what one gives, to rounding, and ends as one does."""
+"""Data-parallel training: the same result as one process up to rounding, and the same ending."""
 
 import json
 import os

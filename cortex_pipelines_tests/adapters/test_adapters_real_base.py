@@ -1,4 +1,4 @@
-"""The default base itself: some tens of seconds and half a gigabyte."""
+"""The real default base: takes tens of seconds and half a gigabyte."""
 
 import json
 from pathlib import Path

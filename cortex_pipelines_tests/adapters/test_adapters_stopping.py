@@ -1,4 +1,4 @@
-"""When a training measures, keeps its state and stops."""
+"""When a training validates, saves checkpoints and stops."""
 
 import contextlib
 import json
@@ -42,7 +42,7 @@ DIVERGING: dict[str, Any] = {"divergence_factor": 2.0, "evaluation_steps": 2}
 
 
 def exploding() -> Any:
-    """From the ninth step on the losses are those of a model that knows nothing any more."""
+    """From the ninth step on the losses are those of a diverged model."""
     real = loop._step
 
     def step(*arguments: Any) -> LossPoint:

@@ -1,4 +1,4 @@
-"""TRL's trainer and 4-bit bases: the same rows, measurements and files as the own loop's."""
+"""TRL's trainer and 4-bit bases: the same rows, validations and files as the built-in loop."""
 
 import json
 from importlib.util import find_spec
@@ -40,7 +40,7 @@ def build(root: Path, datasets: Datasets, out: Path, **changes: Any) -> dict[str
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project root of its own: trainings that are stopped here leave their states behind."""
+    """A separate project root: trainings stopped here leave their checkpoints behind."""
     folder = tmp_path_factory.mktemp("trl")
     write_tiny_base(folder / "base")
     return folder
@@ -48,7 +48,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(root: Path, datasets: Datasets, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the adapters ``trl`` and ``own``, made alike."""
+    """Folder with the adapters ``trl`` and ``own``, trained with the same settings."""
     folder = tmp_path_factory.mktemp("both")
     for trainer in ("trl", "own"):
         build(root, datasets, folder / trainer, trainer=trainer)
@@ -68,7 +68,7 @@ def test_it_writes_the_files_and_figures_of_the_own_loop(both: Path) -> None:
     assert metrics.keys() == builtin_metrics.keys()
     for metric in ("train_tokens", "train_examples", "steps", "trained_parameters"):
         assert metrics[metric] == builtin_metrics[metric], metric
-    # measured on the base, so without anything that the trainers do differently
+    # validated on the base, where the trainers do not differ yet
     for base in ("validation_loss_base", "general_loss_base"):
         assert metrics[base] == pytest.approx(builtin_metrics[base], rel=1e-6)
     assert metrics["validation_loss_best"] < metrics["validation_loss_base"]
@@ -97,7 +97,7 @@ def test_the_record_tells_each_step(both: Path) -> None:
 def test_a_step_over_all_rows_has_the_loss_of_the_own_loop(
     root: Path, datasets: Datasets, tmp_path: Path
 ) -> None:
-    # in whatever order: examples of a row are kept apart, and prompts are no targets
+    # in any order: examples of a row are separate, and prompts are not targets
     changes = {"batch_size": 3, "gradient_accumulation": 100, "max_tokens": 1500}
     first_build = build(root, datasets, tmp_path / "trl", **changes)
     other = build(root, datasets, tmp_path / "own", trainer="own", **changes)
@@ -148,7 +148,7 @@ def test_a_checkpoint_that_is_not_whole_is_left_alone(
     with mock.patch.object(monitor, "wait", side_effect=stop), pytest.raises(KeyboardInterrupt):
         build(root, datasets, tmp_path / "stopped")
     (folder,) = (path / "checkpoint-10" for path in states(root) if path.is_dir())
-    folder.rename(folder.with_name("checkpoint-15"))  # killed before the program's own part
+    folder.rename(folder.with_name("checkpoint-15"))  # killed before the progress was saved
     with mock.patch.object(monitor, "wait") as steps:
         uninterrupted = build(root, datasets, tmp_path / "again")
     assert steps.call_count == len(uninterrupted["steps"])
@@ -200,12 +200,12 @@ def test_an_adapter_is_trained_on_a_base_in_4_bits(
     assert layer.dtype == torch.uint8
     with torch.no_grad():
         quantised(input_ids=torch.tensor([[1, 2, 3]]))
-    # not in the layout without a gradient that is chosen on processors with AVX512-BF16
+    # not in the layout without gradients used on processors with AVX512-BF16
     assert not getattr(layer.quant_state, "packing_format_for_cpu", False)
     assert (
         layer.numel() < load_causal_model(base, "fp32").model.layers[0].mlp.up_proj.weight.numel()
     )
-    # what is served: the base as it is
+    # as served: on the unquantised base
     model = load_adapter(load_causal_model(base, "fp32"), tmp_path / "adapter")
     ids = torch.tensor([load_tokenizer(base)("def f", add_special_tokens=False)["input_ids"]])
     with torch.no_grad(), model.disable_adapter():

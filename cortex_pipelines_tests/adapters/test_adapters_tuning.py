@@ -1,4 +1,4 @@
-"""Precision and row length of a machine: measured, chosen, and written once."""
+"""Precision and row length of a machine: measured, selected, and written to params.yaml."""
 
 from pathlib import Path
 from unittest import mock
@@ -21,7 +21,7 @@ SPEEDS = [
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the repository's parameters, and a precision that is not decided."""
+    """A folder with the repository's parameters, and precision ``auto``."""
     (tmp_path / "params.yaml").write_text(
         "projects: {}\nadapters:\n"
         "  precision: auto # measured\n  max_length: 512 # of a row\n  rank: 4 # small\n"

@@ -157,7 +157,7 @@ def write_tiny_base(folder: Path) -> Path:
 
 @cache
 def byte_tokenizer() -> Any:
-    """A token a byte, so that a test can count; a begin and an end mark."""
+    """One token per byte, so that a test can count; a begin and an end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

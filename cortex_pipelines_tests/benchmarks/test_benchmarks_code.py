@@ -1,4 +1,4 @@
-"""What the benchmarks of the code data do is right on little code; no figure is looked at."""
+"""The code benchmarks work on little code; their timings are not checked."""
 
 import importlib
 import sys
@@ -30,7 +30,7 @@ def area_{number}(radius, height):
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A project without code of its own; what is measured runs here, one after the other."""
+    """A project without code; measured functions run in this process, one after the other."""
     root = tmp_path / "project"
     root.mkdir()
     nothing = {"projects": {}, "general": {"project": None}}

@@ -1,4 +1,4 @@
-"""Comparing a run with a stored one: by ratios, so that a slower machine is no worse program."""
+"""Comparison with a stored run: by ratios, so that a slower machine is not a regression."""
 
 import json
 from pathlib import Path

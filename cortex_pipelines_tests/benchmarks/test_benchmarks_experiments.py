@@ -1,4 +1,4 @@
-"""The simulated tests are those that decide, and the simulation is what it is called."""
+"""The simulated tests are the ones in use, and the simulated cases match their names."""
 
 import numpy as np
 import pytest

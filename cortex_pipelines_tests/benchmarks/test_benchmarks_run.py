@@ -1,4 +1,4 @@
-"""The benchmarks import and the smallest of them runs; no figure is looked at."""
+"""All benchmarks import and the smallest one runs; its timings are not checked."""
 
 import importlib
 import json

@@ -35,7 +35,7 @@ def test_an_adapter_of_the_projects_code_needs_fewer_bits_than_the_base(
     assert metrics["improvement"] == metrics["improvement_over_base"]
     tasks = ("completion", "refactoring", "naming", "architecture")
     assert {metrics[f"{task}_items"] for task in tasks} == {12}
-    assert set(scores["task"]) == set(tasks)  # the others cost nothing where they are not trained
+    assert set(scores["task"]) == set(tasks)  # tasks without training cost nothing
 
 
 def test_an_adapter_whose_update_is_zero_scores_as_the_base(
@@ -106,7 +106,7 @@ def test_the_same_comparison_gives_the_same_bytes_from_cache_and_from_nothing(
 ) -> None:
     cache = tmp_path / "cache"
     first, _ = workshop.evaluate(tmp_path / "first", workshop.trained, cache=cache, items=6)
-    # part from the cache, part new: must be what a computation of all from nothing gives
+    # partly cached, partly new: must equal a fresh computation of everything
     mixed, _ = workshop.evaluate(tmp_path / "mixed", workshop.trained, cache=cache)
     fresh, _ = workshop.evaluate(tmp_path / "fresh", workshop.trained)
     assert mixed.equals(fresh)
@@ -124,7 +124,7 @@ def test_a_known_model_is_scored_again_without_loading_it(
     with mock.patch.object(likelihood, "load_causal_model", side_effect=AssertionError):
         again, _ = workshop.evaluate(tmp_path / "again", workshop.trained, cache=cache)
         assert again.equals(first)
-        with pytest.raises(AssertionError):  # another model is not known
+        with pytest.raises(AssertionError):  # another model misses the cache
             workshop.evaluate(tmp_path / "other", other, cache=cache)
 
 
@@ -201,7 +201,7 @@ def test_bits_a_byte_are_all_bits_over_all_bytes() -> None:
 
 
 class _Page(HTMLParser):
-    """Tags that the page opens, and what it would load from elsewhere."""
+    """Open tags of the page, and external resources that it would load."""
 
     def __init__(self) -> None:
         super().__init__()

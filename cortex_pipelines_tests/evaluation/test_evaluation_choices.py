@@ -85,7 +85,7 @@ def test_no_wrong_answer_stands_in_the_prompt_where_it_could_be_ruled_out() -> N
         if index != question.truth
     }
     assert "name_1" not in wrong
-    assert "name_2" in wrong, "a part of a longer name is no occurrence"
+    assert "name_2" in wrong, "part of a longer name does not count as an occurrence"
 
 
 def test_a_clause_of_a_statement_is_no_statement() -> None:
@@ -133,7 +133,7 @@ def test_a_text_that_is_always_likely_is_not_chosen_for_that(
     question = Question(kind, tuple(example(1, kind, prompt, text) for text in texts), 1)
 
     class Habitual:
-        """Finds one text likely whatever is asked, and the other one after the prompt."""
+        """Finds one text likely with any prompt, and the other one only after this prompt."""
 
         def scores(self, items: tuple[Example, ...], *_how: object) -> list[ItemScore]:
             assert all(item.prompt == prompt or item.prompt.startswith(common) for item in items)
@@ -223,7 +223,7 @@ def test_items_with_too_few_other_answers_are_counted() -> None:
 
 
 class Liking:
-    """A model for which a text costs what is said."""
+    """A model with fixed costs per text."""
 
     def __init__(self, costs: dict[str, float]) -> None:
         self._costs = costs

@@ -16,7 +16,7 @@ from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of, is_complete
 from cortex_pipelines_tests.adapters.tinymodel import example
 
-# language: code, the same in another layout, other code, and code that does not parse
+# language: code, the same code in another layout, other code, code that does not parse
 CODE = {
     "python": (
         "def total(items):\n    return sum(item.price for item in items)\n",
@@ -168,7 +168,7 @@ def test_a_name_has_to_be_one_and_is_right_only_as_it_is() -> None:
 
 
 def test_errors_that_the_truth_has_too_are_not_new() -> None:
-    """A method's class is not closed in the prompt: with the truth too there is an error."""
+    """The class around the method is not closed in the prompt, so the truth has an error too."""
     item = Example(
         **vars(example(1, "completion", "class A {\n  int f() {\n", "    return 1;\n  }"))
         | {"language": "java", "kind": "method"}
@@ -233,7 +233,7 @@ def test_documentation_is_graded_by_its_words_and_a_test_as_code() -> None:
     ("output", "expected", "f1"),
     [
         ("Return the user.", "returns THE user", 0.5),
-        ("the of and", "the of and", 0.0),  # only function words say nothing
+        ("the of and", "the of and", 0.0),  # function words do not count
         ("user user user", "user", 0.5),  # repeating a word gains nothing
         ("", "Return the user.", 0.0),
         ("user Return", "Return the user.", 1.0),

@@ -1,4 +1,4 @@
-"""What the adapter saves over the best way without training, chosen on other files."""
+"""Savings of the adapter over the best condition without training, selected on other files."""
 
 import random
 
@@ -38,7 +38,7 @@ def table(
 
 
 def test_a_way_is_measured_on_files_that_it_was_not_chosen_on() -> None:
-    # context is the better one in group a alone, the base in group b alone
+    # context is better only in group a, the base only in group b
     scores = table({"base": [9.0, 8.0, 1.0], "context": [1.0, 2.0, 9.0]}, ["a", "a", "b"])
     assert cross_selected_bits(scores, UNTRAINED_CONDITIONS) == [9.0, 8.0, 9.0]
 
@@ -50,7 +50,7 @@ def test_a_way_that_was_not_measured_is_not_chosen() -> None:
 
 
 def test_choosing_among_equal_ways_shows_no_gain() -> None:
-    """Four ways of the same worth: the best of each pair, chosen on its own items, would win."""
+    """Four equal conditions: the best of each pair, selected on its own items, would win."""
     generator = random.Random(3)
     gains, flattered = [], []
     for _ in range(40):

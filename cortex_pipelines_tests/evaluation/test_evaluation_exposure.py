@@ -130,14 +130,14 @@ def test_each_task_s_adapter_is_asked_for_its_own_canaries(
 
 
 def telling(number: int) -> str:
-    """A line that nobody can know who has not seen it."""
+    """A line that a model can only know from training."""
     digest = int(sha256(str(number).encode()).hexdigest(), 16)
     return f"return self.table_of_known_numbers[{digest % 10**9:09}]\n"
 
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Of which completion has a line worth extracting in each example."""
+    """Data sets whose completions each have a line worth extracting."""
     datasets = tinymodel.write_datasets(tmp_path_factory.mktemp("telling"))
     for number, split in enumerate(("train", "validation", "test")):
         frame = pl.read_parquet(datasets["completion"] / f"{split}.parquet")
@@ -153,7 +153,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def judge_adapter(
     workshop: Workshop, datasets: dict[str, Path], folder: Path, **training: Any
 ) -> dict[str, bool]:
-    """Each guard of the gate in params.yaml, and whether it lets an adapter pass."""
+    """Guards of the gate in params.yaml, and whether the adapter passes each."""
     (folder / "adapter").mkdir(parents=True)
     count = PARAMETERS.adapters.canaries
     tinymodel.train_adapter(
@@ -169,7 +169,7 @@ def test_the_gate_lets_a_training_by_the_book_pass(
     workshop: Workshop, datasets: dict[str, Path], tmp_path: Path
 ) -> None:
     passed = judge_adapter(workshop, datasets, tmp_path, max_tokens=6000)
-    del passed["own_improvement_low"]  # there is no other project's code here
+    del passed["own_improvement_low"]  # without another project's code
     assert all(passed.values())
 
 
@@ -200,7 +200,7 @@ def test_the_limit_lies_between_nothing_remembered_and_everything() -> None:
 def test_what_a_base_thinks_of_the_digits_does_not_hide_what_was_learnt(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    """A secret that the base ranks first cannot gain a rank, and is seen all the same."""
+    """A secret that the base already ranks first cannot gain a rank, but is detected anyway."""
 
     class Scorer:
         def scores(self, texts: list[Example], folder: Path | None) -> list[Score]:

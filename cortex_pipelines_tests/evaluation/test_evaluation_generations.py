@@ -84,7 +84,7 @@ def test_greedy_outputs_are_those_of_plain_decoding_and_samples_are_seeded(
 def test_the_answer_to_a_longer_list_is_the_same_for_each_item(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    """Sharing the pass over a prompt changes no digit."""
+    """Sharing the forward pass over a prompt does not change any digit."""
     first = tinymodel.completion_example(1)
     items = [first, replace(first, completion="return 0\n"), tinymodel.naming_example(3)]
     settings = EvaluationSettings.model_validate(SETTINGS)
@@ -260,7 +260,7 @@ def test_similar_is_the_code_and_not_what_it_imports(tmp_path: Path) -> None:
 
 
 def test_rare_words_count_more_than_common_ones_in_whatever_case(tmp_path: Path) -> None:
-    """The last shares no run of tokens with what is asked, the others most of it."""
+    """The last example shares no token sequence with the prompt, the others most of it."""
     common = [{"prompt": f"# a{n}.py\n\ndef run_{n}(self, value, key):\n"} for n in range(8)]
     rare = {"prompt": "# b.py\n\nclass HeaderBytesReader(Reader):\n"}
     folder = trained_on(tmp_path, *common, rare)
@@ -293,7 +293,7 @@ def test_of_a_statement_the_lines_before_it_are_shown(tmp_path: Path) -> None:
 
 
 def test_neither_variants_nor_gaps_are_shown(tmp_path: Path) -> None:
-    """They repeat a function that is shown itself."""
+    """They repeat a function that is already among the examples."""
     code = {"prompt": "# a.py\n\ndef load(self):\n", "completion": "    go()"}
     excluded = [{"origin": "renamed"}, {"origin": "rewritten:reindented"}, {"task": "fim"}]
     folder = trained_on(tmp_path, *(code | other for other in excluded), code)
@@ -301,7 +301,7 @@ def test_neither_variants_nor_gaps_are_shown(tmp_path: Path) -> None:
 
 
 def trained_on(folder: Path, *rows: dict[str, str]) -> Path:
-    """A completion data set of these training examples."""
+    """Folder of a completion data set with these training examples."""
     items = [
         tinymodel.row(tinymodel.completion_example(n)) | {"completion": "    pass"} | row
         for n, row in enumerate(rows)
@@ -344,7 +344,7 @@ def test_the_adapter_of_another_project_is_found_by_its_version(
         tmp_path / "out", workshop.trained, items=4, choices=4, other_adapter=other_adapter
     )
     assert metrics["other_adapter_items"] == metrics["completion_items"] == 4
-    # an adapter that changes nothing is what the base is
+    # an adapter with a zero update equals the base
     assert metrics["other_adapter_gain"] == pytest.approx(
         metrics["completion_improvement_over_base"]
     )
@@ -382,7 +382,7 @@ def test_a_mixture_takes_of_the_ngrams_what_helped_on_validation(
     ways = tables["ways"]
     assert ways["context_bits"].null_count() == ways.height > 0
     assert "retrieval_items" not in metrics
-    # names and bodies repeat themselves in the tiny data sets, and an untrained base knows none
+    # the tiny data sets repeat names and bodies, and an untrained base knows neither
     assert metrics["ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
     assert metrics["base_with_ngrams_bits_per_byte"] < metrics["completion_base_bits_per_byte"]
     assert "without a network" in (tmp_path / "out" / "report.html").read_text()
@@ -405,7 +405,7 @@ def test_documentation_is_compared_with_that_of_other_items() -> None:
 def test_an_adapter_is_measured_on_documentation_and_tests_where_it_was_trained_on_them(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    """Of a test more tokens may be written than of other answers."""
+    """Tests may have more tokens than other answers."""
     shares = {"completion": 0.5, "documentation": 0.25, "tests": 0.25}
     trained = workshop.adapter("of-six", task_shares=shares, max_tokens=1500)
     tables, metrics = workshop.tables(

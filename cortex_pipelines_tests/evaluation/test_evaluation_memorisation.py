@@ -27,7 +27,7 @@ def scorer(workshop: Workshop, folder: Path) -> ItemScorer:
 
 
 def with_lines(folder: Path, texts: list[str]) -> tuple[Path, list[str]]:
-    """A data set whose last training examples have these completions, and their identities."""
+    """A data set whose last training examples have these completions, and their ids."""
     dataset = tinymodel.write_datasets(folder, rows=9)["completion"]
     frame = pl.read_parquet(dataset / "train.parquet")
     all_texts = [COMMON] * (frame.height - len(texts)) + texts
@@ -68,7 +68,7 @@ def test_lines_that_are_too_short_are_not_tried(workshop: Workshop) -> None:
 def test_what_greedy_generation_writes_is_what_counts_as_verbatim(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    """One pass says the same as generation does."""
+    """One forward pass gives the same result as generation."""
     examples = read_examples(workshop.datasets["completion"], "completion", "train")[:6]
     model = scorer(workshop, tmp_path / "cache")
     outputs = model.outputs(

@@ -1,4 +1,4 @@
-"""N-grams of a project as a model without a network, alone and mixed with another."""
+"""N-grams of a project as a baseline, alone and mixed with a model."""
 
 from math import exp
 

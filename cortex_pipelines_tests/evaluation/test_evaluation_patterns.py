@@ -84,7 +84,7 @@ def test_an_evaluation_counts_and_names_broken_patterns(workshop: Workshop, tmp_
     )
     code = tables["generations"].filter(tables["generations"]["broken_patterns"].is_not_null())
     assert set(code["task"]) == {"completion", "refactoring"}
-    # the text in the repository returns, so the truth breaks what nobody there keeps to
+    # the repository's code returns early, so the truth breaks this pattern
     assert metrics["patterns_truth_broken"] > 0
     assert metrics["patterns_items"] == 4
     page = (tmp_path / "out" / "report.html").read_text()

@@ -144,7 +144,7 @@ def test_without_a_sandbox_nothing_is_run_and_it_is_said(
 
 
 class Writing:
-    """A model that writes what it is told."""
+    """A model with fixed outputs."""
 
     def __init__(self, *bodies: str) -> None:
         self._bodies = bodies
@@ -173,7 +173,7 @@ PROBLEM = {
     [
         (["    return 2 * a", "    return a"], [True, False]),
         (["    while True: pass", "    return a + a"], [False, True]),
-        # ending early does not pass
+        # exiting early does not pass
         (["    return 1\nimport sys\nsys.exit(0)", "    import os\n    os._exit(0)"], [False] * 2),
     ],
 )

@@ -19,7 +19,7 @@ EVALUATION = load_parameters(Path(__file__).parents[2]).evaluation
 def _figures(
     folder: Path, entries: list[tuple[str, str, str | None]], saved: dict[str, float]
 ) -> dict[str, float]:
-    """Figures of completions, each in a file of its own, by the bits that are saved in it."""
+    """Metrics of completions in one file each, by the bits saved."""
     manifest = pl.DataFrame(
         [
             {"entry_id": name, "category": category, "split": split, "count": 1}

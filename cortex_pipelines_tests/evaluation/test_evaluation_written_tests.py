@@ -1,4 +1,4 @@
-"""Tests that a model wrote: run on the right code and on mutants, next to the true ones."""
+"""Generated tests, run on the true code and on mutants, compared with the true tests."""
 
 from pathlib import Path
 from unittest import mock

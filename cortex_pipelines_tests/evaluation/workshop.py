@@ -1,4 +1,4 @@
-"""A base, data sets, a repository, and adapters trained on them: what evaluations need."""
+"""A base, data sets, a repository, and adapters trained on them, as inputs of evaluations."""
 
 import json
 from hashlib import sha256
@@ -119,7 +119,7 @@ class Workshop:
         repository: tuple[Path, Path] | None = None,
         **changes: Any,
     ) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
-        """All tables of an evaluation, and its flat figures."""
+        """All tables of an evaluation, and its metrics."""
         out.mkdir(parents=True)
         general_code, general_project = general or (self.datasets["completion"], None)
         frames = code_adapter_evaluation(
@@ -146,6 +146,6 @@ class Workshop:
     def evaluate(
         self, out: Path, adapter: Path, reference: ReferenceModel | None = None, **changes: Any
     ) -> tuple[pl.DataFrame, dict[str, float]]:
-        """The scores alone, and the flat figures."""
+        """The scores of an evaluation, and its metrics."""
         frames, metrics = self.tables(out, adapter, reference, **changes)
         return frames["scores"], metrics

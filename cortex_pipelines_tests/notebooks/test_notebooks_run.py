@@ -36,7 +36,7 @@ SHOWN = {
         "anomalies.min_windows",
     ),
 }
-"""Notebook, to what it has to show of the small project."""
+"""Notebook to text that its output for the small project must contain."""
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
 
@@ -72,7 +72,7 @@ def test_notebook_says_what_to_run_first(path: Path, tmp_path: Path) -> None:
 
 
 def run(path: Path, root: Path) -> str:
-    """Execute a notebook on a project; the text that its cells show."""
+    """Execute a notebook on a project and return the text of its outputs."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,

@@ -46,7 +46,7 @@ def test_a_clear_difference_is_found_and_chance_is_not() -> None:
     }
     assert results["clear"].p_corrected < 0.01 < 0.5 < results["noise"].p_corrected
     assert results["clear"].interval.low > 0
-    assert results["clear"].p > 0  # so many draws cannot show that there is no chance at all
+    assert results["clear"].p > 0  # finitely many resamples cannot give a p-value of 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -121,7 +121,7 @@ def test_mcnemar_refuses_negative_counts() -> None:
 
 
 def test_an_interval_of_few_clusters_is_as_wide_as_students() -> None:
-    """Of eight draws a plain percentile interval holds the mean in some 88 of 100 cases."""
+    """With eight draws a plain percentile interval covers the mean in about 88 % of cases."""
     random = np.random.default_rng(5)
     covered = 0
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""Value of a new policy: intervals that hold, and a sentence for each log that supports none."""
+"""Value of a new policy: interval coverage, and the reason for each log without an estimate."""
 
 import json
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def test_a_log_of_the_same_policy_is_worth_itself() -> None:
 
 
 def test_what_was_never_tried_is_refused_and_may_be_worth_anything() -> None:
-    """The new policy wants, for half of the tasks, an action that the log has once in 10,000."""
+    """For half of the tasks the new policy takes an action that the log has once in 10,000."""
     old = np.array([[1, 0.0], [0.9999, 0.0001]])
     log = bandit(np.array([[0.5, 0.5], [0.5, 1.0]]), old, np.eye(2))
     value = value_of_policy(*log(np.random.default_rng(3), 1000))

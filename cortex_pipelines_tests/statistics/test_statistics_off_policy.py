@@ -1,4 +1,4 @@
-"""Off-policy estimates: right on a bandit of known value, refused where a log says nothing."""
+"""Off-policy estimates: correct on a bandit of known value, refused without enough support."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ MASTERS = ("a", "b", "c")
 CHANCE = np.array([[0.9, 0.4, 0.1], [0.2, 0.7, 0.5]])
 """Chance of success of each master at tasks of two sorts."""
 VALUE = (0.9 + 0.7) / 2
-"""What a router achieves that sends the first sort to a and the second to b."""
+"""Success of a router that sends the first sort to a and the second to b."""
 
 
 def bandit(
     seed: int, items: int = 500, **changed: Any
 ) -> tuple[LoggedDecisions, list[dict[str, float]]]:
-    """A log by a router that draws, mostly the wrong master."""
+    """A log of a randomised router that mostly takes the wrong master."""
     random = np.random.default_rng(seed)
     sort = random.integers(0, 2, size=items)
     policy = np.array([[0.3, 0.2, 0.5], [0.3, 0.25, 0.45]])[sort]

@@ -1,4 +1,4 @@
-"""Intervals that hold at every look."""
+"""Confidence sequences that are valid at every look."""
 
 import numpy as np
 import pytest

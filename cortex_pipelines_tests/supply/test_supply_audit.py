@@ -1,4 +1,4 @@
-"""`make audit` from a file of advisories: what is locked and vulnerable is reported."""
+"""`make audit` with a file of advisories reports vulnerable locked packages."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def audit(database: Path) -> subprocess.CompletedProcess[str]:
 
 
 def reported(process: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
-    """Ids by package, and that all packages were looked at."""
+    """Advisory ids by package, after checking that all packages were audited."""
     answer = json.loads(process.stdout.split("\n", 1)[1])
     assert len(answer["dependencies"]) == len(pins("constraints.txt"))
     rows = {

@@ -1,4 +1,4 @@
-"""`make lint` finds workflows and container clean as they are, and not when they are worse."""
+"""`make lint` accepts the workflows and the container, and reports defects put into them."""
 
 import re
 import subprocess

@@ -12,7 +12,7 @@ from cortex_pipelines_tests.integration.miniproject import git
 
 ROOT = Path(__file__).parents[2]
 LETTERS = string.ascii_letters + string.digits
-# drawn here: a key that stood in this file would be found in it
+# generated here: a key in this file would be reported
 KEY, OTHER = ("ghp_" + "".join(random.Random(seed).choices(LETTERS, k=36)) for seed in (1, 2))
 
 
@@ -29,7 +29,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_a_planted_key_fails_the_check_and_is_not_printed(repository: Path) -> None:
-    assert leaks(repository).returncode == 0, "what git does not track is nobody's business"
+    assert leaks(repository).returncode == 0, "untracked files are ignored"
 
     git(repository, "add", ".")
     process = leaks(repository)

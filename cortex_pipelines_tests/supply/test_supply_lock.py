@@ -27,7 +27,7 @@ def test_every_locked_version_has_hashes_and_nothing_else() -> None:
         text = re.sub(r"^#.*\n", "", (ROOT / name).read_text(encoding="utf-8"))
         entries = re.split(r"\n(?=\S)", text.strip())
         for entry in entries:
-            # no option, no address: where packages come from is the machine's to say
+            # no options or URLs: the machine's configuration selects the package index
             assert re.fullmatch(
                 r"[\w.-]+(\[[\w, -]+\])?==\S+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+",
                 entry,
