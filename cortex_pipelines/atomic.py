@@ -24,7 +24,7 @@ _OWNER = "CORTEX_TEMPORARY_OWNER"
 
 
 @contextmanager
-def aside(path: Path, durable: bool = True, staging: Path | None = None) -> Iterator[Path]:
+def atomic_file(path: Path, durable: bool = True, staging: Path | None = None) -> Iterator[Path]:
     """An empty temporary file that replaces ``path`` at the end.
 
     After an error or a kill, ``path`` is unchanged.
@@ -55,7 +55,7 @@ def aside(path: Path, durable: bool = True, staging: Path | None = None) -> Iter
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes to a file atomically."""
-    with aside(path) as scratch:
+    with atomic_file(path) as scratch:
         scratch.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def rewrite(path: Path, transform: Callable[[Iterator[bytes]], Iterable[bytes]])
     """
     if not path.exists():
         return
-    with open_for_append(path) as file, aside(path) as scratch, scratch.open("wb") as new:
+    with open_for_append(path) as file, atomic_file(path) as scratch, scratch.open("wb") as new:
         file.seek(0)
         new.writelines(line + b"\n" for line in transform(stripped_lines(file)))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.atomic import aside, sweep
+from cortex_pipelines.atomic import atomic_file, sweep
 
 _KEY = "cache_key"
 _SEED = 20
@@ -46,7 +46,7 @@ class RowCache:
 
     def put(self, value: bytes, *parts: Any) -> None:
         """Store ``value`` as computed from ``parts``."""
-        with aside(self._path(parts), durable=False, staging=self._folder) as scratch:
+        with atomic_file(self._path(parts), durable=False, staging=self._folder) as scratch:
             scratch.write_bytes(value + _seal(value))
 
     def rows(
@@ -102,7 +102,7 @@ class RowCache:
 
     def store_table(self, name: str, table: pl.DataFrame) -> None:
         """Store a table under a name, replacing the last one."""
-        with aside(self._table(name), durable=False, staging=self._folder) as scratch:
+        with atomic_file(self._table(name), durable=False, staging=self._folder) as scratch:
             table.write_ipc(scratch, compression="lz4")
 
     def _table(self, name: str) -> Path:

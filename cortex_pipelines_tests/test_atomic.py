@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortex_pipelines.atomic import (
-    aside,
+    atomic_file,
     discard,
     publish,
     scratch_folder,
@@ -24,9 +24,9 @@ from cortex_pipelines.atomic import (
 LIVING = """
 import sys, time
 from pathlib import Path
-from cortex_pipelines.atomic import aside, scratch_folder, temporary_files
+from cortex_pipelines.atomic import atomic_file, scratch_folder, temporary_files
 folder = Path(sys.argv[1])
-with scratch_folder(folder), aside(folder / "lock") as half, temporary_files():
+with scratch_folder(folder), atomic_file(folder / "lock") as half, temporary_files():
     half.write_text("ha")
     import tempfile
     Path(tempfile.mkdtemp(), "left").write_text("x")
@@ -76,7 +76,7 @@ def test_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     write_whole(path, "whole")
 
     def fail() -> None:
-        with aside(path) as scratch:
+        with atomic_file(path) as scratch:
             scratch.write_text("ha")
             raise RuntimeError("stopped")
 
@@ -143,7 +143,7 @@ def mode(path: Path) -> int:
 def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(
     tmp_path: Path, umask: int
 ) -> None:
-    with aside(tmp_path / "file") as scratch:
+    with atomic_file(tmp_path / "file") as scratch:
         private(scratch)
     folder = Path(tempfile.mkdtemp(dir=tmp_path))
     private(folder / "weights")
@@ -161,7 +161,7 @@ def test_what_a_library_wrote_for_its_owner_alone_follows_the_umask(
 
 def test_a_file_made_private_on_purpose_stays_so(tmp_path: Path, umask: int) -> None:
     for _ in range(2):  # new, and replaced
-        with aside(tmp_path / "key") as scratch:
+        with atomic_file(tmp_path / "key") as scratch:
             scratch.chmod(0o600)
             scratch.write_text("secret")
         assert mode(tmp_path / "key") == 0o600

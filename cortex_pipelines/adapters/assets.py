@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cortex_pipelines.adapters.build import Parent, TrainingInputs, build_adapter
+from cortex_pipelines.adapters.build import ParentAdapter, TrainingInputs, build_adapter
 from cortex_pipelines.adapters.data.checks import check_training
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.datasets.settings import DatasetSettings, GeneralSettings
@@ -55,6 +55,6 @@ def code_adapter(
         training_data,
         None if general.project in (None, project) else general_code,
         base_model,
-        Parent(version, load_version("code_adapter", project, version)) if version else None,
+        ParentAdapter(version, load_version("code_adapter", project, version)) if version else None,
     )
     build_adapter(inputs, adapters, out, root, observe)

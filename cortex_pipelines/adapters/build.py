@@ -20,7 +20,11 @@ from cortex_pipelines.adapters.model.lora import (
 )
 from cortex_pipelines.adapters.settings import AdapterSettings, Task
 from cortex_pipelines.adapters.training.checkpoint import Checkpoints, training_key
-from cortex_pipelines.adapters.training.history import Report, TrainingResult, run_metrics
+from cortex_pipelines.adapters.training.history import (
+    TrainingResult,
+    ValidationCallback,
+    run_metrics,
+)
 from cortex_pipelines.adapters.training.launch import (
     TrainingJob,
     require_packages,
@@ -36,7 +40,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 
 
 @dataclass(frozen=True)
-class Parent:
+class ParentAdapter:
     """An earlier adapter that training starts from, with its pinned version."""
 
     version: str
@@ -59,7 +63,7 @@ class TrainingInputs:
     datasets: Mapping[str, Path]
     general: Path | None
     base: PinnedModel
-    parent: Parent | None
+    parent: ParentAdapter | None
 
 
 def build_adapter(
@@ -137,7 +141,7 @@ def _build(
 
     corpus = corpus_for(settings)
 
-    def attempt(trial_settings: AdapterSettings, report: Report) -> TrainingResult:
+    def attempt(trial_settings: AdapterSettings, report: ValidationCallback) -> TrainingResult:
         # validated on the rows of the configured length, so that trials are comparable
         trial_corpus = Corpus(corpus_for(trial_settings).train, corpus.validation)
         return run_training(TrainingJob(base, parent, trial_corpus, trial_settings), report)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.catalog import open_project, project_name_refusal
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.project_sources import parse_source
@@ -58,7 +58,7 @@ def add_project(root: Path, name: str, source: str, control: bool = False) -> di
         raise ProjectError(f"projects.{name} already has the source: {source}")
     sources.append(entry)
     values["projects"] = projects
-    with aside(root / "params.yaml") as scratch:
+    with atomic_file(root / "params.yaml") as scratch:
         scratch.write_text(to_yaml(values), encoding="utf-8")
         # a project that cannot be pinned is not added; a pin without a project is harmless
         pin_sources(root, name, load_parameters(root, scratch))

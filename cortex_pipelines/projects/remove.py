@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortex_pipelines.atomic import aside, discard
+from cortex_pipelines.atomic import atomic_file, discard
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.projects.parameter_file import without_project
@@ -111,7 +111,7 @@ def remove_project(project: Project, removal: Removal) -> Project:
     root, name = project.root, removal.name
     text = without_project((root / FILE).read_text(encoding="utf-8"), name)
     stop_for_release(root, name, f"{name} was removed")
-    with aside(root / FILE) as scratch:
+    with atomic_file(root / FILE) as scratch:
         scratch.write_text(text, encoding="utf-8")
         load_parameters(root, scratch)  # before anything is deleted
         for folder in removal.outputs:

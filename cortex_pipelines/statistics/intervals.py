@@ -24,7 +24,7 @@ class Interval:
     high: float
     confidence: float
 
-    def figures(self, name: str) -> dict[str, float]:
+    def as_metrics(self, name: str) -> dict[str, float]:
         """Estimate and interval as ``<name>``, ``<name>_low`` and ``<name>_high``."""
         return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
 
@@ -66,7 +66,7 @@ def paired_bootstrap(
     sums, sizes = cluster_sums(differences, weights, clusters)
     estimate = float(sums.sum() / sizes.sum())
     ratios = _resampled_ratios(sums, sizes, resamples, seed)
-    return _expanded(estimate, ratios, confidence, len(sums))
+    return _expanded_percentile(estimate, ratios, confidence, len(sums))
 
 
 def two_sample_bootstrap(
@@ -92,10 +92,12 @@ def two_sample_bootstrap(
     ]
     means = [float(sums.sum() / sizes.sum()) for sums, sizes in (first, second)]
     fewest = min(len(first[0]), len(second[0]))
-    return _expanded(means[0] - means[1], ratios[0] - ratios[1], confidence, fewest)
+    return _expanded_percentile(means[0] - means[1], ratios[0] - ratios[1], confidence, fewest)
 
 
-def _expanded(estimate: float, ratios: np.ndarray, confidence: float, clusters: int) -> Interval:
+def _expanded_percentile(
+    estimate: float, ratios: np.ndarray, confidence: float, clusters: int
+) -> Interval:
     tail = _expanded_tail(confidence, clusters)
     low, high = np.quantile(ratios, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence)

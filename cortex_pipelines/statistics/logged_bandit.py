@@ -32,7 +32,7 @@ _MISFIT = 0.05
 
 
 @dataclass(frozen=True)
-class Value:
+class ValueEstimate:
     """An estimate of the new policy's mean reward; all None if no decision has any weight."""
 
     value: float | None
@@ -51,8 +51,8 @@ class PolicyValue:
         refused: Reason not to rely on the estimates, or None.
     """
 
-    snips: Value
-    ips: Value
+    snips: ValueEstimate
+    ips: ValueEstimate
     effective: float
     refused: str | None
 
@@ -73,7 +73,7 @@ def value_of_policy(
     """
     weights = targets / propensities
     if not weights.any():
-        nothing = Value(None, None, None)
+        nothing = ValueEstimate(None, None, None)
         reason = "the new policy would have taken none of the logged decisions (every target is 0)"
         return PolicyValue(nothing, nothing, 0.0, reason)
     shares = weights / weights.max()  # squares of tiny weights would be 0
@@ -81,8 +81,8 @@ def value_of_policy(
     ends = bounds or _range(rewards)
     snips, ips = (_interval(rewards, weights, effective, ends, normalised=n) for n in (True, False))
     return PolicyValue(
-        snips=Value(*snips),
-        ips=Value(ips[0], min(ips[1], snips[1]), max(ips[2], snips[2])),
+        snips=ValueEstimate(*snips),
+        ips=ValueEstimate(ips[0], min(ips[1], snips[1]), max(ips[2], snips[2])),
         effective=effective,
         refused=_reason(weights, effective) or (None if bounds else _no_spread(rewards)),
     )

@@ -20,7 +20,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedDifferences:
     """Paired differences of one metric; positive is better.
 
     Args:
@@ -72,7 +72,7 @@ class MetricComparison:
 
 
 def compare_all(
-    metrics: Mapping[str, Paired], *, resamples: int, confidence: float, seed: int
+    metrics: Mapping[str, PairedDifferences], *, resamples: int, confidence: float, seed: int
 ) -> list[MetricComparison]:
     """Compare all metrics with Holm's correction, without empty ones.
 
@@ -97,7 +97,7 @@ def compare_all(
     return comparisons
 
 
-def items_needed(paired: Paired, confidence: float) -> int | None:
+def items_needed(paired: PairedDifferences, confidence: float) -> int | None:
     """Clusters needed to detect the smallest worthwhile difference with 80 % power.
 
     Uses the normal approximation for planning: (z + z')² s² over the square of the difference,
@@ -127,7 +127,7 @@ def detectable_difference(clusters: int, paired_needed: int | None, smallest: fl
     return smallest * sqrt(paired_needed / clusters) if clusters else inf
 
 
-def sign_flip_p(paired: Paired, resamples: int, seed: int) -> float:
+def sign_flip_p(paired: PairedDifferences, resamples: int, seed: int) -> float:
     """Two-sided p-value of the sign-flip permutation test of the mean.
 
     Signs of whole clusters are flipped. Exact for few clusters, so that three clusters can never be

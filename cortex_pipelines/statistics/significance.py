@@ -26,7 +26,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, total).pvalue) if total else 1.0
 
 
-def likelier(first: Doubles, second: Doubles) -> float:
+def higher_likelihood_p(first: Doubles, second: Doubles) -> float:
     """One-sided p-value of a paired t-test that the first log-likelihoods are higher."""
     from scipy.stats import ttest_1samp
 

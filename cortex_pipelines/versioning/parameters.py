@@ -20,7 +20,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.settings import Settings
 from cortex_pipelines.versioning.dvc.yaml_files import read_yaml
 from cortex_pipelines.versioning.dvc.yaml_text import describe_errors
@@ -155,7 +155,7 @@ class Effective:
             path = root / name
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 # DVC hashes the folder: nothing else may lie in it, however briefly
-                with aside(path, staging=_scratch(root)) as scratch:
+                with atomic_file(path, staging=_scratch(root)) as scratch:
                     scratch.write_text(text, encoding="utf-8")
                 changed = True
         return changed

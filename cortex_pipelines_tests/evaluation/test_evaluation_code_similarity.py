@@ -10,7 +10,7 @@ from cortex_pipelines.evaluation.metrics.codebleu import (
     subtoken_f1,
     syntax_errors,
 )
-from cortex_pipelines.evaluation.metrics.grading import grade, rephrased, same_answer
+from cortex_pipelines.evaluation.metrics.grading import grade, rephrase, same_answer
 from cortex_pipelines.evaluation.metrics.prose import word_f1
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.prompts.stopping import StopRule, cut, extent_of, is_complete
@@ -186,20 +186,20 @@ def test_of_an_import_the_judgement_counts() -> None:
     assert grade(item, "violation: of the order.", "<NAME>")["right"]
     assert not grade(item, "allowed: why not.", "<NAME>")["right"]
     assert same_answer(item, "allowed: so.", "Allowed: or so.")
-    other = rephrased(item)
+    other = rephrase(item)
     assert other is not None
     assert other.prompt == "Is a allowed to import b?"
 
 
 def test_requests_have_other_words_and_code_has_none() -> None:
     item = example(1, "naming", "x\n\n# <NAME> is a local variable. Its name:\n", "a")
-    other = rephrased(item)
+    other = rephrase(item)
     assert other is not None
     assert other.prompt == "x\n\n# What should the local variable <NAME> be called?\n"
-    fixed = rephrased(refactoring())
+    fixed = rephrase(refactoring())
     assert fixed is not None
     assert "error" not in fixed.prompt
-    assert rephrased(example(1, "completion", "def f():\n", "    pass")) is None
+    assert rephrase(example(1, "completion", "def f():\n", "    pass")) is None
 
 
 def test_documentation_ends_with_its_paragraph_and_a_test_with_its_unit_or_call() -> None:

@@ -35,7 +35,7 @@ from cortex_pipelines.routing.selection.out_of_scope import (
 from cortex_pipelines.routing.selection.search import search_fold
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.routing.train import compared_tasks
-from cortex_pipelines.statistics.significance import likelier, mcnemar_exact
+from cortex_pipelines.statistics.significance import higher_likelihood_p, mcnemar_exact
 from cortex_pipelines.words import fold
 
 CHOSEN = NeuralSettings(0.01, 0.01, 0.1)
@@ -361,11 +361,11 @@ def test_a_likelier_answer_is_told_from_noise(seed: int) -> None:
     random = np.random.default_rng(seed)
     below = -random.exponential(1.0, 400)
     noise = random.normal(0.0, 0.2, 400)
-    better = likelier(below + noise - noise.mean() + 0.1, below)
-    worse = likelier(below + noise - noise.mean() - 0.1, below)
+    better = higher_likelihood_p(below + noise - noise.mean() + 0.1, below)
+    worse = higher_likelihood_p(below + noise - noise.mean() - 0.1, below)
     assert better < 1e-6
     assert worse == pytest.approx(1 - better)
-    assert likelier(below, below) == 1.0
+    assert higher_likelihood_p(below, below) == 1.0
 
 
 def test_few_tasks_find_the_same_neighbours_as_many(settings: RoutingSettings) -> None:

@@ -175,7 +175,7 @@ def test_a_kill_between_the_record_and_the_queue_leaves_one_answer(
     review_queue(root).add(["one", "two"], [decision(0.5, 0.45)] * 2, AT)
     first, second = (row["id"] for row in waiting())
     with monkeypatch.context() as patched:
-        patched.setattr(jsonl, "aside", _killed)
+        patched.setattr(jsonl, "atomic_file", _killed)
         for task in (first, second):
             with pytest.raises(KeyboardInterrupt):
                 decide(root, task, "security", "anna")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.evaluation.generation.test_runner import pass_at_k, pass_at_k_metrics
 from cortex_pipelines.statistics.multiple_comparisons import (
-    Paired,
+    PairedDifferences,
     compare_all,
     detectable_difference,
     items_needed,
@@ -18,8 +18,8 @@ from cortex_pipelines.statistics.significance import holm
 HOW = {"resamples": 999, "confidence": 0.95, "seed": 3}
 
 
-def paired(values: list[float], smallest: float = 0.1) -> Paired:
-    return Paired(values, [str(index) for index in range(len(values))], None, smallest)
+def paired(values: list[float], smallest: float = 0.1) -> PairedDifferences:
+    return PairedDifferences(values, [str(index) for index in range(len(values))], None, smallest)
 
 
 def test_holm_gives_the_corrected_values_of_the_textbook() -> None:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, ValidationError
 
 from cortex_pipelines.adapters.model.base_model import BaseModel
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.settings import PartShare, PositiveFloat, Rank, Regex
 
 WEIGHTS = "adapter_model.safetensors"
@@ -94,7 +94,7 @@ def save_adapter(model: Any, weights: Mapping[str, Any], base: BaseModel, out: P
         for name, tensor in sorted(state.items())
     }
     # safetensors keeps metadata in a hash map: several entries have no fixed order
-    with aside(out / WEIGHTS, durable=False) as scratch:
+    with atomic_file(out / WEIGHTS, durable=False) as scratch:
         save_file(tensors, scratch, metadata={"format": "pt"})
     write_json(out / CONFIGURATION, _configuration(model, base))
 

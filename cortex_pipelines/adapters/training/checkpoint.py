@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex_pipelines.adapters.data.corpus import Corpus
 from cortex_pipelines.adapters.settings import AdapterSettings
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 
 _LOG = logging.getLogger("cortex_pipelines")
 
@@ -45,7 +45,7 @@ class Checkpoints:
         """Replace the checkpoint atomically by a state of tensors and plain values."""
         import torch
 
-        with aside(self.path, durable=False) as scratch:
+        with atomic_file(self.path, durable=False) as scratch:
             torch.save(dict(state), scratch)
 
     def load(self) -> dict[str, Any] | None:

@@ -83,15 +83,15 @@ class ProcessGroup:
 
 SINGLE_PROCESS = ProcessGroup()
 
-Report = Callable[..., None]
+ReportCallback = Callable[..., None]
 """Receives intermediate results; may raise to stop the work."""
 
 
 def run_in_processes(
-    work: Callable[[G, ProcessGroup, Report], T],
+    work: Callable[[G, ProcessGroup, ReportCallback], T],
     argument: G,
     processes: int,
-    report: Report | None = None,
+    report: ReportCallback | None = None,
 ) -> T:
     """Run a function in several new processes and forward their logs.
 
@@ -138,7 +138,7 @@ def _ignore_report(*_report: object) -> None:
     """Ignore a report."""
 
 
-def _result(running: Any, receiver: "Connection", report: Report) -> Any:
+def _result(running: Any, receiver: "Connection", report: ReportCallback) -> Any:
     """Wait for the first process's result; forwards logs and reports meanwhile."""
     handlers: dict[str, Callable[..., None]] = {"report": report, "log": _LOG.log, "failed": _raise}
     while True:

@@ -97,7 +97,7 @@ class TrainingResult:
         }
 
 
-Report = Callable[[int, float], None]
+ValidationCallback = Callable[[int, float], None]
 """Takes the training tokens seen and the validation loss at each measurement; may raise to stop."""
 
 

@@ -22,7 +22,7 @@ from cortex_pipelines.adapters.training.distributed import (
     ProcessGroup,
     run_in_processes,
 )
-from cortex_pipelines.adapters.training.history import Report, TrainingResult
+from cortex_pipelines.adapters.training.history import TrainingResult, ValidationCallback
 from cortex_pipelines.adapters.training.loop import train
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor, machine_limits, tensorboard
 
@@ -56,7 +56,7 @@ class TrainingJob:
     events: Path | None = None
 
 
-def run_training(training: TrainingJob, report: Report | None = None) -> TrainingResult:
+def run_training(training: TrainingJob, report: ValidationCallback | None = None) -> TrainingResult:
     """Train in one process or several, as the settings say.
 
     Args:
@@ -104,7 +104,7 @@ def resolve_precision(settings: AdapterSettings) -> Precision:
 
 
 def _train_in_group(
-    training: TrainingJob, group: ProcessGroup, report: Report | None
+    training: TrainingJob, group: ProcessGroup, report: ValidationCallback | None
 ) -> TrainingResult:
     """Training in each process of the group; the first one writes the files."""
     settings, monitor = training.settings, TrainingMonitor()

@@ -21,7 +21,12 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, TrainingResult
+from cortex_pipelines.adapters.training.history import (
+    LossPoint,
+    Progress,
+    TrainingResult,
+    ValidationCallback,
+)
 from cortex_pipelines.adapters.training.loss import packing_is_separate, supervised_losses
 from cortex_pipelines.adapters.training.lr_schedule import learning_rate_at
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
@@ -41,7 +46,7 @@ def train(
     corpus: Corpus,
     settings: AdapterSettings,
     checkpoints: Checkpoints | None = None,
-    report: Report | None = None,
+    report: ValidationCallback | None = None,
     monitor: TrainingMonitor | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> TrainingResult:
@@ -133,7 +138,7 @@ def _run(
     validation: list[PackedRow],
     progress: Progress,
     checkpoints: Checkpoints | None,
-    report: Report | None,
+    report: ValidationCallback | None,
     monitor: TrainingMonitor,
 ) -> None:
     model, settings, first = worker.model, worker.settings, worker.group.is_first

@@ -9,18 +9,18 @@ from typing import Any
 from cortex_pipelines.adapters.model.lora import write_json
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.adapters.training.early_stopping import TrainingDivergedError
-from cortex_pipelines.adapters.training.history import Report, TrainingResult
+from cortex_pipelines.adapters.training.history import TrainingResult, ValidationCallback
 from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.hyperparameter_search import search as study
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-Attempt = Callable[[AdapterSettings, Report], TrainingResult]
+TrialTraining = Callable[[AdapterSettings, ValidationCallback], TrainingResult]
 """Trains with the given settings and reports each validation."""
 
 
 def search(
-    settings: AdapterSettings, attempt: Attempt, trials_file: Path, out: Path
+    settings: AdapterSettings, attempt: TrialTraining, trials_file: Path, out: Path
 ) -> AdapterSettings:
     """The settings with the best trial's values; all trials are written to ``trials.json``.
 
@@ -56,7 +56,7 @@ def search(
     return _with(settings, dict(finished_study.best.parameters))
 
 
-def _loss(trial: Any, settings: AdapterSettings, attempt: Attempt) -> float:
+def _loss(trial: Any, settings: AdapterSettings, attempt: TrialTraining) -> float:
     import optuna
 
     space = settings.search

@@ -32,7 +32,12 @@ from cortex_pipelines.adapters.training.early_stopping import (
     require_finite,
     require_no_divergence,
 )
-from cortex_pipelines.adapters.training.history import LossPoint, Progress, Report, TrainingResult
+from cortex_pipelines.adapters.training.history import (
+    LossPoint,
+    Progress,
+    TrainingResult,
+    ValidationCallback,
+)
 from cortex_pipelines.adapters.training.loss import packing_is_separate
 from cortex_pipelines.adapters.training.monitor import TrainingMonitor
 from cortex_pipelines.adapters.training.state import progress_state, restore_progress
@@ -48,7 +53,7 @@ def train_with_trl(
     corpus: Corpus,
     settings: AdapterSettings,
     checkpoints: Checkpoints | None = None,
-    report: Report | None = None,
+    report: ValidationCallback | None = None,
     monitor: TrainingMonitor | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> TrainingResult:
@@ -115,7 +120,7 @@ class _MonitorCallback(TrainerCallback):  # type: ignore[misc]
         packed: bool,
         settings: AdapterSettings,
         checkpoints: Checkpoints | None,
-        report: Report | None,
+        report: ValidationCallback | None,
         monitor: TrainingMonitor | None,
         group: ProcessGroup,
     ) -> None:

@@ -27,7 +27,7 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
     if out is not None and _is_input_file(out, file):
         raise click.UsageError(f"{out} is the file of questions; name another one with --out")
     require_packages()
-    from cortex_pipelines.atomic import aside
+    from cortex_pipelines.atomic import atomic_file
     from cortex_pipelines.serving.http.batch import answer_lines
     from cortex_pipelines.serving.project_gateway import open_gateway
     from cortex_pipelines.versioning.root import find_root
@@ -38,7 +38,7 @@ def predict_batch(file: Iterable[bytes], out: Path | None, model: str | None) ->
         ending.callback(gateway.close)
         write: Callable[[str], Any] = click.echo
         if out is not None:
-            target = ending.enter_context(aside(out)).open("w", encoding="utf-8")
+            target = ending.enter_context(atomic_file(out)).open("w", encoding="utf-8")
             output = ending.enter_context(target)
             write = lambda line: output.write(line + "\n")  # noqa: E731
         for answer in answer_lines(gateway, file):

@@ -79,7 +79,7 @@ from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
 from cortex_pipelines.statistics.multiple_comparisons import (
     MetricComparison,
-    Paired,
+    PairedDifferences,
     compare_all,
 )
 
@@ -248,7 +248,7 @@ def _compare_with_reference(
     settings: EvaluationSettings,
 ) -> list[MetricComparison]:
     """Challenger against reference on every task and question kind, corrected jointly."""
-    metrics: dict[str, Paired] = {
+    metrics: dict[str, PairedDifferences] = {
         f"{task}_improvement": bits_saved(task_rows(scores, task), "reference", settings)
         for task in inputs.datasets
     }

@@ -8,7 +8,10 @@ from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.datasets.settings import DatasetSettings
 from cortex_pipelines.evaluation.adapter.measures.bits_per_byte import sample_held_out
 from cortex_pipelines.evaluation.adapter.measures.forgetting import GeneralItems, general_items
-from cortex_pipelines.evaluation.adapter.measures.memorisation import Attempt, build_attempts
+from cortex_pipelines.evaluation.adapter.measures.memorisation import (
+    ExtractionAttempt,
+    build_attempts,
+)
 from cortex_pipelines.evaluation.adapter.measures.multiple_choice import (
     KINDS,
     Question,
@@ -80,7 +83,7 @@ class Items:
     general: GeneralItems
     questions: list[Question]
     items_without_question: dict[str, int]
-    attempts: list[Attempt]
+    attempts: list[ExtractionAttempt]
     completions: list[Example]
     retrieved: list[Example]
     questions_with_context: list[Question | None]

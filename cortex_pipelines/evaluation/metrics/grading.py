@@ -77,18 +77,18 @@ def is_correct(item: Example, output: str) -> bool:
 def same_answer(item: Example, first: str, second: str) -> bool:
     """Whether two answers to a question are equivalent."""
     if item.task == "architecture" and item.kind == "violation":
-        return judgement(first) == judgement(second)
+        return verdict_of(first) == verdict_of(second)
     if item.task in ("naming", "architecture", "documentation"):
         return first.split() == second.split()
     return same_code(first, second, item.language)
 
 
-def judgement(answer: str) -> str:
+def verdict_of(answer: str) -> str:
     """The verdict of an answer: the word before the colon."""
     return answer.partition(":")[0].strip().lower()
 
 
-def rephrased(item: Example) -> Example | None:
+def rephrase(item: Example) -> Example | None:
     """The example with a rephrased request; None if the prompt has none."""
     prompt = item.prompt
     for pattern, words in _REPHRASED:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.entries import SourceError
 
@@ -37,7 +37,7 @@ def keep_rows(rows: Iterable[tuple[str, Row]], root: Path) -> tuple[str, int]:
     path = snapshot_file(root, sha256)
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with aside(path) as scratch:
+        with atomic_file(path) as scratch:
             scratch.chmod(0o600)
             scratch.write_bytes(data)
     return sha256, len(lines)

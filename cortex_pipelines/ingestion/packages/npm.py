@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.ingestion.archives.archive import read_archive
 from cortex_pipelines.ingestion.cache import CACHE, file_sha256
 from cortex_pipelines.ingestion.entries import Entries, SourceError, SourceLimits
@@ -62,7 +62,7 @@ def _keep(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path)
             f"{facts.get('integrity')}; run `cortex update` again"
         )
     sha256 = file_sha256(file)
-    with aside(downloads / sha256, durable=False) as scratch:
+    with atomic_file(downloads / sha256, durable=False) as scratch:
         shutil.copyfile(file, scratch)
     return {
         "version": str(facts.get("version")),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.monitoring.anomalies.detect import FittedDetectors, alert_rows
 from cortex_pipelines.monitoring.anomalies.detectors import (
     AnomalyDetector,
@@ -65,7 +65,7 @@ def save_detectors(folder: Path, watchers: Mapping[str, FittedDetectors], window
         }
     text = json.dumps({"window": window, "logs": logs}, indent=1, sort_keys=True)
     (folder / DETECTORS_FILE).write_text(text + "\n", encoding="utf-8")
-    with aside(folder / WEIGHTS_FILE, durable=False) as scratch:
+    with atomic_file(folder / WEIGHTS_FILE, durable=False) as scratch:
         save_file(tensors, scratch)
 
 

@@ -51,5 +51,5 @@ def scope_metrics(
         ("in_scope_kept", wilson(kept, len(tasks), settings.confidence)),
         ("out_of_scope_abstained", wilson(left, len(requests), settings.confidence)),
     ):
-        metrics |= interval.figures(name)
+        metrics |= interval.as_metrics(name)
     return metrics

@@ -139,22 +139,22 @@ def routing_metrics(
             scores["confidence"].to_list(), scores["challenger_right"].to_list()
         ),
         "worst_recall": min(recalls(scores).values()),
-        **against_rules.first.figures("challenger"),
-        **against_rules.second.figures("baseline"),
-        **against.second.figures("reference"),
-        **against.difference.figures("difference"),
+        **against_rules.first.as_metrics("challenger"),
+        **against_rules.second.as_metrics("baseline"),
+        **against.second.as_metrics("reference"),
+        **against.difference.as_metrics("difference"),
         "mcnemar_p": against.p_value,
-        **against_rules.difference.figures("baseline_difference"),
+        **against_rules.difference.as_metrics("baseline_difference"),
         "baseline_mcnemar_p": against_rules.p_value,
-        **against_tfidf.second.figures("tfidf"),
-        **against_tfidf.difference.figures("tfidf_difference"),
+        **against_tfidf.second.as_metrics("tfidf"),
+        **against_tfidf.difference.as_metrics("tfidf_difference"),
         "tfidf_mcnemar_p": against_tfidf.p_value,
-        **least.difference.figures("least_difference"),
+        **least.difference.as_metrics("least_difference"),
     }
     if has_champion:
-        metrics |= against.second.figures("champion")
+        metrics |= against.second.as_metrics("champion")
     if certain.height:
-        metrics |= compare(certain, "baseline", settings).first.figures("covered")
+        metrics |= compare(certain, "baseline", settings).first.as_metrics("covered")
     return metrics | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
 
 
@@ -170,8 +170,8 @@ def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str,
     among = compare(scores, "baseline", settings)
     return {
         "known_items": float(among.items),
-        **among.first.figures("known_challenger"),
-        **among.second.figures("known_baseline"),
-        **among.difference.figures("known_difference"),
+        **among.first.as_metrics("known_challenger"),
+        **among.second.as_metrics("known_baseline"),
+        **among.difference.as_metrics("known_difference"),
         "known_mcnemar_p": among.p_value,
     }

@@ -114,10 +114,10 @@ def outcome_metrics(scores: list[CandidateScore], sample: bool) -> dict[str, flo
             f"{name}_items": float(score.items),
             f"{name}_loss": score.loss,
             f"{name}_baseline_loss": plain[name],
-            **score.gain.figures(f"{name}_gain"),
+            **score.gain.as_metrics(f"{name}_gain"),
         }
         if score.coverage is not None:
-            metrics |= score.coverage.figures(f"{name}_coverage")
+            metrics |= score.coverage.as_metrics(f"{name}_coverage")
         if score.calibration is not None:
             metrics |= {f"{name}_ece": score.calibration[1]}
         if score.auroc is not None:

@@ -27,7 +27,7 @@ from cortex_pipelines.routing.models.network import Neural, NeuralSettings
 from cortex_pipelines.routing.models.tfidf import Lexical
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
 from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
-from cortex_pipelines.statistics.significance import holm, likelier, mcnemar_exact
+from cortex_pipelines.statistics.significance import higher_likelihood_p, holm, mcnemar_exact
 
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
 """Candidates, simplest first; rules are absent without a rules file."""
@@ -226,7 +226,7 @@ def compare_above(
         right, own = logs.argmax(axis=1) == labels, _figures(logs, labels)
         gained, lost = int((right & ~other).sum()), int((~right & other).sum())
         p_value = mcnemar_exact(gained, lost)
-        p_loss = likelier(logs[tasks, labels], below[tasks, labels])
+        p_loss = higher_likelihood_p(logs[tasks, labels], below[tasks, labels])
         figures = own["accuracy"], own["loss"], own["ece"]
         steps.append(SelectionStep(name, *figures, top, gained, lost, p_value, p_loss, None, False))
     # the average is there to be beaten: the ensemble has learnt weights and is calibrated

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
@@ -125,7 +125,7 @@ def save_router(
             f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()
         }
     tensors["scope.requests"] = requests
-    with aside(folder / WEIGHTS_FILE, durable=False) as scratch:
+    with atomic_file(folder / WEIGHTS_FILE, durable=False) as scratch:
         save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, scratch)
     _write_json(folder / CONFIG_FILE, _plain(config))
     _write_json(folder / VOCABULARY_FILE, extractor.vocabulary())

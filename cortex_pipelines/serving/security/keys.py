@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cortex_pipelines.atomic import aside
+from cortex_pipelines.atomic import atomic_file
 from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL, scopes_of
 
 FILE = "api.json"
@@ -238,7 +238,7 @@ class KeyRing:
             keys = list(self.keys)
             yield keys
             rows = [asdict(key) for key in sorted(keys, key=lambda key: key.name)]
-            with aside(self._path) as scratch:
+            with atomic_file(self._path) as scratch:
                 scratch.chmod(0o600)  # before anything is in it
                 scratch.write_text(json.dumps({"keys": rows}, indent=1) + "\n", encoding="utf-8")
         finally:

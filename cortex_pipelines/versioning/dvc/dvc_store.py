@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cortex_pipelines.atomic import aside, began_before, write_whole
+from cortex_pipelines.atomic import atomic_file, began_before, write_whole
 from cortex_pipelines.versioning import retained_outputs
 from cortex_pipelines.versioning.dvc.quick_yaml import quicken_dvc
 from cortex_pipelines.versioning.merging.conflicts import require_no_conflicts
@@ -73,7 +73,7 @@ def _whole_files() -> Any:
 
 @contextmanager
 def _written_aside(path: Path) -> Iterator[Any]:
-    with aside(path) as scratch, scratch.open("w+", encoding="utf-8") as file:
+    with atomic_file(path) as scratch, scratch.open("w+", encoding="utf-8") as file:
         yield file
 
 

@@ -16,7 +16,7 @@ from cortex_pipelines.statistics.intervals import (
     cluster_sums,
     two_sample_bootstrap,
 )
-from cortex_pipelines.statistics.multiple_comparisons import Paired
+from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
 
 
 def sample_held_out(datasets: Mapping[str, Path], settings: EvaluationSettings) -> list[Example]:
@@ -78,9 +78,11 @@ def score_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     return metrics
 
 
-def bits_saved(scores: pl.DataFrame, baseline: str, settings: EvaluationSettings) -> Paired:
+def bits_saved(
+    scores: pl.DataFrame, baseline: str, settings: EvaluationSettings
+) -> PairedDifferences:
     """Bits per byte saved by the challenger over another role, per item."""
-    return Paired(
+    return PairedDifferences(
         ((scores[f"{baseline}_bits"] - scores["challenger_bits"]) / scores["bytes"]).to_list(),
         scores["cluster"].to_list(),
         scores["bytes"].to_list(),
@@ -116,7 +118,7 @@ def foreign_code_metrics(
     )
     metrics: dict[str, float] = {"foreign_items": foreign.height}
     for name, interval in (("foreign_improvement", foreign_interval), ("own_improvement", excess)):
-        metrics |= interval.figures(name)
+        metrics |= interval.as_metrics(name)
     return metrics
 
 
@@ -141,5 +143,5 @@ def _task_metrics(scores: pl.DataFrame, settings: EvaluationSettings) -> dict[st
     metrics |= {f"{role}_bits_per_byte": bits_per_byte(scores, role) for role in ROLES}
     metrics |= {f"{role}_perplexity": perplexity(scores, role) for role in ROLES}
     for name, over in (("improvement", "reference"), ("improvement_over_base", "base")):
-        metrics |= improvement(scores, over, settings).figures(name)
+        metrics |= improvement(scores, over, settings).as_metrics(name)
     return metrics

@@ -109,7 +109,7 @@ def exposure_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict[
             confidence=settings.confidence,
             seed=settings.seed,
         )
-        metrics |= mean.figures(name)
+        metrics |= mean.as_metrics(name)
         metrics[f"{name}_largest"] = max(bits.to_list())
     return metrics
 

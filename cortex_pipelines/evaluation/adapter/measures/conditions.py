@@ -22,7 +22,7 @@ from cortex_pipelines.schemas.adapter_scores import (
     TRAINED_CONDITIONS,
     UNTRAINED_CONDITIONS,
 )
-from cortex_pipelines.statistics.multiple_comparisons import Paired
+from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
 
 CONDITION_METRICS = {
     "context": "retrieval",
@@ -65,7 +65,7 @@ class ConditionInputs:
 def condition_table(
     inputs: ConditionInputs, scorer: ItemScorer, settings: EvaluationSettings
 ) -> pl.DataFrame:
-    """Bits of each completion under each condition, as ``CONDITION_SCORES``; null if not measured."""
+    """Bits of each completion by condition, as ``CONDITION_SCORES``; null if not measured."""
     items, window = inputs.items, settings.max_length
     plain = {"base": None, "adapter": inputs.challenger}
     scores = {condition: scorer.scores(items, folder) for condition, folder in plain.items()}
@@ -136,7 +136,7 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
         gain = paired_savings(with_best, "trained", "untrained", settings).interval(
             settings.resamples, settings.confidence, settings.seed
         )
-        metrics |= gain.figures("gain_over_untrained") | _line_and_gap_metrics(table)
+        metrics |= gain.as_metrics("gain_over_untrained") | _line_and_gap_metrics(table)
     for condition, name in CONDITION_METRICS.items():
         rows = table.filter(pl.col(f"{condition}_bits").is_not_null())
         if rows.height:
@@ -146,7 +146,7 @@ def condition_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
             metrics |= {
                 f"{name}_items": rows.height,
                 f"{name}_bits_per_byte": bits_per_byte(rows, condition),
-                **gain.figures(f"{name}_gain"),
+                **gain.as_metrics(f"{name}_gain"),
             }
     return metrics
 
@@ -193,9 +193,9 @@ def cross_selected_bits(table: pl.DataFrame, conditions: Sequence[str]) -> list[
 
 def paired_savings(
     table: pl.DataFrame, condition: str, baseline: str, settings: EvaluationSettings
-) -> Paired:
+) -> PairedDifferences:
     """Bits per byte that a condition saves over a baseline, per item."""
-    return Paired(
+    return PairedDifferences(
         ((table[f"{baseline}_bits"] - table[f"{condition}_bits"]) / table["bytes"]).to_list(),
         table["cluster"].to_list(),
         table["bytes"].to_list(),

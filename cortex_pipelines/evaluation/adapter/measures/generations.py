@@ -14,10 +14,10 @@ from cortex_pipelines.evaluation.generation.test_runner import Repository
 from cortex_pipelines.evaluation.generation.written_tests import WrittenTests
 from cortex_pipelines.evaluation.metrics.grading import (
     grade,
-    judgement,
     mean,
-    rephrased,
+    rephrase,
     same_answer,
+    verdict_of,
 )
 from cortex_pipelines.evaluation.metrics.patterns import broken_patterns
 from cortex_pipelines.evaluation.metrics.prose import word_f1
@@ -98,7 +98,7 @@ def generation_table(
     """
     queries = [(item, "plain", 0) for item in items]
     queries += [
-        (variant, "rephrased", 0) for item in items if (variant := rephrased(item)) is not None
+        (variant, "rephrased", 0) for item in items if (variant := rephrase(item)) is not None
     ]
     queries += [
         (item, "plain", sample)
@@ -191,9 +191,9 @@ def _chance_word_f1(generations: pl.DataFrame) -> float | None:
 
 def _violations_allowed(rules: pl.DataFrame) -> float | None:
     allowed = [
-        judgement(output) == "allowed"
+        verdict_of(output) == "allowed"
         for expected, output in rules.select("expected", "output").iter_rows()
-        if judgement(expected) == "violation"
+        if verdict_of(expected) == "violation"
     ]
     return sum(allowed) / len(allowed) if allowed else None
 

@@ -32,14 +32,16 @@ _ROLES = ("base", "challenger")
 
 
 @dataclass(frozen=True)
-class Attempt:
+class ExtractionAttempt:
     """A rare line, split into the end of a prompt and a completion."""
 
     split: str
     item: Example
 
 
-def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: int) -> list[Attempt]:
+def build_attempts(
+    adapter: Path, completion_dataset: Path, count: int, seed: int
+) -> list[ExtractionAttempt]:
     """The rarest lines of an adapter's training data and of the test split, ``count`` of each.
 
     A line is rare if many of its words occur nowhere else in its split.
@@ -57,7 +59,7 @@ def build_attempts(adapter: Path, completion_dataset: Path, count: int, seed: in
         eligible = [
             example for example in items if split == "test" or example.example_id in trained
         ]
-        attempts += [Attempt(split, item) for item in eligible[:count]]
+        attempts += [ExtractionAttempt(split, item) for item in eligible[:count]]
     return attempts
 
 
@@ -72,7 +74,7 @@ def _trained_ids(adapter: Path) -> set[str]:
 
 
 def memorised_table(
-    attempts: Sequence[Attempt], models: ComparedModels, scorer: ItemScorer
+    attempts: Sequence[ExtractionAttempt], models: ComparedModels, scorer: ItemScorer
 ) -> pl.DataFrame:
     """Whether each line was extracted, as ``MEMORISED``."""
     items = [attempt.item for attempt in attempts]
@@ -106,7 +108,7 @@ def memorised_metrics(table: pl.DataFrame, settings: EvaluationSettings) -> dict
         share = wilson(int(challenger.sum()), train.height, settings.confidence)
         metrics = {
             "extraction_items": train.height,
-            **share.figures("extraction_rate"),
+            **share.as_metrics("extraction_rate"),
             "extraction_rate_base": int(base.sum()) / train.height,
             "extraction_beyond_base": int((challenger & ~base).sum()) / train.height,
         }

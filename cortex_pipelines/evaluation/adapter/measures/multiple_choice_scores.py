@@ -13,7 +13,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.schemas.adapter_scores import MULTIPLE_CHOICE
 from cortex_pipelines.statistics.intervals import paired_bootstrap, wilson
-from cortex_pipelines.statistics.multiple_comparisons import Paired
+from cortex_pipelines.statistics.multiple_comparisons import PairedDifferences
 
 _WITH_CONTEXT = {"context": "base", "both": "challenger"}
 """Condition with similar examples before the question, and the role that answers."""
@@ -113,11 +113,13 @@ def choice_metrics(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[
     } | _context_metrics(choices.filter("shown"), settings)
 
 
-def choice_differences(choices: pl.DataFrame, settings: EvaluationSettings) -> dict[str, Paired]:
+def choice_differences(
+    choices: pl.DataFrame, settings: EvaluationSettings
+) -> dict[str, PairedDifferences]:
     """Challenger minus reference correctness by kind: 1, 0 or -1 per question."""
     subsets = {f"choice_{kind}": choices.filter(pl.col("kind") == kind) for kind in KINDS}
     return {
-        name: Paired(
+        name: PairedDifferences(
             _difference(rows, "challenger", "reference"),
             rows["cluster"].to_list(),
             None,
@@ -136,7 +138,7 @@ def _accuracy_metrics(rows: pl.DataFrame, settings: EvaluationSettings) -> dict[
         metrics |= _difference_metrics(rows, "challenger", _CONTROL, "own_difference", settings)
     for role in roles:
         share = wilson(int(_correct(rows, role).sum()), rows.height, settings.confidence)
-        metrics |= share.figures(f"{role}_accuracy")
+        metrics |= share.as_metrics(f"{role}_accuracy")
     return metrics | _difference_metrics(rows, "challenger", "reference", "difference", settings)
 
 
@@ -163,7 +165,7 @@ def _difference_metrics(
         confidence=settings.confidence,
         seed=settings.seed,
     )
-    return difference.figures(name)
+    return difference.as_metrics(name)
 
 
 def _correct(rows: pl.DataFrame, condition: str) -> pl.Series:

@@ -70,5 +70,5 @@ def _subset_metrics(items: pl.DataFrame, settings: EvaluationSettings) -> dict[s
         f"{role}_bits_per_byte": bits_per_byte(items, role) for role in ("base", "challenger")
     }
     if groups >= LEAST_GROUPS:
-        metrics |= improvement(items, "base", settings).figures("improvement_over_base")
+        metrics |= improvement(items, "base", settings).as_metrics("improvement_over_base")
     return metrics

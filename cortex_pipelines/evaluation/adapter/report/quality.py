@@ -131,7 +131,7 @@ def run_metrics(generations: pl.DataFrame, settings: EvaluationSettings) -> dict
             confidence=settings.confidence,
             seed=settings.seed,
         )
-        metrics |= difference.figures("tests_difference")
+        metrics |= difference.as_metrics("tests_difference")
     return metrics
 
 
