@@ -22,16 +22,22 @@ from benchmarks.search_sets import SearchQuery, Set, commit_sets, git
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.retrieval.context import Excerpt, Packing, Read, approximate_tokens, pack
+from cortex_pipelines.retrieval.context import (
+    Excerpt,
+    PackingConfig,
+    ReadText,
+    approximate_tokens,
+    pack_context,
+)
 from cortex_pipelines.retrieval.documents import read_text
-from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, index_files
-from cortex_pipelines.retrieval.open_index import limits_of, open_encoder
-from cortex_pipelines.retrieval.queries import understand
+from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, build_index
+from cortex_pipelines.retrieval.open_index import open_encoder, reading_limits
+from cortex_pipelines.retrieval.queries import parse_query
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 BUDGETS = (2_000, 4_000, 8_000)
-_CHOSEN = Packing()
+_CHOSEN = PackingConfig()
 _LEFT_OUT = re.compile(r"… (\d+)-(\d+)")
 
 Lines = dict[str, set[int]]
@@ -45,7 +51,7 @@ class _Prepared:
 
     set: Set
     searcher: Searcher
-    read: Read
+    read: ReadText
     changed: Sequence[Mapping[str, frozenset[int]]]
 
 
@@ -68,14 +74,14 @@ def measure(work: Workspace, repeats: int) -> list[Timing]:
 
 def _prepare(work: Path) -> Iterator[_Prepared]:
     params = load_parameters()
-    limits, encoder = limits_of(params), open_encoder(params)
+    limits, encoder = reading_limits(params), open_encoder(params)
     before: SearchIndex | None = None
     for name, repository in git_folders():
         if name in TRAINING:
             continue
         for prepared_set in commit_sets(repository, name, work, limits, functions=False):
             manifest = IndexManifest(str(prepared_set.tree), encoder.name)
-            before = index_files(prepared_set.files, manifest, encoder.encode, before)
+            before = build_index(prepared_set.files, manifest, encoder.encode, before)
             texts = sorted({query.text[:2000] for query in prepared_set.queries})
             vectors = dict(zip(texts, encoder.encode(texts), strict=True))
 
@@ -125,9 +131,9 @@ def _changed(repository: Path, query: SearchQuery, commit_hash: str) -> dict[str
     return lines
 
 
-def _packed(packing: Packing = _CHOSEN) -> System:
+def _packed(packing: PackingConfig = _CHOSEN) -> System:
     def show(prepared: _Prepared, task: str, budget: int) -> Lines:
-        context = pack(prepared.searcher, task, prepared.read, budget, packing=packing)
+        context = pack_context(prepared.searcher, task, prepared.read, budget, packing=packing)
         lines: Lines = {}
         for excerpt in context.pieces:
             lines.setdefault(excerpt.path, set()).update(_numbers(excerpt))
@@ -149,7 +155,7 @@ def _numbers(excerpt: Excerpt) -> Iterator[int]:
 
 def _ranked_files(prepared: _Prepared, task: str) -> Iterator[tuple[str, str]]:
     """Path and text of whole files, in the order of search."""
-    for file in prepared.searcher.rank_inside(understand(task), 10_000):
+    for file in prepared.searcher.rank_with_documents(parse_query(task), 10_000):
         text = prepared.read(file.path)
         if text is not None:
             yield file.path, text
@@ -186,7 +192,7 @@ _SYSTEMS: dict[str, System] = {
     _WHOLE: _whole_files,
     "places in the order of search": _graph_lines,
     _OURS: _packed(),
-    "without signatures of further files": _packed(Packing(signatures=0.0)),
+    "without signatures of further files": _packed(PackingConfig(signatures=0.0)),
 }
 
 

@@ -21,7 +21,12 @@ from benchmarks.timing import BenchmarkError, Spent, Timing
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Vocabulary
-from cortex_pipelines.retrieval.collection import TermFrequencies, Vectors, collect, count
+from cortex_pipelines.retrieval.collection import (
+    TermFrequencies,
+    Vectors,
+    build_collection,
+    count_terms,
+)
 from cortex_pipelines.retrieval.index import (
     IndexManifest,
     SearchIndex,
@@ -29,8 +34,8 @@ from cortex_pipelines.retrieval.index import (
     read_folder,
     save,
 )
-from cortex_pipelines.retrieval.levels import levels_of
-from cortex_pipelines.retrieval.open_index import limits_of
+from cortex_pipelines.retrieval.levels import hierarchical_vectors
+from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.retrieval.search import Filters, Searcher
 
 FOLDER, ROWS = "CORTEX_BENCH_FOLDER", "CORTEX_BENCH_ROWS"
@@ -41,10 +46,10 @@ _QUERIES = 100
 
 def large_index(folder: Path, rows: int, out: Path) -> int:
     """Write an index of a folder's documents, repeated; returns the bytes of their text."""
-    limits = limits_of(load_parameters())
+    limits = reading_limits(load_parameters())
     files = read_folder(folder, limits)
     vocabulary = Vocabulary()
-    frequencies = count(files, vocabulary)
+    frequencies = count_terms(files, vocabulary)
     times = -(-rows // frequencies.documents.height)
     repeated = TermFrequencies(
         pl.concat(
@@ -71,8 +76,8 @@ def large_index(folder: Path, rows: int, out: Path) -> int:
         [(part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float16) for part in parts]
     )
     vectors = Vectors(repeated.documents["text"].to_numpy(), halves)
-    collection, statistics = collect(repeated, None, None, vectors)
-    levels = levels_of(["."], halves[:1])
+    collection, statistics = build_collection(repeated, None, None, vectors)
+    levels = hierarchical_vectors(["."], halves[:1])
     save(SearchIndex(IndexManifest("", "random"), vocabulary, collection, statistics, levels), out)
     return times * sum(len(text.encode()) for text in frequencies.texts)
 
@@ -110,7 +115,7 @@ def _timed(title: str, folder: Path, dense: bool, filters: Filters) -> Timing:
     query_vectors = vectors[draw.integers(0, len(vectors), _QUERIES + 1)].astype(np.float32)
     remaining = iter(query_vectors)
     encode = (lambda texts: next(remaining)[None]) if dense else None
-    searcher = Searcher(index, limits_of(load_parameters()), encode)
+    searcher = Searcher(index, reading_limits(load_parameters()), encode)
     names = index.collection.documents["name"].unique(maintain_order=True).to_list()
     spent = []
     for number in range(_QUERIES + 1):

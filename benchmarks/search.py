@@ -21,17 +21,17 @@ from benchmarks.search_sets import Set, commit_sets, docstring_set
 from benchmarks.timing import Timing, timed
 from benchmarks.workspace import Workspace
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.retrieval.bm25f import Weights, postings, statistics
-from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, index_files
+from cortex_pipelines.retrieval.bm25f import Bm25fWeights, build_postings, term_statistics
+from cortex_pipelines.retrieval.index import IndexManifest, SearchIndex, build_index
 from cortex_pipelines.retrieval.open_index import (
     SENTENCE,
     WITHOUT,
     index_folder,
-    limits_of,
     open_encoder,
     open_searcher,
+    reading_limits,
 )
-from cortex_pipelines.retrieval.queries import QueryOptions, understand
+from cortex_pipelines.retrieval.queries import QueryOptions, parse_query
 from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, SignalWeights
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.terms import EXACT, terms
@@ -88,7 +88,7 @@ def quality(folder: Path) -> None:
     for prepared_set in _sets(folder):
         # two sets of one repository share their texts
         before = prepared[-1].index if prepared else None
-        index = index_files(
+        index = build_index(
             prepared_set.files, IndexManifest("", encoder.name), encoder.encode, before
         )
         texts = sorted({query.text[:2000] for query in prepared_set.queries})
@@ -98,7 +98,7 @@ def quality(folder: Path) -> None:
 
 
 def _sets(folder: Path) -> Iterator[Set]:
-    limits = limits_of(load_parameters())
+    limits = reading_limits(load_parameters())
     yield docstring_set("docstrings", _REPORTED, _FROM_PACKAGE, folder, limits)
     for name, git in git_folders():
         if name not in TRAINING:
@@ -130,14 +130,14 @@ def _ours(
         def encode(texts: Sequence[str]) -> np.ndarray:
             return np.stack([prepared.vectors[text] for text in texts])
 
-        limits = limits_of(load_parameters())
+        limits = reading_limits(load_parameters())
         searcher = Searcher(
             prepared.index, limits, encode if dense else None, units=for_units, files=for_files
         )
         names, answers = prepared.names(), []
         for search_query in prepared.set.queries:
-            query = understand(search_query.text, reading or QueryOptions())
-            parts = searcher.scored(query)
+            query = parse_query(search_query.text, reading or QueryOptions())
+            parts = searcher.score_collections(query)
             rank = searcher.rank_files if prepared.set.by_file else searcher.rank_units
             answers.append([names[index] for _, index, _ in rank(parts, query, 10)])
         return answers
@@ -164,7 +164,9 @@ def _by_words(split: Callable[[str], list[str]], *, counting: bool = False) -> S
         rows, columns, values = zip(*entries, strict=True)
         shape = (len(names), len(numbers))
         matrix = sparse.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=shape)
-        scores = postings([matrix], statistics([matrix]), Weights((1.0,), (0.75,), 1.2))
+        scores = build_postings(
+            [matrix], term_statistics([matrix]), Bm25fWeights((1.0,), (0.75,), 1.2)
+        )
         answers = []
         for search_query in prepared.set.queries:
             query = Counter(split(search_query.text))

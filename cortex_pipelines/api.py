@@ -126,11 +126,11 @@ def search_code(
         SearchIndexError: ``index`` holds no index that can be used.
         ProjectError: the folder is not in a project, or its files are not made yet.
     """
-    from cortex_pipelines.retrieval.open_index import opened_once
+    from cortex_pipelines.retrieval.open_index import cached_searcher
     from cortex_pipelines.retrieval.project_index import open_project_searcher
 
     if index is not None:
-        searcher = opened_once(Path(index), load_parameters(folder))
+        searcher = cached_searcher(Path(index), load_parameters(folder))
     else:
         searcher = open_project_searcher(open_project(folder), None, load_parameters(folder))
     searcher.refresh()

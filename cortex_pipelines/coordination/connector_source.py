@@ -10,7 +10,7 @@ from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.snapshot import snapshot_rows
 
 
-def connected_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, bytes]]:
+def connector_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, bytes]]:
     """Each table of a pinned snapshot as a log, one record a line, with its name.
 
     Raises:
@@ -19,8 +19,8 @@ def connected_logs(source: DltSource, sha256: str, root: Path) -> Iterator[tuple
     lines: dict[str, list[str]] = {name: [] for name in sorted(source.tables)}
     for table, row in snapshot_rows(source, sha256, root):
         lines[table].append(canonical(_record(row)) + "\n")
-    for table, written in lines.items():
-        yield f"dlt/{source.dlt}/{table}.jsonl", "".join(written).encode("ascii")
+    for table, table_lines in lines.items():
+        yield f"dlt/{source.dlt}/{table}.jsonl", "".join(table_lines).encode("ascii")
 
 
 def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -30,6 +30,8 @@ def _record(row: Mapping[str, Any]) -> Mapping[str, Any]:
         reading = read_outcome(value)
         if reading.success is not None:
             word = value if isinstance(value, str) else None
-            known = {"outcome": outcome or word, "success": reading.success}
-            return {name: value for name, value in {**row, **known}.items() if value is not None}
+            normalised = {"outcome": outcome or word, "success": reading.success}
+            return {
+                name: value for name, value in {**row, **normalised}.items() if value is not None
+            }
     return row

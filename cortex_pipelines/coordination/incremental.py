@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.json_scanner import Stretch, scan
+from cortex_pipelines.coordination.json_scanner import ByteSpan, scan
 from cortex_pipelines.coordination.records import (
     UnreadField,
     canonical,
@@ -89,47 +89,46 @@ class LogReader:
             name: Its path, relative to the logs folder.
             data: All of its bytes.
         """
-        before = self._kept(name, data)
-        settled, rest = _divide(list(scan(data, before.end)))
+        cached = self._cached_rows(name, data)
+        settled, unsettled = _divide(list(scan(data, cached.end)))
         lines = LineNumbers(data)
-        beginning = self._add(before, settled, name, lines)
+        beginning = self._add(cached, settled, name, lines)
         if settled and self.cache is not None:
-            self.cache.put(_packed(beginning, data), *self._place(name))
-        return self._add(beginning, rest, name, lines, scanned=len(data) - before.end)
+            self.cache.put(_pack(beginning, data), *self._cache_key(name))
+        return self._add(beginning, unsettled, name, lines, scanned=len(data) - cached.end)
 
     def _add(
         self,
-        before: LogRows,
-        stretches: Sequence[Stretch],
+        previous: LogRows,
+        spans: Sequence[ByteSpan],
         name: str,
         lines: "LineNumbers",
         scanned: int = 0,
     ) -> LogRows:
-        shown = self._path(name)
+        file_name = self._path(name)
         events: list[dict[str, Any]] = []
         redacted: list[dict[str, Any]] = []
         unread: list[dict[str, Any]] = []
-        for stretch in stretches:
-            if stretch.value is not None:
-                row, taken, fields = self._row(stretch.value, name, stretch.start)
-                events.append(row | {"file": shown})
-                place = {"file": shown, "byte_offset": stretch.start}
-                redacted += (place | finding for finding in taken)
+        for span in spans:
+            if span.value is not None:
+                row, redactions, fields = self._row(span.value, name, span.start)
+                events.append(row | {"file": file_name})
+                location = {"file": file_name, "byte_offset": span.start}
+                redacted += (location | finding for finding in redactions)
                 unread += (
-                    place | {"line": lines.at(stretch.start)} | asdict(field) for field in fields
+                    location | {"line": lines.line_of(span.start)} | asdict(field)
+                    for field in fields
                 )
         rejected = [
-            _rejected(stretch, shown)
-            for stretch in stretches
-            if stretch.kind in ("rejected", "waiting")
+            _rejected(span, file_name) for span in spans if span.kind in ("rejected", "waiting")
         ]
-        more = _frame(events, COORDINATION_EVENTS)
+        new_events = _frame(events, COORDINATION_EVENTS)
         return LogRows(
-            first_of_each(pl.concat([before.events, more])),
-            pl.concat([before.rejected, _frame(rejected, REJECTED_EVENTS)]),
-            pl.concat([before.redacted, _frame(redacted, REDACTED_EVENTS)]),
-            pl.concat([before.unread, _frame(unread, UNREAD_FIELDS)]),
-            stretches[-1].end if stretches else before.end,
+            first_of_each(pl.concat([previous.events, new_events])),
+            pl.concat([previous.rejected, _frame(rejected, REJECTED_EVENTS)]),
+            pl.concat([previous.redacted, _frame(redacted, REDACTED_EVENTS)]),
+            pl.concat([previous.unread, _frame(unread, UNREAD_FIELDS)]),
+            spans[-1].end if spans else previous.end,
             scanned,
         )
 
@@ -137,19 +136,19 @@ class LogReader:
         self, record: dict[str, Any], name: str, start: int
     ) -> tuple[dict[str, Any], list[dict[str, Any]], list[UnreadField]]:
         """A record's row without private data, the redactions, and what was not understood."""
-        clean = self._redact(record)
-        row = event(clean.value, name, start, self.aliases, self._rules)
-        unread = unread_fields(clean.value, row["kind"])
-        if not clean.redactions:
+        redacted = self._redact(record)
+        row = event(redacted.value, name, start, self.aliases, self._rules)
+        unread = unread_fields(redacted.value, row["kind"])
+        if not redacted.redactions:
             return row, [], unread
         # Two records may differ in nothing but what is private, and a plain hash could be guessed.
         row["event_id"] = record_pseudonym(canonical(record), self._key)
         row["test_row"] = is_test_row(record, self._rules)
-        taken = [
-            asdict(secret) | {"places": places}
-            for secret, places in sorted(Counter(clean.redactions).items())
+        redactions = [
+            asdict(secret) | {"places": count}
+            for secret, count in sorted(Counter(redacted.redactions).items())
         ]
-        return row, taken, unread
+        return row, redactions, unread
 
     @cached_property
     def _key(self) -> bytes:
@@ -167,16 +166,16 @@ class LogReader:
     def _rules(self) -> list[re.Pattern[str]]:
         return [re.compile(rule) for rule in self.test_rows]
 
-    def _place(self, name: str) -> tuple[Any, ...]:
+    def _cache_key(self, name: str) -> tuple[Any, ...]:
         privacy = self.privacy.model_dump(mode="json")
         return ("log", name, dict(self.aliases), list(self.test_rows), privacy)
 
-    def _kept(self, name: str, data: bytes) -> LogRows:
+    def _cached_rows(self, name: str, data: bytes) -> LogRows:
         """Cached rows of the log's beginning, if it is unchanged; else none."""
         events, rejected, redacted, unread = (table.empty() for table in _TABLES)
         nothing = LogRows(events, rejected, redacted, unread, 0, 0)
-        packed = None if self.cache is None else self.cache.get(*self._place(name))
-        return nothing if packed is None else _unpacked(packed, data) or nothing
+        packed = None if self.cache is None else self.cache.get(*self._cache_key(name))
+        return nothing if packed is None else _unpack(packed, data) or nothing
 
 
 class LineNumbers:
@@ -190,7 +189,7 @@ class LineNumbers:
         self._data = data
         self._offset, self._line = 0, 1
 
-    def at(self, offset: int) -> int:
+    def line_of(self, offset: int) -> int:
         """The line, from 1, that a byte is in; none before it is asked for any more."""
         self._line += self._data.count(b"\n", self._offset, offset)
         self._offset = offset
@@ -202,24 +201,24 @@ def first_of_each(events: pl.DataFrame) -> pl.DataFrame:
     return events.unique("event_id", keep="first", maintain_order=True)
 
 
-def _divide(stretches: list[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
-    count = next((n for n, stretch in enumerate(stretches) if not stretch.settled), len(stretches))
-    return stretches[:count], stretches[count:]
+def _divide(spans: list[ByteSpan]) -> tuple[list[ByteSpan], list[ByteSpan]]:
+    count = next((n for n, span in enumerate(spans) if not span.settled), len(spans))
+    return spans[:count], spans[count:]
 
 
-def _rejected(stretch: Stretch, file: str) -> dict[str, Any]:
+def _rejected(span: ByteSpan, file: str) -> dict[str, Any]:
     return {
         "file": file,
-        "byte_offset": stretch.start,
-        "length_bytes": stretch.end - stretch.start,
-        "reason": stretch.reason,
+        "byte_offset": span.start,
+        "length_bytes": span.end - span.start,
+        "reason": span.reason,
     }
 
 
-def _packed(rows: LogRows, data: bytes) -> bytes:
+def _pack(rows: LogRows, data: bytes) -> bytes:
     """The rows with a description of the bytes they were read from."""
     frames = (rows.events, rows.rejected, rows.redacted, rows.unread)
-    tables = [_written(frame) for frame in frames]
+    tables = [_to_ipc(frame) for frame in frames]
     description = {
         "end": rows.end,
         "sha256": hashlib.sha256(data[: rows.end]).hexdigest(),
@@ -229,7 +228,7 @@ def _packed(rows: LogRows, data: bytes) -> bytes:
     return b"".join([len(head).to_bytes(_LENGTH, "big"), head, *tables])
 
 
-def _unpacked(packed: bytes, data: bytes) -> LogRows | None:
+def _unpack(packed: bytes, data: bytes) -> LogRows | None:
     start = _LENGTH + int.from_bytes(packed[:_LENGTH], "big")
     description = json.loads(packed[_LENGTH:start])
     end: int = description["end"]
@@ -247,7 +246,7 @@ def _frame(rows: list[dict[str, Any]], table: Table) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=table.schema, orient="row")
 
 
-def _written(frame: pl.DataFrame) -> bytes:
+def _to_ipc(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_ipc(buffer, compression="lz4")
     return buffer.getvalue()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-StretchKind = Literal["record", "empty", "blank", "rejected", "waiting"]
+SpanKind = Literal["record", "empty", "blank", "rejected", "waiting"]
 
 WAITING = "truncated; waits for the next run"
 MAX_DEPTH = 200
@@ -31,21 +31,21 @@ _CUT_ESCAPE = re.compile(r"u?[0-9a-fA-F]{0,4}")
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ByteSpan:
     """A span of a file, from ``start`` up to ``end`` (bytes).
 
     Args:
         kind: ``record``: an object; ``empty``: ``{}``; ``blank``: white space; ``rejected``: not
             understood; ``waiting``: the beginning of a record whose rest is not there yet.
         value: The object of a record.
-        reason: Why the stretch was rejected or waits.
+        reason: Why the span was rejected or waits.
         settled: Whether it stays as it is whatever is appended to the log. A broken object that
             reaches to the end may yet be closed, and take in records that were found inside it.
     """
 
     start: int
     end: int
-    kind: StretchKind
+    kind: SpanKind
     value: dict[str, Any] | None = None
     reason: str = ""
     settled: bool = True
@@ -78,74 +78,74 @@ def _refuse(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
-def scan(data: bytes, at: int = 0) -> Iterator[Stretch]:
+def scan(data: bytes, position: int = 0) -> Iterator[ByteSpan]:
     """Split a log into spans, in order, without gaps or overlaps.
 
     Works in time linear in the size, on any bytes at all.
 
     Args:
         data: The whole log.
-        at: Where to begin: 0, or the end of stretches that were all settled when the log was
+        position: Where to begin: 0, or the end of spans that were all settled when the log was
             shorter; what follows is then the same as in a scan from the beginning.
     """
     # One character a byte: the C parser gives positions in characters, we need them in bytes.
     text = _Text(data.decode("latin-1"))
     boundary = -1
-    while at < len(text):
-        blank = _blank_end(text, at)
-        if blank > at:
-            yield Stretch(at, blank, "blank", settled=blank < len(text))
-            at = blank
-        elif text[at] != "{":
-            yield (junk := _junk(text, at))
-            at = junk.end
+    while position < len(text):
+        blank = _blank_end(text, position)
+        if blank > position:
+            yield ByteSpan(position, blank, "blank", settled=blank < len(text))
+            position = blank
+        elif text[position] != "{":
+            yield (junk := _junk(text, position))
+            position = junk.end
         else:
-            if boundary <= at:
-                match = _BOUNDARY.search(text, at + 1)
+            if boundary <= position:
+                match = _BOUNDARY.search(text, position + 1)
                 boundary = match.end() - 1 if match else len(text)
-            yield (item := _object(data, text, at, boundary))
-            at = item.end
+            yield (item := _object(data, text, position, boundary))
+            position = item.end
 
 
-def _blank_end(text: str, at: int) -> int:
-    if at == 0 and text.startswith(_BOM):
-        at = len(_BOM)
-    while at < len(text) and text[at] in _BLANKS:
-        at += 1
-    return at
+def _blank_end(text: str, position: int) -> int:
+    if position == 0 and text.startswith(_BOM):
+        position = len(_BOM)
+    while position < len(text) and text[position] in _BLANKS:
+        position += 1
+    return position
 
 
-def _junk(text: str, at: int) -> Stretch:
+def _junk(text: str, start: int) -> ByteSpan:
     """Text up to the next line or object; brackets of a list count as such text."""
-    match = _JUNK.match(text, at)
-    end = at + len(match.group().rstrip(_BLANKS)) if match else at + 1
+    match = _JUNK.match(text, start)
+    end = start + len(match.group().rstrip(_BLANKS)) if match else start + 1
     settled = match is not None and match.end() < len(text)
-    return Stretch(at, end, "rejected", reason="text outside of a JSON object", settled=settled)
+    return ByteSpan(start, end, "rejected", reason="text outside of a JSON object", settled=settled)
 
 
-def _object(data: bytes, text: str, at: int, boundary: int) -> Stretch:
+def _object(data: bytes, text: str, start: int, boundary: int) -> ByteSpan:
     try:
-        value, end = _DECODER.raw_decode(text, at)
+        value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        return _broken(text, at, boundary, error)
+        return _broken_span(text, start, boundary, error)
     except (ValueError, RecursionError) as error:
         # A number may be out of range, or nesting too deep, before all of the object is there.
-        end, settled = _end(text, at, boundary), boundary < len(text)
-        return Stretch(at, end, "rejected", reason=_in_words(error), settled=settled)
+        end, settled = _end(text, start, boundary), boundary < len(text)
+        return ByteSpan(start, end, "rejected", reason=_error_reason(error), settled=settled)
     if not value:
-        return Stretch(at, end, "empty")
-    raw = data[at:end]
+        return ByteSpan(start, end, "empty")
+    raw = data[start:end]
     try:
         _check_depth(raw)
         # The first pass took bytes for characters, which only ASCII forgives.
-        kept = value if raw.isascii() else json.loads(raw.decode("utf-8"))
-        json.dumps(kept, allow_nan=False)
+        parsed = value if raw.isascii() else json.loads(raw.decode("utf-8"))
+        json.dumps(parsed, allow_nan=False)
     except (ValueError, RecursionError) as error:
-        return Stretch(at, end, "rejected", reason=_in_words(error))
-    return Stretch(at, end, "record", value=kept)
+        return ByteSpan(start, end, "rejected", reason=_error_reason(error))
+    return ByteSpan(start, end, "record", value=parsed)
 
 
-def _in_words(error: Exception) -> str:
+def _error_reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start} of the record"
     if isinstance(error, RecursionError):
@@ -165,24 +165,26 @@ def _check_depth(raw: bytes) -> None:
             raise RecursionError
 
 
-def _broken(text: str, at: int, boundary: int, error: json.JSONDecodeError) -> Stretch:
+def _broken_span(text: str, start: int, boundary: int, error: json.JSONDecodeError) -> ByteSpan:
     """Span of a broken object, so that the next record is found again."""
-    reason = f"not JSON: {error.msg} at byte {error.pos - at} of the record"
-    if _cut_off(text, at, error):
-        return Stretch(at, len(text), "waiting", reason=WAITING, settled=False)
-    settled = _decided(text, error)
+    reason = f"not JSON: {error.msg} at byte {error.pos - start} of the record"
+    if _is_cut_off(text, start, error):
+        return ByteSpan(start, len(text), "waiting", reason=WAITING, settled=False)
+    settled = _is_decided(text, error)
     if error.pos >= boundary or text[error.pos] != "{":
         settled = settled and boundary < len(text)
-        return Stretch(at, _end(text, at, boundary), "rejected", reason=reason, settled=settled)
+        return ByteSpan(
+            start, _end(text, start, boundary), "rejected", reason=reason, settled=settled
+        )
     end = error.pos
-    if end == at + 1:  # a run of braces is one stretch, not one for each
-        run = _BRACES.match(text, at)
+    if end == start + 1:  # a run of braces is one span, not one for each
+        run = _BRACES.match(text, start)
         end = run.end() - 1 if run else end
-    end = at + len(text[at:end].rstrip(_BLANKS))
-    return Stretch(at, end, "rejected", reason=reason, settled=settled)
+    end = start + len(text[start:end].rstrip(_BLANKS))
+    return ByteSpan(start, end, "rejected", reason=reason, settled=settled)
 
 
-def _decided(text: str, error: json.JSONDecodeError) -> bool:
+def _is_decided(text: str, error: json.JSONDecodeError) -> bool:
     """Whether the parser would stop here for this reason however the log continues."""
     if error.msg.startswith("Unterminated string"):
         return False
@@ -190,9 +192,9 @@ def _decided(text: str, error: json.JSONDecodeError) -> bool:
     return token is not None and token.end() < len(text)
 
 
-def _cut_off(text: str, at: int, error: json.JSONDecodeError) -> bool:
-    """Whether the text from ``at`` to its end is a prefix of a valid object."""
-    if text.find("\n{", at, error.pos) >= 0:
+def _is_cut_off(text: str, start: int, error: json.JSONDecodeError) -> bool:
+    """Whether the text from ``start`` to its end is a prefix of a valid object."""
+    if text.find("\n{", start, error.pos) >= 0:
         return False
     if error.msg.startswith("Unterminated string"):
         return True
@@ -204,15 +206,15 @@ def _cut_off(text: str, at: int, error: json.JSONDecodeError) -> bool:
     return not token.group(1) or bool(_CUT_TOKEN.fullmatch(token.group(1)))
 
 
-def _end(text: str, at: int, boundary: int) -> int:
+def _end(text: str, start: int, boundary: int) -> int:
     """End of a broken object: where it closes, or where the next one may begin."""
-    return _balanced_end(text, at, boundary) or at + len(text[at:boundary].rstrip(_BLANKS))
+    return _balanced_end(text, start, boundary) or start + len(text[start:boundary].rstrip(_BLANKS))
 
 
-def _balanced_end(text: str, at: int, stop: int) -> int | None:
-    """Where the object starting at ``at`` closes, counting brackets outside of strings."""
+def _balanced_end(text: str, start: int, stop: int) -> int | None:
+    """Where the object starting at ``start`` closes, counting brackets outside of strings."""
     depth = 0
-    for token in _STRUCTURE.finditer(text, at, stop):
+    for token in _STRUCTURE.finditer(text, start, stop):
         if token.group() == '"':  # a string that is not closed on its line: no counting on
             return None
         depth += (token.group() in "{[") - (token.group() in "}]")

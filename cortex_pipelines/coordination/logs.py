@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from pydantic import field_validator
 
-from cortex_pipelines.coordination.connector_source import connected_logs
+from cortex_pipelines.coordination.connector_source import connector_logs
 from cortex_pipelines.coordination.incremental import LogReader, first_of_each
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.privacy.paths import PathRedactor
@@ -83,7 +83,7 @@ def logs_folder(logs: str, root: Path) -> Path:
     """Folder of the logs.
 
     Raises:
-        CoordinationError: there is no such folder.
+        CoordinationError: the folder does not exist.
     """
     folder = root / Path(logs).expanduser()
     if not folder.is_dir():
@@ -122,8 +122,8 @@ def take_coordination_pin(folder: Path, root: Path, privacy: PrivacySettings) ->
         CoordinationError: the folder is missing, or a file in it has a name that is not UTF-8.
     """
     logs_root = logs_folder(str(folder), root)
-    shown = PathRedactor(privacy, logs_key(privacy))
-    return {"files": [_pin_of(path, logs_root, shown) for path in log_files(logs_root)]}
+    redact_path = PathRedactor(privacy, logs_key(privacy))
+    return {"files": [_pin_of(path, logs_root, redact_path) for path in log_files(logs_root)]}
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -138,16 +138,20 @@ def log_files(folder: Path) -> list[Path]:
     )
 
 
-def _pin_of(path: Path, folder: Path, shown: PathRedactor) -> dict[str, Any]:
+def _pin_of(path: Path, folder: Path, redact_path: PathRedactor) -> dict[str, Any]:
     name = path.relative_to(folder).as_posix()
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
         raise CoordinationError(
-            f"coordination logs: rename {shown(name)!r}, it is not UTF-8"
+            f"coordination logs: rename {redact_path(name)!r}, it is not UTF-8"
         ) from error
     data = path.read_bytes()
-    return {"path": shown(name), "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {
+        "path": redact_path(name),
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
 
 
 def read_logs(
@@ -183,9 +187,9 @@ def read_logs(
     if not pin or "files" not in pin:
         raise CoordinationError("coordination logs: nothing is pinned yet; run `cortex update`")
     reader = LogReader(settings.aliases, settings.test_rows, privacy, cache)
-    named = _by_shown_name(folder, privacy)
+    files_by_name = _files_by_name(folder, privacy)
     read = [
-        reader.read(*_pinned(folder, item, named))
+        reader.read(*_pinned(folder, item, files_by_name))
         for item in track(list(pin["files"]), "Reading coordination logs")
     ]
     read += [reader.read(name, data) for name, data in connected]
@@ -211,26 +215,28 @@ def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[st
         SourceError: what was read is not there any more.
     """
     pins = {item["dlt"]: item for item in source.pin.get("sources", ())}
-    for one in source.settings.sources:
-        pin = pins.get(one.dlt, {})
-        if one.place != {key: pin.get(key) for key in one.place}:
+    for dlt_source in source.settings.sources:
+        pin = pins.get(dlt_source.dlt, {})
+        if dlt_source.place != {key: pin.get(key) for key in dlt_source.place}:
             raise CoordinationError(
-                f"coordination logs: sources.lock has no pin for {one.label} as in params.yaml; "
-                "run `cortex update`"
+                f"coordination logs: sources.lock has no pin for {dlt_source.label} as in "
+                "params.yaml; run `cortex update`"
             )
-        yield from connected_logs(one, pin["sha256"], root)
+        yield from connector_logs(dlt_source, pin["sha256"], root)
 
 
-def _by_shown_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:
+def _files_by_name(folder: Path, privacy: PrivacySettings) -> dict[str, str]:
     """Log files by the names used in pins and tables."""
-    shown = PathRedactor(privacy, logs_key(privacy))
+    redact_path = PathRedactor(privacy, logs_key(privacy))
     names = [path.relative_to(folder).as_posix() for path in log_files(folder)]
-    return {shown(name): name for name in names}
+    return {redact_path(name): name for name in names}
 
 
-def _pinned(folder: Path, item: Mapping[str, Any], named: Mapping[str, str]) -> tuple[str, bytes]:
+def _pinned(
+    folder: Path, item: Mapping[str, Any], files_by_name: Mapping[str, str]
+) -> tuple[str, bytes]:
     """Name and pinned bytes of a log."""
-    name = named.get(item["path"], str(item["path"]))
+    name = files_by_name.get(item["path"], str(item["path"]))
     path = folder / name
     try:
         with path.open("rb") as file:

@@ -33,51 +33,51 @@ class OutcomeReading:
     problem: str | None = None
 
 
-def _words(text: str) -> frozenset[str]:
+def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_SUCCEEDED = _words(
+_SUCCEEDED = _word_set(
     "success succeed succeeds succeeded successful successfully ok okay pass passes passed passing "
     "true t yes y good correct accomplished achieved ✓ ✔ ✅"
 )
-_COMPLETED = _words(
+_COMPLETED = _word_set(
     "complete completes completed done finished merged resolved solved fixed delivered deployed"
 )
-_FAILED = _words(
+_FAILED = _word_set(
     "fail fails failed failing failure unsuccessful unsuccessfully error errored crash crashes "
     "crashed abort aborted timeout timedout cancelled canceled killed rejected denied refused "
     "declined exception panic panicked broken ko nok bad false f n rerouted reassigned oom expired "
     "interrupted reverted incorrect invalid ✗ ✘ ❌"
 )
-_FAULTS = _words("error errors failure failures fault faults exception exceptions crash crashes")
+_FAULTS = _word_set("error errors failure failures fault faults exception exceptions crash crashes")
 """What there may be none of, unlike what a task may not have done."""
-_OPEN = _words(
+_OPEN = _word_set(
     "assigned pending queued running started starting scheduled waiting created open new todo "
     "ongoing processing active assigning retrying paused blocked deferred submitted dispatched "
     "routed delegated draft skipped unknown none null nan undefined idle wip planned accepted "
     "received"
 )
-_PARTLY = _words(
+_PARTLY = _word_set(
     "partial partially partly incomplete some almost nearly mostly mixed flaky unstable degraded "
     "half warning warnings but however except only unless if maybe perhaps probably likely should "
     "soon"
 )
-_FILLERS = _words(
+_FILLERS = _word_set(
     "the a an all completely entirely task tasks job jobs run build test tests step steps worker "
     "agent check checks execution process operation result status state outcome was were is "
     "has have had been it high medium low quality fully cleanly normally everything and "
     "with in after within time times "
     "seconds second secs sec s ms minutes minute min m hours hour h"
 )
-_WHOLLY = _words("fully all everything completely entirely")
-_DENIALS = _words(
+_WHOLLY = _word_set("fully all everything completely entirely")
+_DENIALS = _word_set(
     "no not without zero 0 never non nothing didn't didnt wasn't wasnt isn't isnt cannot"
 )
-_DETAIL = _words("to with due because after on in at by since when while during")
+_DETAIL = _word_set("to with due because after on in at by since when while during")
 """What may follow a failure and begin its cause, of which nothing but failure is known."""
 
-_NOTHING = _words("none null nil no 0 false n/a na")
+_NOTHING = _word_set("none null nil no 0 false n/a na")
 _PHRASES = (
     (re.compile(r"\btimed[\s_-]*out\b|\btime[\s_-]out\b"), "timeout"),
     (re.compile(r"\bre[\s_-]routed\b"), "rerouted"),
@@ -108,8 +108,8 @@ def read_outcome(value: Any, key: Key = "outcome") -> OutcomeReading:
     if isinstance(value, bool):
         return OutcomeReading(value)
     if isinstance(value, int | float):
-        known = value in (0, 1)
-        return OutcomeReading(bool(value)) if known else OutcomeReading(None, UNKNOWN_NUMBER)
+        is_binary = value in (0, 1)
+        return OutcomeReading(bool(value)) if is_binary else OutcomeReading(None, UNKNOWN_NUMBER)
     if not isinstance(value, str) or len(value) > _LONGEST:
         return OutcomeReading(None, UNKNOWN_WORD)
     return _text(value)
@@ -143,13 +143,15 @@ def _text(value: str) -> OutcomeReading:
 
 def _cause(text: str, words: list[str]) -> OutcomeReading | None:
     """Failure where a failure and its cause are named, such as `error: no such file`."""
-    first, *rest = words
-    if first not in _FAILED or not rest:
+    first, *remaining = words
+    if first not in _FAILED or not remaining:
         return None
-    if _NOTHING.issuperset(rest):  # `failed: false`
+    if _NOTHING.issuperset(remaining):  # `failed: false`
         return OutcomeReading(None, CONTRADICTION)
-    named = re.match(rf"{re.escape(first)}(?:\s*[:(–—,;]|\s+-\s)", text) or rest[0] in _DETAIL
-    if not named or (_SUCCEEDED | _COMPLETED | _PARTLY | _OPEN).intersection(rest):
+    names_cause = (
+        re.match(rf"{re.escape(first)}(?:\s*[:(–—,;]|\s+-\s)", text) or remaining[0] in _DETAIL
+    )
+    if not names_cause or (_SUCCEEDED | _COMPLETED | _PARTLY | _OPEN).intersection(remaining):
         return None
     return OutcomeReading(success=False)
 

@@ -109,14 +109,14 @@ def event(
 
 def is_test_row(record: Mapping[str, Any], rules: Sequence[re.Pattern[str]]) -> bool:
     """Whether a rule matches the record's task id or author."""
-    names = [_text(_first(record, _TASK_ID)), *(_text(_at(record, key)) for key in _MADE_BY)]
+    names = [_text(_first(record, _TASK_ID)), *(_text(_value_at(record, key)) for key in _MADE_BY)]
     return any(name and rule.search(name) for name in names for rule in rules)
 
 
 def kind_of(record: Mapping[str, Any], file: str) -> str:
     """Kind of a record by its keys, or by its file where the keys are only counters."""
     for kind, needed in _KINDS:
-        if all(_at(record, key) is not None for key in needed):
+        if all(_value_at(record, key) is not None for key in needed):
             return kind
     name = file.rsplit("/", 1)[-1]
     if name.startswith("worker"):
@@ -172,20 +172,20 @@ def _unread_times(record: Mapping[str, Any]) -> Iterator[UnreadField]:
         try:
             read_timestamp(value)
         except TimestampError as error:
-            yield UnreadField(field, _shown(value), str(error))
+            yield UnreadField(field, _shortened(value), str(error))
 
 
 def _master(
-    record: Mapping[str, Any], places: Sequence[str], aliases: Mapping[str, str]
+    record: Mapping[str, Any], keys: Sequence[str], aliases: Mapping[str, str]
 ) -> str | None:
-    name = _text(_first(record, places))
+    name = _text(_first(record, keys))
     return aliases.get(name, name) if name else None
 
 
 def _outcome(record: Mapping[str, Any]) -> tuple[str | None, bool | None]:
     """The outcome as logged, lower case, and whether it is a success."""
-    named = next(_scalars(record, _OUTCOME), None)
-    outcome = _word(named[1]) if named else None
+    logged = next(_scalars(record, _OUTCOME), None)
+    outcome = _word(logged[1]) if logged else None
     for field, value, reading in _readings(record):
         if reading.success is not None:
             return outcome or _implied(field, value), reading.success
@@ -198,11 +198,11 @@ def _unread_outcomes(record: Mapping[str, Any]) -> Iterator[UnreadField]:
     _, success = _outcome(record)
     for field, value, reading in _readings(record):
         if success is None and reading.problem is not None:
-            yield UnreadField(field, _shown(value), reading.problem)
+            yield UnreadField(field, _shortened(value), reading.problem)
         elif success is None and field in _OUTCOME:
             return
         elif field in _OUTCOME and reading.success is (not success):
-            yield UnreadField(field, _shown(value), DISAGREEMENT)
+            yield UnreadField(field, _shortened(value), DISAGREEMENT)
 
 
 def _readings(record: Mapping[str, Any]) -> Iterator[tuple[str, Any, OutcomeReading]]:
@@ -229,11 +229,11 @@ def _word(value: Any) -> str | None:
     return text.lower() if text else None
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     return (_word(value) or "")[:_LONGEST_VALUE]
 
 
-def _at(record: Mapping[str, Any], dotted: str) -> Any:
+def _value_at(record: Mapping[str, Any], dotted: str) -> Any:
     node: Any = record
     for part in _PARTS[dotted]:
         if not isinstance(node, dict):
@@ -253,17 +253,17 @@ class _Parts(dict[str, tuple[str, ...]]):
 _PARTS = _Parts()
 
 
-def _scalars(record: Mapping[str, Any], places: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _scalars(record: Mapping[str, Any], keys: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """The scalars in some places that are not empty, each with its place."""
-    for place in places:
-        field = _at(record, place)
+    for key in keys:
+        field = _value_at(record, key)
         if field is not None and not isinstance(field, (dict, list)) and field != "":
-            yield place, field
+            yield key, field
 
 
-def _first(record: Mapping[str, Any], places: Sequence[str]) -> Any:
+def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
     """First scalar in one of the places."""
-    return next((field for _, field in _scalars(record, places)), None)
+    return next((field for _, field in _scalars(record, keys)), None)
 
 
 def _text(value: Any) -> str | None:

@@ -61,15 +61,15 @@ def summarise(
         privacy: What is taken out of the values that are shown.
 
     Raises:
-        CoordinationError: there is no such folder.
+        CoordinationError: the folder does not exist.
     """
-    seen: set[str] = set()
+    event_ids: set[str] = set()
     redact = RecordRedactor(privacy, logs_key(privacy))
     if folder.is_file():
-        return [_summary(folder, folder.name, settings, redact, seen)]
+        return [_summary(folder, folder.name, settings, redact, event_ids)]
     logs_root = logs_folder(str(folder), Path.cwd())
     return [
-        _summary(path, path.relative_to(logs_root).as_posix(), settings, redact, seen)
+        _summary(path, path.relative_to(logs_root).as_posix(), settings, redact, event_ids)
         for path in log_files(logs_root)
     ]
 
@@ -79,7 +79,7 @@ def _summary(
     name: str,
     settings: CoordinationSettings,
     redact: RecordRedactor,
-    seen: set[str],
+    event_ids: set[str],
 ) -> FileSummary:
     test_rows = [re.compile(rule) for rule in settings.test_rows]
     kinds: Counter[str] = Counter()
@@ -89,25 +89,25 @@ def _summary(
     unread: list[dict[str, int | str]] = []
     data = path.read_bytes()
     lines = LineNumbers(data)
-    for stretch in scan(data):
-        if stretch.value is not None:
-            row = event(stretch.value, name, stretch.start, settings.aliases, test_rows)
+    for span in scan(data):
+        if span.value is not None:
+            row = event(span.value, name, span.start, settings.aliases, test_rows)
             kinds[row["kind"]] += 1
-            counts["duplicates"] += row["event_id"] in seen
+            counts["duplicates"] += row["event_id"] in event_ids
             counts["test_rows"] += row["test_row"]
-            seen.add(row["event_id"])
-            assumption = time_assumption(stretch.value)
+            event_ids.add(row["event_id"])
+            assumption = time_assumption(span.value)
             assumed.update([assumption] if assumption else [])
-            if fields := unread_fields(stretch.value, row["kind"]):
-                fields = unread_fields(redact(stretch.value).value, row["kind"])
-            unread += ({"line": lines.at(stretch.start)} | asdict(field) for field in fields)
-        elif stretch.kind in ("rejected", "waiting"):
-            rejected.append({"offset": stretch.start, "reason": stretch.reason})
-        counts["empty"] += stretch.kind == "empty"
-    most = min(kinds, key=lambda kind: (-kinds[kind], kind)) if kinds else "empty"
+            if fields := unread_fields(span.value, row["kind"]):
+                fields = unread_fields(redact(span.value).value, row["kind"])
+            unread += ({"line": lines.line_of(span.start)} | asdict(field) for field in fields)
+        elif span.kind in ("rejected", "waiting"):
+            rejected.append({"offset": span.start, "reason": span.reason})
+        counts["empty"] += span.kind == "empty"
+    main_kind = min(kinds, key=lambda kind: (-kinds[kind], kind)) if kinds else "empty"
     return FileSummary(
         file=name,
-        kind=most,
+        kind=main_kind,
         kinds=dict(sorted(kinds.items())),
         records=kinds.total(),
         duplicates=counts["duplicates"],

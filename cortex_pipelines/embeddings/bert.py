@@ -1,7 +1,7 @@
 """Forward pass of a BERT encoder, reduced to what sentence embedding needs.
 
 The general implementation spends more time in Python than in arithmetic on a task of a dozen
-tokens, and reorders each layer's weights anew for every text; here they are kept in the order in
+tokens, and reorders each layer's weights for every text; here they are kept in the order in
 which the processor's matrix units read them.
 """
 
@@ -98,7 +98,7 @@ class BertForward:
         self._heads = int(config["num_attention_heads"])
         self._epsilon = float(config["layer_norm_eps"])
         self._words = weights["embeddings.word_embeddings.weight"]
-        self._places = (
+        self._positions = (
             weights["embeddings.position_embeddings.weight"]
             + weights["embeddings.token_type_embeddings.weight"][0]
         )
@@ -116,7 +116,7 @@ class BertForward:
     @property
     def longest(self) -> int:
         """Largest number of position embeddings, in tokens."""
-        return int(self._places.shape[0])
+        return int(self._positions.shape[0])
 
     def states(self, blocks: "Sequence[torch.Tensor]") -> "list[list[torch.Tensor]]":
         """Hidden states after each layer, for each block of shape (texts, tokens, width).
@@ -134,8 +134,10 @@ class BertForward:
         shapes = [(block.shape[0], block.shape[1]) for block in blocks]
         rows = [texts * tokens for texts, tokens in shapes]
         ids = torch.cat([block.flatten() for block in blocks])
-        places = torch.cat([self._places[:tokens].repeat(texts, 1) for texts, tokens in shapes])
-        values = norm(self._words[ids] + places, size, *self._norm, epsilon)
+        positions = torch.cat(
+            [self._positions[:tokens].repeat(texts, 1) for texts, tokens in shapes]
+        )
+        values = norm(self._words[ids] + positions, size, *self._norm, epsilon)
         states: list[list[torch.Tensor]] = [[] for _ in blocks]
         for layer in self._layers:
             attended = [
@@ -146,8 +148,10 @@ class BertForward:
             values = norm(mixed, size, *layer.first_norm, epsilon)
             narrow = layer.narrow(gelu(layer.wide(values)), values)
             values = norm(narrow, size, *layer.second_norm, epsilon)
-            for mine, part, shape in zip(states, torch.split(values, rows), shapes, strict=True):
-                mine.append(part.view(*shape, self.width))
+            for block_states, part, shape in zip(
+                states, torch.split(values, rows), shapes, strict=True
+            ):
+                block_states.append(part.view(*shape, self.width))
         return states
 
     def _attend(self, projected: "torch.Tensor", texts: int, tokens: int) -> "torch.Tensor":

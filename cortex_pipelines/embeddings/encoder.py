@@ -43,7 +43,7 @@ class EncoderError(RuntimeError):
     """The encoder's files are missing or unreadable."""
 
 
-def machine_precision(asked: str, instructions: Sequence[str] = TILES) -> str:
+def machine_precision(precision: str, instructions: Sequence[str] = TILES) -> str:
     """``fp32`` or ``bf16``: the meaning of ``auto`` on this machine.
 
     Half precision is twice as fast where the processor has tiles for it (AMX), with units of code
@@ -51,13 +51,13 @@ def machine_precision(asked: str, instructions: Sequence[str] = TILES) -> str:
     slower where it has to be imitated; the embeddings agree to a cosine of 0.9999.
 
     Args:
-        asked: ``fp32``, ``bf16`` or ``auto``.
+        precision: ``fp32``, ``bf16`` or ``auto``.
         instructions: Sets of instructions, as torch names them, of which any is enough.
     """
     import torch
 
-    if asked != "auto":
-        return asked
+    if precision != "auto":
+        return precision
     native = any(getattr(torch.cpu, name, lambda: False)() for name in instructions)
     return "bf16" if native else "fp32"
 
@@ -115,7 +115,7 @@ class SentenceEncoder:
 
         def embed(part: list[list[int]]) -> list[Floats]:
             (batch,) = part
-            return [self._forward([tokens[place] for place in batch])[: len(batch)]]
+            return [self._forward([tokens[index] for index in batch])[: len(batch)]]
 
         return self._rows([[batch] for batch in _batches(tokens, self._batch)], len(texts), embed)
 
@@ -124,7 +124,7 @@ class SentenceEncoder:
         tokens = self._tokens(texts)
 
         def embed(part: list[list[int]]) -> list[Floats]:
-            return self._pooled([[tokens[place] for place in batch] for batch in part])
+            return self._pooled([[tokens[index] for index in batch] for batch in part])
 
         return self._rows(_parts(tokens, cores() // self._threads), len(texts), embed)
 
@@ -152,14 +152,16 @@ class SentenceEncoder:
             if len(parts) == 1:
                 keep(parts[0], embed(parts[0]))
                 return rows
-            with side_by_side(embed, parts, self._threads) as made:
-                for part, vectors in track(list(zip(parts, made, strict=True)), "Embedding tasks"):
+            with side_by_side(embed, parts, self._threads) as futures:
+                for part, vectors in track(
+                    list(zip(parts, futures, strict=True)), "Embedding tasks"
+                ):
                     keep(part, vectors.result())
         return rows
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        kept = [text[: self._max_tokens * _CHARACTERS_A_TOKEN] for text in texts]
-        return self._encoder.ids(kept, add_special_tokens=True)
+        truncated = [text[: self._max_tokens * _CHARACTERS_A_TOKEN] for text in texts]
+        return self._encoder.ids(truncated, add_special_tokens=True)
 
     def _forward(self, ids: list[list[int]]) -> Floats:
         """Embed texts of equal length in a batch padded to the full size.
@@ -200,12 +202,12 @@ def sentence_part(embeddings: Floats) -> Floats:
 def _batches(tokens: Sequence[Sequence[int]], size: int) -> list[list[int]]:
     """Indices of texts of equal length, shortest first, so that nothing is padded."""
     by_length: dict[int, list[int]] = defaultdict(list)
-    for place, ids in enumerate(tokens):
-        by_length[len(ids)].append(place)
+    for index, ids in enumerate(tokens):
+        by_length[len(ids)].append(index)
     return [
-        places[start : start + size]
-        for _, places in sorted(by_length.items())
-        for start in range(0, len(places), size)
+        indices[start : start + size]
+        for _, indices in sorted(by_length.items())
+        for start in range(0, len(indices), size)
     ]
 
 
@@ -217,15 +219,15 @@ def _parts(tokens: Sequence[Sequence[int]], workers: int) -> list[list[list[int]
     room = 0
     for batch in _batches(tokens, len(tokens)):
         length = max(len(tokens[batch[0]]), 1)
-        rest = batch
-        while rest:
+        remaining = batch
+        while remaining:
             if room < length:
                 parts.append([])
                 room = max(most, length)
             count = room // length
-            parts[-1].append(rest[:count])
-            room -= length * len(rest[:count])
-            rest = rest[count:]
+            parts[-1].append(remaining[:count])
+            room -= length * len(remaining[:count])
+            remaining = remaining[count:]
     return parts
 
 
@@ -267,12 +269,12 @@ def cached_embeddings(
         identity: What else decides an embedding: the encoder's pin and its settings.
     """
     keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-    known = {key: cache.get("embedding", *identity, key) for key in keys}
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
+    cached = {key: cache.get("embedding", *identity, key) for key in keys}
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if cached[key] is None}
     if missing:
         vectors = load().encode(list(missing.values()))
         for key, vector in zip(missing, vectors, strict=True):
-            known[key] = vector.astype("<f4").tobytes()
-            cache.put(known[key] or b"", "embedding", *identity, key)
-    rows = [np.frombuffer(known[key] or b"", dtype="<f4") for key in keys]
+            cached[key] = vector.astype("<f4").tobytes()
+            cache.put(cached[key] or b"", "embedding", *identity, key)
+    rows = [np.frombuffer(cached[key] or b"", dtype="<f4") for key in keys]
     return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), dtype=np.float32)

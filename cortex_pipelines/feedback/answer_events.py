@@ -36,7 +36,7 @@ class EventLog:
         event = {name: value for name, value in event.items() if value is not None}
         if user and self._pseudonym is not None:
             event["unit"] = self._pseudonym(user)
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"at": at, **event}, sort_keys=True) + "\n"
+        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": timestamp, **event}, sort_keys=True) + "\n"
         with self._lock, open_for_append(self._path) as file:
             file.write(line_start(file) + line.encode("utf-8"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from cortex_pipelines.feedback.pinned_events import FeedbackSource, pinned_events
-from cortex_pipelines.feedback.retention import settle
+from cortex_pipelines.feedback.retention import build_interactions
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.feedback import INTERACTIONS
@@ -21,4 +21,4 @@ def interactions(
 ) -> dict[str, pl.DataFrame]:
     """What became of each completion, by the events of editors and people about it."""
     events = pinned_events(feedback_source, privacy, root, cache)
-    return {INTERACTIONS.name: settle(events, feedback_source.settings.consent)}
+    return {INTERACTIONS.name: build_interactions(events, feedback_source.settings.consent)}

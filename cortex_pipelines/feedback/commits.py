@@ -1,4 +1,4 @@
-"""What of a completion stands in the next commit of its file."""
+"""How much of a completion survives in the next commit of its file."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ def retained_in_commits(
         repository: Git directory of their repository; HEAD's history counts.
 
     Raises:
-        SourceError: it is no git repository, or has no commit.
+        SourceError: not a git repository, or without commits.
     """
     require_commit(repository)
     for row in interactions:
@@ -30,18 +30,18 @@ def retained_in_commits(
         commit = _next_commit(repository, row["path"], row["first_at"])
         if commit is None:
             continue
-        name, at = commit
+        name, committed_at = commit
         yield FeedbackEvent(
             completion_id=row["completion_id"],
             kind="retained",
             source="git",
             simulated=row["simulated"],
-            at=at,
+            at=committed_at,
             project=row["project"],
-            characters=standing(
+            characters=surviving_characters(
                 row["original"],
-                content(repository, name, row["path"]),
-                content(repository, f"{name}^", row["path"]),
+                file_at_commit(repository, name, row["path"]),
+                file_at_commit(repository, f"{name}^", row["path"]),
             ),
         )
 
@@ -50,37 +50,37 @@ def require_commit(repository: Path) -> None:
     """Check that a repository has a history.
 
     Raises:
-        SourceError: it is no git repository, or has no commit.
+        SourceError: not a git repository, or without commits.
     """
     try:
         run_git(repository, "rev-parse", "--verify", "HEAD^{commit}")
     except SourceError as error:
         raise SourceError(
-            f"{repository} has no commit yet, or is no git repository; commit something first, or "
-            "give the folder of another one"
+            f"{repository} has no commit yet, or is not a git repository; commit something first, "
+            "or give the folder of another one"
         ) from error
 
 
-def standing(written: str, text: str, before: str = "") -> int:
-    """Characters of a completion that stand in a text, line by line.
+def surviving_characters(completion: str, text: str, before: str = "") -> int:
+    """Characters of a completion that survive in a text, counted by whole lines.
 
     A line counts whole or not at all, as often as it stands there and did not before; indentation
     does not matter, and an unfinished first or last line counts where a new line contains it.
     """
-    lines = written.splitlines(keepends=True)
-    there = Counter(line.strip() for line in text.splitlines())
-    there -= Counter(line.strip() for line in before.splitlines())
-    kept = 0
-    for place, line in enumerate(lines):
-        words = line.strip()
-        if not words:
-            kept += len(line)
-        elif there[words] > 0:
-            there[words] -= 1
-            kept += len(line)
-        elif place in (0, len(lines) - 1) and any(words in other for other in +there):
-            kept += len(line)
-    return kept
+    lines = completion.splitlines(keepends=True)
+    line_counts = Counter(line.strip() for line in text.splitlines())
+    line_counts -= Counter(line.strip() for line in before.splitlines())
+    surviving = 0
+    for number, line in enumerate(lines):
+        stripped = line.strip()
+        if not stripped:
+            surviving += len(line)
+        elif line_counts[stripped] > 0:
+            line_counts[stripped] -= 1
+            surviving += len(line)
+        elif number in (0, len(lines) - 1) and any(stripped in other for other in +line_counts):
+            surviving += len(line)
+    return surviving
 
 
 def _next_commit(repository: Path, path: str, after: datetime) -> tuple[str, datetime] | None:
@@ -91,11 +91,11 @@ def _next_commit(repository: Path, path: str, after: datetime) -> tuple[str, dat
     )
     if not log:
         return None
-    name, at = log.splitlines()[0].split()
-    return name, datetime.fromisoformat(at)
+    name, committed_at = log.splitlines()[0].split()
+    return name, datetime.fromisoformat(committed_at)
 
 
-def content(repository: Path, commit: str, path: str) -> str:
+def file_at_commit(repository: Path, commit: str, path: str) -> str:
     """A file in a commit; empty if it is not there."""
     try:
         return run_git(repository, "cat-file", "blob", f"{commit}:{path}")

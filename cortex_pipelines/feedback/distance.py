@@ -1,11 +1,11 @@
-"""How far a correction is from what it corrects."""
+"""Distance between a correction and the original."""
 
 from functools import lru_cache
 
 from cortex_pipelines.evaluation.metrics.edit_similarity import edit_distance
 
 _LONGEST = 1000
-"""Characters whose edit distance is computed, as its cost grows with the square; a longer stretch
+"""Characters whose edit distance is computed, as its cost grows with the square; a longer span
 that differs counts as replaced."""
 
 
@@ -13,16 +13,19 @@ that differs counts as replaced."""
 def correction_distance(original: str, corrected: str) -> float:
     """Characters that a correction changes, as a share of the longer text; 0 changes none."""
     longest = max(len(original), len(corrected))
-    start = shared_beginning(original, corrected)
-    left, right = original[start:], corrected[start:]
-    end = shared_beginning(left[::-1], right[::-1])
-    left, right = left[: len(left) - end], right[: len(right) - end]
-    most = max(len(left), len(right))
-    changed = edit_distance(left, right) if most <= _LONGEST else most
+    start = common_prefix_length(original, corrected)
+    original_middle, corrected_middle = original[start:], corrected[start:]
+    end = common_prefix_length(original_middle[::-1], corrected_middle[::-1])
+    original_middle, corrected_middle = (
+        original_middle[: len(original_middle) - end],
+        corrected_middle[: len(corrected_middle) - end],
+    )
+    most = max(len(original_middle), len(corrected_middle))
+    changed = edit_distance(original_middle, corrected_middle) if most <= _LONGEST else most
     return changed / longest if longest else 0.0
 
 
-def shared_beginning(left: str, right: str) -> int:
-    """Characters that two texts begin with alike."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
+def common_prefix_length(first: str, second: str) -> int:
+    """Length of the common prefix of two texts."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(first), len(second)))

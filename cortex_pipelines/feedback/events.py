@@ -31,7 +31,7 @@ Source = Literal["gateway", "tabby", "continue", "corrections", "git", "simulati
 
 
 class EventError(ValueError):
-    """A record is no event about a completion; the message is a sentence."""
+    """A record is not a valid event about a completion; the message says why."""
 
 
 def _encodable(text: str) -> str:
@@ -104,7 +104,7 @@ def parse_event(record: object) -> FeedbackEvent:
     """A stored record as an event.
 
     Raises:
-        EventError: it is none; names the field.
+        EventError: not a valid event; the message names the field.
     """
     try:
         return FeedbackEvent.model_validate(record)

@@ -50,10 +50,10 @@ class EventReader:
             EventError: it is of no known form, or a part of it makes no sense.
         """
         if not isinstance(record, dict):
-            raise EventError("is no JSON object")
-        return [parse_event(self._whole(fields)) for fields in _form(record)(record)]
+            raise EventError("is not a JSON object")
+        return [parse_event(self._completed(fields)) for fields in _reader_for(record)(record)]
 
-    def _whole(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _completed(self, fields: dict[str, Any]) -> dict[str, Any]:
         user = fields.pop("user", None)
         if isinstance(user, str) and user:
             fields["unit"] = self.pseudonym(user)
@@ -66,7 +66,7 @@ class EventReader:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-def _form(record: Record) -> Callable[[Record], Iterator[dict[str, Any]]]:
+def _reader_for(record: Record) -> Callable[[Record], Iterator[dict[str, Any]]]:
     if "at" in record and "type" in record:
         return _gateway
     if "ts" in record and isinstance(record.get("event"), dict):
@@ -99,11 +99,11 @@ def _gateway(record: Record) -> Iterator[dict[str, Any]]:
     if kind == "feedback":
         if common["completion_id"] is None:
             raise EventError("is a vote on a routing decision; interactions are of completions")
-        stated = {name: record.get(name) for name in ("version", "project")}
-        yield common | stated | {"kind": "rated", "rating": record.get("vote")}
+        details = {name: record.get(name) for name in ("version", "project")}
+        yield common | details | {"kind": "rated", "rating": record.get("vote")}
         if record.get("correction") is not None:
             corrected = {"corrected": record["correction"], "original": record.get("original")}
-            yield common | stated | corrected | {"kind": "corrected"}
+            yield common | details | corrected | {"kind": "corrected"}
     elif kind == "offered":
         names = ("project", "language", "task", "version", "arm", "propensity", "latency_ms")
         more = {name: record.get(name) for name in (*names, "characters", "path", "original")}
@@ -150,9 +150,9 @@ def _tabby(record: Record) -> Iterator[dict[str, Any]]:
         raise EventError("event.completion.choices: expected a list of objects")
     for choice in choices:
         identity, index = event.get("completion_id"), choice.get("index")
-        written = {"completion_id": f"{identity}:{index}" if index else identity}
+        identified = {"completion_id": f"{identity}:{index}" if index else identity}
         more = {"kind": "offered", "language": event.get("language"), "task": "completion"}
-        yield common | written | more | _text(choice.get("text"))
+        yield common | identified | more | _text(choice.get("text"))
 
 
 def _continue_posted(record: Record) -> Iterator[dict[str, Any]]:
@@ -165,11 +165,11 @@ def _continue(record: Record) -> Iterator[dict[str, Any]]:
     version = record.get("schema", _VERSIONS[0])
     if version not in _VERSIONS:
         raise EventError(f"schema: expected {' or '.join(_VERSIONS)}")
-    place = record.get("filepath") or record.get("fileUri")
+    file_path = record.get("filepath") or record.get("fileUri")
     project = _project(record.get("gitRepo"))
-    path = repository_path(place, project) if isinstance(place, str) else None
+    path = repository_path(file_path, project) if isinstance(file_path, str) else None
     moment = record.get("timestamp", record.get("createdAt"))
-    written = _text(record.get("completion"))
+    completion = _text(record.get("completion"))
     common = {
         "source": "continue",
         "at": _moment(moment),
@@ -177,19 +177,24 @@ def _continue(record: Record) -> Iterator[dict[str, Any]]:
         "project": project,
         "path": path,
         "language": language_of(path, "") if path else None,
-        **written,
+        **completion,
     }
     if "completionId" in record:
         common |= {"completion_id": record["completionId"], "task": "completion"}
         common["latency_ms"] = record.get("time")
         yield common | {"kind": "shown"}
         if "accepted" in record:
-            yield common | {"kind": _taken(record["accepted"]), "elapsed_ms": record.get("elapsed")}
+            yield common | {
+                "kind": _acceptance(record["accepted"]),
+                "elapsed_ms": record.get("elapsed"),
+            }
         return
-    identity = _identity(record.get("sessionId"), moment, record.get("prompt"), written["original"])
+    identity = _identity(
+        record.get("sessionId"), moment, record.get("prompt"), completion["original"]
+    )
     common |= {"completion_id": identity}
     if "previousCode" in record:
-        yield common | {"task": "edit", "kind": _taken(record.get("accepted"))}
+        yield common | {"task": "edit", "kind": _acceptance(record.get("accepted"))}
         return
     vote = record.get("feedback")
     if not isinstance(vote, bool):
@@ -197,7 +202,7 @@ def _continue(record: Record) -> Iterator[dict[str, Any]]:
     yield common | {"task": "chat", "kind": "rated", "rating": "up" if vote else "down"}
 
 
-def _taken(accepted: Any) -> str:
+def _acceptance(accepted: Any) -> str:
     if not isinstance(accepted, bool):
         raise EventError("accepted: expected true or false")
     return "accepted" if accepted else "dismissed"
@@ -207,14 +212,14 @@ def _corrections(record: Record) -> Iterator[dict[str, Any]]:
     """A line or row of a table of corrections."""
     if not isinstance(record["corrected"], str):
         raise EventError("corrected: expected a text")
-    given = {name: value for name, value in record.items() if value not in (None, "")}
+    values = {name: value for name, value in record.items() if value not in (None, "")}
     names = ("project", "language", "task", "version", "user", "path", "original")
     yield {
-        **{name: given.get(name) for name in names},
-        "completion_id": given.get("completion_id"),
+        **{name: values.get(name) for name in names},
+        "completion_id": values.get("completion_id"),
         "kind": "corrected",
         "source": "corrections",
-        "at": _moment(given["at"]) if "at" in given else None,
+        "at": _moment(values["at"]) if "at" in values else None,
         "corrected": record["corrected"],
     }
 
@@ -227,8 +232,8 @@ def correction_id(fields: Mapping[str, Any], content: str | None = None) -> str:
         content: ``content_id`` of its texts as they were before private values were taken out;
             None if they are in ``fields``.
     """
-    about = (fields.get(name) for name in ("project", "path", "unit"))
-    return f"correction-{_identity(content or content_id(fields), *about)}"
+    context = (fields.get(name) for name in ("project", "path", "unit"))
+    return f"correction-{_identity(content or content_id(fields), *context)}"
 
 
 def content_id(fields: Mapping[str, Any]) -> str:
@@ -245,8 +250,8 @@ def _text(text: Any) -> dict[str, Any]:
     """A completion and its length; the text itself where it is not too long to keep."""
     if text is not None and not isinstance(text, str):
         raise EventError(f"completion: expected a text, got {type(text).__name__}")
-    kept = text if text is not None and len(text) <= MOST_TEXT else None
-    return {"original": kept, "characters": None if text is None else len(text)}
+    original = text if text is not None and len(text) <= MOST_TEXT else None
+    return {"original": original, "characters": None if text is None else len(text)}
 
 
 def _moment(value: Any) -> str:

@@ -33,8 +33,8 @@ _AHEAD = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A line that was not taken.
+class RejectedLine:
+    """A line that was rejected.
 
     Args:
         file: Name of its file.
@@ -48,8 +48,8 @@ class Refused:
 
 
 @dataclass
-class Imported:
-    """What came of an import.
+class ImportSummary:
+    """Counts of an import.
 
     Args:
         lines: Lines read that are not empty; each is taken or refused.
@@ -67,8 +67,8 @@ class Imported:
 
     def refuse(self, reason: str) -> None:
         """Count a refused line; forged ones may give any number of reasons."""
-        known = reason in self.refused or len(self.refused) < _REASONS
-        self.refused[reason if known else "other reasons"] += 1
+        is_listed = reason in self.refused or len(self.refused) < _REASONS
+        self.refused[reason if is_listed else "other reasons"] += 1
 
 
 @dataclass(frozen=True)
@@ -89,36 +89,38 @@ class Importer:
     project: str | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def read(self, path: Path, done: Imported) -> Iterator[Refused]:
+    def read(self, path: Path, summary: ImportSummary) -> Iterator[RejectedLine]:
         """Import a file; yields the lines that were refused while it goes.
 
         Raises:
-            FeedbackError: there is no such file.
+            FeedbackError: the file does not exist.
         """
         key = logs_key(self.privacy)
         reader = EventReader(self.project, lambda user: author_pseudonym(user, key))
         lines = _lines(path)
         while batch := list(islice(lines, _BATCH)):
-            clean = RecordRedactor(self.privacy, key)  # its memory is that of one batch
+            redact = RecordRedactor(self.privacy, key)  # its memory is that of one batch
             events: list[FeedbackEvent] = []
             for number, value in batch:
-                done.lines += 1
+                summary.lines += 1
                 try:
                     if isinstance(value, EventError):
                         raise value
-                    events += self._accepted(reader.read(value), clean)
-                    done.taken += 1
+                    events += self._checked_events(reader.read(value), redact)
+                    summary.taken += 1
                 except ValueError as error:
-                    known = isinstance(error, EventError)  # others may quote what is private
-                    reason = str(error) if known else "holds a value that cannot be read"
-                    done.refuse(reason)
-                    yield Refused(path.name, number, reason)
+                    is_event_error = isinstance(
+                        error, EventError
+                    )  # others may quote what is private
+                    reason = str(error) if is_event_error else "holds a value that cannot be read"
+                    summary.refuse(reason)
+                    yield RejectedLine(path.name, number, reason)
             new = self.store.add(events, self.now)
-            done.new += new
-            done.repeated += len(events) - new
+            summary.new += new
+            summary.repeated += len(events) - new
 
-    def _accepted(
-        self, events: Sequence[FeedbackEvent], clean: RecordRedactor
+    def _checked_events(
+        self, events: Sequence[FeedbackEvent], redact: RecordRedactor
     ) -> list[FeedbackEvent]:
         if not self.settings.consent:
             raise EventError("no project has consented; feedback.consent in params.yaml names them")
@@ -136,7 +138,7 @@ class Importer:
             if event.at is not None and event.at < oldest:
                 raise EventError(f"is older than feedback.keep_days ({self.settings.keep_days})")
         records = (event.model_dump(mode="json", exclude_defaults=True) for event in events)
-        return [parse_event(clean(record).value) for record in records]
+        return [parse_event(redact(record).value) for record in records]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -172,11 +174,11 @@ def _value(line: bytes) -> Any:
     try:
         return json.loads(line, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        return EventError("is no JSON")
+        return EventError("is not JSON")
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -199,9 +201,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    yield rows.line_num, EventError(f"is no row of a CSV ({error})")
+                    yield rows.line_num, EventError(f"is not a row of a CSV ({error})")
                     continue
                 full = None in row  # no column is called so, not even that of pandas' index
                 yield rows.line_num, EventError("has too many cells") if full else row
         except csv.Error as error:
-            raise FeedbackError(f"{path} is no CSV: {error}") from error
+            raise FeedbackError(f"{path} is not a CSV: {error}") from error

@@ -1,4 +1,4 @@
-"""Figures of interactions with intervals; acceptance never stands alone.
+"""Metrics of interactions with intervals; acceptance never stands alone.
 
 Rewarding acceptance by itself lowers quality (arXiv 2306.04930), so what is retained of the
 characters that were shown is the first figure, and acceptance one of several beside it.
@@ -15,7 +15,7 @@ from cortex_pipelines.feedback.distance import correction_distance
 from cortex_pipelines.statistics.intervals import paired_bootstrap
 
 GROUPS = ("project", "language", "task", "version")
-FIGURES: Mapping[str, str] = {
+METRICS: Mapping[str, str] = {
     "retained_of_shown": "characters retained of those shown",
     "acceptance": "completions taken of those shown",
     "retained_30s": "characters retained of those taken, after 30 s",
@@ -25,7 +25,7 @@ FIGURES: Mapping[str, str] = {
     "correction_distance": "share of characters that a correction changes",
     "seconds_to_accept": "seconds until taken, geometric mean",
 }
-"""What each figure says."""
+"""Meaning of each metric."""
 
 LATEST_FIRST = ("retained_1h", "retained_5min", "retained_30s", "retained_commit")
 """Columns that say what was retained; a commit may hold what others wrote, so it comes last."""
@@ -36,7 +36,7 @@ _CONFIDENCE = 0.95
 _MOST_CLUSTERS = 1000
 
 
-def figures(
+def compute_metrics(
     interactions: pl.DataFrame, project: str | None = None, groups: Sequence[str] = GROUPS
 ) -> list[dict[str, Any]]:
     """Figures of people, then of simulations, which are never mixed.
@@ -48,7 +48,7 @@ def figures(
 
     Returns:
         For each group ``simulated``, ``by`` (of ``groups``), ``value``, ``interactions``,
-        ``users`` (pseudonyms), ``contradictory``, and ``figures``: for each of ``FIGURES``
+        ``users`` (pseudonyms), ``contradictory``, and ``compute_metrics``: for each of ``METRICS``
         ``value``, ``low``, ``high`` (95 %, whole users drawn; None for fewer than two) and
         ``count``, or None where nothing was observed.
     """
@@ -69,25 +69,27 @@ def figures(
 def _group(
     rows: Sequence[dict[str, Any]], simulated: bool, by: str, value: object
 ) -> dict[str, Any]:
-    ordered = sorted(rows, key=lambda row: str(row["completion_id"]))
+    sorted_rows = sorted(rows, key=lambda row: str(row["completion_id"]))
     return {
         "simulated": simulated,
         "by": by,
         "value": value,
-        "interactions": len(ordered),
-        "users": len({row["user"] for row in ordered} - {None}),
-        "contradictory": sum(row["contradictory"] for row in ordered),
-        "figures": {name: _figure(name, ordered) for name in FIGURES},
+        "interactions": len(sorted_rows),
+        "users": len({row["user"] for row in sorted_rows} - {None}),
+        "contradictory": sum(row["contradictory"] for row in sorted_rows),
+        "figures": {name: _metric(name, sorted_rows) for name in METRICS},
     }
 
 
-def _figure(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def _metric(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Mean with its interval, of items that weigh as many characters as they hold."""
     if name == "retained_of_shown":
-        found = list(_retained_of_shown(rows))
+        weighted_rows = list(_retained_of_shown(rows))
     else:
-        found = [(row, *item) for row in rows for item in _item(name, row)]
-    items = [(row["user"] or row["completion_id"], value, weight) for row, value, weight in found]
+        weighted_rows = [(row, *item) for row in rows for item in _item(name, row)]
+    items = [
+        (row["user"] or row["completion_id"], value, weight) for row, value, weight in weighted_rows
+    ]
     if not items:
         return None
     names, values, weights = zip(*items, strict=True)
@@ -101,7 +103,7 @@ def _figure(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         seed=0,
     )
     ends = (interval.low, interval.high) if len(set(clusters)) > 1 else (None, None)
-    value, low, high = (_shown(name, number) for number in (interval.estimate, *ends))
+    value, low, high = (_in_display_unit(name, number) for number in (interval.estimate, *ends))
     return {"value": value, "low": low, "high": high, "count": len(items)}
 
 
@@ -112,7 +114,7 @@ def _pooled(names: Sequence[str]) -> list[str]:
     return [str(crc32(name.encode()) % _MOST_CLUSTERS) for name in names]
 
 
-def _shown(name: str, number: float | None) -> float | None:
+def _in_display_unit(name: str, number: float | None) -> float | None:
     return exp(number) if name == "seconds_to_accept" and number is not None else number
 
 
@@ -123,23 +125,27 @@ def _retained_of_shown(
 
     Many editors never look again at what was taken, though all say what was not: counted as it
     stands, only what was not taken would count. So what was looked at stands for all that was
-    taken, by the inverse of its share; if nothing was, there is no figure.
+    taken, by the inverse of its share; if nothing was, the metric is missing.
     """
-    shown = [row for row in rows if row["shown"] and row["characters"]]
-    taken = [row for row in shown if _is_taken(row)]
-    kept = [(row, count) for row in taken if (count := _latest(row)) is not None]
-    if taken and not kept:
+    shown_rows = [row for row in rows if row["shown"] and row["characters"]]
+    accepted_rows = [row for row in shown_rows if _is_accepted(row)]
+    observed = [(row, count) for row in accepted_rows if (count := _latest(row)) is not None]
+    if accepted_rows and not observed:
         return
-    looked_at = sum(row["characters"] for row, _ in kept)
-    scale = sum(row["characters"] for row in taken) / looked_at if looked_at else 1.0
-    for row, count in kept:
+    observed_characters = sum(row["characters"] for row, _ in observed)
+    scale = (
+        sum(row["characters"] for row in accepted_rows) / observed_characters
+        if observed_characters
+        else 1.0
+    )
+    for row, count in observed:
         yield row, count / row["characters"], scale * row["characters"]
-    for row in shown:
-        if not _is_taken(row):
+    for row in shown_rows:
+        if not _is_accepted(row):
             yield row, 0.0, float(row["characters"])
 
 
-def _is_taken(row: Mapping[str, Any]) -> bool:
+def _is_accepted(row: Mapping[str, Any]) -> bool:
     """Whether a completion was taken, whole or in part."""
     return bool(row["accepted"] or row["partly_accepted"])
 
@@ -156,7 +162,7 @@ def _item(name: str, row: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
     elif not row["shown"]:
         return
     elif name == "acceptance":
-        yield float(_is_taken(row)), 1.0
+        yield float(_is_accepted(row)), 1.0
     elif name == "seconds_to_accept":
         if row[name] is not None:
             yield log(max(row[name], _QUICKEST)), 1.0

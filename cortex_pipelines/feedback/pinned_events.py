@@ -44,7 +44,7 @@ def events_folder(settings: FeedbackSettings, root: Path) -> Path:
 def take_feedback_pin(
     settings: FeedbackSettings, root: Path, privacy: PrivacySettings
 ) -> dict[str, Any]:
-    """Pin every file of stored events by size and SHA-256; no files where there are none."""
+    """Pin every file of stored events by size and SHA-256; an empty list without events."""
     folder = events_folder(settings, root)
     return take_coordination_pin(folder, root, privacy) if folder.is_dir() else {"files": []}
 
@@ -55,7 +55,7 @@ def pinned_events(
     """The pinned events that are not forgotten, each once, without private values.
 
     Raises:
-        FeedbackError: nothing was pinned, a pinned part has changed, or a line is no event.
+        FeedbackError: nothing was pinned, a pinned part has changed, or a line is not an event.
     """
     if "files" not in source.pin:
         raise FeedbackError("feedback: nothing is pinned yet; run `cortex update`")
@@ -74,8 +74,9 @@ def pinned_events(
             event = parse_event(json.loads(payload))
         except EventError as error:
             raise FeedbackError(
-                f"feedback log {name}: the record at byte {offset} is no event ({error}); remove "
-                "it, import its source again by `cortex feedback import`, then `cortex update`"
+                f"feedback log {name}: the record at byte {offset} is not an event ({error}); "
+                "remove it, import its source again by `cortex feedback import`, then "
+                "`cortex update`"
             ) from error
         if not is_forgotten_event(privacy, event.project, event.path, event.unit):
             yield event

@@ -1,4 +1,4 @@
-"""Take in feedback, pin it, and give figures of it."""
+"""Import feedback, pin it, and compute its metrics."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ import polars as pl
 
 from cortex_pipelines.config import Parameters
 from cortex_pipelines.feedback.answer_events import FILE
-from cortex_pipelines.feedback.importing import Imported, Importer, Refused
+from cortex_pipelines.feedback.importing import Importer, ImportSummary, RejectedLine
 from cortex_pipelines.feedback.pinned_events import FeedbackError, events_folder, take_feedback_pin
 from cortex_pipelines.feedback.store import oldest_kept, open_store
 from cortex_pipelines.schemas.feedback import INTERACTIONS
@@ -25,8 +25,12 @@ def gateway_log(root: Path) -> Path:
 
 
 def import_files(
-    root: Path, params: Parameters, files: Sequence[Path], project: str | None, done: Imported
-) -> Iterator[Refused]:
+    root: Path,
+    params: Parameters,
+    files: Sequence[Path],
+    project: str | None,
+    summary: ImportSummary,
+) -> Iterator[RejectedLine]:
     """Import files of feedback; yields the refused lines while it goes.
 
     Args:
@@ -34,15 +38,15 @@ def import_files(
         params: Its parameters.
         files: In any known form, in any order.
         project: Project of lines that name none.
-        done: Counts what comes of it.
+        summary: Updated with the counts.
 
     Raises:
-        FeedbackError: there is no such file, or one is no table.
+        FeedbackError: a file is missing or not a table.
     """
     with open_store(events_folder(params.feedback, root)) as store:
         importer = Importer(store, params.feedback, params.privacy, project)
         for path in files:
-            yield from importer.read(path, done)
+            yield from importer.read(path, summary)
 
 
 def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
@@ -54,10 +58,10 @@ def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
     settings = params.feedback
     folder, log = events_folder(settings, root), gateway_log(root)
     if settings.consent and log.exists():
-        done = Imported()
-        for _ in import_files(root, params, [log], None, done):
+        summary = ImportSummary()
+        for _ in import_files(root, params, [log], None, summary):
             pass
-        for reason, count in done.refused.most_common():
+        for reason, count in summary.refused.most_common():
             _LOG.warning("feedback: %d lines of %s were not taken: %s", count, FILE, reason)
     if not folder.is_dir():
         return take_feedback_pin(settings, root, params.privacy)
@@ -67,12 +71,12 @@ def pin_feedback(root: Path, params: Parameters) -> dict[str, Any]:
         return take_feedback_pin(settings, root, params.privacy)
 
 
-def take_commits(root: Path, params: Parameters, project: str, repository: Path) -> Imported:
+def import_commits(root: Path, params: Parameters, project: str, repository: Path) -> ImportSummary:
     """Store how much of each accepted completion stands in the next commit of its file.
 
     Raises:
         FeedbackError: the interactions were never made.
-        SourceError: the repository is none.
+        SourceError: not a git repository, or without commits.
     """
     from cortex_pipelines.feedback.commits import retained_in_commits
 
@@ -80,7 +84,7 @@ def take_commits(root: Path, params: Parameters, project: str, repository: Path)
     events = list(retained_in_commits(rows, git_folder(repository)))
     with open_store(events_folder(params.feedback, root)) as store:
         new = store.add(events, datetime.now(UTC))
-    return Imported(taken=len(events), new=new, repeated=len(events) - new)
+    return ImportSummary(taken=len(events), new=new, repeated=len(events) - new)
 
 
 def git_folder(repository: Path) -> Path:
@@ -89,21 +93,21 @@ def git_folder(repository: Path) -> Path:
     return inside if inside.exists() else repository
 
 
-def figures_of(root: Path, project: str | None) -> list[dict[str, Any]]:
-    """Figures of the interactions that were made; see ``feedback.figures``.
+def project_metrics(root: Path, project: str | None) -> list[dict[str, Any]]:
+    """Metrics of the stored interactions; see ``feedback.metrics``.
 
     Raises:
         FeedbackError: they were never made, or are all of other projects.
     """
-    from cortex_pipelines.feedback.metrics import figures
+    from cortex_pipelines.feedback.metrics import compute_metrics
 
     rows = _interactions(root)
-    known = sorted(rows["project"].unique())
-    if project is not None and known and project not in known:
+    projects = sorted(rows["project"].unique())
+    if project is not None and projects and project not in projects:
         raise FeedbackError(
-            f"no interaction of {project} yet; there are some of {', '.join(known)}"
+            f"no interaction of {project} yet; there are some of {', '.join(projects)}"
         )
-    return figures(rows, project)
+    return compute_metrics(rows, project)
 
 
 def _interactions(root: Path) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Settle the events about each completion: a function of the set of events, whatever their order.
+"""Derive one interaction from the events about each completion, independent of their order.
 
 The rules, and why, stand in ``docs/guides/feedback.md``.
 """
@@ -24,9 +24,9 @@ _FACTS = (
     "path",
     "original",
 )
-_TAKEN = ("accepted", "partly_accepted")
-_NOT_TAKEN = ("typed_instead", "dismissed")
-_OF_READERS = frozenset({"shown", *_TAKEN, *_NOT_TAKEN, "edited", "retained"})
+_ACCEPTED = ("accepted", "partly_accepted")
+_NOT_ACCEPTED = ("typed_instead", "dismissed")
+_OF_READERS = frozenset({"shown", *_ACCEPTED, *_NOT_ACCEPTED, "edited", "retained"})
 """Kinds that say that somebody could take the completion; a vote or a correction does not."""
 
 _LOOKED_AT_COMMITS = ("git", "simulation")
@@ -37,37 +37,47 @@ _FIRST, _LAST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetim
 _COLUMNS = dict(zip(HORIZONS, ("retained_30s", "retained_5min", "retained_1h"), strict=True))
 
 
-def settle(events: Iterable[FeedbackEvent], consent: Collection[str]) -> pl.DataFrame:
+def build_interactions(events: Iterable[FeedbackEvent], consent: Collection[str]) -> pl.DataFrame:
     """What became of each completion, as ``schemas.feedback.INTERACTIONS``.
 
     Args:
         events: In any order, with any repetitions.
         consent: Projects whose interactions are kept.
     """
-    about: defaultdict[str, set[FeedbackEvent]] = defaultdict(set)
+    by_completion: defaultdict[str, set[FeedbackEvent]] = defaultdict(set)
     for event in events:
-        about[event.completion_id].add(event)
-    settled = (_interaction(name, sorted(about[name], key=_order)) for name in sorted(about))
+        by_completion[event.completion_id].add(event)
+    settled = (
+        _interaction(name, sorted(by_completion[name], key=_event_order))
+        for name in sorted(by_completion)
+    )
     return INTERACTIONS.frame([row for row in settled if row["project"] in consent])
 
 
-def _order(event: FeedbackEvent) -> tuple[datetime, str]:
+def _event_order(event: FeedbackEvent) -> tuple[datetime, str]:
     """By time, those without one last; then by content, which is the same everywhere."""
     return event.at or _LAST, event.line
 
 
 def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
     kinds = {event.kind for event in events}
-    shown = not kinds.isdisjoint(_OF_READERS)
-    known = kinds | ({"shown"} if shown else {"offered"})
+    was_shown = not kinds.isdisjoint(_OF_READERS)
+    outcome_kinds = kinds | ({"shown"} if was_shown else {"offered"})
     facts = _facts(events)
-    accepted, partly = (kind in kinds for kind in _TAKEN)
-    taken = _accepted_characters(events, facts["characters"]) if accepted or partly else None
-    retained = _retained(events, taken) if accepted or partly else {}
-    words = _correction(events)
-    original = words.original if words and words.original is not None else facts["original"]
-    corrected = words.corrected if words else None
-    shrunk = any(taken is not None and count < taken for count in retained.values())
+    accepted, partly = (kind in kinds for kind in _ACCEPTED)
+    accepted_characters = (
+        _accepted_characters(events, facts["characters"]) if accepted or partly else None
+    )
+    retained = _retained(events, accepted_characters) if accepted or partly else {}
+    correction = _correction(events)
+    original = (
+        correction.original if correction and correction.original is not None else facts["original"]
+    )
+    corrected = correction.corrected if correction else None
+    shrunk = any(
+        accepted_characters is not None and count < accepted_characters
+        for count in retained.values()
+    )
     changed = accepted and corrected is not None and corrected != original
     return {
         **facts,
@@ -76,15 +86,15 @@ def _interaction(name: str, events: Sequence[FeedbackEvent]) -> dict[str, Any]:
         "simulated": any(event.simulated for event in events),
         "user": next((event.unit for event in events if event.unit), None),
         "first_at": events[0].at,
-        "outcome": next(kind for kind in OUTCOMES if kind in known),
-        "shown": shown,
+        "outcome": next(kind for kind in OUTCOMES if kind in outcome_kinds),
+        "shown": was_shown,
         "accepted": accepted,
         "partly_accepted": partly and not accepted,
         "typed_instead": "typed_instead" in kinds,
         "dismissed": "dismissed" in kinds,
         "edited": "edited" in kinds or shrunk or changed,
-        "contradictory": (accepted or partly) and not kinds.isdisjoint(_NOT_TAKEN),
-        "accepted_characters": taken,
+        "contradictory": (accepted or partly) and not kinds.isdisjoint(_NOT_ACCEPTED),
+        "accepted_characters": accepted_characters,
         **{column: retained.get(column) for column in (*_COLUMNS.values(), "retained_commit")},
         "seconds_to_accept": _seconds_to_accept(events),
         "rating": _rating(events),
@@ -98,8 +108,8 @@ def _facts(events: Sequence[FeedbackEvent]) -> dict[str, Any]:
     """What is known of the completion: whoever wrote it knows best, then who said so first."""
     trusted = sorted(events, key=lambda event: (event.kind != "offered", event.source != "gateway"))
     facts = {name: _first(trusted, name) for name in _FACTS}
-    whole = [event for event in trusted if event.kind in _OF_WHOLE]
-    return {**facts, "characters": _first(whole, "characters")}
+    whole_events = [event for event in trusted if event.kind in _OF_WHOLE]
+    return {**facts, "characters": _first(whole_events, "characters")}
 
 
 def _first(events: Iterable[FeedbackEvent], name: str) -> Any:
@@ -107,19 +117,23 @@ def _first(events: Iterable[FeedbackEvent], name: str) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _accepted_characters(events: Iterable[FeedbackEvent], whole: int | None) -> int | None:
+def _accepted_characters(
+    events: Iterable[FeedbackEvent], completion_length: int | None
+) -> int | None:
     """The whole; of a completion taken in parts the most that an event says."""
     if any(event.kind == "accepted" for event in events):
-        return whole
+        return completion_length
     parts = [e.characters for e in events if e.kind == "partly_accepted" and e.characters]
     most = max(parts, default=None)
-    return most if most is None or whole is None else min(most, whole)
+    return most if most is None or completion_length is None else min(most, completion_length)
 
 
-def _retained(events: Iterable[FeedbackEvent], taken: int | None) -> Mapping[str, int]:
+def _retained(
+    events: Iterable[FeedbackEvent], accepted_characters: int | None
+) -> Mapping[str, int]:
     """The least that any event says, never more than before or than was taken."""
     retained: dict[str, int] = {}
-    bound = taken
+    bound = accepted_characters
     for after in (*HORIZONS, None):
         counts = [
             event.characters
@@ -130,7 +144,10 @@ def _retained(events: Iterable[FeedbackEvent], taken: int | None) -> Mapping[str
         if not counts:
             continue
         # a commit may come within the hour, so it is bounded by what was taken alone
-        bounds = [*counts, *(b for b in (taken if after is None else bound,) if b is not None)]
+        bounds = [
+            *counts,
+            *(b for b in (accepted_characters if after is None else bound,) if b is not None),
+        ]
         if after is None:
             retained["retained_commit"] = min(bounds)
         else:
@@ -157,17 +174,17 @@ def _seconds_to_accept(events: Sequence[FeedbackEvent]) -> float | None:
     Two equal stamps are one moment that was written down for both. So are Continue's: its only
     stamp is of when a completion was taken or not.
     """
-    taken = [event for event in events if event.kind in _TAKEN]
-    elapsed = [event.elapsed_ms for event in taken if event.elapsed_ms is not None]
+    acceptances = [event for event in events if event.kind in _ACCEPTED]
+    elapsed = [event.elapsed_ms for event in acceptances if event.elapsed_ms is not None]
     if elapsed:
         return min(elapsed) / 1000
-    accepted = [event.at for event in taken if event.at is not None]
-    shown = [
+    accepted_at = [event.at for event in acceptances if event.at is not None]
+    shown_at = [
         event.at
         for event in events
         if event.kind == "shown" and event.at is not None and event.source != "continue"
     ]
-    if not accepted or not shown:
+    if not accepted_at or not shown_at:
         return None
-    seconds = (accepted[0] - shown[0]).total_seconds()
+    seconds = (accepted_at[0] - shown_at[0]).total_seconds()
     return seconds if seconds > 0 else None

@@ -13,8 +13,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal
 
-from cortex_pipelines.feedback.commits import content, require_commit, standing
-from cortex_pipelines.feedback.distance import correction_distance, shared_beginning
+from cortex_pipelines.feedback.commits import file_at_commit, require_commit, surviving_characters
+from cortex_pipelines.feedback.distance import common_prefix_length, correction_distance
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 
@@ -54,21 +54,21 @@ class FileRevision:
     after: str
 
 
-def reaction(suggested: str, wanted: str) -> Reaction:
+def reaction(suggested: str, actual: str) -> Reaction:
     """What the developer does with a line, knowing the one that comes next.
 
     The same but for outer white space is taken; what differs by at most ``NEARLY`` is taken and
     corrected; of what begins with at least half of the wanted line, that part is taken; nothing at
     all is dismissed; anything else is typed over.
     """
-    suggested, wanted = suggested.strip(), wanted.strip()
-    if suggested == wanted:
+    suggested, actual = suggested.strip(), actual.strip()
+    if suggested == actual:
         return "select"
     if not suggested:
         return "dismiss"
-    if correction_distance(suggested, wanted) <= NEARLY:
+    if correction_distance(suggested, actual) <= NEARLY:
         return "correct"
-    return "part" if shared_beginning(suggested, wanted) * 2 >= len(wanted) else "typed"
+    return "part" if common_prefix_length(suggested, actual) * 2 >= len(actual) else "typed"
 
 
 def simulate(
@@ -92,13 +92,13 @@ def simulate(
         suggest = suggester(change)
         clock = change.at - timedelta(hours=2)
         lines = change.after.splitlines(keepends=True)
-        for place in _added(change):
-            wanted, before = lines[place], "".join(lines[:place])
-            written, known = suggest(before, "".join(lines[place + 1 :]))
-            identity = known or f"sim-{draw.getrandbits(128):032x}"
-            about = {"completion_id": identity, "simulated": True, "unit": "simulation"}
-            if known is None:
-                yield about | {
+        for number in _added_lines(change):
+            actual, before = lines[number], "".join(lines[:number])
+            suggested, completion_id = suggest(before, "".join(lines[number + 1 :]))
+            identity = completion_id or f"sim-{draw.getrandbits(128):032x}"
+            common = {"completion_id": identity, "simulated": True, "unit": "simulation"}
+            if completion_id is None:
+                yield common | {
                     "at": clock.isoformat(),
                     "type": "offered",
                     "project": project,
@@ -106,51 +106,53 @@ def simulate(
                     "language": language_of(change.path, change.after),
                     "task": "completion",
                     "path": change.path,
-                    "characters": len(written),
-                    "original": written,
+                    "characters": len(suggested),
+                    "original": suggested,
                 }
-            for event in _events(written, wanted, change.after):
+            for event in _events(suggested, actual, change.after):
                 clock += timedelta(seconds=event.pop("wait"))
-                yield about | {"at": clock.isoformat()} | event
-            clock += timedelta(seconds=len(wanted) / CHARACTERS_PER_SECOND)
+                yield common | {"at": clock.isoformat()} | event
+            clock += timedelta(seconds=len(actual) / CHARACTERS_PER_SECOND)
 
 
-def _events(written: str, wanted: str, final: str) -> Iterator[dict[str, Any]]:
+def _events(suggested: str, actual: str, final: str) -> Iterator[dict[str, Any]]:
     """What the developer sends about one suggestion; ``wait`` is seconds since the one before."""
     yield {"type": "view", "wait": 0.0}
-    does = reaction(written, wanted)
-    look = 0.5 + len(written.strip()) / 40  # people read some 40 characters a second
-    if does in ("typed", "dismiss"):
-        yield {"type": does, "wait": look}
+    action = reaction(suggested, actual)
+    delay = 0.5 + len(suggested.strip()) / 40  # people read some 40 characters a second
+    if action in ("typed", "dismiss"):
+        yield {"type": action, "wait": delay}
         return
-    part = shared_beginning(written.strip(), wanted.strip()) if does == "part" else None
-    taken = written if part is None else written.strip()[:part]
+    part = common_prefix_length(suggested.strip(), actual.strip()) if action == "part" else None
+    accepted = suggested if part is None else suggested.strip()[:part]
     kind = {"select_kind": "line", "characters": part} if part is not None else {}
-    yield {"type": "select", "elapsed": round(1000 * look), "wait": look, **kind}
-    kept = len(taken) if does != "correct" else _common(written, wanted)
-    yield {"type": "retained", "after": 30, "characters": kept, "wait": 30.0}
-    if does == "correct":
-        corrected = {"original": written, "correction": wanted.strip("\n")}
+    yield {"type": "select", "elapsed": round(1000 * delay), "wait": delay, **kind}
+    retained = len(accepted) if action != "correct" else _common_characters(suggested, actual)
+    yield {"type": "retained", "after": 30, "characters": retained, "wait": 30.0}
+    if action == "correct":
+        corrected = {"original": suggested, "correction": actual.strip("\n")}
         yield {"type": "feedback", "vote": "up", "wait": 1.0, **corrected}
     yield {
         "type": "retained",
         "after": 3600,
-        "characters": min(kept, standing(taken, final)) if does != "correct" else kept,
+        "characters": min(retained, surviving_characters(accepted, final))
+        if action != "correct"
+        else retained,
         "wait": 0.0,
     }
 
 
-def _added(change: FileRevision) -> Iterator[int]:
+def _added_lines(change: FileRevision) -> Iterator[int]:
     """Places of lines in the new version that are not blank and not in the old one."""
     old, new = change.before.splitlines(), change.after.splitlines()
     for kind, _, _, begin, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind in ("replace", "insert"):
-            yield from (place for place in range(begin, end) if new[place].strip())
+            yield from (number for number in range(begin, end) if new[number].strip())
 
 
-def _common(written: str, wanted: str) -> int:
+def _common_characters(suggested: str, actual: str) -> int:
     """Characters of a corrected line that stay."""
-    blocks = SequenceMatcher(None, written, wanted, autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(None, suggested, actual, autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks)
 
 
@@ -189,7 +191,7 @@ def send(events: Iterable[Mapping[str, Any]], post: Post) -> int:
     return count
 
 
-def history(repository: Path, ending: str, most: int) -> list[FileRevision]:
+def file_history(repository: Path, ending: str, most: int) -> list[FileRevision]:
     """The latest changes of files in a git repository, the oldest first.
 
     Args:
@@ -198,7 +200,7 @@ def history(repository: Path, ending: str, most: int) -> list[FileRevision]:
         most: Number of changes.
 
     Raises:
-        SourceError: it is no git repository, or has no commit.
+        SourceError: not a git repository, or without commits.
     """
     require_commit(repository)
     log = run_git(
@@ -208,8 +210,8 @@ def history(repository: Path, ending: str, most: int) -> list[FileRevision]:
     changes = []
     for block in log.split("\0")[1:]:
         head, *paths = block.split("\n")
-        commit, at = head.split()
+        commit, committed_at = head.split()
         for path in sorted(filter(None, paths)):
-            texts = (content(repository, name, path) for name in (f"{commit}^", commit))
-            changes.append(FileRevision(path, datetime.fromisoformat(at), *texts))
+            texts = (file_at_commit(repository, name, path) for name in (f"{commit}^", commit))
+            changes.append(FileRevision(path, datetime.fromisoformat(committed_at), *texts))
     return sorted(changes, key=lambda change: (change.at, change.path))[-most:]

@@ -23,7 +23,7 @@ from cortex_pipelines.feedback.events import FeedbackEvent, canonical
 from cortex_pipelines.feedback.upgrading import FORM, upgraded
 
 _LOG = logging.getLogger("cortex_pipelines")
-_BROUGHT_UP = "feedback: %s was brought to today's form; `cortex update` pins it anew"
+_BROUGHT_UP = "feedback: %s was brought to today's form; `cortex update` pins it again"
 _INDEX = "known.sqlite"
 _TABLES = """
 create table if not exists known (id blob primary key) without rowid;
@@ -43,14 +43,14 @@ class EventStore:
         self._folder = folder
         self._index = index
         self._upgrade()
-        self._catch_up()
+        self._update_index()
 
-    def add(self, events: Iterable[FeedbackEvent], now: datetime) -> int:
+    def add(self, events: Iterable[FeedbackEvent], received_at: datetime) -> int:
         """Append those events that are not there yet.
 
         Args:
             events: A batch that fits into memory.
-            now: Files an event without a time stamp.
+            received_at: Files an event without a time stamp.
 
         Returns:
             How many were new.
@@ -60,23 +60,23 @@ class EventStore:
             for event in events:
                 line = event.line.encode()
                 if self._is_new(line):
-                    new[f"{_month(event.at or now)}.jsonl"].append(line + b"\n")
+                    new[f"{_month(event.at or received_at)}.jsonl"].append(line + b"\n")
             for name, lines in sorted(new.items()):
                 path = self._folder / name
                 with path.open("ab") as file:
                     file.write(b"".join(lines))
-                self._note(name, path.stat().st_size)
+                self._record_size(name, path.stat().st_size)
         return sum(map(len, new.values()))
 
     def forget_before(self, moment: datetime) -> list[str]:
         """Delete the files of months that ended before a moment; returns their names."""
-        kept_from = _month(moment)
-        gone = [path for path in self._files() if path.stem < kept_from]
-        if gone:
-            for path in gone:
+        first_kept_month = _month(moment)
+        expired = [path for path in self._files() if path.stem < first_kept_month]
+        if expired:
+            for path in expired:
                 path.unlink()
-            self._catch_up()
-        return [path.name for path in gone]
+            self._update_index()
+        return [path.name for path in expired]
 
     def forget(self, covers: Callable[[Mapping[str, Any]], bool]) -> int:
         """Delete the events that are covered, with all others about the same completions.
@@ -93,18 +93,18 @@ class EventStore:
             for event in map(_fields, path.read_bytes().splitlines())
             if covers(event)
         }
-        gone = 0
+        deleted = 0
         for path in self._files() if ids else ():
             lines = path.read_bytes().splitlines()
-            kept = [line for line in lines if _fields(line).get("completion_id") not in ids]
-            if len(kept) < len(lines):
-                write_whole(path, b"".join(line + b"\n" for line in kept))
-                gone += len(lines) - len(kept)
-        if gone:
-            self._know_nothing()
+            remaining = [line for line in lines if _fields(line).get("completion_id") not in ids]
+            if len(remaining) < len(lines):
+                write_whole(path, b"".join(line + b"\n" for line in remaining))
+                deleted += len(lines) - len(remaining)
+        if deleted:
+            self._clear_index()
             self._index.execute("vacuum")
-            self._catch_up()
-        return gone
+            self._update_index()
+        return deleted
 
     def _upgrade(self) -> None:
         """Bring events that an earlier version stored to today's form; a kill does no harm."""
@@ -116,11 +116,11 @@ class EventStore:
             if today != lines:
                 write_whole(path, b"".join(today))
                 _LOG.warning(_BROUGHT_UP, path.name)
-        self._know_nothing()
+        self._clear_index()
         self._index.execute(f"pragma user_version = {FORM:d}")
 
-    def _know_nothing(self) -> None:
-        """Empty the index: the files are others, and are read again."""
+    def _clear_index(self) -> None:
+        """Empty the index, so that all files are read again."""
         with self._index:
             self._index.execute("delete from known")
             self._index.execute("delete from read")
@@ -132,24 +132,24 @@ class EventStore:
         key = hashlib.sha256(line).digest()[:16]
         return self._index.execute("insert or ignore into known values (?)", (key,)).rowcount == 1
 
-    def _note(self, name: str, size: int) -> None:
+    def _record_size(self, name: str, size: int) -> None:
         self._index.execute("insert or replace into read values (?, ?)", (name, size))
 
-    def _catch_up(self) -> None:
+    def _update_index(self) -> None:
         """Index what files hold beyond the index; cut off a line that a kill left unfinished."""
         sizes = dict(self._index.execute("select file, size from read"))
-        there = {path.name: path.stat().st_size for path in self._files()}
+        current_sizes = {path.name: path.stat().st_size for path in self._files()}
         with self._index:
-            if any(size > there.get(name, -1) for name, size in sizes.items()):
+            if any(size > current_sizes.get(name, -1) for name, size in sizes.items()):
                 sizes = {}  # a file was cut or deleted: what it held is known no longer
                 self._index.execute("delete from known")
                 self._index.execute("delete from read")
             for path in self._files():
-                known = sizes.get(path.name, 0)
-                if known == there[path.name] != 0:
+                indexed_size = sizes.get(path.name, 0)
+                if indexed_size == current_sizes[path.name] != 0:
                     continue
                 with path.open("rb+") as file:
-                    file.seek(known)
+                    file.seek(indexed_size)
                     end = file.tell()
                     for line in file:
                         if not line.endswith(b"\n"):
@@ -157,11 +157,11 @@ class EventStore:
                             break
                         end += len(line)
                         self._is_new(line.rstrip(b"\n"))
-                self._note(path.name, end)
+                self._record_size(path.name, end)
 
 
 def _upgraded(line: bytes) -> bytes:
-    """A whole line in today's form; what is no event stays, for its reader to refuse."""
+    """A whole line in today's form; an invalid event stays, for its reader to reject."""
     fields = _fields(line)
     if not fields or not line.endswith(b"\n") or upgraded(fields) == fields:
         return line
@@ -189,9 +189,9 @@ def open_store(folder: Path) -> Iterator[EventStore]:
         yield EventStore(folder, index)
 
 
-def oldest_kept(now: datetime, keep_days: int) -> datetime:
+def oldest_kept(moment: datetime, keep_days: int) -> datetime:
     """The moment from which on events are kept."""
-    return now - timedelta(days=keep_days) if keep_days < now.toordinal() else _EVER
+    return moment - timedelta(days=keep_days) if keep_days < moment.toordinal() else _EVER
 
 
 _EVER = datetime(1, 1, 1, tzinfo=UTC)

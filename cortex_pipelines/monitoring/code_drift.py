@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.feedback.metrics import LATEST_FIRST
-from cortex_pipelines.feedback.metrics import figures as interaction_figures
-from cortex_pipelines.feedback.report import cells
+from cortex_pipelines.feedback.metrics import compute_metrics as interaction_figures
+from cortex_pipelines.feedback.report import table_cells
 from cortex_pipelines.monitoring.change_detection import changes
 from cortex_pipelines.monitoring.drift_evidence import Encode, what_moved
 from cortex_pipelines.monitoring.task_drift import stream_table
@@ -142,7 +142,7 @@ def watch_interactions(
     if own.is_empty():
         return figures, [*parts, paragraph("None yet.")]
     dated = own.with_columns(month=pl.col("first_at").dt.strftime("%Y-%m"))
-    parts.append(table(*cells(interaction_figures(dated, groups=("month",)), "month")))
+    parts.append(table(*table_cells(interaction_figures(dated, groups=("month",)), "month")))
     champions = own.filter(version=champion)
     answered = interaction_figures(champions, groups=("version",))
     retained = answered[0]["figures"]["retained_of_shown"] if answered else None

@@ -76,7 +76,7 @@ def erase(
             )
         if stone.user:
             author_tombstones += _author_tombstones(stone, str(person), params)
-    counts["entries of memories"] = project_notes.bury(
+    counts["entries of memories"] = project_notes.apply_tombstones(
         open_project(root), [*stones, *author_tombstones], emptied
     )
     logs = list((root / ".cortex" / "logs").glob("error-*.log"))

@@ -12,16 +12,16 @@ import polars as pl
 
 from cortex_pipelines.prompts.examples import Example
 from cortex_pipelines.retrieval.bm25f import (
+    Bm25fWeights,
     FieldTermCounts,
     Vocabulary,
-    Weights,
-    postings,
-    statistics,
+    build_postings,
+    term_statistics,
 )
 from cortex_pipelines.retrieval.terms import query_terms
 
 _IMPORT = re.compile(r"^\s*(?:from|import|use|package|#include|(?:const|let|var)\b.*\brequire)\b")
-_BM25 = Weights(fields=(1.0,), lengths=(0.5,), saturation=1.2)
+_BM25 = Bm25fWeights(fields=(1.0,), lengths=(0.5,), saturation=1.2)
 _CONSIDERED = 50
 """The most similar examples, of which those that fit are shown."""
 _LINES_BEFORE = 4
@@ -56,7 +56,7 @@ class SimilarExamples:
             counts.add(row, text, vocabulary)
         self._numbers = vocabulary.numbers
         fields = [counts.matrix(len(self._texts), len(vocabulary))]
-        self._postings = postings(fields, statistics(fields), _BM25)
+        self._postings = build_postings(fields, term_statistics(fields), _BM25)
 
     def before(self, prompt: str) -> str:
         """The prompt with similar examples before it, the most similar one the nearest."""

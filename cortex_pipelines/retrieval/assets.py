@@ -9,7 +9,7 @@ from cortex_pipelines.retrieval.tables import (
     COMMIT_COLUMNS,
     FILE_COLUMNS,
     UNIT_COLUMNS,
-    searched_tables,
+    build_search_tables,
 )
 from cortex_pipelines.schemas.annotation import ANNOTATED_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
@@ -27,7 +27,7 @@ def search_documents(
     extraction: ExtractionSettings,
 ) -> dict[str, pl.DataFrame]:
     """Places in a project's files that a search can give, and what of them is embedded."""
-    return searched_tables(
+    return build_search_tables(
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
         ANNOTATED_UNITS.read(annotated_units, *UNIT_COLUMNS),
         REPOSITORY_COMMITS.read(repository_commits, *COMMIT_COLUMNS),

@@ -21,8 +21,8 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What BM25F is told.
+class Bm25fWeights:
+    """Parameters of BM25F.
 
     Args:
         fields: Weight of each field.
@@ -42,14 +42,14 @@ class Vocabulary:
         self.numbers: dict[str, int] = {name: number for number, name in enumerate(names)}
         self._words: dict[str, tuple[int, ...]] = {}
 
-    def of_word(self, word: str) -> tuple[int, ...]:
+    def word_terms(self, word: str) -> tuple[int, ...]:
         """The numbers of a word's terms; new terms are added."""
-        known = self._words.get(word)
-        if known is None:
+        word_numbers = self._words.get(word)
+        if word_numbers is None:
             numbers = self.numbers
-            known = tuple(numbers.setdefault(t, len(numbers)) for t in terms_of_word(word))
-            self._words[word] = known
-        return known
+            word_numbers = tuple(numbers.setdefault(t, len(numbers)) for t in terms_of_word(word))
+            self._words[word] = word_numbers
+        return word_numbers
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -65,13 +65,13 @@ class FieldTermCounts:
 
     def add(self, row: int, text: str, vocabulary: Vocabulary) -> None:
         """Count the terms of a text."""
-        counted: Counter[int] = Counter()
+        term_counts: Counter[int] = Counter()
         for word, count in Counter(words(text)).items():
-            for term in vocabulary.of_word(word):
-                counted[term] += count
-        self.rows += [row] * len(counted)
-        self.terms += counted.keys()
-        self.values += counted.values()
+            for term in vocabulary.word_terms(word):
+                term_counts[term] += count
+        self.rows += [row] * len(term_counts)
+        self.terms += term_counts.keys()
+        self.values += term_counts.values()
 
     def matrix(self, rows: int, terms: int) -> sparse.csr_matrix:
         """Shape (documents, terms)."""
@@ -80,12 +80,12 @@ class FieldTermCounts:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """What a collection says of terms, so that documents added later score as its own.
+class TermStatistics:
+    """Term statistics of a collection, by which documents added later are scored.
 
     Args:
         idf: Inverse document frequency by term.
-        unseen: That of a term which no document has.
+        unseen: Inverse document frequency of a term that no document has.
         lengths: Mean length of each field.
     """
 
@@ -93,20 +93,20 @@ class Statistics:
     unseen: float
     lengths: tuple[float, ...]
 
-    def of(self, terms: int) -> Floats:
-        """The frequencies of a vocabulary that has grown."""
-        more = np.full(max(0, terms - len(self.idf)), self.unseen, dtype=np.float32)
-        return np.concatenate([self.idf, more])
+    def idf_for(self, terms: int) -> Floats:
+        """Inverse document frequencies for a vocabulary that has grown to ``terms``."""
+        padding = np.full(max(0, terms - len(self.idf)), self.unseen, dtype=np.float32)
+        return np.concatenate([self.idf, padding])
 
 
-def statistics(fields: Sequence[sparse.csr_matrix]) -> Statistics:
+def term_statistics(fields: Sequence[sparse.csr_matrix]) -> TermStatistics:
     """The statistics of documents, by the frequencies in their fields."""
     documents = fields[0].shape[0]
-    together = sum(fields[1:], start=fields[0])
-    frequency = np.bincount(together.indices, minlength=together.shape[1])
+    all_fields = sum(fields[1:], start=fields[0])
+    frequency = np.bincount(all_fields.indices, minlength=all_fields.shape[1])
     idf = np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
     lengths = tuple(float(matrix.sum()) / max(1, documents) for matrix in fields)
-    return Statistics(idf, float(np.log1p((documents + 0.5) / 0.5)), lengths)
+    return TermStatistics(idf, float(np.log1p((documents + 0.5) / 0.5)), lengths)
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ class Postings:
         total = np.zeros(self.size, dtype=np.float32)
         for term, weight in query.items():
             if term + 1 < len(self.starts):
-                place = slice(self.starts[term], self.starts[term + 1])
-                total[self.documents[place]] += np.float32(weight) * self.impacts[place]
+                span = slice(self.starts[term], self.starts[term + 1])
+                total[self.documents[span]] += np.float32(weight) * self.impacts[span]
         return total
 
     def impact(self, term: int, document: int) -> float:
@@ -143,10 +143,10 @@ class Postings:
         if term + 1 >= len(self.starts):
             return 0.0
         start, end = int(self.starts[term]), int(self.starts[term + 1])
-        place = start + int(np.searchsorted(self.documents[start:end], document))
-        if place == end or self.documents[place] != document:
+        position = start + int(np.searchsorted(self.documents[start:end], document))
+        if position == end or self.documents[position] != document:
             return 0.0
-        return float(self.impacts[place])
+        return float(self.impacts[position])
 
     def save(self, folder: Path, name: str) -> None:
         """Write three files called after ``name``."""
@@ -163,18 +163,20 @@ class Postings:
         return cls(starts, documents, impacts, size)
 
 
-def postings(fields: Sequence[sparse.csr_matrix], known: Statistics, weights: Weights) -> Postings:
+def build_postings(
+    fields: Sequence[sparse.csr_matrix], statistics: TermStatistics, weights: Bm25fWeights
+) -> Postings:
     """Score documents by the frequencies of terms in their fields.
 
     Args:
         fields: A matrix a field, shape (documents, terms).
-        known: Statistics of the collection that they belong to.
+        statistics: Statistics of the collection that they belong to.
         weights: Weights.
     """
     rows, terms = fields[0].shape
     total = sparse.csr_matrix((rows, terms), dtype=np.float32)
     for matrix, weight, b, mean in zip(
-        fields, weights.fields, weights.lengths, known.lengths, strict=True
+        fields, weights.fields, weights.lengths, statistics.lengths, strict=True
     ):
         if weight and matrix.nnz:
             length = np.asarray(matrix.sum(axis=1)).ravel()
@@ -184,7 +186,7 @@ def postings(fields: Sequence[sparse.csr_matrix], known: Statistics, weights: We
     by_term.sort_indices()
     frequency = by_term.data
     term = np.repeat(np.arange(terms), np.diff(by_term.indptr))
-    impacts = known.of(terms)[term] * frequency / (weights.saturation + frequency)
+    impacts = statistics.idf_for(terms)[term] * frequency / (weights.saturation + frequency)
     return Postings(
         by_term.indptr.astype(np.int64),
         by_term.indices.astype(np.int32),

@@ -11,14 +11,14 @@ import polars as pl
 from scipy import sparse
 
 from cortex_pipelines.retrieval.bm25f import (
+    Bm25fWeights,
     FieldTermCounts,
     Floats,
     Postings,
-    Statistics,
+    TermStatistics,
     Vocabulary,
-    Weights,
-    postings,
-    statistics,
+    build_postings,
+    term_statistics,
 )
 from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
 from cortex_pipelines.retrieval.encoder_text import UNITS, text_number
@@ -55,8 +55,8 @@ _FILES: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 FILES = pl.Schema(_FILES)
 
-UNIT_WEIGHTS = Weights((0.2, 3.0, 1.2, 2.5, 0.8), (0.2, 0.2, 0.5, 0.5, 0.75), 2.0)
-FILE_WEIGHTS = Weights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 2.2)
+UNIT_WEIGHTS = Bm25fWeights((0.2, 3.0, 1.2, 2.5, 0.8), (0.2, 0.2, 0.5, 0.5, 0.75), 2.0)
+FILE_WEIGHTS = Bm25fWeights((3.0, 3.0, 0.75, 0.4, 0.75), (0.4, 0.85, 0.6, 0.7, 0.8), 2.2)
 """Of ``FIELDS``, for documents and for whole files; see docs/guides/search.md."""
 
 
@@ -64,9 +64,9 @@ _FOLDER_FILES = frozenset({"__init__", "index", "mod", "lib"})
 """Names of files that stand for their folder."""
 
 
-_ALL_COMPARED = 200_000
+_EXACT_LIMIT = 200_000
 """Documents up to which a query is compared with every vector: 10 ms of one core."""
-_COMPARED = 2_000
+_CANDIDATES = 2_000
 """Documents of a larger collection that a query is compared with, of each of two kinds."""
 
 
@@ -83,9 +83,9 @@ class Vectors:
     rows: npt.NDArray[np.float16]
 
     @cached_property
-    def places(self) -> dict[int, int]:
+    def rows_by_number(self) -> dict[int, int]:
         """Row of each number."""
-        return {int(number): place for place, number in enumerate(self.numbers)}
+        return {int(number): row for row, number in enumerate(self.numbers)}
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,19 @@ class Collection:
     Args:
         documents: Rows of ``DOCUMENTS``.
         files: Rows of ``FILES``.
-        of_units: Postings of the documents.
-        of_files: Postings of the files, each as all of its documents.
+        unit_postings: Postings of the documents.
+        file_postings: Postings of the files, each as all of its documents.
         vectors: A row a document, length 1 or all zero; None without an encoder.
     """
 
     documents: pl.DataFrame
     files: pl.DataFrame
-    of_units: Postings
-    of_files: Postings
+    unit_postings: Postings
+    file_postings: Postings
     vectors: npt.NDArray[np.float16] | None
 
     @cached_property
-    def embedded(self) -> Vectors | None:
+    def text_vectors(self) -> Vectors | None:
         """The vectors of the texts that have one."""
         if self.vectors is None:
             return None
@@ -122,74 +122,78 @@ class Collection:
         return ~np.asarray(self.vectors.any(axis=1), dtype=bool)
 
     @cached_property
-    def file_of(self) -> npt.NDArray[np.int32]:
+    def file_numbers(self) -> npt.NDArray[np.int32]:
         """Number of the file of each document."""
         return self.documents["file"].to_numpy()
 
     @cached_property
-    def directions(self) -> Floats:
+    def float_vectors(self) -> Floats:
         """The vectors as they are multiplied; half precision is what is stored."""
         if self.vectors is None:
             return np.zeros((self.documents.height, 0), dtype=np.float32)
         return self.vectors.astype(np.float32)
 
-    def likeness(
-        self, vector: Floats, shown: npt.NDArray[np.bool_], scores: Floats
+    def similarity(
+        self, vector: Floats, eligible: npt.NDArray[np.bool_], scores: Floats
     ) -> Floats | None:
         """Cosine of each document to a query, at least 0; None without vectors.
 
-        In a collection of more than ``_ALL_COMPARED`` documents only the likeliest of those shown
+        In a collection of more than ``_EXACT_LIMIT`` documents only the likeliest of those shown
         are compared, by the signs of their numbers (Charikar 2002), and those with the highest
         other scores; the rest have 0.
 
         Args:
             vector: Of the query, length 1.
-            shown: Documents that may be results.
+            eligible: Documents that may be results.
             scores: Other scores of the documents.
         """
         if self.vectors is None:
             return None
-        if self.documents.height <= _ALL_COMPARED:
-            exact: Floats = np.maximum(0, self.directions @ vector)
+        if self.documents.height <= _EXACT_LIMIT:
+            exact: Floats = np.maximum(0, self.float_vectors @ vector)
             return exact
-        places = np.flatnonzero(shown)
-        if len(places) > 2 * _COMPARED:
-            near = _lowest(np.where(shown, self._signs_apart(vector), self.vectors.shape[1] + 1))
-            high = _lowest(np.where(shown, -scores, 0))
-            places = np.union1d(near, high[shown[high]])
-        likeness = np.zeros(self.documents.height, dtype=np.float32)
-        likeness[places] = np.maximum(0, self.vectors[places].astype(np.float32) @ vector)
-        return likeness
+        candidates = np.flatnonzero(eligible)
+        if len(candidates) > 2 * _CANDIDATES:
+            nearest = _lowest(
+                np.where(eligible, self._sign_distance(vector), self.vectors.shape[1] + 1)
+            )
+            highest = _lowest(np.where(eligible, -scores, 0))
+            candidates = np.union1d(nearest, highest[eligible[highest]])
+        similarities = np.zeros(self.documents.height, dtype=np.float32)
+        similarities[candidates] = np.maximum(
+            0, self.vectors[candidates].astype(np.float32) @ vector
+        )
+        return similarities
 
-    def _signs_apart(self, vector: Floats) -> npt.NDArray[np.uint16]:
+    def _sign_distance(self, vector: Floats) -> npt.NDArray[np.uint16]:
         """In how many numbers each document's vector has another sign than this one."""
-        apart = np.zeros(self.documents.height, dtype=np.uint16)
+        distance = np.zeros(self.documents.height, dtype=np.uint16)
         for word, signs in zip(_signs(vector[None])[:, 0], self.signs, strict=True):
-            apart += np.bitwise_count(signs ^ word)
-        return apart
+            distance += np.bitwise_count(signs ^ word)
+        return distance
 
     @cached_property
     def signs(self) -> npt.NDArray[np.uint64]:
         """Signs of the vectors, 64 in a word, shape (words, documents)."""
-        return _signs(self.directions if self.vectors is None else self.vectors)
+        return _signs(self.float_vectors if self.vectors is None else self.vectors)
 
     @cached_property
-    def tests(self) -> npt.NDArray[np.bool_]:
+    def is_test(self) -> npt.NDArray[np.bool_]:
         """Which documents are in files of tests."""
-        return self.files["is_test"].to_numpy()[self.file_of]
+        return self.files["is_test"].to_numpy()[self.file_numbers]
 
     @cached_property
-    def generated(self) -> npt.NDArray[np.bool_]:
+    def is_generated(self) -> npt.NDArray[np.bool_]:
         """Which documents are in generated files."""
-        return self.files["generated"].to_numpy()[self.file_of]
+        return self.files["generated"].to_numpy()[self.file_numbers]
 
     @cached_property
-    def prose(self) -> npt.NDArray[np.bool_]:
+    def is_prose(self) -> npt.NDArray[np.bool_]:
         """Which documents are in files of prose or data."""
         not_code = self.files["language"].is_null() | self.files["language"].is_in(
             [name for name in NOT_CODE if name]
         )
-        return not_code.to_numpy()[self.file_of]
+        return not_code.to_numpy()[self.file_numbers]
 
     @cached_property
     def names(self) -> list[str]:
@@ -197,32 +201,32 @@ class Collection:
         return self.documents["name"].to_list()
 
     @cached_property
-    def left_over(self) -> npt.NDArray[np.bool_]:
+    def outside_units(self) -> npt.NDArray[np.bool_]:
         """Which documents are what no unit of a file of code holds."""
-        return (self.documents["kind"] == "file").to_numpy() & ~self.prose
+        return (self.documents["kind"] == "file").to_numpy() & ~self.is_prose
 
     @cached_property
-    def stubs(self) -> npt.NDArray[np.bool_]:
+    def is_stub(self) -> npt.NDArray[np.bool_]:
         """Which documents only declare what another one of the same name defines."""
         declaring = self.files["path"].str.contains(r"\.(?:pyi|d\.[cm]?ts)$").to_numpy()
-        in_stubs: npt.NDArray[np.bool_] = declaring[self.file_of]
+        in_stubs: npt.NDArray[np.bool_] = declaring[self.file_numbers]
         names = self.documents["name"]
         defined = names.is_in(names.filter(~in_stubs).implode()).to_numpy()
         return np.asarray(in_stubs & defined, dtype=bool)
 
     @cached_property
-    def simple_names(self) -> dict[str, list[int]]:
+    def documents_by_name(self) -> dict[str, list[int]]:
         """Documents by the last part of their names."""
-        places: dict[str, list[int]] = {}
+        numbers_by_name: dict[str, list[int]] = {}
         units = self.documents.with_row_index().filter(pl.col("kind").is_in(UNITS))
-        for place, name in units.select("index", "name").iter_rows():
-            places.setdefault(same_name(name.rpartition(".")[2]), []).append(place)
-        return places
+        for number, name in units.select("index", "name").iter_rows():
+            numbers_by_name.setdefault(same_name(name.rpartition(".")[2]), []).append(number)
+        return numbers_by_name
 
     @cached_property
-    def by_ending(self) -> dict[str, list[int]]:
+    def files_by_ending(self) -> dict[str, list[int]]:
         """Files by each ending of their paths, without the ending of the name."""
-        places: dict[str, list[int]] = {}
+        numbers_by_ending: dict[str, list[int]] = {}
         for number, path in enumerate(self.files["path"]):
             parts = same_name(path).lower().split("/")
             name = parts[-1]
@@ -230,16 +234,16 @@ class Collection:
             if stem in _FOLDER_FILES and len(parts) > 1:
                 parts, stem = parts[:-1], parts[-2]
             for start in range(max(0, len(parts) - 6), len(parts)):
-                places.setdefault("/".join([*parts[start:-1], stem]), []).append(number)
-        return places
+                numbers_by_ending.setdefault("/".join([*parts[start:-1], stem]), []).append(number)
+        return numbers_by_ending
 
 
 @dataclass(frozen=True)
-class Known:
+class CollectionStatistics:
     """Statistics that documents added later are scored by."""
 
-    of_units: Statistics
-    of_files: Statistics
+    of_units: TermStatistics
+    of_files: TermStatistics
 
 
 @dataclass(frozen=True)
@@ -254,23 +258,23 @@ class TermFrequencies:
     def in_files(self) -> tuple[sparse.csr_matrix, ...]:
         """The same by file; a path counts once and not with each document."""
         count = self.documents.height
-        places = (self.documents["file"].to_numpy(), np.arange(count))
+        coordinates = (self.documents["file"].to_numpy(), np.arange(count))
         ones = np.ones(count, dtype=np.float32)
-        sums = sparse.csr_matrix((ones, places), shape=(self.files.height, count))
-        together = [sums @ matrix for matrix in self.fields]
+        sums = sparse.csr_matrix((ones, coordinates), shape=(self.files.height, count))
+        file_fields = [sums @ matrix for matrix in self.fields]
         per_file = np.maximum(1, np.asarray(sums.sum(axis=1)).ravel())
-        together[0] = sparse.diags((1 / per_file).astype(np.float32)) @ together[0]
-        return tuple(sparse.csr_matrix(matrix) for matrix in together)
+        file_fields[0] = sparse.diags((1 / per_file).astype(np.float32)) @ file_fields[0]
+        return tuple(sparse.csr_matrix(matrix) for matrix in file_fields)
 
 
-def count(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFrequencies:
+def count_terms(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFrequencies:
     """Count the terms of all documents; the vocabulary grows."""
     rows: list[tuple[object, ...]] = []
-    listed: list[tuple[object, ...]] = []
+    file_rows: list[tuple[object, ...]] = []
     counts = [FieldTermCounts() for _ in FIELDS]
     texts: list[str] = []
     for number, file in enumerate(files):
-        listed.append(tuple(getattr(file, name) for name in FILES))
+        file_rows.append(tuple(getattr(file, name) for name in FILES))
         for document in file.documents:
             for field_counts, text in zip(counts, document.texts, strict=True):
                 field_counts.add(len(rows), text, vocabulary)
@@ -281,74 +285,91 @@ def count(files: Iterable[FileText], vocabulary: Vocabulary) -> TermFrequencies:
             texts.append(text)
     return TermFrequencies(
         pl.DataFrame(rows, schema=DOCUMENTS, orient="row"),
-        pl.DataFrame(listed, schema=FILES, orient="row"),
-        tuple(one.matrix(len(rows), len(vocabulary)) for one in counts),
+        pl.DataFrame(file_rows, schema=FILES, orient="row"),
+        tuple(frequencies.matrix(len(rows), len(vocabulary)) for frequencies in counts),
         tuple(texts),
     )
 
 
-def collect(
-    counted: TermFrequencies,
-    known: Known | None,
+def build_collection(
+    frequencies: TermFrequencies,
+    statistics: CollectionStatistics | None,
     encode: Encode | None,
-    before: Vectors | None = None,
+    cached_vectors: Vectors | None = None,
     most_embedded: int | None = None,
-) -> tuple[Collection, Known]:
+) -> tuple[Collection, CollectionStatistics]:
     """Make the postings, and the vectors if there is an encoder or there are vectors already.
 
     Args:
-        counted: Frequencies.
-        known: Statistics of the index that these documents are added to; None for a new one.
-        encode: The encoder; None to do without, so that only texts in ``before`` have vectors.
-        before: Vectors of the same encoder; texts that are the same are not embedded again.
+        frequencies: Frequencies.
+        statistics: Statistics of the index that these documents are added to; None for a new one.
+        encode: The encoder; None to embed nothing new.
+        cached_vectors: Vectors of the same encoder, reused for equal texts.
         most_embedded: Most texts that are embedded; None for all.
     """
-    in_files = counted.in_files()
-    known = known or Known(statistics(counted.fields), statistics(in_files))
-    dense = encode is not None or before is not None
-    vectors = _embed(counted, encode, before, most_embedded) if dense else None
+    in_files = frequencies.in_files()
+    statistics = statistics or CollectionStatistics(
+        term_statistics(frequencies.fields), term_statistics(in_files)
+    )
+    dense = encode is not None or cached_vectors is not None
+    vectors = _embed(frequencies, encode, cached_vectors, most_embedded) if dense else None
     collection = Collection(
-        counted.documents,
-        counted.files,
-        postings(counted.fields, known.of_units, UNIT_WEIGHTS),
-        postings(in_files, known.of_files, FILE_WEIGHTS),
+        frequencies.documents,
+        frequencies.files,
+        build_postings(frequencies.fields, statistics.of_units, UNIT_WEIGHTS),
+        build_postings(in_files, statistics.of_files, FILE_WEIGHTS),
         vectors,
     )
-    return collection, known
+    return collection, statistics
 
 
 def _embed(
-    counted: TermFrequencies, encode: Encode | None, before: Vectors | None, most: int | None
+    frequencies: TermFrequencies,
+    encode: Encode | None,
+    cached_vectors: Vectors | None,
+    limit: int | None,
 ) -> npt.NDArray[np.float16]:
     """A vector for each text that is not empty, and zeros for the others.
 
     Args:
-        counted: The documents.
-        encode: The encoder; None if nothing is embedded anew.
-        before: Vectors that are taken where the text is the same.
-        most: Most texts that are embedded anew; those beyond get zeros. None for all.
+        frequencies: The documents.
+        encode: The encoder; None to embed nothing new.
+        cached_vectors: Vectors that are taken where the text is the same.
+        limit: Most new texts to embed; the others get zeros. None for all.
     """
-    numbers = counted.documents["text"].to_numpy()
-    known = before.places if before is not None else {}
-    at = np.array([known.get(int(number), -1) for number in numbers], dtype=np.int64)
-    new = [place for place, text in enumerate(counted.texts) if text and at[place] < 0][:most]
-    made = None
+    numbers = frequencies.documents["text"].to_numpy()
+    row_by_number = cached_vectors.rows_by_number if cached_vectors is not None else {}
+    cached_rows = np.array(
+        [row_by_number.get(int(number), -1) for number in numbers], dtype=np.int64
+    )
+    missing = [
+        document
+        for document, text in enumerate(frequencies.texts)
+        if text and cached_rows[document] < 0
+    ][:limit]
+    new_vectors = None
     if encode is not None:
-        made = encode([counted.texts[place] for place in new] or [""])
-    width = before.rows.shape[1] if before is not None else made.shape[1] if made is not None else 0
-    vectors = np.zeros((len(counted.texts), width), dtype=np.float16)
-    if made is not None:
-        vectors[new] = made[: len(new)]
-    if before is not None:
-        vectors[at >= 0] = before.rows[at[at >= 0]]
+        new_vectors = encode([frequencies.texts[document] for document in missing] or [""])
+    width = (
+        cached_vectors.rows.shape[1]
+        if cached_vectors is not None
+        else new_vectors.shape[1]
+        if new_vectors is not None
+        else 0
+    )
+    vectors = np.zeros((len(frequencies.texts), width), dtype=np.float16)
+    if new_vectors is not None:
+        vectors[missing] = new_vectors[: len(missing)]
+    if cached_vectors is not None:
+        vectors[cached_rows >= 0] = cached_vectors.rows[cached_rows[cached_rows >= 0]]
     return vectors
 
 
 def _signs(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     packed = np.packbits(rows > 0, axis=1)
-    whole = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
-    return np.ascontiguousarray(whole.view(np.uint64).T)
+    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(padded.view(np.uint64).T)
 
 
 def _lowest(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    return np.argpartition(values, _COMPARED)[:_COMPARED]
+    return np.argpartition(values, _CANDIDATES)[:_CANDIDATES]

@@ -12,18 +12,18 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
-from cortex_pipelines.retrieval.notes.attempts import LikeTask
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
+from cortex_pipelines.retrieval.notes.attempts import SimilarTask
 from cortex_pipelines.retrieval.notes.note import Note
-from cortex_pipelines.retrieval.queries import ParsedQuery, QueryError, understand
+from cortex_pipelines.retrieval.queries import ParsedQuery, QueryError, parse_query
 from cortex_pipelines.retrieval.search import RankedFile, Searcher
 
 LEAST_BUDGET = 200
 """Tokens below which hardly a function fits."""
 BUDGET = 4_000
-"""Tokens without another wish."""
+"""Default budget in tokens."""
 
-_LIKE = 0.9
+_DUPLICATE_SHARE = 0.9
 _LEAST_LINES = 5
 _MOST_NAMED = 5
 _WORD_PART = re.compile(r"[^\W\d_]+|\d|\n+| {2,}|[^\s\w]+|_+")
@@ -35,11 +35,11 @@ class BudgetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Counter:
-    """Counts tokens.
+class TokenCounter:
+    """A way of counting tokens.
 
     Args:
-        name: What counts, in words.
+        name: Name of the method, shown to users.
         count: Text to number of tokens.
     """
 
@@ -56,12 +56,12 @@ def approximate_tokens(text: str) -> int:
     return sum(-(-len(part) // _LETTERS) if part[0].isalpha() else 1 for part in parts)
 
 
-APPROXIMATION = Counter("approximation (word parts of six letters, digits, signs)",
+APPROXIMATION = TokenCounter("approximation (word parts of six letters, digits, signs)",
                         approximate_tokens)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Packing:
+class PackingConfig:
     """How places are chosen; the values won on development sets, docs/guides/search.md.
 
     Args:
@@ -88,11 +88,11 @@ class Excerpt:
         name: Qualified name of a unit, heading of a section, name of a file.
         kind: Kind of document, or ``outline`` where lines between are left out.
         why: What speaks for it.
-        score: What it was chosen by; only comparable within one answer.
+        score: Ranking score; only comparable within one answer.
         commit: Commit that the file was at when it was indexed; None outside of git.
         stale: Whether the file has changed since.
         text: The lines; ``… 12-40`` stands for lines that are left out.
-        tokens: Of the piece with its heading.
+        tokens: Tokens of the excerpt with its heading.
     """
 
     path: str
@@ -108,26 +108,26 @@ class Excerpt:
     tokens: int
 
     def as_text(self) -> str:
-        """The piece under a heading that cites it."""
-        return _headed(
+        """The excerpt under a heading that cites it."""
+        return _with_heading(
             self.path, self.start_line, self.end_line, self.kind, self.name, self.stale, self.text
         )
 
 
 @dataclass(frozen=True)
 class PackedContext:
-    """What is shown for a task.
+    """The excerpts and notes packed for a task.
 
     Args:
         task: The task.
-        tokens: Of all pieces with their headings, and of what is known besides.
+        tokens: Tokens of all excerpts with their headings, and of attempts and notes.
         budget: Most tokens.
-        counted_by: What counted them.
-        pieces: The pieces by file, the most promising first, in a file by line.
-        files: Paths of the pieces, best first.
-        notice: What whoever reads it should know; empty if there is nothing.
-        attempts: What the agents' workers tried on tasks like this one.
-        notes: What is kept in the memory about it.
+        counted_by: Name of the token counter.
+        pieces: Excerpts by file, the most promising file first; within a file by line.
+        files: Paths of the excerpts, best first.
+        notice: Warnings for the reader; empty if none.
+        attempts: Attempts of the agents' workers on similar tasks.
+        notes: Project notes about it.
     """
 
     task: str
@@ -137,25 +137,27 @@ class PackedContext:
     pieces: tuple[Excerpt, ...]
     files: tuple[str, ...]
     notice: str
-    attempts: tuple[LikeTask, ...] = ()
+    attempts: tuple[SimilarTask, ...] = ()
     notes: tuple[Note, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The context as the command writes it."""
         notes = [note.as_json() for note in self.notes]
-        return asdict(self) | {"notes": notes, "known": self._known}
+        return asdict(self) | {"notes": notes, "known": self._background}
 
     def as_text(self) -> str:
         """All of it as it is put into a prompt."""
-        return "\n".join(filter(None, (self._known, *(piece.as_text() for piece in self.pieces))))
+        return "\n".join(
+            filter(None, (self._background, *(excerpt.as_text() for excerpt in self.pieces)))
+        )
 
     @property
-    def _known(self) -> str:
-        return besides_text(self.attempts, self.notes)
+    def _background(self) -> str:
+        return background_text(self.attempts, self.notes)
 
 
-def besides_text(attempts: Sequence[LikeTask], notes: Sequence[Note]) -> str:
-    """What is known of a task besides code, a line each under two headings."""
+def background_text(attempts: Sequence[SimilarTask], notes: Sequence[Note]) -> str:
+    """Past attempts and notes on a task, a line each under two headings."""
     parts = (
         ("tried on tasks like this one:", [task.as_text() for task in attempts]),
         ("kept about this:", [note.as_text() for note in notes]),
@@ -163,20 +165,20 @@ def besides_text(attempts: Sequence[LikeTask], notes: Sequence[Note]) -> str:
     return "".join("\n".join((head, *lines, "")) for head, lines in parts if lines)
 
 
-Read = Callable[[str], str | None]
-"""Path to text without private values; None where there is none any more."""
+ReadText = Callable[[str], str | None]
+"""Path to text without private values; None if the file is gone."""
 
 
-def pack(
+def pack_context(
     searcher: Searcher,
     task: str,
-    read: Read,
+    read: ReadText,
     budget: int = BUDGET,
-    counter: Counter = APPROXIMATION,
-    packing: Packing = Packing(),
+    counter: TokenCounter = APPROXIMATION,
+    packing: PackingConfig = PackingConfig(),
     notice: str = "",
 ) -> PackedContext:
-    """What the index holds for a task, within a budget.
+    """Pack the best excerpts for a task into a budget of tokens.
 
     Args:
         searcher: Searches the index.
@@ -188,7 +190,7 @@ def pack(
         notice: What is to be said besides.
 
     Raises:
-        QueryError: the task is empty, enormous, or no text.
+        QueryError: the task is empty, too long, or not text.
         BudgetError: the budget is too small.
     """
     if not task.strip():
@@ -197,159 +199,179 @@ def pack(
         raise BudgetError(
             f"a budget of {budget:,} tokens holds hardly a function; give at least {LEAST_BUDGET}"
         )
-    query = understand(task)
-    ranked = searcher.rank_inside(query, packing.files)
-    packed = _Packed(searcher, query, read, budget, counter)
-    packed.add_places(ranked, packing)
-    packed.add_signatures(ranked)
-    return packed.context(task, ranked, notice)
+    query = parse_query(task)
+    ranked = searcher.rank_with_documents(query, packing.files)
+    packer = _ContextPacker(searcher, query, read, budget, counter)
+    packer.add_excerpts(ranked, packing)
+    packer.add_signatures(ranked)
+    return packer.context(task, ranked, notice)
 
 
-class _Packed:
-    """Pieces as they are chosen."""
+class _ContextPacker:
+    """Packs excerpts into a token budget."""
 
     def __init__(
-        self, searcher: Searcher, query: ParsedQuery, read: Read, budget: int, counter: Counter
+        self,
+        searcher: Searcher,
+        query: ParsedQuery,
+        read: ReadText,
+        budget: int,
+        counter: TokenCounter,
     ) -> None:
         self._searcher, self._query, self._read = searcher, query, read
-        self._budget, self._left, self._counter = budget, budget, counter
-        self._opened: dict[str, Excerpts | None] = {}
-        self._shown: dict[str, set[int]] = {}
-        self._pieces: dict[str, list[Excerpt]] = {}
-        self._lines: dict[str, set[str]] = {}
-        self._alike: list[str] = []
-        self._unread: list[str] = []
+        self._budget, self._remaining, self._counter = budget, budget, counter
+        self._sources: dict[str, ExcerptSource | None] = {}
+        self._shown_lines: dict[str, set[int]] = {}
+        self._excerpts: dict[str, list[Excerpt]] = {}
+        self._seen_lines: dict[str, set[str]] = {}
+        self._duplicates: list[str] = []
+        self._unreadable: list[str] = []
 
-    def add_places(self, ranked: Sequence[RankedFile], packing: Packing) -> None:
-        """Add the best places while the budget lasts, less what is kept for signatures."""
-        kept = int(self._budget * packing.signatures)
-        self._left -= kept
-        for score, file, document in _in_order(ranked, packing):
-            if self._left < LEAST_BUDGET // 10:
+    def add_excerpts(self, ranked: Sequence[RankedFile], packing: PackingConfig) -> None:
+        """Add the best excerpts while the budget lasts, less the share reserved for signatures."""
+        reserved = int(self._budget * packing.signatures)
+        self._remaining -= reserved
+        for score, file, document in _rank_documents(ranked, packing):
+            if self._remaining < LEAST_BUDGET // 10:
                 break
             self._add(file, document, score, int(self._budget * packing.small))
-        self._left += kept
+        self._remaining += reserved
 
     def add_signatures(self, ranked: Sequence[RankedFile]) -> None:
         """Name the best place of each file that has none yet."""
         for file in ranked:
-            if self._left < LEAST_BUDGET // 10:
+            if self._remaining < LEAST_BUDGET // 10:
                 break
-            opened = self._open(file)
-            if file.path in self._shown or opened is None or not file.documents:
+            source = self._open(file)
+            if file.path in self._shown_lines or source is None or not file.documents:
                 continue
             document, _ = file.documents[0]
-            place = self._placed(file, document, opened)
-            if place is not None:
-                self._put(file, document, file.score, place, opened.signature(place), "outline")
+            location = self._locate(file, document, source)
+            if location is not None:
+                self._add_lines(
+                    file,
+                    document,
+                    file.score,
+                    location,
+                    source.signature_lines(location),
+                    "outline",
+                )
 
     def context(self, task: str, ranked: Sequence[RankedFile], notice: str) -> PackedContext:
         """All of it."""
-        pieces = tuple(
-            piece
-            for key in self._pieces
-            for piece in sorted(self._pieces[key], key=lambda one: (one.start_line, one.end_line))
+        excerpts = tuple(
+            excerpt
+            for key in self._excerpts
+            for excerpt in sorted(
+                self._excerpts[key], key=lambda item: (item.start_line, item.end_line)
+            )
         )
         return PackedContext(
             task,
-            sum(piece.tokens for piece in pieces),
+            sum(excerpt.tokens for excerpt in excerpts),
             self._budget,
             self._counter.name,
-            pieces,
-            tuple(file.path for file in ranked if file.path in self._pieces),
-            "; ".join(filter(None, (notice, *self._notices(bool(pieces))))),
+            excerpts,
+            tuple(file.path for file in ranked if file.path in self._excerpts),
+            "; ".join(filter(None, (notice, *self._notices(bool(excerpts))))),
         )
 
-    def _notices(self, any_piece: bool) -> Iterator[str]:
-        if self._unread:
-            yield f"{_listed(self._unread)}: the text is not there any more; make the index again"
-        if self._alike:
-            yield f"near-duplicates left out: {_listed(self._alike)}"
-        if not any_piece and not self._unread:
+    def _notices(self, any_excerpt: bool) -> Iterator[str]:
+        if self._unreadable:
+            paths = _join_names(self._unreadable)
+            yield f"{paths}: the text is not there any more; make the index again"
+        if self._duplicates:
+            yield f"near-duplicates left out: {_join_names(self._duplicates)}"
+        if not any_excerpt and not self._unreadable:
             yield "nothing in the index is like the task"
 
     def _add(self, file: RankedFile, document: int, score: float, small: int) -> None:
-        opened = self._open(file)
-        if opened is None:
+        source = self._open(file)
+        if source is None:
             return
-        place = self._placed(file, document, opened)
-        if place is None:
+        location = self._locate(file, document, source)
+        if location is None:
             return
-        if file.path not in self._shown:
-            lines, name = opened.all(), PurePosixPath(file.path).name
-            whole = DocumentLocation("file", name, 1, len(opened.lines))
-            if self._put(file, document, score, whole, lines, "file", small):
+        if file.path not in self._shown_lines:
+            lines, name = source.all_lines(), PurePosixPath(file.path).name
+            whole_file = DocumentLocation("file", name, 1, len(source.lines))
+            if self._add_lines(file, document, score, whole_file, lines, "file", small):
                 return
-        for lines, kind in ((opened.whole(place), place.kind), (opened.outline(place), "outline")):
-            if self._put(file, document, score, place, lines, kind):
+        for lines, kind in (
+            (source.full_lines(location), location.kind),
+            (source.outline_lines(location), "outline"),
+        ):
+            if self._add_lines(file, document, score, location, lines, kind):
                 return
 
-    def _put(
+    def _add_lines(
         self,
         file: RankedFile,
         document: int,
         score: float,
-        place: DocumentLocation,
+        location: DocumentLocation,
         numbers: Sequence[int],
         kind: str,
         most: int | None = None,
     ) -> bool:
         """Add these lines if they fit; whether there is nothing more to try."""
-        opened = self._opened[file.path]
-        before = self._shown.get(file.path, set())
-        new = [number for number in numbers if number not in before]
-        if opened is None or not any(opened.lines[number - 1].strip() for number in new):
+        source = self._sources[file.path]
+        shown_lines = self._shown_lines.get(file.path, set())
+        new = [number for number in numbers if number not in shown_lines]
+        if source is None or not any(source.lines[number - 1].strip() for number in new):
             return bool(numbers)
-        text = opened.show(new)
+        text = source.render(new)
         if new[-1] - new[0] + 1 > len(new):
             kind = "outline"
         first, last = new[0], new[-1]
-        headed = _headed(file.path, first, last, kind, place.name, file.stale, text)
-        tokens = self._counter.count(headed)
-        if tokens > min(self._left, self._left if most is None else most):
+        rendered = _with_heading(file.path, first, last, kind, location.name, file.stale, text)
+        tokens = self._counter.count(rendered)
+        if tokens > min(self._remaining, self._remaining if most is None else most):
             return False
         cited = f"{file.path}:{first}-{last}"
-        if self._is_alike(file.path, cited, text):
+        if self._is_duplicate(file.path, cited, text):
             return True
-        result = self._searcher.result(file.part, document, score, self._query)
-        piece = Excerpt(
-            file.path, first, last, place.name, kind, result.why, round(float(score), 4),
+        result = self._searcher.describe_hit(file.part, document, score, self._query)
+        excerpt = Excerpt(
+            file.path, first, last, location.name, kind, result.why, round(float(score), 4),
             result.commit, file.stale, text, tokens,
         )  # fmt: skip
-        self._left -= tokens
-        self._shown.setdefault(file.path, set()).update(new)
-        self._pieces.setdefault(file.path, []).append(piece)
+        self._remaining -= tokens
+        self._shown_lines.setdefault(file.path, set()).update(new)
+        self._excerpts.setdefault(file.path, []).append(excerpt)
         return True
 
-    def _is_alike(self, path: str, cited: str, text: str) -> bool:
+    def _is_duplicate(self, path: str, cited: str, text: str) -> bool:
         """Whether nearly all lines of a text are shown of one file already."""
         lines = {line.strip() for line in text.split("\n")} - {""}
         if len(lines) >= _LEAST_LINES:
-            for other, shown in self._lines.items():
-                if len(lines & shown) >= _LIKE * len(lines):
-                    self._alike.append(f"{cited} (like {other})")
+            for other, other_lines in self._seen_lines.items():
+                if len(lines & other_lines) >= _DUPLICATE_SHARE * len(lines):
+                    self._duplicates.append(f"{cited} (like {other})")
                     return True
-        self._lines.setdefault(path, set()).update(lines)
+        self._seen_lines.setdefault(path, set()).update(lines)
         return False
 
-    def _open(self, file: RankedFile) -> Excerpts | None:
-        if file.path not in self._opened:
+    def _open(self, file: RankedFile) -> ExcerptSource | None:
+        if file.path not in self._sources:
             text = self._read(file.path)
             if text is None:
-                self._unread.append(file.path)
-                self._opened[file.path] = None
+                self._unreadable.append(file.path)
+                self._sources[file.path] = None
             else:
-                self._opened[file.path] = self._searcher.excerpts(file, text)
-        return self._opened[file.path]
+                self._sources[file.path] = self._searcher.open_excerpts(file, text)
+        return self._sources[file.path]
 
-    def _placed(self, file: RankedFile, document: int, opened: Excerpts) -> DocumentLocation | None:
+    def _locate(
+        self, file: RankedFile, document: int, source: ExcerptSource
+    ) -> DocumentLocation | None:
         _, kind, name, start, end, *_ = file.part.collection.documents.row(document)
-        place = DocumentLocation(kind, name, start, end)
-        return opened.located(place) if file.stale else place
+        location = DocumentLocation(kind, name, start, end)
+        return source.relocate(location) if file.stale else location
 
 
-def _in_order(
-    ranked: Sequence[RankedFile], packing: Packing
+def _rank_documents(
+    ranked: Sequence[RankedFile], packing: PackingConfig
 ) -> list[tuple[float, RankedFile, int]]:
     """Score, file and document, the best first: a file's worth, times a place's, damped."""
     best = max((score for file in ranked for _, score in file.documents), default=1.0)
@@ -362,11 +384,13 @@ def _in_order(
     return [(-worth, ranked[rank], document) for worth, rank, _, document in sorted(order)]
 
 
-def _headed(path: str, first: int, last: int, kind: str, name: str, stale: bool, text: str) -> str:
+def _with_heading(
+    path: str, first: int, last: int, kind: str, name: str, stale: bool, text: str
+) -> str:
     mark = ", stale" if stale else ""
     return f"{path}:{first}-{last} ({kind} {name}{mark})\n{text}\n"
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+def _join_names(names: Sequence[str]) -> str:
+    hidden = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {hidden:,} more" if hidden > 0 else "")

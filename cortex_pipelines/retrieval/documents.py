@@ -26,7 +26,7 @@ from cortex_pipelines.privacy.pseudonyms import logs_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.retrieval.encoder_text import COMMIT, ISSUE, UNITS, encoder_text
-from cortex_pipelines.retrieval.listing import UNREADABLE, Head, ListedFile
+from cortex_pipelines.retrieval.listing import UNREADABLE, HeadCommit, ListedFile
 from cortex_pipelines.syntax.grammars import PARSED
 
 FIELDS = ("path", "name", "signature", "documentation", "body")
@@ -94,7 +94,7 @@ class FileText:
         is_test: Whether it holds tests.
         generated: Whether a program wrote it.
         documents: What of it is searched; none if it was left out.
-        left_out: Why there is none; empty if there is.
+        left_out: Reason for having no documents; empty otherwise.
         licence: SPDX expression; None where nothing says so.
         author: Pseudonym of who changed it last; None where nothing says so.
         changed: When; None where nothing says so.
@@ -116,8 +116,8 @@ class FileText:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """A file's bytes as text without private values, or why there is none."""
+class _FileContent:
+    """A file's text without private values, or the reason for leaving it out."""
 
     text: str = ""
     language: str | None = None
@@ -129,36 +129,36 @@ class _Read:
 
 
 def read_file(
-    folder: Path, listed: ListedFile, head: Head | None, limits: ReadingLimits
+    folder: Path, file: ListedFile, head: HeadCommit | None, limits: ReadingLimits
 ) -> FileText:
     """The documents of one file, without secrets and personal data; lines are those of the file.
 
     Args:
         folder: What its path is relative to.
-        listed: The file.
+        file: The file.
         head: What the folder's repository has committed; None outside of git.
         limits: Limits.
     """
-    path = listed.path
-    read = _Read(left_out=listed.left_out)
-    if not listed.left_out:
-        read = _read(folder, path, listed.size, limits)
+    path = file.path
+    content = _FileContent(left_out=file.left_out)
+    if not file.left_out:
+        content = _read_content(folder, path, file.size, limits)
     documents: tuple[Document, ...] = ()
-    if read.notebook:
-        documents = (_whole(path, read.text, 1, read.lines),)
-    elif not read.left_out:
-        documents = tuple(_documents(read.text, path, read.language, limits.extraction))
+    if content.notebook:
+        documents = (_file_document(path, content.text, 1, content.lines),)
+    elif not content.left_out:
+        documents = tuple(_documents(content.text, path, content.language, limits.extraction))
     return FileText(
         path,
-        listed.size,
-        listed.mtime,
-        read.blob,
-        read.language,
-        head.commit_of(path, read.blob) if head is not None else None,
-        not read.left_out and is_test(path),
-        read.generated,
+        file.size,
+        file.mtime,
+        content.blob,
+        content.language,
+        head.commit_of(path, content.blob) if head is not None else None,
+        not content.left_out and is_test(path),
+        content.generated,
         documents,
-        read.left_out,
+        content.left_out,
     )
 
 
@@ -171,25 +171,25 @@ def read_text(folder: Path, path: str, limits: ReadingLimits) -> str | None:
         size = (folder / path).stat().st_size
     except OSError:
         return None
-    read = _read(folder, path, size, limits)
+    read = _read_content(folder, path, size, limits)
     return None if read.left_out else read.text
 
 
-def _read(folder: Path, path: str, size: int, limits: ReadingLimits) -> _Read:
-    most = limits.ingestion.max_file_bytes
+def _read_content(folder: Path, path: str, size: int, limits: ReadingLimits) -> _FileContent:
+    max_bytes = limits.ingestion.max_file_bytes
     if path.endswith(".ipynb"):
-        most = limits.ingestion.max_notebook_bytes
+        max_bytes = limits.ingestion.max_notebook_bytes
     elif language_of(path, "") in PARSED:  # larger ones are cut into units, not kept as one text
-        most = max(most, limits.extraction.max_file_bytes)
-    if size > most:
-        return _Read(left_out="too large")
+        max_bytes = max(max_bytes, limits.extraction.max_file_bytes)
+    if size > max_bytes:
+        return _FileContent(left_out="too large")
     try:
         data = (folder / path).read_bytes()
     except OSError:
-        return _Read(left_out=UNREADABLE)
+        return _FileContent(left_out=UNREADABLE)
     blob = blob_id(data)
     if b"\0" in data:
-        return _Read(blob=blob, left_out="binary")
+        return _FileContent(blob=blob, left_out="binary")
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -197,20 +197,20 @@ def _read(folder: Path, path: str, size: int, limits: ReadingLimits) -> _Read:
     language = language_of(path, text)
     generated = is_generated(path, language, text, limits.ingestion)
     if generated and len(text) > _LARGEST_GENERATED:
-        return _Read(language=language, blob=blob, left_out="generated")
+        return _FileContent(language=language, blob=blob, left_out="generated")
     lines = text.count("\n") + 1
     notebook = language == "jupyter"
     if notebook:
         try:
             cells = read_notebook(text)
         except NotebookError:
-            return _Read(blob=blob, left_out="damaged notebook")
+            return _FileContent(blob=blob, left_out="damaged notebook")
         text, language = cells.text, cells.language
     text = redact_text(text, path, language, limits.privacy, logs_key(limits.privacy)).text
-    return _Read(text, language, blob, generated, lines, notebook)
+    return _FileContent(text, language, blob, generated, lines, notebook)
 
 
-def kept_file(
+def file_from_table(
     path: str,
     text: str,
     language: str | None,
@@ -218,7 +218,7 @@ def kept_file(
     generated: bool,
     settings: ExtractionSettings,
 ) -> FileText:
-    """The documents of a file as the table of a project's files has it, private values out."""
+    """The documents of a row of a project's table of files, which is redacted already."""
     documents = tuple(_documents(text, path, language, settings))
     size = len(text)
     return FileText(path, size, 0, "", language, commit, is_test(path), generated, documents)
@@ -226,9 +226,9 @@ def kept_file(
 
 def as_issue(file: FileText, text: str) -> FileText:
     """A page of Markdown as one document: its heading is the issue's title."""
-    title, _, said = text.partition("\n")
+    title, _, description = text.partition("\n")
     name = title.lstrip("# ").strip()
-    texts = (file.path, name, "", said.strip(), "")
+    texts = (file.path, name, "", description.strip(), "")
     document = Document(ISSUE, name, 1, text.count("\n") + 1, texts)
     return replace(file, is_test=False, documents=(document,))
 
@@ -251,7 +251,7 @@ def _documents(
     if language in PARSED:
         units = attempt(lambda: units_of(text, str(language), path, settings))
         if not isinstance(units, Damage) and units:
-            yield from _of_units(text, path, units)
+            yield from _unit_documents(text, path, units)
             return
     if language in _DATA:
         text = text[:_MOST_DATA]
@@ -259,61 +259,61 @@ def _documents(
         yield from _sections(text, path, prose=language in _PROSE)
 
 
-def _of_units(text: str, path: str, units: Sequence[Unit]) -> Iterator[Document]:
+def _unit_documents(text: str, path: str, units: Sequence[Unit]) -> Iterator[Document]:
     data = text.encode(errors="replace")
-    kept = list(_outermost(units))
+    outer_units = list(_outermost(units))
     covered = 0
-    rest: list[bytes] = []
-    for number, (unit, inside) in enumerate(kept):
+    uncovered: list[bytes] = []
+    for number, (unit, inner_count) in enumerate(outer_units):
         if unit.start_byte >= covered:
-            rest.append(data[covered : unit.start_byte])
+            uncovered.append(data[covered : unit.start_byte])
             covered = unit.end_byte
-        following = [other for other, _ in kept[number + 1 : number + 1 + inside]]
-        own = _own_text(data, unit, following)
+        inner_units = [other for other, _ in outer_units[number + 1 : number + 1 + inner_count]]
+        own_text = _own_text(data, unit, inner_units)
         texts = (
             path,
             unit.qualified_name,
             unit.signature,
             unit.docstring or "",
-            own.decode(errors="replace"),
+            own_text.decode(errors="replace"),
         )
         yield Document(unit.kind, unit.qualified_name, unit.start_line, unit.end_line, texts)
-    rest.append(data[covered:])
-    left = b"\n".join(rest).decode(errors="replace")
-    if len(left.split()) > 3:
-        yield _whole(path, left, 1, text.count("\n") + 1)
+    uncovered.append(data[covered:])
+    uncovered_text = b"\n".join(uncovered).decode(errors="replace")
+    if len(uncovered_text.split()) > 3:
+        yield _file_document(path, uncovered_text, 1, text.count("\n") + 1)
 
 
 def _outermost(units: Sequence[Unit]) -> Iterator[tuple[Unit, int]]:
     """Units that are documents, each with how many of those that follow are inside of it."""
-    kept: list[Unit] = []
+    outer_units: list[Unit] = []
     function_end = 0
     for unit in units:
         if unit.kind not in UNITS or unit.start_byte < function_end:
             continue
         if unit.kind in ("function", "method"):
             function_end = unit.end_byte
-        kept.append(unit)
-    for number, unit in enumerate(kept):
+        outer_units.append(unit)
+    for number, unit in enumerate(outer_units):
         end = number + 1
-        while end < len(kept) and kept[end].start_byte < unit.end_byte:
+        while end < len(outer_units) and outer_units[end].start_byte < unit.end_byte:
             end += 1
         yield unit, end - number - 1
 
 
 def _own_text(data: bytes, unit: Unit, inside: Sequence[Unit]) -> bytes:
     """The text of a unit without that of the documents inside of it."""
-    parts, at = [], unit.start_byte
+    parts, position = [], unit.start_byte
     for inner in inside:
-        if inner.start_byte >= at:
-            parts.append(data[at : inner.start_byte])
+        if inner.start_byte >= position:
+            parts.append(data[position : inner.start_byte])
             parts.append(inner.name.encode(errors="replace"))
-            at = inner.end_byte
-    parts.append(data[at : unit.end_byte])
+            position = inner.end_byte
+    parts.append(data[position : unit.end_byte])
     return b"\n".join(parts)
 
 
-def _whole(path: str, text: str, first: int, last: int) -> Document:
+def _file_document(path: str, text: str, first: int, last: int) -> Document:
     return Document("file", PurePosixPath(path).name, first, last, (path, "", "", "", text))
 
 

@@ -16,7 +16,7 @@ _CHARACTERS = 1500
 def encoder_text(kind: str, name: str, documentation: str, body: str) -> str:
     """Documentation and code of a unit, which the encoder was trained to bring together.
 
-    Of a commit it is the message, of what is no unit the text alone.
+    For a commit, the message; for anything but a unit, the text alone.
     """
     if kind == COMMIT:
         return f"{name}\n{documentation}"[:_CHARACTERS]

@@ -1,4 +1,4 @@
-"""What of a file is shown: a place whole, by its signatures, or by its first lines."""
+"""Excerpts of a file: a document in full, its outline, or its signature."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ _ENDS = ("{", ":", ";", "}")
 
 @dataclass(frozen=True)
 class DocumentLocation:
-    """A document's place in its file.
+    """A document's location in its file.
 
     Args:
         kind: Kind of document.
@@ -36,14 +36,14 @@ class DocumentLocation:
     end_line: int
 
 
-class Excerpts:
-    """One file, of which lines are chosen by number, from 1.
+class ExcerptSource:
+    """A file from which lines are selected by number, from 1.
 
     Args:
         text: Its text.
         path: Its path.
         language: Its language.
-        places: Where the index has its documents.
+        locations: Locations of its documents in the index.
         settings: How it is parsed.
     """
 
@@ -52,12 +52,12 @@ class Excerpts:
         text: str,
         path: str,
         language: str | None,
-        places: Sequence[DocumentLocation],
+        locations: Sequence[DocumentLocation],
         settings: ExtractionSettings,
     ) -> None:
         self.lines = text.split("\n")
         self._text, self._path, self._language = text, path, language
-        self._places, self._settings = places, settings
+        self._locations, self._settings = locations, settings
 
     @cached_property
     def _units(self) -> dict[tuple[str, int], Unit]:
@@ -70,105 +70,105 @@ class Excerpts:
             return {}
         return {(u.qualified_name, u.start_line): u for u in units if u.kind in UNITS}
 
-    def located(self, place: DocumentLocation) -> DocumentLocation | None:
-        """Where a place is now that its file has changed; None if that cannot be known."""
-        if place.kind == "file":
-            return replace(place, end_line=len(self.lines))
+    def relocate(self, location: DocumentLocation) -> DocumentLocation | None:
+        """The document's location in the changed file; None if unknown."""
+        if location.kind == "file":
+            return replace(location, end_line=len(self.lines))
         for unit in self._units.values():
-            if (unit.kind, unit.qualified_name) == (place.kind, place.name):
+            if (unit.kind, unit.qualified_name) == (location.kind, location.name):
                 return DocumentLocation(
                     unit.kind, unit.qualified_name, unit.start_line, unit.end_line
                 )
         return None
 
-    def all(self) -> list[int]:
+    def all_lines(self) -> list[int]:
         """All lines."""
-        return self._kept(range(1, len(self.lines) + 1))
+        return self._trim_blanks(range(1, len(self.lines) + 1))
 
-    def whole(self, place: DocumentLocation) -> list[int]:
-        """All lines of a place; of what is in no unit, the lines that are in none."""
-        numbers = range(place.start_line, place.end_line + 1)
-        if place.kind != "file":
-            return self._kept(numbers)
+    def full_lines(self, location: DocumentLocation) -> list[int]:
+        """All lines of a document; for the document of a file, the lines outside its units."""
+        numbers = range(location.start_line, location.end_line + 1)
+        if location.kind != "file":
+            return self._trim_blanks(numbers)
         covered = {
             number
-            for other in self._places
+            for other in self._locations
             if other.kind in UNITS
             for number in range(other.start_line, other.end_line + 1)
         }
-        return self._kept(number for number in numbers if number not in covered)
+        return self._trim_blanks(number for number in numbers if number not in covered)
 
-    def outline(self, place: DocumentLocation) -> list[int]:
-        """Signature and documentation of a place, and the signatures of what is in it."""
-        if place.kind in ("section", ISSUE):
+    def outline_lines(self, location: DocumentLocation) -> list[int]:
+        """Signature and documentation of a document, and the signatures of its members."""
+        if location.kind in ("section", ISSUE):
             return []
         inner = [
             self._name_line(other)
-            for other in self._places
+            for other in self._locations
             if other.kind in UNITS
-            and place.start_line <= other.start_line
-            and other.end_line <= place.end_line
-            and other != place
+            and location.start_line <= other.start_line
+            and other.end_line <= location.end_line
+            and other != location
         ]
-        end = self._header_end(place)
-        if place.kind not in _FUNCTIONS:  # what a type declares before its first method
-            end = max(end, min(inner, default=place.end_line + 1) - 1)
-        end = min(end, place.end_line, place.start_line + _MOST_HEADER - 1)
-        return self._kept({*range(place.start_line, end + 1), *inner})
+        end = self._header_end(location)
+        if location.kind not in _FUNCTIONS:  # what a type declares before its first method
+            end = max(end, min(inner, default=location.end_line + 1) - 1)
+        end = min(end, location.end_line, location.start_line + _MOST_HEADER - 1)
+        return self._trim_blanks({*range(location.start_line, end + 1), *inner})
 
-    def signature(self, place: DocumentLocation) -> list[int]:
-        """The lines that name a place, at most a few."""
-        if place.kind not in UNITS:
-            return self.whole(place)[:1]
-        first = last = self._name_line(place)
-        most = min(place.end_line, first + _MOST_SIGNATURE - 1, len(self.lines))
+    def signature_lines(self, location: DocumentLocation) -> list[int]:
+        """The lines of a document's signature, at most a few."""
+        if location.kind not in UNITS:
+            return self.full_lines(location)[:1]
+        first = last = self._name_line(location)
+        most = min(location.end_line, first + _MOST_SIGNATURE - 1, len(self.lines))
         while last < most and not self.lines[last - 1].rstrip().endswith(_ENDS):
             last += 1
-        return self._kept(range(first, last + 1))
+        return self._trim_blanks(range(first, last + 1))
 
-    def show(self, numbers: Sequence[int]) -> str:
-        """The lines, and between them which are left out."""
-        shown: list[str] = []
-        before = None
+    def render(self, numbers: Sequence[int]) -> str:
+        """The lines as text, with the omitted ranges between them."""
+        rendered: list[str] = []
+        previous = None
         for number in numbers:
-            if before is not None and number > before + 1:
-                shown.append(f"… {before + 1}-{number - 1}")
-            shown.append(self.lines[number - 1].rstrip())
-            before = number
-        return "\n".join(shown)
+            if previous is not None and number > previous + 1:
+                rendered.append(f"… {previous + 1}-{number - 1}")
+            rendered.append(self.lines[number - 1].rstrip())
+            previous = number
+        return "\n".join(rendered)
 
-    def _kept(self, numbers: Iterable[int]) -> list[int]:
-        """Lines that exist, in order, without blank ones where a stretch begins and ends."""
-        written = sorted(
+    def _trim_blanks(self, numbers: Iterable[int]) -> list[int]:
+        """Lines that exist, in order, without blank ones at the ends of each run."""
+        nonblank = sorted(
             number
             for number in set(numbers)
             if 1 <= number <= len(self.lines) and self.lines[number - 1].strip()
         )
-        kept: list[int] = []
-        for number in written:
-            between = range(kept[-1] + 1, number) if kept else range(0)
+        trimmed: list[int] = []
+        for number in nonblank:
+            between = range(trimmed[-1] + 1, number) if trimmed else range(0)
             if not any(self.lines[line - 1].strip() for line in between):
-                kept += between
-            kept.append(number)
-        return kept
+                trimmed += between
+            trimmed.append(number)
+        return trimmed
 
-    def _name_line(self, place: DocumentLocation) -> int:
+    def _name_line(self, location: DocumentLocation) -> int:
         """The first line with the name: not that of a decorator or an annotation."""
-        name = place.name.rpartition(".")[2]
-        for number in range(place.start_line, min(place.end_line, len(self.lines)) + 1):
+        name = location.name.rpartition(".")[2]
+        for number in range(location.start_line, min(location.end_line, len(self.lines)) + 1):
             line = self.lines[number - 1].lstrip()
             if name in line and not line.startswith(("@", "#")):
                 return number
-        return place.start_line
+        return location.start_line
 
-    def _header_end(self, place: DocumentLocation) -> int:
+    def _header_end(self, location: DocumentLocation) -> int:
         """Last line before the body: of the signature, or of a docstring."""
-        unit = self._unit(place)
+        unit = self._unit(location)
         if unit is None or unit.body_start_byte is None:
-            return place.start_line
-        before = self._text.encode(errors="replace")[: unit.body_start_byte]
-        own = before.rpartition(b"\n")[2].strip()
-        return before.count(b"\n") + bool(own)
+            return location.start_line
+        header = self._text.encode(errors="replace")[: unit.body_start_byte]
+        same_line = header.rpartition(b"\n")[2].strip()
+        return header.count(b"\n") + bool(same_line)
 
-    def _unit(self, place: DocumentLocation) -> Unit | None:
-        return self._units.get((place.name, place.start_line))
+    def _unit(self, location: DocumentLocation) -> Unit | None:
+        return self._units.get((location.name, location.start_line))

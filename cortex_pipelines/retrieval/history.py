@@ -1,4 +1,4 @@
-"""Search in a project's history: commits like what is to be done, and what they changed."""
+"""Search a project's history: commits similar to a task, and what they changed."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ class CommitMatch:
         subject: First line of its message.
         paths: What it changed, sorted.
         score: How well it answers; only comparable within one query.
-        why: What speaks for it, in words.
+        why: Reasons for the match, in words.
     """
 
     commit: str
@@ -62,16 +62,16 @@ def search_history(
     Args:
         searcher: Of the index of ``commit_files``.
         commits: ``COMMIT_COLUMNS`` of the same commits.
-        query: What is to be done, or was.
+        query: Description of the change.
         k: Most commits.
 
     Raises:
-        QueryError: the query is empty, enormous, or no text.
+        QueryError: the query is empty, too long, or not text.
     """
-    known = {row["commit"]: row for row in commits.iter_rows(named=True)}
-    changes = []
+    rows_by_commit = {row["commit"]: row for row in commits.iter_rows(named=True)}
+    matches = []
     for result in searcher.search(query, k, by="unit"):
-        row = known[result.path]
+        row = rows_by_commit[result.path]
         facts = (row["commit"], row["committed_at"], row["subject"], tuple(row["paths"]))
-        changes.append(CommitMatch(*facts, result.score, result.why))
-    return changes
+        matches.append(CommitMatch(*facts, result.score, result.why))
+    return matches

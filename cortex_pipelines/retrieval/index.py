@@ -1,4 +1,4 @@
-"""An index in a folder: made aside and put in place at once, opened without reading it all.
+"""An index in a folder: written to a scratch folder, published atomically, opened by memory map.
 
 ``index.json`` names the folder beside it that holds the parts. A new index is written to a folder
 of its own; only then is ``index.json`` replaced, so that a kill leaves the old index or the new
@@ -19,18 +19,18 @@ import polars as pl
 from cortex_pipelines.atomic import folder_lock, publish, scratch_folder, write_whole
 from cortex_pipelines.damage import encodable
 from cortex_pipelines.progress import track
-from cortex_pipelines.retrieval.bm25f import Postings, Statistics, Vocabulary
+from cortex_pipelines.retrieval.bm25f import Postings, TermStatistics, Vocabulary
 from cortex_pipelines.retrieval.collection import (
     Collection,
+    CollectionStatistics,
     Encode,
-    Known,
     Vectors,
-    collect,
-    count,
+    build_collection,
+    count_terms,
 )
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
-from cortex_pipelines.retrieval.levels import Levels, levels_of
-from cortex_pipelines.retrieval.listing import head_of, list_files
+from cortex_pipelines.retrieval.levels import HierarchicalVectors, hierarchical_vectors
+from cortex_pipelines.retrieval.listing import head_commit, list_files
 
 FORMAT = 3
 """Raised when an index of before cannot be read any more, or would give other results."""
@@ -68,42 +68,44 @@ class SearchIndex:
         manifest: What it was made of.
         terms: Terms by number.
         collection: Documents, files, postings and vectors.
-        known: Statistics.
+        statistics: Statistics.
         levels: Vectors of files, folders and repositories; None without an encoder.
     """
 
     manifest: IndexManifest
     terms: Vocabulary
     collection: Collection
-    known: Known
-    levels: Levels | None = None
+    statistics: CollectionStatistics
+    levels: HierarchicalVectors | None = None
 
 
 def read_folder(folder: Path, limits: ReadingLimits, out: Path | None = None) -> list[FileText]:
     """The text files of a folder, read; those below ``out`` are left out.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
     """
-    below = _below(folder, out)
-    listed = [file for file in list_files(folder) if not (below and file.path.startswith(below))]
-    head = head_of(folder.resolve())
-    return [read_file(folder, file, head, limits) for file in track(listed, "Reading files")]
+    out_prefix = _prefix_below(folder, out)
+    files = [
+        file for file in list_files(folder) if not (out_prefix and file.path.startswith(out_prefix))
+    ]
+    head = head_commit(folder.resolve())
+    return [read_file(folder, file, head, limits) for file in track(files, "Reading files")]
 
 
-def _below(folder: Path, out: Path | None) -> str:
+def _prefix_below(folder: Path, out: Path | None) -> str:
     if out is None or not out.resolve().is_relative_to(folder.resolve()):
         return ""
     return f"{out.resolve().relative_to(folder.resolve()).as_posix()}/"
 
 
-def index_files(
+def build_index(
     files: Iterable[FileText],
     manifest: IndexManifest,
     encode: Encode | None,
-    before: SearchIndex | None = None,
+    previous: SearchIndex | None = None,
     vectors: Vectors | None = None,
-    levels: Levels | None = None,
+    levels: HierarchicalVectors | None = None,
 ) -> SearchIndex:
     """An index of files that were read, in memory.
 
@@ -111,7 +113,7 @@ def index_files(
         files: The files.
         manifest: What the index is of.
         encode: The encoder; None to do without.
-        before: An older index; its vectors are taken where encoder and text are the same.
+        previous: An older index; its vectors are taken where encoder and text are the same.
         vectors: Vectors of its texts, where they are made already.
         levels: Vectors of its files and folders; None to make them of those of the texts.
 
@@ -119,23 +121,23 @@ def index_files(
         SearchIndexError: no file holds a text that can be searched.
     """
     vocabulary = Vocabulary()
-    counted = count(files, vocabulary)
-    if counted.documents.is_empty():
+    frequencies = count_terms(files, vocabulary)
+    if frequencies.documents.is_empty():
         raise SearchIndexError(
             f"{manifest.root or 'the project'}: no file with text that can be searched is in it; "
             "give a folder with source files or documentation"
         )
-    if vectors is None and before is not None and before.manifest.encoder == manifest.encoder:
-        vectors = before.collection.embedded
-    collection, known = collect(counted, None, encode, vectors)
+    if vectors is None and previous is not None and previous.manifest.encoder == manifest.encoder:
+        vectors = previous.collection.text_vectors
+    collection, statistics = build_collection(frequencies, None, encode, vectors)
     if levels is None and collection.vectors is not None:
         paths = collection.files["path"].gather(collection.documents["file"]).to_list()
-        levels = levels_of(paths, collection.vectors)
-    return SearchIndex(manifest, vocabulary, collection, known, levels)
+        levels = hierarchical_vectors(paths, collection.vectors)
+    return SearchIndex(manifest, vocabulary, collection, statistics, levels)
 
 
 def refuse_other(out: Path) -> None:
-    """Raise if a folder holds something else than an index.
+    """Refuse a folder that holds anything but an index.
 
     Raises:
         SearchIndexError: it does.
@@ -157,12 +159,12 @@ def save(index: SearchIndex, out: Path) -> None:
     (out / _TAG).write_text(_TAGGED, encoding="utf-8")
     name = f"parts-{uuid.uuid4().hex[:12]}"
     with scratch_folder(out, ".parts") as scratch:
-        made = scratch / name
-        made.mkdir()
-        facts = {"format": FORMAT, "parts": name, **_write_parts(index, made)}
+        parts_folder = scratch / name
+        parts_folder.mkdir()
+        manifest = {"format": FORMAT, "parts": name, **_write_parts(index, parts_folder)}
         with folder_lock(out):  # else two that end together delete the parts of each other
-            publish(made, out / name)
-            write_whole(out / MANIFEST, json.dumps(facts, indent=1))
+            publish(parts_folder, out / name)
+            write_whole(out / MANIFEST, json.dumps(manifest, indent=1))
             for old in out.glob("parts-*"):
                 if old.name != name:
                     shutil.rmtree(old, ignore_errors=True)
@@ -180,26 +182,26 @@ def _is_torn(out: Path) -> bool:
 
 
 def _write_parts(index: SearchIndex, folder: Path) -> dict[str, Any]:
-    made = index.collection
-    made.documents.write_parquet(folder / "documents.parquet")
-    made.files.write_parquet(folder / "files.parquet")
-    made.of_units.save(folder, "units")
-    made.of_files.save(folder, "files")
-    np.save(folder / "units_idf.npy", index.known.of_units.idf)
-    np.save(folder / "files_idf.npy", index.known.of_files.idf)
-    if made.vectors is not None:
-        np.save(folder / "vectors.npy", made.vectors)
+    collection = index.collection
+    collection.documents.write_parquet(folder / "documents.parquet")
+    collection.files.write_parquet(folder / "files.parquet")
+    collection.unit_postings.save(folder, "units")
+    collection.file_postings.save(folder, "files")
+    np.save(folder / "units_idf.npy", index.statistics.of_units.idf)
+    np.save(folder / "files_idf.npy", index.statistics.of_files.idf)
+    if collection.vectors is not None:
+        np.save(folder / "vectors.npy", collection.vectors)
     if index.levels is not None:
-        index.levels.places.write_parquet(folder / "levels.parquet")
-        np.save(folder / "levels.npy", index.levels.rows)
+        index.levels.nodes.write_parquet(folder / "levels.parquet")
+        np.save(folder / "levels.npy", index.levels.vectors)
     terms = "\n".join(index.terms.numbers)
     (folder / "terms.txt").write_text(encodable(terms), encoding="utf-8")
     return {
         **vars(index.manifest),
-        "documents": made.documents.height,
+        "documents": collection.documents.height,
         "statistics": {
-            name: {"unseen": known.unseen, "lengths": known.lengths}
-            for name, known in vars(index.known).items()
+            name: {"unseen": stats.unseen, "lengths": stats.lengths}
+            for name, stats in vars(index.statistics).items()
         },
     }
 
@@ -210,59 +212,59 @@ def open_index(folder: Path) -> SearchIndex:
     Raises:
         SearchIndexError: it is not there, half-written, or of another version.
     """
-    facts = _read_manifest(folder)
+    manifest = _read_manifest(folder)
     while True:
         try:
-            return _read_parts(facts, folder / facts["parts"])
+            return _read_parts(manifest, folder / manifest["parts"])
         except _DAMAGE as error:
             newer = _read_manifest(folder)
-            if newer.get("parts") == facts.get("parts"):
-                raise _damaged(folder, error) from error
-            facts = newer  # it was made again meanwhile, so that the parts of before are gone
+            if newer.get("parts") == manifest.get("parts"):
+                raise _damage_error(folder, error) from error
+            manifest = newer  # it was made again meanwhile, so that the parts of before are gone
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    place = folder / MANIFEST
-    again = f"`cortex index PATH --out {folder}` makes it"
-    if not place.is_file():
-        left = folder.is_dir() and any(folder.iterdir()) and _is_torn(folder)
-        what = "an index that was never finished" if left else "no index"
-        raise SearchIndexError(f"{what} is in {folder}; {again}")
+    manifest_path = folder / MANIFEST
+    hint = f"`cortex index PATH --out {folder}` makes it"
+    if not manifest_path.is_file():
+        interrupted = folder.is_dir() and any(folder.iterdir()) and _is_torn(folder)
+        problem = "an index that was never finished" if interrupted else "no index"
+        raise SearchIndexError(f"{problem} is in {folder}; {hint}")
     try:
-        facts: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-        version = facts["format"]
+        manifest: dict[str, Any] = json.loads(manifest_path.read_text(encoding="utf-8"))
+        version = manifest["format"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise SearchIndexError(f"{place} is damaged ({error}); {again} anew") from error
+        raise SearchIndexError(f"{manifest_path} is damaged ({error}); {hint} again") from error
     if version != FORMAT:
         raise SearchIndexError(
-            f"the index in {folder} has format {version}, this version reads {FORMAT}; {again} anew"
+            f"the index in {folder} has format {version}, this version reads {FORMAT}; {hint} again"
         )
-    return facts
+    return manifest
 
 
-def _damaged(folder: Path, error: Exception) -> SearchIndexError:
+def _damage_error(folder: Path, error: Exception) -> SearchIndexError:
     words = f"{type(error).__name__}: {str(error)[:200]}"
     return SearchIndexError(
         f"the index in {folder} is damaged ({words}); `cortex index PATH --out {folder}` makes it "
-        "anew"
+        "again"
     )
 
 
-def _read_parts(facts: dict[str, Any], folder: Path) -> SearchIndex:
+def _read_parts(manifest: dict[str, Any], folder: Path) -> SearchIndex:
     documents = pl.read_parquet(folder / "documents.parquet")
     files = pl.read_parquet(folder / "files.parquet")
-    known = {
-        name: Statistics(
+    statistics = {
+        name: TermStatistics(
             np.load(folder / f"{part}_idf.npy"),
-            facts["statistics"][name]["unseen"],
-            tuple(facts["statistics"][name]["lengths"]),
+            manifest["statistics"][name]["unseen"],
+            tuple(manifest["statistics"][name]["lengths"]),
         )
         for name, part in (("of_units", "units"), ("of_files", "files"))
     }
     vectors = levels = None
-    if facts["encoder"] is not None:
+    if manifest["encoder"] is not None:
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        levels = Levels(
+        levels = HierarchicalVectors(
             pl.read_parquet(folder / "levels.parquet"),
             np.load(folder / "levels.npy", allow_pickle=False),
         )
@@ -274,7 +276,13 @@ def _read_parts(facts: dict[str, Any], folder: Path) -> SearchIndex:
         vectors,
     )
     terms = Vocabulary((folder / "terms.txt").read_text(encoding="utf-8").split("\n"))
-    if documents.height != facts["documents"] or len(terms) != len(known["of_units"].idf):
+    if documents.height != manifest["documents"] or len(terms) != len(statistics["of_units"].idf):
         raise ValueError("its parts do not belong together")
-    named = {key: facts[key] for key in IndexManifest.__dataclass_fields__}
-    return SearchIndex(IndexManifest(**named), terms, collection, Known(**known), levels)
+    manifest_fields = {key: manifest[key] for key in IndexManifest.__dataclass_fields__}
+    return SearchIndex(
+        IndexManifest(**manifest_fields),
+        terms,
+        collection,
+        CollectionStatistics(**statistics),
+        levels,
+    )

@@ -15,39 +15,39 @@ import polars as pl
 
 Halves = npt.NDArray[np.float16]
 
-PLACES = pl.Schema({"level": pl.String, "path": pl.String, "texts": pl.Int64})
+NODES = pl.Schema({"level": pl.String, "path": pl.String, "texts": pl.Int64})
 """A file, folder or repository (whose path is empty), and how many vectors its own is made of."""
 
 
 @dataclass(frozen=True)
-class Levels:
+class HierarchicalVectors:
     """Vectors of files, folders and repositories.
 
     Args:
-        places: Rows of ``PLACES``.
-        rows: A vector a place, of length 1.
+        nodes: Rows of ``NODES``.
+        vectors: A vector a place, of length 1.
     """
 
-    places: pl.DataFrame
-    rows: Halves
+    nodes: pl.DataFrame
+    vectors: Halves
 
 
-def levels_of(paths: Sequence[str], rows: Halves) -> Levels:
+def hierarchical_vectors(paths: Sequence[str], rows: Halves) -> HierarchicalVectors:
     """The levels above documents.
 
     Args:
         paths: Path of the file of each document.
-        rows: Vector of each document; zeros where there is none.
+        rows: Vector of each document; zeros if it has none.
     """
     numbers: dict[tuple[str, str], int] = {}
-    places, documents = [], []
+    node_numbers, documents = [], []
     for document in np.flatnonzero(rows.any(axis=1)).tolist():
-        for place in _above(paths[document]):
-            places.append(numbers.setdefault(place, len(numbers)))
+        for node in _ancestors(paths[document]):
+            node_numbers.append(numbers.setdefault(node, len(numbers)))
             documents.append(document)
     sums = np.zeros((len(numbers), rows.shape[1]), dtype=np.float64)
-    np.add.at(sums, places, rows[documents].astype(np.float64))
-    counts = np.bincount(np.array(places, dtype=np.int64), minlength=len(numbers))
+    np.add.at(sums, node_numbers, rows[documents].astype(np.float64))
+    counts = np.bincount(np.array(node_numbers, dtype=np.int64), minlength=len(numbers))
     lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     table = pl.DataFrame(
         {
@@ -55,12 +55,12 @@ def levels_of(paths: Sequence[str], rows: Halves) -> Levels:
             "path": [path for _, path in numbers],
             "texts": counts.astype(np.int64),
         },
-        schema=PLACES,
+        schema=NODES,
     )
-    return Levels(table, (sums / lengths).astype(np.float16))
+    return HierarchicalVectors(table, (sums / lengths).astype(np.float16))
 
 
-def _above(path: str) -> Iterator[tuple[str, str]]:
+def _ancestors(path: str) -> Iterator[tuple[str, str]]:
     yield "file", path
     for folder in PurePosixPath(path).parents:
         if folder.name:

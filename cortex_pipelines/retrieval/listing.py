@@ -38,7 +38,7 @@ class ListedFile:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadCommit:
     """The commit that a folder's repository is at.
 
     Args:
@@ -63,27 +63,27 @@ def list_files(folder: Path) -> Iterator[ListedFile]:
     given with the reason in ``left_out``.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no folder is there; give one that exists")
     yield from sorted(_walk(folder, _tracked(folder)), key=lambda entry: entry.path)
 
 
-def head_of(folder: Path) -> Head | None:
+def head_commit(folder: Path) -> HeadCommit | None:
     """What a folder's repository has committed; None if it is in none, or nothing is."""
-    if not any((place / _REPOSITORY).exists() for place in (folder, *folder.parents)):
+    if not any((parent / _REPOSITORY).exists() for parent in (folder, *folder.parents)):
         return None
     try:
         commit = run_git(None, "-C", str(folder), "rev-parse", "HEAD").strip()
-        listed = run_git(None, "-C", str(folder), "ls-tree", "-r", "-z", commit)
+        tree = run_git(None, "-C", str(folder), "ls-tree", "-r", "-z", commit)
     except SourceError:
         return None  # a repository without a commit, or not this user's
     blobs = {}
-    for line in filter(None, listed.split("\0")):
+    for line in filter(None, tree.split("\0")):
         facts, _, path = line.partition("\t")
         blobs[path] = facts.rpartition(" ")[2]
-    return Head(commit, blobs)
+    return HeadCommit(commit, blobs)
 
 
 def _tracked(folder: Path) -> frozenset[str]:
@@ -97,7 +97,7 @@ def _tracked(folder: Path) -> frozenset[str]:
 
 
 def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[ListedFile]:
-    kept_folders = {
+    tracked_folders = {
         parent for path in tracked for parent in _parents(path)
     }  # a tracked file may lie in an ignored folder
     pending: list[tuple[str, tuple[tuple[str, pathspec.GitIgnoreSpec], ...]]] = [("", ())]
@@ -118,20 +118,20 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[ListedFile]:
         for entry in entries:
             path = prefix + entry.name
             try:
-                facts = entry.stat(follow_symlinks=False)
+                status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue  # deleted since its folder was listed
             except OSError:
                 yield ListedFile(printable(path), 0, 0, UNREADABLE)
                 continue
-            if stat.S_ISDIR(facts.st_mode):
+            if stat.S_ISDIR(status.st_mode):
                 ignored = entry.name in NOT_SOURCES or _ignored(path + "/", rules)
-                if not ignored or path in kept_folders:
+                if not ignored or path in tracked_folders:
                     pending.append((path + "/", rules))
-            elif _is_source(entry.name, facts) and (path in tracked or not _ignored(path, rules)):
+            elif _is_source(entry.name, status) and (path in tracked or not _ignored(path, rules)):
                 unsafe = unsafe_because(path)
-                shown = printable(path) if unsafe else path
-                yield ListedFile(shown, facts.st_size, facts.st_mtime_ns, unsafe or "")
+                safe_path = printable(path) if unsafe else path
+                yield ListedFile(safe_path, status.st_size, status.st_mtime_ns, unsafe or "")
 
 
 def _is_source(name: str, facts: os.stat_result) -> bool:

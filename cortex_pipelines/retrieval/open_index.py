@@ -21,7 +21,7 @@ from cortex_pipelines.retrieval.index import (
     MANIFEST,
     IndexManifest,
     SearchIndex,
-    index_files,
+    build_index,
     open_index,
     read_folder,
     refuse_other,
@@ -35,15 +35,15 @@ from cortex_pipelines.retrieval.vectors.embed import model_digest
 
 _BATCH = 32
 AUTO, SENTENCE, WITHOUT = "auto", "sentence", "none"
-"""What makes vectors: the sentence encoder where it is here and is quick enough; it; nothing."""
+"""Encoder choices: the sentence encoder if available and fast enough; always; never."""
 MOST_EMBEDDED = 40_000
 """Documents above which an index is made without the encoder unless it is asked for: of 40,000 one
 core embeds in some 20 minutes."""
 
 
 @dataclass(frozen=True)
-class Indexed:
-    """What came of indexing a folder.
+class IndexingSummary:
+    """The result of indexing a folder.
 
     Args:
         files: Files that can be searched.
@@ -102,12 +102,14 @@ def open_encoder(params: Parameters) -> PinnedEncoder:
     return PinnedEncoder(model_digest(pin, settings.max_tokens), encode)
 
 
-def limits_of(params: Parameters) -> ReadingLimits:
+def reading_limits(params: Parameters) -> ReadingLimits:
     """How files are read."""
     return ReadingLimits(params.ingestion, params.extraction, params.privacy)
 
 
-def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUTO) -> Indexed:
+def index_folder(
+    folder: Path, out: Path, params: Parameters, encoder: str = AUTO
+) -> IndexingSummary:
     """Make an index of a folder and write it.
 
     Args:
@@ -117,16 +119,16 @@ def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUT
         encoder: ``auto``, ``sentence`` or ``none``.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
         SearchIndexError: there is nothing to search in it, or ``out`` holds something else.
         WeightsError: the encoder is asked for and is not on this machine.
     """
     refuse_other(out)
-    files = read_folder(folder, limits_of(params), out)
-    index, note = _made(files, str(folder.resolve()), params, encoder, _older(out))
+    files = read_folder(folder, reading_limits(params), out)
+    index, note = _build(files, str(folder.resolve()), params, encoder, _previous_index(out))
     save(index, out)
     reasons = Counter(file.left_out for file in files if file.left_out)
-    return Indexed(
+    return IndexingSummary(
         len(files) - reasons.total(),
         index.collection.documents.height,
         dict(sorted(reasons.items())),
@@ -134,38 +136,38 @@ def index_folder(folder: Path, out: Path, params: Parameters, encoder: str = AUT
     )
 
 
-def _older(place: Path) -> SearchIndex | None:
+def _previous_index(folder: Path) -> SearchIndex | None:
     try:
-        return open_index(place)
+        return open_index(folder)
     except SearchIndexError:
         return None
 
 
-def _made(
+def _build(
     files: Sequence[FileText],
     root: str,
     params: Parameters,
-    chosen: str,
-    before: SearchIndex | None,
+    encoder_choice: str,
+    previous: SearchIndex | None,
 ) -> tuple[SearchIndex, str]:
     """The index, with a sentence if it goes without the encoder."""
     encoder, note = None, ""
-    if chosen != WITHOUT:
+    if encoder_choice != WITHOUT:
         count = sum(len(file.documents) for file in files if not file.is_test)
         try:
             encoder = open_encoder(params)
         except WeightsError as error:
-            if chosen != AUTO:
+            if encoder_choice != AUTO:
                 raise
             note = f"indexed by words alone: {error}"
-        if chosen == AUTO and encoder and count > MOST_EMBEDDED:
+        if encoder_choice == AUTO and encoder and count > MOST_EMBEDDED:
             encoder = None
             note = (
                 f"indexed by words alone: the encoder would take long for {count:,} places; "
                 "`--encoder sentence` asks for it"
             )
     manifest = IndexManifest(root, encoder.name if encoder else None)
-    return index_files(files, manifest, encoder.encode if encoder else None, before), note
+    return build_index(files, manifest, encoder.encode if encoder else None, previous), note
 
 
 def open_searcher(folder: Path, params: Parameters) -> Searcher:
@@ -174,11 +176,11 @@ def open_searcher(folder: Path, params: Parameters) -> Searcher:
     Raises:
         SearchIndexError: it is not there or cannot be used.
     """
-    return searcher_of(open_index(folder), params)
+    return build_searcher(open_index(folder), params)
 
 
-def searcher_of(index: SearchIndex, params: Parameters, note: str = "") -> Searcher:
-    """A searcher; where the encoder is not the one of the index it goes by words and says so.
+def build_searcher(index: SearchIndex, params: Parameters, note: str = "") -> Searcher:
+    """A searcher; falls back to words, with a note, if the index has another encoder.
 
     Args:
         index: The index.
@@ -186,40 +188,40 @@ def searcher_of(index: SearchIndex, params: Parameters, note: str = "") -> Searc
         note: What else is to be said of the index.
     """
     if index.manifest.encoder is None:
-        return Searcher(index, limits_of(params), note=note)
+        return Searcher(index, reading_limits(params), note=note)
     try:
         encoder = open_encoder(params)
     except WeightsError as error:
-        return Searcher(index, limits_of(params), note=f"searched by words alone: {error}")
+        return Searcher(index, reading_limits(params), note=f"searched by words alone: {error}")
     if encoder.name != index.manifest.encoder:
         return Searcher(
             index,
-            limits_of(params),
+            reading_limits(params),
             note="searched by words alone: the index was made with another encoder; make it again",
         )
-    return Searcher(index, limits_of(params), encoder.encode, note)
+    return Searcher(index, reading_limits(params), encoder.encode, note)
 
 
-def opened_once(folder: Path, params: Parameters) -> Searcher:
+def cached_searcher(folder: Path, params: Parameters) -> Searcher:
     """A searcher of an index, opened once a process while it stays the same."""
-    place = folder.resolve()
-    manifest = place / MANIFEST
-    key = (place, manifest.stat().st_mtime_ns if manifest.exists() else 0)
-    if key not in _OPENED:
-        _OPENED[key] = open_searcher(place, params)
-    return _OPENED[key]
+    resolved = folder.resolve()
+    manifest = resolved / MANIFEST
+    key = (resolved, manifest.stat().st_mtime_ns if manifest.exists() else 0)
+    if key not in _SEARCHERS:
+        _SEARCHERS[key] = open_searcher(resolved, params)
+    return _SEARCHERS[key]
 
 
-_OPENED: dict[tuple[Path, int], Searcher] = {}
+_SEARCHERS: dict[tuple[Path, int], Searcher] = {}
 
 
-def read_questions(file: Path) -> list[QueryLine]:
+def read_queries(file: Path) -> list[QueryLine]:
     """The queries of a file of JSON lines, ``{"id", "query"}`` each.
 
     Raises:
         ValueError: a line is not of that form; names the line.
     """
-    questions = []
+    queries = []
     for number, line in enumerate(_lines(file), start=1):
         if not line.strip():
             continue
@@ -236,11 +238,11 @@ def read_questions(file: Path) -> list[QueryLine]:
             )
         if not isinstance(entry.get("query"), str):
             raise ValueError(
-                f'{file}, line {number}: "query" is no text; each line is '
+                f'{file}, line {number}: "query" is not text; each line is '
                 '{"id": ..., "query": "..."}'
             )
-        questions.append(QueryLine(entry["id"], entry["query"]))
-    return questions
+        queries.append(QueryLine(entry["id"], entry["query"]))
+    return queries
 
 
 def _lines(file: Path) -> list[str]:

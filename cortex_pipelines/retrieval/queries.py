@@ -1,4 +1,4 @@
-"""What a query asks for: its terms by weight, and what it names exactly.
+"""Parse a query into its terms by weight and what it names exactly.
 
 A short query describes or names something. A long one is the text of an issue: its first line says
 what it is about, and what it quotes (identifiers, paths, stack traces) is worth more than its
@@ -59,7 +59,7 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True)
 class ParsedQuery:
-    """A query, understood.
+    """A parsed query.
 
     Args:
         text: As it was asked.
@@ -82,7 +82,7 @@ class ParsedQuery:
 
 @dataclass(frozen=True)
 class QueryOptions:
-    """How queries are read; each part can be switched off to see what it is worth."""
+    """Query analysis options. Each can be disabled for ablation."""
 
     stop_words: bool = True
     languages: bool = True
@@ -91,11 +91,11 @@ class QueryOptions:
     power: float = 0.5
 
 
-def understand(text: str, reading: QueryOptions = QueryOptions()) -> ParsedQuery:
-    """What a query asks for.
+def parse_query(text: str, options: QueryOptions = QueryOptions()) -> ParsedQuery:
+    """Parse a query.
 
     Raises:
-        QueryError: it is empty, enormous, or no text.
+        QueryError: it is empty, too long, or not text.
     """
     if not text.strip():
         raise QueryError("the query is empty; say in a few words what is looked for")
@@ -105,19 +105,19 @@ def understand(text: str, reading: QueryOptions = QueryOptions()) -> ParsedQuery
             "leave out what is only attached to it"
         )
     if "\0" in text:
-        raise QueryError("the query holds NUL bytes, so it is no text; give words or code")
-    spoken = words(text)
+        raise QueryError("the query holds NUL bytes, so it is not text; give words or code")
+    query_words = words(text)
     long = word_count(text) >= LONG
     languages = frozenset(
-        LANGUAGE_WORDS[word.lower()] for word in spoken if word.lower() in LANGUAGE_WORDS
+        LANGUAGE_WORDS[word.lower()] for word in query_words if word.lower() in LANGUAGE_WORDS
     )
-    named = Counter(word for word in spoken if is_identifier(word))
+    identifiers = Counter(word for word in query_words if is_identifier(word))
     for quoted in _QUOTED.findall(text):
-        named.update(word for word in words(quoted) if len(word) > 2)
+        identifiers.update(word for word in words(quoted) if len(word) > 2)
     paths = Counter(_mentions(same_name(text)))
-    weights = _weights(text, spoken, named, reading, long)
+    weights = _weights(text, query_words, identifiers, options, long)
     tests = not long and not _TESTS.isdisjoint(weights)
-    return ParsedQuery(text, weights, dict(named), dict(paths), long, tests, languages)
+    return ParsedQuery(text, weights, dict(identifiers), dict(paths), long, tests, languages)
 
 
 def _mentions(text: str) -> Iterator[str]:
@@ -130,25 +130,25 @@ def _mentions(text: str) -> Iterator[str]:
 
 
 def _weights(
-    text: str, spoken: list[str], named: Counter[str], reading: QueryOptions, long: bool
+    text: str, query_words: list[str], identifiers: Counter[str], options: QueryOptions, long: bool
 ) -> dict[str, float]:
-    counted: defaultdict[str, float] = defaultdict(float)
-    for word, count in Counter(spoken).items():
-        worth = count**reading.power * (reading.names if long and word in named else 1.0)
+    weights: defaultdict[str, float] = defaultdict(float)
+    for word, count in Counter(query_words).items():
+        weight = count**options.power * (options.names if long and word in identifiers else 1.0)
         for term in query_terms_of_word(word):
-            counted[term] += worth
+            weights[term] += weight
     if long:
         title = text.strip().split("\n", 1)[0][:300]
         for term in set(query_terms(title)):
-            counted[term] += reading.title
-    if not reading.stop_words:
-        return dict(counted)
-    ignored = _PLAIN if long else _ignored(reading.languages)
-    kept = {term: worth for term, worth in counted.items() if term not in ignored}
-    return kept or dict(counted)
+            weights[term] += options.title
+    if not options.stop_words:
+        return dict(weights)
+    ignored = _PLAIN if long else _stop_terms_for(options.languages)
+    content_weights = {term: worth for term, worth in weights.items() if term not in ignored}
+    return content_weights or dict(weights)
 
 
-def _ignored(languages: bool) -> frozenset[str]:
+def _stop_terms_for(languages: bool) -> frozenset[str]:
     return _WITH_LANGUAGES if languages else _WITHOUT
 
 

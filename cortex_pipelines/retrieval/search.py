@@ -12,20 +12,20 @@ import polars as pl
 
 from cortex_pipelines.path_patterns import PathPatternError, path_pattern
 from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.collection import Collection, Encode, collect, count
+from cortex_pipelines.retrieval.collection import Collection, Encode, build_collection, count_terms
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits, read_file
-from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.index import SearchIndex
-from cortex_pipelines.retrieval.listing import head_of, list_files
-from cortex_pipelines.retrieval.queries import ParsedQuery, understand
+from cortex_pipelines.retrieval.listing import head_commit, list_files
+from cortex_pipelines.retrieval.queries import ParsedQuery, parse_query
 from cortex_pipelines.retrieval.ranking import (
     FOR_FILES,
     FOR_UNITS,
     CollectionScores,
     SignalWeights,
-    combined_files,
-    combined_units,
-    score_part,
+    combine_file_scores,
+    combine_unit_scores,
+    score_collection,
 )
 from cortex_pipelines.retrieval.terms import query_terms_of_word
 from cortex_pipelines.words import words
@@ -39,9 +39,9 @@ _QUERY_CHARACTERS = 2_000
 _SHOWN_WORDS = 6
 _FILES_OF_FOLDERS = 200
 """Files by which folders are ranked."""
-_BELOW, _LIKE = 0.9, 0.5
-"""What remains of a file's score for each further folder above it, and how much the likeness of the
-folder's own vector counts: set by hand, no set of queries for folders has been measured."""
+_DEPTH_DECAY, _FOLDER_SIMILARITY = 0.9, 0.5
+"""Factor on a file's score for each further folder above it, and weight of the similarity of the
+folder's own vector: set by hand, no set of queries for folders has been measured."""
 
 
 class FilterError(ValueError):
@@ -50,7 +50,7 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True)
 class Filters:
-    """What results may be; empty for all.
+    """Filters on results; empty for all.
 
     Args:
         language: Language of the file.
@@ -74,24 +74,24 @@ class Filters:
     min_complexity: int | None = None
     since: date | None = None
 
-    def of_documents(self) -> list[pl.Expr]:
-        """What the rows of documents have to be."""
-        wanted = [
+    def document_conditions(self) -> list[pl.Expr]:
+        """Conditions on the rows of documents."""
+        conditions = [
             pl.col(name) == value for name in ("kind", "category") if (value := getattr(self, name))
         ]
         if self.min_complexity is not None:
-            wanted.append(pl.col("complexity") >= self.min_complexity)
-        return wanted
+            conditions.append(pl.col("complexity") >= self.min_complexity)
+        return conditions
 
-    def of_files(self) -> list[pl.Expr]:
-        """What the rows of files have to be."""
+    def file_conditions(self) -> list[pl.Expr]:
+        """Conditions on the rows of files."""
         names = ("language", "licence", "author")
-        wanted = [pl.col(name) == value for name in names if (value := getattr(self, name))]
+        conditions = [pl.col(name) == value for name in names if (value := getattr(self, name))]
         if self.tests is not None:
-            wanted.append(pl.col("is_test") == self.tests)
+            conditions.append(pl.col("is_test") == self.tests)
         if self.since is not None:
-            wanted.append(pl.col("changed").dt.date() >= self.since)
-        return wanted
+            conditions.append(pl.col("changed").dt.date() >= self.since)
+        return conditions
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class RankedFile:
     """One file with its documents, best first.
 
     Args:
-        part: Part of the evidence that it is of.
+        part: Scores of its collection.
         number: Number in its collection.
         path: Its path.
         score: How well it answers.
@@ -151,12 +151,12 @@ class FolderChanges:
     """How the folder differs from what was indexed.
 
     Args:
-        gone: Numbers of files that are not there any more.
+        deleted: Numbers of files that are not there any more.
         stale: Numbers of files with other content.
         overlay: What changed and new files hold now; None if there is nothing, or too much.
     """
 
-    gone: frozenset[int] = frozenset()
+    deleted: frozenset[int] = frozenset()
     stale: frozenset[int] = frozenset()
     overlay: Collection | None = None
 
@@ -169,9 +169,9 @@ class Searcher:
         limits: How changed files are read.
         encode: The encoder that made the vectors; None where it is not on this machine, or the
             index has no vectors.
-        note: Why there is no encoder although the index has vectors.
-        units: Weights of evidence where documents are ranked.
-        files: Weights of evidence where files are ranked.
+        note: Reason for searching without the encoder although the index has vectors.
+        units: Weights of signals where documents are ranked.
+        files: Weights of signals where files are ranked.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Searcher:
         self.note = note
         self._units, self._files = units, files
         self.changes = FolderChanges()
-        self._last: tuple[str, Floats | None] = ("", None)
+        self._last_query: tuple[str, Floats | None] = ("", None)
 
     def refresh(self) -> str:
         """Compare the folder with the index, and read what has changed if it is little.
@@ -204,45 +204,47 @@ class Searcher:
             everything = frozenset(range(self.index.collection.files.height))
             self.changes = FolderChanges(stale=everything)
             return f"{root} is not there any more: results are those of when it was indexed"
-        known = self.index.collection.files
-        before = {
+        files = self.index.collection.files
+        indexed = {
             path: (number, size, mtime, blob)
             for number, (path, size, mtime, blob) in enumerate(
-                known.select("path", "size", "mtime", "blob").iter_rows()
+                files.select("path", "size", "mtime", "blob").iter_rows()
             )
         }
         changed, present = [], set()
         for file in list_files(root):
-            entry = before.get(file.path)
+            entry = indexed.get(file.path)
             if entry:
                 present.add(entry[0])
             if entry is None or entry[1:3] != (file.size, file.mtime):
                 changed.append(file)
-        gone = frozenset(range(known.height)) - present
+        deleted = frozenset(range(files.height)) - present
         if sum(file.size for file in changed) > _OVERLAY_BYTES:
-            stale = frozenset(before[file.path][0] for file in changed if file.path in before)
-            self.changes = FolderChanges(gone, stale)
+            stale = frozenset(indexed[file.path][0] for file in changed if file.path in indexed)
+            self.changes = FolderChanges(deleted, stale)
             return (
                 f"{len(changed):,} files have changed since the index was made: results of them "
                 "are marked stale; make the index again"
             )
-        head = head_of(root) if changed else None
+        head = head_commit(root) if changed else None
         texts = [read_file(root, file, head, self._limits) for file in changed]
         texts = [
-            text for text in texts if text.path not in before or before[text.path][3] != text.blob
+            text for text in texts if text.path not in indexed or indexed[text.path][3] != text.blob
         ]
-        self.changes = FolderChanges(gone, *self._overlaid(texts, before))
+        self.changes = FolderChanges(deleted, *self._build_overlay(texts, indexed))
         return ""
 
-    def _overlaid(
-        self, texts: Sequence[FileText], before: dict[str, tuple[int, int, int, str]]
+    def _build_overlay(
+        self, texts: Sequence[FileText], indexed: dict[str, tuple[int, int, int, str]]
     ) -> tuple[frozenset[int], Collection | None]:
-        stale = frozenset(before[text.path][0] for text in texts if text.path in before)
-        counted = count(texts, self.index.terms)
-        if counted.documents.is_empty():
+        stale = frozenset(indexed[text.path][0] for text in texts if text.path in indexed)
+        frequencies = count_terms(texts, self.index.terms)
+        if frequencies.documents.is_empty():
             return stale, None
-        base, known = self.index.collection, self.index.known
-        return stale, collect(counted, known, self._encode, base.embedded, _EMBEDDED_AT_ONCE)[0]
+        base, statistics = self.index.collection, self.index.statistics
+        return stale, build_collection(
+            frequencies, statistics, self._encode, base.text_vectors, _EMBEDDED_AT_ONCE
+        )[0]
 
     def search(
         self,
@@ -261,7 +263,7 @@ class Searcher:
                 ``folder`` each folder; None decides by the query (an issue's text asks for files).
 
         Raises:
-            QueryError: the query is empty, enormous, or no text.
+            QueryError: the query is empty, too long, or not text.
             FilterError: no document passes the filters, or the path is not a pattern.
         """
         if filters.path is not None:
@@ -269,45 +271,53 @@ class Searcher:
                 path_pattern(filters.path)
             except PathPatternError as error:
                 raise FilterError(f"--path: {error}") from error
-        query = understand(text)
-        parts = self.scored(query, filters)
+        query = parse_query(text)
+        parts = self.score_collections(query, filters)
         if by == "folder":
             return self.rank_folders(parts, query, k)
         by_file = query.long if by is None else by == "file"
         ranked = self.rank_files(parts, query, k) if by_file else self.rank_units(parts, query, k)
-        return [self.result(parts[part], place, score, query) for part, place, score in ranked]
+        return [
+            self.describe_hit(parts[part], document, score, query)
+            for part, document, score in ranked
+        ]
 
-    def scored(self, query: ParsedQuery, filters: Filters = Filters()) -> list[CollectionScores]:
-        """All evidence on the documents of the index and of what has changed since."""
+    def score_collections(
+        self, query: ParsedQuery, filters: Filters = Filters()
+    ) -> list[CollectionScores]:
+        """All signals on the documents of the index and of what has changed since."""
         vector = self._query_vector(query)
         base, overlay = self.index.collection, self.changes.overlay
-        replaced = self.changes.gone | (self.changes.stale if overlay is not None else frozenset())
-        hidden = np.isin(base.file_of, list(replaced))
-        shown = [_passing(base, filters) & ~hidden]
+        replaced = self.changes.deleted | (
+            self.changes.stale if overlay is not None else frozenset()
+        )
+        hidden = np.isin(base.file_numbers, list(replaced))
+        eligible = [_matching_documents(base, filters) & ~hidden]
         collections = [base]
         if overlay is not None:
             collections.append(overlay)
-            shown.append(_passing(overlay, filters))
-        if not any(mask.any() for mask in shown):
-            raise FilterError(_nothing_passes(base, filters))
+            eligible.append(_matching_documents(overlay, filters))
+        if not any(mask.any() for mask in eligible):
+            raise FilterError(_no_match_message(base, filters))
         return [
-            score_part(collection, query, self.index.terms, vector, mask)
-            for collection, mask in zip(collections, shown, strict=True)
+            score_collection(collection, query, self.index.terms, vector, mask)
+            for collection, mask in zip(collections, eligible, strict=True)
         ]
 
     def _query_vector(self, query: ParsedQuery) -> Floats | None:
         text = query.text[:_QUERY_CHARACTERS]
-        if self._encode is not None and self._last[0] != text:
-            self._last = (text, self._encode([text])[0])
-        return self._last[1] if self._encode is not None else None
+        if self._encode is not None and self._last_query[0] != text:
+            self._last_query = (text, self._encode([text])[0])
+        return self._last_query[1] if self._encode is not None else None
 
     def rank_units(
         self, parts: list[CollectionScores], query: ParsedQuery, k: int
     ) -> list[tuple[int, int, float]]:
         """Part, document and score of the best documents; none that lies in a better one."""
-        totals = combined_units(parts, self._units, query)
+        totals = combine_unit_scores(parts, self._units, query)
         return _best(
-            [np.where(part.shown, total, 0) for part, total in zip(parts, totals, strict=True)], k
+            [np.where(part.eligible, total, 0) for part, total in zip(parts, totals, strict=True)],
+            k,
         )
 
     def rank_files(
@@ -316,14 +326,14 @@ class Searcher:
         """Part, best document and score of the best files."""
         return [
             (number, document, score)
-            for number, _, score, inside in self._files_inside(parts, query, k)
+            for number, _, score, inside in self._best_files(parts, query, k)
             for document, _ in inside[:1]
         ]
 
     def rank_folders(
         self, parts: list[CollectionScores], query: ParsedQuery, k: int
     ) -> list[SearchHit]:
-        """The best folders: by their own likeness and by the best file in each.
+        """The best folders: by their own similarity and by the best file in each.
 
         A folder is as good as its best file, for what lies in the folders below it a little less.
         """
@@ -333,34 +343,40 @@ class Searcher:
         best: dict[str, tuple[float, tuple[int, int, float]]] = {}
         for file in files:
             collection = parts[file[0]].collection
-            path = PurePosixPath(collection.files["path"][int(collection.file_of[file[1]])])
+            path = PurePosixPath(collection.files["path"][int(collection.file_numbers[file[1]])])
             for depth, folder in enumerate(path.parents):
-                worth = file[2] / files[0][2] * _BELOW**depth
+                worth = file[2] / files[0][2] * _DEPTH_DECAY**depth
                 if folder.name and worth > best.get(folder.as_posix(), (0.0, None))[0]:
                     best[folder.as_posix()] = (worth, file)
-        alike = self._alike_folders(query, set(best))
-        scores = {path: worth + _LIKE * alike.get(path, 0.0) for path, (worth, _) in best.items()}
+        similarities = self._folder_similarities(query, set(best))
+        scores = {
+            path: worth + _FOLDER_SIMILARITY * similarities.get(path, 0.0)
+            for path, (worth, _) in best.items()
+        }
         ranked = sorted(scores, key=lambda path: (-scores[path], path))[:k]
         return [
-            self._folder(path, scores[path], parts[best[path][1][0]], best[path][1][1], query)
+            self._folder_hit(path, scores[path], parts[best[path][1][0]], best[path][1][1], query)
             for path in ranked
         ]
 
-    def _alike_folders(self, query: ParsedQuery, among: set[str]) -> dict[str, float]:
-        """Likeness of each folder's mean vector, relative to the highest."""
+    def _folder_similarities(self, query: ParsedQuery, among: set[str]) -> dict[str, float]:
+        """Similarity of each folder's mean vector, relative to the highest."""
         vector, levels = self._query_vector(query), self.index.levels
         if vector is None or levels is None:
             return {}
-        paths = levels.places["path"].to_list()
-        rows = [place for place, path in enumerate(paths) if path in among]
-        likeness = np.maximum(0, levels.rows[rows].astype(np.float32) @ vector)
-        most = max(float(likeness.max(initial=0)), 1e-9)
-        return {paths[row]: float(one) / most for row, one in zip(rows, likeness, strict=True)}
+        paths = levels.nodes["path"].to_list()
+        rows = [number for number, path in enumerate(paths) if path in among]
+        similarities = np.maximum(0, levels.vectors[rows].astype(np.float32) @ vector)
+        most = max(float(similarities.max(initial=0)), 1e-9)
+        return {
+            paths[row]: float(similarity) / most
+            for row, similarity in zip(rows, similarities, strict=True)
+        }
 
-    def _folder(
+    def _folder_hit(
         self, path: str, score: float, part: CollectionScores, document: int, query: ParsedQuery
     ) -> SearchHit:
-        best = self.result(part, document, score, query)
+        best = self.describe_hit(part, document, score, query)
         return SearchHit(
             path,
             best.start_line,
@@ -373,13 +389,13 @@ class Searcher:
             best.stale,
         )
 
-    def rank_inside(self, query: ParsedQuery, k: int) -> list[RankedFile]:
+    def rank_with_documents(self, query: ParsedQuery, k: int) -> list[RankedFile]:
         """The best files, each with all of its documents.
 
         Raises:
             FilterError: the folder holds none of what was indexed any more.
         """
-        parts = self.scored(query)
+        parts = self.score_collections(query)
         return [
             RankedFile(
                 parts[number],
@@ -389,46 +405,46 @@ class Searcher:
                 tuple(entry for entry in inside if entry[1] > 0),
                 self._is_stale(parts[number].collection, file),
             )
-            for number, file, score, inside in self._files_inside(parts, query, k)
+            for number, file, score, inside in self._best_files(parts, query, k)
         ]
 
-    def _files_inside(
+    def _best_files(
         self, parts: list[CollectionScores], query: ParsedQuery, k: int
     ) -> Iterator[tuple[int, int, float, list[tuple[int, float]]]]:
         """Part, number and score of the best files, and their documents with scores in order."""
-        totals = combined_files(parts, self._files, query)
-        inside = combined_units(parts, self._units, query)
+        totals = combine_file_scores(parts, self._files, query)
+        document_scores = combine_unit_scores(parts, self._units, query)
         visible = []
         for part, total in zip(parts, totals, strict=True):
-            has = np.zeros(len(total), dtype=bool)
-            has[part.collection.file_of[part.shown]] = True
-            visible.append(np.where(has, total, 0))
+            eligible = np.zeros(len(total), dtype=bool)
+            eligible[part.collection.file_numbers[part.eligible]] = True
+            visible.append(np.where(eligible, total, 0))
         for number, file, score in _best(visible, k):
             part = parts[number]
-            places = np.flatnonzero((part.collection.file_of == file) & part.shown)
-            ordered = places[np.argsort(-inside[number][places], kind="stable")]
-            yield number, file, score, [(int(p), float(inside[number][p])) for p in ordered]
+            documents = np.flatnonzero((part.collection.file_numbers == file) & part.eligible)
+            ranked = documents[np.argsort(-document_scores[number][documents], kind="stable")]
+            yield number, file, score, [(int(p), float(document_scores[number][p])) for p in ranked]
 
     def _is_stale(self, collection: Collection, file: int) -> bool:
         return collection is self.index.collection and file in self.changes.stale
 
-    def excerpts(self, file: RankedFile, text: str) -> Excerpts:
+    def open_excerpts(self, file: RankedFile, text: str) -> ExcerptSource:
         """A file's text, of which excerpts are shown."""
         collection = file.part.collection
         rows = collection.documents.filter(pl.col("file") == file.number)
-        places = [
+        locations = [
             DocumentLocation(*row)
             for row in rows.select(*DocumentLocation.__dataclass_fields__).iter_rows()
         ]
         language = collection.files["language"][file.number]
-        return Excerpts(text, file.path, language, places, self._limits.extraction)
+        return ExcerptSource(text, file.path, language, locations, self._limits.extraction)
 
-    def result(
-        self, part: CollectionScores, place: int, score: float, query: ParsedQuery
+    def describe_hit(
+        self, part: CollectionScores, document: int, score: float, query: ParsedQuery
     ) -> SearchHit:
-        """What is said of one document."""
+        """The search result for one document."""
         collection = part.collection
-        file, kind, name, start, end, *_ = collection.documents.row(place)
+        file, kind, name, start, end, *_ = collection.documents.row(document)
         stale = self._is_stale(collection, file)
         return SearchHit(
             collection.files["path"][file],
@@ -437,25 +453,25 @@ class Searcher:
             name,
             kind,
             round(float(score), 4),
-            self._why(part, place, file, query),
+            self._explain(part, document, file, query),
             collection.files["commit"][file],
             stale,
         )
 
-    def _why(self, part: CollectionScores, place: int, file: int, query: ParsedQuery) -> str:
+    def _explain(self, part: CollectionScores, document: int, file: int, query: ParsedQuery) -> str:
         reasons = []
-        if part.names[place] > 0 or part.exact[place] > 0:
+        if part.names[document] > 0 or part.exact[document] > 0:
             reasons.append("defines what is named")
         if part.paths[file] > 0:
             reasons.append("its path is named")
-        shared = self._shared_words(part, place, query)
+        shared = self._shared_words(part, document, query)
         if shared:
             reasons.append(f"words: {', '.join(shared)}")
-        if part.likeness is not None and part.likeness[place] >= 0.3:
-            reasons.append(f"like in meaning ({part.likeness[place]:.2f})")
+        if part.similarity is not None and part.similarity[document] >= 0.3:
+            reasons.append(f"like in meaning ({part.similarity[document]:.2f})")
         return "; ".join(reasons) or "its file matches"
 
-    def _shared_words(self, part: CollectionScores, place: int, query: ParsedQuery) -> list[str]:
+    def _shared_words(self, part: CollectionScores, document: int, query: ParsedQuery) -> list[str]:
         """Words of the query that a document has, those first that count most."""
         worth: dict[str, float] = {}
         for word in dict.fromkeys(words(query.text)):
@@ -463,7 +479,9 @@ class Searcher:
                 number = self.index.terms.numbers.get(term)
                 if term not in query.weights or number is None:
                     continue
-                impact = part.collection.of_units.impact(number, place) * query.weights[term]
+                impact = (
+                    part.collection.unit_postings.impact(number, document) * query.weights[term]
+                )
                 if impact > 0:
                     worth[word] = worth.get(word, 0.0) + impact
         return sorted(worth, key=lambda word: -worth[word])[:_SHOWN_WORDS]
@@ -473,33 +491,35 @@ def _best(scores: list[npt.NDArray[Any]], k: int) -> list[tuple[int, int, float]
     """Part, place and score of the k highest that are not zero; equal ones in their order."""
     candidates = []
     for number, values in enumerate(scores):
-        least = 1e-9
+        threshold = 1e-9
         if len(values) > k:
-            least = max(least, float(np.partition(values, len(values) - k)[len(values) - k]))
-        places = np.flatnonzero(values >= least)
-        candidates += [(-float(values[place]), number, int(place)) for place in places]
-    return [(number, place, -score) for score, number, place in sorted(candidates)[:k]]
+            threshold = max(
+                threshold, float(np.partition(values, len(values) - k)[len(values) - k])
+            )
+        positions = np.flatnonzero(values >= threshold)
+        candidates += [(-float(values[position]), number, int(position)) for position in positions]
+    return [(number, position, -score) for score, number, position in sorted(candidates)[:k]]
 
 
-def _passing(collection: Collection, filters: Filters) -> npt.NDArray[np.bool_]:
-    shown = _all(collection.documents, filters.of_documents())
-    files = _all(collection.files, filters.of_files())
+def _matching_documents(collection: Collection, filters: Filters) -> npt.NDArray[np.bool_]:
+    documents = _matches(collection.documents, filters.document_conditions())
+    files = _matches(collection.files, filters.file_conditions())
     if filters.path is not None:
         paths = collection.files["path"]
         files &= path_pattern(filters.path).among(paths).to_numpy()
-    return shown & files[collection.file_of]
+    return documents & files[collection.file_numbers]
 
 
-def _all(rows: pl.DataFrame, wanted: Sequence[pl.Expr]) -> npt.NDArray[np.bool_]:
-    """Which rows are as wanted; what is not known is not."""
-    passing = np.ones(rows.height, dtype=bool)
-    for one in wanted:
-        passing &= rows.select(one.fill_null(False)).to_series().to_numpy()
-    return passing
+def _matches(rows: pl.DataFrame, conditions: Sequence[pl.Expr]) -> npt.NDArray[np.bool_]:
+    """Which rows meet all conditions; unknown values do not."""
+    matching = np.ones(rows.height, dtype=bool)
+    for condition in conditions:
+        matching &= rows.select(condition.fill_null(False)).to_series().to_numpy()
+    return matching
 
 
-def _nothing_passes(collection: Collection, filters: Filters) -> str:
-    given = ", ".join(
+def _no_match_message(collection: Collection, filters: Filters) -> str:
+    options = ", ".join(
         _option(name, value) for name, value in asdict(filters).items() if value is not None
     )
     facts = {
@@ -513,19 +533,20 @@ def _nothing_passes(collection: Collection, filters: Filters) -> str:
         for name, column in facts.items()
         if (values := column.drop_nulls().unique().sort().to_list())
     ]
+    facts_text = " and the ".join(present) or "files of no known language"
     return (
-        f"nothing that is indexed passes {given or 'the filters'}; there are the "
-        f"{' and the '.join(present) or 'files of no known language'}{_near(collection, filters)}"
+        f"nothing that is indexed passes {options or 'the filters'}; there are the {facts_text}"
+        f"{_case_hint(collection, filters)}"
     )
 
 
-def _near(collection: Collection, filters: Filters) -> str:
+def _case_hint(collection: Collection, filters: Filters) -> str:
     """A path that the pattern would match if case did not count, as a hint."""
     if filters.path is None:
         return ""
     paths, pattern = collection.files["path"], path_pattern(filters.path)
-    near = paths.filter(pattern.among(paths, any_case=True) & ~pattern.among(paths))
-    return f"; case counts in --path: there is {near.sort()[0]}" if len(near) else ""
+    matches = paths.filter(pattern.among(paths, any_case=True) & ~pattern.among(paths))
+    return f"; case counts in --path: there is {matches.sort()[0]}" if len(matches) else ""
 
 
 def _option(name: str, value: object) -> str:

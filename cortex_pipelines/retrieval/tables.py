@@ -15,7 +15,7 @@ from cortex_pipelines.retrieval.documents import (
     FileText,
     as_issue,
     embedded_text,
-    kept_file,
+    file_from_table,
 )
 from cortex_pipelines.retrieval.encoder_text import text_number
 from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
@@ -32,7 +32,7 @@ _UNIT = (*_FILE, "name", "start_line")
 _TEXTS = ("title", "signature", "documentation", "body")
 
 
-def searched_tables(
+def build_search_tables(
     files: pl.DataFrame, units: pl.DataFrame, commits: pl.DataFrame, settings: ExtractionSettings
 ) -> dict[str, pl.DataFrame]:
     """The files and documents of a project.
@@ -43,23 +43,23 @@ def searched_tables(
         commits: ``COMMIT_COLUMNS`` of its history.
         settings: How code is parsed.
     """
-    listed: list[dict[str, Any]] = []
+    file_rows: list[dict[str, Any]] = []
     documents: list[dict[str, Any]] = []
     for row in files.sort(_FILE).iter_rows(named=True):
         source, path, text, language, revision, generated = (row[name] for name in FILE_COLUMNS[:6])
-        file = kept_file(path, text, language, revision, generated, settings)
+        file = file_from_table(path, text, language, revision, generated, settings)
         if is_issue(source, path):
             file = as_issue(file, text)
-        place = {"source": source, "path": path}
-        listed.append(
+        location = {"source": source, "path": path}
+        file_rows.append(
             {
-                **place,
+                **location,
                 **{name: getattr(file, name) for name in ("size", "language", "commit")},
                 **{name: getattr(file, name) for name in ("is_test", "generated")},
                 **{name: row[name] for name in ("licence", "author")},
             }
         )
-        documents += [{**place, **found} for found in _documents(file)]
+        documents += [{**location, **document} for document in _document_rows(file)]
     changed = (
         commits.explode("paths")
         .group_by("source", path="paths")
@@ -78,7 +78,7 @@ def searched_tables(
     ]
     types = {name: SEARCHED_DOCUMENTS.schema[name] for name in labelled}
     return {
-        SEARCHED_FILES.name: pl.DataFrame(listed, schema=schema).join(
+        SEARCHED_FILES.name: pl.DataFrame(file_rows, schema=schema).join(
             changed, on=_FILE, how="left"
         ),
         SEARCHED_DOCUMENTS.name: pl.DataFrame(documents, schema=types).join(
@@ -87,7 +87,7 @@ def searched_tables(
     }
 
 
-def _documents(file: FileText) -> Iterator[dict[str, Any]]:
+def _document_rows(file: FileText) -> Iterator[dict[str, Any]]:
     for number, document in enumerate(file.documents):
         text = embedded_text(document, file)
         _, *texts = document.texts
@@ -102,7 +102,7 @@ def _documents(file: FileText) -> Iterator[dict[str, Any]]:
         }
 
 
-def searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
+def read_searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
     """The files of the tables in an asset's folder, by path.
 
     Args:
@@ -110,10 +110,12 @@ def searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
         prefix: What stands before each path, as ``project/``.
     """
     rows = SEARCHED_DOCUMENTS.read(folder).sort("path", "source", "number").iter_rows(named=True)
-    inside = {key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))}
+    documents_by_file = {
+        key: list(group) for key, group in groupby(rows, key=itemgetter("path", "source"))
+    }
     for row in SEARCHED_FILES.read(folder).sort("path", "source").iter_rows(named=True):
         path = f"{prefix}{row['path']}"
-        found = inside.get((row["path"], row["source"]), [])
+        document_rows = documents_by_file.get((row["path"], row["source"]), [])
         yield FileText(
             path,
             row["size"],
@@ -123,7 +125,7 @@ def searched_files(folder: Path, prefix: str = "") -> Iterator[FileText]:
             row["commit"],
             row["is_test"],
             row["generated"],
-            tuple(_document(path, one) for one in found),
+            tuple(_document(path, document) for document in document_rows),
             licence=row["licence"],
             author=row["author"],
             changed=row["changed"],

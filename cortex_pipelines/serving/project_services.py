@@ -18,7 +18,7 @@ from cortex_pipelines.monitoring.anomalies.worker_scores import watch_records
 from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.prompts.templates import project_templates
-from cortex_pipelines.retrieval.notes.project_notes import ProjectMemory
+from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.routing.outcomes.predict import expect
 from cortex_pipelines.routing.outcomes.predictors import PredictorError
 from cortex_pipelines.routing.serving.router import Decision
@@ -145,7 +145,7 @@ class _CodeSearch:
             memory = open_memory(self._root, name)
         except ProjectError as error:
             raise ServiceError(str(error)) from error
-        return memory.answered(kind, [caller().name, *asked], make)
+        return memory.cached_answer(kind, [caller().name, *asked], make)
 
     def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         try:
@@ -196,7 +196,7 @@ def _versions(project: Project, asset: str, names: list[str]) -> dict[str, str |
     return {name: locked_version(stages, stage_address(asset, name)) for name in names}
 
 
-def open_memory(root: Path, name: str | None) -> ProjectMemory:
+def open_memory(root: Path, name: str | None) -> ProjectNotes:
     """The memory of a project; of the only one without a name.
 
     Raises:
@@ -209,7 +209,7 @@ def open_memory(root: Path, name: str | None) -> ProjectMemory:
             known = ", ".join(project.partitions) or "none yet"
             raise ProjectError(f"say which project it is about; there is: {known}")
         (name,) = project.partitions
-    return ProjectMemory(project, name, params)
+    return ProjectNotes(project, name, params)
 
 
 @lru_cache(maxsize=4)

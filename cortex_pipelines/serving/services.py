@@ -35,13 +35,13 @@ Redact = Callable[[str], tuple[str, int]]
 class Memory(Protocol):
     """What is kept of a project.
 
-    ``who`` is the name of the caller's key, of which a pseudonym is kept; empty for whoever started
+    ``identity`` is the name of the caller's key, stored as a pseudonym; empty for the owner of
     the process.
     """
 
     def add(
         self,
-        who: str,
+        identity: str,
         text: str,
         kind: Kind,
         origin: str,
@@ -51,14 +51,14 @@ class Memory(Protocol):
         """Keep an entry without the private values in it; ``id``, ``redacted`` and its fields."""
 
     def search(
-        self, who: str, query: str, k: int, kind: str | None = None, history: bool = False
+        self, identity: str, query: str, k: int, kind: str | None = None, history: bool = False
     ) -> Mapping[str, Any]:
         """``entries``, ``attempts`` and ``relations`` for a query."""
 
-    def show(self, who: str) -> Mapping[str, Any]:
+    def show(self, identity: str) -> Mapping[str, Any]:
         """``history``, ``notes``, ``versions``, and what is new since they were here."""
 
-    def forget(self, who: str | None, ids: Sequence[str]) -> Mapping[str, Any]:
+    def forget(self, identity: str | None, ids: Sequence[str]) -> Mapping[str, Any]:
         """``forgotten``: entries by identity, of one author unless that is None."""
 
 

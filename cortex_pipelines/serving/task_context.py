@@ -12,16 +12,16 @@ from cortex_pipelines.ingestion.pretrained_models import WeightsError, weights_f
 from cortex_pipelines.retrieval.context import (
     APPROXIMATION,
     LEAST_BUDGET,
-    Counter,
     PackedContext,
-    Read,
-    besides_text,
-    pack,
+    ReadText,
+    TokenCounter,
+    background_text,
+    pack_context,
 )
 from cortex_pipelines.retrieval.documents import read_text
-from cortex_pipelines.retrieval.notes.note import MemoryUnusableError
-from cortex_pipelines.retrieval.notes.project_notes import ProjectMemory, Recalled
-from cortex_pipelines.retrieval.open_index import limits_of, open_searcher
+from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
+from cortex_pipelines.retrieval.notes.project_notes import PastWork, ProjectNotes
+from cortex_pipelines.retrieval.open_index import open_searcher, reading_limits
 from cortex_pipelines.retrieval.project_index import open_project_searcher
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
@@ -44,9 +44,9 @@ class ContextSource:
     """
 
     searcher: Searcher
-    read: Read
-    counter: Counter
-    recall: Callable[[str], Recalled] | None = None
+    read: ReadText
+    counter: TokenCounter
+    recall: Callable[[str], PastWork] | None = None
 
     def notice(self) -> str:
         """What whoever searches should know of the files as they are now; empty for nothing."""
@@ -66,26 +66,26 @@ class ContextSource:
         notice = self.notice()
         try:
             known, spent = self._besides(task, budget)
-        except MemoryUnusableError as error:
-            known, spent, notice = Recalled(), 0, f"{notice}; " * bool(notice) + str(error)
+        except NoteStoreUnavailableError as error:
+            known, spent, notice = PastWork(), 0, f"{notice}; " * bool(notice) + str(error)
         left = budget - spent
-        packed = pack(self.searcher, task, self.read, left, self.counter, notice=notice)
+        packed = pack_context(self.searcher, task, self.read, left, self.counter, notice=notice)
         return replace(
             packed, tokens=packed.tokens + spent, budget=budget,
             attempts=known.attempts, notes=known.notes,
         )  # fmt: skip
 
-    def _besides(self, task: str, budget: int) -> tuple[Recalled, int]:
+    def _besides(self, task: str, budget: int) -> tuple[PastWork, int]:
         """What is known of a task besides code as far as its share of the budget holds it."""
         most = int(min(budget * _BESIDES, budget - LEAST_BUDGET))
         if self.recall is None or most <= 0 or not task.strip():
-            return Recalled(), 0
-        every, known, spent = self.recall(task), Recalled(), 0
-        more = [Recalled(notes=(note,)) for note in every.notes]  # first, as people wrote them
-        more += [Recalled(attempts=(like,)) for like in every.attempts]
+            return PastWork(), 0
+        every, known, spent = self.recall(task), PastWork(), 0
+        more = [PastWork(notes=(note,)) for note in every.notes]  # first, as people wrote them
+        more += [PastWork(attempts=(like,)) for like in every.attempts]
         for one in more:
-            both = Recalled(known.attempts + one.attempts, known.notes + one.notes)
-            tokens = self.counter.count(besides_text(both.attempts, both.notes))
+            both = PastWork(known.attempts + one.attempts, known.notes + one.notes)
+            tokens = self.counter.count(background_text(both.attempts, both.notes))
             if tokens <= most:
                 known, spent = both, tokens
         return known, spent
@@ -98,7 +98,7 @@ def index_context(folder: Path, params: Parameters) -> ContextSource:
         SearchIndexError: the index is not there or cannot be used.
     """
     searcher = open_searcher(folder, params)
-    root, limits = Path(searcher.index.manifest.root), limits_of(params)
+    root, limits = Path(searcher.index.manifest.root), reading_limits(params)
     return ContextSource(searcher, lambda path: read_text(root, path, limits), APPROXIMATION)
 
 
@@ -120,19 +120,19 @@ def project_context(project: Project, name: str | None, params: Parameters) -> C
 
 def _recall(
     project: Project, names: Sequence[str], params: Parameters
-) -> Callable[[str], Recalled]:
+) -> Callable[[str], PastWork]:
     """What projects know of a task; attempts are of the logs, so the same of each project."""
-    memories = [ProjectMemory(project, name, params) for name in names]
+    memories = [ProjectNotes(project, name, params) for name in names]
 
-    def recall(task: str) -> Recalled:
+    def recall(task: str) -> PastWork:
         each = [memory.recall(task) for memory in memories]
         attempts = each[0].attempts if each else ()
-        return Recalled(attempts, tuple(note for one in each for note in one.notes))
+        return PastWork(attempts, tuple(note for one in each for note in one.notes))
 
     return recall
 
 
-def _project_texts(project: Project, name: str | None) -> Read:
+def _project_texts(project: Project, name: str | None) -> ReadText:
     """Texts as the asset of files has them, private values out; a table is read at first need."""
 
     @cache
@@ -149,7 +149,7 @@ def _project_texts(project: Project, name: str | None) -> Read:
     return read
 
 
-def _counter(project: Project) -> Counter:
+def _counter(project: Project) -> TokenCounter:
     """The tokenizer of the base, where it lies unpacked; else the approximation."""
     from cortex_pipelines.adapters.model.base_model import (
         BaseModelError,
@@ -176,4 +176,4 @@ def _counter(project: Project) -> Counter:
         (ids,) = encoder.ids([text])
         return len(ids)
 
-    return Counter(f"tokenizer of {base_name(pinned)}", count)
+    return TokenCounter(f"tokenizer of {base_name(pinned)}", count)

@@ -129,7 +129,7 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.extraction.folder import extract_path
     from cortex_pipelines.extraction.units import extract
     from cortex_pipelines.privacy.folder import scan_path
-    from cortex_pipelines.retrieval.graph.build import Tables, code_graph
+    from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
     from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
 
     parameters = load_parameters(ROOT)
@@ -157,7 +157,7 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
         for team in styles
     ]
     facts = architecture_facts(files, found.units, parameters.architecture, parameters.extraction)
-    known_tables = Tables(files, found.units, found.tests, facts, REPOSITORY_COMMITS.empty())
+    known_tables = GraphTables(files, found.units, found.tests, facts, REPOSITORY_COMMITS.empty())
     tables = {
         "listed": listed,
         "units": found.units,

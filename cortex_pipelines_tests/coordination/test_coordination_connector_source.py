@@ -29,14 +29,14 @@ ADDRESS = "bo.miller@northgate.dev"
 
 
 def settings(*sources: dict[str, Any]) -> CoordinationSettings:
-    given = {"logs": ".", "sample": False, "aliases": {"dev": "development"}, "test_rows": ["^x-"]}
-    return CoordinationSettings.model_validate({**given, "sources": list(sources)})
+    values = {"logs": ".", "sample": False, "aliases": {"dev": "development"}, "test_rows": ["^x-"]}
+    return CoordinationSettings.model_validate({**values, "sources": list(sources)})
 
 
 def pinned(root: Path, *sources: dict[str, Any]) -> CoordinationSource:
-    whole = settings(*sources)
-    pins = [take_snapshot(source, root) for source in whole.sources]
-    return CoordinationSource(whole, {"files": [], "sources": pins})
+    parsed = settings(*sources)
+    pins = [take_snapshot(source, root) for source in parsed.sources]
+    return CoordinationSource(parsed, {"files": [], "sources": pins})
 
 
 def read(source: CoordinationSource, root: Path) -> Logs:

@@ -29,17 +29,17 @@ PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 
 
 def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    found = read_logs(folder, take_coordination_pin(folder, folder, PRIVACY), SETTINGS, PRIVACY)
-    assert found.redacted.is_empty()
-    return found.events, found.rejected
+    logs = read_logs(folder, take_coordination_pin(folder, folder, PRIVACY), SETTINGS, PRIVACY)
+    assert logs.redacted.is_empty()
+    return logs.events, logs.rejected
 
 
 def test_repeated_records_count_once_where_they_stand_first(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"x":1}\n{"x":2}\n')
     (tmp_path / "a.jsonl").write_text('\n{"x": 2}\n{"x":2}\n')
     events, rejected = read(tmp_path)
-    places = sorted(events.select("file", "byte_offset", "payload").rows())
-    assert places == [("a.jsonl", 1, '{"x":2}'), ("b.jsonl", 0, '{"x":1}')]
+    locations = sorted(events.select("file", "byte_offset", "payload").rows())
+    assert locations == [("a.jsonl", 1, '{"x":2}'), ("b.jsonl", 0, '{"x":1}')]
     assert rejected.is_empty()
 
 
@@ -61,12 +61,12 @@ def test_what_is_not_understood_is_counted_with_its_line(tmp_path: Path) -> None
     ]
     assert unread["value"].to_list()[:2] == ["odd", "03/04/2026"]
     assert "northgate" not in "".join(unread["value"])
-    done = CliRunner().invoke(logs, [str(tmp_path)])
-    assert "0 rejected, 3 fields not understood" in done.output
-    assert f"  a.jsonl:2: outcome 'odd': {UNKNOWN_WORD}" in done.output
-    assert f"  a.jsonl:3: timestamp '03/04/2026': {AMBIGUOUS}" in done.output
-    assert "1 times with no zone: taken as UTC" in done.output
-    assert "northgate" not in done.output
+    result = CliRunner().invoke(logs, [str(tmp_path)])
+    assert "0 rejected, 3 fields not understood" in result.output
+    assert f"  a.jsonl:2: outcome 'odd': {UNKNOWN_WORD}" in result.output
+    assert f"  a.jsonl:3: timestamp '03/04/2026': {AMBIGUOUS}" in result.output
+    assert "1 times with no zone: taken as UTC" in result.output
+    assert "northgate" not in result.output
     (summary,) = json.loads(CliRunner().invoke(logs, [str(log), "--json"]).output)
     assert summary["unread_by_reason"] == {UNKNOWN_WORD: 2, AMBIGUOUS: 1}
 
@@ -77,9 +77,9 @@ def test_what_is_appended_waits_for_the_next_pin(tmp_path: Path) -> None:
     log.write_text('{"x":1}\n{"x":')
     pin = take_coordination_pin(tmp_path, tmp_path, PRIVACY)
     log.write_text('{"x":1}\n{"x":2}\n')
-    found = read_logs(tmp_path, pin, SETTINGS, PRIVACY)
-    assert found.events["payload"].to_list() == ['{"x":1}']
-    assert found.rejected.rows() == [("deep/a.jsonl", 8, 5, "truncated; waits for the next run")]
+    logs = read_logs(tmp_path, pin, SETTINGS, PRIVACY)
+    assert logs.events["payload"].to_list() == ['{"x":1}']
+    assert logs.rejected.rows() == [("deep/a.jsonl", 8, 5, "truncated; waits for the next run")]
     events, rejected = read(tmp_path)
     assert events.height == 2
     assert rejected.is_empty()

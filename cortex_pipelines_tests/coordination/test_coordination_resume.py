@@ -48,13 +48,13 @@ def reader(cache: RowCache | None) -> LogReader:
     return LogReader(SETTINGS.aliases, SETTINGS.test_rows, PRIVACY, cache)
 
 
-def same(one: LogRows, other: LogRows) -> bool:
+def equal_rows(first: LogRows, second: LogRows) -> bool:
     return (
-        one.events.equals(other.events)
-        and one.rejected.equals(other.rejected)
-        and one.redacted.equals(other.redacted)
-        and one.unread.equals(other.unread)
-        and one.end == other.end
+        first.events.equals(second.events)
+        and first.rejected.equals(second.rejected)
+        and first.redacted.equals(second.redacted)
+        and first.unread.equals(second.unread)
+        and first.end == second.end
     )
 
 
@@ -66,51 +66,58 @@ def test_growing_logs_give_the_rows_of_one_reading(
     data = b"".join(lines)
     growing = reader(RowCache(tmp_path_factory.mktemp("cache"), "1"))
     for cut in sorted({*cuts, len(data)}):
-        assert same(growing.read("a.jsonl", data[:cut]), reader(None).read("a.jsonl", data[:cut]))
+        assert equal_rows(
+            growing.read("a.jsonl", data[:cut]), reader(None).read("a.jsonl", data[:cut])
+        )
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(_lines, max_size=12).map(b"".join) | st.binary(max_size=80))
 def test_every_byte_is_in_a_record_or_rejected_or_blank(data: bytes) -> None:
-    found = reader(None).read("a.jsonl", data)
-    left = bytearray(data)
-    for offset, length in found.rejected.select("byte_offset", "length_bytes").rows():
-        left[offset : offset + length] = b" " * length
-    known = {row["payload"] for row in found.events.iter_rows(named=True)}
-    text, at = left.decode("latin-1").removeprefix("\xef\xbb\xbf").strip(), 0
-    while at < len(text):  # what is left is JSON objects, nothing else
-        value, at = json.JSONDecoder().raw_decode(text, at)
-        at += len(text[at:]) - len(text[at:].lstrip())
+    rows = reader(None).read("a.jsonl", data)
+    uncovered = bytearray(data)
+    for offset, length in rows.rejected.select("byte_offset", "length_bytes").rows():
+        uncovered[offset : offset + length] = b" " * length
+    payloads = {row["payload"] for row in rows.events.iter_rows(named=True)}
+    text, position = uncovered.decode("latin-1").removeprefix("\xef\xbb\xbf").strip(), 0
+    while position < len(text):  # what is left is JSON objects, nothing else
+        value, position = json.JSONDecoder().raw_decode(text, position)
+        position += len(text[position:]) - len(text[position:].lstrip())
         raw = json.loads(json.dumps(value).encode("latin-1"))
-        assert not raw or canonical(redact_record(raw, PRIVACY, logs_key(PRIVACY)).value) in known
+        assert (
+            not raw or canonical(redact_record(raw, PRIVACY, logs_key(PRIVACY)).value) in payloads
+        )
 
 
 def test_only_what_was_appended_is_scanned(tmp_path: Path) -> None:
     logs, cache = tmp_path / "logs", RowCache(tmp_path / "cache", "1")
     logs.mkdir()
-    log, seen = logs / "a.jsonl", {}
-    first, rest = b'{"task_id":"t1","routed_to":"cicd"}\n{"task_id":"t', b'2","routed_to":"cicd"}\n'
+    log, scanned = logs / "a.jsonl", {}
+    first, second_part = (
+        b'{"task_id":"t1","routed_to":"cicd"}\n{"task_id":"t',
+        b'2","routed_to":"cicd"}\n',
+    )
 
     def read() -> pl.DataFrame:
         pin = take_coordination_pin(logs, tmp_path, PRIVACY)
-        events = read_logs(logs, pin, SETTINGS, PRIVACY, cache, seen.__setitem__).events
+        events = read_logs(logs, pin, SETTINGS, PRIVACY, cache, scanned.__setitem__).events
         assert events.equals(read_logs(logs, pin, SETTINGS, PRIVACY).events)
         return events
 
     log.write_bytes(first)
     assert read()["task_id"].to_list() == ["t1"]
-    assert seen["scanned_bytes"] == len(first)
-    log.write_bytes(first + rest)
+    assert scanned["scanned_bytes"] == len(first)
+    log.write_bytes(first + second_part)
     assert sorted(read()["task_id"]) == ["t1", "t2"]
-    assert seen["scanned_bytes"] == len(b'{"task_id":"t' + rest)
+    assert scanned["scanned_bytes"] == len(b'{"task_id":"t' + second_part)
     read()
-    assert seen["scanned_bytes"] == 1  # the line's end may be more than that one day
+    assert scanned["scanned_bytes"] == 1  # the line's end may be more than that one day
 
 
 def test_a_log_that_begins_otherwise_is_read_from_its_beginning(tmp_path: Path) -> None:
     growing = reader(RowCache(tmp_path, "1"))
     growing.read("a.jsonl", b'{"task_id":"t1"}\n{"task_id":"t2"}\n')
     rotated = b'{"task_id":"t3"}\n'
-    assert same(growing.read("a.jsonl", rotated), reader(None).read("a.jsonl", rotated))
+    assert equal_rows(growing.read("a.jsonl", rotated), reader(None).read("a.jsonl", rotated))
     other = LogReader({"ci": "cicd"}, [], PRIVACY, RowCache(tmp_path, "1"))
     assert other.read("a.jsonl", rotated).scanned == len(rotated)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.coordination.json_scanner import MAX_DEPTH, WAITING, Stretch, scan
+from cortex_pipelines.coordination.json_scanner import MAX_DEPTH, WAITING, ByteSpan, scan
 
 _plain = (
     st.none()
@@ -56,31 +56,31 @@ def dumped(record: dict[str, object], pretty: bool, ascii_only: bool) -> bytes:
 
 
 def kinds(data: bytes) -> list[str]:
-    return [stretch.kind for stretch in scan(data) if stretch.kind != "blank"]
+    return [span.kind for span in scan(data) if span.kind != "blank"]
 
 
 def records(data: bytes) -> list[object]:
-    return [stretch.value for stretch in scan(data) if stretch.kind == "record"]
+    return [span.value for span in scan(data) if span.kind == "record"]
 
 
-def check_tiles(data: bytes) -> list[Stretch]:
-    found = list(scan(data))
-    at = 0
-    for stretch in found:
-        assert stretch.start == at < stretch.end
-        at = stretch.end
-        raw = data[stretch.start : stretch.end]
-        if stretch.kind == "record":
-            assert json.loads(raw) == stretch.value != {}
-        elif stretch.kind == "empty":
+def check_tiles(data: bytes) -> list[ByteSpan]:
+    spans = list(scan(data))
+    position = 0
+    for span in spans:
+        assert span.start == position < span.end
+        position = span.end
+        raw = data[span.start : span.end]
+        if span.kind == "record":
+            assert json.loads(raw) == span.value != {}
+        elif span.kind == "empty":
             assert json.loads(raw) == {}
-        elif stretch.kind == "blank":
+        elif span.kind == "blank":
             assert raw.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n") == b""
         else:
-            assert stretch.reason
-            assert raw == raw.strip(b" \t\r\n") or stretch.kind == "waiting"
-    assert at == len(data)
-    return found
+            assert span.reason
+            assert raw == raw.strip(b" \t\r\n") or span.kind == "waiting"
+    assert position == len(data)
+    return spans
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -101,9 +101,9 @@ def test_every_record_is_found_whatever_glues_them(
     items: list[tuple[dict[str, object], bool, bool]], glue: bytes
 ) -> None:
     texts = [dumped(record, pretty, ascii_only) for record, pretty, ascii_only in items]
-    found = check_tiles(glue.join(texts))
-    assert [s.value for s in found if s.value is not None] == [item[0] for item in items]
-    assert all(s.kind != "rejected" for s in found)
+    spans = check_tiles(glue.join(texts))
+    assert [s.value for s in spans if s.value is not None] == [item[0] for item in items]
+    assert all(s.kind != "rejected" for s in spans)
 
 
 def test_the_objects_of_a_list_are_records() -> None:
@@ -115,14 +115,14 @@ def test_the_objects_of_a_list_are_records() -> None:
 def test_the_beginning_of_a_record_waits_for_its_rest(
     record: dict[str, object], pretty: bool, data: st.DataObject
 ) -> None:
-    whole = dumped(record, pretty, ascii_only=True)
-    cut = data.draw(st.integers(1, len(whole) - 1))
+    full_text = dumped(record, pretty, ascii_only=True)
+    cut = data.draw(st.integers(1, len(full_text) - 1))
     before = b'{"before": 1}\n'
-    found = check_tiles(before + whole[:cut])
-    assert found[0].value == {"before": 1}
-    assert (found[-1].kind, found[-1].reason) == ("waiting", WAITING)
-    assert found[-1].start == len(before)
-    assert records(before + whole) == [{"before": 1}, record]
+    spans = check_tiles(before + full_text[:cut])
+    assert spans[0].value == {"before": 1}
+    assert (spans[-1].kind, spans[-1].reason) == ("waiting", WAITING)
+    assert spans[-1].start == len(before)
+    assert records(before + full_text) == [{"before": 1}, record]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -153,9 +153,9 @@ def test_broken_text_on_a_line_of_its_own_costs_only_that_line(
 ) -> None:
     texts = [dumped(item, pretty, ascii_only=True) for item in items]
     data = broken + b"\n" + b"\n".join(texts)
-    found = check_tiles(data)
-    assert [s.value for s in found if s.value is not None] == items
-    rejected = [s for s in found if s.kind == "rejected"]
+    spans = check_tiles(data)
+    assert [s.value for s in spans if s.value is not None] == items
+    rejected = [s for s in spans if s.kind == "rejected"]
     assert b"".join(data[s.start : s.end] for s in rejected).replace(b" ", b"") == broken.replace(
         b" ", b""
     )
@@ -181,9 +181,9 @@ def test_a_broken_record_in_a_glued_run_costs_only_itself() -> None:
     ],
 )
 def test_the_reason_is_given_in_words(data: bytes, reason: str) -> None:
-    (found,) = scan(data)
-    assert found.kind == "rejected"
-    assert reason in found.reason
+    (span,) = scan(data)
+    assert span.kind == "rejected"
+    assert reason in span.reason
 
 
 def test_depth_is_limited_by_a_number_and_not_by_the_stack() -> None:
@@ -202,8 +202,8 @@ def test_depth_is_limited_by_a_number_and_not_by_the_stack() -> None:
     [b"{", b'{"a" ', b'{"a": [', b"[", b'"', b'{"a": tru', b"}{", b'{"a":"\n', b"[1,\n", b'{"":{'],
 )
 def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
-    found = check_tiles(unit * 5_000)
-    assert len(found) <= 15_001
+    spans = check_tiles(unit * 5_000)
+    assert len(spans) <= 15_001
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -211,20 +211,20 @@ def test_hostile_repetition_yields_few_steps(unit: bytes) -> None:
 @example(b'{"a": [\n{"b":1}\n]}', None)
 @example(b'{"a": "}{', None)
 def test_a_scan_goes_on_where_a_shorter_log_was_settled(
-    data: bytes, drawn: st.DataObject | None
+    data: bytes, draw: st.DataObject | None
 ) -> None:
-    cuts = [drawn.draw(st.integers(0, len(data)))] if drawn else range(len(data))
-    whole = list(scan(data))
+    cuts = [draw.draw(st.integers(0, len(data)))] if draw else range(len(data))
+    full_scan = list(scan(data))
     for cut in cuts:
         before = []
-        for stretch in scan(data[:cut]):
-            if not stretch.settled:
+        for span in scan(data[:cut]):
+            if not span.settled:
                 break
-            before.append(stretch)
-        at = before[-1].end if before else 0
-        assert before + list(scan(data, at)) == whole
+            before.append(span)
+        position = before[-1].end if before else 0
+        assert before + list(scan(data, position)) == full_scan
 
 
 def test_all_but_the_end_of_a_sound_log_is_settled() -> None:
-    found = list(scan(b'{"a":1}\nnoise\n{"b": 2}\n{"c"'))
-    assert [stretch.settled for stretch in found] == [True] * 6 + [False]
+    spans = list(scan(b'{"a":1}\nnoise\n{"b": 2}\n{"c"'))
+    assert [span.settled for span in spans] == [True] * 6 + [False]

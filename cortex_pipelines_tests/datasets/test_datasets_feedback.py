@@ -13,7 +13,7 @@ from cortex_pipelines.datasets.settings import DatasetSettings, FeedbackExampleS
 from cortex_pipelines.datasets.tasks.changes import splits_by_file
 from cortex_pipelines.datasets.tasks.feedback import feedback_tables
 from cortex_pipelines.feedback.events import FeedbackEvent
-from cortex_pipelines.feedback.retention import settle
+from cortex_pipelines.feedback.retention import build_interactions
 from cortex_pipelines.feedback.store import open_store
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.feedback import INTERACTIONS
@@ -62,7 +62,7 @@ def make(example_project: Any, files: pl.DataFrame, settings: DatasetSettings) -
         **changed: Any,
     ) -> Tables:
         examples = STANDARD.model_copy(update=changed)
-        interactions = settle(events, consent)
+        interactions = build_interactions(events, consent)
         return feedback_tables(
             interactions, files, example_project.splits, benchmarks, PROJECT, examples, settings
         )
@@ -251,7 +251,7 @@ def test_the_asset_works_without_feedback_and_says_so(
     settings: DatasetSettings,
     tmp_path: Path,
 ) -> None:
-    interaction_rows = settle(events, (PROJECT,))
+    interaction_rows = build_interactions(events, (PROJECT,))
     for name, frame in (
         (INTERACTIONS.name, interaction_rows),
         (REPOSITORY_FILES.name, files),

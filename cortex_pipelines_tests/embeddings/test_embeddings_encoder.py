@@ -32,8 +32,8 @@ def test_an_embedding_does_not_depend_on_its_company(encoder: SentenceEncoder) -
     for part, length in enumerate((1.0, 1.0, 1.0, 0.5)):
         rows = together[:, part * 32 : (part + 1) * 32]
         assert np.allclose(np.linalg.norm(rows, axis=1), length, atol=1e-6)
-    for place, text in enumerate(TEXTS):
-        assert (encoder.encode([text])[0] == together[place]).all()
+    for row, text in enumerate(TEXTS):
+        assert (encoder.encode([text])[0] == together[row]).all()
     assert (encoder.encode(TEXTS[::-1] * 3)[: len(TEXTS)] == together[::-1]).all()
     assert encoder.encode([]).shape == (0, 4 * 32)
 
@@ -45,11 +45,11 @@ def test_it_is_what_three_layers_say(encoder: SentenceEncoder, tiny_encoder: Pat
     tokens = AutoTokenizer.from_pretrained(tiny_encoder)(TEXTS[0], return_tensors="pt")
     with torch.inference_mode():
         model = AutoModel.from_pretrained(tiny_encoder)
-        found = model(**tokens, output_hidden_states=True).hidden_states
-    last, first = found[-1][0], found[1][0]
+        states = model(**tokens, output_hidden_states=True).hidden_states
+    last, first = states[-1][0], states[1][0]
     top = last.max(dim=0).values
-    wanted = [last.mean(dim=0), first.mean(dim=0), first.mean(dim=0), top]
-    parts = [part / part.norm() for part in wanted]
+    expected = [last.mean(dim=0), first.mean(dim=0), first.mean(dim=0), top]
+    parts = [part / part.norm() for part in expected]
     parts[-1] = parts[-1] / 2
     embedded = encoder.encode(TEXTS[:1])
     assert np.allclose(embedded[0], torch.cat(parts), atol=1e-5)
@@ -100,10 +100,10 @@ def test_an_encoder_of_another_kind_is_read_by_transformers(
 
 def test_odd_texts_are_embedded_too(encoder: SentenceEncoder) -> None:
     odd = ["\ud800", "\x00\x01", "fix " * 500_000, "日本語", " "]
-    found = encoder.encode(odd)
-    assert np.isfinite(found).all()
+    vectors = encoder.encode(odd)
+    assert np.isfinite(vectors).all()
     # what lies beyond the limit changes nothing
-    assert (found[2] == encoder.encode(["fix " * 1_000])[0]).all()
+    assert (vectors[2] == encoder.encode(["fix " * 1_000])[0]).all()
 
 
 def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
@@ -113,22 +113,22 @@ def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_known_embeddings_need_no_encoder(encoder: SentenceEncoder, tmp_path: Path) -> None:
     cache = RowCache(tmp_path, "1")
-    seen: list[str] = []
+    encoded: list[str] = []
 
     class Counting(SentenceEncoder):
         def __init__(self) -> None:
             pass
 
         def encode(self, texts: list[str]) -> np.ndarray:  # type: ignore[override]
-            seen.extend(texts)
+            encoded.extend(texts)
             return encoder.encode(texts)
 
     first = cached_embeddings(["fix", "scan", "fix"], Counting, cache, "pin")
-    assert seen == ["fix", "scan"]
+    assert encoded == ["fix", "scan"]
     again = cached_embeddings(["scan", "fix", "plan"], Counting, cache, "pin")
-    assert seen == ["fix", "scan", "plan"]
+    assert encoded == ["fix", "scan", "plan"]
     assert (first[[1, 0]] == again[:2]).all()
     assert (first[0] == first[2]).all()
     cached_embeddings(["fix"], Counting, cache, "another pin")
-    assert seen[-1] == "fix"
+    assert encoded[-1] == "fix"
     assert cached_embeddings([], Counting, cache, "pin").shape[0] == 0

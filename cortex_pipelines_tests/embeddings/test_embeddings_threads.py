@@ -31,8 +31,8 @@ def test_results_come_in_the_order_of_the_parts() -> None:
         time.sleep(0.02 / (part + 1))
         return part * 10
 
-    with side_by_side(slow_first, range(6), 1) as made:
-        assert [future.result() for future in made] == [0, 10, 20, 30, 40, 50]
+    with side_by_side(slow_first, range(6), 1) as futures:
+        assert [future.result() for future in futures] == [0, 10, 20, 30, 40, 50]
 
 
 def test_an_error_in_a_part_is_raised_and_the_rest_is_left() -> None:
@@ -44,8 +44,8 @@ def test_an_error_in_a_part_is_raised_and_the_rest_is_left() -> None:
         raise ValueError(f"part {part}")
 
     def collect() -> None:
-        with side_by_side(fails, range(20_000), 1) as made:
-            for future in made:
+        with side_by_side(fails, range(20_000), 1) as futures:
+            for future in futures:
                 future.result()
 
     with pytest.raises(ValueError, match="part 0"):

@@ -1,4 +1,4 @@
-"""A sentence encoder small enough to be made anew in each run."""
+"""A sentence encoder small enough to be built in each run."""
 
 import os
 from pathlib import Path

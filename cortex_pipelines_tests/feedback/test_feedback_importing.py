@@ -13,7 +13,7 @@ import pytest
 
 from cortex_pipelines.feedback.assets import interactions
 from cortex_pipelines.feedback.events import canonical
-from cortex_pipelines.feedback.importing import Imported, Importer, Refused
+from cortex_pipelines.feedback.importing import Importer, ImportSummary, RejectedLine
 from cortex_pipelines.feedback.pinned_events import FeedbackError, FeedbackSource, take_feedback_pin
 from cortex_pipelines.feedback.settings import FeedbackSettings
 from cortex_pipelines.feedback.store import open_store
@@ -77,24 +77,24 @@ def lines(path: Path, *records: object) -> Path:
 
 def take_in(
     root: Path, *files: Path, project: str | None = None, settings: FeedbackSettings = SETTINGS
-) -> tuple[Imported, list[Refused]]:
-    done, refused = Imported(), []
+) -> tuple[ImportSummary, list[RejectedLine]]:
+    result, refused = ImportSummary(), []
     with open_store(root / "store") as store:
         for file in files:
             importer = Importer(store, settings, PRIVACY, project, NOW)
-            refused += list(importer.read(file, done))
-    return done, refused
+            refused += list(importer.read(file, result))
+    return result, refused
 
 
 def table(root: Path, settings: FeedbackSettings = SETTINGS) -> list[dict[str, Any]]:
     pin = take_feedback_pin(settings, root, PRIVACY)
-    made = interactions(FeedbackSource(settings, pin), PRIVACY, root)
-    return [dict(row) for row in made["interactions"].to_dicts()]
+    rows = interactions(FeedbackSource(settings, pin), PRIVACY, root)
+    return [dict(row) for row in rows["interactions"].to_dicts()]
 
 
 def test_the_gateways_own_log_becomes_an_interaction_without_secrets(tmp_path: Path) -> None:
-    done, refused = take_in(tmp_path, lines(tmp_path / "events.jsonl", *GATEWAY))
-    assert (done.lines, done.taken, done.new, refused) == (5, 5, 6, [])
+    result, refused = take_in(tmp_path, lines(tmp_path / "events.jsonl", *GATEWAY))
+    assert (result.lines, result.taken, result.new, refused) == (5, 5, 6, [])
     (row,) = table(tmp_path)
     assert row["version"] == "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
     assert (row["outcome"], row["accepted_characters"], row["retained_5min"]) == (
@@ -112,8 +112,8 @@ def test_continue_logs_one_completion_as_rejected_and_accepted(tmp_path: Path) -
     again = CONTINUE | {"accepted": True}
     posted = {"name": "autocomplete", "schema": "0.2.0", "data": CONTINUE, "level": "all"}
     path = lines(tmp_path / "autocomplete.jsonl", CONTINUE, again, posted)
-    done, _ = take_in(tmp_path, path)
-    assert (done.new, done.repeated) == (3, 3)
+    result, _ = take_in(tmp_path, path)
+    assert (result.new, result.repeated) == (3, 3)
     (row,) = table(tmp_path)
     assert (row["outcome"], row["contradictory"]) == ("accepted", True)
     assert (row["project"], row["path"], row["language"]) == ("shop", "src/cart.py", "python")
@@ -136,10 +136,10 @@ def test_votes_and_edits_of_continue(tmp_path: Path) -> None:
 def test_tabbys_own_log(tmp_path: Path) -> None:
     stamp = 1772366400000
     choices = [{"index": 0, "text": "one"}, {"index": 1, "text": "three"}]
-    written = {"completion_id": "t", "language": "go", "prompt": "p", "choices": choices}
+    completion = {"completion_id": "t", "language": "go", "prompt": "p", "choices": choices}
     path = lines(
         tmp_path / "2026-03-01.json",
-        {"ts": stamp, "event": {"completion": written}},
+        {"ts": stamp, "event": {"completion": completion}},
         {"ts": stamp, "event": {"view": {"completion_id": "t", "choice_index": 1}}},
         {"ts": stamp + 900, "event": {"select": {"completion_id": "t", "choice_index": 1}}},
     )
@@ -152,17 +152,17 @@ def test_tabbys_own_log(tmp_path: Path) -> None:
 def test_corrections_as_csv(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
     path.write_text('original,corrected,language\n"a, b",c,go\nd,e,go,f\n', encoding="utf-8")
-    done, refused = take_in(tmp_path, path, project="shop")
-    assert (done.lines, done.taken) == (2, 1)
-    assert refused == [Refused("corrections.csv", 3, "has too many cells")]
+    result, refused = take_in(tmp_path, path, project="shop")
+    assert (result.lines, result.taken) == (2, 1)
+    assert refused == [RejectedLine("corrections.csv", 3, "has too many cells")]
     (row,) = table(tmp_path)
     assert (row["original"], row["corrected"], row["first_at"]) == ("a, b", "c", None)
     path.write_bytes(b"original,corrected\n\xff,b\nc,d\n" + b"x" * (5 << 20) + b",e\nf,g\n")
-    done, refused = take_in(tmp_path, path, project="shop")
-    assert (done.lines, done.taken) == (4, 2)
+    result, refused = take_in(tmp_path, path, project="shop")
+    assert (result.lines, result.taken) == (4, 2)
     assert [line.reason.partition(":")[0] for line in refused] == [
         "original",
-        "is no row of a CSV (field larger than field limit (4194304))",
+        "is not a row of a CSV (field larger than field limit (4194304))",
     ]
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(FeedbackError, match="has no column corrected"):
@@ -170,11 +170,11 @@ def test_corrections_as_csv(tmp_path: Path) -> None:
 
 
 HOSTILE: tuple[tuple[bytes, str], ...] = (
-    (b"{", "is no JSON"),
-    (b"[" * 100_000, "is no JSON"),
-    (b'{"at": NaN}', "is no JSON"),
-    (b"\xff\xfe{}", "is no JSON"),
-    (b"[]", "is no JSON object"),
+    (b"{", "is not JSON"),
+    (b"[" * 100_000, "is not JSON"),
+    (b'{"at": NaN}', "is not JSON"),
+    (b"\xff\xfe{}", "is not JSON"),
+    (b"[]", "is not a JSON object"),
     (b'{"x": 1}', "is of no known form"),
     (b"{" + b" " * (5 << 20) + b"}", "is longer than 4 MiB"),
     (b'{"at": "soon", "type": "view", "completion_id": "c"}', "at: "),
@@ -209,10 +209,12 @@ def test_each_bad_line_is_named_with_its_reason_and_the_others_are_taken(tmp_pat
     good = json.dumps(GATEWAY[0]).encode()
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\n".join(part for bad, _ in HOSTILE for part in (bad, good)) + b"\n\n{")
-    done, refused = take_in(tmp_path, path)
-    assert done.taken == len(HOSTILE)
-    assert done.lines == done.taken + len(refused) == done.taken + sum(done.refused.values())
-    assert (done.new, done.repeated) == (1, len(HOSTILE) - 1)
+    result, refused = take_in(tmp_path, path)
+    assert result.taken == len(HOSTILE)
+    assert (
+        result.lines == result.taken + len(refused) == result.taken + sum(result.refused.values())
+    )
+    assert (result.new, result.repeated) == (1, len(HOSTILE) - 1)
     assert [line.line for line in refused] == [*range(1, 2 * len(HOSTILE), 2), 2 * len(HOSTILE) + 2]
     for line, (_, reason) in zip(refused, HOSTILE, strict=False):
         assert reason in line.reason
@@ -222,8 +224,8 @@ def test_importing_twice_shuffled_and_in_parts_changes_nothing(tmp_path: Path) -
     records = [*GATEWAY, CONTINUE, CONTINUE | {"accepted": True}]
     take_in(tmp_path, lines(tmp_path / "a.jsonl", *records))
     before, pin = table(tmp_path), take_feedback_pin(SETTINGS, tmp_path, PRIVACY)
-    done, _ = take_in(tmp_path, tmp_path / "a.jsonl", tmp_path / "a.jsonl")
-    assert done.new == 0
+    result, _ = take_in(tmp_path, tmp_path / "a.jsonl", tmp_path / "a.jsonl")
+    assert result.new == 0
     assert take_feedback_pin(SETTINGS, tmp_path, PRIVACY) == pin
     random.Random(3).shuffle(records)
     other = tmp_path / "other"
@@ -235,8 +237,8 @@ def test_importing_twice_shuffled_and_in_parts_changes_nothing(tmp_path: Path) -
 
 def test_without_consent_nothing_is_kept(tmp_path: Path) -> None:
     nobody = SETTINGS.model_copy(update={"consent": ()})
-    done, _ = take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY), settings=nobody)
-    assert (done.taken, sum(done.refused.values())) == (0, 5)
+    result, _ = take_in(tmp_path, lines(tmp_path / "a.jsonl", *GATEWAY), settings=nobody)
+    assert (result.taken, sum(result.refused.values())) == (0, 5)
     assert not list((tmp_path / "store").glob("*.jsonl"))
 
 
@@ -250,14 +252,14 @@ def test_what_a_killed_import_left_is_neither_lost_nor_counted_twice(tmp_path: P
     path = lines(tmp_path / "a.jsonl", *GATEWAY)
     take_in(tmp_path, path)
     stored = tmp_path / "store" / "2026-03.jsonl"
-    whole = stored.read_bytes()
-    for cut in (0, 1, len(whole) // 2, len(whole) - 1):
-        stored.write_bytes(whole[:cut])  # what a crash of the machine leaves
-        done, _ = take_in(tmp_path, path)
-        assert sorted(stored.read_bytes().splitlines()) == sorted(whole.splitlines())
+    original_bytes = stored.read_bytes()
+    for cut in (0, 1, len(original_bytes) // 2, len(original_bytes) - 1):
+        stored.write_bytes(original_bytes[:cut])  # what a crash of the machine leaves
+        result, _ = take_in(tmp_path, path)
+        assert sorted(stored.read_bytes().splitlines()) == sorted(original_bytes.splitlines())
     (tmp_path / "store" / "known.sqlite").unlink()
-    done, _ = take_in(tmp_path, path)
-    assert (done.new, done.repeated) == (0, 6)
+    result, _ = take_in(tmp_path, path)
+    assert (result.new, result.repeated) == (0, 6)
 
 
 def test_months_beyond_the_retention_time_are_deleted(tmp_path: Path) -> None:
@@ -297,10 +299,10 @@ def test_a_stream_of_events_needs_no_more_memory_as_it_grows(tmp_path: Path) -> 
         )
 
     files = stream("warm.jsonl", 0, 4000), stream("long.jsonl", 4000, 16_000)
-    done, _ = take_in(tmp_path, files[0])
+    result, _ = take_in(tmp_path, files[0])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    done, _ = take_in(tmp_path, files[1])
-    assert done.new == 16_000
+    result, _ = take_in(tmp_path, files[1])
+    assert result.new == 16_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10
 
 
@@ -315,19 +317,19 @@ def test_the_same_correction_by_two_people_or_in_two_projects_is_two(tmp_path: P
     ann = author_pseudonym("ann", logs_key(PRIVACY))
     with open_store(tmp_path / "store") as store:
         assert store.forget(lambda event: event.get("unit") == ann) == 2
-    (left,) = table(tmp_path, both)
-    assert left["user"] == author_pseudonym("bob", logs_key(PRIVACY))
+    (remaining,) = table(tmp_path, both)
+    assert remaining["user"] == author_pseudonym("bob", logs_key(PRIVACY))
 
 
 def test_no_home_folder_is_stored_from_any_source(tmp_path: Path) -> None:
     home = "/home/jane.doe/work/shop/src/a.py"
     windows = CONTINUE | {"filepath": "c:\\Users\\jane.doe\\work\\shop\\src\\a.py"}
     abroad = {"corrected": "c", "path": "D:\\jane.doe\\b.py", "user": "ann"}
-    offered = GATEWAY[0] | {"path": "file:///c%3A/Users/jane.doe/shop/src/a.py"}
-    named = {"original": "a", "corrected": "b", "path": home}
-    path = lines(tmp_path / "a.jsonl", windows, abroad, offered, named)
-    done, _ = take_in(tmp_path, path, project="shop")
-    assert done.taken == 4
+    offer = GATEWAY[0] | {"path": "file:///c%3A/Users/jane.doe/shop/src/a.py"}
+    correction = {"original": "a", "corrected": "b", "path": home}
+    path = lines(tmp_path / "a.jsonl", windows, abroad, offer, correction)
+    result, _ = take_in(tmp_path, path, project="shop")
+    assert result.taken == 4
     assert not any(b"jane" in file.read_bytes() for file in (tmp_path / "store").glob("*.jsonl"))
     assert sorted(row["path"] for row in table(tmp_path)) == ["b.py", *["src/a.py"] * 3]
 
@@ -342,14 +344,14 @@ def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(
         for original, corrected in texts
         for user, path in (("ann", "/home/ann/shop/src/a.py"), ("bob", "src/a.py"))
     ]
-    named = {"completion_id": "0" * 32, "corrected": "z = 1", "at": AT}
-    path = lines(tmp_path / "a.jsonl", *records, named)
+    correction = {"completion_id": "0" * 32, "corrected": "z = 1", "at": AT}
+    path = lines(tmp_path / "a.jsonl", *records, correction)
     take_in(tmp_path, path, project="shop")
     stored = tmp_path / "store" / "2026-03.jsonl"
     today, rows = stored.read_bytes(), table(tmp_path)
     assert len(rows) == 5
     earlier = []
-    for line, record in zip(today.splitlines(), [*records, named], strict=True):
+    for line, record in zip(today.splitlines(), [*records, correction], strict=True):
         event = json.loads(line)
         if "original" in record:
             content = f"{record['original']}\0{record['corrected']}".encode()
@@ -358,10 +360,10 @@ def test_what_an_earlier_version_stored_is_brought_up_and_not_doubled(
         earlier.append(event)
     stored.write_text("".join(canonical(event) + "\n" for event in earlier))
     (tmp_path / "store" / "known.sqlite").unlink()
-    done, _ = take_in(tmp_path, path, project="shop")
-    assert (done.new, done.repeated) == (0, 5)
+    result, _ = take_in(tmp_path, path, project="shop")
+    assert (result.new, result.repeated) == (0, 5)
     assert caplog.messages == [
-        "feedback: 2026-03.jsonl was brought to today's form; `cortex update` pins it anew"
+        "feedback: 2026-03.jsonl was brought to today's form; `cortex update` pins it again"
     ]
     assert stored.read_bytes() == today
     assert table(tmp_path) == rows
@@ -388,9 +390,9 @@ def test_tables_as_excel_and_pandas_write_them(tmp_path: Path, content: bytes) -
 
 def test_packed_lines_are_read_and_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
-    whole = gzip.compress("".join(json.dumps(record) + "\n" for record in GATEWAY).encode())
-    path.write_bytes(whole)
+    packed = gzip.compress("".join(json.dumps(record) + "\n" for record in GATEWAY).encode())
+    path.write_bytes(packed)
     assert take_in(tmp_path, path)[0].taken == 5
-    path.write_bytes(whole[:-12])
+    path.write_bytes(packed[:-12])
     with pytest.raises(FeedbackError, match=r"a\.jsonl\.gz cannot be unpacked"):
         take_in(tmp_path, path)

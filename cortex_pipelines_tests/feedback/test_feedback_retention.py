@@ -7,32 +7,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.feedback.events import FeedbackEvent
-from cortex_pipelines.feedback.metrics import figures
-from cortex_pipelines.feedback.retention import settle
+from cortex_pipelines.feedback.metrics import compute_metrics
+from cortex_pipelines.feedback.retention import build_interactions
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONSENT = ("shop",)
 
 
 def event(kind: str, seconds: float | None = 0, **fields: Any) -> FeedbackEvent:
-    at = None if seconds is None else START + timedelta(seconds=seconds)
-    given = {"completion_id": "c1", "source": "gateway", "at": at, **fields}
-    return FeedbackEvent(kind=kind, **given)
+    moment = None if seconds is None else START + timedelta(seconds=seconds)
+    values = {"completion_id": "c1", "source": "gateway", "at": moment, **fields}
+    return FeedbackEvent(kind=kind, **values)
 
 
-def offered(**fields: Any) -> FeedbackEvent:
-    known = {"project": "shop", "version": "v1", "characters": 100}
-    return event("offered", -1, **known | fields)
+def offer(**fields: Any) -> FeedbackEvent:
+    details = {"project": "shop", "version": "v1", "characters": 100}
+    return event("offered", -1, **details | fields)
 
 
 def row(*events: FeedbackEvent) -> dict[str, Any]:
-    (only,) = settle(events, CONSENT).to_dicts()
+    (only,) = build_interactions(events, CONSENT).to_dicts()
     return dict(only)
 
 
 def test_one_completion_logged_as_rejected_and_accepted_counts_once_as_accepted() -> None:
     for order in ((0, 5), (5, 0)):
-        settled = row(offered(), event("dismissed", order[0]), event("accepted", order[1]))
+        settled = row(offer(), event("dismissed", order[0]), event("accepted", order[1]))
         assert settled["outcome"] == "accepted"
         assert settled["contradictory"]
         assert settled["accepted_characters"] == 100
@@ -40,13 +40,13 @@ def test_one_completion_logged_as_rejected_and_accepted_counts_once_as_accepted(
 
 def test_what_a_client_claims_does_not_replace_what_the_gateway_wrote() -> None:
     forged = event("shown", -900, version="v9", project="other", characters=7)
-    settled = row(forged, offered())
+    settled = row(forged, offer())
     assert (settled["version"], settled["project"], settled["characters"]) == ("v1", "shop", 100)
 
 
 def test_retained_characters_never_grow_and_never_exceed_what_was_taken() -> None:
     settled = row(
-        offered(),
+        offer(),
         event("accepted"),
         event("retained", 30, after=30, characters=80),
         event("retained", 31, after=30, characters=90),
@@ -65,23 +65,26 @@ def test_retained_characters_never_grow_and_never_exceed_what_was_taken() -> Non
 
 def test_a_part_is_bounded_by_the_whole_and_outdone_by_it() -> None:
     part = event("partly_accepted", 1, characters=40)
-    assert row(offered(), part)["accepted_characters"] == 40
-    assert row(offered(), part)["outcome"] == "partly_accepted"
-    assert row(offered(), event("partly_accepted", characters=400))["accepted_characters"] == 100
-    whole = row(offered(), part, event("accepted", 2))
-    assert (whole["accepted_characters"], whole["partly_accepted"]) == (100, False)
+    assert row(offer(), part)["accepted_characters"] == 40
+    assert row(offer(), part)["outcome"] == "partly_accepted"
+    assert row(offer(), event("partly_accepted", characters=400))["accepted_characters"] == 100
+    accepted_in_full = row(offer(), part, event("accepted", 2))
+    assert (accepted_in_full["accepted_characters"], accepted_in_full["partly_accepted"]) == (
+        100,
+        False,
+    )
 
 
 def test_a_clock_that_went_back_gives_no_time_to_accept() -> None:
-    assert row(offered(), event("shown", 9), event("accepted", 4))["seconds_to_accept"] is None
-    assert row(offered(), event("shown", 4), event("accepted", 9))["seconds_to_accept"] == 5
+    assert row(offer(), event("shown", 9), event("accepted", 4))["seconds_to_accept"] is None
+    assert row(offer(), event("shown", 4), event("accepted", 9))["seconds_to_accept"] == 5
     measured = event("accepted", 4, elapsed_ms=700.0)
-    assert row(offered(), event("shown", 9), measured)["seconds_to_accept"] == 0.7
+    assert row(offer(), event("shown", 9), measured)["seconds_to_accept"] == 0.7
 
 
 def test_the_last_word_counts_of_votes_and_corrections() -> None:
     settled = row(
-        offered(),
+        offer(),
         event("rated", 8, rating="up"),
         event("rated", 8, rating="down"),
         event("rated", 2, rating="up"),
@@ -96,33 +99,35 @@ def test_the_last_word_counts_of_votes_and_corrections() -> None:
 def test_votes_and_corrections_alone_do_not_say_that_it_could_be_taken() -> None:
     vote = event("rated", 8, rating="up")
     correction = event("corrected", 9, corrected="b", original="a")
-    for events in ((offered(), vote, correction), (event("rated", project="shop", rating="up"),)):
+    for events in ((offer(), vote, correction), (event("rated", project="shop", rating="up"),)):
         settled = row(*events)
         assert (settled["shown"], settled["outcome"]) == (False, "offered")
     for kind in ("shown", "accepted", "typed_instead", "dismissed", "edited", "retained"):
-        assert row(offered(), vote, event(kind))["shown"]
+        assert row(offer(), vote, event(kind))["shown"]
     # who is not taken into account as a reader of it still says how much was wrong
-    group = figures(settle([offered(), vote, correction], CONSENT))[0]["figures"]
+    group = compute_metrics(build_interactions([offer(), vote, correction], CONSENT))[0]["figures"]
     assert group["acceptance"] is None
     assert group["correction_distance"]["count"] == 1
 
 
 def test_one_stamp_for_shown_and_accepted_gives_no_time_to_accept() -> None:
-    assert row(offered(), event("shown", 4), event("accepted", 4))["seconds_to_accept"] is None
-    continues = [event(kind, at, source="continue") for kind, at in (("shown", 1), ("accepted", 9))]
-    assert row(offered(), *continues)["seconds_to_accept"] is None
+    assert row(offer(), event("shown", 4), event("accepted", 4))["seconds_to_accept"] is None
+    continues = [
+        event(kind, second, source="continue") for kind, second in (("shown", 1), ("accepted", 9))
+    ]
+    assert row(offer(), *continues)["seconds_to_accept"] is None
 
 
 def test_only_who_looks_at_commits_says_what_stands_in_them() -> None:
-    claimed = row(offered(), event("accepted"), event("retained", characters=9))
+    claimed = row(offer(), event("accepted"), event("retained", characters=9))
     assert claimed["retained_commit"] is None
-    seen = event("retained", characters=9, source="git")
-    assert row(offered(), event("accepted"), seen)["retained_commit"] == 9
+    retained_in_git = event("retained", characters=9, source="git")
+    assert row(offer(), event("accepted"), retained_in_git)["retained_commit"] == 9
 
 
 def test_without_consent_there_is_no_row() -> None:
-    assert settle([offered(project="other"), event("accepted")], CONSENT).is_empty()
-    assert settle([event("accepted")], CONSENT).is_empty()
+    assert build_interactions([offer(project="other"), event("accepted")], CONSENT).is_empty()
+    assert build_interactions([event("accepted")], CONSENT).is_empty()
 
 
 EVENTS = st.builds(
@@ -160,4 +165,4 @@ def test_order_and_repetition_change_nothing(
             events + data.draw(st.lists(st.sampled_from(events)) if events else st.just([]))
         )
     )
-    assert settle(again, CONSENT).equals(settle(events, CONSENT))
+    assert build_interactions(again, CONSENT).equals(build_interactions(events, CONSENT))

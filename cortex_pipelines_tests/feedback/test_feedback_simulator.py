@@ -11,14 +11,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cortex_pipelines.feedback.answer_events import FILE, EventLog
-from cortex_pipelines.feedback.commits import standing
+from cortex_pipelines.feedback.commits import surviving_characters
 from cortex_pipelines.feedback.distance import correction_distance
 from cortex_pipelines.feedback.events import parse_event
 from cortex_pipelines.feedback.formats import EventReader
-from cortex_pipelines.feedback.metrics import FIGURES, GROUPS, figures
+from cortex_pipelines.feedback.metrics import GROUPS, METRICS, compute_metrics
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.feedback.report import report
-from cortex_pipelines.feedback.retention import settle
+from cortex_pipelines.feedback.retention import build_interactions
 from cortex_pipelines.feedback.simulator import (
     FileRevision,
     from_before,
@@ -52,7 +52,7 @@ CHANGE = FileRevision("src/cart.py", NOW - timedelta(days=2), BEFORE, BEFORE + A
 
 
 @pytest.mark.parametrize(
-    ("suggested", "wanted", "does"),
+    ("suggested", "actual", "does"),
     [
         ("return total", "    return total\n", "select"),
         ("", "x = 1", "dismiss"),
@@ -62,14 +62,14 @@ CHANGE = FileRevision("src/cart.py", NOW - timedelta(days=2), BEFORE, BEFORE + A
         ("import os", "x = 1", "typed"),
     ],
 )
-def test_the_rule_of_acceptance(suggested: str, wanted: str, does: str) -> None:
-    assert reaction(suggested, wanted) == does
+def test_the_rule_of_acceptance(suggested: str, actual: str, does: str) -> None:
+    assert reaction(suggested, actual) == does
 
 
 def interactions(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     reader = EventReader(None, lambda user: user)
     read = [event for line in events for event in reader.read(line)]
-    return [dict(row) for row in settle(read, ("shop",)).to_dicts()]
+    return [dict(row) for row in build_interactions(read, ("shop",)).to_dicts()]
 
 
 def test_a_simulated_day_is_marked_and_the_same_each_time() -> None:
@@ -89,20 +89,20 @@ def test_a_simulated_day_is_marked_and_the_same_each_time() -> None:
 
 def test_figures_of_people_never_contain_a_simulation() -> None:
     events = list(simulate([CHANGE], from_before, "shop", "baseline"))
-    at = (NOW - timedelta(days=1)).isoformat()
-    person = {"at": at, "completion_id": "c"}
+    timestamp = (NOW - timedelta(days=1)).isoformat()
+    person = {"at": timestamp, "completion_id": "c"}
     events += [
         person | {"type": "offered", "project": "shop", "characters": 10, "version": "v1"},
         person | {"type": "select", "elapsed": 2000},
         person | {"type": "retained", "after": 30, "characters": 10},
         person | {"type": "retained", "after": 3600, "characters": 4},
     ]
-    groups = figures(INTERACTIONS.frame(interactions(events)))
+    groups = compute_metrics(INTERACTIONS.frame(interactions(events)))
     assert [(group["simulated"], group["by"]) for group in groups] == [
         (simulated, by) for simulated in (False, True) for by in GROUPS
     ]
     people = groups[0]["figures"]
-    assert set(people) == set(FIGURES)
+    assert set(people) == set(METRICS)
     assert people["acceptance"] == {"value": 1.0, "low": None, "high": None, "count": 1}
     assert people["retained_of_shown"]["value"] == 0.4
     assert (people["retained_30s"]["value"], people["retained_1h"]["value"]) == (1.0, 0.4)
@@ -119,10 +119,10 @@ def test_intervals_draw_whole_users_and_cover_the_value() -> None:
     for user in range(12):
         for number in range(5):
             common = {"completion_id": f"u{user}-{number}", "at": NOW.isoformat()}
-            offered = {"type": "offered", "project": "shop", "characters": 10}
-            rows.append(common | offered | {"unit": f"u{user}"})
+            offer = {"type": "offered", "project": "shop", "characters": 10}
+            rows.append(common | offer | {"unit": f"u{user}"})
             rows.append(common | {"type": "select" if user % 3 else "dismiss"})
-    group = figures(INTERACTIONS.frame(interactions(rows)))[0]
+    group = compute_metrics(INTERACTIONS.frame(interactions(rows)))[0]
     acceptance = group["figures"]["acceptance"]
     assert (group["users"], acceptance["count"]) == (12, 60)
     assert acceptance["value"] == pytest.approx(2 / 3)
@@ -130,24 +130,26 @@ def test_intervals_draw_whole_users_and_cover_the_value() -> None:
     assert acceptance["high"] - acceptance["low"] > 0.4  # of 60 independent ones it would be .24
 
 
-def retained_of_shown(taken: int, looked_at: int, dismissed: int, **fields: Any) -> Any:
+def retained_of_shown(accepted: int, observed: int, dismissed: int, **fields: Any) -> Any:
     """The figure where a part of what was taken was looked at again, and half of it stands."""
     rows: list[dict[str, Any]] = []
-    for number in range(taken + dismissed):
+    for number in range(accepted + dismissed):
         common = {"completion_id": f"c{number}", "at": NOW.isoformat(), "unit": f"u{number % 5}"}
         rows.append(common | {"type": "offered", "project": "shop", "characters": 10})
-        rows.append(common | {"type": "select" if number < taken else "dismiss"})
-        if number < looked_at:
+        rows.append(common | {"type": "select" if number < accepted else "dismiss"})
+        if number < observed:
             rows.append(common | {"type": "retained", "characters": 5} | fields)
-    return figures(INTERACTIONS.frame(interactions(rows)))[0]["figures"]["retained_of_shown"]
+    return compute_metrics(INTERACTIONS.frame(interactions(rows)))[0]["figures"][
+        "retained_of_shown"
+    ]
 
 
 def test_editors_that_never_look_again_do_not_make_the_retained_share_zero() -> None:
     assert retained_of_shown(90, 0, 10) is None
-    whole = retained_of_shown(90, 90, 10, after=300)
+    all_observed = retained_of_shown(90, 90, 10, after=300)
     part = retained_of_shown(90, 18, 10, after=300)
-    assert whole["value"] == part["value"] == pytest.approx(0.45)
-    assert (whole["count"], part["count"]) == (100, 28)
+    assert all_observed["value"] == part["value"] == pytest.approx(0.45)
+    assert (all_observed["count"], part["count"]) == (100, 28)
     assert part["low"] < 0.45 < part["high"]
     assert retained_of_shown(0, 0, 10)["value"] == 0
 
@@ -161,11 +163,11 @@ def test_correction_distance() -> None:
 
 def test_what_stands_in_a_text_counts_by_lines_as_often_as_it_is_there() -> None:
     text = "if a:\n        b = 1\n    c = 2\n"
-    assert standing("b = 1\nc = 2\n", text) == 12
-    assert standing("b = 1\nb = 1\nd = 3\nc = 2", text) == 11
-    assert standing("1\n", text) == 2
-    assert standing("x = 9", "") == 0
-    assert standing("b = 1\nc = 2\n", text, "b = 1\n") == 6
+    assert surviving_characters("b = 1\nc = 2\n", text) == 12
+    assert surviving_characters("b = 1\nb = 1\nd = 3\nc = 2", text) == 11
+    assert surviving_characters("1\n", text) == 2
+    assert surviving_characters("x = 9", "") == 0
+    assert surviving_characters("b = 1\nc = 2\n", text, "b = 1\n") == 6
 
 
 @pytest.fixture
@@ -187,16 +189,19 @@ def write_interactions(root: Path) -> list[dict[str, Any]]:
     """As ``cortex run interactions`` does, of all stored events."""
     lines = sorted((root / ".cortex" / "feedback").glob("*.jsonl"))
     records = [json.loads(line) for path in lines for line in path.read_text().splitlines()]
-    frame = settle(map(parse_event, records), ("shop",))
+    frame = build_interactions(map(parse_event, records), ("shop",))
     (root / "data" / "interactions").mkdir(parents=True, exist_ok=True)
     frame.write_parquet(root / "data" / "interactions" / "interactions.parquet")
     return [dict(row) for row in frame.to_dicts()]
 
 
-def commit(repository: Path, text: str, at: datetime) -> None:
+def commit(repository: Path, text: str, committed_at: datetime) -> None:
     (repository / "cart.py").write_text(text)
     git = ("git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.com")
-    when = {"GIT_COMMITTER_DATE": at.isoformat(), "GIT_AUTHOR_DATE": at.isoformat()}
+    when = {
+        "GIT_COMMITTER_DATE": committed_at.isoformat(),
+        "GIT_AUTHOR_DATE": committed_at.isoformat(),
+    }
     for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "change")):
         subprocess.run([*git, *words], check=True, env=os.environ | when)
 
@@ -226,9 +231,9 @@ def test_from_history_to_figures_on_the_command_line(root: Path, tmp_path: Path)
     groups = json.loads(cortex("feedback", "show", "--json", "--html", str(page)).stdout)
     assert {group["simulated"] for group in groups} == {True}
     assert "Simulation" in page.read_text()
-    shown = cortex("feedback", "show", "--project", "shop").stdout
-    assert "no promotion may rest on it" in shown
-    assert all(name in shown for name in FIGURES), "no name is cut"
+    output = cortex("feedback", "show", "--project", "shop").stdout
+    assert "no promotion may rest on it" in output
+    assert all(name in output for name in METRICS), "no name is cut"
     nobody = cortex("feedback", "show", "--project", "other", status=1).output
     assert "no interaction of other yet; there are some of shop" in nobody
 
@@ -236,7 +241,7 @@ def test_from_history_to_figures_on_the_command_line(root: Path, tmp_path: Path)
 def test_a_simulation_says_what_it_lacks(root: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     empty = ("feedback", "simulate", str(tmp_path), "--project", "shop", "--out", "x")
-    assert "has no commit yet, or is no git repository" in cortex(*empty, status=1).output
+    assert "has no commit yet, or is not a git repository" in cortex(*empty, status=1).output
     commit(tmp_path, BEFORE, NOW - timedelta(days=3))
     words = ("feedback", "simulate", str(tmp_path), "--project", "shop")
     assert "give either --out or --url" in cortex(*words, status=2).output

@@ -25,7 +25,7 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.adapters.model.lora import SEEN
 from cortex_pipelines.feedback.project_feedback import git_folder
-from cortex_pipelines.feedback.simulator import history
+from cortex_pipelines.feedback.simulator import file_history
 from cortex_pipelines.release.ledger import ledger
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines.serving.project_gateway import open_gateway
@@ -143,7 +143,7 @@ def is_served(month: Month) -> None:
     assert month.answered_by() == first
     month.clock.to_day(3)
     team = Team(month.client, TEAM)
-    typed = list(team.types(history(git_folder(mini.root / "sources" / "alpha"), ".py", 1)))
+    typed = list(team.types(file_history(git_folder(mini.root / "sources" / "alpha"), ".py", 1)))
     assert len(typed) > 20
     assert {version for _, version in team.asked.values()} == {first}
     path = trained_file(mini)

@@ -9,7 +9,7 @@ import polars as pl
 
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.retrieval.tables import searched_tables
+from cortex_pipelines.retrieval.tables import build_search_tables
 from cortex_pipelines.retrieval.vectors.embed import Encode, Floats, embeddings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
@@ -33,11 +33,14 @@ def write(root: Path, name: str, text: str, path: str = "queue.py") -> None:
     unit = {"source": "git:x", "path": path, "qualified_name": "send_message"}
     units = pl.DataFrame([unit | {"start_line": 1, "category": "messaging", "cyclomatic": 3}])
     settings = load_parameters(root).extraction
-    tables = searched_tables(files, units, commits, settings)
+    tables = build_search_tables(files, units, commits, settings)
     save(project.output("repository_files", name), (REPOSITORY_FILES, files))
     save(project.output("repository_commits", name), (REPOSITORY_COMMITS, commits))
     both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)
-    save(project.output("search_documents", name), *((one, tables[one.name]) for one in both))
+    save(
+        project.output("search_documents", name),
+        *((table_name, tables[table_name.name]) for table_name in both),
+    )
 
 
 def save(out: Path, *tables: tuple[Table, pl.DataFrame]) -> None:
@@ -49,8 +52,8 @@ def save(out: Path, *tables: tuple[Table, pl.DataFrame]) -> None:
 
 def encode(texts: Sequence[str]) -> Floats:
     """A vector by what a text is about: letters, or anything else."""
-    about = [["letter" in text or "post" in text, "queue" in text, True] for text in texts]
-    rows = np.array(about, dtype=np.float32).reshape(-1, 3)
+    topics = [["letter" in text or "post" in text, "queue" in text, True] for text in texts]
+    rows = np.array(topics, dtype=np.float32).reshape(-1, 3)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cortex_pipelines.retrieval.clusters.grouping import OUTLIER, Grouped, group
+from cortex_pipelines.retrieval.clusters.grouping import OUTLIER, ClusterMap, cluster_units
 from cortex_pipelines.retrieval.clusters.page import map_page
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS
@@ -49,51 +49,51 @@ def texts(count: int) -> list[str]:
     return [ABOUT[number % 3][1] for number in range(count)]
 
 
-def grouped(count: int = 3 * EACH, settings: ClusterSettings = SETTINGS) -> Grouped:
-    return group(units(count), vectors(count), texts(count), settings)
+def grouped(count: int = 3 * EACH, settings: ClusterSettings = SETTINGS) -> ClusterMap:
+    return cluster_units(units(count), vectors(count), texts(count), settings)
 
 
 def test_subjects_become_clusters_with_names_from_their_terms() -> None:
-    made = grouped()
-    CLUSTERED_UNITS.conform(made.places)
-    inside = made.places.filter(pl.col("cluster") != OUTLIER)
+    cluster_map = grouped()
+    CLUSTERED_UNITS.conform(cluster_map.units)
+    inside = cluster_map.units.filter(pl.col("cluster") != OUTLIER)
     assert inside.height > 2 * EACH
     for _, rows in inside.group_by("cluster"):
         assert rows["path"].str.split("/").list.first().n_unique() == 1
-    for row in made.clusters.iter_rows(named=True):
+    for row in cluster_map.clusters.iter_rows(named=True):
         assert row["path"] in row["terms"], row
         assert row["share"] == 1
         assert row["example"].startswith(row["path"])
-    assert set(made.clusters["path"]) == {subject for subject, _ in ABOUT}
+    assert set(cluster_map.clusters["path"]) == {subject for subject, _ in ABOUT}
 
 
 def test_the_same_bytes_each_time_in_any_order_of_threads() -> None:
     first, again = grouped(), grouped()
-    assert first.places.equals(again.places)
+    assert first.units.equals(again.units)
     assert map_page("shop", first) == map_page("shop", again)
 
 
 def test_the_sample_of_too_many_units_does_not_depend_on_what_is_left_out() -> None:
     few = SETTINGS.model_copy(update={"most_mapped": 50})
-    made = grouped(settings=few)
-    assert (made.places.height, made.outside) == (50, 3 * EACH - 50)
-    kept = units(3 * EACH)["path"].is_in(made.places["path"].to_list()).to_numpy()
-    chosen = np.flatnonzero(kept)
-    alone = group(
-        units(3 * EACH)[chosen],
-        vectors(3 * EACH)[chosen],
-        [texts(3 * EACH)[place] for place in chosen],
+    cluster_map = grouped(settings=few)
+    assert (cluster_map.units.height, cluster_map.unmapped) == (50, 3 * EACH - 50)
+    sampled = units(3 * EACH)["path"].is_in(cluster_map.units["path"].to_list()).to_numpy()
+    sample = np.flatnonzero(sampled)
+    alone = cluster_units(
+        units(3 * EACH)[sample],
+        vectors(3 * EACH)[sample],
+        [texts(3 * EACH)[index] for index in sample],
         few,
     )
-    assert alone.places.equals(made.places)
+    assert alone.units.equals(cluster_map.units)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_projects_with_hardly_any_code(count: int) -> None:
-    made = grouped(count)
-    assert CLUSTERED_UNITS.conform(made.places).height == count
-    assert CLUSTERS.conform(made.clusters).is_empty()
-    assert "0 clusters" in map_page("shop", made)
+    cluster_map = grouped(count)
+    assert CLUSTERED_UNITS.conform(cluster_map.units).height == count
+    assert CLUSTERS.conform(cluster_map.clusters).is_empty()
+    assert "0 clusters" in map_page("shop", cluster_map)
 
 
 def test_names_cannot_end_the_script_and_the_page_asks_for_nothing_outside() -> None:
@@ -126,8 +126,8 @@ def test_the_map_zooms_names_a_unit_and_finds(tmp_path: Path) -> None:
         page.fill("#find", "grammar/")
         assert page.inner_text("#count") == f"{EACH} of {3 * EACH} units"
         assert page.evaluate("zoom") == 1
-        place = page.evaluate("[...hits].map(i => [across(units[i][0]), down(units[i][1])])[0]")
-        page.locator("#map canvas").hover(position={"x": place[0], "y": place[1]})
+        point = page.evaluate("[...hits].map(i => [across(units[i][0]), down(units[i][1])])[0]")
+        page.locator("#map canvas").hover(position={"x": point[0], "y": point[1]})
         assert page.inner_text("#tip").startswith("grammar.</script> · grammar/")
         browser.close()
     assert errors == []

@@ -48,9 +48,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def index(folder: Path, tmp_path: Path) -> Path:
     out = tmp_path / "index"
-    made = cortex("index", folder, "--out", out, "--encoder", "none")
-    assert made.exit_code == 0, made.stderr
-    assert "left out (binary): 1" in made.stderr
+    indexing = cortex("index", folder, "--out", out, "--encoder", "none")
+    assert indexing.exit_code == 0, indexing.stderr
+    assert "left out (binary): 1" in indexing.stderr
     return out
 
 
@@ -59,9 +59,9 @@ def cortex(*arguments: object) -> Result:
 
 
 def results(*arguments: object) -> list[dict[str, object]]:
-    done = cortex("search", *arguments, "--json")
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout)
+    result = cortex("search", *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 def test_best_result_is_the_method_that_the_query_describes(index: Path) -> None:
@@ -91,10 +91,10 @@ def test_commit_is_the_head_of_the_folder(folder: Path, tmp_path: Path) -> None:
         [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
     ).stdout.strip()
     cortex("index", folder, "--out", tmp_path / "out", "--encoder", "none")
-    found = results("--index", tmp_path / "out", "retry")
-    assert {entry["commit"] for entry in found} == {head}
+    hits = results("--index", tmp_path / "out", "retry")
+    assert {entry["commit"] for entry in hits} == {head}
     # git holds it, so it is not ignored
-    assert "ignored/copy.py" in {entry["path"] for entry in found}
+    assert "ignored/copy.py" in {entry["path"] for entry in hits}
 
 
 def test_a_file_of_queries_gives_a_line_each_in_their_order(index: Path, tmp_path: Path) -> None:
@@ -103,13 +103,13 @@ def test_a_file_of_queries_gives_a_line_each_in_their_order(index: Path, tmp_pat
         '{"id": 7, "query": "retry an action"}\n\n{"id": "b", "query": ""}\n'
         '{"id": "c", "query": "duration"}\n'
     )
-    done = cortex("search", "--index", index, "--file", queries, "--out", out, "-k", 2)
-    assert done.exit_code == 0, done.stderr
+    result = cortex("search", "--index", index, "--file", queries, "--out", out, "-k", 2)
+    assert result.exit_code == 0, result.stderr
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["id"] for line in lines] == [7, "b", "c"]
     assert lines[0]["results"][0]["name"] == "retry"
     assert lines[1]["results"] == []
-    assert "query 2: the query is empty" in done.stderr
+    assert "query 2: the query is empty" in result.stderr
     assert all(len(line["results"]) <= 2 for line in lines)
 
 
@@ -119,12 +119,12 @@ def test_queries_with_a_byte_order_mark_are_read_and_never_overwritten(
     queries = tmp_path / "queries.jsonl"
     queries.write_text('{"id": 1, "query": "retry"}\n', encoding="utf-8-sig")
     before = queries.read_bytes()
-    done = cortex("search", "--index", index, "--file", queries, "--out", queries)
-    assert done.exit_code == 2
-    assert "would overwrite" in done.stderr
+    result = cortex("search", "--index", index, "--file", queries, "--out", queries)
+    assert result.exit_code == 2
+    assert "would overwrite" in result.stderr
     assert queries.read_bytes() == before
-    done = cortex("search", "--index", index, "--file", queries, "--out", tmp_path / "out")
-    assert done.exit_code == 0, done.stderr
+    result = cortex("search", "--index", index, "--file", queries, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
 
 
 def test_the_graph_of_an_index_that_cannot_be_written_is_made_and_not_kept(
@@ -134,13 +134,13 @@ def test_the_graph_of_an_index_that_cannot_be_written_is_made_and_not_kept(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("cortex_pipelines.retrieval.graph.open_graph.scratch_folder", refuse)
-    done = cortex("graph", "callers", "retry", "--index", index)
-    assert done.exit_code == 0, done.stderr
+    result = cortex("graph", "callers", "retry", "--index", index)
+    assert result.exit_code == 0, result.stderr
     assert "Read-only file system" in caplog.text
     assert not list(index.glob("graph-*"))
     monkeypatch.undo()
     answers = [cortex("graph", "callers", "retry", "--index", index).stdout for _ in range(2)]
-    assert answers == [done.stdout] * 2
+    assert answers == [result.stdout] * 2
     assert len(list(index.glob("graph-*"))) == 1
 
 
@@ -159,23 +159,23 @@ def test_the_traceback_outside_of_a_project_is_there_when_the_command_has_ended(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("cortex_pipelines.retrieval.open_index.index_folder", fail)
-    done = cortex("index", tmp_path, "--out", tmp_path / "out")
-    named = done.stderr.rpartition("(traceback in ")[2].strip().rstrip(")")
-    assert "No space left" in Path(named).read_text()
+    result = cortex("index", tmp_path, "--out", tmp_path / "out")
+    log_path = result.stderr.rpartition("(traceback in ")[2].strip().rstrip(")")
+    assert "No space left" in Path(log_path).read_text()
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("{", "line 2: not JSON"), ("[]", 'line 2: without "id"'), ('{"id": 1}', '"query" is no')],
+    [("{", "line 2: not JSON"), ("[]", 'line 2: without "id"'), ('{"id": 1}', '"query" is not')],
 )
 def test_a_wrong_line_of_queries_is_named(
     index: Path, tmp_path: Path, line: str, words: str
 ) -> None:
     queries = tmp_path / "queries.jsonl"
     queries.write_text(f'{{"id": 1, "query": "retry"}}\n{line}\n')
-    done = cortex("search", "--index", index, "--file", queries, "--out", tmp_path / "out")
-    assert done.exit_code == 1
-    assert words in done.stderr
+    result = cortex("search", "--index", index, "--file", queries, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert words in result.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -190,8 +190,8 @@ def test_a_wrong_line_of_queries_is_named(
     ],
 )
 def test_filters(index: Path, filters: list[str], expected: set[str]) -> None:
-    found = results("--index", index, "parse duration clock", *filters)
-    assert {entry["name"] for entry in found} == expected
+    hits = results("--index", index, "parse duration clock", *filters)
+    assert {entry["name"] for entry in hits} == expected
 
 
 @pytest.mark.parametrize(
@@ -203,16 +203,16 @@ def test_filters(index: Path, filters: list[str], expected: set[str]) -> None:
     ],
 )
 def test_a_path_that_matches_nothing_says_why(index: Path, pattern: str, words: str) -> None:
-    done = cortex("search", "--index", index, "retry", "--path", pattern)
-    assert done.exit_code == 1
-    assert words in done.stderr
+    result = cortex("search", "--index", index, "retry", "--path", pattern)
+    assert result.exit_code == 1
+    assert words in result.stderr
 
 
 def test_filters_that_nothing_passes_say_what_there_is(index: Path) -> None:
-    done = cortex("search", "--index", index, "retry", "--language", "rust")
-    assert done.exit_code == 1
-    assert "--language rust" in done.stderr
-    assert "markdown, python" in done.stderr
+    result = cortex("search", "--index", index, "retry", "--language", "rust")
+    assert result.exit_code == 1
+    assert "--language rust" in result.stderr
+    assert "markdown, python" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_filters_that_nothing_passes_say_what_there_is(index: Path) -> None:
     [("  ", "query is empty"), ("x" * 1_000_001, "at most 1,000,000"), ("a\0b", "NUL bytes")],
 )
 def test_queries_that_cannot_be_answered(index: Path, query: str, words: str) -> None:
-    done = cortex("search", "--index", index, query)
-    assert done.exit_code == 1
-    assert words in done.stderr
+    result = cortex("search", "--index", index, query)
+    assert result.exit_code == 1
+    assert words in result.stderr
 
 
 def test_an_index_that_is_not_there_damaged_or_of_another_version(
@@ -230,27 +230,27 @@ def test_an_index_that_is_not_there_damaged_or_of_another_version(
 ) -> None:
     assert "no index is in" in cortex("search", "--index", tmp_path / "none", "a").stderr
     manifest = index / "index.json"
-    whole = manifest.read_text()
-    manifest.write_text(whole.replace('"format": 3', '"format": 99'))
+    manifest_text = manifest.read_text()
+    manifest.write_text(manifest_text.replace('"format": 3', '"format": 99'))
     assert "has format 99" in cortex("search", "--index", index, "retry").stderr
-    manifest.write_text(whole[:40])
+    manifest.write_text(manifest_text[:40])
     assert "is damaged" in cortex("search", "--index", index, "retry").stderr
     manifest.unlink()
     assert "never finished" in cortex("search", "--index", index, "retry").stderr
-    manifest.write_text(whole)
+    manifest.write_text(manifest_text)
     (parts,) = index.glob("parts-*")
     (parts / "units_idf.npy").write_bytes(b"")
     assert "is damaged" in cortex("search", "--index", index, "retry").stderr
 
 
 def test_an_index_never_replaces_something_else(folder: Path, tmp_path: Path) -> None:
-    done = cortex("index", folder, "--out", folder)
-    assert done.exit_code == 1
-    assert "holds something else" in done.stderr
+    result = cortex("index", folder, "--out", folder)
+    assert result.exit_code == 1
+    assert "holds something else" in result.stderr
     assert (folder / "clock.py").exists()
     (tmp_path / "empty").mkdir()
-    done = cortex("index", tmp_path / "empty", "--out", tmp_path / "out")
-    assert "no file with text" in done.stderr
+    result = cortex("index", tmp_path / "empty", "--out", tmp_path / "out")
+    assert "no file with text" in result.stderr
     assert "no folder is there" in cortex("index", tmp_path / "no", "--out", "x").stderr
 
 
@@ -258,9 +258,9 @@ def test_changed_new_and_deleted_files_are_searched_as_they_are(folder: Path, in
     (folder / "clock.py").write_text("\n\n" + CLOCK.replace("retry", "attempt_again"))
     (folder / "new.py").write_text("def throttle():\n    'Limit the rate of calls.'\n")
     (folder / "README.md").unlink()
-    found = results("--index", index, "attempt again until it succeeds")
-    assert (found[0]["name"], found[0]["start_line"]) == ("attempt_again", 16)
-    assert not any(entry["stale"] for entry in found)
+    hits = results("--index", index, "attempt again until it succeeds")
+    assert (hits[0]["name"], hits[0]["start_line"]) == ("attempt_again", 16)
+    assert not any(entry["stale"] for entry in hits)
     assert results("--index", index, "throttle the rate")[0]["path"] == "new.py"
     assert all(entry["path"] != "README.md" for entry in results("--index", index, "clock"))
 
@@ -279,16 +279,16 @@ def test_the_encoder_of_the_project_finds_meaning_and_may_be_absent(
 ) -> None:
     out = tmp_path / "out"
     assert cortex("index", folder, "--out", out).exit_code == 0
-    found = results("--index", out, "convert 5m into seconds", "-k", 20)
-    assert "like in meaning" in str([entry["why"] for entry in found])
+    hits = results("--index", out, "convert 5m into seconds", "-k", 20)
+    assert "like in meaning" in str([entry["why"] for entry in hits])
 
     def nowhere(*_: object, **__: object) -> None:
         raise WeightsError("no model weights: it is not installed")
 
     monkeypatch.setattr("cortex_pipelines.retrieval.open_index.weights_folder", nowhere)
-    done = cortex("search", "--index", out, "retry", "--json")
-    assert "searched by words alone: no model weights" in done.stderr
-    assert json.loads(done.stdout)[0]["name"] == "retry"
-    done = cortex("index", folder, "--out", out)
-    assert "indexed by words alone" in done.stderr
+    result = cortex("search", "--index", out, "retry", "--json")
+    assert "searched by words alone: no model weights" in result.stderr
+    assert json.loads(result.stdout)[0]["name"] == "retry"
+    result = cortex("index", folder, "--out", out)
+    assert "indexed by words alone" in result.stderr
     assert cortex("index", folder, "--out", out, "--encoder", "sentence").exit_code == 1

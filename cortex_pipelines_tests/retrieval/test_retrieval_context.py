@@ -10,7 +10,7 @@ import cortex_pipelines
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.retrieval.context import Excerpt, approximate_tokens
-from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
 from cortex_pipelines.retrieval.open_index import index_folder
 from cortex_pipelines.serving.task_context import ContextSource, index_context
 
@@ -57,16 +57,16 @@ def source_of(folder: Path) -> ContextSource:
     return index_context(out, PARAMETERS)
 
 
-def shown_lines(piece: Excerpt) -> dict[int, str]:
+def shown_lines(excerpt: Excerpt) -> dict[int, str]:
     """The lines of a piece by their numbers."""
-    lines, number = {}, piece.start_line
-    for line in piece.text.split("\n"):
+    lines, number = {}, excerpt.start_line
+    for line in excerpt.text.split("\n"):
         if line.startswith("… "):
             number = int(line.rpartition("-")[2]) + 1
         else:
             lines[number] = line
             number += 1
-    assert number == piece.end_line + 1
+    assert number == excerpt.end_line + 1
     return lines
 
 
@@ -86,22 +86,24 @@ def test_pieces_are_the_lines_that_they_cite_within_the_budget(
     assert context.pieces
     assert context.tokens == sum(approximate_tokens(p.as_text()) for p in context.pieces) <= budget
     assert context.files[0] == "search.py"
-    assert set(context.files) == {piece.path for piece in context.pieces}
-    seen: set[tuple[str, int]] = set()
-    for piece in context.pieces:
-        written = (PACKAGE / "retrieval" / piece.path).read_text(encoding="utf-8").split("\n")
-        for number, line in shown_lines(piece).items():
-            assert line == written[number - 1].rstrip()
-            assert not line or (piece.path, number) not in seen, "no line twice"
-            seen.add((piece.path, number))
+    assert set(context.files) == {excerpt.path for excerpt in context.pieces}
+    packed_lines: set[tuple[str, int]] = set()
+    for excerpt in context.pieces:
+        source_lines = (
+            (PACKAGE / "retrieval" / excerpt.path).read_text(encoding="utf-8").split("\n")
+        )
+        for number, line in shown_lines(excerpt).items():
+            assert line == source_lines[number - 1].rstrip()
+            assert not line or (excerpt.path, number) not in packed_lines, "no line twice"
+            packed_lines.add((excerpt.path, number))
     assert package.context("stale results of files that have changed since", budget) == context
 
 
 def test_more_files_than_fit_whole_are_named_by_a_signature(package: ContextSource) -> None:
     context = package.context("the terms of a query", 1500)
-    outlines = [piece for piece in context.pieces if piece.kind == "outline"]
+    outlines = [excerpt for excerpt in context.pieces if excerpt.kind == "outline"]
     assert len(context.files) >= 6
-    assert any(len(shown_lines(piece)) <= 3 for piece in outlines)
+    assert any(len(shown_lines(excerpt)) <= 3 for excerpt in outlines)
 
 
 def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> None:
@@ -111,12 +113,17 @@ def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> N
         f"    def start_widgets(self):\n{body}\n    def stop_widgets(self):\n{body}"
     )
     source = source_of(write(tmp_path / "code", clock=CLOCK, machine=large))
-    (whole,) = source.context("parse durations", 2000).pieces[:1]
-    assert (whole.path, whole.kind, whole.start_line, whole.end_line) == ("clock.py", "file", 1, 24)
-    assert whole.text == CLOCK.strip("\n")
+    (full_file,) = source.context("parse durations", 2000).pieces[:1]
+    assert (full_file.path, full_file.kind, full_file.start_line, full_file.end_line) == (
+        "clock.py",
+        "file",
+        1,
+        24,
+    )
+    assert full_file.text == CLOCK.strip("\n")
     (outline,) = (
-        piece for piece in source.context("machine makes widgets", 600).pieces
-        if piece.name == "Machine"
+        excerpt for excerpt in source.context("machine makes widgets", 600).pieces
+        if excerpt.name == "Machine"
     )  # fmt: skip
     assert outline.kind == "outline"
     assert '    """Makes widgets."""' in outline.text
@@ -125,31 +132,31 @@ def test_a_small_file_is_whole_and_a_large_type_its_outline(tmp_path: Path) -> N
 
 
 def test_a_place_is_shown_whole_by_its_header_or_by_its_name() -> None:
-    places = [
+    locations = [
         DocumentLocation("class", "Clock", 6, 24),
         DocumentLocation("method", "Clock.parse_duration", 14, 17),
         DocumentLocation("method", "Clock.elapsed", 19, 24),
         DocumentLocation("file", "clock.py", 1, 25),
     ]
-    excerpts = Excerpts(CLOCK, "clock.py", "python", places, PARAMETERS.extraction)
-    clock, parse, elapsed, file = places
-    assert excerpts.whole(parse) == [14, 15, 16, 17]
-    assert excerpts.whole(file) == [1, 2, 3]
-    assert excerpts.outline(clock) == [*range(6, 13), *range(13, 16), 19]
-    assert excerpts.outline(parse) == [14, 15, 16]
-    assert excerpts.signature(parse) == [15]
-    assert excerpts.signature(elapsed) == [19, 20, 21]
-    assert excerpts.show([1, 3, 19, 20]) == (
+    excerpts = ExcerptSource(CLOCK, "clock.py", "python", locations, PARAMETERS.extraction)
+    clock, parse, elapsed, file = locations
+    assert excerpts.full_lines(parse) == [14, 15, 16, 17]
+    assert excerpts.full_lines(file) == [1, 2, 3]
+    assert excerpts.outline_lines(clock) == [*range(6, 13), *range(13, 16), 19]
+    assert excerpts.outline_lines(parse) == [14, 15, 16]
+    assert excerpts.signature_lines(parse) == [15]
+    assert excerpts.signature_lines(elapsed) == [19, 20, 21]
+    assert excerpts.render([1, 3, 19, 20]) == (
         '"""Times."""\n… 2-2\nimport time\n… 4-18\n    def elapsed(\n        self,'
     )
 
 
 def test_near_duplicates_are_shown_once_and_named(tmp_path: Path) -> None:
     copy = CLOCK.replace("Times.", "Other times.")
-    rest = "\n\ndef unrelated_{0}():\n" + "    value = [1, 2, 3]\n" * 200
-    folder = write(tmp_path / "code", a=CLOCK + rest.format("a"), b=copy + rest.format("b"))
+    filler = "\n\ndef unrelated_{0}():\n" + "    value = [1, 2, 3]\n" * 200
+    folder = write(tmp_path / "code", a=CLOCK + filler.format("a"), b=copy + filler.format("b"))
     context = source_of(folder).context("seconds of a duration, elapsed time of the clock", 900)
-    bodies = [piece for piece in context.pieces if "time.monotonic()" in piece.text]
+    bodies = [excerpt for excerpt in context.pieces if "time.monotonic()" in excerpt.text]
     assert len(bodies) == 1
     assert "near-duplicates left out: a.py:" in context.notice
     assert set(context.files) == {"a.py", "b.py"}, "the copy is named still"
@@ -172,23 +179,23 @@ def test_changed_files_are_shown_as_they_are(
     folder = write(tmp_path / "code", clock=CLOCK, other="def other():\n    return 2\n")
     source = source_of(folder)
     (folder / "clock.py").write_text("import os\n\n\n" + CLOCK)
-    asked = "parse_duration of the clock"
-    fresh = source.context(asked, 1000).pieces[0]
+    task = "parse_duration of the clock"
+    fresh = source.context(task, 1000).pieces[0]
     assert (fresh.stale, fresh.end_line) == (False, 27)
     monkeypatch.setattr("cortex_pipelines.retrieval.search._OVERLAY_BYTES", 1)
-    stale = source.context(asked, 200)
+    stale = source.context(task, 200)
     assert "1 files have changed" in stale.notice
     assert stale.pieces[0].stale
     assert "(outline" in stale.as_text() or "stale)" in stale.as_text()
-    for piece in stale.pieces:
-        lines = (folder / piece.path).read_text().split("\n")
-        assert all(lines[n - 1].rstrip() == line for n, line in shown_lines(piece).items())
+    for excerpt in stale.pieces:
+        lines = (folder / excerpt.path).read_text().split("\n")
+        assert all(lines[n - 1].rstrip() == line for n, line in shown_lines(excerpt).items())
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
-    gone = source.context(asked, 1000)
-    assert gone.pieces == ()
-    assert "the text is not there any more; make the index again" in gone.notice
+    after_deletion = source.context(task, 1000)
+    assert after_deletion.pieces == ()
+    assert "the text is not there any more; make the index again" in after_deletion.notice
 
 
 def test_an_issue_of_5000_words_and_one_like_nothing(package: ContextSource) -> None:
@@ -210,17 +217,17 @@ def test_the_command_prints_text_for_a_prompt_or_json(tmp_path: Path) -> None:
     text = cortex("context", "parse durations", "--index", out)
     assert text.stdout == f"clock.py:1-24 (file clock.py)\n{CLOCK}"
     assert "tokens: approximation" in text.stderr
-    done = cortex("context", "-", "--index", out, "--json", typed="parse durations\n")
-    made = json.loads(done.stdout)
-    assert set(made) == {
+    result = cortex("context", "-", "--index", out, "--json", typed="parse durations\n")
+    answer = json.loads(result.stdout)
+    assert set(answer) == {
         *("task", "tokens", "budget", "counted_by", "pieces", "files", "notice"),
         *("attempts", "notes", "known"),
     }
-    assert set(made["pieces"][0]) == {
+    assert set(answer["pieces"][0]) == {
         *("path", "start_line", "end_line", "name", "kind", "why", "score", "commit", "stale"),
         *("text", "tokens"),
     }
-    assert (made["budget"], made["files"]) == (4000, ["clock.py"])
+    assert (answer["budget"], answer["files"]) == (4000, ["clock.py"])
 
 
 @pytest.mark.parametrize(
@@ -237,8 +244,8 @@ def test_what_cannot_be_answered_is_a_sentence(
 ) -> None:
     folder, out = write(tmp_path / "code", clock=CLOCK), tmp_path / "out"
     cortex("index", folder, "--out", out, "--encoder", "none")
-    done = cortex("context", *arguments, "--index", out)
-    assert done.exit_code == 1
-    assert words in done.stderr
+    result = cortex("context", *arguments, "--index", out)
+    assert result.exit_code == 1
+    assert words in result.stderr
     assert "no index is in" in cortex("context", "a", "--index", tmp_path / "none").stderr
     assert cortex("context", "a", "--index", out, "--project", "x").exit_code == 2

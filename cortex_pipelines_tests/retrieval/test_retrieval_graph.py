@@ -16,7 +16,7 @@ from cortex_pipelines.extraction.architecture.settings import ArchitectureSettin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.retrieval.graph.build import Tables, code_graph
+from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
 from cortex_pipelines.retrieval.graph.history import LEAST_TOGETHER, changed_together
 from cortex_pipelines.retrieval.graph.open_graph import project_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph, GraphNameError
@@ -73,7 +73,7 @@ PYTHON = {
 }
 
 
-def tables(texts: dict[str, str], commits: list[list[str]] | None = None) -> Tables:
+def tables(texts: dict[str, str], commits: list[list[str]] | None = None) -> GraphTables:
     rows = [
         {
             **dict.fromkeys(REPOSITORY_FILES.schema),
@@ -90,13 +90,13 @@ def tables(texts: dict[str, str], commits: list[list[str]] | None = None) -> Tab
         {"source": ["s"] * len(commits or []), "paths": commits or []},
         schema={"source": pl.String, "paths": pl.List(pl.String)},
     )
-    return Tables(files, extracted.units, extracted.tests, facts, history)
+    return GraphTables(files, extracted.units, extracted.tests, facts, history)
 
 
 def edges(texts: dict[str, str], *relations: str) -> set[tuple[str, str, str]]:
     """From, to and resolution; a place is its name, or its path."""
-    made = code_graph(tables(texts), ARCHITECTURE, EXTRACTION)
-    rows = made.filter(pl.col("relation").is_in(relations)).iter_rows(named=True)
+    edges = code_graph(tables(texts), ARCHITECTURE, EXTRACTION)
+    rows = edges.filter(pl.col("relation").is_in(relations)).iter_rows(named=True)
     return {
         (row["from_name"] or row["from_path"], row["to_name"] or row["to_path"], row["resolution"])
         for row in rows
@@ -131,7 +131,7 @@ def test_other_relations_of_python() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "known"),
+    ("texts", "expected"),
     [
         (
             {
@@ -228,27 +228,27 @@ def test_other_relations_of_python() -> None:
     ],
     ids=["go", "java", "rust", "javascript"],
 )
-def test_the_other_languages(texts: dict[str, str], known: set[tuple[str, str, str]]) -> None:
-    assert edges(texts, "calls", "inherits") == known
+def test_the_other_languages(texts: dict[str, str], expected: set[tuple[str, str, str]]) -> None:
+    assert edges(texts, "calls", "inherits") == expected
 
 
 @pytest.mark.parametrize(
-    ("written", "plain"),
+    ("source", "plain"),
     [
         *(("Optional[Foo]", "Foo"), ("Foo | None", "Foo"), ('"Foo"', "Foo"), ("list[Foo]", "list")),
         *(("Box<dyn Foo>", "Foo"), ("*pkg.Foo", "pkg.Foo"), ("a::Foo", "a.Foo"), ("[]Foo", "")),
         *(("&mut Foo<T>", "Foo"), ("Foo | Bar", ""), ("", "")),
     ],
 )  # fmt: skip
-def test_types_are_read_by_their_names(written: str, plain: str) -> None:
-    assert plain_type(written) == plain
+def test_types_are_read_by_their_names(source: str, plain: str) -> None:
+    assert plain_type(source) == plain
 
 
 def test_the_order_of_rows_and_what_is_kept_do_not_matter(tmp_path: Path) -> None:
-    made = tables(PYTHON, [["shop/cli.py", "shop/prices.py"]] * 3)
-    first = code_graph(made, ARCHITECTURE, EXTRACTION)
+    inputs = tables(PYTHON, [["shop/cli.py", "shop/prices.py"]] * 3)
+    first = code_graph(inputs, ARCHITECTURE, EXTRACTION)
     cache = RowCache(tmp_path, "1")
-    mixed = Tables(*(table.sample(fraction=1, shuffle=True, seed=7) for table in made))
+    mixed = GraphTables(*(table.sample(fraction=1, shuffle=True, seed=7) for table in inputs))
     for _ in range(2):
         assert code_graph(mixed, ARCHITECTURE, EXTRACTION, cache, "p").equals(first)
     changes = first.filter(pl.col("relation") == "changes_with")
@@ -277,66 +277,68 @@ def test_broken_code_and_other_types_of_names_make_no_error() -> None:
     code_graph(tables(broken), ARCHITECTURE, EXTRACTION)
     deep = "a" + ".b()" * 30_000 + "\n"
     cycle = "x = y()\ny = x()\nx.some_name()\n\n\nclass A(A):\n    pass\n"
-    made = code_graph(tables({"deep.py": deep, "cycle.py": cycle}), ARCHITECTURE, EXTRACTION)
-    assert made.is_empty()
+    edges = code_graph(tables({"deep.py": deep, "cycle.py": cycle}), ARCHITECTURE, EXTRACTION)
+    assert edges.is_empty()
     assert expression(None) == ""
 
 
 def graph(texts: dict[str, str] = PYTHON) -> CodeGraph:
-    made = tables(texts, [["shop/cli.py", "shop/prices.py"]] * 3)
-    return CodeGraph(code_graph(made, ARCHITECTURE, EXTRACTION), made.units, made.files["path"])
+    inputs = tables(texts, [["shop/cli.py", "shop/prices.py"]] * 3)
+    return CodeGraph(
+        code_graph(inputs, ARCHITECTURE, EXTRACTION), inputs.units, inputs.files["path"]
+    )
 
 
 def test_callers_breaks_and_tests() -> None:
-    asked = graph()
-    callers = asked.ask("callers", "rounded")
+    code = graph()
+    callers = code.ask("callers", "rounded")
     assert [(step.name, step.lines) for step in callers.steps] == [
         *(("run", (14,)), ("Price.total", (11,)), ("test_rounded", (5,))),
     ]
     assert callers.of == ("shop/prices.py:rounded",)
-    breaks = asked.ask("breaks", "Base.key")
+    breaks = code.ask("breaks", "Base.key")
     assert [(step.name, step.distance) for step in breaks.steps if step.name] == [
         *(("Base.save_all", 1), ("run", 2), ("Price.total", 2)),
     ]
     assert "1 rest on a name" in breaks.notice
-    (together,) = [s for s in asked.ask("breaks", "run").steps if s.relation == "changes_with"]
+    (together,) = [s for s in code.ask("breaks", "run").steps if s.relation == "changes_with"]
     assert (together.path, together.weight) == ("shop/prices.py", 3)
-    (test,) = asked.ask("tests", "shop/prices.py:rounded").steps
+    (test,) = code.ask("tests", "shop/prices.py:rounded").steps
     assert (test.path, test.name) == ("tests/test_prices.py", "test_rounded")
-    whole = asked.ask("breaks", "shop/base.py", depth=1)
-    assert {step.relation for step in whole.steps} == {"calls", "imports", "inherits"}
+    file_answer = code.ask("breaks", "shop/base.py", depth=1)
+    assert {step.relation for step in file_answer.steps} == {"calls", "imports", "inherits"}
 
 
 def test_the_path_between_two_places_and_back() -> None:
-    asked = graph()
-    path = asked.ask("path", "run", "Base.key")
+    code = graph()
+    path = code.ask("path", "run", "Base.key")
     assert [(step.name, step.of) for step in path.steps][-1] == (
         "Base.save_all",
         "shop/base.py:Base.key",
     )
-    back = asked.ask("path", "Base.key", "run")
+    back = code.ask("path", "Base.key", "run")
     assert "this is the way back" in back.notice
     assert back.steps == path.steps
-    none = asked.ask("path", "test_rounded", "made")
+    none = code.ask("path", "test_rounded", "made")
     assert not none.steps
     assert "nor back" in none.notice
 
 
 def test_names_that_nothing_or_several_places_have() -> None:
     texts = PYTHON | {"other.py": "def rounded():\n    pass\n", "tests/test_x.py": "def run(): 1\n"}
-    asked = graph(texts)
+    code = graph(texts)
     with pytest.raises(GraphNameError, match=r"2 places; type one of other.py:rounded, shop"):
-        asked.ask("callers", "rounded")
+        code.ask("callers", "rounded")
     with pytest.raises(GraphNameError, match="nothing is called ruonded; like it: rounded"):
-        asked.ask("callers", "ruonded")
-    assert asked.place("run").path == "shop/cli.py", "before the one in tests"
-    assert asked.place("prices.py").path == "shop/prices.py"
+        code.ask("callers", "ruonded")
+    assert code.find_node("run").path == "shop/cli.py", "before the one in tests"
+    assert code.find_node("prices.py").path == "shop/prices.py"
     for bad in (("path", "run", None, 3), ("callers", "run", "made", 3), ("who", "run", None, 3)):
         with pytest.raises(ValueError, match=r"path needs two names|no question who"):
-            asked.ask(*bad)
+            code.ask(*bad)
     assert (
         "no call of tests/test_x.py:run is known"
-        in asked.ask("callers", "tests/test_x.py:run").notice
+        in code.ask("callers", "tests/test_x.py:run").notice
     )
 
 
@@ -348,20 +350,20 @@ def test_the_command_on_an_index_follows_the_folder(tmp_path: Path) -> None:
     run = CliRunner()
     index = ["index", str(folder), "--out", str(out), "--encoder", "none"]
     assert run.invoke(main, index).exit_code == 0
-    done = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out)])
-    assert done.exit_code == 0, done.stderr
+    result = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out)])
+    assert result.exit_code == 0, result.stderr
     line = "shop/prices.py:9-11  Price.total  calls shop/prices.py:rounded, line 11 [scope]"
-    assert line in done.stdout.splitlines()
-    (kept,) = out.glob("graph-*")
+    assert line in result.stdout.splitlines()
+    (graph_folder,) = out.glob("graph-*")
     (folder / "shop" / "more.py").write_text("from shop.prices import rounded\n\nrounded(1)\n")
-    done = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out), "--json"])
-    assert "shop/more.py" in {step["path"] for step in json.loads(done.stdout)["steps"]}
-    assert kept not in out.glob("graph-*")
-    done = run.invoke(main, ["graph", "path", "run", "--index", str(out)])
-    assert "path needs two names" in done.stderr
-    done = run.invoke(main, ["graph", "callers", "x", "--index", str(out), "--project", "shop"])
-    assert "not both" in done.stderr
-    assert run.invoke(main, index).exit_code == 0, "what graphs left is no hindrance"
+    result = run.invoke(main, ["graph", "callers", "rounded", "--index", str(out), "--json"])
+    assert "shop/more.py" in {step["path"] for step in json.loads(result.stdout)["steps"]}
+    assert graph_folder not in out.glob("graph-*")
+    result = run.invoke(main, ["graph", "path", "run", "--index", str(out)])
+    assert "path needs two names" in result.stderr
+    result = run.invoke(main, ["graph", "callers", "x", "--index", str(out), "--project", "shop"])
+    assert "not both" in result.stderr
+    assert run.invoke(main, index).exit_code == 0, "leftover graphs do not hinder"
 
 
 def test_the_graph_of_one_project_and_of_all(
@@ -373,27 +375,27 @@ def test_the_graph_of_one_project_and_of_all(
     first, *_ = project.partitions
     with pytest.raises(ProjectError, match=f"`cortex run code_graph --project {first}` makes it"):
         project_graph(project, first)
-    made = tables(PYTHON)
+    inputs = tables(PYTHON)
     for name in project.partitions:
         for asset, table, frame in (
-            ("repository_files", "files", made.files),
-            ("code_units", "units", made.units),
-            ("code_graph", "edges", code_graph(made, ARCHITECTURE, EXTRACTION)),
+            ("repository_files", "files", inputs.files),
+            ("code_units", "units", inputs.units),
+            ("code_graph", "edges", code_graph(inputs, ARCHITECTURE, EXTRACTION)),
         ):
             folder = project.output(asset, name)
             folder.mkdir(parents=True)
             frame.write_parquet(folder / f"{table}.parquet")
     ask = ["graph", "callers", "Base.key", "--json"]
-    done = CliRunner().invoke(main, [*ask, "--project", first])
-    assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["of"] == ["shop/base.py:Base.key"]
-    done = CliRunner().invoke(main, ask)
-    assert f"type one of {min(project.partitions)}/shop/base.py:Base.key" in done.stderr
+    result = CliRunner().invoke(main, [*ask, "--project", first])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["of"] == ["shop/base.py:Base.key"]
+    result = CliRunner().invoke(main, ask)
+    assert f"type one of {min(project.partitions)}/shop/base.py:Base.key" in result.stderr
     ask[2] = f"{first}/shop/base.py:Base.key"
     (step,) = json.loads(CliRunner().invoke(main, ask).stdout)["steps"]
     assert step["path"] == f"{first}/shop/base.py"
-    done = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
-    assert "no project nowhere; there is:" in done.stderr
+    result = CliRunner().invoke(main, [*ask, "--project", "nowhere"])
+    assert "no project nowhere; there is:" in result.stderr
     answer = project_services(tmp_path).relations
     assert answer is not None
     assert answer("callers", "Base.key", None, first, 3)["versions"] == {first: None}

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.retrieval.excerpts import DocumentLocation, Excerpts
-from cortex_pipelines.retrieval.index import IndexManifest, index_files
-from cortex_pipelines.retrieval.open_index import limits_of
+from cortex_pipelines.retrieval.excerpts import DocumentLocation, ExcerptSource
+from cortex_pipelines.retrieval.index import IndexManifest, build_index
+from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.retrieval.search import Filters, Searcher
-from cortex_pipelines.retrieval.tables import searched_files, searched_tables
+from cortex_pipelines.retrieval.tables import build_search_tables, read_searched_files
 from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS
 from cortex_pipelines.schemas.search import SEARCHED_DOCUMENTS, SEARCHED_FILES
 from cortex_pipelines_tests.retrieval.searchedproject import save
@@ -34,7 +34,7 @@ def tables() -> dict[str, pl.DataFrame]:
     rows = [dict(zip(names, file, strict=True)) | columns for file in FILES]
     units = {"source": "git:../shop", "path": "shop/order.py", "qualified_name": "apply_voucher"}
     frame = pl.DataFrame(rows, schema_overrides={"licence": pl.String, "author": pl.String})
-    return searched_tables(
+    return build_search_tables(
         frame,
         pl.DataFrame([units | {"start_line": 1, "category": "other", "cyclomatic": 1}]),
         REPOSITORY_COMMITS.empty(),
@@ -58,16 +58,20 @@ def test_an_issue_is_one_place(tables: dict[str, pl.DataFrame]) -> None:
 def test_an_issue_is_found(tables: dict[str, pl.DataFrame], tmp_path: Path) -> None:
     both = (SEARCHED_FILES, SEARCHED_DOCUMENTS)
     save(tmp_path, *((table, tables[table.name]) for table in both))
-    index = index_files(searched_files(tmp_path), IndexManifest("", None), None)
-    searcher = Searcher(index, limits_of(PARAMETERS))
-    found = searcher.search("voucher counted twice", 5, filters=Filters(kind="issue"))
-    assert [result.path for result in found] == ["issues/tickets/7.md"]
+    index = build_index(read_searched_files(tmp_path), IndexManifest("", None), None)
+    searcher = Searcher(index, reading_limits(PARAMETERS))
+    hits = searcher.search("voucher counted twice", 5, filters=Filters(kind="issue"))
+    assert [result.path for result in hits] == ["issues/tickets/7.md"]
     assert searcher.search("apply voucher order", 1)[0].path == "shop/order.py"
 
 
 def test_an_issue_is_shown_whole_or_by_its_title() -> None:
-    place = DocumentLocation("issue", "Vouchers are counted twice", 1, PAGE.count("\n") + 1)
-    shown = Excerpts(PAGE, "issues/tickets/7.md", "markdown", [place], PARAMETERS.extraction)
-    assert shown.show(shown.whole(place)).startswith("# Vouchers are counted twice\n\nSee below.")
-    assert shown.outline(place) == []
-    assert shown.show(shown.signature(place)) == "# Vouchers are counted twice"
+    location = DocumentLocation("issue", "Vouchers are counted twice", 1, PAGE.count("\n") + 1)
+    source = ExcerptSource(
+        PAGE, "issues/tickets/7.md", "markdown", [location], PARAMETERS.extraction
+    )
+    assert source.render(source.full_lines(location)).startswith(
+        "# Vouchers are counted twice\n\nSee below."
+    )
+    assert source.outline_lines(location) == []
+    assert source.render(source.signature_lines(location)) == "# Vouchers are counted twice"

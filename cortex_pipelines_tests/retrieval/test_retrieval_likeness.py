@@ -33,8 +33,8 @@ def large() -> Collection:
 def queries(large: Collection) -> npt.NDArray[np.float32]:
     draw = np.random.default_rng(6)
     assert large.vectors is not None
-    near = large.vectors[draw.integers(0, _COUNT, 60)].astype(np.float64)
-    return _directions(near + draw.normal(0, 0.05, near.shape))
+    neighbours = large.vectors[draw.integers(0, _COUNT, 60)].astype(np.float64)
+    return _directions(neighbours + draw.normal(0, 0.05, neighbours.shape))
 
 
 def _highest(values: npt.NDArray[np.float32]) -> set[int]:
@@ -42,15 +42,15 @@ def _highest(values: npt.NDArray[np.float32]) -> set[int]:
 
 
 def _recall(
-    large: Collection, queries: npt.NDArray[np.float32], shown: npt.NDArray[np.bool_]
+    large: Collection, queries: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_]
 ) -> float:
     shares = []
     for query in queries:
-        exact = np.where(shown, np.maximum(0, large.directions @ query), -1)
-        likeness = large.likeness(query, shown, np.zeros(_COUNT, dtype=np.float32))
-        assert likeness is not None
-        assert not likeness[::10].any()
-        shares.append(len(_highest(exact) & _highest(np.where(shown, likeness, -1))) / _K)
+        exact = np.where(eligible, np.maximum(0, large.float_vectors @ query), -1)
+        similarity = large.similarity(query, eligible, np.zeros(_COUNT, dtype=np.float32))
+        assert similarity is not None
+        assert not similarity[::10].any()
+        shares.append(len(_highest(exact) & _highest(np.where(eligible, similarity, -1))) / _K)
     return float(np.mean(shares))
 
 
@@ -61,26 +61,26 @@ def test_signs_lead_to_the_likeliest_also_of_a_few(
     every: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shown = (np.arange(_COUNT) + 1) % every == 0
-    assert _recall(large, queries, shown) == 1.0  # every one of them is compared
-    monkeypatch.setattr(collection, "_ALL_COMPARED", 5_000)
-    monkeypatch.setattr(collection, "_COMPARED", 1_000)
-    assert _recall(large, queries, shown) >= 0.97
+    eligible = (np.arange(_COUNT) + 1) % every == 0
+    assert _recall(large, queries, eligible) == 1.0  # every one of them is compared
+    monkeypatch.setattr(collection, "_EXACT_LIMIT", 5_000)
+    monkeypatch.setattr(collection, "_CANDIDATES", 1_000)
+    assert _recall(large, queries, eligible) >= 0.97
 
 
 def test_what_other_evidence_favours_is_compared_exactly(
     large: Collection, queries: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collection, "_ALL_COMPARED", 5_000)
-    monkeypatch.setattr(collection, "_COMPARED", 50)
-    shown = np.ones(_COUNT, dtype=bool)
+    monkeypatch.setattr(collection, "_EXACT_LIMIT", 5_000)
+    monkeypatch.setattr(collection, "_CANDIDATES", 50)
+    eligible = np.ones(_COUNT, dtype=bool)
     favoured = 4321
     scores = np.zeros(_COUNT, dtype=np.float32)
     scores[favoured] = 1.0
     for query in queries:
-        likeness = large.likeness(query, shown, scores)
-        assert likeness is not None
-        assert likeness[favoured] == pytest.approx(
-            max(0.0, float(large.directions[favoured] @ query)), abs=1e-6
+        similarity = large.similarity(query, eligible, scores)
+        assert similarity is not None
+        assert similarity[favoured] == pytest.approx(
+            max(0.0, float(large.float_vectors[favoured] @ query)), abs=1e-6
         )
-        assert np.count_nonzero(likeness) <= 100
+        assert np.count_nonzero(similarity) <= 100

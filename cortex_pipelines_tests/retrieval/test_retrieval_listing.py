@@ -10,7 +10,7 @@ import pytest
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.index import read_folder
 from cortex_pipelines.retrieval.listing import list_files
-from cortex_pipelines.retrieval.open_index import index_folder, limits_of
+from cortex_pipelines.retrieval.open_index import index_folder, reading_limits
 
 PARAMETERS = load_parameters()
 CODE = "def alpha():\n    return 1\n"
@@ -22,8 +22,8 @@ def committed(folder: Path) -> str:
     git = ["git", "-C", str(folder), *person, "-c", "advice.addEmbeddedRepo=false"]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *arguments], check=True)
-    done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    result = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return result.stdout.strip()
 
 
 def test_a_file_and_a_folder_that_vanish_while_they_are_listed_are_not_there(
@@ -34,8 +34,8 @@ def test_a_file_and_a_folder_that_vanish_while_they_are_listed_are_not_there(
         (tmp_path / name).write_text(CODE)
     scanned = os.scandir
 
-    def scan(place: Path) -> Iterator[os.DirEntry[str]]:
-        entries = list(scanned(place))
+    def scan(folder: Path) -> Iterator[os.DirEntry[str]]:
+        entries = list(scanned(folder))
         if (tmp_path / "gone.py").exists():
             (tmp_path / "gone.py").unlink()
             (tmp_path / "below").rmdir()
@@ -56,15 +56,15 @@ def test_unsafe_names_and_folders_that_may_not_be_listed_are_counted(
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff.py")).write_text(CODE)
     scanned = os.scandir
 
-    def scan(place: Path) -> Iterator[os.DirEntry[str]]:
-        if str(place).endswith("locked"):  # by hand, as root may list everything
+    def scan(folder: Path) -> Iterator[os.DirEntry[str]]:
+        if str(folder).endswith("locked"):  # by hand, as root may list everything
             raise PermissionError(13, "Permission denied")
-        return scanned(place)
+        return scanned(folder)
 
     monkeypatch.setattr(os, "scandir", scan)
-    made = index_folder(folder, tmp_path / "out", PARAMETERS, "none")
-    assert made.files == 1
-    assert made.left_out == {
+    indexing = index_folder(folder, tmp_path / "out", PARAMETERS, "none")
+    assert indexing.files == 1
+    assert indexing.left_out == {
         "a name of 253 bytes; at most 240 can be written anywhere": 1,
         "the path is absolute": 1,
         "the path is not UTF-8": 1,
@@ -75,8 +75,8 @@ def test_unsafe_names_and_folders_that_may_not_be_listed_are_counted(
 def test_only_what_a_commit_has_is_of_that_commit(tmp_path: Path) -> None:
     nested = tmp_path / "nested"
     nested.mkdir()
-    for place in (tmp_path / "same.py", tmp_path / "edited.py", nested / "own.py"):
-        place.write_text(CODE)
+    for path in (tmp_path / "same.py", tmp_path / "edited.py", nested / "own.py"):
+        path.write_text(CODE)
     committed(nested)
     (tmp_path / ".gitignore").write_text("")
     head = committed(tmp_path)
@@ -84,13 +84,13 @@ def test_only_what_a_commit_has_is_of_that_commit(tmp_path: Path) -> None:
     (tmp_path / "new.py").write_text(CODE)
     (tmp_path / "module").mkdir()
     (tmp_path / "module" / ".git").write_text("gitdir: ../.git/modules/module\n")
-    found = read_folder(tmp_path, limits_of(PARAMETERS))
-    assert {file.path: file.commit for file in found} == {
+    files = read_folder(tmp_path, reading_limits(PARAMETERS))
+    assert {file.path: file.commit for file in files} == {
         ".gitignore": head,
         "same.py": head,
         "edited.py": None,
         "new.py": None,
         "nested/own.py": None,
     }
-    (below,) = read_folder(nested, limits_of(PARAMETERS))
+    (below,) = read_folder(nested, reading_limits(PARAMETERS))
     assert below.commit not in (None, head)

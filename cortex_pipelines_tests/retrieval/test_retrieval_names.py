@@ -9,13 +9,13 @@ import pytest
 
 from cortex_pipelines.api import load_parameters
 from cortex_pipelines.retrieval.bm25f import Floats
-from cortex_pipelines.retrieval.index import IndexManifest, index_files, read_folder
-from cortex_pipelines.retrieval.open_index import limits_of
-from cortex_pipelines.retrieval.queries import understand
-from cortex_pipelines.retrieval.ranking import FOR_UNITS, combined_units
+from cortex_pipelines.retrieval.index import IndexManifest, build_index, read_folder
+from cortex_pipelines.retrieval.open_index import reading_limits
+from cortex_pipelines.retrieval.queries import parse_query
+from cortex_pipelines.retrieval.ranking import FOR_UNITS, combine_unit_scores
 from cortex_pipelines.retrieval.search import Searcher
 
-LIMITS = limits_of(load_parameters())
+LIMITS = reading_limits(load_parameters())
 FILES = {
     "wrappers.py": (
         "class Request:\n    pass\n\n\n"
@@ -48,12 +48,12 @@ def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     return Searcher(
-        index_files(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS
+        build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None), LIMITS
     )
 
 
 @pytest.mark.parametrize(
-    ("query", "place"),
+    ("query", "location"),
     [
         ("Response", "wrappers.py Response"),
         (" Response() ", "wrappers.py Response"),
@@ -64,9 +64,9 @@ def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
         ("camelCase", "camelCase.js camelCase.js"),
     ],
 )
-def test_what_is_named_comes_first(searcher: Searcher, query: str, place: str) -> None:
+def test_what_is_named_comes_first(searcher: Searcher, query: str, location: str) -> None:
     first, *_ = searcher.search(query)
-    assert f"{first.path} {first.name}" == place
+    assert f"{first.path} {first.name}" == location
     assert first.why.startswith("defines what is named")
 
 
@@ -75,8 +75,8 @@ def test_the_file_that_defines_what_is_named_comes_first(searcher: Searcher) -> 
 
 
 def test_a_declaration_comes_after_its_definition(searcher: Searcher) -> None:
-    found = [result.path for result in searcher.search("evolve the inst with changes")]
-    assert found.index("make.py") < found.index("make.pyi")
+    paths = [result.path for result in searcher.search("evolve the inst with changes")]
+    assert paths.index("make.py") < paths.index("make.pyi")
 
 
 def test_several_words_name_nothing(searcher: Searcher) -> None:
@@ -91,12 +91,12 @@ def test_what_has_no_vector_is_not_taken_for_unlike(tmp_path: Path) -> None:
     def encode(texts: Sequence[str]) -> Floats:
         return np.ones((len(texts), 2), dtype=np.float32) / np.float32(2**0.5)
 
-    index = index_files(read_folder(tmp_path, LIMITS), IndexManifest(str(tmp_path), "x"), encode)
-    query = understand("why parcels")
-    (part,) = Searcher(index, LIMITS, encode).scored(query)
+    index = build_index(read_folder(tmp_path, LIMITS), IndexManifest(str(tmp_path), "x"), encode)
+    query = parse_query("why parcels")
+    (part,) = Searcher(index, LIMITS, encode).score_collections(query)
     section = part.collection.names.index("Why")
-    by_words = combined_units([part], replace(FOR_UNITS, dense=0.0), query)[0][section]
-    assert combined_units([part], FOR_UNITS, query)[0][section] > by_words
+    by_words = combine_unit_scores([part], replace(FOR_UNITS, dense=0.0), query)[0][section]
+    assert combine_unit_scores([part], FOR_UNITS, query)[0][section] > by_words
 
 
 def test_a_name_of_many_parts_names_nothing(searcher: Searcher) -> None:

@@ -15,35 +15,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cortex_pipelines.retrieval.notes.answer_cache import UNUSED_DAYS, AnswerCache, rests_on
-from cortex_pipelines.retrieval.notes.note import LONGEST, Draft, MemoryStoreError
-from cortex_pipelines.retrieval.notes.project_context import come_to
+from cortex_pipelines.retrieval.notes.answer_cache import UNUSED_DAYS, AnswerCache, version_digest
+from cortex_pipelines.retrieval.notes.note import LONGEST, NewNote, NoteError
+from cortex_pipelines.retrieval.notes.project_context import restore_context
 from cortex_pipelines.retrieval.notes.store import (
     EXCHANGES,
     FOLDED,
     ForgetSelection,
-    MemoryStore,
     NoteEncoder,
     NoteScope,
+    NoteStore,
 )
-from cortex_pipelines.retrieval.notes.summaries import summary
+from cortex_pipelines.retrieval.notes.summaries import summarise
 from cortex_pipelines.retrieval.queries import QueryError
 
 ANNA, BEN = "a" * 16, "b" * 16
-NOTE = Draft("prices are rounded half up to cents", "note", ANNA, "test")
+NOTE = NewNote("prices are rounded half up to cents", "note", ANNA, "test")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> MemoryStore:
-    return MemoryStore(tmp_path / "memory" / "shop.sqlite")
+def store(tmp_path: Path) -> NoteStore:
+    return NoteStore(tmp_path / "memory" / "shop.sqlite")
 
 
-def exchange(number: int, author: str = ANNA) -> Draft:
+def exchange(number: int, author: str = ANNA) -> NewNote:
     text = f"how is topic{number} rounded? It fails on Mondays."
-    return Draft(text, "exchange", author, "test", f"by rule{number} of the ledger")
+    return NewNote(text, "exchange", author, "test", f"by rule{number} of the ledger")
 
 
-def found(store: MemoryStore, query: str, author: str = ANNA) -> list[str]:
+def search_texts(store: NoteStore, query: str, author: str = ANNA) -> list[str]:
     return [entry.text for _, entry in store.search(query, NoteScope(author), 10)]
 
 
@@ -56,30 +56,30 @@ def encode(texts: Sequence[str]) -> np.ndarray:
 
 
 def test_what_is_kept_is_found_by_its_words_and_has_origin_date_and_author(
-    store: MemoryStore,
+    store: NoteStore,
 ) -> None:
-    kept = store.add(NOTE)
+    added = store.add(NOTE)
     store.add(replace(NOTE, text="the queue is drained at midnight"))
     ((_, entry),) = store.search("rounding of a price", NoteScope(BEN), 10)
-    assert entry == kept
+    assert entry == added
     assert (entry.author, entry.origin, entry.at[10]) == (ANNA, "test", "T")
     store.add(replace(NOTE, text="getUserByName ignores case"))
-    assert found(store, "user by name") == ["getUserByName ignores case"]
+    assert search_texts(store, "user by name") == ["getUserByName ignores case"]
 
 
-def test_meaning_finds_what_words_do_not(store: MemoryStore) -> None:
+def test_meaning_finds_what_words_do_not(store: NoteStore) -> None:
     texts = ["cost of storage", "the queue is drained"]
     for text in texts:
         store.add(replace(NOTE, text=text))
-    assert found(store, "price") == []
+    assert search_texts(store, "price") == []
     both = store.search("price", NoteScope(ANNA), 1, NoteEncoder("e1", encode))
     assert [entry.text for _, entry in both] == texts[:1]
 
     def fail(_: Sequence[str]) -> np.ndarray:
         raise AssertionError("vectors are kept")
 
-    def only_the_query(given: Sequence[str]) -> np.ndarray:
-        return encode(given) if list(given) == ["price"] else fail(given)
+    def only_the_query(texts: Sequence[str]) -> np.ndarray:
+        return encode(texts) if list(texts) == ["price"] else fail(texts)
 
     again = store.search("price", NoteScope(ANNA), 1, NoteEncoder("e1", only_the_query))
     assert [entry.text for _, entry in again] == texts[:1]
@@ -87,52 +87,54 @@ def test_meaning_finds_what_words_do_not(store: MemoryStore) -> None:
         store.search("price", NoteScope(ANNA), 1, NoteEncoder("another", only_the_query))
 
 
-def test_an_entry_is_superseded_once_and_never_changed(store: MemoryStore) -> None:
+def test_an_entry_is_superseded_once_and_never_changed(store: NoteStore) -> None:
     old = store.add(replace(NOTE, kind="decision"))
     new = store.add(replace(NOTE, text="prices are rounded to even", supersedes=old.id))
-    assert found(store, "rounded prices") == [new.text]
+    assert search_texts(store, "rounded prices") == [new.text]
     history = store.search("rounded prices", NoteScope(ANNA, history=True), 10)
     assert {(e.id, e.superseded_by) for _, e in history} == {(old.id, new.id), (new.id, None)}
-    with pytest.raises(MemoryStoreError, match=f"superseded by {new.id} already"):
+    with pytest.raises(NoteError, match=f"superseded by {new.id} already"):
         store.add(replace(NOTE, text="a third", supersedes=old.id))
-    with pytest.raises(MemoryStoreError, match="no entry 0123456789ab"):
+    with pytest.raises(NoteError, match="no entry 0123456789ab"):
         store.add(replace(NOTE, text="a third", supersedes="0123456789ab"))
-    assert found(store, "third") == [], "what is refused leaves nothing"
+    assert search_texts(store, "third") == [], "what is refused leaves nothing"
     with sqlite3.connect(store.database.path) as db:
         for change in ("text = 'other'", "author = 'x'", "superseded_by = 'x'"):
             with pytest.raises(sqlite3.IntegrityError, match="entry is superseded"):
                 db.execute(f"UPDATE entries SET {change} WHERE id = '{old.id}'")
 
 
-def test_exchanges_are_their_author_s_and_older_ones_a_summary(store: MemoryStore) -> None:
+def test_exchanges_are_their_author_s_and_older_ones_a_summary(store: NoteStore) -> None:
     for number in range(EXCHANGES + FOLDED - 1):
         store.add(exchange(number))
-    assert len(store.entries(NoteScope(ANNA), 100, "exchange")) == EXCHANGES + FOLDED - 1
-    assert store.entries(NoteScope(ANNA), 100, "summary") == []
+    assert len(store.list_notes(NoteScope(ANNA), 100, "exchange")) == EXCHANGES + FOLDED - 1
+    assert store.list_notes(NoteScope(ANNA), 100, "summary") == []
     last = store.add(exchange(EXCHANGES + FOLDED - 1))
-    left = store.entries(NoteScope(ANNA), 100, "exchange")
-    assert [entry.text for entry in left] == [exchange(n).text for n in range(FOLDED, 60)]
-    assert left[-1] == last
-    (made,) = store.entries(NoteScope(ANNA), 100, "summary")
+    exchanges = store.list_notes(NoteScope(ANNA), 100, "exchange")
+    assert [entry.text for entry in exchanges] == [exchange(n).text for n in range(FOLDED, 60)]
+    assert exchanges[-1] == last
+    (summary_note,) = store.list_notes(NoteScope(ANNA), 100, "summary")
     sentences = {part for n in range(FOLDED)
                  for part in (f"how is topic{n} rounded?", "It fails on Mondays.",
                               exchange(n).answer)}  # fmt: skip
-    assert set(made.text.split("\n")) < sentences, "its sentences are those of the exchanges"
-    assert made.origin.startswith(f"exchanges of {left[0].at[:10]}")
-    assert found(store, "topic30")[0] == exchange(30).text
-    assert found(store, "topic30 ledger Mondays", BEN) == []
-    assert store.entries(NoteScope(BEN), 100) == []
-    with pytest.raises(MemoryStoreError, match="no entry"):
+    assert set(summary_note.text.split("\n")) < sentences, (
+        "its sentences are those of the exchanges"
+    )
+    assert summary_note.origin.startswith(f"exchanges of {exchanges[0].at[:10]}")
+    assert search_texts(store, "topic30")[0] == exchange(30).text
+    assert search_texts(store, "topic30 ledger Mondays", BEN) == []
+    assert store.list_notes(NoteScope(BEN), 100) == []
+    with pytest.raises(NoteError, match="no entry"):
         store.add(replace(NOTE, author=BEN, supersedes=last.id))
 
 
 def test_a_summary_says_once_what_is_said_most() -> None:
     texts = ["The cache is stale. Lunch was good.", "Why is the cache stale?", "Cache keys: stale."]
-    text = summary(texts, most=2)
+    text = summarise(texts, most=2)
     assert "cache" in text.lower()
     assert len(text.split("\n")) == 2
-    assert summary(["how is this", "and that"]) == ""
-    assert summary(["one two"] * 3) == "one two"
+    assert summarise(["how is this", "and that"]) == ""
+    assert summarise(["one two"] * 3) == "one two"
 
 
 MARKS = ("zebrafinch", "quokkaland", "wombatville", "numbatstone")
@@ -142,19 +144,19 @@ def bytes_of(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 
 
-def test_what_is_forgotten_is_gone_from_the_bytes_of_all_files(store: MemoryStore) -> None:
+def test_what_is_forgotten_is_gone_from_the_bytes_of_all_files(store: NoteStore) -> None:
     folder = store.database.path.parent
     secret = store.add(replace(NOTE, text=f"the {MARKS[0]} migrates {'often ' * 2000}"))
     question = store.add(replace(exchange(1), text=MARKS[1], answer=f"{MARKS[2]} of course"))
-    kept = store.add(replace(NOTE, text=f"the emuplain stays {'here ' * 2000}", author=BEN))
-    AnswerCache(store.database).put("context", MARKS, "v1", {"shown": MARKS[3]})
+    added = store.add(replace(NOTE, text=f"the emuplain stays {'here ' * 2000}", author=BEN))
+    AnswerCache(store.database).store("context", MARKS, "v1", {"shown": MARKS[3]})
     store.search("zebrafinch", NoteScope(ANNA), 5, NoteEncoder("e1", encode))
     for number in range(300):  # spread over pages, and merged in the index of words
         store.add(replace(NOTE, text=f"filler {number} zebrafinch{number}", origin="filler"))
     before = bytes_of(folder)
     assert all(mark.encode() in before for mark in MARKS)
-    gone = store.forget(ForgetSelection((secret.id, question.id)))
-    assert {entry.id for entry in gone} == {secret.id, question.id}
+    forgotten = store.forget(ForgetSelection((secret.id, question.id)))
+    assert {entry.id for entry in forgotten} == {secret.id, question.id}
     assert MARKS[1].encode() not in bytes_of(folder)
     store.forget(ForgetSelection(author=ANNA))
     after = bytes_of(folder)
@@ -162,21 +164,21 @@ def test_what_is_forgotten_is_gone_from_the_bytes_of_all_files(store: MemoryStor
     assert b"zebrafin" not in after, "nor the stems in the index of words"
     assert question.id.encode() not in after
     assert b"emuplain" in after
-    assert found(store, "emuplain stays", BEN) == [kept.text]
-    assert store.entries(NoteScope(ANNA), 10) == [kept]
+    assert search_texts(store, "emuplain stays", BEN) == [added.text]
+    assert store.list_notes(NoteScope(ANNA), 10) == [added]
 
 
-def test_a_forgotten_exchange_takes_the_summary_of_it_along(store: MemoryStore) -> None:
+def test_a_forgotten_exchange_takes_the_summary_of_it_along(store: NoteStore) -> None:
     first = store.add(exchange(0))
     for number in range(1, EXCHANGES + FOLDED):
         store.add(exchange(number))
-    (made,) = store.entries(NoteScope(ANNA), 9, "summary")
-    assert store.forget(ForgetSelection((first.id,))) == [made]
+    (summary_note,) = store.list_notes(NoteScope(ANNA), 9, "summary")
+    assert store.forget(ForgetSelection((first.id,))) == [summary_note]
     assert first.id.encode() not in bytes_of(store.database.path.parent)
-    assert len(store.entries(NoteScope(ANNA), 100, "exchange")) == EXCHANGES
+    assert len(store.list_notes(NoteScope(ANNA), 100, "exchange")) == EXCHANGES
 
 
-def test_only_what_was_added_before_a_day_or_matches_is_forgotten(store: MemoryStore) -> None:
+def test_only_what_was_added_before_a_day_or_matches_is_forgotten(store: NoteStore) -> None:
     store.add(NOTE)
     assert store.forget(ForgetSelection(before="2020-01-01")) == []
     assert (
@@ -189,41 +191,41 @@ def test_only_what_was_added_before_a_day_or_matches_is_forgotten(store: MemoryS
 WRITER = """
 import sys
 from pathlib import Path
-from cortex_pipelines.retrieval.notes.note import Draft
-from cortex_pipelines.retrieval.notes.store import MemoryStore
+from cortex_pipelines.retrieval.notes.note import NewNote
+from cortex_pipelines.retrieval.notes.store import NoteStore
 
-store = MemoryStore(Path(sys.argv[1]))
+store = NoteStore(Path(sys.argv[1]))
 for number in range(int(sys.argv[3])):
-    entry = store.add(Draft(f"entry {number} of {sys.argv[2]}", "note", sys.argv[2], "test"))
-    print(entry.id, flush=True)
+    note = store.add(NewNote(f"entry {number} of {sys.argv[2]}", "note", sys.argv[2], "test"))
+    print(note.id, flush=True)
 """
 
 
-def writer(store: MemoryStore, name: str, count: int) -> "subprocess.Popen[str]":
+def writer(store: NoteStore, name: str, count: int) -> "subprocess.Popen[str]":
     words = [sys.executable, "-c", WRITER, str(store.database.path), name, str(count)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
-def test_processes_that_write_at_once_lose_nothing(store: MemoryStore) -> None:
+def test_processes_that_write_at_once_lose_nothing(store: NoteStore) -> None:
     writers = [writer(store, name, 25) for name in "abc"]  # all of them also make the file
-    acknowledged = [line for one in writers for line in one.communicate()[0].split()]
-    assert [one.returncode for one in writers] == [0, 0, 0]
-    kept = {entry.id for entry in store.entries(NoteScope(ANNA), 1000)}
+    acknowledged = [line for process in writers for line in process.communicate()[0].split()]
+    assert [process.returncode for process in writers] == [0, 0, 0]
+    stored_ids = {entry.id for entry in store.list_notes(NoteScope(ANNA), 1000)}
     assert len(acknowledged) == 75
-    assert kept == set(acknowledged)
+    assert stored_ids == set(acknowledged)
 
 
-def test_a_kill_in_the_middle_loses_nothing_acknowledged(store: MemoryStore) -> None:
+def test_a_kill_in_the_middle_loses_nothing_acknowledged(store: NoteStore) -> None:
     killed = writer(store, "killed", 100_000)
     assert killed.stdout is not None
     acknowledged = [killed.stdout.readline().strip() for _ in range(20)]
     killed.send_signal(signal.SIGKILL)
     acknowledged += killed.stdout.read().split("\n")[:-1]
     killed.wait()
-    kept = {entry.id for entry in store.entries(NoteScope(ANNA), 100_000)}
-    assert set(acknowledged) <= kept
-    assert len(kept) <= len(acknowledged) + 1
-    assert len(store.search("entry killed", NoteScope(ANNA), 200)) == len(kept)
+    stored_ids = {entry.id for entry in store.list_notes(NoteScope(ANNA), 100_000)}
+    assert set(acknowledged) <= stored_ids
+    assert len(stored_ids) <= len(acknowledged) + 1
+    assert len(store.search("entry killed", NoteScope(ANNA), 200)) == len(stored_ids)
     with sqlite3.connect(store.database.path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
@@ -234,34 +236,34 @@ def test_a_kill_in_the_middle_loses_nothing_acknowledged(store: MemoryStore) -> 
     [
         (replace(NOTE, text=" \n"), "the text is empty"),
         (replace(NOTE, text="x" * (LONGEST + 1)), "has 20,001 characters, at most 20,000"),
-        (replace(NOTE, text="a\0b"), "is no text that UTF-8 can hold"),
-        (replace(NOTE, text="\ud800"), "is no text that UTF-8 can hold"),
+        (replace(NOTE, text="a\0b"), "is not text that UTF-8 can hold"),
+        (replace(NOTE, text="\ud800"), "is not text that UTF-8 can hold"),
         (replace(NOTE, answer="yes"), "only an exchange has an answer"),
         (replace(exchange(1), supersedes="0" * 12), "an exchange was held"),
     ],
 )
-def test_what_cannot_be_kept_gets_a_sentence(store: MemoryStore, draft: Draft, words: str) -> None:
-    with pytest.raises(MemoryStoreError, match=words):
+def test_what_cannot_be_kept_gets_a_sentence(store: NoteStore, draft: NewNote, words: str) -> None:
+    with pytest.raises(NoteError, match=words):
         store.add(draft)
-    assert not store.entries(NoteScope(ANNA), 1)
+    assert not store.list_notes(NoteScope(ANNA), 1)
 
 
-def test_files_that_cannot_be_used_get_a_sentence(store: MemoryStore) -> None:
+def test_files_that_cannot_be_used_get_a_sentence(store: NoteStore) -> None:
     store.add(NOTE)
     path = store.database.path
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 9")
-    with pytest.raises(MemoryStoreError, match="has format 9, and this version reads 2"):
+    with pytest.raises(NoteError, match="has format 9, and this version reads 2"):
         store.add(NOTE)
     path.write_bytes(b"not a database, and longer than a header of one " * 4)
-    with pytest.raises(MemoryStoreError, match="is damaged"):
-        store.entries(NoteScope(ANNA), 1)
+    with pytest.raises(NoteError, match="is damaged"):
+        store.list_notes(NoteScope(ANNA), 1)
     path.write_bytes(b"")  # a kill before the tables were made
     store.add(NOTE)
-    assert found(store, "rounded") == [NOTE.text]
+    assert search_texts(store, "rounded") == [NOTE.text]
 
 
-def test_any_query_is_answered_or_gets_a_sentence(store: MemoryStore) -> None:
+def test_any_query_is_answered_or_gets_a_sentence(store: NoteStore) -> None:
     store.add(NOTE)
     chance = random.Random(5)
     letters = string.printable + "äß漢\0'\"()*^:{}-+ NEAR AND OR NOT"
@@ -269,60 +271,62 @@ def test_any_query_is_answered_or_gets_a_sentence(store: MemoryStore) -> None:
         query = "".join(chance.choices(letters, k=chance.randrange(60)))
         with suppress(QueryError):
             store.search(query, NoteScope(ANNA), 3)
-    assert found(store, " ".join(f"word{n}" for n in range(600)) + " rounded") == [NOTE.text]
+    assert search_texts(store, " ".join(f"word{n}" for n in range(600)) + " rounded") == [NOTE.text]
 
 
-def test_cached_answers_hold_while_what_they_rest_on_does(store: MemoryStore) -> None:
-    now = [1e9]
-    answers = AnswerCache(store.database, lambda: now[0], most=9)
-    before, after = (rests_on({"files": version, "logs": None}) for version in ("1", "2"))
+def test_cached_answers_hold_while_what_they_rest_on_does(store: NoteStore) -> None:
+    clock_time = [1e9]
+    answers = AnswerCache(store.database, lambda: clock_time[0], most=9)
+    before, after = (version_digest({"files": version, "logs": None}) for version in ("1", "2"))
     assert answers.get("search", ["q", 3], before) is None
-    answers.put("search", ["q", 3], before, {"results": [1]})
+    answers.store("search", ["q", 3], before, {"results": [1]})
     assert answers.get("search", ["q", 3], before) == {"results": [1]}
     assert answers.get("context", ["q", 3], before) is None
     assert answers.get("search", ["q", 3], after) is None
-    answers.put("search", "other", after, 1)
+    answers.store("search", "other", after, 1)
     assert answers.count() == 1, "those that rest on former versions are dropped"
 
     for number in range(9):
-        now[0] += 61
-        answers.put("search", number, after, number)
+        clock_time[0] += 61
+        answers.store("search", number, after, number)
         assert answers.get("search", "other", after) == 1, "what is used stays"
     assert answers.count() == 9
     assert answers.get("search", 0, after) is None
-    now[0] += (UNUSED_DAYS + 1) * 86_400
-    answers.put("search", "new", after, 1)
+    clock_time[0] += (UNUSED_DAYS + 1) * 86_400
+    answers.store("search", "new", after, 1)
     assert answers.count() == 1
     store.forget(ForgetSelection(("0" * 12,)))
     assert answers.count() == 0
 
 
-def test_an_answer_is_made_once(store: MemoryStore) -> None:
-    answers, made = AnswerCache(store.database), []
+def test_an_answer_is_made_once(store: NoteStore) -> None:
+    answers, calls = AnswerCache(store.database), []
 
     def make() -> tuple[int, bool]:
-        made.append(1)
-        return len(made), len(made) > 1
+        calls.append(1)
+        return len(calls), len(calls) > 1
 
-    given = [answers.made("k", "q", "basis", make) for _ in range(3)]
-    assert given == [1, 2, 2], "the first was not to be kept"
+    results = [answers.get_or_make("k", "q", "basis", make) for _ in range(3)]
+    assert results == [1, 2, 2], "the first was not to be kept"
 
 
-def test_a_project_is_as_somebody_left_it(store: MemoryStore) -> None:
+def test_a_project_is_as_somebody_left_it(store: NoteStore) -> None:
     versions: dict[str, str | None] = {"files": "1", "graph": None}
-    first = come_to(store, "shop", ANNA, versions, {"files": 3})
+    first = restore_context(store, "shop", ANNA, versions, {"files": 3})
     assert (first.since, first.changed, first.added, first.notes) == (None, (), 0, ())
     store.add(exchange(1))
     decided = store.add(replace(NOTE, kind="decision"))
     by_ben = store.add(replace(NOTE, text="the queue is drained", author=BEN))
     store.add(exchange(2, BEN))
-    again = come_to(store, "shop", ANNA, versions | {"files": "2"}, {"files": 3})
+    again = restore_context(store, "shop", ANNA, versions | {"files": "2"}, {"files": 3})
     assert again.since == again.as_json()["since"] is not None
     assert (again.changed, again.added) == (("files",), 1)
     assert [entry.text for entry in again.history] == [exchange(1).text]
     assert again.notes == (decided, by_ben)
-    assert come_to(store, "shop", ANNA, versions | {"files": "2"}, {}).changed == ()
-    assert [entry.author for entry in come_to(store, "shop", BEN, versions, {}).history] == [BEN]
+    assert restore_context(store, "shop", ANNA, versions | {"files": "2"}, {}).changed == ()
+    assert [
+        entry.author for entry in restore_context(store, "shop", BEN, versions, {}).history
+    ] == [BEN]
 
 
 @pytest.mark.parametrize(
@@ -338,21 +342,21 @@ def test_a_project_is_as_somebody_left_it(store: MemoryStore) -> None:
     ],
 )
 def test_notes_are_found_in_any_language(tmp_path: Path, query: str, text: str) -> None:
-    store = MemoryStore(tmp_path / "notes.sqlite")
+    store = NoteStore(tmp_path / "notes.sqlite")
     texts = [
         *("读取用户的配置文件时出错", "ユーザーの設定を読み込む", "The C++ build needs clang"),
         *("The C build needs make", "Bindings for .NET are generated", "The net is a graph"),
         "Die Gro\u0308ße berechnen",
     ]
     for each in texts:
-        store.add(Draft(each, "note", "author", "test"))
+        store.add(NewNote(each, "note", "author", "test"))
     assert [entry.text for _, entry in store.search(query, NoteScope("author"), 9)] == [text]
 
 
 def test_notes_of_a_former_format_are_found_by_their_words(tmp_path: Path) -> None:
     path = tmp_path / "notes.sqlite"
-    store = MemoryStore(path)
-    store.add(Draft("读取用户的配置文件", "note", "author", "test"))
+    store = NoteStore(path)
+    store.add(NewNote("读取用户的配置文件", "note", "author", "test"))
     with closing(sqlite3.connect(path)) as db:
         db.execute("DROP TRIGGER entries_stay")
         db.execute("UPDATE entries SET terms = text")

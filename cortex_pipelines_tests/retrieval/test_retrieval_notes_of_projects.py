@@ -18,8 +18,8 @@ from cortex_pipelines.privacy.settings import Tombstone
 from cortex_pipelines.projects import forget
 from cortex_pipelines.retrieval import open_index, project_index
 from cortex_pipelines.retrieval.notes import project_notes
-from cortex_pipelines.retrieval.notes.note import Draft
-from cortex_pipelines.retrieval.notes.project_notes import ProjectMemory
+from cortex_pipelines.retrieval.notes.note import NewNote
+from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.coordination import FEATURES, OUTCOMES
 from cortex_pipelines.serving.project_services import open_memory, project_services
@@ -46,21 +46,26 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def name(root: Path) -> str:
-    made = open_project(root).partitions[0]
-    write(root, made, CODE, "price.py")
-    embed(root, made, RowCache(root / "rows", "1"))
-    return made
+    partition = open_project(root).partitions[0]
+    write(root, partition, CODE, "price.py")
+    embed(root, partition, RowCache(root / "rows", "1"))
+    return partition
 
 
 def write_logs(root: Path, *attempts: tuple[str, str, str, bool | None]) -> None:
     """Task, text, master and success of each."""
     features, outcomes = [], []
     for number, (task, text, master, success) in enumerate(attempts):
-        at = datetime(2026, 1, 1 + number, tzinfo=UTC)
+        decided_at = datetime(2026, 1, 1 + number, tzinfo=UTC)
         both: dict[str, Any] = {"attempt_id": f"{task} {master}", "task_id": task, "text": text}
         both |= {"master": master, "test_row": False}
-        features.append({**dict.fromkeys(FEATURES.schema), **both, "decided_at": at})
-        of = {"event_id": f"e{number}", "occurred_at": at, "success": success, "outcome": "done"}
+        features.append({**dict.fromkeys(FEATURES.schema), **both, "decided_at": decided_at})
+        of = {
+            "event_id": f"e{number}",
+            "occurred_at": decided_at,
+            "success": success,
+            "outcome": "done",
+        }
         outcomes.append({**dict.fromkeys(OUTCOMES.schema), **both, **of, "duration_seconds": 60.0})
     tables = root / "data" / "coordination_tables"
     tables.mkdir(parents=True, exist_ok=True)
@@ -79,18 +84,18 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
     old = first.stdout.strip()
     added = cortex("memory", "add", "prices are rounded", "--supersedes", old, *of)
     new = added.stdout.strip()
-    shown = json.loads(cortex("memory", "search", "cents of prices", *of, "--json").stdout)
-    (entry,) = shown["entries"]
+    answer = json.loads(cortex("memory", "search", "cents of prices", *of, "--json").stdout)
+    (entry,) = answer["entries"]
     assert (entry["id"], entry["kind"], entry["origin"]) == (new, "note", "cortex memory")
     assert entry["author"] == open_memory(root, name).pseudonym("ANNA ")
     history = cortex("memory", "search", "prices", "--history", *of).stdout
     assert f"decision, superseded by {new}: prices are cut to cents" in history
 
     cortex("memory", "add", "round?", "--kind", "exchange", "--answer", "half up", *of)
-    left = cortex("memory", "show", *of)
-    assert "half up" in left.stdout
-    assert "files: 1 python" in left.stderr
-    assert "since" not in left.stderr
+    visit = cortex("memory", "show", *of)
+    assert "half up" in visit.stdout
+    assert "files: 1 python" in visit.stderr
+    assert "since" not in visit.stderr
     write(root, name, CODE + "\n", "price.py")
     back = cortex("memory", "show", *of)
     assert ": repository_files, search_documents changed, 0 entries of others" in back.stderr
@@ -120,23 +125,23 @@ def test_add_search_show_and_forget_on_the_command_line(root: Path, name: str) -
 def test_what_is_asked_wrongly_gets_a_sentence(
     name: str, words: tuple[str, ...], sentence: str
 ) -> None:
-    given = [name if word == "NAME" else word for word in words]
-    done = CliRunner().invoke(main, ["memory", *given])
-    assert done.exit_code in (1, 2)
-    assert sentence in done.stderr
+    arguments = [name if word == "NAME" else word for word in words]
+    result = CliRunner().invoke(main, ["memory", *arguments])
+    assert result.exit_code in (1, 2)
+    assert sentence in result.stderr
 
 
 def test_secrets_and_personal_data_are_taken_out_before_anything_is_written(
     root: Path, name: str
 ) -> None:
     text = f"ask {ADDRESS}, the token is {TOKEN}"
-    given = ("--kind", "exchange", "--answer", f"use {TOKEN}", "--origin", f"mail of {ADDRESS}")
-    done = cortex("memory", "add", text, *given, "--project", name, "--author", ADDRESS)
-    assert "kept without 4 secrets or personal data" in done.stderr
-    kept = stored(root)
-    assert ADDRESS.encode() not in kept
-    assert TOKEN.encode() not in kept
-    assert b"ask " in kept
+    options = ("--kind", "exchange", "--answer", f"use {TOKEN}", "--origin", f"mail of {ADDRESS}")
+    result = cortex("memory", "add", text, *options, "--project", name, "--author", ADDRESS)
+    assert "kept without 4 secrets or personal data" in result.stderr
+    stored_bytes = stored(root)
+    assert ADDRESS.encode() not in stored_bytes
+    assert TOKEN.encode() not in stored_bytes
+    assert b"ask " in stored_bytes
 
 
 def test_what_was_tried_and_is_kept_is_joined_to_the_context(root: Path, name: str) -> None:
@@ -170,8 +175,8 @@ def test_what_was_tried_and_is_kept_is_joined_to_the_context(root: Path, name: s
     small = project_context(opened, name, params).context(task, 201)
     assert (small.attempts, small.notes, small.budget) == ((), (), 201)
     long = f"{task} {'and see the log of it ' * 900}"
-    (same,) = project_context(opened, name, params).context(long, 1000).attempts
-    assert (same.task, same.tried) == (like.task, like.tried)
+    (similar,) = project_context(opened, name, params).context(long, 1000).attempts
+    assert (similar.task, similar.tried) == (like.task, like.tried)
 
 
 def test_relations_are_read_where_they_were_made(root: Path, name: str) -> None:
@@ -182,9 +187,9 @@ def test_relations_are_read_where_they_were_made(root: Path, name: str) -> None:
         ("shop.py", "Shop.pay", "calls", "db.py", "round_price_and_save"),
         ("shop.py", "", "imports", "lib/price.py", ""),
     ]
-    place = root / "data" / "code_graph" / name / "edges.parquet"
-    place.parent.mkdir(parents=True)
-    pl.DataFrame(edges, columns, orient="row").write_parquet(place)
+    edges_path = root / "data" / "code_graph" / name / "edges.parquet"
+    edges_path.parent.mkdir(parents=True)
+    pl.DataFrame(edges, columns, orient="row").write_parquet(edges_path)
     answer = open_memory(root, name).search("", "who uses round_price", 5)
     assert {tuple(edge.values()) for edge in answer["relations"]} == {
         ("shop.py:Shop.pay", "calls", "lib/price.py:Price.round_price", "code_graph"),
@@ -236,9 +241,9 @@ def test_answers_are_cached_until_what_they_rest_on_changed(
 def test_a_memory_that_cannot_be_used_hides_no_code(
     root: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = root / ".cortex" / "memory" / f"{name}.sqlite"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"cut off " * 99)
+    database = root / ".cortex" / "memory" / f"{name}.sqlite"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"cut off " * 99)
     services = project_services(root)
     assert services.search is not None
     assert services.context is not None
@@ -247,9 +252,9 @@ def test_a_memory_that_cannot_be_used_hides_no_code(
     context = services.context("round a price", name, 500)
     assert context["pieces"]
     assert f"{name}.sqlite is damaged" in context["notice"]
-    place.unlink()
-    place.parent.rmdir()
-    place.parent.write_text("no folder")
+    database.unlink()
+    database.parent.rmdir()
+    database.parent.write_text("no folder")
     assert services.search("round a price", name, 3)["results"]
     refused = cortex("memory", "add", "x", "--project", name, status=1)
     assert f"{name}.sqlite cannot be used: " in refused.stderr
@@ -260,23 +265,23 @@ def test_forgetting_reaches_the_memories(root: Path, name: str) -> None:
     memory.add(ADDRESS, "lenas note on cents", "note", "test")
     memory.add("ben", "see src/legacy/old.py for the walrus", "note", "test")
     memory.add("ben", "see src/legacy2/old.py for the penguin", "note", "test")
-    memory.answers.put("context", "q", "v", "quoted zebrafinch")
+    memory.answers.store("context", "q", "v", "quoted zebrafinch")
     stones = [Tombstone(project=name, source=None, path=None, author=memory.pseudonym(ADDRESS))]
     memory.show(ADDRESS)
     assert memory.pseudonym(ADDRESS).encode() in stored(root)
-    assert project_notes.bury(open_project(root), stones) == 1
+    assert project_notes.apply_tombstones(open_project(root), stones) == 1
     assert b"lenas note" not in stored(root)
     assert b"zebrafinch" not in stored(root)
     assert memory.pseudonym(ADDRESS).encode() not in stored(root)
-    elsewhere = Tombstone(project="another", source=None, path="src/**", author=None)
+    other_project = Tombstone(project="another", source=None, path="src/**", author=None)
     source = Tombstone(project=name, source="git:x", path=None, author=None)
-    assert project_notes.bury(open_project(root), [elsewhere, source]) == 0
+    assert project_notes.apply_tombstones(open_project(root), [other_project, source]) == 0
     assert b"walrus" in stored(root)
     path = Tombstone(project=None, source=None, path="src/legacy/**", author=None)
-    assert project_notes.bury(open_project(root), [path]) == 1
+    assert project_notes.apply_tombstones(open_project(root), [path]) == 1
     assert b"walrus" not in stored(root)
     assert b"penguin" in stored(root)
-    memory.answers.put("context", "q", "v", "quoted zebrafinch")
+    memory.answers.store("context", "q", "v", "quoted zebrafinch")
     project_notes.wipe_answers(root)
     assert b"zebrafinch" not in stored(root)
     assert b"penguin" in stored(root)
@@ -288,8 +293,8 @@ def test_the_command_that_forgets_reaches_them(
     monkeypatch.setattr(forget, "models_trained_on", lambda *_: [])
     monkeypatch.setattr(forget, "mark_models", lambda *_: None)
     open_memory(root, name).add(ADDRESS, "lenas note on cents", "note", "test")
-    done = cortex("forget", "--author", ADDRESS.upper())
-    assert "deleted: 1 entries of memories (deletion " in done.stderr
+    result = cortex("forget", "--author", ADDRESS.upper())
+    assert "deleted: 1 entries of memories (deletion " in result.stderr
     assert b"lenas note" not in stored(root)
 
 
@@ -303,8 +308,8 @@ def test_without_an_encoder_a_search_goes_by_words_and_says_so(
         update={"encoder": params.models.encoder.model_copy(
             update={"package": None, "directory": str(root / "none")})}
     )  # fmt: skip
-    memory = ProjectMemory(open_project(root), name, params.model_copy(update={"models": models}))
-    memory.store.add(Draft("prices are rounded", "note", "a", "test"))
+    memory = ProjectNotes(open_project(root), name, params.model_copy(update={"models": models}))
+    memory.store.add(NewNote("prices are rounded", "note", "a", "test"))
     answer = memory.search("", "rounded", 3)
     assert [entry["text"] for entry in answer["entries"]] == ["prices are rounded"]
     assert answer["notice"].startswith("searched by words alone: ")

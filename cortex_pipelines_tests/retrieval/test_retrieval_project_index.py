@@ -37,12 +37,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_one_project_and_all_of_them(project: Path) -> None:
     names = open_project(project).partitions
-    found = cortex_pipelines.search_code("send a message", folder=project)
-    assert {result.path for result in found} == {f"{name}/queue.py" for name in names}
-    done = CliRunner().invoke(main, ["search", "send a message", "--project", names[0], "--json"])
-    assert done.exit_code == 0, done.stderr
-    assert f'"commit": "rev-{names[0]}"' in done.stdout
-    assert '"path": "queue.py"' in done.stdout
+    hits = cortex_pipelines.search_code("send a message", folder=project)
+    assert {hit.path for hit in hits} == {f"{name}/queue.py" for name in names}
+    result = CliRunner().invoke(main, ["search", "send a message", "--project", names[0], "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert f'"commit": "rev-{names[0]}"' in result.stdout
+    assert '"path": "queue.py"' in result.stdout
     for command in ("search", "context"):
         done = CliRunner().invoke(main, [command, "send", "--project", "nowhere"])
         assert "no project nowhere; there is:" in done.stderr
@@ -55,25 +55,25 @@ def test_the_prompt_of_a_worker_by_the_project_s_own_template(project: Path) -> 
     assert SEND in packaged.stdout
     (project / "prompts").mkdir()
     (project / "prompts" / "worker.jinja").write_text("Do {{ task }}.\n")
-    own = CliRunner().invoke(main, [*ask, "--prompt"])
-    assert own.stdout == "Do send a message.\n"
-    assert own.stderr.splitlines()[-1].startswith("worker@")
-    assert own.stderr != packaged.stderr
+    prompt_run = CliRunner().invoke(main, [*ask, "--prompt"])
+    assert prompt_run.stdout == "Do send a message.\n"
+    assert prompt_run.stderr.splitlines()[-1].startswith("worker@")
+    assert prompt_run.stderr != packaged.stderr
     assert CliRunner().invoke(main, [*ask, "--prompt", "--json"]).exit_code == 2
 
 
 def test_context_of_one_project_and_of_all(project: Path) -> None:
     names = open_project(project).partitions
     ask = ["context", "send a message"]
-    done = CliRunner().invoke(main, [*ask, "--project", names[0], "--json"])
-    assert done.exit_code == 0, done.stderr
-    made = json.loads(done.stdout)
-    (piece,) = made["pieces"]
-    assert (piece["path"], piece["text"]) == ("queue.py", SEND.strip())
-    assert piece["commit"] == f"rev-{names[0]}"
-    assert made["counted_by"].startswith("approximation"), "the base is not unpacked here"
-    done = CliRunner().invoke(main, [*ask, "--json"])
-    assert set(json.loads(done.stdout)["files"]) == {f"{name}/queue.py" for name in names}
+    result = CliRunner().invoke(main, [*ask, "--project", names[0], "--json"])
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    (excerpt,) = answer["pieces"]
+    assert (excerpt["path"], excerpt["text"]) == ("queue.py", SEND.strip())
+    assert excerpt["commit"] == f"rev-{names[0]}"
+    assert answer["counted_by"].startswith("approximation"), "the base is not unpacked here"
+    result = CliRunner().invoke(main, [*ask, "--json"])
+    assert set(json.loads(result.stdout)["files"]) == {f"{name}/queue.py" for name in names}
 
 
 def test_the_index_follows_the_version_and_the_old_one_goes(project: Path) -> None:
@@ -105,28 +105,30 @@ def test_an_index_is_opened_once_and_kept_up_to_date(tmp_path: Path) -> None:
     (folder / "a.py").write_text(SEND.replace("send_message", "send_again"))
     assert cortex_pipelines.search_code("send", index=out, k=1)[0].name == "send_again"
     parameters = cortex_pipelines.load_parameters()
-    assert open_index.opened_once(out, parameters) is open_index.opened_once(out, parameters)
+    assert open_index.cached_searcher(out, parameters) is open_index.cached_searcher(
+        out, parameters
+    )
 
 
 def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(
     project: Path,
 ) -> None:
     name = open_project(project).partitions[0]
-    asked: list[str] = []
+    encoded: list[str] = []
 
     def counting(texts: Sequence[str]) -> Floats:
-        asked.extend(texts)
+        encoded.extend(texts)
         return encode(texts)
 
     cache = RowCache(project / "rows", "1")
     rows = embed(project, name, cache, counting)
     assert sorted(rows["level"]) == ["commit", "file", "repository", "unit"]
-    assert {text.split("\n")[0] for text in asked} == {"Send letters", "send_message"}
+    assert {text.split("\n")[0] for text in encoded} == {"Send letters", "send_message"}
     embed(project, name, cache, counting)
-    assert len(asked) == 2, "nothing is new"
+    assert len(encoded) == 2, "nothing is new"
     write(project, name, SEND + "def post_letter():\n    return 'letter'\n")
     again = embed(project, name, cache, counting)
-    assert [text.split("\n")[0] for text in asked[2:]] == ["post_letter"]
+    assert [text.split("\n")[0] for text in encoded[2:]] == ["post_letter"]
     fresh = embed(project, name, RowCache(project / "other", "1"))
     assert fresh.equals(again), "the cache does not change a byte"
     opened = open_project(project)
@@ -137,15 +139,15 @@ def test_vectors_come_from_the_asset_and_only_new_texts_are_embedded(
     assert "like in meaning" in searcher.search("post")[0].why
     levels = searcher.index.levels
     assert levels is not None
-    assert levels.places["level"].to_list() == ["file", "repository"]
+    assert levels.nodes["level"].to_list() == ["file", "repository"]
 
 
 def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None:
     name = open_project(project).partitions[0]
-    done = CliRunner().invoke(main, ["search", "send a message", "--project", name])
-    assert done.exit_code == 0
-    assert "send_message" in done.stdout
-    assert f"searched by words alone: {name}; `cortex run code_embeddings" in done.stderr
+    result = CliRunner().invoke(main, ["search", "send a message", "--project", name])
+    assert result.exit_code == 0
+    assert "send_message" in result.stdout
+    assert f"searched by words alone: {name}; `cortex run code_embeddings" in result.stderr
     services = project_services(project)
     assert services.search is not None
     assert services.context is not None
@@ -157,9 +159,9 @@ def test_without_embeddings_words_answer_and_that_is_said(project: Path) -> None
         assert answer["notice"].count("by words alone") == 1
         assert "`cortex run code_embeddings" in answer["notice"]
     embed(project, name, RowCache(project / "cache", "1"))
-    made = project_services(project).search
-    assert made is not None
-    assert made("send a message", name, 3)["notice"] == ""
+    search = project_services(project).search
+    assert search is not None
+    assert search("send a message", name, 3)["notice"] == ""
 
 
 def test_filters_by_what_the_tables_say(project: Path) -> None:
@@ -167,15 +169,15 @@ def test_filters_by_what_the_tables_say(project: Path) -> None:
     params = cortex_pipelines.load_parameters(project)
     searcher = project_index.open_project_searcher(opened, opened.partitions[0], params)
     ask = ["search", "send a message", "--project", opened.partitions[0], "--json"]
-    for given in (
+    for arguments in (
         ["--category", "messaging"],
         ["--licence", "MIT"],
         ["--no-tests"],
         ["--min-complexity", "3"],
         ["--since", "2026-03-01"],
     ):
-        assert '"send_message"' in CliRunner().invoke(main, [*ask, *given]).stdout, given
-    for given in (
+        assert '"send_message"' in CliRunner().invoke(main, [*ask, *arguments]).stdout, arguments
+    for arguments in (
         ["--category", "parsing"],
         ["--licence", "ISC"],
         ["--author", "nobody"],
@@ -183,10 +185,10 @@ def test_filters_by_what_the_tables_say(project: Path) -> None:
         ["--min-complexity", "4"],
         ["--since", "2026-03-02"],
     ):
-        done = CliRunner().invoke(main, [*ask, *given])
-        assert done.exit_code == 1, given
-        assert f"nothing that is indexed passes {' '.join(given)}" in done.stderr
-        assert "the categories messaging and the licences MIT" in done.stderr
+        result = CliRunner().invoke(main, [*ask, *arguments])
+        assert result.exit_code == 1, arguments
+        assert f"nothing that is indexed passes {' '.join(arguments)}" in result.stderr
+        assert "the categories messaging and the licences MIT" in result.stderr
     assert searcher.search("send", filters=Filters(category="messaging"))[0].path == "queue.py"
 
 
@@ -194,35 +196,35 @@ def test_folders_and_commits_are_found_too(project: Path) -> None:
     names = open_project(project).partitions
     for name in names:
         embed(project, name, RowCache(project / "rows", "1"))
-    done = CliRunner().invoke(main, ["search", "send a message", "--by", "folder", "--json"])
-    assert {row["path"] for row in json.loads(done.stdout)} == set(names)
-    assert "queue.py:1 send_message" in json.loads(done.stdout)[0]["why"]
-    done = CliRunner().invoke(main, ["search", "letters", "--history", "--json"])
-    assert done.exit_code == 0, done.stderr
-    first = json.loads(done.stdout)[0]
+    result = CliRunner().invoke(main, ["search", "send a message", "--by", "folder", "--json"])
+    assert {row["path"] for row in json.loads(result.stdout)} == set(names)
+    assert "queue.py:1 send_message" in json.loads(result.stdout)[0]["why"]
+    result = CliRunner().invoke(main, ["search", "letters", "--history", "--json"])
+    assert result.exit_code == 0, result.stderr
+    first = json.loads(result.stdout)[0]
     assert (first["subject"], first["date"]) == ("Send letters", WHEN.isoformat())
     assert first["paths"] == [f"{first['commit'].split('/')[0]}/queue.py"]
-    done = CliRunner().invoke(main, ["search", "letters", "--history", "--project", names[0]])
-    assert "c0ffee  2026-03-01" in done.stdout
-    done = CliRunner().invoke(main, ["search", "letters", "--history", "--by", "file"])
-    assert "--history takes QUERY" in done.stderr
+    result = CliRunner().invoke(main, ["search", "letters", "--history", "--project", names[0]])
+    assert "c0ffee  2026-03-01" in result.stdout
+    result = CliRunner().invoke(main, ["search", "letters", "--history", "--by", "file"])
+    assert "--history takes QUERY" in result.stderr
 
 
 def test_an_index_is_rebuilt_and_restored_with_the_same_answers(project: Path) -> None:
     opened = open_project(project)
-    name, kept = opened.partitions[0], opened.state / "search"
+    name, index_folder = opened.partitions[0], opened.state / "search"
     embed(project, name, RowCache(project / "rows", "1"))
     ask = ["search", "post a message", "--project", name, "--json"]
     first = CliRunner().invoke(main, ask).stdout
     assert json.loads(first)
-    shutil.copytree(kept, project / "backup")
-    done = CliRunner().invoke(main, ["index", "--rebuild", "--project", name])
-    assert "1 places in 1 files, with vectors" in done.stderr
+    shutil.copytree(index_folder, project / "backup")
+    result = CliRunner().invoke(main, ["index", "--rebuild", "--project", name])
+    assert "1 places in 1 files, with vectors" in result.stderr
     assert CliRunner().invoke(main, ask).stdout == first
-    shutil.rmtree(kept)
-    shutil.copytree(project / "backup", kept)
+    shutil.rmtree(index_folder)
+    shutil.copytree(project / "backup", index_folder)
     assert CliRunner().invoke(main, ask).stdout == first
-    for torn in kept.rglob("vectors.npy"):
+    for torn in index_folder.rglob("vectors.npy"):
         torn.write_bytes(torn.read_bytes()[:-3])
     assert CliRunner().invoke(main, ask).stdout == first, "a damaged index is made again"
     assert "--rebuild takes no PATH" in CliRunner().invoke(main, ["index", "x", "--rebuild"]).stderr

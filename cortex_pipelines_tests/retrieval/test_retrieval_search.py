@@ -22,19 +22,19 @@ from cortex_pipelines.retrieval.index import (
     IndexManifest,
     SearchIndex,
     SearchIndexError,
-    index_files,
+    build_index,
     open_index,
     read_folder,
     save,
 )
 from cortex_pipelines.retrieval.listing import list_files
-from cortex_pipelines.retrieval.open_index import index_folder, limits_of, open_searcher
-from cortex_pipelines.retrieval.queries import QueryError, understand
+from cortex_pipelines.retrieval.open_index import index_folder, open_searcher, reading_limits
+from cortex_pipelines.retrieval.queries import QueryError, parse_query
 from cortex_pipelines.retrieval.search import FilterError, Filters, Searcher
 from cortex_pipelines.retrieval.terms import terms
 
 PARAMETERS = load_parameters()
-LIMITS = limits_of(PARAMETERS)
+LIMITS = reading_limits(PARAMETERS)
 PACKAGE = Path(cortex_pipelines.__file__).parent
 
 
@@ -45,8 +45,8 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def searcher_of(folder: Path) -> Searcher:
-    index = index_files(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None)
+def folder_searcher(folder: Path) -> Searcher:
+    index = build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), None), None)
     return Searcher(index, LIMITS)
 
 
@@ -59,8 +59,8 @@ def test_terms_are_stems_of_parts_and_the_whole() -> None:
 def test_a_class_does_not_repeat_its_methods(tmp_path: Path) -> None:
     code = "class A:\n    size = 1\n\n    def grow(self):\n        return enlarge(self)\n"
     folder = write(tmp_path / "code", a=code)
-    (listed,) = list_files(folder)
-    documents = read_file(folder, listed, None, LIMITS).documents
+    (file,) = list_files(folder)
+    documents = read_file(folder, file, None, LIMITS).documents
     texts = {document.name: document.texts[-1] for document in documents}
     assert "size" in texts["A"]
     assert "enlarge" not in texts["A"]
@@ -68,11 +68,11 @@ def test_a_class_does_not_repeat_its_methods(tmp_path: Path) -> None:
 
 
 def test_every_line_of_code_is_in_a_document(tmp_path: Path) -> None:
-    for listed in list_files(PACKAGE / "retrieval"):
-        file = read_file(PACKAGE / "retrieval", listed, None, LIMITS)
+    for file_ref in list_files(PACKAGE / "retrieval"):
+        file = read_file(PACKAGE / "retrieval", file_ref, None, LIMITS)
         searched = " ".join(document.texts[-1] for document in file.documents).split()
-        text = (PACKAGE / "retrieval" / listed.path).read_text().split()
-        assert len(text) < 4 or set(text) <= set(searched), listed.path
+        text = (PACKAGE / "retrieval" / file_ref.path).read_text().split()
+        assert len(text) < 4 or set(text) <= set(searched), file_ref.path
 
 
 def test_secrets_are_not_in_the_index(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_an_issue_asks_for_files_and_finds_the_one_that_a_trace_names(tmp_path: 
     folder = write(tmp_path / "code", **files)
     issue = "Sorting fails for all the items that somebody gives\n\n" + "It does not work. " * 20
     issue += '\nTraceback:\n  File "/home/me/code/mod7.py", line 2, in work_7\nTypeError'
-    found = searcher_of(folder).search(issue)
-    assert found[0].path == "mod7.py"
-    paths = [result.path for result in found]
+    hits = folder_searcher(folder).search(issue)
+    assert hits[0].path == "mod7.py"
+    paths = [result.path for result in hits]
     assert len(paths) == len(set(paths))
 
 
@@ -102,7 +102,7 @@ def test_tests_come_after_what_they_test_unless_they_are_asked_for(tmp_path: Pat
         parse="def parse_header(line):\n    return line.split(':')\n",
         test_parse="def test_parse_header():\n    assert parse_header('a:b')\n",
     )
-    searcher = searcher_of(folder)
+    searcher = folder_searcher(folder)
     assert searcher.search("parse header")[0].path == "parse.py"
     assert searcher.search("test of parse header")[0].path == "test_parse.py"
 
@@ -118,32 +118,32 @@ def test_an_encoder_finds_what_shares_no_word(tmp_path: Path) -> None:
         deletes = [("unlink" in text or "delete" in text) for text in texts]
         return np.array([[1.0, 0.0] if yes else [0.0, 1.0] for yes in deletes], dtype=np.float32)
 
-    index = index_files(read_folder(folder, LIMITS), IndexManifest(str(folder), "x"), encode)
+    index = build_index(read_folder(folder, LIMITS), IndexManifest(str(folder), "x"), encode)
     assert Searcher(index, LIMITS, encode).search("delete")[0].name == "remove"
     assert Searcher(index, LIMITS).search("delete") == []
 
 
 def test_the_same_texts_are_not_embedded_again(tmp_path: Path) -> None:
     folder = write(tmp_path / "code", a="def a():\n    pass\n", b="def b():\n    pass\n")
-    asked: list[str] = []
+    encoded: list[str] = []
 
     def encode(texts: list[str]) -> np.ndarray:
-        asked.extend(text for text in texts if text)
+        encoded.extend(text for text in texts if text)
         return np.ones((len(texts), 2), dtype=np.float32)
 
     manifest = IndexManifest(str(folder), "x")
-    index = index_files(read_folder(folder, LIMITS), manifest, encode)
-    assert len(asked) == 2
+    index = build_index(read_folder(folder, LIMITS), manifest, encode)
+    assert len(encoded) == 2
     write(folder, b="def c():\n    return 2\n")
-    again = index_files(read_folder(folder, LIMITS), manifest, encode, index)
-    assert len(asked) == 3
+    again = build_index(read_folder(folder, LIMITS), manifest, encode, index)
+    assert len(encoded) == 3
     assert np.count_nonzero(again.collection.vectors) == 4
 
 
 def test_the_same_folder_gives_the_same_results(tmp_path: Path) -> None:
     folder = PACKAGE / "retrieval"
     query = "split identifiers into stems"
-    first, second = (searcher_of(folder).search(query, 50) for _ in range(2))
+    first, second = (folder_searcher(folder).search(query, 50) for _ in range(2))
     assert first == second
     index_folder(folder, tmp_path / "out", PARAMETERS, "none")
     opened = open_searcher(tmp_path / "out", PARAMETERS)
@@ -154,7 +154,7 @@ def test_many_changed_files_are_marked_and_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(tmp_path / "code", a="def alpha():\n    pass\n", b="def beta():\n    pass\n")
-    searcher = searcher_of(folder)
+    searcher = folder_searcher(folder)
     write(folder, a="def alpha_2():\n    return 1\n")
     monkeypatch.setattr("cortex_pipelines.retrieval.search._OVERLAY_BYTES", 1)
     assert "1 files have changed" in searcher.refresh()
@@ -164,7 +164,7 @@ def test_many_changed_files_are_marked_and_not_read(
 
 def test_a_folder_that_is_gone_gives_stale_results(tmp_path: Path) -> None:
     folder = write(tmp_path / "code", a="def alpha():\n    pass\n")
-    searcher = searcher_of(folder)
+    searcher = folder_searcher(folder)
     (folder / "a.py").unlink()
     folder.rmdir()
     assert "not there any more" in searcher.refresh()
@@ -173,7 +173,7 @@ def test_a_folder_that_is_gone_gives_stale_results(tmp_path: Path) -> None:
 
 def test_a_touched_file_is_not_stale(tmp_path: Path) -> None:
     folder = write(tmp_path / "code", a="def alpha():\n    pass\n")
-    searcher = searcher_of(folder)
+    searcher = folder_searcher(folder)
     os.utime(folder / "a.py", ns=(1, 1))
     assert searcher.refresh() == ""
     assert searcher.changes.overlay is None
@@ -215,12 +215,12 @@ def test_a_first_indexing_that_was_killed_can_be_repeated(tmp_path: Path) -> Non
 def test_two_that_save_the_same_index_at_once_leave_one_of_the_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = searcher_of(write(tmp_path / "code", a="def alpha():\n    pass\n")).index
+    index = folder_searcher(write(tmp_path / "code", a="def alpha():\n    pass\n")).index
     out, both = tmp_path / "out", threading.Barrier(2)
-    written = index_module.write_whole
+    write_whole = index_module.write_whole
 
     def write_slowly(path: Path, content: str) -> None:
-        written(path, content)
+        write_whole(path, content)
         with contextlib.suppress(threading.BrokenBarrierError):
             both.wait(0.3)  # passes only where both are in here
 
@@ -238,16 +238,16 @@ def test_an_index_that_is_made_again_while_it_is_opened_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older, newer = (
-        searcher_of(write(tmp_path / name, a=f"def {name}():\n    pass\n")).index
+        folder_searcher(write(tmp_path / name, a=f"def {name}():\n    pass\n")).index
         for name in ("older", "newer")
     )
     out = tmp_path / "out"
     save(older, out)
-    read, asked = index_module._read_parts, list[Path]()
+    read, opened = index_module._read_parts, list[Path]()
 
     def late(facts: dict[str, Any], folder: Path) -> SearchIndex:
-        asked.append(folder)
-        if len(asked) == 1:
+        opened.append(folder)
+        if len(opened) == 1:
             save(newer, out)
         return read(facts, folder)
 
@@ -282,12 +282,12 @@ PIECES = (
 
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.attack)])
 def test_queries_of_any_form_never_crash(count: int) -> None:
-    searcher = searcher_of(PACKAGE / "retrieval")
+    searcher = folder_searcher(PACKAGE / "retrieval")
     generator = random.Random(20)
     answered = 0
     for _ in range(count):
-        pieces = generator.choices(PIECES, k=generator.randint(0, 60))
-        query = generator.choice(("", " ")).join(pieces)
+        fragments = generator.choices(PIECES, k=generator.randint(0, 60))
+        query = generator.choice(("", " ")).join(fragments)
         filters = Filters(path=generator.choice((None, None, "*.py", "[", "no")))
         try:
             results = searcher.search(query, generator.choice((1, 3, 10_000)), filters)
@@ -299,7 +299,7 @@ def test_queries_of_any_form_never_crash(count: int) -> None:
 
 
 def test_a_very_long_issue_costs_little() -> None:
-    searcher = searcher_of(PACKAGE / "retrieval")
+    searcher = folder_searcher(PACKAGE / "retrieval")
     began = time.process_time()
     assert searcher.search("the search of changed files fails with an error " * 600)
     assert time.process_time() - began < 5
@@ -309,46 +309,48 @@ def test_long_words_and_runs_of_any_kind_take_linear_time() -> None:
     runs = ("x", "a.", "a-", ".", "-", "/", "a/", "a\\", "`a", "0123456789abcdef")
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_CPU, (30, 30))\n"
-        "from cortex_pipelines.retrieval.queries import understand\n"
+        "from cortex_pipelines.retrieval.queries import parse_query\n"
         "for run in sys.argv[1:]:\n"
-        "    assert len(understand((run * 1_000_000)[:1_000_000]).paths) < 2, run\n"
+        "    assert len(parse_query((run * 1_000_000)[:1_000_000]).paths) < 2, run\n"
     )
     # a quadratic expression would take minutes for each, and is ended by the limit
-    done = subprocess.run([sys.executable, "-c", program, *runs], check=False)
-    assert done.returncode == 0
+    result = subprocess.run([sys.executable, "-c", program, *runs], check=False)
+    assert result.returncode == 0
 
 
 def test_a_path_is_read_without_the_dashes_of_an_option() -> None:
-    asked = "-c=conf/app --file setup.py -x.js a/b-c/d, see a.b.c and e.Long_name"
-    assert set(understand(asked).paths) == {
+    text = "-c=conf/app --file setup.py -x.js a/b-c/d, see a.b.c and e.Long_name"
+    assert set(parse_query(text).paths) == {
         *("conf/app", "setup.py", "x.js", "a/b-c/d", "a.b", "a.b.c", "e.Long_name")
     }
 
 
 def test_a_query_is_read_as_what_it_is() -> None:
-    issue = understand("Broken\n" + "word " * 40 + "see `Foo.bar_baz` in lib/thing.py")
+    issue = parse_query("Broken\n" + "word " * 40 + "see `Foo.bar_baz` in lib/thing.py")
     assert issue.long
     assert issue.names["bar_baz"] == 2
     assert "lib/thing.py" in issue.paths
-    short = understand("python how to check if a file exists")
+    short = parse_query("python how to check if a file exists")
     assert not short.long
     assert set(short.weights) == {"check", "file", "exist"}
-    assert set(understand("how to").weights) == {"how", "to"}
+    assert set(parse_query("how to").weights) == {"how", "to"}
 
 
 def test_code_in_a_language_that_is_not_parsed_counts_as_code(tmp_path: Path) -> None:
     folder = write(tmp_path / "code")
     (folder / "ring.c").write_text("int ring_push(struct ring *r, int v) { return r->n++; }\n")
     (folder / "ring.md").write_text("# ring push\n\nHow to push to the ring.\n")
-    collection = searcher_of(folder).index.collection
-    kinds = dict(zip(collection.files["path"], collection.prose.tolist(), strict=True))
+    collection = folder_searcher(folder).index.collection
+    kinds = dict(zip(collection.files["path"], collection.is_prose.tolist(), strict=True))
     assert kinds == {"ring.c": False, "ring.md": True}
 
 
 def test_a_large_file_of_code_is_cut_into_its_functions(tmp_path: Path) -> None:
-    one = "def number_{0}(value):\n    '''Add {0} to a value.'''\n    return value + {0}{1}\n\n"
-    text = "".join(one.format(number, " " * 300) for number in range(4000))
+    template = (
+        "def number_{0}(value):\n    '''Add {0} to a value.'''\n    return value + {0}{1}\n\n"
+    )
+    text = "".join(template.format(number, " " * 300) for number in range(4000))
     assert len(text) > LIMITS.ingestion.max_file_bytes
-    found = searcher_of(write(tmp_path / "code", numbers=text)).search("number_1234")
-    assert found[0].name == "number_1234"
-    assert (found[0].start_line, found[0].end_line) == (1234 * 4 + 1, 1234 * 4 + 3)
+    hits = folder_searcher(write(tmp_path / "code", numbers=text)).search("number_1234")
+    assert hits[0].name == "number_1234"
+    assert (hits[0].start_line, hits[0].end_line) == (1234 * 4 + 1, 1234 * 4 + 3)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.retrieval.levels import levels_of
+from cortex_pipelines.retrieval.levels import hierarchical_vectors
 from cortex_pipelines.retrieval.vectors.embed import Floats, embeddings, model_digest
 from cortex_pipelines.retrieval.vectors.matrix import vectors_of
 from cortex_pipelines.rowcache import RowCache
@@ -33,10 +33,14 @@ def test_a_project_without_code_and_commits_has_no_vectors(tmp_path: Path) -> No
 
 def test_each_level_is_the_mean_of_what_is_in_it() -> None:
     rows = np.array([[1, 0], [0, 1], [1, 0], [0, 0]], dtype=np.float16)
-    made = levels_of(["a/b/one.py", "a/b/one.py", "a/two.py", "docs/three.md"], rows)
+    hierarchy = hierarchical_vectors(
+        ["a/b/one.py", "a/b/one.py", "a/two.py", "docs/three.md"], rows
+    )
     vectors = {
         (level, path): (texts, vector)
-        for (level, path, texts), vector in zip(made.places.rows(), made.rows.tolist(), strict=True)
+        for (level, path, texts), vector in zip(
+            hierarchy.nodes.rows(), hierarchy.vectors.tolist(), strict=True
+        )
     }
     assert set(vectors) == {
         *(("file", path) for path in ("a/b/one.py", "a/two.py")),

@@ -8,7 +8,7 @@ import click
 from cortex_pipelines.retrieval.notes.note import KINDS, SUMMARY, Kind
 
 if TYPE_CHECKING:
-    from cortex_pipelines.retrieval.notes.project_notes import ProjectMemory
+    from cortex_pipelines.retrieval.notes.project_notes import ProjectNotes
 
 _KIND = click.Choice(tuple(KINDS))
 _SEARCHABLE_KIND = click.Choice((*KINDS, SUMMARY))
@@ -138,7 +138,7 @@ def forget(
     click.echo(f"{len(deletion['forgotten'])} entries deleted, and all cached answers", err=True)
 
 
-def _open(project: str | None) -> "ProjectMemory":
+def _open(project: str | None) -> "ProjectNotes":
     from cortex_pipelines.serving.project_services import open_memory
     from cortex_pipelines.versioning.root import find_root
 

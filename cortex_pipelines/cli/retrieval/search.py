@@ -129,7 +129,7 @@ def search(
         raise click.UsageError("--out would overwrite the queries of --file; name another file")
     if index_folder is not None and project is not None:
         raise click.UsageError("give --index for a folder or --project, not both")
-    from cortex_pipelines.retrieval.open_index import Filters, read_questions
+    from cortex_pipelines.retrieval.open_index import Filters, read_queries
 
     day = since.date() if since else None
     facts = (category, licence, author, tests, min_complexity, day)
@@ -143,7 +143,7 @@ def search(
         results = _open(index_folder, project).search(str(query), k, filters, by)
         _show(results, as_json)
         return
-    questions = read_questions(file)
+    questions = read_queries(file)
     searcher = _open(index_folder, project)
     lines = []
     for number, question in enumerate(questions, start=1):

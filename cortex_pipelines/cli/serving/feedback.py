@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cortex_pipelines.feedback.importing import Imported
+    from cortex_pipelines.feedback.importing import ImportSummary
 
 _SHOWN = 20
 
@@ -37,12 +37,12 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
     from contextlib import ExitStack
 
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.feedback.importing import Imported
+    from cortex_pipelines.feedback.importing import ImportSummary
     from cortex_pipelines.feedback.project_feedback import gateway_log, import_files
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    summary = Imported()
+    summary = ImportSummary()
     with ExitStack() as stack:
         out = stack.enter_context(refused.open("w", encoding="utf-8")) if refused else None
         rejected_lines = import_files(
@@ -57,7 +57,7 @@ def import_(files: tuple[Path, ...], project: str | None, refused: Path | None) 
         click.echo(sentence)
 
 
-def _summary(summary: "Imported") -> Sequence[str]:
+def _summary(summary: "ImportSummary") -> Sequence[str]:
     refused = sum(summary.refused.values())
     return [
         f"{summary.lines:,} lines: {summary.taken:,} taken, {refused:,} refused",
@@ -83,11 +83,11 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
 
     from cortex_pipelines.atomic import write_whole
     from cortex_pipelines.feedback.metrics import GROUPS
-    from cortex_pipelines.feedback.project_feedback import figures_of
-    from cortex_pipelines.feedback.report import SIMULATION, cells, report
+    from cortex_pipelines.feedback.project_feedback import project_metrics
+    from cortex_pipelines.feedback.report import SIMULATION, report, table_cells
     from cortex_pipelines.versioning.root import find_root
 
-    groups = figures_of(find_root(), project)
+    groups = project_metrics(find_root(), project)
     if html is not None:
         write_whole(html, report(groups))
         click.echo(f"{html} was written", err=True)
@@ -100,7 +100,7 @@ def show(project: str | None, as_json: bool, html: Path | None) -> None:
         if simulated and any(group["simulated"] for group in groups):
             click.echo(SIMULATION)
         for by in GROUPS:
-            head, rows = cells(
+            head, rows = table_cells(
                 [g for g in groups if g["by"] == by and g["simulated"] == simulated], by
             )
             if rows:  # a line for each figure: their names are too long to stand side by side
@@ -123,11 +123,11 @@ def commits(project: str, repository: Path) -> None:
     found are new events: `cortex update` and `cortex run interactions` take them into the table.
     """
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.feedback.project_feedback import take_commits
+    from cortex_pipelines.feedback.project_feedback import import_commits
     from cortex_pipelines.versioning.root import find_root
 
     root = find_root()
-    summary = take_commits(root, load_parameters(root), project, repository)
+    summary = import_commits(root, load_parameters(root), project, repository)
     click.echo(
         f"{summary.taken:,} completions were committed; {summary.new:,} new events, "
         f"{summary.repeated:,} known already"
@@ -157,7 +157,7 @@ def simulate(
 
     if (out is None) == (url is None):
         raise click.UsageError("give either --out or --url")
-    changes = simulator.history(git_folder(repository), ending, most)
+    changes = simulator.file_history(git_folder(repository), ending, most)
     if url is not None:
         with posting(url) as post:
             suggest = simulator.from_gateway(post, project)

@@ -29,13 +29,13 @@ def coordination_tables(
     Args:
         events: Records of the logs.
         aliases: Canonical names of masters by alias.
-        settings: What is recent, and what is no counter.
+        settings: Which outcomes are recent, and which metrics are gauges.
     """
-    decided, went = decisions(events, aliases), outcomes(events)
+    decision_rows, outcome_rows = decisions(events, aliases), outcomes(events)
     return {
-        DECISIONS.name: decided,
-        OUTCOMES.name: went,
-        FEATURES.name: features(decided, went, settings),
+        DECISIONS.name: decision_rows,
+        OUTCOMES.name: outcome_rows,
+        FEATURES.name: features(decision_rows, outcome_rows, settings),
         WORKER_METRICS.name: worker_metrics(events, settings),
         SYSTEM_METRICS.name: system_metrics(events, settings),
     }

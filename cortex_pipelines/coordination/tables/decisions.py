@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.coordination.tables.fields import at, attempt_id, first_text, number
+from cortex_pipelines.coordination.tables.fields import attempt_id, first_text, number, value_at
 from cortex_pipelines.schemas.coordination import DECISIONS
 
 _SCORES = ("decision.scores", "routing.all_scores", "payload.scores", "scores")
@@ -27,15 +27,17 @@ def decisions(events: pl.DataFrame, aliases: Mapping[str, str]) -> pl.DataFrame:
     Returns:
         A frame of ``schemas.DECISIONS``.
     """
-    wanted = events.filter(
+    decision_events = events.filter(
         pl.col("master").is_not_null() & pl.col("kind").is_in(["decision", "event", "outcome"])
     )
-    read = [(event, json.loads(event["payload"])) for event in wanted.iter_rows(named=True)]
+    read = [
+        (event, json.loads(event["payload"])) for event in decision_events.iter_rows(named=True)
+    ]
     return DECISIONS.frame(
         [
             _row(event, record, aliases)
             for event, record in read
-            if event["kind"] != "outcome" or at(record, "routing.primary_expert") is not None
+            if event["kind"] != "outcome" or value_at(record, "routing.primary_expert") is not None
         ]
     )
 
@@ -45,11 +47,12 @@ def _row(
 ) -> dict[str, Any]:
     scores = _scores(record, aliases)
     propensity = next(
-        (value for place in _PROPENSITY if (value := number(at(record, place))) is not None), None
+        (value for path in _PROPENSITY if (value := number(value_at(record, path))) is not None),
+        None,
     )
-    kept = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
+    copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "confidence")
     return {
-        name: event[name] for name in (*kept, "priority", "file", "byte_offset", "test_row")
+        name: event[name] for name in (*copied, "priority", "file", "byte_offset", "test_row")
     } | {
         "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
         "decided_at": decided_at(event),
@@ -76,7 +79,7 @@ def decided_at(event: Mapping[str, Any]) -> datetime | None:
 def _scores(record: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, float]:
     """Scores by master, sorted by name."""
     raw_scores = next(
-        (value for place in _SCORES if isinstance(value := at(record, place), dict)), {}
+        (value for path in _SCORES if isinstance(value := value_at(record, path), dict)), {}
     )
     scores = {
         aliases.get(name, name): value

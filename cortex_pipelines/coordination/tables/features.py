@@ -23,7 +23,7 @@ _CODE = re.compile(r"\w+_\w+|\w+\(\)|\w+\.\w+|[a-z]+[A-Z]\w*")
 
 
 @dataclass
-class _Record:
+class _TrackRecord:
     """Outcomes in the order in which they became known."""
 
     times: list[datetime] = field(default_factory=list)
@@ -51,18 +51,18 @@ def features(
     """
     attempts = _attempts(decisions, outcomes)
     masters = _records(outcomes)
-    sent = _times_by(attempts, "master")
+    times_by_master = _times_by(attempts, "master")
     rows = []
     for attempt in attempts:
         when, master = attempt["decided_at"], attempt["master"]
         rows.append(
             attempt
             | _of_text(attempt["text"])
-            | _of_record(masters.get(master, _Record()), when, settings.recent)
+            | _of_record(masters.get(master, _TrackRecord()), when, settings.recent)
             | {
                 "hour": when.hour if when else None,
                 "weekday": when.isoweekday() if when else None,
-                "seconds_since_last": _gap(sent[master], when),
+                "seconds_since_last": _gap(times_by_master[master], when),
             }
         )
     return FEATURES.frame(rows)
@@ -90,13 +90,13 @@ def _attempts(decisions: pl.DataFrame, outcomes: pl.DataFrame) -> list[dict[str,
     attempts: dict[str, dict[str, Any]] = {}
     for row in rows.iter_rows(named=True):
         row["margin"] = _margin(row["scores"])
-        kept = attempts.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
-        kept |= {name: row[name] for name in _FILLED if kept[name] is None}
-        kept["test_row"] = kept["test_row"] or row["test_row"]
+        attempt = attempts.setdefault(row["attempt_id"], {name: row[name] for name in _KEPT})
+        attempt |= {name: row[name] for name in _FILLED if attempt[name] is None}
+        attempt["test_row"] = attempt["test_row"] or row["test_row"]
     texts = _texts(rows)
-    for kept in attempts.values():
-        if kept["text"] is None and len(messages := texts.get(kept["task_id"], [])) == 1:
-            (kept["text"],) = messages
+    for attempt in attempts.values():
+        if attempt["text"] is None and len(messages := texts.get(attempt["task_id"], [])) == 1:
+            (attempt["text"],) = messages
     return list(attempts.values())
 
 
@@ -115,24 +115,24 @@ _KEPT = ("attempt_id", "master", "decided_at", "test_row", *_FILLED)
 
 
 def _margin(scores: list[float] | None) -> float | None:
-    ordered = sorted(scores or [], reverse=True)
-    return ordered[0] - ordered[1] if len(ordered) > 1 else None
+    ranked = sorted(scores or [], reverse=True)
+    return ranked[0] - ranked[1] if len(ranked) > 1 else None
 
 
-def _records(outcomes: pl.DataFrame) -> dict[str, _Record]:
+def _records(outcomes: pl.DataFrame) -> dict[str, _TrackRecord]:
     """Record of each master; each attempt counts once."""
-    known = outcomes.filter(
+    known_outcomes = outcomes.filter(
         pl.col("attempt_id").is_not_null()
         & pl.col("success").is_not_null()
         & pl.col("known_at").is_not_null()
         & ~pl.col("test_row")
     ).sort("known_at", "file", "byte_offset")
-    masters: dict[str, _Record] = defaultdict(_Record)
-    seen = set()
-    for row in known.iter_rows(named=True):
-        if row["attempt_id"] in seen:
+    masters: dict[str, _TrackRecord] = defaultdict(_TrackRecord)
+    counted_attempts = set()
+    for row in known_outcomes.iter_rows(named=True):
+        if row["attempt_id"] in counted_attempts:
             continue
-        seen.add(row["attempt_id"])
+        counted_attempts.add(row["attempt_id"])
         record = masters[row["master"]]
         record.times.append(row["known_at"])
         record.seconds.append(row["duration_seconds"] or None)
@@ -150,10 +150,12 @@ def _of_text(text: str | None) -> dict[str, int | None]:
     }
 
 
-def _of_record(own: _Record, when: datetime | None, most: int) -> dict[str, float | int | None]:
+def _of_record(
+    track_record: _TrackRecord, when: datetime | None, most: int
+) -> dict[str, float | int | None]:
     if when is None:
         return dict.fromkeys(("earlier_outcomes", "recent_seconds"))
-    count, seconds = own.before(when, most)
+    count, seconds = track_record.before(when, most)
     return {"earlier_outcomes": count, "recent_seconds": median(seconds) if seconds else None}
 
 
@@ -166,5 +168,5 @@ def _times_by(attempts: Iterable[Mapping[str, Any]], key: str) -> dict[str, list
 
 
 def _gap(times: list[datetime], when: datetime | None) -> float | None:
-    place = bisect_left(times, when) if when is not None else 0
-    return (when - times[place - 1]).total_seconds() if when is not None and place else None
+    count = bisect_left(times, when) if when is not None else 0
+    return (when - times[count - 1]).total_seconds() if when is not None and count else None

@@ -22,7 +22,7 @@ def attempt_id(task_id: str | None, text: str | None, master: str | None) -> str
     return hashlib.sha256(json.dumps([kind, task, master]).encode()).hexdigest()
 
 
-def at(record: Mapping[str, Any], dotted: str) -> Any:
+def value_at(record: Mapping[str, Any], dotted: str) -> Any:
     """Value at a dotted path, or None."""
     node: Any = record
     for part in dotted.split("."):
@@ -30,15 +30,15 @@ def at(record: Mapping[str, Any], dotted: str) -> Any:
     return node
 
 
-def first_text(record: Mapping[str, Any], places: Sequence[str]) -> str | None:
+def first_text(record: Mapping[str, Any], paths: Sequence[str]) -> str | None:
     """First non-empty text in one of the places."""
-    texts = (at(record, place) for place in places)
+    texts = (value_at(record, path) for path in paths)
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
-def first_number(record: Mapping[str, Any], places: Sequence[str]) -> float | None:
+def first_number(record: Mapping[str, Any], paths: Sequence[str]) -> float | None:
     """First number in one of the places."""
-    numbers = (number(at(record, place)) for place in places)
+    numbers = (number(value_at(record, path)) for path in paths)
     return next((value for value in numbers if value is not None), None)
 
 
@@ -62,7 +62,7 @@ def leaves(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value
 
 
-def measured(value: Any) -> tuple[float | None, str | None]:
+def number_or_label(value: Any) -> tuple[float | None, str | None]:
     """A field as a number or else as a label; booleans are 1 or 0."""
     if isinstance(value, bool):
         return float(value), None

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.coordination.records import TIME
-from cortex_pipelines.coordination.tables.fields import first_text, leaves, measured
+from cortex_pipelines.coordination.tables.fields import first_text, leaves, number_or_label
 from cortex_pipelines.coordination.tables.settings import LogTableSettings
 from cortex_pipelines.schemas.coordination import SYSTEM_METRICS, WORKER_METRICS
 
@@ -43,8 +43,8 @@ def metrics_with_counters(events: pl.DataFrame, counters: Collection[str]) -> pl
     Returns:
         A frame of ``schemas.WORKER_METRICS``.
     """
-    known = pl.col("metric").first().is_in(list(counters))
-    return WORKER_METRICS.conform(_metrics(events, (*_OF_WORKERS, *_OF_SYSTEM), known))
+    is_counter = pl.col("metric").first().is_in(list(counters))
+    return WORKER_METRICS.conform(_metrics(events, (*_OF_WORKERS, *_OF_SYSTEM), is_counter))
 
 
 def _metrics(events: pl.DataFrame, kinds: Sequence[str], is_counter: pl.Expr) -> pl.DataFrame:
@@ -73,11 +73,11 @@ def _rows(event: Mapping[str, Any]) -> list[dict[str, Any]]:
         shared | {"metric": _clean(name), "value": value, "label": label}
         for name, field in leaves(record)
         if name not in (*TIME, *_WORKER)
-        for value, label in [measured(field)]
+        for value, label in [number_or_label(field)]
     ]
-    # Two names may differ in what is no Unicode only; the first one stands for both.
-    named = {row["metric"]: row for row in reversed(rows)}
-    return list(named.values()) or [shared | {"metric": NOTHING, "value": None, "label": None}]
+    # Two names may differ only in invalid Unicode; the first one stands for both.
+    by_metric = {row["metric"]: row for row in reversed(rows)}
+    return list(by_metric.values()) or [shared | {"metric": NOTHING, "value": None, "label": None}]
 
 
 def _clean(name: str) -> str:
@@ -108,17 +108,17 @@ def _with_rates(rows: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
             "event_id", "metric", pl.when(seconds > 0).then(rise / seconds).alias("rate"), "counter"
         )
     )
-    joined = rows.join(rated, on=["event_id", "metric"], how="left")
-    return joined.with_columns(pl.col("counter").fill_null(value=False))
+    with_rates = rows.join(rated, on=["event_id", "metric"], how="left")
+    return with_rates.with_columns(pl.col("counter").fill_null(value=False))
 
 
 def _is_counter(settings: LogTableSettings) -> pl.Expr:
     value, step = pl.col("value"), pl.col("step")
-    whole = ((value >= 0) & (value == value.floor())).all()
+    is_integral = ((value >= 0) & (value == value.floor())).all()
     gauge = pl.lit("|".join(f"(?:{rule})" for rule in settings.gauges) or "$^")
     drops = (step < 0).sum() / pl.max_horizontal(step.count(), 1)
     return (
-        whole
+        is_integral
         & (value.count() >= _FEWEST)
         & (value.max() > value.min())
         & (drops <= settings.counter_drops)

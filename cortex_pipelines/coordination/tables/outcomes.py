@@ -29,22 +29,22 @@ def outcomes(events: pl.DataFrame) -> pl.DataFrame:
     Returns:
         A frame of ``schemas.OUTCOMES``.
     """
-    own = pl.col("kind").is_in(["outcome", "model_selection"])
-    entered = pl.col("kind").is_in(["decision", "event"]) & (
+    outcome_kinds = pl.col("kind").is_in(["outcome", "model_selection"])
+    completed = pl.col("kind").is_in(["decision", "event"]) & (
         pl.col("success").is_not_null()
         | pl.col("outcome").is_not_null()
         | pl.col("duration_seconds").is_not_null()
     )
-    rows = events.filter(own | entered).iter_rows(named=True)
+    rows = events.filter(outcome_kinds | completed).iter_rows(named=True)
     return OUTCOMES.frame([_row(event, json.loads(event["payload"])) for event in rows])
 
 
 def _row(event: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     quality = first_number(record, _QUALITY)
     tokens = first_number(record, _TOKENS)
-    kept = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "outcome", "success")
+    copied = ("event_id", "kind", "task_id", "text", "master", "occurred_at", "outcome", "success")
     more = ("duration_seconds", "ideal_master", "file", "byte_offset", "test_row")
-    return {name: event[name] for name in (*kept, *more)} | {
+    return {name: event[name] for name in (*copied, *more)} | {
         "attempt_id": attempt_id(event["task_id"], event["text"], event["master"]),
         "known_at": known_at(event),
         "tokens": tokens if tokens is not None and tokens >= 0 else None,

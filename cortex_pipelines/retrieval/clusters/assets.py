@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cortex_pipelines.retrieval.clusters.grouping import group
+from cortex_pipelines.retrieval.clusters.grouping import cluster_units
 from cortex_pipelines.retrieval.clusters.page import map_page
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.retrieval.vectors.matrix import vectors_of
@@ -38,6 +38,6 @@ def clusters(
         .join(documents.drop("name", "start_line"), on=_UNIT, how="left", maintain_order="left")
     )
     texts = [" ".join(row) for row in units.select("name", "documentation", "body").iter_rows()]
-    grouped = group(units, vectors_of(units), texts, clustering)
-    (out / "report.html").write_text(map_page(project, grouped), encoding="utf-8")
-    return {CLUSTERED_UNITS.name: grouped.places, CLUSTERS.name: grouped.clusters}
+    cluster_map = cluster_units(units, vectors_of(units), texts, clustering)
+    (out / "report.html").write_text(map_page(project, cluster_map), encoding="utf-8")
+    return {CLUSTERED_UNITS.name: cluster_map.units, CLUSTERS.name: cluster_map.clusters}

@@ -36,26 +36,26 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Grouped:
+class ClusterMap:
     """Units on the map, and the clusters.
 
     Args:
-        places: Rows of ``CLUSTERED_UNITS``.
+        units: Rows of ``CLUSTERED_UNITS``.
         clusters: Rows of ``CLUSTERS``.
-        outside: Units that are not on the map, because there are too many.
+        unmapped: Units that are not on the map, because there are too many.
     """
 
-    places: pl.DataFrame
+    units: pl.DataFrame
     clusters: pl.DataFrame
-    outside: int
+    unmapped: int
 
 
-def group(
+def cluster_units(
     units: pl.DataFrame,
     vectors: npt.NDArray[np.float16],
     texts: Sequence[str],
     settings: ClusterSettings,
-) -> Grouped:
+) -> ClusterMap:
     """Cluster units and place them on a map.
 
     Args:
@@ -64,23 +64,23 @@ def group(
         texts: What each is about: name, documentation, code.
         settings: Settings.
     """
-    chosen = _sample(units, settings.most_mapped)
-    outside = units.height - len(chosen)
-    units, vectors, texts = units[chosen], vectors[chosen], [texts[place] for place in chosen]
+    sample = _sample(units, settings.most_mapped)
+    unmapped = units.height - len(sample)
+    units, vectors, texts = units[sample], vectors[sample], [texts[index] for index in sample]
     rows = vectors.astype(np.float64)
     points = _map(rows, settings)
-    labels = _ranked(_dense(points, settings.smallest_cluster))
+    labels = _number_by_size(_dense_labels(points, settings.smallest_cluster))
     points = _spread(points)
-    places = units.with_columns(
+    map_units = units.with_columns(
         cluster=pl.Series(labels, dtype=pl.Int64),
         x=pl.Series(points[:, 0], dtype=pl.Float64),
         y=pl.Series(points[:, 1], dtype=pl.Float64),
     ).select(list(CLUSTERED_UNITS.schema))
     clusters = [
-        _described(number, np.flatnonzero(labels == number), places, rows, found)
-        for number, found in enumerate(_telling_terms(texts, labels))
+        _cluster_row(number, np.flatnonzero(labels == number), map_units, rows, terms)
+        for number, terms in enumerate(_distinctive_terms(texts, labels))
     ]
-    return Grouped(places, CLUSTERS.frame(clusters), outside)
+    return ClusterMap(map_units, CLUSTERS.frame(clusters), unmapped)
 
 
 def _sample(units: pl.DataFrame, most: int) -> list[int]:
@@ -108,8 +108,8 @@ def _map(rows: Floats, settings: ClusterSettings) -> Floats:
             random_state=settings.seed,
             n_jobs=1,
         )
-        made: Floats = model.fit_transform(reduced).astype(np.float64)
-    return made
+        points: Floats = model.fit_transform(reduced).astype(np.float64)
+    return points
 
 
 def _spread(points: Floats) -> Floats:
@@ -132,7 +132,7 @@ def _components(rows: Floats) -> Floats:
     return components
 
 
-def _dense(points: Floats, smallest: int) -> npt.NDArray[np.int64]:
+def _dense_labels(points: Floats, smallest: int) -> npt.NDArray[np.int64]:
     """A label for each point; ``OUTLIER`` for those in no dense place."""
     if len(points) < max(2 * smallest, _FEWEST):
         return np.full(len(points), OUTLIER)
@@ -149,15 +149,15 @@ def _dense(points: Floats, smallest: int) -> npt.NDArray[np.int64]:
     return labels
 
 
-def _ranked(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _number_by_size(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The same clusters, numbered by size, the largest first; equal ones by their first unit."""
     numbers = [number for number in dict.fromkeys(labels.tolist()) if number != OUTLIER]
-    ordered = sorted(numbers, key=lambda number: -int((labels == number).sum()))
-    renamed = {number: rank for rank, number in enumerate(ordered)} | {OUTLIER: OUTLIER}
+    by_size = sorted(numbers, key=lambda number: -int((labels == number).sum()))
+    renamed = {number: rank for rank, number in enumerate(by_size)} | {OUTLIER: OUTLIER}
     return np.array([renamed[number] for number in labels.tolist()], dtype=np.int64)
 
 
-def _telling_terms(texts: Sequence[str], labels: npt.NDArray[np.int64]) -> list[list[str]]:
+def _distinctive_terms(texts: Sequence[str], labels: npt.NDArray[np.int64]) -> list[list[str]]:
     """For each cluster the terms that more of its units have than of all, best first.
 
     The share of its units that have a term, times the logarithm of how much more often it is there
@@ -175,16 +175,16 @@ def _telling_terms(texts: Sequence[str], labels: npt.NDArray[np.int64]) -> list[
         everywhere.update(terms)
         if label != OUTLIER:
             inside[label].update(terms)
-    telling = []
+    distinctive = []
     for number, counts in enumerate(inside):
         size = int((labels == number).sum())
-        worth = {
+        scores = {
             term: count / size * np.log((count / size) / (everywhere[term] / len(texts)))
             for term, count in counts.items()
         }
-        best = sorted(worth, key=lambda term: (-worth[term], term))[:_TERMS]
-        telling.append([_commonest(forms[term]) for term in best])
-    return telling
+        best = sorted(scores, key=lambda term: (-scores[term], term))[:_TERMS]
+        distinctive.append([_commonest(forms[term]) for term in best])
+    return distinctive
 
 
 def _parts(text: str) -> list[str]:
@@ -202,19 +202,19 @@ def _commonest(forms: Counter[str]) -> str:
     return min(forms, key=lambda form: (-forms[form], form))
 
 
-def _described(
+def _cluster_row(
     number: int,
     members: npt.NDArray[np.int64],
-    places: pl.DataFrame,
+    units: pl.DataFrame,
     rows: Floats,
     terms: list[str],
 ) -> dict[str, object]:
     """A row of ``CLUSTERS``."""
-    paths = places["path"].gather(members).to_list()
+    paths = units["path"].gather(members).to_list()
     folders = Counter(path.rpartition("/")[0] for path in paths)
-    folder = min(folders, key=lambda one: (-folders[one], one))
+    folder = min(folders, key=lambda path: (-folders[path], path))
     central = members[int(np.argmax(rows[members] @ rows[members].mean(axis=0)))]
-    path, name = places.row(int(central), named=True)["path"], places["name"][int(central)]
+    path, name = units.row(int(central), named=True)["path"], units["name"][int(central)]
     return {
         "cluster": number,
         "name": ", ".join(terms[:_NAMED_BY]),

@@ -8,33 +8,33 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.pages import heading, page, paragraph, table
-from cortex_pipelines.retrieval.clusters.grouping import OUTLIER, Grouped
+from cortex_pipelines.retrieval.clusters.grouping import OUTLIER, ClusterMap
 
 _MAP = Path(__file__).parent / "map.html"
 _MOST_LISTED = 50
 _DIGITS = 4
 
 
-def map_page(project: str, grouped: Grouped) -> str:
+def map_page(project: str, cluster_map: ClusterMap) -> str:
     """The page as HTML; it works without a network.
 
     Args:
         project: Name of the project.
-        grouped: Units and clusters.
+        cluster_map: Units and clusters.
     """
-    places, clusters = grouped.places, grouped.clusters
-    outliers = places.filter(cluster=OUTLIER)
+    units, clusters = cluster_map.units, cluster_map.clusters
+    outliers = units.filter(cluster=OUTLIER)
     parts = [
         paragraph(
-            f"{places.height:,} units in {clusters.height:,} clusters; {outliers.height:,} are in "
+            f"{units.height:,} units in {clusters.height:,} clusters; {outliers.height:,} are in "
             "none. Units of similar meaning lie near each other; directions mean nothing. "
             "A cluster is called after terms that are more frequent in it than elsewhere."
         )
     ]
-    if grouped.outside:
-        parts.append(paragraph(f"A sample: {grouped.outside:,} more units are left out."))
-    if places.height:
-        parts.append(_map(places, clusters))
+    if cluster_map.unmapped:
+        parts.append(paragraph(f"A sample: {cluster_map.unmapped:,} more units are left out."))
+    if units.height:
+        parts.append(_map(units, clusters))
     parts += [
         heading("Clusters"),
         table(
@@ -51,13 +51,13 @@ def map_page(project: str, grouped: Grouped) -> str:
     return page(f"Map of {project}", parts)
 
 
-def _map(places: pl.DataFrame, clusters: pl.DataFrame) -> str:
+def _map(units: pl.DataFrame, clusters: pl.DataFrame) -> str:
     data = {
         "names": clusters["name"].to_list(),
         "units": [
             [round(row["x"], _DIGITS), round(row["y"], _DIGITS), row["cluster"],
              f"{row['path']}:{row['start_line']}", row["name"]]
-            for row in places.iter_rows(named=True)
+            for row in units.iter_rows(named=True)
         ],
     }  # fmt: skip
     # what could end the script element is written otherwise

@@ -11,7 +11,7 @@ from cortex_pipelines.retrieval.graph.build import (
     FACT_COLUMNS,
     FILE_COLUMNS,
     TEST_COLUMNS,
-    Tables,
+    GraphTables,
 )
 from cortex_pipelines.retrieval.graph.build import code_graph as graph_of_project
 from cortex_pipelines.retrieval.graph.names import UNIT_COLUMNS
@@ -35,7 +35,7 @@ def code_graph(
     cache: RowCache,
 ) -> dict[str, pl.DataFrame]:
     """Calls, imports, inheritance, tests, configuration and common changes as edges."""
-    tables = Tables(
+    tables = GraphTables(
         REPOSITORY_FILES.read(repository_files, *FILE_COLUMNS),
         CODE_UNITS.read(code_units, *UNIT_COLUMNS),
         TEST_CASES.read(code_units, *TEST_COLUMNS),

@@ -8,9 +8,9 @@ import polars as pl
 
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.retrieval.graph.configuration import CONFIGURATION, Mentions
+from cortex_pipelines.retrieval.graph.configuration import CONFIGURATION, MentionFinder
 from cortex_pipelines.retrieval.graph.history import changed_together
-from cortex_pipelines.retrieval.graph.names import GraphUnit, Names
+from cortex_pipelines.retrieval.graph.names import GraphUnit, SymbolTable
 from cortex_pipelines.retrieval.graph.references import (
     BASE,
     CALL,
@@ -40,8 +40,8 @@ class GraphNode(NamedTuple):
     end_line: int = 0
 
 
-class Tables(NamedTuple):
-    """What a graph is made from, with the columns above: rows of the tables of the same names."""
+class GraphTables(NamedTuple):
+    """Input tables of a graph, with the columns above."""
 
     files: pl.DataFrame
     units: pl.DataFrame
@@ -51,16 +51,16 @@ class Tables(NamedTuple):
 
 
 def code_graph(
-    tables: Tables,
+    tables: GraphTables,
     settings: ArchitectureSettings,
     parsing: ExtractionSettings,
     cache: RowCache | None = None,
     project: str = "",
 ) -> pl.DataFrame:
-    """The edges between the places of a project.
+    """The edges between the units and files of a project.
 
     Args:
-        tables: What is known of it.
+        tables: Its input tables.
         settings: Limits of readers.
         parsing: Limits of what is parsed.
         cache: Where what single files refer to is kept; None computes all.
@@ -72,7 +72,7 @@ def code_graph(
     references = read_references(tables.files, settings, parsing, cache, project)
     rows: list[dict[str, Any]] = []
     for source in tables.files["source"].unique().sort():
-        inside = Tables(*(table.filter(pl.col("source") == source) for table in tables))
+        inside = GraphTables(*(table.filter(pl.col("source") == source) for table in tables))
         graph = _SourceGraph(inside, references.filter(pl.col("source") == source))
         rows += ({"source": source, **row} for row in graph.rows())
     return CODE_GRAPH.frame(rows)
@@ -81,17 +81,17 @@ def code_graph(
 class _SourceGraph:
     """The edges of one source, as they are collected."""
 
-    def __init__(self, tables: Tables, references: pl.DataFrame) -> None:
+    def __init__(self, tables: GraphTables, references: pl.DataFrame) -> None:
         self._tables = tables
         self._edges: dict[tuple[str, GraphNode, GraphNode], tuple[int, set[int], int]] = {}
         self._references: dict[str, list[Reference]] = defaultdict(list)
         for path, *values in references.drop("source").iter_rows():
             self._references[path].append(Reference(*values))
         packages = {
-            path: one.name
+            path: reference.name
             for path, inside in self._references.items()
-            for one in inside
-            if one.kind == PACKAGE
+            for reference in inside
+            if reference.kind == PACKAGE
         }
         self._paths = frozenset(tables.files["path"])
         self._targets: Targets = defaultdict(list)
@@ -100,9 +100,9 @@ class _SourceGraph:
             "path", "start_line", "object", "scope"
         ).iter_rows():
             self._targets[path, line].append((target, scope))
-        self._names = Names(tables.units, packages)
+        self._symbols = SymbolTable(tables.units, packages)
         self._resolver = ReferenceResolver(
-            self._names, self._references, self._targets, self._paths
+            self._symbols, self._references, self._targets, self._paths
         )
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -112,7 +112,7 @@ class _SourceGraph:
         self._imports()
         self._tests()
         self._configures()
-        self._changes()
+        self._changes_with()
         for (relation, start, end), (resolution, lines, weight) in self._edges.items():
             yield {
                 "relation": relation,
@@ -134,47 +134,49 @@ class _SourceGraph:
     ) -> None:
         if start == end and relation != "calls":
             return
-        place = RESOLUTIONS.index(resolution)
+        rank = RESOLUTIONS.index(resolution)
         # two definitions of one name in one line are one place of the table
         key = (relation, start, end)
-        known, lines, before = self._edges.get(key, (place, set(), 0))
+        known_rank, lines, known_weight = self._edges.get(key, (rank, set(), 0))
         if line:
             lines.add(line)
-        self._edges[key] = (min(known, place), lines, max(before, weight))
+        self._edges[key] = (min(known_rank, rank), lines, max(known_weight, weight))
 
     def _inherits(self) -> None:
         """Bases first: methods are looked up by them."""
-        resolver, names = self._resolver, self._names
+        resolver, symbols = self._resolver, self._symbols
         for path in sorted(self._references):
-            for one in self._references[path]:
-                around = names.enclosing(path, one.byte)
-                own: tuple[int, str] | None
-                if one.kind == BASE:
-                    own = (resolver.type_around(around), "")
-                elif one.kind == IMPLEMENTS:
-                    own = resolver.type_named(one.name, path, around)
+            for reference in self._references[path]:
+                enclosing_unit = symbols.unit_at(path, reference.byte)
+                subtype: tuple[int, str] | None
+                if reference.kind == BASE:
+                    subtype = (resolver.enclosing_type(enclosing_unit), "")
+                elif reference.kind == IMPLEMENTS:
+                    subtype = resolver.resolve_type(reference.name, path, enclosing_unit)
                 else:
                     continue
-                base = resolver.type_named(one.about, path, around)
-                if own is None or base is None or own[0] in (-1, base[0]):
+                base = resolver.resolve_type(reference.about, path, enclosing_unit)
+                if subtype is None or base is None or subtype[0] in (-1, base[0]):
                     continue
-                if base[0] not in resolver.bases[own[0]]:
-                    resolver.bases[own[0]].append(base[0])
-                ends = self._unit(own[0]), self._unit(base[0])
-                line = one.start_line if ends[0].path == path else 0
+                if base[0] not in resolver.bases[subtype[0]]:
+                    resolver.bases[subtype[0]].append(base[0])
+                ends = self._unit(subtype[0]), self._unit(base[0])
+                line = reference.start_line if ends[0].path == path else 0
                 self._add("inherits", *ends, base[1], line, weight=1)
-        resolver.forget()
+        resolver.reset()
 
     def _calls(self) -> None:
         for path in sorted(self._references):
-            for one in self._references[path]:
-                if one.kind != CALL:
+            for reference in self._references[path]:
+                if reference.kind != CALL:
                     continue
-                around = self._names.enclosing(path, one.byte)
-                called = self._resolver.called(path, around, one)
-                if called is not None:
-                    start = self._unit(around) if around >= 0 else GraphNode(path)
-                    self._add("calls", start, self._unit(called[0]), called[1], one.start_line)
+                enclosing_unit = self._symbols.unit_at(path, reference.byte)
+                callee = self._resolver.resolve_call(path, enclosing_unit, reference)
+                if callee is not None:
+                    start = self._unit(enclosing_unit) if enclosing_unit >= 0 else GraphNode(path)
+                    self._add(
+                        "calls", start, self._unit(callee[0]), callee[1], reference.start_line
+                    )
 
     def _imports(self) -> None:
         for path, line, target, scope in self._facts.select(
@@ -185,43 +187,43 @@ class _SourceGraph:
                 self._add("imports", GraphNode(path), GraphNode(target, kind=kind), "import", line)
         for path in sorted(self._resolver.bindings):
             for binding in self._resolver.bindings[path].values():
-                number = self._resolver.imported(binding)
+                number = self._resolver.imported_unit(binding)
                 if number >= 0:
                     self._add(
                         "imports", GraphNode(path), self._unit(number), "import", binding.line
                     )
 
     def _tests(self) -> None:
-        names = self._names
+        symbols = self._symbols
         cases = {row[0]: GraphNode(row[2], row[3], "test", *row[4:])
                  for row in self._tables.tests.select(TEST_COLUMNS).iter_rows()}  # fmt: skip
         for unit_id, tests in self._tables.units.select("unit_id", "tests").iter_rows():
-            number = names.numbers.get(unit_id)
+            number = symbols.numbers.get(unit_id)
             if number is None:
                 continue
             for test in tests:
-                known = names.numbers.get(test)
-                case = cases.get(test) if known is None else self._unit(known)
+                test_number = symbols.numbers.get(test)
+                case = cases.get(test) if test_number is None else self._unit(test_number)
                 if case is not None:
                     self._add("tests", case, self._unit(number), "paired", case.start_line)
 
     def _configures(self) -> None:
-        code = self._names.families.keys()
-        mentions = Mentions(code)
-        wanted = self._tables.files.filter(
+        code = self._symbols.families.keys()
+        finder = MentionFinder(code)
+        config_files = self._tables.files.filter(
             pl.col("language").is_in(CONFIGURATION) & ~pl.col("generated")
         ).sort("path")
-        for path, text in wanted.select("path", "text").iter_rows():
-            for mention in mentions.of(path, text):
-                number = self._names.in_file(mention.target, mention.name) if mention.name else -1
+        for path, text in config_files.select("path", "text").iter_rows():
+            for mention in finder.find(path, text):
+                number = self._symbols.in_file(mention.target, mention.name) if mention.name else -1
                 end = self._unit(number) if number >= 0 else GraphNode(mention.target)
                 self._add("configures", GraphNode(path), end, "path", mention.line)
 
-    def _changes(self) -> None:
+    def _changes_with(self) -> None:
         commits: Sequence[Sequence[str]] = self._tables.commits["paths"].to_list()
         for (first, second), count in changed_together(commits, self._paths).items():
             self._add("changes_with", GraphNode(first), GraphNode(second), "history", 0, count)
 
     def _unit(self, number: int) -> GraphNode:
-        unit: GraphUnit = self._names.units[number]
+        unit: GraphUnit = self._symbols.units[number]
         return GraphNode(unit.path, unit.qualified_name, unit.kind, unit.start_line, unit.end_line)

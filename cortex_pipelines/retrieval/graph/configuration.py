@@ -38,7 +38,7 @@ class Mention(NamedTuple):
     name: str
 
 
-class Mentions:
+class MentionFinder:
     """Reads what configuration files of a source mention.
 
     Args:
@@ -57,7 +57,7 @@ class Mentions:
                 if path.startswith(root):
                     self._modules.setdefault(module[len(root) :], path)
 
-    def of(self, path: str, text: str) -> Iterator[Mention]:
+    def find(self, path: str, text: str) -> Iterator[Mention]:
         """Each line of a file with each code file that it names."""
         if len(text) > _MOST:
             return

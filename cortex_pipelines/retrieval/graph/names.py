@@ -57,10 +57,10 @@ class GraphUnit(NamedTuple):
         return self.family not in _INNER or self.qualified_name == self.name
 
 
-Places = dict[str, list[int]]
+NumbersByName = dict[str, list[int]]
 
 
-class Names:
+class SymbolTable:
     """Definitions of one source.
 
     Args:
@@ -73,17 +73,19 @@ class Names:
         self.paths: set[str] = set()
         self.numbers: dict[str, int] = {}
         self.families: dict[str, str] = {}
-        self._in_file: dict[str, Places] = {}
-        self._in_package: dict[str, Places] = {}
-        self._members: dict[tuple[str, str], Places] = {}
-        self._methods: dict[str, Places] = {}
-        self._around: dict[str, tuple[list[int], list[int]]] = {}
+        self._in_file: dict[str, NumbersByName] = {}
+        self._in_package: dict[str, NumbersByName] = {}
+        self._members: dict[tuple[str, str], NumbersByName] = {}
+        self._methods: dict[str, NumbersByName] = {}
+        self._unit_starts: dict[str, tuple[list[int], list[int]]] = {}
         self.parents: list[int] = []
         self._packages = packages
-        wanted = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
-        wanted = wanted.sort("path", "start_byte", "end_byte", descending=[False, False, True])
-        wanted = wanted.select(*UNIT_COLUMNS, in_test_file().alias("is_test"))
-        for row in wanted.iter_rows(named=True):
+        definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
+        definitions = definitions.sort(
+            "path", "start_byte", "end_byte", descending=[False, False, True]
+        )
+        definitions = definitions.select(*UNIT_COLUMNS, in_test_file().alias("is_test"))
+        for row in definitions.iter_rows(named=True):
             self._add(row)
         self._nest()
 
@@ -117,17 +119,17 @@ class Names:
         for number, unit in enumerate(self.units):
             by_file.setdefault(unit.path, []).append(number)
         for path, numbers in by_file.items():
-            around: list[int] = []
+            stack: list[int] = []
             for number in numbers:
                 unit = self.units[number]
-                while around and self.units[around[-1]].end < unit.end:
-                    around.pop()
-                while around and self.units[around[-1]].end <= unit.start:
-                    around.pop()
-                self.parents[number] = around[-1] if around else -1
-                around.append(number)
+                while stack and self.units[stack[-1]].end < unit.end:
+                    stack.pop()
+                while stack and self.units[stack[-1]].end <= unit.start:
+                    stack.pop()
+                self.parents[number] = stack[-1] if stack else -1
+                stack.append(number)
             starts = [self.units[number].start for number in numbers]
-            self._around[path] = (starts, numbers)
+            self._unit_starts[path] = (starts, numbers)
 
     def package(self, path: str) -> str:
         """What files share whose names need no import: a Go folder, a Java package; else empty."""
@@ -137,66 +139,79 @@ class Names:
             return f"java:{self._packages.get(path, dirname(path))}"
         return ""
 
-    def enclosing(self, path: str, byte: int) -> int:
+    def unit_at(self, path: str, byte: int) -> int:
         """The innermost unit around a byte of a file; -1 for none."""
-        starts, numbers = self._around.get(path, ([], []))
-        place = bisect_right(starts, byte) - 1
-        number = numbers[place] if place >= 0 else -1
+        starts, numbers = self._unit_starts.get(path, ([], []))
+        index = bisect_right(starts, byte) - 1
+        number = numbers[index] if index >= 0 else -1
         while number >= 0 and self.units[number].end <= byte:
             number = self.parents[number]
         return number
 
-    def around(self, number: int) -> Iterator[int]:
-        """A unit and those around it, the innermost first."""
+    def enclosing_units(self, number: int) -> Iterator[int]:
+        """A unit and its enclosing units, the innermost first."""
         while number >= 0:
             yield number
             number = self.parents[number]
 
     def in_file(self, path: str, name: str) -> int:
         """The function or type that a file knows by a name; -1 for none."""
-        return self._one(self._in_file.get(path, {}).get(name, ()), outermost=True)
+        return self._pick_definition(self._in_file.get(path, {}).get(name, ()), outermost=True)
 
     def nested(self, number: int, name: str) -> int:
         """What is defined in a function under a name; -1 for none."""
         unit = self.units[number]
-        inside = self._members.get((unit.family, unit.name), {}).get(name, ())
-        return self._one([one for one in inside if self.parents[one] == number])
+        members = self._members.get((unit.family, unit.name), {}).get(name, ())
+        return self._pick_definition([inner for inner in members if self.parents[inner] == number])
 
     def in_package(self, package: str, name: str) -> int:
         """The function or type of a name in a package; -1 for none."""
-        places = self._in_package.get(package, {}).get(name, ())
-        return self._one(places, outermost=True)
+        candidates = self._in_package.get(package, {}).get(name, ())
+        return self._pick_definition(candidates, outermost=True)
 
     def member(self, number: int, name: str) -> int:
         """The method or inner type of a type, by the name of the type; -1 for none."""
         owner = self.units[number]
-        places = self._members.get((owner.family, owner.name), {}).get(name, ())
-        same_file = [one for one in places if self.units[one].path == owner.path]
+        candidates = self._members.get((owner.family, owner.name), {}).get(name, ())
+        same_file = [
+            candidate for candidate in candidates if self.units[candidate].path == owner.path
+        ]
         if same_file:
-            return self._one(same_file)
+            return self._pick_definition(same_file)
         package = self.package(owner.path)
         if owner.family == "rust":  # an impl may be in another file
-            paths = {self.units[one].path for one in places}
-            return self._one(places) if len(paths) == 1 else -1
-        near = [one for one in places if package and self.package(self.units[one].path) == package]
-        return self._one(near)
+            paths = {self.units[candidate].path for candidate in candidates}
+            return self._pick_definition(candidates) if len(paths) == 1 else -1
+        same_package = [
+            candidate
+            for candidate in candidates
+            if package and self.package(self.units[candidate].path) == package
+        ]
+        return self._pick_definition(same_package)
 
     def only_method(self, family: str, name: str) -> int:
-        """The only method of a name in a language outside of tests; -1 if there is no such."""
-        places = self._methods.get(family, {}).get(name, ())
-        places = [one for one in places if not self.units[one].is_test]
-        owners = {(self.units[one].path, self.units[one].qualified_name) for one in places}
-        return self._one(places) if len(owners) == 1 else -1
+        """The only method of a name in a language outside of tests; -1 if not unique."""
+        candidates = self._methods.get(family, {}).get(name, ())
+        candidates = [candidate for candidate in candidates if not self.units[candidate].is_test]
+        owners = {
+            (self.units[candidate].path, self.units[candidate].qualified_name)
+            for candidate in candidates
+        }
+        return self._pick_definition(candidates) if len(owners) == 1 else -1
 
-    def _one(self, places: Iterable[int], *, outermost: bool = False) -> int:
-        """Of several definitions of one name the one that is meant; -1 for none."""
+    def _pick_definition(self, numbers: Iterable[int], *, outermost: bool = False) -> int:
+        """Of several definitions of one name the one in effect; -1 for none."""
         units = self.units
-        known = list(places)
-        if outermost and len(known) > 1:
-            least = min(units[one].qualified_name.count(".") for one in known)
-            known = [one for one in known if units[one].qualified_name.count(".") == least]
-        if not known:
+        definitions = list(numbers)
+        if outermost and len(definitions) > 1:
+            fewest_dots = min(units[number].qualified_name.count(".") for number in definitions)
+            definitions = [
+                number
+                for number in definitions
+                if units[number].qualified_name.count(".") == fewest_dots
+            ]
+        if not definitions:
             return -1
-        if units[known[0]].family in _LAST:
-            return known[-1]
-        return next((one for one in known if units[one].has_body), known[0])
+        if units[definitions[0]].family in _LAST:
+            return definitions[-1]
+        return next((number for number in definitions if units[number].has_body), definitions[0])

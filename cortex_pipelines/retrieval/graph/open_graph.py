@@ -17,11 +17,11 @@ from cortex_pipelines.ingestion.files.generated import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.retrieval.documents import read_text
-from cortex_pipelines.retrieval.graph.build import Tables, code_graph
+from cortex_pipelines.retrieval.graph.build import GraphTables, code_graph
 from cortex_pipelines.retrieval.graph.questions import CodeGraph
 from cortex_pipelines.retrieval.index import open_index
 from cortex_pipelines.retrieval.listing import ListedFile, list_files
-from cortex_pipelines.retrieval.open_index import limits_of
+from cortex_pipelines.retrieval.open_index import reading_limits
 from cortex_pipelines.schemas.code_graph import CODE_GRAPH
 from cortex_pipelines.schemas.code_units import CODE_UNITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
@@ -42,30 +42,29 @@ def project_graph(project: Project, name: str | None) -> CodeGraph:
     """The graph that a project, or all of them, has made.
 
     Args:
-        project: Where.
         name: The project; None for all, whose names then begin the paths.
 
     Raises:
-        ProjectError: there is no such project, or its graph is not made yet.
+        ProjectError: unknown project, or its graph is not built yet.
     """
     if name is not None and name not in project.partitions:
-        known = ", ".join(project.partitions) or "none yet"
-        raise ProjectError(f"params.yaml has no project {name}; there is: {known}")
+        existing = ", ".join(project.partitions) or "none yet"
+        raise ProjectError(f"params.yaml has no project {name}; there is: {existing}")
     edges, units, paths = [CODE_GRAPH.empty()], [CODE_UNITS.empty().select(_UNITS)], list[str]()
-    for one in [name] if name is not None else project.partitions:
-        folder = project.output(_ASSET, one)
+    for partition in [name] if name is not None else project.partitions:
+        folder = project.output(_ASSET, partition)
         if not (folder / f"{CODE_GRAPH.name}.parquet").is_file():
             raise ProjectError(
-                f"the graph of {one} is not made yet; `cortex run {_ASSET} --project {one}` "
-                "makes it"
+                f"the graph of {partition} is not made yet; `cortex run {_ASSET} --project "
+                f"{partition}` makes it"
             )
-        prefix = "" if name is not None else f"{one}/"
-        read = CODE_GRAPH.read(folder)
+        prefix = "" if name is not None else f"{partition}/"
+        graph_edges = CODE_GRAPH.read(folder)
         ends = ("from_path", "to_path")
-        edges.append(read.with_columns(_prefixed(prefix, end) for end in ends))
-        defined = CODE_UNITS.read(project.output("code_units", one), *_UNITS)
+        edges.append(graph_edges.with_columns(_prefixed(prefix, end) for end in ends))
+        defined = CODE_UNITS.read(project.output("code_units", partition), *_UNITS)
         units.append(defined.with_columns(_prefixed(prefix, "path")))
-        files = REPOSITORY_FILES.read(project.output("repository_files", one), "path")
+        files = REPOSITORY_FILES.read(project.output("repository_files", partition), "path")
         paths += [f"{prefix}{path}" for path in files["path"]]
     return CodeGraph(pl.concat(edges), pl.concat(units), paths)
 
@@ -82,20 +81,22 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
         FileNotFoundError: what was indexed is not there any more.
     """
     root = Path(open_index(folder).manifest.root)
-    below = folder.resolve()
-    listed = [
-        file
-        for file in list_files(root)
-        if not file.left_out and not (root / file.path).resolve().is_relative_to(below)
+    index_folder = folder.resolve()
+    sources = [
+        source
+        for source in list_files(root)
+        if not source.left_out and not (root / source.path).resolve().is_relative_to(index_folder)
     ]
-    facts = json.dumps([_FORMAT, [(file.path, file.size, file.mtime) for file in listed]])
-    kept = folder / f"graph-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
-    if kept.is_dir():
-        edges, units, files = (pl.read_parquet(kept / f"{name}.parquet") for name in _TABLES)
+    facts = json.dumps([_FORMAT, [(source.path, source.size, source.mtime) for source in sources]])
+    graph_folder = folder / f"graph-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
+    if graph_folder.is_dir():
+        edges, units, files = (
+            pl.read_parquet(graph_folder / f"{name}.parquet") for name in _TABLES
+        )
     else:
-        edges, units, files = _made(root, listed, params)
+        edges, units, files = _build_tables(root, sources, params)
         try:
-            _keep(kept, (edges, units, files))
+            _save_graph(graph_folder, (edges, units, files))
         except OSError as error:
             _LOG.warning(
                 "the graph is not kept for the next question, as %s cannot be written: %s",
@@ -105,28 +106,28 @@ def index_graph(folder: Path, params: Parameters) -> CodeGraph:
     return CodeGraph(edges, units, files["path"])
 
 
-def _keep(kept: Path, tables: tuple[pl.DataFrame, ...]) -> None:
-    folder = kept.parent
+def _save_graph(graph_folder: Path, tables: tuple[pl.DataFrame, ...]) -> None:
+    folder = graph_folder.parent
     with scratch_folder(folder, ".graph") as scratch:
-        made = scratch / kept.name
-        made.mkdir()
+        new_graph = scratch / graph_folder.name
+        new_graph.mkdir()
         for name, table in zip(_TABLES, tables, strict=True):
-            table.write_parquet(made / f"{name}.parquet")
+            table.write_parquet(new_graph / f"{name}.parquet")
         with folder_lock(folder):  # else two at once delete the graphs of each other
-            if not kept.is_dir():
-                publish(made, kept)
+            if not graph_folder.is_dir():
+                publish(new_graph, graph_folder)
             for other in folder.glob("graph-*"):
-                if other != kept:
+                if other != graph_folder:
                     shutil.rmtree(other, ignore_errors=True)
 
 
-def _made(
-    root: Path, listed: list[ListedFile], params: Parameters
+def _build_tables(
+    root: Path, sources: list[ListedFile], params: Parameters
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Edges, units and paths of a folder, private values out, by the functions of the assets."""
-    limits = limits_of(params)
+    limits = reading_limits(params)
     rows = []
-    for file in listed:
+    for file in sources:
         text = read_text(root, file.path, limits)
         if text is None:
             continue
@@ -143,23 +144,23 @@ def _made(
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
     extracted = extract(files, params.extraction)
     facts = architecture_facts(files, extracted.units, params.architecture, params.extraction)
-    tables = Tables(files, extracted.units, extracted.tests, facts, _commits(root))
+    tables = GraphTables(files, extracted.units, extracted.tests, facts, _commits(root))
     edges = code_graph(tables, params.architecture, params.extraction)
     return edges, extracted.units.select(_UNITS), files.select("path")
 
 
 def _commits(root: Path) -> pl.DataFrame:
-    """Paths that the newest commits changed; none where the folder is no repository's root."""
+    """Paths that the newest commits changed; empty unless the folder is a repository's root."""
     commits: list[list[str]] = []
     if (root / ".git").exists():
         try:
-            written = run_git(
+            log = run_git(
                 None, "-C", str(root), "-c", "core.quotePath=false", "log", f"-{_COMMITS}",
                 "--no-merges", "--format=%x00", "--name-only",
             )  # fmt: skip
         except SourceError:
-            written = ""  # a repository without a commit, or not this user's
-        commits = [list(filter(None, commit.split("\n"))) for commit in written.split("\0")]
+            log = ""  # a repository without a commit, or not this user's
+        commits = [list(filter(None, commit.split("\n"))) for commit in log.split("\0")]
     return pl.DataFrame(
         {"source": [""] * len(commits), "paths": commits},
         schema={"source": pl.String, "paths": pl.List(pl.String)},

@@ -15,7 +15,7 @@ from cortex_pipelines.retrieval.graph.names import FUNCTIONS, TYPES
 
 QUESTIONS = ("callers", "breaks", "tests", "path")
 DEPTH = 3
-"""Steps that are followed without another wish."""
+"""Default number of steps to follow."""
 MOST_DEPTH = 20
 _MOST_NAMED = 10
 _HISTORY = "changes_with"
@@ -73,7 +73,7 @@ class GraphAnswer:
         question: One of ``QUESTIONS``.
         of: The places that the name stands for, as they are typed.
         steps: Places, the nearest first; of a path in its order.
-        notice: What whoever reads it should know; empty if there is nothing.
+        notice: Warnings for the reader; empty if none.
     """
 
     question: str
@@ -107,23 +107,23 @@ class CodeGraph:
     """
 
     def __init__(self, edges: pl.DataFrame, units: pl.DataFrame, paths: Iterable[str]) -> None:
-        self._into: dict[GraphNode, list[_Edge]] = defaultdict(list)
-        self._out: dict[GraphNode, list[_Edge]] = defaultdict(list)
+        self._incoming: dict[GraphNode, list[_Edge]] = defaultdict(list)
+        self._outgoing: dict[GraphNode, list[_Edge]] = defaultdict(list)
         self._inside: dict[str, list[GraphNode]] = defaultdict(list)
         nodes: dict[GraphNode, None] = {GraphNode(path): None for path in sorted(paths)}
-        wanted = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
+        definitions = units.filter(pl.col("kind").is_in([*FUNCTIONS, *TYPES]))
         columns = ("path", "qualified_name", "kind", "start_line", "end_line")
-        nodes |= dict.fromkeys(GraphNode(*row) for row in wanted.select(columns).iter_rows())
+        nodes |= dict.fromkeys(GraphNode(*row) for row in definitions.select(columns).iter_rows())
         for row in edges.iter_rows(named=True):
             start, end = (
-                GraphNode(*(row[f"{side}_{name}"] for name in GraphNode._fields))
-                for side in ("from", "to")
+                GraphNode(*(row[f"{prefix}_{name}"] for name in GraphNode._fields))
+                for prefix in ("from", "to")
             )
             edge = _Edge(
                 row["relation"], start, end, row["resolution"], tuple(row["lines"]), row["weight"]
             )
-            self._into[end].append(edge)
-            self._out[start].append(edge)
+            self._incoming[end].append(edge)
+            self._outgoing[start].append(edge)
             nodes |= {start: None, end: None}
         self._nodes = sorted(nodes)
         for node in self._nodes:
@@ -142,7 +142,7 @@ class CodeGraph:
             depth: Most steps of ``breaks`` and ``tests``.
 
         Raises:
-            GraphQuestionError: there is no such question, or it goes with another number of names.
+            GraphQuestionError: unknown question, or the wrong number of names for it.
             GraphNameError: nothing has the name, or several places have it.
         """
         if question not in QUESTIONS:
@@ -151,63 +151,69 @@ class CodeGraph:
             raise GraphQuestionError("path needs two names, callers, breaks and tests one")
         if not 1 <= depth <= MOST_DEPTH:
             raise GraphQuestionError(f"depth {depth}: from 1 to {MOST_DEPTH}")
-        start = self.place(name)
+        start = self.find_node(name)
         if to is not None:
-            return self._path(start, self.place(to))
-        steps = list(self._reached(question, start, 1 if question == "callers" else depth))
+            return self._path(start, self.find_node(to))
+        steps = list(self._reaching(question, start, 1 if question == "callers" else depth))
         if question == "tests":
             steps = [step for step in steps if step.kind == "test" or is_test(step.path)]
         if question == "breaks":
-            steps += self._together(start)
-        return GraphAnswer(question, (typed(start),), tuple(steps), _notice(question, start, steps))
+            steps += self._changed_together(start)
+        return GraphAnswer(
+            question, (node_name(start),), tuple(steps), _notice(question, start, steps)
+        )
 
-    def place(self, name: str) -> GraphNode:
-        """The place that a name stands for.
+    def find_node(self, name: str) -> GraphNode:
+        """The node that a name refers to.
 
         A place outside of tests goes before those of the same name in tests.
 
         Raises:
             GraphNameError: nothing has the name, or several places have it.
         """
-        places = sorted(self._places(name.strip()), key=lambda node: (is_test(node.path), node))
-        outside = [place for place in places if not is_test(place.path)]
-        if len(places) == 1 or len(outside) == 1:
-            return places[0]
-        if places:
-            listed = ", ".join(typed(place) for place in places[:_MOST_NAMED])
-            more = len(places) - _MOST_NAMED
-            rest = f" and {more:,} more" if more > 0 else ""
+        nodes = sorted(
+            self._matching_nodes(name.strip()), key=lambda node: (is_test(node.path), node)
+        )
+        outside = [node for node in nodes if not is_test(node.path)]
+        if len(nodes) == 1 or len(outside) == 1:
+            return nodes[0]
+        if nodes:
+            options = ", ".join(node_name(node) for node in nodes[:_MOST_NAMED])
+            more = len(nodes) - _MOST_NAMED
+            suffix = f" and {more:,} more" if more > 0 else ""
             raise GraphNameError(
-                f"{name} is the name of {len(places)} places; type one of {listed}{rest}"
+                f"{name} is the name of {len(nodes)} places; type one of {options}{suffix}"
             )
         last = name.rpartition(":")[2].rpartition(".")[2]
-        known = sorted({node.name.rpartition(".")[2] for node in self._nodes if node.name})
-        known += sorted({node.path for node in self._nodes})
-        near = difflib.get_close_matches(last or name, known, 3)
-        like = f"; like it: {', '.join(near)}" if near else ""
+        known_names = sorted({node.name.rpartition(".")[2] for node in self._nodes if node.name})
+        known_names += sorted({node.path for node in self._nodes})
+        suggestions = difflib.get_close_matches(last or name, known_names, 3)
+        like = f"; like it: {', '.join(suggestions)}" if suggestions else ""
         raise GraphNameError(
             f"nothing is called {name}{like}. A name is a path, path:qualified.name, or the "
             "qualified or simple name of a function or type"
         )
 
-    def _places(self, name: str) -> list[GraphNode]:
+    def _matching_nodes(self, name: str) -> list[GraphNode]:
         if not name:
             return []
         path, colon, inner = name.rpartition(":")
         if colon:
-            return _defined([node for node in self._inside.get(path, ()) if node.name == inner])
+            return _first_definitions(
+                [node for node in self._inside.get(path, ()) if node.name == inner]
+            )
         exact = [node for node in self._nodes if name in (node.path, node.name) and node.kind]
         files = [node for node in exact if not node.name]
         if files:
             return files[:1]
         if exact:
-            return _defined(exact)
+            return _first_definitions(exact)
         ending = [node for node in self._nodes if node.name.endswith(f".{name}")]
         if ending:
-            return _defined(ending)
+            return _first_definitions(ending)
         return [node for node in self._nodes if not node.name and node.path.endswith(f"/{name}")]
 
-    def _parts(self, node: GraphNode) -> Iterator[GraphNode]:
+    def _with_members(self, node: GraphNode) -> Iterator[GraphNode]:
         """A place, and what is inside of it: asking about a type asks about its methods too."""
         yield node
         if node.kind in FUNCTIONS or node.kind == "test":
@@ -221,28 +227,28 @@ class CodeGraph:
             if other.name.startswith(f"{node.name}."):
                 yield other
 
-    def _reached(self, question: str, start: GraphNode, depth: int) -> Iterator[AnswerStep]:
+    def _reaching(self, question: str, start: GraphNode, depth: int) -> Iterator[AnswerStep]:
         """What reaches a place by the relations of a question, the nearest first."""
-        followed = _FOLLOWED[question]
-        first = list(self._parts(start))
-        seen = set(first)
-        waiting = deque((node, 1) for node in first)
-        while waiting:
-            node, distance = waiting.popleft()
-            for edge in sorted(self._into.get(node, ()), key=_order):
-                if edge.relation not in followed or edge.start in seen:
+        relations = _FOLLOWED[question]
+        first = list(self._with_members(start))
+        visited = set(first)
+        queue = deque((node, 1) for node in first)
+        while queue:
+            node, distance = queue.popleft()
+            for edge in sorted(self._incoming.get(node, ()), key=_edge_order):
+                if edge.relation not in relations or edge.start in visited:
                     continue
-                seen.add(edge.start)
+                visited.add(edge.start)
                 yield _step(edge, edge.start, edge.end, distance)
                 # who imports a file rests on all of it; who imports a name, on that name alone
-                whole = edge.relation != "imports" or not start.name
-                if distance < depth and whole and edge.relation != "configures":
-                    waiting.append((edge.start, distance + 1))
+                follows_on = edge.relation != "imports" or not start.name
+                if distance < depth and follows_on and edge.relation != "configures":
+                    queue.append((edge.start, distance + 1))
 
-    def _together(self, start: GraphNode) -> list[AnswerStep]:
+    def _changed_together(self, start: GraphNode) -> list[AnswerStep]:
         node = GraphNode(start.path)
         steps = []
-        for edge in (*self._into.get(node, ()), *self._out.get(node, ())):
+        for edge in (*self._incoming.get(node, ()), *self._outgoing.get(node, ())):
             if edge.relation == _HISTORY:
                 other = edge.start if edge.end == node else edge.end
                 steps.append(_step(edge, other, node, 1))
@@ -253,58 +259,63 @@ class CodeGraph:
         steps = self._shortest(start, end)
         if steps is None:
             steps = self._shortest(end, start)
+            notice = f"nothing leads from {node_name(start)} to {node_name(end)}"
             if steps is None:
-                notice = f"nothing leads from {typed(start)} to {typed(end)}, nor back"
+                notice += ", nor back"
             else:
-                notice = f"nothing leads from {typed(start)} to {typed(end)}; this is the way back"
-        return GraphAnswer("path", (typed(start), typed(end)), tuple(steps or ()), notice)
+                notice += "; this is the way back"
+        return GraphAnswer("path", (node_name(start), node_name(end)), tuple(steps or ()), notice)
 
     def _shortest(self, start: GraphNode, end: GraphNode) -> list[AnswerStep] | None:
-        """Edges of a shortest way, each from what comes before; None if there is none."""
-        ends = set(self._parts(end))
-        came: dict[GraphNode, _Edge | None] = dict.fromkeys(self._parts(start))
-        waiting = deque(came)
-        while waiting:
-            node = waiting.popleft()
+        """Edges of a shortest path, in order; None if unreachable."""
+        ends = set(self._with_members(end))
+        previous_edges: dict[GraphNode, _Edge | None] = dict.fromkeys(self._with_members(start))
+        queue = deque(previous_edges)
+        while queue:
+            node = queue.popleft()
             if node in ends:
-                return _walked(came, node)
-            for edge in sorted(self._out.get(node, ()), key=_order):
-                if edge.relation != _HISTORY and edge.end not in came:
-                    inside = [one for one in self._parts(edge.end) if one not in came]
-                    whole = edge.end.kind in TYPES  # who makes one runs its methods
-                    reached = inside if whole else [edge.end]
-                    came |= dict.fromkeys(reached, edge)
-                    waiting.extend(reached)
+                return _path_steps(previous_edges, node)
+            for edge in sorted(self._outgoing.get(node, ()), key=_edge_order):
+                if edge.relation != _HISTORY and edge.end not in previous_edges:
+                    inside = [
+                        member
+                        for member in self._with_members(edge.end)
+                        if member not in previous_edges
+                    ]
+                    is_type = edge.end.kind in TYPES  # who makes one runs its methods
+                    reached = inside if is_type else [edge.end]
+                    previous_edges |= dict.fromkeys(reached, edge)
+                    queue.extend(reached)
         return None
 
 
-def typed(node: GraphNode) -> str:
+def node_name(node: GraphNode) -> str:
     """A place as it may be typed."""
     return f"{node.path}:{node.name}" if node.name else node.path or "."
 
 
-def _defined(nodes: list[GraphNode]) -> list[GraphNode]:
+def _first_definitions(nodes: list[GraphNode]) -> list[GraphNode]:
     """Of overloads and conditional definitions in one file the first; they are one to a reader."""
-    kept: dict[tuple[str, str], GraphNode] = {}
+    first_nodes: dict[tuple[str, str], GraphNode] = {}
     for node in nodes:
-        kept.setdefault((node.path, node.name), node)
-    return list(kept.values())
+        first_nodes.setdefault((node.path, node.name), node)
+    return list(first_nodes.values())
 
 
-def _order(edge: _Edge) -> tuple[Any, ...]:
+def _edge_order(edge: _Edge) -> tuple[Any, ...]:
     return (edge.relation, edge.start, edge.end)
 
 
-def _step(edge: _Edge, node: GraphNode, of: GraphNode, distance: int) -> AnswerStep:
+def _step(edge: _Edge, node: GraphNode, target: GraphNode, distance: int) -> AnswerStep:
     return AnswerStep(
-        node.path, node.start_line, node.end_line, node.name, node.kind, edge.relation, typed(of),
-        edge.lines, edge.resolution, distance, edge.weight,
+        node.path, node.start_line, node.end_line, node.name, node.kind, edge.relation,
+        node_name(target), edge.lines, edge.resolution, distance, edge.weight,
     )  # fmt: skip
 
 
-def _walked(came: dict[GraphNode, _Edge | None], node: GraphNode) -> list[AnswerStep]:
+def _path_steps(previous_edges: dict[GraphNode, _Edge | None], node: GraphNode) -> list[AnswerStep]:
     edges: list[_Edge] = []
-    while (edge := came[node]) is not None:
+    while (edge := previous_edges[node]) is not None:
         edges.append(edge)
         node = edge.start
     return [
@@ -314,9 +325,9 @@ def _walked(came: dict[GraphNode, _Edge | None], node: GraphNode) -> list[Answer
 
 
 _NOTHING: dict[str, Callable[[GraphNode], str]] = {
-    "callers": lambda node: f"no call of {typed(node)} is known",
-    "breaks": lambda node: f"nothing is known to rest on {typed(node)}",
-    "tests": lambda node: f"no test of {typed(node)} is known",
+    "callers": lambda node: f"no call of {node_name(node)} is known",
+    "breaks": lambda node: f"nothing is known to rest on {node_name(node)}",
+    "tests": lambda node: f"no test of {node_name(node)} is known",
 }
 
 

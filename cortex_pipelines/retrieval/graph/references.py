@@ -83,7 +83,7 @@ REFERENCES = pl.Schema(
 )
 
 
-class _Parsed(SourceFile):
+class _ReferenceFile(SourceFile):
     """A file with the matches of this folder's queries."""
 
     @cached_property
@@ -119,17 +119,19 @@ def read_references(
     Returns:
         Columns ``source``, ``path`` and those of ``REFERENCES``, in the order of source and path.
     """
-    wanted = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
-    wanted = wanted.select("source", "path", "language", "text").sort("source", "path")
-    keys = [_key(*parts) for parts in wanted.select("path", "language", "text").iter_rows()]
-    keyed = wanted.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
+    parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED)) & ~pl.col("generated"))
+    parsed_files = parsed_files.select("source", "path", "language", "text").sort("source", "path")
+    keys = [_key(*parts) for parts in parsed_files.select("path", "language", "text").iter_rows()]
+    keyed = parsed_files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
     def compute(missing: pl.Series) -> pl.DataFrame:
-        left = keyed.unique("cache_key", keep="first", maintain_order=True)
-        left = left.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
+        missing_files = keyed.unique("cache_key", keep="first", maintain_order=True)
+        missing_files = missing_files.join(
+            missing.alias("cache_key").to_frame(), on="cache_key", how="semi"
+        )
         rows = [
             (key, *reference)
-            for key, path, language, code in left.select(
+            for key, path, language, code in missing_files.select(
                 "cache_key", "path", "language", "text"
             ).iter_rows()
             for reference in references_of(code, language, path, settings, parsing)
@@ -141,8 +143,8 @@ def read_references(
         if cache is None
         else cache.rows(f"references/{project}", keyed["cache_key"], compute)
     )
-    placed = keyed.select("source", "path", "cache_key")
-    return placed.join(computed, on="cache_key", how="inner", maintain_order="left_right").drop(
+    locations = keyed.select("source", "path", "cache_key")
+    return locations.join(computed, on="cache_key", how="inner", maintain_order="left_right").drop(
         "cache_key"
     )
 
@@ -151,11 +153,11 @@ def references_of(
     code: str, language: str, path: str, settings: ArchitectureSettings, parsing: ExtractionSettings
 ) -> list[Reference]:
     """What one file refers to; nothing for one that is not parsed."""
-    file = _Parsed(path, language, code, settings, parsing)
-    references = attempt(lambda: [*_imported(file), *_referred(file)])
+    file = _ReferenceFile(path, language, code, settings, parsing)
+    references = attempt(lambda: [*_import_references(file), *_syntax_references(file)])
     if isinstance(references, Damage):
         return []
-    return sorted(set(references), key=lambda one: (one.byte, one))
+    return sorted(set(references), key=lambda reference: (reference.byte, reference))
 
 
 def _key(path: str, language: str, code: str) -> str:
@@ -163,7 +165,7 @@ def _key(path: str, language: str, code: str) -> str:
     return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
-def _imported(file: _Parsed) -> Iterator[Reference]:
+def _import_references(file: _ReferenceFile) -> Iterator[Reference]:
     for fact in _IMPORTS[file.language or ""].facts(file):
         span = (fact.start_line, fact.end_line, 0)
         if fact.fact == NAME:
@@ -180,7 +182,7 @@ def _imported(file: _Parsed) -> Iterator[Reference]:
             yield Reference(IMPORTED, local, exported, encodable(fact.object), *span)
 
 
-def _referred(file: _Parsed) -> Iterator[Reference]:
+def _syntax_references(file: _ReferenceFile) -> Iterator[Reference]:
     for captures in file.captures.get("call", ()):
         yield _reference(CALL, captures["call"][0], plain_type(text(captures["call"][0])), "")
     for captures in file.captures.get("member", ()):
@@ -198,29 +200,29 @@ def _referred(file: _Parsed) -> Iterator[Reference]:
         yield _reference(IMPLEMENTS, node, plain_type(text(node)), plain_type(text(trait)))
     for kind in (VARIABLE, FIELD):
         for captures in file.captures.get(kind, ()):
-            yield _typed(kind, captures)
+            yield _typed_reference(kind, captures)
 
 
-def _typed(kind: str, captures: Captures) -> Reference:
+def _typed_reference(kind: str, captures: Captures) -> Reference:
     node = captures[kind][0]
-    about, name = "", expression(node)
+    qualifier, name = "", expression(node)
     if "_type" in captures:
-        about = plain_type(text(captures["_type"][0]))
+        qualifier = plain_type(text(captures["_type"][0]))
     elif "_made" in captures:
-        about = expression(captures["_made"][0])
-        about = "" if about in ("", UNKNOWN) else about + CALLED
+        qualifier = expression(captures["_made"][0])
+        qualifier = "" if qualifier in ("", UNKNOWN) else qualifier + CALLED
     elif kind == FIELD:  # embedded in Go: called after its type
-        about = plain_type(text(node))
-        name = about.rpartition(".")[2]
+        qualifier = plain_type(text(node))
+        name = qualifier.rpartition(".")[2]
     owner, dot, last = name.rpartition(".")
     if dot and owner in ("self", "cls", "this"):
-        return _reference(FIELD, node, last, about)
-    return _reference(kind, node, name, about)
+        return _reference(FIELD, node, last, qualifier)
+    return _reference(kind, node, name, qualifier)
 
 
-def _reference(kind: str, node: Node, name: str, about: str) -> Reference:
+def _reference(kind: str, node: Node, name: str, qualifier: str) -> Reference:
     lines = (first_line(node), last_line(node))
-    return Reference(kind, encodable(name), encodable(about), "", *lines, node.start_byte)
+    return Reference(kind, encodable(name), encodable(qualifier), "", *lines, node.start_byte)
 
 
 def _first(node: Node, fields: tuple[str, ...]) -> Node | None:
@@ -233,15 +235,15 @@ def expression(node: Node | None) -> str:
         return ""
     if node.end_byte - node.start_byte > _LONGEST:
         return UNKNOWN
-    written = text(node)
+    source = text(node)
     for _ in range(_LONGEST):
-        shorter = _ARGUMENTS.sub("\1", written)
-        if shorter == written:
+        shorter = _ARGUMENTS.sub("\1", source)
+        if shorter == source:
             break
-        written = shorter
-    written = written.replace("\1", CALLED).replace("::", ".").replace("?.", ".")
-    written = "".join(written.replace("await ", "").replace("new ", "").split()).lstrip("*&")
-    return written if re.fullmatch(r"[\w$]+(?:\(\))?(?:\.[\w$]+(?:\(\))?)*", written) else UNKNOWN
+        source = shorter
+    source = source.replace("\1", CALLED).replace("::", ".").replace("?.", ".")
+    source = "".join(source.replace("await ", "").replace("new ", "").split()).lstrip("*&")
+    return source if re.fullmatch(r"[\w$]+(?:\(\))?(?:\.[\w$]+(?:\(\))?)*", source) else UNKNOWN
 
 
 _WRAPPED = re.compile(r"^(?:Optional|Type|type|Box|Rc|Arc|RefCell|Awaitable)\s*[\[<](.*)[\]>]$")
@@ -249,11 +251,11 @@ _NAMED = re.compile(r"(?:[^\W\d]|\$)[\w$]*(?:(?:\.|::)(?:[^\W\d]|\$)[\w$]*)*")
 _BEFORE_TYPE = re.compile(r"^(?:&|\*|mut\b|dyn\b|impl\b|const\b|'\w+\s|\s)+")
 
 
-def plain_type(written: str) -> str:
+def plain_type(source: str) -> str:
     """The name of a type without pointers, generics and ``None``; empty if it is another form."""
-    written = written[:_LONGEST].strip().strip("\"'").strip()
-    written = _BEFORE_TYPE.sub("", written)
-    parts = [part.strip() for part in written.split("|")] if "[" not in written else [written]
+    source = source[:_LONGEST].strip().strip("\"'").strip()
+    source = _BEFORE_TYPE.sub("", source)
+    parts = [part.strip() for part in source.split("|")] if "[" not in source else [source]
     parts = [part for part in parts if part not in ("None", "null", "undefined")]
     if len(parts) != 1:
         return ""

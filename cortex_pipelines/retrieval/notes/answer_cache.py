@@ -1,4 +1,4 @@
-"""Answers that hold as long as what they rest on: a cache in the file of the memory.
+"""Answers that hold as long as what they rest on: a cache in the file of the project's notes.
 
 It is written through, so that several processes share it, nothing of it is held in memory while a
 project is not asked for, and a forget reaches all of it.
@@ -13,20 +13,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from cortex_pipelines.retrieval.notes.database import Database
-from cortex_pipelines.retrieval.notes.note import MemoryUnusableError
+from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
 
 _LOG = logging.getLogger("cortex_pipelines")
 
-MOST = 500
-"""Answers of a project; the one used longest ago leaves first."""
+MAX_ANSWERS = 500
+"""Answers of a project; the least recently used is evicted first."""
 UNUSED_DAYS = 30
-"""Days after which an answer leaves that nobody asked for."""
+"""Days after which an unused answer is evicted."""
 _LARGEST = 1 << 20
 _A_MINUTE, _A_DAY = 60.0, 86_400.0
 
 
-def rests_on(versions: Mapping[str, str | None]) -> str:
-    """What an answer rests on, in a word.
+def version_digest(versions: Mapping[str, str | None]) -> str:
+    """Digest of the versions that an answer depends on.
 
     Args:
         versions: Name of each thing to its version; None for what is not there.
@@ -44,19 +44,19 @@ class AnswerCache:
     """
 
     def __init__(
-        self, database: Database, clock: Callable[[], float] = time.time, most: int = MOST
+        self, database: Database, clock: Callable[[], float] = time.time, most: int = MAX_ANSWERS
     ) -> None:
         self._database = database
         self._clock = clock
         self._most = most
 
     def get(self, kind: str, question: Any, basis: str) -> Any | None:
-        """The answer to a question; None if there is none that holds.
+        """The answer to a question; None if not cached or stale.
 
         Args:
             kind: What answers it; a word.
             question: Anything that JSON can hold; only a hash of it is kept.
-            basis: ``rests_on`` of what an answer would rest on now.
+            basis: ``version_digest`` of what an answer would depend on now.
         """
         with self._database.reading() as db:
             row = None if db is None else db.execute(
@@ -66,31 +66,33 @@ class AnswerCache:
         if row is None:
             return None
         answer, used = row
-        if (now := self._clock()) - used > _A_MINUTE:  # a write costs more than the answer
+        if (timestamp := self._clock()) - used > _A_MINUTE:  # a write costs more than the answer
             with self._database.writing(durable=False) as db:
-                db.execute("UPDATE answers SET used = ? WHERE key = ?", (now, _key(kind, question)))
+                db.execute(
+                    "UPDATE answers SET used = ? WHERE key = ?", (timestamp, _key(kind, question))
+                )
         return json.loads(answer)
 
-    def put(self, kind: str, question: Any, basis: str, answer: Any) -> None:
-        """Keep an answer; those of its kind that rest on something else are dropped."""
+    def store(self, kind: str, question: Any, basis: str, answer: Any) -> None:
+        """Store an answer; those of its kind with another basis are dropped."""
         text = json.dumps(answer)
         if len(text) > _LARGEST:
             return
-        now = self._clock()
+        timestamp = self._clock()
         with self._database.writing(durable=False) as db:
             db.execute("DELETE FROM answers WHERE kind = ? AND rests_on <> ?", (kind, basis))
             db.execute(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
-                (_key(kind, question), kind, basis, text, now),
+                (_key(kind, question), kind, basis, text, timestamp),
             )
-            db.execute("DELETE FROM answers WHERE used < ?", (now - UNUSED_DAYS * _A_DAY,))
+            db.execute("DELETE FROM answers WHERE used < ?", (timestamp - UNUSED_DAYS * _A_DAY,))
             db.execute(
                 "DELETE FROM answers WHERE key NOT IN "
                 "(SELECT key FROM answers ORDER BY used DESC, key LIMIT ?)",
                 (self._most,),
             )
 
-    def made(
+    def get_or_make(
         self, kind: str, question: Any, basis: str, make: Callable[[], tuple[Any, bool]]
     ) -> Any:
         """The answer that holds, else a new one; either as JSON gives it back.
@@ -101,15 +103,15 @@ class AnswerCache:
             basis: As of ``get``.
             make: Gives an answer, and whether it is to be kept.
         """
-        known = None
-        with _only_a_cache():
-            known = self.get(kind, question, basis)
-        if known is not None:
-            return known
+        cached = None
+        with _ignore_unavailable():
+            cached = self.get(kind, question, basis)
+        if cached is not None:
+            return cached
         answer, lasting = make()
-        with _only_a_cache():
+        with _ignore_unavailable():
             if lasting:
-                self.put(kind, question, basis, answer)
+                self.store(kind, question, basis, answer)
         return json.loads(json.dumps(answer))
 
     def count(self) -> int:
@@ -121,11 +123,11 @@ class AnswerCache:
 
 
 @contextmanager
-def _only_a_cache() -> Iterator[None]:
+def _ignore_unavailable() -> Iterator[None]:
     """A file that cannot be used, as in a project mounted read-only, costs time and no answer."""
     try:
         yield
-    except MemoryUnusableError as error:
+    except NoteStoreUnavailableError as error:
         _LOG.warning("answers are not cached: %s", error)
 
 

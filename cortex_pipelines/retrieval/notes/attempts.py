@@ -8,16 +8,16 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.retrieval.bm25f import (
+    Bm25fWeights,
     FieldTermCounts,
     Postings,
     Vocabulary,
-    Weights,
-    postings,
-    statistics,
+    build_postings,
+    term_statistics,
 )
-from cortex_pipelines.retrieval.queries import understand
+from cortex_pipelines.retrieval.queries import parse_query
 
-_WEIGHTS = Weights((1.0,), (0.75,), 1.2)
+_WEIGHTS = Bm25fWeights((1.0,), (0.75,), 1.2)
 _LEAST = 0.35
 """Share of the weight of the shorter of two texts that the other has to have in it, too."""
 _LONGEST = 240
@@ -25,7 +25,7 @@ _LONGEST = 240
 
 
 @dataclass(frozen=True)
-class Tried:
+class WorkerAttempts:
     """What one worker did about a task, as often as it was sent there.
 
     Args:
@@ -48,7 +48,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class LikeTask:
+class SimilarTask:
     """A task like the one in question.
 
     Args:
@@ -59,7 +59,7 @@ class LikeTask:
 
     task: str
     score: float
-    tried: tuple[Tried, ...]
+    tried: tuple[WorkerAttempts, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -67,11 +67,11 @@ class LikeTask:
 
     def as_text(self) -> str:
         """A line of a prompt."""
-        done = "; ".join(map(_words, self.tried))
-        return f"- {self.task}: {done}"
+        attempts_text = "; ".join(map(_attempts_text, self.tried))
+        return f"- {self.task}: {attempts_text}"
 
 
-class Attempts:
+class TaskHistory:
     """The tasks of the agents' logs, ready to be searched.
 
     Args:
@@ -81,7 +81,7 @@ class Attempts:
     def __init__(self, tables: Path) -> None:
         features = pl.scan_parquet(tables / "features.parquet")
         outcomes = pl.scan_parquet(tables / "outcomes.parquet")
-        came = (
+        results = (
             outcomes.filter(~pl.col("test_row"), pl.col("attempt_id").is_not_null())
             .sort("occurred_at", "event_id", nulls_last=False)
             .group_by("attempt_id", maintain_order=True)
@@ -93,7 +93,7 @@ class Attempts:
         )
         rows = (
             features.filter(~pl.col("test_row"), pl.col("text").str.strip_chars() != "")
-            .join(came, on="attempt_id", how="left")
+            .join(results, on="attempt_id", how="left")
             .sort("decided_at", "attempt_id", nulls_last=False)
             .group_by("text", "master", maintain_order=True)
             .agg(
@@ -106,12 +106,12 @@ class Attempts:
             )
             .collect()
         )
-        self._tried: dict[str, list[Tried]] = {}
-        for text, master, attempts, good, bad, outcome, seconds, at in rows.iter_rows():
-            last = None if at is None else at.isoformat(timespec="seconds")
-            tried = Tried(master, attempts, good, bad, outcome, seconds, last)
-            self._tried.setdefault(text, []).append(tried)
-        self._texts: Sequence[str] = sorted(self._tried)
+        self._attempts: dict[str, list[WorkerAttempts]] = {}
+        for text, master, attempts, good, bad, outcome, seconds, decided_at in rows.iter_rows():
+            last = None if decided_at is None else decided_at.isoformat(timespec="seconds")
+            worker_attempts = WorkerAttempts(master, attempts, good, bad, outcome, seconds, last)
+            self._attempts.setdefault(text, []).append(worker_attempts)
+        self._texts: Sequence[str] = sorted(self._attempts)
         self._vocabulary = Vocabulary()
         counts = FieldTermCounts()
         for row, text in enumerate(self._texts):
@@ -120,44 +120,50 @@ class Attempts:
         self._postings: Postings | None = None
         if self._texts:
             fields = [self._matrix]
-            self._known = statistics(fields)
-            self._postings = postings(fields, self._known, _WEIGHTS)
+            self._statistics = term_statistics(fields)
+            self._postings = build_postings(fields, self._statistics, _WEIGHTS)
 
-    def like(self, task: str, k: int) -> list[LikeTask]:
+    def find_similar(self, task: str, k: int) -> list[SimilarTask]:
         """The tasks most like one, best first; those that share little with it are left out.
 
         Raises:
-            QueryError: the task is empty, enormous, or no text.
+            QueryError: the task is empty, too long, or not text.
         """
-        weights = understand(task).weights
+        weights = parse_query(task).weights
         if self._postings is None:
             return []
         numbers = self._vocabulary.numbers
         query = {numbers[term]: weight for term, weight in weights.items() if term in numbers}
-        unknown = (len(weights) - len(query)) * self._known.unseen
+        unknown_weight = (len(weights) - len(query)) * self._statistics.unseen
         scores = self._postings.scores(query)
         best = sorted(scores.nonzero()[0].tolist(), key=lambda row: (-scores[row], row))
-        like = [row for row in best if self._is_like(row, set(query), unknown)][:k]
-        return [self._shown(row, float(scores[row])) for row in like]
+        similar = [row for row in best if self._is_similar(row, set(query), unknown_weight)][:k]
+        return [self._similar_task(row, float(scores[row])) for row in similar]
 
-    def _is_like(self, row: int, query: set[int], unknown: float) -> bool:
-        idf, inside = self._known.idf, set(self._matrix[row].indices.tolist())
-        shared = inside & query
-        if len(shared) < min(2, len(query) + bool(unknown)):
+    def _is_similar(self, row: int, query: set[int], unknown_weight: float) -> bool:
+        idf, row_terms = self._statistics.idf, set(self._matrix[row].indices.tolist())
+        shared = row_terms & query
+        if len(shared) < min(2, len(query) + bool(unknown_weight)):
             return False
-        asked = sum(float(idf[term]) for term in query) + unknown
-        held = sum(float(idf[term]) for term in inside)
-        return sum(float(idf[term]) for term in shared) >= _LEAST * min(asked, held)
+        query_weight = sum(float(idf[term]) for term in query) + unknown_weight
+        row_weight = sum(float(idf[term]) for term in row_terms)
+        return sum(float(idf[term]) for term in shared) >= _LEAST * min(query_weight, row_weight)
 
-    def _shown(self, row: int, score: float) -> LikeTask:
+    def _similar_task(self, row: int, score: float) -> SimilarTask:
         text = self._texts[row]
-        tried = tuple(sorted(self._tried[text], key=lambda one: (one.last or "", one.worker)))
+        worker_attempts = tuple(
+            sorted(self._attempts[text], key=lambda item: (item.last or "", item.worker))
+        )
         short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-        return LikeTask(" ".join(short.split()), round(score, 4), tried)
+        return SimilarTask(" ".join(short.split()), round(score, 4), worker_attempts)
 
 
-def _words(tried: Tried) -> str:
-    known = tried.succeeded + tried.failed
-    came = f"{tried.succeeded} of {known} succeeded" if known else tried.outcome or "no outcome"
-    times = "" if tried.attempts == 1 else f" ({tried.attempts} times)"
-    return f"{tried.worker}{times}, {came}"
+def _attempts_text(worker: WorkerAttempts) -> str:
+    finished = worker.succeeded + worker.failed
+    result = (
+        f"{worker.succeeded} of {finished} succeeded"
+        if finished
+        else worker.outcome or "no outcome"
+    )
+    times = "" if worker.attempts == 1 else f" ({worker.attempts} times)"
+    return f"{worker.worker}{times}, {result}"

@@ -1,4 +1,4 @@
-"""The SQLite file of a memory: how it is opened, written by several at once, and wiped."""
+"""The SQLite file of a project's notes: how it is opened, written by several at once, and wiped."""
 
 import fcntl
 import sqlite3
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from cortex_pipelines.retrieval.notes.note import MemoryUnusableError
+from cortex_pipelines.retrieval.notes.note import NoteStoreUnavailableError
 from cortex_pipelines.retrieval.terms import terms
 
 FORMAT = 2
 _OTHER_WORDS = 1
 """Format in which a run of Chinese or Japanese was one word."""
 _WAIT = 30.0
-"""Seconds that one process waits for another; a forget of a large memory takes a few."""
+"""Seconds that one process waits for another; forgetting in a large store takes a few."""
 
 _STAY = """
 CREATE TRIGGER entries_stay
@@ -60,7 +60,7 @@ CREATE TABLE snapshots (
 
 
 def searched_terms(text: str, answer: str) -> str:
-    """What the words of an entry are found by."""
+    """The search terms of a note."""
     return " ".join(terms(f"{text}\n{answer}"))
 
 
@@ -78,11 +78,11 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection; None where nothing was ever kept."""
+        """A connection; None if the file does not exist."""
         if not self.path.exists():
             yield None
             return
-        with self._opened() as connection:
+        with self._connection() as connection:
             yield connection
 
     @contextmanager
@@ -92,7 +92,7 @@ class Database:
         Args:
             durable: Whether what was written has to survive a power failure, too.
         """
-        with self._opened() as connection:
+        with self._connection() as connection:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -103,61 +103,63 @@ class Database:
             connection.execute("COMMIT")
 
     def wipe(self) -> None:
-        """Write the file anew without what was deleted, and empty its write-ahead log.
+        """Rewrite the file without deleted rows, and empty its write-ahead log.
 
         Raises:
-            MemoryUnusableError: somebody reads it for too long.
+            NoteStoreUnavailableError: another process keeps reading it.
         """
-        with self._opened() as connection:
+        with self._connection() as connection:
             # the index keeps words of deleted rows until it is made again
             connection.execute("INSERT INTO words (words) VALUES ('rebuild')")
             connection.execute("VACUUM")
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise MemoryUnusableError(
+            raise NoteStoreUnavailableError(
                 f"{self.path}: deleted, but another process still reads an earlier state, so its "
                 "bytes are in the file; run the same command again"
             )
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(self._connected()) as connection:
+            with closing(self._connect_current()) as connection:
                 yield connection
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
-                raise MemoryUnusableError(
+                raise NoteStoreUnavailableError(
                     f"{self.path}: another process has been writing for {_WAIT:.0f} s; try again"
                 ) from error
-            raise MemoryUnusableError(f"{self.path} cannot be used: {error}") from error
+            raise NoteStoreUnavailableError(f"{self.path} cannot be used: {error}") from error
         except OSError as error:
-            raise MemoryUnusableError(f"{self.path} cannot be used: {error.strerror}") from error
+            raise NoteStoreUnavailableError(
+                f"{self.path} cannot be used: {error.strerror}"
+            ) from error
         except sqlite3.DatabaseError as error:
-            raise MemoryUnusableError(
+            raise NoteStoreUnavailableError(
                 f"{self.path} is damaged ({error}); bring it back from a backup, or move it away "
                 "to begin a new one"
             ) from error
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect_current(self) -> sqlite3.Connection:
         if not self.path.exists():
             self._make()
         connection = _connect(self.path)
         try:
-            (known,) = connection.execute("PRAGMA user_version").fetchone()
-            if known == _OTHER_WORDS:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == _OTHER_WORDS:
                 _split_again(connection)
-                known = FORMAT
-            if known == FORMAT:
+                version = FORMAT
+            if version == FORMAT:
                 return connection
         except sqlite3.Error:
             connection.close()
             raise
         connection.close()
-        if known == 0:  # a process was killed before it made the tables
+        if version == 0:  # a process was killed before it made the tables
             self._make()
             return _connect(self.path)
-        raise MemoryUnusableError(
-            f"{self.path} has format {known}, and this version reads {FORMAT}: a newer "
+        raise NoteStoreUnavailableError(
+            f"{self.path} has format {version}, and this version reads {FORMAT}: a newer "
             "cortex-pipelines made it; update this one"
         )
 

@@ -1,4 +1,4 @@
-"""What is kept of a project: who said it where and when."""
+"""Notes on a project, with author, origin and date."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -16,32 +16,32 @@ KINDS: Final[dict[Kind, str]] = {
 SUMMARY: Final = "summary"
 """Kind of what is left of older exchanges."""
 
-OWN: Final = ("exchange", SUMMARY)
-"""Kinds that nobody but their author is shown."""
+PRIVATE_KINDS: Final = ("exchange", SUMMARY)
+"""Kinds shown to their author alone."""
 
 LONGEST = 20_000
 """Characters of an entry: a long message; what is longer is a file, which search reads."""
 
 
-class MemoryStoreError(RuntimeError):
-    """Something cannot be kept, found or forgotten; the message says why and what to do."""
+class NoteError(RuntimeError):
+    """A note cannot be stored, found or forgotten; the message says why and what to do."""
 
 
-class MemoryUnusableError(MemoryStoreError):
-    """The file of a memory is damaged, busy, or may not be written."""
+class NoteStoreUnavailableError(NoteError):
+    """The file of the notes is damaged, busy, or not writable."""
 
 
 @dataclass(frozen=True)
-class Draft:
-    """What is to be kept.
+class NewNote:
+    """A note to be added.
 
     Args:
         text: The note, or the question of an exchange.
         kind: One of ``KINDS``.
-        author: Pseudonym of who wants it kept.
+        author: Pseudonym of the author.
         origin: Where it comes from: a command, a route, a commit, a conversation.
         answer: The answer of an exchange.
-        supersedes: Identity of the entry that is no longer so.
+        supersedes: Identity of the note that it replaces.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Note:
-    """What is kept.
+    """A stored note.
 
     Args:
         number: Its place in the order of the store.
@@ -65,7 +65,7 @@ class Note:
         at: When it was added, ISO 8601 in UTC.
         text: The text.
         answer: The answer of an exchange.
-        superseded_by: Identity of the entry that took its place; None while it holds.
+        superseded_by: Identity of the note that replaced it; None while current.
     """
 
     number: int
@@ -79,7 +79,7 @@ class Note:
     superseded_by: str | None
 
     def as_json(self) -> dict[str, Any]:
-        """What whoever asks is shown; no part that is empty."""
+        """The fields shown to users, without empty ones."""
         return {k: v for k, v in asdict(self).items() if v not in ("", None) and k != "number"}
 
     def as_text(self) -> str:
@@ -87,26 +87,26 @@ class Note:
         return f"- {self.kind} of {self.at[:10]} ({self.id}): {' '.join(self.text.split())}"
 
 
-def refuse_no_text(draft: Draft) -> None:
-    """Refuse what is no text or too much of it.
+def validate_text(draft: NewNote) -> None:
+    """Check that a note is text that can be stored, and not too long.
 
     Raises:
-        MemoryStoreError: says what is wrong with it.
+        NoteError: it is not; the message says why.
     """
     if not draft.text.strip():
-        raise MemoryStoreError("there is nothing to keep: the text is empty")
+        raise NoteError("there is nothing to keep: the text is empty")
     for name, text in (("text", draft.text), ("answer", draft.answer), ("origin", draft.origin)):
         if len(text) > LONGEST:
-            raise MemoryStoreError(
+            raise NoteError(
                 f"the {name} has {len(text):,} characters, at most {LONGEST:,} are kept; keep what "
                 "is to be known of it, and say under origin where all of it is"
             )
         if "\0" in text or _unencodable(text):
-            raise MemoryStoreError(f"the {name} is no text that UTF-8 can hold")
+            raise NoteError(f"the {name} is not text that UTF-8 can hold")
     if draft.answer and draft.kind != "exchange":
-        raise MemoryStoreError(f"only an exchange has an answer, and this is to be a {draft.kind}")
+        raise NoteError(f"only an exchange has an answer, and this is to be a {draft.kind}")
     if draft.supersedes is not None and draft.kind == "exchange":
-        raise MemoryStoreError("an exchange was held and is not superseded; `forget` deletes one")
+        raise NoteError("an exchange was held and is not superseded; `forget` deletes one")
 
 
 def _unencodable(text: str) -> bool:

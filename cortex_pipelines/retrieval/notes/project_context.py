@@ -8,7 +8,7 @@ from typing import Any
 
 from cortex_pipelines.retrieval.notes.answer_cache import AnswerCache
 from cortex_pipelines.retrieval.notes.note import SUMMARY, Note
-from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, MemoryStore, NoteScope
+from cortex_pipelines.retrieval.notes.store import EXCHANGES, FOLDED, NoteScope, NoteStore
 
 _NOTES = 50
 _SUMMARIES = 5
@@ -16,11 +16,11 @@ _SUMMARIES = 5
 
 @dataclass(frozen=True)
 class ProjectContext:
-    """What somebody finds who comes to a project.
+    """An author's context in a project.
 
     Args:
         project: Its name.
-        author: Pseudonym of who comes.
+        author: Pseudonym of the author.
         history: Their latest exchanges, the oldest first, after summaries of earlier ones.
         notes: Latest notes, decisions and outcomes that hold, of everybody, the oldest first.
         metadata: What the project is.
@@ -46,35 +46,35 @@ class ProjectContext:
         """Plain values."""
         plain = {**self.__dict__, "metadata": dict(self.metadata), "versions": dict(self.versions)}
         for name in ("history", "notes"):
-            plain[name] = [entry.as_json() for entry in plain[name]]
+            plain[name] = [note.as_json() for note in plain[name]]
         return {**plain, "changed": list(self.changed)}
 
 
-def come_to(
-    store: MemoryStore,
+def restore_context(
+    store: NoteStore,
     project: str,
     author: str,
     versions: Mapping[str, str | None],
     metadata: Mapping[str, Any],
 ) -> ProjectContext:
-    """Restore the context of somebody in a project, and note what they have seen of it.
+    """Restore an author's context in a project, and record what they have seen of it.
 
     Nothing has to be saved when they leave: each part was written when it was made.
 
     Args:
-        store: The project's memory.
+        store: The project's notes.
         project: Its name.
-        author: Pseudonym of who comes.
+        author: Pseudonym of the author.
         versions: Its assets by version, now.
         metadata: What the project is.
     """
-    since, number, before = _seen(store, author)
-    changed = [name for name in sorted({*versions, *before})
-               if before.get(name) != versions.get(name)]  # fmt: skip
+    since, number, seen_versions = _last_visit(store, author)
+    changed = [name for name in sorted({*versions, *seen_versions})
+               if seen_versions.get(name) != versions.get(name)]  # fmt: skip
     scope = NoteScope(author)
-    summaries = store.entries(scope, _SUMMARIES, SUMMARY)
-    exchanges = store.entries(scope, EXCHANGES + FOLDED, "exchange")
-    notes = store.entries(scope, _NOTES, "note", "decision", "outcome")
+    summaries = store.list_notes(scope, _SUMMARIES, SUMMARY)
+    exchanges = store.list_notes(scope, EXCHANGES + FOLDED, "exchange")
+    notes = store.list_notes(scope, _NOTES, "note", "decision", "outcome")
     with store.database.writing(durable=False) as db:
         (added,) = db.execute(
             "SELECT count(*) FROM entries WHERE number > ? AND author <> ? "
@@ -82,10 +82,10 @@ def come_to(
             (number, author),
         ).fetchone()
         last = db.execute("SELECT coalesce(max(number), 0) FROM entries").fetchone()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        timestamp = datetime.now(UTC).isoformat(timespec="seconds")
         db.execute(
             "INSERT OR REPLACE INTO snapshots (author, at, number, versions) VALUES (?, ?, ?, ?)",
-            (author, now, last[0], json.dumps(dict(versions), sort_keys=True)),
+            (author, timestamp, last[0], json.dumps(dict(versions), sort_keys=True)),
         )
     return ProjectContext(
         project,
@@ -101,7 +101,7 @@ def come_to(
     )
 
 
-def _seen(store: MemoryStore, author: str) -> tuple[str | None, int, dict[str, str | None]]:
+def _last_visit(store: NoteStore, author: str) -> tuple[str | None, int, dict[str, str | None]]:
     with store.database.reading() as db:
         row = None if db is None else db.execute(
             "SELECT at, number, versions FROM snapshots WHERE author = ?", (author,)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.ingestion.files.languages import language_of
-from cortex_pipelines.retrieval.queries import understand
+from cortex_pipelines.retrieval.queries import parse_query
 
 _MOST = 20
 
@@ -38,15 +38,15 @@ class Relation:
         return asdict(self)
 
 
-def names_of(query: str) -> list[str]:
+def extract_names(query: str) -> list[str]:
     """Identifiers and paths that a question names.
 
     Raises:
-        QueryError: the question is empty, enormous, or no text.
+        QueryError: the question is empty, too long, or not text.
     """
-    asked = understand(query)
+    parsed = parse_query(query)
     words = query.split()
-    return sorted({*asked.names, *asked.paths, *(words if len(words) == 1 else ())})
+    return sorted({*parsed.names, *parsed.paths, *(words if len(words) == 1 else ())})
 
 
 def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:
@@ -62,13 +62,13 @@ def code_relations(names: Sequence[str], folder: Path) -> list[Relation]:
     edges = (
         pl.scan_parquet(file)
         .filter(_is_named("from", names) | _is_named("to", names))
-        .select(_place("from"), "relation", _place("to"))
+        .select(_endpoint("from"), "relation", _endpoint("to"))
         .unique()
         .sort("from", "relation", "to")
         .head(_MOST)
         .collect()
     )
-    return [Relation(one, kind, other, "code_graph") for one, kind, other in edges.iter_rows()]
+    return [Relation(start, kind, end, "code_graph") for start, kind, end in edges.iter_rows()]
 
 
 def logged_relations(names: Sequence[str], tables: Path) -> list[Relation]:
@@ -102,14 +102,14 @@ def _is_named(end: str, names: Sequence[str]) -> pl.Expr:
     called = [name for name in names if language_of(name, "") is None]  # not those of files
     simple = [name.replace("::", ".").rpartition(".")[2] for name in called if "/" not in name]
     path, name = pl.col(f"{end}_path"), pl.col(f"{end}_name")
-    in_path = [path.str.ends_with(f"/{one}") for one in names]
+    in_path = [path.str.ends_with(f"/{name_end}") for name_end in names]
     return pl.any_horizontal(
         name.is_in([*names, *simple]), name.str.extract(r"\W(\w+)$").is_in(simple),
         (name == "") & pl.any_horizontal(path.is_in(names), *in_path),
     ).fill_null(value=False)  # fmt: skip
 
 
-def _place(end: str) -> pl.Expr:
+def _endpoint(end: str) -> pl.Expr:
     """An end of an edge as one text: the path, and the name in it."""
     path, name = pl.col(f"{end}_path"), pl.col(f"{end}_name")
     return pl.when(name == "").then(path).otherwise(pl.format("{}:{}", path, name)).alias(end)

@@ -1,4 +1,4 @@
-"""The memory of one project: entries are added, superseded, searched and forgotten.
+"""The notes of one project: they are added, superseded, searched and forgotten.
 
 The last exchanges of each author stay word for word, of older ones a summary. All else stays until
 it is forgotten, also what was superseded.
@@ -18,15 +18,15 @@ from cortex_pipelines.retrieval.bm25f import Floats
 from cortex_pipelines.retrieval.collection import Encode
 from cortex_pipelines.retrieval.notes.database import Database, searched_terms
 from cortex_pipelines.retrieval.notes.note import (
-    OWN,
+    PRIVATE_KINDS,
     SUMMARY,
-    Draft,
-    MemoryStoreError,
+    NewNote,
     Note,
-    refuse_no_text,
+    NoteError,
+    validate_text,
 )
-from cortex_pipelines.retrieval.notes.summaries import summary
-from cortex_pipelines.retrieval.queries import understand
+from cortex_pipelines.retrieval.notes.summaries import summarise
+from cortex_pipelines.retrieval.queries import parse_query
 
 EXCHANGES = 50
 """Latest exchanges of an author that stay word for word."""
@@ -60,7 +60,7 @@ _EMBEDDED = 256
 
 @dataclass(frozen=True)
 class NoteScope:
-    """Which entries somebody looks at.
+    """Which notes an author may see.
 
     Args:
         author: Who looks: of exchanges they are shown their own only.
@@ -75,7 +75,7 @@ class NoteScope:
 
 @dataclass(frozen=True)
 class ForgetSelection:
-    """What is to be forgotten: what all that is given holds of.
+    """Notes to forget: those that match every given condition.
 
     Args:
         ids: Identities; empty for any.
@@ -103,8 +103,8 @@ class NoteEncoder:
     encode: Encode
 
 
-class MemoryStore:
-    """The memory of one project.
+class NoteStore:
+    """The notes of one project.
 
     Args:
         path: Its file.
@@ -113,34 +113,33 @@ class MemoryStore:
     def __init__(self, path: Path) -> None:
         self.database = Database(path)
 
-    def add(self, draft: Draft) -> Note:
+    def add(self, draft: NewNote) -> Note:
         """Keep an entry; once this returns it survives a kill and a power failure.
 
         Raises:
-            MemoryStoreError: it is no text, or what it supersedes is not there or not current.
+            NoteError: it is not text, or what it supersedes is missing or not current.
         """
-        refuse_no_text(draft)
+        validate_text(draft)
         with self.database.writing() as db:
-            entry = _insert(db, draft)
+            note = _insert(db, draft)
             if draft.supersedes is not None:
-                _supersede(db, draft.supersedes, entry)
+                _supersede(db, draft.supersedes, note)
             if draft.kind == "exchange":
-                _fold(db, draft.author)
-        return entry
+                _summarise_oldest(db, draft.author)
+        return note
 
-    def entries(self, scope: NoteScope, most: int, *kinds: str) -> list[Note]:
+    def list_notes(self, scope: NoteScope, most: int, *kinds: str) -> list[Note]:
         """The latest entries, the oldest of them first.
 
         Args:
-            scope: Which.
             most: At most how many.
             kinds: Of these kinds; none for all.
         """
         with self.database.reading() as db:
             if db is None:
                 return []
-            given = {**asdict(scope), "kinds": json.dumps(kinds), "most": most}
-            rows = db.execute(_LATEST, given).fetchall()
+            parameters = {**asdict(scope), "kinds": json.dumps(kinds), "most": most}
+            rows = db.execute(_LATEST, parameters).fetchall()
         return [Note(*row) for row in reversed(rows)]
 
     def search(
@@ -150,29 +149,30 @@ class MemoryStore:
 
         Args:
             query: Words.
-            scope: Which.
             k: At most how many.
-            encoder: Adds likeness of meaning to that of words; None for words alone.
+            encoder: Adds similarity of meaning to that of words; None for words alone.
 
         Raises:
-            QueryError: the query is empty, enormous, or no text.
+            QueryError: the query is empty, too long, or not text.
         """
-        weights = understand(query).weights
+        weights = parse_query(query).weights
         heaviest = sorted(weights, key=lambda term: (-weights[term], term))[:_MOST_TERMS]
-        asked = " OR ".join(f'"{term}"' for term in heaviest)
-        given = {**asdict(scope), "asked": asked, "most": _CANDIDATES}
+        match_query = " OR ".join(f'"{term}"' for term in heaviest)
+        parameters = {**asdict(scope), "asked": match_query, "most": _CANDIDATES}
         with self.database.reading() as db:
             if db is None:
                 return []
-            by_words = [number for (number,) in db.execute(_BY_WORDS, given)] if asked else []
+            by_words = (
+                [number for (number,) in db.execute(_BY_WORDS, parameters)] if match_query else []
+            )
         by_meaning = self._by_meaning(query, scope, encoder) if encoder else []
         scores: dict[int, float] = {}
         for ranked in (by_words, by_meaning):
             for rank, number in enumerate(ranked, start=1):
                 scores[number] = scores.get(number, 0.0) + 1 / (_FUSED + rank)
         best = sorted(scores, key=lambda number: (-scores[number], -number))[:k]
-        entries = self._numbered(best)
-        return [(scores[number], entries[number]) for number in best if number in entries]
+        notes = self._numbered(best)
+        return [(scores[number], notes[number]) for number in best if number in notes]
 
     def forget(self, selection: ForgetSelection) -> list[Note]:
         """Delete entries so that their bytes are gone from the files, with all cached answers.
@@ -180,20 +180,23 @@ class MemoryStore:
         A summary goes with any exchange that it was made of.
 
         Raises:
-            MemoryStoreError: somebody reads the file for too long for its bytes to be gone.
+            NoteError: somebody reads the file for too long for its bytes to be gone.
         """
         if not self.database.path.exists():
             return []
         with self.database.writing() as db:
-            chosen = [entry for entry in _all(db) if _is_meant(entry, selection)]
-            db.executemany("DELETE FROM entries WHERE number = ?", [(e.number,) for e in chosen])
+            selected = [note for note in _all_notes(db) if _is_selected(note, selection)]
+            db.executemany("DELETE FROM entries WHERE number = ?", [(e.number,) for e in selected])
             db.execute("DELETE FROM answers")
-            left = {entry.author for entry in _all(db)}
-            for author in {selection.author, *(entry.author for entry in chosen)} - left:
+            remaining_authors = {note.author for note in _all_notes(db)}
+            for author in {
+                selection.author,
+                *(note.author for note in selected),
+            } - remaining_authors:
                 db.execute("DELETE FROM snapshots WHERE author = ?", (author,))
         # also where nothing was chosen: a kill may have come between the two
         self.database.wipe()
-        return chosen
+        return selected
 
     def state(self) -> str:
         """Changes with every entry that is added, superseded or forgotten."""
@@ -201,38 +204,38 @@ class MemoryStore:
             if db is None:
                 return "0 0 0"
             last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
-            counted = db.execute("SELECT count(*), count(superseded_by) FROM entries").fetchone()
-        return " ".join(map(str, (*(last or (0,)), *counted)))
+            counts = db.execute("SELECT count(*), count(superseded_by) FROM entries").fetchone()
+        return " ".join(map(str, (*(last or (0,)), *counts)))
 
     def _by_meaning(self, query: str, scope: NoteScope, encoder: NoteEncoder) -> list[int]:
         with self.database.reading() as db:
             if db is None:
                 return []
-            without = db.execute(
+            unembedded = db.execute(
                 "SELECT number, text, answer FROM entries WHERE number NOT IN "
                 "(SELECT number FROM vectors WHERE encoder = ?) ORDER BY number DESC LIMIT ?",
                 (encoder.name, _EMBEDDED),
             ).fetchall()
-        if without:
-            self._embed(without, encoder)
-        given = {**asdict(scope), "encoder": encoder.name}
+        if unembedded:
+            self._embed(unembedded, encoder)
+        parameters = {**asdict(scope), "encoder": encoder.name}
         with self.database.reading() as db:
-            rows = [] if db is None else db.execute(_VECTORS, given).fetchall()
+            rows = [] if db is None else db.execute(_VECTORS, parameters).fetchall()
         if not rows:
             return []
         vectors = np.stack([np.frombuffer(vector, np.float16) for _, vector in rows])
-        likeness = vectors.astype(np.float32) @ encoder.encode([query])[0]
-        order = np.argsort(-likeness, kind="stable")[:_CANDIDATES]
-        return [int(rows[place][0]) for place in order]
+        similarity = vectors.astype(np.float32) @ encoder.encode([query])[0]
+        order = np.argsort(-similarity, kind="stable")[:_CANDIDATES]
+        return [int(rows[row_number][0]) for row_number in order]
 
     def _embed(self, rows: Sequence[tuple[int, str, str]], encoder: NoteEncoder) -> None:
-        made: Floats = encoder.encode([f"{text}\n{answer}".strip() for _, text, answer in rows])
+        vectors: Floats = encoder.encode([f"{text}\n{answer}".strip() for _, text, answer in rows])
         with self.database.writing(durable=False) as db:
             db.executemany(  # what was forgotten meanwhile gets none
                 "INSERT OR IGNORE INTO vectors SELECT number, ?, ? FROM entries WHERE number = ?",
                 [
                     (encoder.name, vector.astype(np.float16).tobytes(), number)
-                    for (number, _, _), vector in zip(rows, made, strict=True)
+                    for (number, _, _), vector in zip(rows, vectors, strict=True)
                 ],
             )
 
@@ -247,7 +250,7 @@ class MemoryStore:
             return {row[0]: Note(*row) for row in rows}
 
 
-def _insert(db: Connection, draft: Draft, kind: str | None = None) -> Note:
+def _insert(db: Connection, draft: NewNote, kind: str | None = None) -> Note:
     values = (
         uuid.uuid4().hex[:12],
         kind or draft.kind,
@@ -266,23 +269,23 @@ def _insert(db: Connection, draft: Draft, kind: str | None = None) -> Note:
     return Note(number, *values, None)
 
 
-def _supersede(db: Connection, former: str, entry: Note) -> None:
+def _supersede(db: Connection, former: str, note: Note) -> None:
     row = db.execute(
         "SELECT kind, author, superseded_by FROM entries WHERE id = ?", (former,)
     ).fetchone()
-    if row is None or (row[0] in OWN and row[1] != entry.author):
-        raise MemoryStoreError(f"no entry {former}; `cortex memory show` lists what there is")
-    if row[0] in OWN:
-        raise MemoryStoreError(f"{former} is an exchange, which is not superseded; forget it")
+    if row is None or (row[0] in PRIVATE_KINDS and row[1] != note.author):
+        raise NoteError(f"no entry {former}; `cortex memory show` lists what there is")
+    if row[0] in PRIVATE_KINDS:
+        raise NoteError(f"{former} is an exchange, which is not superseded; forget it")
     if row[2] is not None:
-        raise MemoryStoreError(
+        raise NoteError(
             f"{former} was superseded by {row[2]} already; read that one, and supersede it if it "
             "no longer holds"
         )
-    db.execute("UPDATE entries SET superseded_by = ? WHERE id = ?", (entry.id, former))
+    db.execute("UPDATE entries SET superseded_by = ? WHERE id = ?", (note.id, former))
 
 
-def _fold(db: Connection, author: str) -> None:
+def _summarise_oldest(db: Connection, author: str) -> None:
     """Put a summary in the place of the oldest exchanges once there are enough of them."""
     rows = db.execute(
         "SELECT * FROM shown WHERE author = ? AND kind = 'exchange' ORDER BY number",
@@ -291,24 +294,24 @@ def _fold(db: Connection, author: str) -> None:
     if len(rows) < EXCHANGES + FOLDED:
         return
     old = [Note(*row) for row in rows[:FOLDED]]
-    text = summary([f"{entry.text}\n{entry.answer}" for entry in old]) or old[0].text
-    ids = ", ".join(entry.id for entry in old)
+    text = summarise([f"{note.text}\n{note.answer}" for note in old]) or old[0].text
+    ids = ", ".join(note.id for note in old)
     origin = f"exchanges of {old[0].at} to {old[-1].at}: {ids}"
-    _insert(db, Draft(text, "exchange", author, origin), kind=SUMMARY)
-    db.executemany("DELETE FROM entries WHERE number = ?", [(entry.number,) for entry in old])
+    _insert(db, NewNote(text, "exchange", author, origin), kind=SUMMARY)
+    db.executemany("DELETE FROM entries WHERE number = ?", [(note.number,) for note in old])
 
 
-def _all(db: Connection) -> Iterable[Note]:
+def _all_notes(db: Connection) -> Iterable[Note]:
     return [Note(*row) for row in db.execute("SELECT * FROM shown ORDER BY number")]
 
 
-def _is_meant(entry: Note, selection: ForgetSelection) -> bool:
-    if selection.ids and entry.id not in selection.ids:
-        made_of = entry.origin.rpartition(": ")[2].split(", ") if entry.kind == SUMMARY else []
-        if not set(made_of) & set(selection.ids):
+def _is_selected(note: Note, selection: ForgetSelection) -> bool:
+    if selection.ids and note.id not in selection.ids:
+        sources = note.origin.rpartition(": ")[2].split(", ") if note.kind == SUMMARY else []
+        if not set(sources) & set(selection.ids):
             return False
-    if selection.author is not None and entry.author != selection.author:
+    if selection.author is not None and note.author != selection.author:
         return False
-    if selection.before is not None and entry.at >= selection.before:
+    if selection.before is not None and note.at >= selection.before:
         return False
-    return selection.matches is None or selection.matches(entry)
+    return selection.matches is None or selection.matches(note)

@@ -13,7 +13,7 @@ _END = re.compile(r"(?<=[.!?])\s+|\n+")
 _STOP = stop_terms()
 
 
-def summary(texts: Sequence[str], most: int = SENTENCES) -> str:
+def summarise(texts: Sequence[str], most: int = SENTENCES) -> str:
     """The sentences whose words the texts use most, each adding words that are not there yet.
 
     Args:
@@ -26,15 +26,15 @@ def summary(texts: Sequence[str], most: int = SENTENCES) -> str:
     parts = [part.strip() for text in texts for part in _END.split(text)]
     sentences = list(dict.fromkeys(part[:_LONGEST] for part in parts if part))
     words = [set(terms(sentence)) - _STOP for sentence in sentences]
-    counted = Counter(term for inside in words for term in inside)
-    total = max(1, counted.total())
-    share = {term: count / total for term, count in counted.items()}
-    left = [number for number, inside in enumerate(words) if inside]
-    chosen: list[int] = []
-    while left and len(chosen) < most:
-        best = max(left, key=lambda n: (sum(share[t] for t in words[n]) / len(words[n]), -n))
-        left.remove(best)
-        chosen.append(best)
+    counts = Counter(term for inside in words for term in inside)
+    total = max(1, counts.total())
+    share = {term: count / total for term, count in counts.items()}
+    remaining = [number for number, inside in enumerate(words) if inside]
+    selected: list[int] = []
+    while remaining and len(selected) < most:
+        best = max(remaining, key=lambda n: (sum(share[t] for t in words[n]) / len(words[n]), -n))
+        remaining.remove(best)
+        selected.append(best)
         for term in words[best]:
             share[term] **= 2  # what was said once is worth little more
-    return "\n".join(sentences[number] for number in sorted(chosen))
+    return "\n".join(sentences[number] for number in sorted(selected))

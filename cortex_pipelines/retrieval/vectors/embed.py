@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cortex_pipelines.retrieval.encoder_text import COMMIT, encoder_text, text_number
-from cortex_pipelines.retrieval.levels import levels_of
+from cortex_pipelines.retrieval.levels import hierarchical_vectors
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.search import EMBEDDINGS
 
@@ -24,11 +24,11 @@ _ROW = {
     for name in ("source", "path", "name", "number", "start_line", "end_line", "text")
 }
 _SPAN = tuple(_ROW)[:-1]
-_READ = ("kind", "name", "documentation", "body")
+_ENCODED = ("kind", "name", "documentation", "body")
 _COMMIT = ("source", "commit", "subject", "body")
 _COLUMNS = [name for name in EMBEDDINGS.schema if name != "model"]
 _VECTOR = EMBEDDINGS.schema["vector"]
-_KEPT: dict[str, pl.DataType | type[pl.DataType]] = {"cache_key": pl.String, "vector": _VECTOR}
+_CACHED: dict[str, pl.DataType | type[pl.DataType]] = {"cache_key": pl.String, "vector": _VECTOR}
 
 
 def model_digest(pin: Mapping[str, Any], max_tokens: int) -> str:
@@ -62,7 +62,7 @@ def embeddings(
     units: list[_Row] = []
     for row in documents.filter(pl.col("embedded").is_not_null()).iter_rows(named=True):
         units.append((*(row[name] for name in _SPAN), row["embedded"]))
-        texts[row["embedded"]] = encoder_text(*(row[name] for name in _READ))
+        texts[row["embedded"]] = encoder_text(*(row[name] for name in _ENCODED))
     history: list[_Row] = []
     for source, commit, subject, body in commits.select(_COMMIT).iter_rows():
         text = encoder_text(COMMIT, subject, body, "")
@@ -70,9 +70,9 @@ def embeddings(
         texts[text_number(text)] = text
     vectors = _vectors(texts, encode, cache, identity)
     tables = [
-        _texts("unit", units, vectors),
-        _texts("commit", history, vectors),
-        *_means(units, vectors),
+        _text_rows("unit", units, vectors),
+        _text_rows("commit", history, vectors),
+        *_mean_rows(units, vectors),
     ]
     return pl.concat(tables).with_columns(model=pl.lit(model)).select(list(EMBEDDINGS.schema))
 
@@ -84,16 +84,16 @@ def _vectors(
 
     def embed(keys: pl.Series) -> pl.DataFrame:
         numbers = [int(key) for key in keys]
-        made = encode([texts[number] for number in numbers]) if numbers else np.zeros((0, 0))
-        halves = [row.astype(np.float16).tolist() for row in made]
-        return pl.DataFrame({"cache_key": keys, "vector": halves}, schema=_KEPT)
+        vectors = encode([texts[number] for number in numbers]) if numbers else np.zeros((0, 0))
+        halves = [row.astype(np.float16).tolist() for row in vectors]
+        return pl.DataFrame({"cache_key": keys, "vector": halves}, schema=_CACHED)
 
     keys = pl.Series([str(number) for number in sorted(texts)], dtype=pl.String)
     rows = cache.rows(identity, keys, embed)
     return dict(zip(map(int, rows["cache_key"]), rows["vector"].to_list(), strict=True))
 
 
-def _texts(level: str, rows: Sequence[_Row], vectors: Mapping[int, Any]) -> pl.DataFrame:
+def _text_rows(level: str, rows: Sequence[_Row], vectors: Mapping[int, Any]) -> pl.DataFrame:
     table = pl.DataFrame(rows, schema=_ROW, orient="row")
     return table.with_columns(
         level=pl.lit(level),
@@ -102,20 +102,20 @@ def _texts(level: str, rows: Sequence[_Row], vectors: Mapping[int, Any]) -> pl.D
     ).select(_COLUMNS)
 
 
-def _means(rows: Sequence[_Row], vectors: Mapping[int, Any]) -> Iterator[pl.DataFrame]:
+def _mean_rows(rows: Sequence[_Row], vectors: Mapping[int, Any]) -> Iterator[pl.DataFrame]:
     """Files, folders and repositories of each source."""
     for source in sorted({row[0] for row in rows}):
         inside = [row for row in rows if row[0] == source]
-        made = levels_of(
+        means = hierarchical_vectors(
             [row[1] for row in inside],
             np.array([vectors[row[-1]] for row in inside], dtype=np.float16),
         )
-        yield made.places.with_columns(
+        yield means.nodes.with_columns(
             source=pl.lit(source),
             name=pl.lit(""),
             number=pl.lit(0, pl.Int64),
             start_line=pl.lit(None, pl.Int64),
             end_line=pl.lit(None, pl.Int64),
             text=pl.lit(None, pl.UInt64),
-            vector=pl.Series(made.rows.tolist(), dtype=_VECTOR),
+            vector=pl.Series(means.vectors.tolist(), dtype=_VECTOR),
         ).select(_COLUMNS)

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from cortex_pipelines.retrieval.notes.note import (
     LONGEST,
     Kind,
-    MemoryStoreError,
-    MemoryUnusableError,
+    NoteError,
+    NoteStoreUnavailableError,
 )
 from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.http.errors import RequestError
@@ -95,7 +95,7 @@ async def _work(
         raise RequestError(words, "project", 403, "project_not_allowed")
     try:
         return await run_in_threadpool(lambda: call(memory(project), who.name))
-    except MemoryUnusableError as error:
+    except NoteStoreUnavailableError as error:
         raise RequestError(str(error), status=503, code="memory_unusable") from error
-    except (MemoryStoreError, QueryError, ProjectError) as error:
+    except (NoteError, QueryError, ProjectError) as error:
         raise RequestError(str(error)) from error
