@@ -18,7 +18,7 @@ from benchmarks.workspace import CHECKOUT, Workspace
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.ingestion.pretrained_models import (
     WeightsError,
-    take_model_pin,
+    resolve_model_pin,
     weights_folder,
 )
 from cortex_pipelines.routing.router_from_logs import open_model, train_on_logs
@@ -106,7 +106,7 @@ def encoder_folder(root: Path) -> Path:
     """The default encoder's weights."""
     source = load_parameters(CHECKOUT).models.encoder
     try:
-        return weights_folder(source, take_model_pin(source, root), root)
+        return weights_folder(source, resolve_model_pin(source, root), root)
     except WeightsError as error:
         raise BenchmarkError(f"the default encoder is not installed: {error}") from error
 

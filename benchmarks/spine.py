@@ -13,7 +13,7 @@ from benchmarks.timing import Spent, Timing, repeat, timed
 from benchmarks.workspace import Workspace
 from cortex_pipelines.orchestration.nightly import plan_retraining
 from cortex_pipelines.versioning.dvc.reconcile import dvc_views
-from cortex_pipelines_tests.versioning.growth import begin, named
+from cortex_pipelines_tests.versioning.growth import begin, project_names
 from cortex_pipelines_tests.versioning.toy import Workbench
 
 FEW, MANY = 10, 40
@@ -22,7 +22,9 @@ _PEER = "dvc status"
 
 def measure(work: Workspace, repeats: int) -> list[Timing]:
     """Two toy projects, made and committed outside of the timing."""
-    few, many = (dict(_acts(begin(work.root / str(n), named(n)), repeats)) for n in (FEW, MANY))
+    few, many = (
+        dict(_acts(begin(work.root / str(n), project_names(n)), repeats)) for n in (FEW, MANY)
+    )
     return [
         timing
         for action in few

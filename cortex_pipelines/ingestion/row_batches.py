@@ -16,8 +16,8 @@ def frame_of(rows: Iterable[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
         rows: One dictionary a row, with the schema's columns.
         schema: Names and types of the columns.
     """
-    left = iter(rows)
+    remaining = iter(rows)
     frames = [pl.DataFrame(schema=schema)]
-    while batch := list(islice(left, _ROWS)):
+    while batch := list(islice(remaining, _ROWS)):
         frames.append(pl.DataFrame(batch, schema=schema, orient="row"))
     return pl.concat(frames)

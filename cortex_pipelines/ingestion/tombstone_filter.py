@@ -2,16 +2,16 @@
 
 import polars as pl
 
-from cortex_pipelines.ingestion.entries import Skipped
+from cortex_pipelines.ingestion.entries import SkippedFile
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.privacy.tombstones import is_forgotten
 
 REASON = "forgotten"
 
 
-def forgotten_file(path: str, size: int) -> Skipped:
+def forgotten_file(path: str, size: int) -> SkippedFile:
     """The row of skipped files for a forgotten file."""
-    return Skipped(path, REASON, "a tombstone in privacy.forgotten of params.yaml", size)
+    return SkippedFile(path, REASON, "a tombstone in privacy.forgotten of params.yaml", size)
 
 
 def forgotten_by_author(
@@ -26,13 +26,17 @@ def forgotten_by_author(
     """
     if not any(stone.author for stone in privacy.forgotten):
         return files.clear()
-    places = files.select("source", "path", "author").iter_rows()
+    file_keys = files.select("source", "path", "author").iter_rows()
     return files.filter(
-        pl.Series([is_forgotten(privacy, project, *place) for place in places], dtype=pl.Boolean)
+        pl.Series(
+            [is_forgotten(privacy, project, *file_key) for file_key in file_keys], dtype=pl.Boolean
+        )
     )
 
 
-def kept_commits(commits: pl.DataFrame, project: str, privacy: PrivacySettings) -> pl.DataFrame:
+def drop_forgotten_commits(
+    commits: pl.DataFrame, project: str, privacy: PrivacySettings
+) -> pl.DataFrame:
     """Commits of authors who are not forgotten, without forgotten paths.
 
     Args:
@@ -42,10 +46,10 @@ def kept_commits(commits: pl.DataFrame, project: str, privacy: PrivacySettings) 
     """
     if not privacy.forgotten:
         return commits
-    kept: list[bool] = []
+    live_mask: list[bool] = []
     paths: list[list[str]] = []
     for source, author, changed in commits.select("source", "author", "paths").iter_rows():
-        kept.append(not is_forgotten(privacy, project, source, None, author))
+        live_mask.append(not is_forgotten(privacy, project, source, None, author))
         paths.append([p for p in changed if not is_forgotten(privacy, project, source, p, author)])
-    named = commits.with_columns(pl.Series("paths", paths, pl.List(pl.String)))
-    return named.filter(pl.Series(kept, dtype=pl.Boolean))
+    live_commits = commits.with_columns(pl.Series("paths", paths, pl.List(pl.String)))
+    return live_commits.filter(pl.Series(live_mask, dtype=pl.Boolean))

@@ -12,13 +12,13 @@ from cortex_pipelines.embeddings.encoder import sentence_part
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
 from cortex_pipelines.monitoring.champion_data import NothingToCompareError, champions_data
 from cortex_pipelines.monitoring.code_drift import (
+    compare_code,
     original_examples,
+    summarise_interactions,
     unseen_corrections,
-    watch_code,
-    watch_interactions,
 )
 from cortex_pipelines.monitoring.drift_evidence import Encode
-from cortex_pipelines.monitoring.task_drift import logged_tasks, watch_router
+from cortex_pipelines.monitoring.task_drift import compare_tasks, logged_tasks
 from cortex_pipelines.pages import SAMPLE, page, paragraph
 from cortex_pipelines.release.ledger import ReleasedModel
 from cortex_pipelines.routing.assets import embedder
@@ -53,32 +53,34 @@ def drift_report(
 ) -> None:
     """A project's code and interactions today against what its champion was trained on."""
     model = ReleasedModel("code_adapter", project)
-    retained, retained_parts = watch_interactions(
+    retained, retained_parts = summarise_interactions(
         pl.read_parquet(interactions / f"{INTERACTIONS.name}.parquet"),
         project,
         code_adapter_champion.champion or "",
     )
 
-    def then(asset: str) -> tuple[str, Path]:
+    def load_training_version(asset: str) -> tuple[str, Path]:
         return champions_data(root, model, code_adapter_champion, asset, load_version)
 
     try:
-        known = then("feedback_dataset")[1] if code_adapter_champion.champion else None
-    except NothingToCompareError as nothing:  # without a figure it is no reason to train
-        words = f"Corrections by people that the champion was not trained on: unknown. {nothing}"
+        training_feedback = (
+            load_training_version("feedback_dataset")[1] if code_adapter_champion.champion else None
+        )
+    except NothingToCompareError as reason:  # an unknown number does not trigger a training
+        words = f"Corrections by people that the champion was not trained on: unknown. {reason}"
     else:
-        unseen = unseen_corrections(known, feedback_dataset)
+        unseen = unseen_corrections(training_feedback, feedback_dataset)
         retained["corrections"] = float(unseen)
         words = f"Corrections by people that the champion was not trained on: {unseen:,}."
     retained_parts.append(paragraph(words))
     try:
-        version, data = then("completion_dataset")
-    except NothingToCompareError as nothing:
+        version, data = load_training_version("completion_dataset")
+    except NothingToCompareError as reason:
         _write(
-            out, project, {"drifting": 0.0} | retained, [paragraph(str(nothing)), *retained_parts]
+            out, project, {"drifting": 0.0} | retained, [paragraph(str(reason)), *retained_parts]
         )
         return
-    figures, parts = watch_code(
+    figures, parts = compare_code(
         original_examples(data),
         original_examples(completion_dataset),
         pl.read_parquet(repository_commits / f"{REPOSITORY_COMMITS.name}.parquet"),
@@ -106,8 +108,8 @@ def router_drift_report(
         version, data = champions_data(
             root, model, task_router_champion, "routing_dataset", load_version
         )
-    except NothingToCompareError as nothing:
-        _write(out, "task router", {"drifting": 0.0}, [*sample, paragraph(str(nothing))])
+    except NothingToCompareError as reason:
+        _write(out, "task router", {"drifting": 0.0}, [*sample, paragraph(str(reason))])
         return
 
     def decide(texts: Sequence[str]) -> list[Decision]:
@@ -117,7 +119,7 @@ def router_drift_report(
             raise UnreadableChampionError(f"The champion cannot be read: {error}") from error
         return champion_decisions(folder, version, root, texts)
 
-    figures, parts = watch_router(
+    figures, parts = compare_tasks(
         logged_tasks(data),
         logged_tasks(routing_dataset),
         decide,

@@ -10,7 +10,7 @@ from cortex_pipelines.versioning.project import ProjectError
 
 
 class NothingToCompareError(RuntimeError):
-    """There is no champion, or no data of it; the message is a sentence for the page."""
+    """No champion, or its data is missing; the message is a sentence for the page."""
 
 
 def champions_data(
@@ -28,20 +28,20 @@ def champions_data(
         load_version: Fetches an earlier version.
 
     Raises:
-        NothingToCompareError: there is no champion, or what it was trained on is not known or here.
+        NothingToCompareError: no champion, or its training data is unknown or missing.
     """
     if pin.champion is None:
         raise NothingToCompareError(
             f"{model.name} has no champion yet, so there is nothing to compare with."
         )
-    known = inputs_of(moves(root, model), pin.champion) or {}
-    if asset not in known:
+    input_versions = inputs_of(moves(root, model), pin.champion) or {}
+    if asset not in input_versions:
         raise NothingToCompareError(
             f"releases.lock does not say which {asset} the champion {pin.champion} was trained "
             "on, for it was promoted before promotions noted that; the next one does."
         )
     try:
-        return pin.champion, load_version(asset, model.partition, known[asset])
+        return pin.champion, load_version(asset, model.partition, input_versions[asset])
     except ProjectError as error:
         raise NothingToCompareError(
             f"The data that the champion {pin.champion} was trained on cannot be read: {error}."

@@ -22,7 +22,7 @@ class MeanShift:
     since: float
 
 
-def changes(values: Sequence[float]) -> list[MeanShift]:
+def detect_changes(values: Sequence[float]) -> list[MeanShift]:
     """Changes of the mean of a stream, by ADWIN.
 
     Args:
@@ -30,10 +30,10 @@ def changes(values: Sequence[float]) -> list[MeanShift]:
     """
     from river.drift import ADWIN
 
-    detector, noticed = ADWIN(delta=_DELTA), []
-    for place, value in enumerate(values):
+    detector, shifts = ADWIN(delta=_DELTA), []
+    for index, value in enumerate(values):
         before = detector.estimation
         detector.update(value)
         if detector.drift_detected:
-            noticed.append(MeanShift(place, before, detector.estimation))
-    return noticed
+            shifts.append(MeanShift(index, before, detector.estimation))
+    return shifts

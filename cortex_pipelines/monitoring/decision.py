@@ -29,10 +29,10 @@ class RetrainingDecision:
         return f"{'train' if self.retrain else 'rest'}: {'; '.join(self.reasons)}"
 
 
-def note(root: Path, model: str, decision: RetrainingDecision, occasion: Occasion) -> None:
+def log_decision(root: Path, model: str, decision: RetrainingDecision, occasion: Occasion) -> None:
     """Append a decision about the model of that name to the log."""
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    line = {"at": at, "by": occasion, "model": model, **asdict(decision)}
+    decided_at = datetime.now(UTC).isoformat(timespec="seconds")
+    line = {"at": decided_at, "by": occasion, "model": model, **asdict(decision)}
     path = root / _LOG
     path.parent.mkdir(exist_ok=True)
     with path.open("a", encoding="utf-8") as file:

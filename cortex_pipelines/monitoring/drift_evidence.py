@@ -26,7 +26,9 @@ _SHOWN = 600
 """Characters of an example."""
 
 
-def what_moved(before: Records, since: Records, encode: Encode) -> tuple[Drift, list[str]]:
+def compare_with_examples(
+    before: Records, since: Records, encode: Encode
+) -> tuple[Drift, list[str]]:
     """Compare two samples, and say on a page which columns drift and how.
 
     Args:
@@ -34,22 +36,22 @@ def what_moved(before: Records, since: Records, encode: Encode) -> tuple[Drift, 
         since: Rows of what came after, at least one, with the same columns.
         encode: Texts to vectors of length 1.
     """
-    known: dict[str, np.ndarray] = {}
+    embedding_of: dict[str, np.ndarray] = {}
 
-    def once(texts: Sequence[str]) -> np.ndarray:
+    def encode_new(texts: Sequence[str]) -> np.ndarray:
         cut = [text[:CHARACTERS] for text in texts]
-        new = list(dict.fromkeys(text for text in cut if text not in known))
+        new = list(dict.fromkeys(text for text in cut if text not in embedding_of))
         if new:
-            known.update(zip(new, encode(new), strict=True))
-        return np.stack([known[text] for text in cut])
+            embedding_of.update(zip(new, encode(new), strict=True))
+        return np.stack([embedding_of[text] for text in cut])
 
-    drift = compare(before, since, once)
+    drift = compare(before, since, encode_new)
     rows = [_row(feature, before, since) for feature in drift.features]
     head = ("column", "kind", "test", "p", "drift", "then", "since")
     parts = [paragraph(_HOW), table(head, rows)]
     for feature in drift.features:
         if feature.drift and feature.kind == "text":
-            parts += _strangest(feature.name, before, since, known)
+            parts += _least_similar(feature.name, before, since, embedding_of)
     return drift, parts
 
 
@@ -62,17 +64,17 @@ def _row(feature: Feature, before: Records, since: Records) -> list[str]:
         feature.test or "not compared",
         chance,
         "yes" if feature.drift else "",
-        *_in_words(feature.kind, *values),
+        *_sample_summaries(feature.kind, *values),
     ]
 
 
-def _in_words(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]:
+def _sample_summaries(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]:
     """Both samples of a column: the median of numbers, the levels whose share changed most."""
     if kind == "number":
         numbers = as_values([*before, *since])
         halves = numbers[: len(before)], numbers[len(before) :]
-        then, now = ([value for value in half if value is not None] for half in halves)
-        return f"median {median(then):g}", f"median {median(now):g}"
+        reference, current = ([value for value in half if value is not None] for half in halves)
+        return f"median {median(reference):g}", f"median {median(current):g}"
     if kind != "category":
         return "", ""
     shares = [
@@ -83,25 +85,29 @@ def _in_words(kind: str, before: list[Any], since: list[Any]) -> tuple[str, str]
         shares[0].keys() | shares[1].keys(),
         key=lambda level: (-abs(shares[0].get(level, 0) - shares[1].get(level, 0)), level),
     )[:_LEVELS]
-    texts = [", ".join(f"{level} {own.get(level, 0):.0%}" for level in levels) for own in shares]
+    texts = [
+        ", ".join(f"{level} {sample_shares.get(level, 0):.0%}" for level in levels)
+        for sample_shares in shares
+    ]
     return texts[0], texts[1]
 
 
-def _strangest(
-    name: str, before: Records, since: Records, known: dict[str, np.ndarray]
+def _least_similar(
+    name: str, before: Records, since: Records, embedding_of: dict[str, np.ndarray]
 ) -> Iterator[str]:
     """Texts since then whose nearest text from before is furthest away, of those compared."""
     old, new = (
-        sorted({row[name][:CHARACTERS] for row in rows} & known.keys()) for rows in (before, since)
+        sorted({row[name][:CHARACTERS] for row in rows} & embedding_of.keys())
+        for rows in (before, since)
     )
-    nearest = (_matrix(new, known) @ _matrix(old, known).T).max(axis=1)
+    nearest = (_matrix(new, embedding_of) @ _matrix(old, embedding_of).T).max(axis=1)
     order = np.argsort(nearest, kind="stable")[:_EXAMPLES]
     examples = [
-        code(f"at most {nearest[place]:.2f} like any from before", new[place][:_SHOWN])
-        for place in order
+        code(f"at most {nearest[index]:.2f} like any from before", new[index][:_SHOWN])
+        for index in order
     ]
     yield collapsible(f"{name}: the least like what was there before", examples, "bad")
 
 
-def _matrix(texts: Sequence[str], known: dict[str, np.ndarray]) -> np.ndarray:
-    return np.stack([known[text] for text in texts])
+def _matrix(texts: Sequence[str], embedding_of: dict[str, np.ndarray]) -> np.ndarray:
+    return np.stack([embedding_of[text] for text in texts])

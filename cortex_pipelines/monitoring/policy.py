@@ -8,7 +8,7 @@ from cortex_pipelines.monitoring.settings import RetrainingRule
 
 @dataclass(frozen=True)
 class RetrainingInputs:
-    """What is known of a model before it is decided whether to train it again.
+    """Inputs to the retraining decision.
 
     Args:
         trained: Whether there is a version of it at all.
@@ -41,7 +41,7 @@ class RetrainingInputs:
 
 
 def should_retrain(
-    evidence: RetrainingInputs, rule: RetrainingRule, most_minutes: int | None
+    inputs: RetrainingInputs, rule: RetrainingRule, most_minutes: int | None
 ) -> RetrainingDecision:
     """Decide whether a model whose inputs changed is trained again.
 
@@ -51,54 +51,56 @@ def should_retrain(
     to be within the budget.
 
     Args:
-        evidence: What is known.
+        inputs: What is known.
         rule: What calls for a training.
         most_minutes: Longest training that may begin now; None for any.
     """
-    for_it = _reasons(evidence, rule)
+    for_it = _reasons(inputs, rule)
     if not for_it:
-        return RetrainingDecision(False, (_nothing(evidence, rule),))
-    obeyed = not evidence.champion or bool(evidence.settings) or evidence.forgotten
-    if not obeyed and evidence.days is not None and evidence.days < rule.rest_days:
-        rest = f"but it was trained {evidence.days:.1f} days ago, and rests for {rule.rest_days}"
-        return RetrainingDecision(False, (*for_it, rest))
-    if most_minutes is not None and (evidence.minutes or 0) > most_minutes:
-        cost = f"but it takes some {evidence.minutes:.0f} minutes, of at most {most_minutes} now"
+        return RetrainingDecision(False, (_no_reason(inputs, rule),))
+    obeyed = not inputs.champion or bool(inputs.settings) or inputs.forgotten
+    if not obeyed and inputs.days is not None and inputs.days < rule.rest_days:
+        too_recent = (
+            f"but it was trained {inputs.days:.1f} days ago, and rests for {rule.rest_days}"
+        )
+        return RetrainingDecision(False, (*for_it, too_recent))
+    if most_minutes is not None and (inputs.minutes or 0) > most_minutes:
+        cost = f"but it takes some {inputs.minutes:.0f} minutes, of at most {most_minutes} now"
         return RetrainingDecision(False, (*for_it, cost))
     return RetrainingDecision(True, for_it)
 
 
-def _reasons(evidence: RetrainingInputs, rule: RetrainingRule) -> tuple[str, ...]:
-    if not evidence.trained:
+def _reasons(inputs: RetrainingInputs, rule: RetrainingRule) -> tuple[str, ...]:
+    if not inputs.trained:
         return ("there is no model yet",)
     reasons = []
-    if not evidence.champion:
+    if not inputs.champion:
         reasons.append("there is no champion yet, and something is new")
-    if evidence.forgotten:
+    if inputs.forgotten:
         reasons.append("something that it was made from is to be forgotten")
-    if evidence.settings:
-        reasons.append(f"settings changed: {', '.join(evidence.settings)}")
-    if evidence.worse:
+    if inputs.settings:
+        reasons.append(f"settings changed: {', '.join(inputs.settings)}")
+    if inputs.worse:
         reasons.append("the champion does worse than it did, by more than chance")
-    if evidence.errors and evidence.errors[1] > rule.error_budget:
+    if inputs.errors and inputs.errors[1] > rule.error_budget:
         reasons.append(
-            f"the error budget of {rule.error_budget:.0%} is spent: {evidence.errors[0]:.0%}, and "
-            f"at least {evidence.errors[1]:.0%}"
+            f"the error budget of {rule.error_budget:.0%} is spent: {inputs.errors[0]:.0%}, and "
+            f"at least {inputs.errors[1]:.0%}"
         )
-    enough = (evidence.new or 0) >= rule.new_items
-    if rule.drift and evidence.drifting and enough:
-        reasons.append(f"{evidence.drifting} features of what is new drift")
-    if enough and evidence.new_share is not None and evidence.new_share >= rule.new_share:
-        reasons.append(f"{evidence.new_share:.0%} is new ({evidence.new:,})")
-    if rule.corrections is not None and (evidence.corrections or 0) >= rule.corrections:
-        reasons.append(f"{evidence.corrections} corrections by people that it has not seen")
-    if evidence.new and evidence.days is not None and evidence.days >= rule.most_days:
-        reasons.append(f"the last training is {evidence.days:.0f} days ago, and {evidence.new} new")
+    enough_new = (inputs.new or 0) >= rule.new_items
+    if rule.drift and inputs.drifting and enough_new:
+        reasons.append(f"{inputs.drifting} features of what is new drift")
+    if enough_new and inputs.new_share is not None and inputs.new_share >= rule.new_share:
+        reasons.append(f"{inputs.new_share:.0%} is new ({inputs.new:,})")
+    if rule.corrections is not None and (inputs.corrections or 0) >= rule.corrections:
+        reasons.append(f"{inputs.corrections} corrections by people that it has not seen")
+    if inputs.new and inputs.days is not None and inputs.days >= rule.most_days:
+        reasons.append(f"the last training is {inputs.days:.0f} days ago, and {inputs.new} new")
     return tuple(reasons)
 
 
-def _nothing(evidence: RetrainingInputs, rule: RetrainingRule) -> str:
-    if evidence.new is None or evidence.new_share is None:
+def _no_reason(inputs: RetrainingInputs, rule: RetrainingRule) -> str:
+    if inputs.new is None or inputs.new_share is None:
         return "what the champion has not seen is not known, and nothing else calls for a training"
-    words = f"{evidence.new:,} new ({evidence.new_share:.1%}, at {rule.new_share:.0%} it trains)"
-    return words if evidence.drifting else f"{words}, no drift"
+    words = f"{inputs.new:,} new ({inputs.new_share:.1%}, at {rule.new_share:.0%} it trains)"
+    return words if inputs.drifting else f"{words}, no drift"

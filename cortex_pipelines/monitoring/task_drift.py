@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.monitoring.change_detection import MeanShift, changes
-from cortex_pipelines.monitoring.drift_evidence import Encode, what_moved
+from cortex_pipelines.monitoring.change_detection import MeanShift, detect_changes
+from cortex_pipelines.monitoring.drift_evidence import Encode, compare_with_examples
 from cortex_pipelines.pages import heading, paragraph, table
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError
@@ -35,54 +35,58 @@ _STREAM = (
 
 def logged_tasks(dataset: Path) -> pl.DataFrame:
     """Logged tasks of a routing data set, with ``key`` (equal texts) and ``split``, by time."""
-    sides = [
-        pl.read_parquet(dataset / f"{side}.parquet").with_columns(split=pl.lit(side))
-        for side in SPLITS
+    splits = [
+        pl.read_parquet(dataset / f"{split}.parquet").with_columns(split=pl.lit(split))
+        for split in SPLITS
     ]
-    tasks = pl.concat(sides).filter(pl.col("label_source").is_in([_OUTCOME, "decision"]))
+    tasks = pl.concat(splits).filter(pl.col("label_source").is_in([_OUTCOME, "decision"]))
     keys = pl.Series("key", [normalised(text) for text in tasks["text"]], pl.String)
     return tasks.with_columns(keys).sort("occurred_at", "example_id", nulls_last=False)
 
 
-def watch_router(
-    then: pl.DataFrame, now: pl.DataFrame, decide: Decide, encode: Encode, settings: RoutingSettings
+def compare_tasks(
+    training: pl.DataFrame,
+    current: pl.DataFrame,
+    decide: Decide,
+    encode: Encode,
+    settings: RoutingSettings,
 ) -> tuple[dict[str, float], list[str]]:
     """Figures and parts of a page: what moved since the champion was trained, what it costs.
 
     Args:
-        then: ``logged_tasks`` of the data set of the champion's training.
-        now: The same of today's data set.
+        training: ``logged_tasks`` of the data set of the champion's training.
+        current: The same of today's data set.
         decide: The champion's decisions; raises ``UnreadableChampionError`` if it cannot run.
         encode: Texts to vectors of length 1.
         settings: Confidence, resamples and seed.
     """
-    later = now.filter(~pl.col("key").is_in(then["key"].implode()))
+    later = current.filter(~pl.col("key").is_in(training["key"].implode()))
     figures = {
         "drifting": 0.0,
-        "known": float(then.height),
+        "known": float(training.height),
         "new": float(later.height),
-        "new_share": later.height / max(then.height, 1),
+        "new_share": later.height / max(training.height, 1),
         "worse": 0.0,
     }
-    if later.is_empty() or then.is_empty():
+    if later.is_empty() or training.is_empty():
         return figures, [paragraph("No task was logged since that was not known then.")]
-    drift, moved = what_moved(_records(then), _records(later), encode)
+    drift, evidence = compare_with_examples(_records(training), _records(later), encode)
     figures["drifting"] = float(sum(feature.drift for feature in drift.features))
     parts = [
         paragraph(
-            f"{then.height:,} tasks were known then, {later.height:,} came since"
+            f"{training.height:,} tasks were known then, {later.height:,} came since"
             f"{_since(later['occurred_at'].min())}."
         ),
         heading("Tasks"),
-        *moved,
+        *evidence,
         heading("Decisions"),
     ]
     try:
-        realised, decided = _realised(then, later, decide, settings)
+        realised, decision_parts = _realised_quality(training, later, decide, settings)
     except UnreadableChampionError as error:
         realised = {}
-        decided = [paragraph(f"{error}, so its decisions are not known.", warning=True)]
-    return figures | realised, parts + decided
+        decision_parts = [paragraph(f"{error}, so its decisions are not known.", warning=True)]
+    return figures | realised, parts + decision_parts
 
 
 def _records(tasks: pl.DataFrame) -> list[dict[str, Any]]:
@@ -90,29 +94,32 @@ def _records(tasks: pl.DataFrame) -> list[dict[str, Any]]:
     return tasks.select("text", words, "master", "label_source").to_dicts()
 
 
-def _realised(
-    then: pl.DataFrame, later: pl.DataFrame, decide: Decide, settings: RoutingSettings
+def _realised_quality(
+    training: pl.DataFrame, later: pl.DataFrame, decide: Decide, settings: RoutingSettings
 ) -> tuple[dict[str, float], list[str]]:
     borne_out = pl.col("label_source") == _OUTCOME
-    held_out, with_outcome = then.filter(borne_out, split="test"), later.filter(borne_out)
+    held_out, with_outcome = training.filter(borne_out, split="test"), later.filter(borne_out)
     estimated = decide(later["text"].to_list())
     figures = {"estimated": float(np.mean([decision.confidence for decision in estimated]))}
     parts = [paragraph(f"{_ESTIMATED} Here: {figures['estimated']:.1%}.")]
     if held_out.is_empty() or with_outcome.is_empty():
         return figures, [*parts, paragraph("No later task has an outcome yet.")]
-    sides = (held_out, with_outcome)
-    decisions = [decide(side["text"].to_list()) for side in sides]
+    samples = (held_out, with_outcome)
+    decisions = [decide(sample["text"].to_list()) for sample in samples]
     right = [
-        [decision.master == master for decision, master in zip(own, side["master"], strict=True)]
-        for own, side in zip(decisions, sides, strict=True)
+        [
+            decision.master == master
+            for decision, master in zip(correct, sample["master"], strict=True)
+        ]
+        for correct, sample in zip(decisions, samples, strict=True)
     ]
-    shares = [wilson(sum(own), len(own), settings.confidence) for own in right]
+    shares = [wilson(sum(correct), len(correct), settings.confidence) for correct in right]
     errors = [
-        expected_calibration_error([decision.confidence for decision in own], truth)
-        for own, truth in zip(decisions, right, strict=True)
+        expected_calibration_error([decision.confidence for decision in correct], truth)
+        for correct, truth in zip(decisions, right, strict=True)
     ]
-    fall = two_sample_bootstrap(
-        *((np.array(own, dtype=float), np.ones(len(own))) for own in reversed(right)),
+    difference = two_sample_bootstrap(
+        *((np.array(correct, dtype=float), np.ones(len(correct))) for correct in reversed(right)),
         resamples=settings.resamples,
         confidence=settings.confidence,
         seed=settings.seed,
@@ -120,38 +127,39 @@ def _realised(
     rows = [
         (
             name,
-            len(own),
+            len(correct),
             f"{share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})",
             f"{error:.3f}",
         )
-        for name, own, share, error in zip(
+        for name, correct, share, error in zip(
             ("held out", "since"), right, shares, errors, strict=True
         )
     ]
     head = ("tasks with an outcome", "count", "accuracy (interval)", "calibration error")
-    stream = changes([float(value) for value in chain(*right)])
-    late = [change for change in stream if change.noticed >= len(right[0])]
-    fell = fall.high < 0
+    stream = detect_changes([float(value) for value in chain(*right)])
+    later_shifts = [change for change in stream if change.noticed >= len(right[0])]
+    is_worse = difference.high < 0
     figures |= {
         "accuracy_then": shares[0].estimate,
         "accuracy_since": shares[1].estimate,
         "calibration_error_since": errors[1],
         "errors_since": 1 - shares[1].estimate,
         "errors_since_low": 1 - shares[1].high,
-        "difference": fall.estimate,
-        "difference_low": fall.low,
-        "difference_high": fall.high,
-        "worse": float(fell or any(change.since < change.before for change in late)),
+        "difference": difference.estimate,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "worse": float(is_worse or any(change.since < change.before for change in later_shifts)),
     }
     words = (
-        f"Since minus then: {fall.estimate:+.1%} ({fall.low:+.1%} to {fall.high:+.1%}), which is "
-        f"{'worse by more than chance explains' if fell else 'no fall beyond chance'}."
+        f"Since minus then: {difference.estimate:+.1%} ({difference.low:+.1%} to "
+        f"{difference.high:+.1%}), which is "
+        f"{'worse by more than chance explains' if is_worse else 'no fall beyond chance'}."
     )
     times = [*held_out["occurred_at"], *with_outcome["occurred_at"]]
     return figures, [
         *parts,
         table(head, rows),
-        paragraph(words, warning=fell),
+        paragraph(words, warning=is_worse),
         paragraph(_STREAM),
         stream_table(stream, times),
     ]

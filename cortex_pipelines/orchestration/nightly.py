@@ -16,14 +16,14 @@ from typing import Any
 
 import dagster as dg
 
-from cortex_pipelines.monitoring.decision import Occasion, RetrainingDecision, note
+from cortex_pipelines.monitoring.decision import Occasion, RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, decide
 from cortex_pipelines.projects.update_pins import update_pins
 from cortex_pipelines.release.ledger import ReleasedModel, project_models
 from cortex_pipelines.release.promote import deployment, promote_passed
 from cortex_pipelines.release.promotion import may_be_promoted
 from cortex_pipelines.versioning.asset import VersionedAsset
-from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, made_by_step
+from cortex_pipelines.versioning.dagster.dagster_assets import Tracker, run_step
 from cortex_pipelines.versioning.dagster.partitions import follow_projects
 from cortex_pipelines.versioning.dagster.provenance import observe_pins
 from cortex_pipelines.versioning.dagster.retrying import failure, retry_policy
@@ -148,7 +148,7 @@ class NightlyContext:
         project, staleness = self.open_project(context)
         asset = project.graph.assets[name]
         is_fresh = partial(_is_fresh, staleness, name, partition)
-        for result in made_by_step(
+        for result in run_step(
             context, project, asset, partition, self._tracker, self._validate, is_fresh
         ):
             if isinstance(result, dg.AssetCheckResult):
@@ -173,7 +173,7 @@ def _decide(
     tags = context.run.tags.items()
     occasion: Occasion = "weekly" if WEEKLY_TAG.items() <= tags else "nightly"
     decision = ANYWAY if OVERRIDE_TAG.items() <= tags else decide(project, model, occasion)
-    note(project.root, model.name, decision, occasion)
+    log_decision(project.root, model.name, decision, occasion)
     context.log.info(f"{model.name}: {decision.in_words()}")
     return decision
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import dagster as dg
 
-from cortex_pipelines.monitoring.decision import RetrainingDecision, note
+from cortex_pipelines.monitoring.decision import RetrainingDecision, log_decision
 from cortex_pipelines.orchestration.nightly import models_of, plan_retraining
 from cortex_pipelines.orchestration.retraining_inputs import ANYWAY, FRESH, decide
 from cortex_pipelines.orchestration.runs import RunOutcome, run_stale
@@ -55,7 +55,7 @@ def retrain(
         report(f"{model.name}: {decision.in_words()}")
         selected = project.graph.downstream([model.asset]) & set(among)
         if decision != FRESH:
-            note(project.root, model.name, decision, "person")
+            log_decision(project.root, model.name, decision, "person")
         # a fresh model may have been promoted, which makes its evaluation stale
         if decision == FRESH or decision.retrain:
             outcome += run_stale(project, definitions, instance, model.partition, report, selected)

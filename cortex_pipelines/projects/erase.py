@@ -15,7 +15,7 @@ from cortex_pipelines.feedback.pinned_events import events_folder
 from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.feedback.store import open_store
 from cortex_pipelines.ingestion.cache import CACHE
-from cortex_pipelines.ingestion.connectors.snapshot import drop_snapshots, snapshot_file
+from cortex_pipelines.ingestion.connectors.snapshot import prune_snapshots, snapshot_file
 from cortex_pipelines.ingestion.git.repository import mirror_folder
 from cortex_pipelines.ingestion.project_sources import GitSource
 from cortex_pipelines.jsonl import json_object, rewrite, stripped_lines
@@ -181,7 +181,7 @@ def drop_mirrors(root: Path) -> int:
     for path in existing:
         path.unlink()
     # without a lock it is unknown which snapshots are pinned
-    return len(mirrors) + len(existing) + (drop_snapshots(root, snapshots) if lock else 0)
+    return len(mirrors) + len(existing) + (prune_snapshots(root, snapshots) if lock else 0)
 
 
 def _concerns(stone: Tombstone, project: str, source: str) -> bool:

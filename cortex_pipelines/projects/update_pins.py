@@ -18,8 +18,8 @@ from cortex_pipelines.feedback.project_feedback import pin_feedback
 from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
-from cortex_pipelines.ingestion.pretrained_models import WeightsError, take_model_pin
-from cortex_pipelines.ingestion.readers.pins import take_pins
+from cortex_pipelines.ingestion.pretrained_models import WeightsError, resolve_model_pin
+from cortex_pipelines.ingestion.readers.pins import resolve_pins
 from cortex_pipelines.ingestion.redactions import without_private_errors
 from cortex_pipelines.privacy.pseudonyms import logs_key, project_key
 from cortex_pipelines.projects.deleted_authors import add_author_tombstones
@@ -75,14 +75,14 @@ def pin_sources(
         already_pinned = missing and _pinned(lock, f"projects.{name}") is not None
         if project in (None, name) and not already_pinned:
             key = project_key(name, params.privacy)
-            take_project_pins = partial(take_pins, settings, root, root / CACHE)
+            take_project_pins = partial(resolve_pins, settings, root, root / CACHE)
             taken_pins = without_private_errors(take_project_pins, SourceError, params.privacy, key)
             pins[f"projects.{name}"] = taken_pins
     other_pins = {
         "coordination": partial(_logs_pin, root, params),
         "feedback": partial(pin_feedback, root, params),
         **{
-            f"models.{name}": partial(take_model_pin, getattr(params.models, name), root)
+            f"models.{name}": partial(resolve_model_pin, getattr(params.models, name), root)
             for name in ("base", "encoder")
         },
     }

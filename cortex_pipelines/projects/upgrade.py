@@ -134,7 +134,7 @@ def migrate_lock(project: Project) -> int:
             dvc_store.record_parameters(project, repo)
             return migrated
 
-    count = dvc_store.patiently(project.root, act)
+    count = dvc_store.retry_while_locked(project.root, act)
     if (project.root / retained_outputs.DVC_LOCK).exists():
         retained_outputs.keep(project.root, retained_outputs.DVC_LOCK)
     return count

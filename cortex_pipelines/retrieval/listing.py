@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pathspec
 
-from cortex_pipelines.ingestion.entries import SourceError, printable, unsafe_because
+from cortex_pipelines.ingestion.entries import SourceError, printable, unsafe_path_reason
 from cortex_pipelines.ingestion.git.command import run_git
 from cortex_pipelines.ingestion.readers.directory import MADE_BY_TOOLS, NOT_SOURCES
 
@@ -129,7 +129,7 @@ def _walk(folder: Path, tracked: frozenset[str]) -> Iterator[ListedFile]:
                 if not ignored or path in tracked_folders:
                     pending.append((path + "/", rules))
             elif _is_source(entry.name, status) and (path in tracked or not _ignored(path, rules)):
-                unsafe = unsafe_because(path)
+                unsafe = unsafe_path_reason(path)
                 safe_path = printable(path) if unsafe else path
                 yield ListedFile(safe_path, status.st_size, status.st_mtime_ns, unsafe or "")
 

@@ -11,7 +11,7 @@ from cortex_pipelines.embeddings.encoder import SentenceEncoder, sentence_part
 from cortex_pipelines.ingestion.external_folder import absolute, home_folder
 from cortex_pipelines.ingestion.pretrained_models import (
     WeightsError,
-    take_model_pin,
+    resolve_model_pin,
     weights_folder,
 )
 from cortex_pipelines.retrieval.bm25f import Floats
@@ -87,7 +87,7 @@ def open_encoder(params: Parameters) -> PinnedEncoder:
     """
     home = home_folder()
     source = absolute(params.models.encoder)
-    pin = take_model_pin(source, home)
+    pin = resolve_model_pin(source, home)
     folder = weights_folder(source, pin, home)
     loaded: list[SentenceEncoder] = []
 

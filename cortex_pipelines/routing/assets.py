@@ -44,7 +44,7 @@ def task_router(
     began = monotonic()
     rules = routing_dataset / RULES_FILE
     train_router(
-        pl.concat([pl.read_parquet(routing_dataset / f"{side}.parquet") for side in _TRAINED_ON]),
+        pl.concat([pl.read_parquet(routing_dataset / f"{split}.parquet") for split in _TRAINED_ON]),
         embedder(sentence_encoder, routing, root, cache),
         routing,
         sentence_encoder.pin,

@@ -80,12 +80,12 @@ class Expert:
         One keyword gives 0.5, two 0.75, two and a booster 0.82; boosters alone stay below the
         usual minimum of 0.3.
         """
-        evidence = (
+        support = (
             _hits(self.keywords, text)
             + BOOSTER * (_hits(self.boosters, text) > 0)
             - _hits(self.negatives, text)
         )
-        return 1.0 - float(0.5 ** max(0.0, evidence))
+        return 1.0 - float(0.5 ** max(0.0, support))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def load_rules(path: Path) -> Rules:
     """Load rules from a file; see ``parse_rules``.
 
     Raises:
-        RulesError: the file cannot be read, is no JSON, or lacks something; says what.
+        RulesError: the file cannot be read, is not JSON, or lacks a key.
     """
     try:
         return parse_rules(json.loads(path.read_text(encoding="utf-8")), str(path))
@@ -170,7 +170,7 @@ def parse_rules(value: Any, name: str) -> Rules:
     thresholds = Thresholds(
         *(_share(limits, key, name) for key in ("single_expert", "minimum_activation"))
     )
-    known = tuple(
+    parsed_experts = tuple(
         Expert(
             expert,
             *(
@@ -180,7 +180,7 @@ def parse_rules(value: Any, name: str) -> Rules:
         )
         for expert in sorted(experts)
     )
-    return Rules(known, thresholds, value)
+    return Rules(parsed_experts, thresholds, value)
 
 
 def _hits(keywords: Sequence[Keyword], text: str) -> int:

@@ -17,7 +17,7 @@ from cortex_pipelines.coordination.logs import (
 from cortex_pipelines.ingestion.external_folder import absolute, home_folder
 from cortex_pipelines.ingestion.pretrained_models import (
     PinnedModel,
-    take_model_pin,
+    resolve_model_pin,
 )
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import logs_key
@@ -81,15 +81,15 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
         params: Parameters; of them the sections coordination, models, privacy and routing count.
 
     Raises:
-        CoordinationError: there is no such folder, or no log in it.
-        TooFewMastersError: the logs hold no two masters.
+        CoordinationError: the folder is missing or holds no log.
+        TooFewMastersError: the logs hold fewer than two masters.
     """
     began = monotonic()
     folder, pin = _pinned(logs, params.privacy)
     events = read_logs(folder, pin, params.coordination, params.privacy).events
     home = home_folder()
     source = absolute(params.models.encoder)
-    encoder = PinnedModel(source, take_model_pin(source, home))
+    encoder = PinnedModel(source, resolve_model_pin(source, home))
     out.mkdir(parents=True, exist_ok=True)
     metrics = train_router(
         training_tasks(events, params.routing),
@@ -100,7 +100,7 @@ def train_on_logs(logs: Path, out: Path, params: Parameters) -> TrainedRouter:
         out,
         home / "studies",
     )
-    _seal(out)
+    _write_manifest(out)
     steps = json.loads((out / "candidates.json").read_text(encoding="utf-8"))
     tasks, masters = int(metrics["train_tasks"]), int(metrics["masters"])
     return TrainedRouter(steps, tasks, masters, monotonic() - began)
@@ -118,11 +118,11 @@ def open_model(folder: Path) -> Router:
         raise RouterError(
             f"no folder {folder}; train a router with `cortex router train LOGS --out {folder}`"
         )
-    load_config(folder)  # what is no router at all is said to be none
-    return open_trained(folder, home_folder(), _sealed_version(folder))
+    load_config(folder)  # a clear error for folders without a router
+    return open_trained(folder, home_folder(), _verified_version(folder))
 
 
-def _seal(folder: Path) -> None:
+def _write_manifest(folder: Path) -> None:
     """Write a manifest of a router's files, signed if the enclosing project has a key."""
     for name in SIGNED:
         (folder / name).unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def _seal(folder: Path) -> None:
     write_whole(folder / MANIFEST, manifest.to_bytes())
 
 
-def _sealed_version(folder: Path) -> str:
+def _verified_version(folder: Path) -> str:
     """Version of a router whose files match its manifest.
 
     A manifest without a signature tells damage, not who wrote it.
@@ -145,7 +145,7 @@ def _sealed_version(folder: Path) -> str:
     if (folder / SIGNATURE).exists():
         if root is None:
             raise UntrustedModelError(
-                f"{folder} is signed, but there is no project here with keys to verify it; "
+                f"{folder} is signed, but no project here has keys to verify it; "
                 f"change to one, or delete {SIGNATURE} to check the checksums only"
             )
         manifest = verify(root, folder, folder, _MODEL)
@@ -179,13 +179,13 @@ def _project() -> Path | None:
 
 
 def _pinned(logs: Path, privacy: PrivacySettings) -> tuple[Path, dict[str, Any]]:
-    whole = logs.resolve()
-    if not whole.exists():
+    path = logs.resolve()
+    if not path.exists():
         raise CoordinationError(f"coordination logs: no file or folder {logs}")
-    folder = whole if whole.is_dir() else whole.parent
+    folder = path if path.is_dir() else path.parent
     pin = take_coordination_pin(folder, folder, privacy)
-    if whole.is_file():
-        name = PathRedactor(privacy, logs_key(privacy))(whole.name)
+    if path.is_file():
+        name = PathRedactor(privacy, logs_key(privacy))(path.name)
         pin = {"files": [file for file in pin["files"] if file["path"] == name]}
     if not pin["files"]:
         raise CoordinationError(

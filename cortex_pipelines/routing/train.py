@@ -16,7 +16,7 @@ from cortex_pipelines.hyperparameter_search import TRIALS_FILE
 from cortex_pipelines.routing.features.features import FeatureExtractor, Indices
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.keywords import Keywords
+from cortex_pipelines.routing.models.keywords import KeywordRules
 from cortex_pipelines.routing.selection.folds import folds_of
 from cortex_pipelines.routing.selection.model_selection import ModelSelection, select_model
 from cortex_pipelines.routing.selection.out_of_scope import (
@@ -56,7 +56,7 @@ def train_router(
         encoder_pin: Which encoder ``embed`` uses.
         rules: Keyword rules, if there are any.
         out: Folder that gets the router, the table of the competition, every trial and figures.
-        studies: Folder for what a search that is killed has found so far; empty afterwards.
+        studies: Folder for the trials of an unfinished search; empty afterwards.
 
     Returns:
         The figures that ``metrics.json`` holds.
@@ -72,36 +72,36 @@ def train_router(
         )
     # an order that has nothing to do with the tasks' own, and is the same for the same tasks
     keys = [hashlib.sha256(_bytes(text)).hexdigest() for text in tasks["text"]]
-    order = sorted(range(tasks.height), key=lambda place: keys[place])
-    tasks, keys = tasks[order], [keys[place] for place in order]
+    order = sorted(range(tasks.height), key=lambda row: keys[row])
+    tasks, keys = tasks[order], [keys[row] for row in order]
     with pinned_threads(settings.threads):
         embeddings = embed(tasks["text"].to_list())
         extractor = FeatureExtractor.fit(tasks["text"].to_list(), embeddings, settings.dimensions)
         training = _training_data(tasks, masters, extractor, embeddings, settings)
-        borne_out = _borne_out(tasks)
+        confirmed = _confirmed_rows(tasks)
         folds = folds_of(keys, training.labels, min(settings.folds, tasks.height))
-        chosen, searched = search_neural(training, borne_out, folds, studies)
-        judged = compared_tasks(borne_out, folds)
-        selected = select_model(
-            training, judged, folds, _keywords(rules, masters, settings), chosen
+        hyperparameters, search_result = search_neural(training, confirmed, folds, studies)
+        compared = compared_tasks(confirmed, folds)
+        selection = select_model(
+            training, compared, folds, _keywords(rules, masters, settings), hyperparameters
         )
-        learnt = learn_scope(
+        fitted_scope = learn_scope(
             training.features.sentence,
-            borne_out,
+            confirmed,
             sentence_part(embed(read_requests())),
             settings.in_scope_kept,
         )
-    config = _config(masters, selected, learnt.scope, settings, encoder_pin)
+    config = _config(masters, selection, fitted_scope.scope, settings, encoder_pin)
     neighbours = _neighbours(tasks)
     save_router(
-        out, config, extractor, selected.candidates, neighbours, rules, learnt.scope.requests
+        out, config, extractor, selection.candidates, neighbours, rules, fitted_scope.scope.requests
     )
-    metrics = _metrics(selected, tasks, judged, len(searched.trials)) | {
-        "scope_auroc": learnt.auroc,
-        "scope_abstained": learnt.abstained,
+    metrics = _metrics(selection, tasks, compared, len(search_result.trials)) | {
+        "scope_auroc": fitted_scope.auroc,
+        "scope_abstained": fitted_scope.abstained,
     }
-    _write_json(out / "candidates.json", [step.row() for step in selected.steps])
-    _write_json(out / TRIALS_FILE, searched.as_json(OBJECTIVE))
+    _write_json(out / "candidates.json", [step.row() for step in selection.steps])
+    _write_json(out / TRIALS_FILE, search_result.as_json(OBJECTIVE))
     _write_json(out / "metrics.json", metrics)
     return metrics
 
@@ -113,7 +113,7 @@ def _training_data(
     embeddings: Floats,
     settings: RoutingSettings,
 ) -> TrainingData:
-    number = {master: place for place, master in enumerate(masters)}
+    number = {master: index for index, master in enumerate(masters)}
     return TrainingData(
         features=extractor.features(tasks["text"].to_list(), embeddings),
         labels=np.array([number[master] for master in tasks["master"]], dtype=np.int64),
@@ -123,39 +123,39 @@ def _training_data(
     )
 
 
-def _borne_out(tasks: pl.DataFrame) -> Indices:
-    """Tasks whose label was confirmed by the outcome; all if there are none."""
-    borne_out = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
-    return borne_out if len(borne_out) else np.arange(tasks.height)
+def _confirmed_rows(tasks: pl.DataFrame) -> Indices:
+    """Tasks whose label was confirmed by the outcome; all tasks if none was."""
+    confirmed = np.flatnonzero((tasks["label_source"] == "outcome").to_numpy())
+    return confirmed if len(confirmed) else np.arange(tasks.height)
 
 
-def compared_tasks(borne_out: Indices, folds: Indices) -> Indices:
+def compared_tasks(confirmed: Indices, folds: Indices) -> Indices:
     """Tasks for model selection, without those of the hyperparameter search.
 
-    Where there are no others, there are far too few for anything to be shown or adopted.
+    If none remain, all are used: they are too few for any candidate to be adopted.
     """
-    others = borne_out[folds[borne_out] != search_fold(borne_out, folds)]
-    return others if len(others) else borne_out
+    remaining = confirmed[folds[confirmed] != search_fold(confirmed, folds)]
+    return remaining if len(remaining) else confirmed
 
 
 def _keywords(
     rules: Mapping[str, Any] | None, masters: Sequence[str], settings: RoutingSettings
-) -> Keywords | None:
+) -> KeywordRules | None:
     if rules is None:
         return None
-    return Keywords(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
+    return KeywordRules(parse_rules(rules, "rules.json"), masters, settings.fallback_master)
 
 
 def _config(
     masters: tuple[str, ...],
-    selected: ModelSelection,
+    selection: ModelSelection,
     scope: OutOfScopeModel,
     settings: RoutingSettings,
     encoder_pin: Mapping[str, Any],
 ) -> RouterConfig:
     return RouterConfig(
         masters=masters,
-        weights=selected.weights,
+        weights=selection.weights,
         scope=(scope.slope, scope.bias),
         accept=settings.accept,
         in_scope=scope.limit,
@@ -184,14 +184,14 @@ def _neighbours(tasks: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _metrics(
-    selected: ModelSelection, tasks: pl.DataFrame, judged: Indices, trials: int
+    selection: ModelSelection, tasks: pl.DataFrame, compared: Indices, trials: int
 ) -> dict[str, float]:
     counts = Counter(tasks["master"])
-    by_model = {f"accuracy_{step.model}": step.accuracy for step in selected.steps}
+    by_model = {f"accuracy_{step.model}": step.accuracy for step in selection.steps}
     return {
-        **{f"out_of_fold_{name}": value for name, value in selected.figures.items()},
+        **{f"out_of_fold_{name}": value for name, value in selection.metrics.items()},
         **by_model,
-        "judged_tasks": float(len(judged)),
+        "judged_tasks": float(len(compared)),
         "masters": float(len(counts)),
         "smallest_master_tasks": float(min(counts.values())),
         "train_tasks": float(tasks.height),

@@ -16,7 +16,7 @@ from cortex_pipelines.ingestion.external_folder import home_folder
 from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
-    take_model_pin,
+    resolve_model_pin,
 )
 from cortex_pipelines.project_names import BASE
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
@@ -115,7 +115,7 @@ def _pinned(name: str, root: Path, manifest: Manifest) -> PinnedModel:
     kind, _, wheel = name.partition(":")
     if kind == "pypi":
         source = ModelSource(wheel=wheel)
-        return PinnedModel(source, take_model_pin(source, root))
+        return PinnedModel(source, resolve_model_pin(source, root))
     try:
         pinned = pinned_base(open_project(find_root()))
         if base_name(pinned) == name:

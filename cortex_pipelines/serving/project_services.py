@@ -14,7 +14,7 @@ from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.coordination.logs import CoordinationError
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel, weights_folder
 from cortex_pipelines.monitoring.anomalies.detector_store import DetectorError
-from cortex_pipelines.monitoring.anomalies.worker_scores import watch_records
+from cortex_pipelines.monitoring.anomalies.worker_scores import score_new_records
 from cortex_pipelines.privacy.typed_text import redacted
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.prompts.templates import project_templates
@@ -86,7 +86,7 @@ def _scored(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mappi
     project = open_project(root)
     try:
         detectors, version = open_verified_output(project, "worker_anomalies")
-        watched = watch_records(records, log, detectors, load_parameters(root))
+        watched = score_new_records(records, log, detectors, load_parameters(root))
     except (ProjectError, DetectorError, CoordinationError) as error:
         raise ServiceError(str(error)) from error
     return {**watched.as_json(), "version": version}

@@ -20,7 +20,7 @@ from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
 from cortex_pipelines.signing.signatures import verify
 from cortex_pipelines.tokenization.text_encoder import token_ids
-from cortex_pipelines.tracking.model_file import SIGNATURE, described
+from cortex_pipelines.tracking.model_file import SIGNATURE, read_metadata
 from cortex_pipelines.versioning.project import find_root
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _load_pyfunc(
         LookupError: the model has one adapter a task, and none was named.
     """
     folder, root = Path(path), find_root()
-    asset, name, version = described(folder.parent)
+    asset, name, version = read_metadata(folder.parent)
     manifest = verify(root, folder, folder.parent / SIGNATURE, name, version)
     if asset == "task_router":
         return RouterModel(open_trained(folder, root, version))

@@ -8,38 +8,38 @@ from typing import Any
 TRAINING_FILE = "training.json"
 """File with a training's curves in an output: lists of measurements with steps."""
 
-_AT_ONCE = 1000  # metrics that MLflow takes in one call
+_BATCH = 1000  # metrics that MLflow takes in one call
 
 
 def record_curves(
-    client: Any, run: str, at: int, folder: Path, written: Collection[tuple[str, int]] = ()
+    client: Any, run: str, timestamp: int, folder: Path, logged: Collection[tuple[str, int]] = ()
 ) -> None:
     """Log all measurements of an output's curves to its run, as ``<list>/<name>``.
 
     Args:
         client: An MLflow client.
         run: Id of the run.
-        at: Time stamp of the measurements, in milliseconds; when each was made is not kept.
+        timestamp: Time stamp of the measurements, in milliseconds; when each was made is not kept.
         folder: An output; of one with an adapter a task, each adapter's course has its task before.
-        written: Names and steps that the run has already, from while it went.
+        logged: Names and steps that the run has already, from while it went.
     """
     from mlflow.entities import Metric
 
     metrics = [
-        Metric(name, value, at, step)
+        Metric(name, value, timestamp, step)
         for file in sorted(folder.glob(f"**/{TRAINING_FILE}"))
-        for name, value, step in _measured(file, file.parent.relative_to(folder).as_posix())
-        if (name, step) not in written
+        for name, value, step in _measurements(file, file.parent.relative_to(folder).as_posix())
+        if (name, step) not in logged
     ]
-    for start in range(0, len(metrics), _AT_ONCE):
-        client.log_batch(run, metrics=metrics[start : start + _AT_ONCE])
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run, metrics=metrics[start : start + _BATCH])
 
 
-def _measured(file: Path, part: str) -> Iterator[tuple[str, float, int]]:
-    before = "" if part == "." else f"{part}/"
+def _measurements(file: Path, part: str) -> Iterator[tuple[str, float, int]]:
+    prefix = "" if part == "." else f"{part}/"
     for name, rows in json.loads(file.read_text(encoding="utf-8")).items():
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, dict) and "step" in row:
                 for key, value in row.items():
                     if key != "step" and isinstance(value, int | float):
-                        yield f"{before}{name}/{key}", float(value), int(row["step"])
+                        yield f"{prefix}{name}/{key}", float(value), int(row["step"])

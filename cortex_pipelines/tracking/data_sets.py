@@ -27,13 +27,13 @@ def data_set(
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     parts = ("data", asset.name, partition)
-    place = "/".join(part for part in parts if part)
+    uri = "/".join(part for part in parts if part)
     return DatasetInput(
         Dataset(
             name=asset.name,
             digest=digest,
             source_type="local",
-            source=json.dumps({"uri": place}),
+            source=json.dumps({"uri": uri}),
             schema=_schema(asset),
             profile=_profile(asset, folder),
         ),
@@ -44,7 +44,7 @@ def data_set(
 def _schema(asset: VersionedAsset) -> str | None:
     """Columns for MLflow; where tables differ, prefixed with the table's name.
 
-    None for what is no table.
+    None for outputs without tables.
     """
     from mlflow.types.schema import ColSpec, Schema
 
@@ -79,8 +79,8 @@ def _profile(asset: VersionedAsset, folder: Path) -> str | None:
 
 def _files(folder: Path, table: str) -> list[Path]:
     """Files of a table; one per project for outputs over all projects."""
-    whole = folder / f"{table}.parquet"
-    return [whole] if whole.exists() else sorted(folder.glob(f"*/{table}.parquet"))
+    single_file = folder / f"{table}.parquet"
+    return [single_file] if single_file.exists() else sorted(folder.glob(f"*/{table}.parquet"))
 
 
 def _type(dtype: Any) -> Any:
@@ -96,7 +96,7 @@ def _type(dtype: Any) -> Any:
         return DataType.integer
     if dtype.is_integer():
         return DataType.long
-    known = {
+    mlflow_types = {
         pl.Float32: DataType.float,
         pl.Float64: DataType.double,
         pl.Boolean: DataType.boolean,
@@ -104,4 +104,6 @@ def _type(dtype: Any) -> Any:
     }
     if isinstance(dtype, pl.Date | pl.Datetime) or dtype in (pl.Date, pl.Datetime):
         return DataType.datetime
-    return next((data_type for kind, data_type in known.items() if dtype == kind), DataType.string)
+    return next(
+        (data_type for kind, data_type in mlflow_types.items() if dtype == kind), DataType.string
+    )

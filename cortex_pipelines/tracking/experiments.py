@@ -133,7 +133,7 @@ def _artifacts(root: Path, experiment: str) -> str | None:
     A database has none: MLflow's default would be a folder in the current directory.
     """
     if tracking_uri(root).startswith(DATABASES):
-        if place := os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT"):
-            return f"{place.rstrip('/')}/{experiment}"
+        if artifact_base := os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT"):
+            return f"{artifact_base.rstrip('/')}/{experiment}"
         return f"{artifact_root(root)}{experiment}"
     return None

@@ -21,9 +21,9 @@ class LineageNode:
 
     Args:
         name: Asset, pin or model.
-        partition: Project; None where there is none.
+        partition: Project, or None.
         version: Its version: DVC's hash; for a pin what it holds.
-        run_id: MLflow run that made it; None if there is none.
+        run_id: MLflow run that made it, or None.
         git_commit: Commit of this project's own code that made it; empty if unknown.
         made_from: What it was made from.
     """
@@ -65,7 +65,7 @@ def lineage(project: Project, reference: str) -> LineageNode:
 def lineage_of(project: Project, asset: str, partition: str | None, version: str) -> LineageNode:
     """The tree of a model by its version, whether the registry has a name for it or not."""
     while True:
-        walk = _Walk(project)
+        walk = LineageWalker(project)
         tree = walk.node(asset, partition, version)
         if not restore_runs(project.root, walk.missing):
             break
@@ -78,7 +78,7 @@ def lineage_of(project: Project, asset: str, partition: str | None, version: str
     return tree
 
 
-class _Walk:
+class LineageWalker:
     """Visits each version once; repeated versions are shown without their subtree."""
 
     def __init__(self, project: Project) -> None:
@@ -113,8 +113,8 @@ class _Walk:
             if parts:
                 nodes += [self.node(other.name, part, value) for part, value in parts.items()]
             elif f"input.{other.name}" in tags:
-                at = partition if other.partitioned else None
-                nodes.append(self.node(other.name, at, tags[f"input.{other.name}"]))
+                input_partition = partition if other.partitioned else None
+                nodes.append(self.node(other.name, input_partition, tags[f"input.{other.name}"]))
         return nodes
 
     def _pins(self, tags: dict[str, str], partition: str | None) -> list[LineageNode]:
@@ -128,8 +128,8 @@ class _Walk:
 
 def render(node: LineageNode, indent: str = "") -> str:
     """A lineage as an indented tree, for a terminal."""
-    place = f"{node.name}[{node.partition}]" if node.partition else node.name
+    label = f"{node.name}[{node.partition}]" if node.partition else node.name
     version = node.version if isinstance(node.version, str) else json.dumps(node.version)
-    lines = [f"{indent}{place}  {version}"]
+    lines = [f"{indent}{label}  {version}"]
     lines += [render(child, indent + "  ") for child in node.made_from]
     return "\n".join(lines)

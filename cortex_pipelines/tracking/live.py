@@ -44,10 +44,10 @@ class LiveMetrics:
     _rejected: bool = False
     _last: float = field(default_factory=time.monotonic)
 
-    def writer(self, folder: Path, beside: Any) -> "LiveWriter":
+    def writer(self, folder: Path, tensorboard_writer: Any) -> "LiveWriter":
         """Writer for the training that logs its events to a folder."""
         task = folder.name.removeprefix(self.label).strip("-")
-        return LiveWriter(self, f"{task}/" if task else "", beside)
+        return LiveWriter(self, f"{task}/" if task else "", tensorboard_writer)
 
     def add(self, name: str, value: float, step: int) -> None:
         """Queue a measurement."""
@@ -85,29 +85,29 @@ class LiveWriter:
     Args:
         metrics: Where the measurements go.
         prefix: Goes before their names.
-        beside: TensorBoard's own writer, if that package is installed.
+        tensorboard_writer: TensorBoard's own writer, if that package is installed.
     """
 
     metrics: LiveMetrics
     prefix: str
-    beside: Any
+    tensorboard_writer: Any
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         """Queue a measurement under its name in ``training.json``."""
-        known = name.replace("train/", "steps/", 1) if name.startswith("train/") else name
-        self.metrics.add(f"{self.prefix}{known}", value, step)
-        if self.beside is not None:
-            self.beside.add_scalar(name, value, step)
+        mlflow_name = name.replace("train/", "steps/", 1) if name.startswith("train/") else name
+        self.metrics.add(f"{self.prefix}{mlflow_name}", value, step)
+        if self.tensorboard_writer is not None:
+            self.tensorboard_writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write queued measurements."""
         self.metrics.flush()
-        if self.beside is not None:
-            self.beside.close()
+        if self.tensorboard_writer is not None:
+            self.tensorboard_writer.close()
 
 
 @contextmanager
-def watched(metrics: LiveMetrics, uri: str) -> Iterator[None]:
+def live_metrics(metrics: LiveMetrics, uri: str) -> Iterator[None]:
     """Log system load and training steps to a run while it lasts.
 
     Trainings in several processes are not seen before they end.
@@ -119,10 +119,10 @@ def watched(metrics: LiveMetrics, uri: str) -> Iterator[None]:
     from cortex_pipelines.adapters.training import launch
 
     name = "tensorboard"  # what the training calls to make its writer
-    beside = getattr(launch, name)
+    make_tensorboard_writer = getattr(launch, name)
 
     def writer(folder: Path) -> LiveWriter:
-        return metrics.writer(folder, beside(folder))
+        return metrics.writer(folder, make_tensorboard_writer(folder))
 
     with ExitStack() as stack:
         stack.callback(metrics.flush)
@@ -134,7 +134,7 @@ def watched(metrics: LiveMetrics, uri: str) -> Iterator[None]:
 
 def _system_metrics(run_id: str, uri: str) -> Any:
     """MLflow's monitor of processors, memory, disk and network, started."""
-    # it tells of its start and its end, which is no news on a terminal
+    # it logs its start and end, which is noise on a terminal
     logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 

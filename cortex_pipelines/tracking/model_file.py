@@ -51,7 +51,7 @@ INTERFACES = {
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelMetadata:
     """Metadata for ``MLmodel`` besides the interface.
 
     Args:
@@ -59,7 +59,7 @@ class Description:
         name: Its name in the registry.
         version: DVC's hash of its files.
         run_id: Run that registers it; None if MLflow has none.
-        model_id: Its id among MLflow's logged models; None if it is none.
+        model_id: Its id among MLflow's logged models, or None.
     """
 
     asset: str
@@ -69,17 +69,17 @@ class Description:
     model_id: str | None = None
 
 
-def write_model_file(about: Description, out: Path) -> None:
+def write_model_file(model_metadata: ModelMetadata, out: Path) -> None:
     """Write ``MLmodel`` and an input example for a model with a known interface.
 
     Its flavour is MLflow's ``python_function``: the loader is a part of this package, and takes
     nothing but what is signed.
 
     Args:
-        about: The model.
+        model_metadata: The model.
         out: Folder to write to.
     """
-    interface = INTERFACES.get(about.asset)
+    interface = INTERFACES.get(model_metadata.asset)
     if interface is None:
         return
     from mlflow import pyfunc
@@ -95,13 +95,17 @@ def write_model_file(about: Description, out: Path) -> None:
     # has no column's name
     signature._is_signature_from_type_hint = True
     model = Model(
-        artifact_path=about.name,
-        run_id=about.run_id,
-        model_id=about.model_id,
+        artifact_path=model_metadata.name,
+        run_id=model_metadata.run_id,
+        model_id=model_metadata.model_id,
         signature=signature,
         flavors={"cortex_pipelines": {"loader": interface.loads, "weights": "safetensors"}},
         saved_input_example_info={"artifact_path": _EXAMPLE, "type": "json_object"},
-        metadata={"asset": about.asset, "model": about.name, "version": about.version},
+        metadata={
+            "asset": model_metadata.asset,
+            "model": model_metadata.name,
+            "version": model_metadata.version,
+        },
     )
     pyfunc.add_to_model(
         model, loader_module=_LOADER, data=FILES, model_config=dict(interface.configuration)
@@ -111,7 +115,7 @@ def write_model_file(about: Description, out: Path) -> None:
     (out / _EXAMPLE).write_text(text, encoding="utf-8")
 
 
-def described(folder: Path) -> tuple[str, str, str]:
+def read_metadata(folder: Path) -> tuple[str, str, str]:
     """Asset, name and version from the ``MLmodel`` in a folder.
 
     Raises:
@@ -119,8 +123,8 @@ def described(folder: Path) -> tuple[str, str, str]:
     """
     from mlflow.models import Model
 
-    about = Model.load(str(folder)).metadata or {}
+    metadata = Model.load(str(folder)).metadata or {}
     try:
-        return str(about["asset"]), str(about["model"]), str(about["version"])
+        return str(metadata["asset"]), str(metadata["model"]), str(metadata["version"])
     except KeyError as error:
         raise ValueError(f"{folder / 'MLmodel'} has no {error.args[0]} in its metadata") from None

@@ -22,8 +22,8 @@ from cortex_pipelines.tracking.model_file import (
     FILES,
     INTERFACES,
     SIGNATURE,
-    Description,
-    described,
+    ModelMetadata,
+    read_metadata,
     write_model_file,
 )
 from cortex_pipelines.tracking.run_search import find_run
@@ -55,7 +55,7 @@ def model_of(project: Project, name: str) -> ReleasedModel | None:
 
 
 def find_version(project: Project, name: str, md5: str) -> str | None:
-    """Registry number of the version with a DVC hash; None if there is none."""
+    """Registry number of the version with a DVC hash, or None."""
     versions = open_client(project.root).search_model_versions(
         f"name = '{name}' and tags.{DIGEST} = '{md5}'"
     )
@@ -82,8 +82,8 @@ def enter_version(project: Project, model: ReleasedModel, md5: str, run_id: str 
         return number
     folder = model_folder(project, model.asset, model.partition, md5)
     signed = sign_version(project.root, folder, model.name, md5, base_of(folder))
-    about = Description(model.asset, model.name, md5, run_id)
-    logged = log_model(project.root, about, folder, signed)
+    metadata = ModelMetadata(model.asset, model.name, md5, run_id)
+    logged = log_model(project.root, metadata, folder, signed)
     if run_id:
         client.log_artifacts(run_id, str(signed), SIGNATURE)
     entry = client.create_model_version(
@@ -143,12 +143,12 @@ def complete_tags(project: Project, version: Any) -> dict[str, str]:
     return tags | _set_missing(project, version, _own_tags(model, md5))
 
 
-def log_model(root: Path, about: Description, folder: Path, signed: Path) -> str:
+def log_model(root: Path, metadata: ModelMetadata, folder: Path, signed: Path) -> str:
     """Log a model to its run in a form that ``mlflow.pyfunc`` loads.
 
     Args:
         root: Project root.
-        about: The model; without a run it is logged to the experiment of its name.
+        metadata: The model; without a run it is logged to the experiment of its name.
         folder: Its files.
         signed: Manifest and signature of them.
 
@@ -158,20 +158,20 @@ def log_model(root: Path, about: Description, folder: Path, signed: Path) -> str
     from mlflow.entities import LoggedModelOutput
 
     client = open_client(root)
-    run = client.get_run(about.run_id) if about.run_id else None
+    run = client.get_run(metadata.run_id) if metadata.run_id else None
     logged = client.create_logged_model(
-        run.info.experiment_id if run else experiment_id(root, about.name),
-        name=about.name,
-        source_run_id=about.run_id,
-        tags={DIGEST: about.version} | parent_tag(folder),
+        run.info.experiment_id if run else experiment_id(root, metadata.name),
+        name=metadata.name,
+        source_run_id=metadata.run_id,
+        tags={DIGEST: metadata.version} | parent_tag(folder),
         params=dict(run.data.params) if run else {},
-        model_type=about.asset,
+        model_type=metadata.asset,
     )
     model_id = str(logged.model_id)
-    if about.run_id:
-        client.log_outputs(about.run_id, [LoggedModelOutput(model_id, 0)])
+    if metadata.run_id:
+        client.log_outputs(metadata.run_id, [LoggedModelOutput(model_id, 0)])
     with TemporaryDirectory() as scratch:
-        write_model_file(replace(about, model_id=model_id), Path(scratch))
+        write_model_file(replace(metadata, model_id=model_id), Path(scratch))
         client.log_model_artifacts(model_id, scratch)
     client.log_model_artifacts(model_id, str(folder), FILES)
     client.log_model_artifacts(model_id, str(signed), SIGNATURE)
@@ -244,7 +244,7 @@ def _recorded_digest(root: Path, version: Any) -> str | None:
     try:
         with TemporaryDirectory() as scratch:
             _artifacts(root, version).download_artifacts(_MODEL_FILE, scratch)
-            return described(Path(scratch))[2]
+            return read_metadata(Path(scratch))[2]
     except (MlflowException, OSError, ValueError):
         return None
 
@@ -266,8 +266,8 @@ def _restore_files(project: Project, model: ReleasedModel, version: Any, md5: st
     signed = sign_version(project.root, folder, model.name, md5, base_of(folder))
     with TemporaryDirectory() as scratch:
         model_id = str(version.source).split("/")[-2]
-        about = Description(model.asset, model.name, md5, version.run_id, model_id)
-        write_model_file(about, Path(scratch))
+        metadata = ModelMetadata(model.asset, model.name, md5, version.run_id, model_id)
+        write_model_file(metadata, Path(scratch))
         artifacts.log_artifacts(scratch)
     artifacts.log_artifacts(str(folder), FILES)
     artifacts.log_artifacts(str(signed), SIGNATURE)

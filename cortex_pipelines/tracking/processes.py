@@ -9,14 +9,14 @@ from cortex_pipelines.atomic import began_before, write_whole
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 
 
-def going_on(root: Path, run_id: str) -> Path:
+def run_marker(root: Path, run_id: str) -> Path:
     """Marker file of an open run; local even if the run is on a server."""
     return root / ".mlflow" / "going" / run_id
 
 
 def note_process(root: Path, run_id: str) -> None:
     """Record that a run belongs to this process."""
-    mark = going_on(root, run_id)
+    mark = run_marker(root, run_id)
     mark.parent.mkdir(parents=True, exist_ok=True)
     write_whole(mark, json.dumps({"process": os.getpid(), "uri": _hashed_uri(root)}).encode())
 
@@ -25,7 +25,7 @@ def end_dead_runs(root: Path) -> int:
     """End the runs of killed processes; returns how many."""
     from mlflow.exceptions import MlflowException
 
-    ended = 0
+    ended_runs = 0
     for mark in sorted((root / ".mlflow" / "going").glob("*")):
         try:
             noted = json.loads(mark.read_text(encoding="utf-8"))
@@ -38,11 +38,11 @@ def end_dead_runs(root: Path) -> int:
             client = open_client(root)
             client.set_tag(mark.name, "error", "the process that ran it is gone; run it again")
             client.set_terminated(mark.name, "FAILED")
-            ended += 1
+            ended_runs += 1
         except MlflowException:
             pass  # deleted since, or with a database that was lost
         mark.unlink(missing_ok=True)
-    return ended
+    return ended_runs
 
 
 def _hashed_uri(root: Path) -> str:

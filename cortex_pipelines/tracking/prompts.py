@@ -20,24 +20,24 @@ def register_templates(root: Path, templates: Templates) -> dict[str, int]:
         The registry's number of each, by its name there: ``prompt-refactoring``, or
         ``prompt-refactoring-VARIANT``.
     """
-    named = {f"prompt-{name}": template for name, template in templates.each.items()}
+    templates_by_name = {f"prompt-{name}": template for name, template in templates.each.items()}
     for variant, changed in templates.variants.items():
         for name, template in changed.each.items():
             if template != templates[name]:
-                named[f"prompt-{name}-{variant}"] = template
-    return {name: _number(root, name, template) for name, template in named.items()}
+                templates_by_name[f"prompt-{name}-{variant}"] = template
+    return {name: _number(root, name, template) for name, template in templates_by_name.items()}
 
 
 def _number(root: Path, name: str, template: Template) -> int:
     client = open_client(root)
     if any(prompt.name == name for prompt in client.search_prompts(f"name = '{name}'")):
-        for known in client.search_prompt_versions(name):
-            if known.tags.get(_TAG) == template.version:
-                return int(known.version)
-    made = client.register_prompt(
+        for version in client.search_prompt_versions(name):
+            if version.tags.get(_TAG) == template.version:
+                return int(version.version)
+    prompt_version = client.register_prompt(
         name,
         template.text,
         commit_message=f"{template} of {template.origin}",
         tags={_TAG: template.version},
     )
-    return int(made.version)
+    return int(prompt_version.version)

@@ -36,7 +36,7 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
     MLflow is elsewhere, its client is asked.
     """
     if tracking_uri(root) != database_uri(root):
-        return _asked(root)
+        return _versions_from_client(root)
     path = database(root)
     if not path.exists():
         return {}
@@ -50,7 +50,7 @@ def known_versions(root: Path) -> dict[Key, tuple[str, str | None]]:
     return versions
 
 
-def _asked(root: Path) -> dict[Key, tuple[str, str | None]]:
+def _versions_from_client(root: Path) -> dict[Key, tuple[str, str | None]]:
     """The same through MLflow's client, some hundred runs at a time."""
     from cortex_pipelines.tracking.experiments import experiment_ids
     from cortex_pipelines.tracking.store import open_client
@@ -70,9 +70,9 @@ def _asked(root: Path) -> dict[Key, tuple[str, str | None]]:
             tags = run.data.tags
             if "dvc_md5" in tags and "asset_key" in tags:
                 digests = [
-                    given.dataset.digest
-                    for given in (run.inputs.dataset_inputs if run.inputs else ())
-                    if any(tag.value == "output" for tag in given.tags)
+                    dataset_input.dataset.digest
+                    for dataset_input in (run.inputs.dataset_inputs if run.inputs else ())
+                    if any(tag.value == "output" for tag in dataset_input.tags)
                 ]
                 key = (tags["asset_key"], tags.get("partition", ""), tags["dvc_md5"])
                 versions[key] = (str(run.info.run_id), digests[0] if digests else None)

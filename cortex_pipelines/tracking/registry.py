@@ -82,11 +82,11 @@ def evolution(project: Project, model: ReleasedModel) -> Iterator[tuple[str, str
     versions = client.search_model_versions(f"name = '{model.name}'")
     for version in sorted(versions, key=lambda version: -int(version.version)):
         tags = dict(version.tags)
-        at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+        registered_at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
         gain, *ends = (tags.get(name, "–") for name in _GAIN)
         yield (
             f"{model.name}/{version.version}",
-            at.isoformat(timespec="seconds"),
+            registered_at.isoformat(timespec="seconds"),
             tags.get("parent", "–"),
             f"{gain} ({' to '.join(ends)})",
             tags.get("stage") or tags.get("verdict", "–"),
@@ -102,25 +102,27 @@ def follow_ledger(project: Project, model: ReleasedModel) -> int:
     Returns:
         How many aliases moved.
     """
-    now = model_roles(project.root, model)
-    roles = {alias: _restored(project, model, now[alias]) for alias in _ALIASES}
+    ledger_roles = model_roles(project.root, model)
+    roles = {alias: _restored(project, model, ledger_roles[alias]) for alias in _ALIASES}
     challenger = roles.pop(CHALLENGER)
     if challenger:  # else not judged here, but perhaps elsewhere
         roles[CHALLENGER] = challenger
         _restore_verdict(project, model, challenger)
-    moved = sum(_point(project, model.name, alias, number) for alias, number in roles.items())
-    stages = dict.fromkeys(now["numbers"], "archived")
-    stages |= {now[alias]: alias for alias in (CANARY, CHAMPION) if now[alias]}
+    moved_aliases = sum(
+        _point(project, model.name, alias, number) for alias, number in roles.items()
+    )
+    stages = dict.fromkeys(ledger_roles["numbers"], "archived")
+    stages |= {ledger_roles[alias]: alias for alias in (CANARY, CHAMPION) if ledger_roles[alias]}
     for version, stage in stages.items():
         number = find_version(project, model.name, version)
         if number is not None:  # else released elsewhere, or its files are gone
-            tags = {"stage": stage, "semantic_version": now["numbers"].get(version, "")}
+            tags = {"stage": stage, "semantic_version": ledger_roles["numbers"].get(version, "")}
             _set_tags(open_client(project.root), model.name, number, tags)
-    return moved
+    return moved_aliases
 
 
 def _restored(project: Project, model: ReleasedModel, md5: str | None) -> str | None:
-    """Registry number of the version with a role; None if there is none or its files are gone."""
+    """Registry number of the version with a role; None if it or its files are missing."""
     if md5 is None:
         return None
     try:
@@ -166,30 +168,30 @@ def resolve(project: Project, reference: str) -> tuple[str, str, dict[str, str]]
         Name, number and tags.
 
     Raises:
-        LookupError: there is no such model, alias or version; names those that are there.
+        LookupError: no such model, alias or version; names the existing ones.
     """
     client = open_client(project.root)
     name, alias, number = _parse(reference)
-    known = sorted(model.name for model in client.search_registered_models())
-    if name not in known:
+    model_names = sorted(model.name for model in client.search_registered_models())
+    if name not in model_names:
         raise LookupError(
-            f"no model {name} in the registry; models: {', '.join(known) or 'none yet'}"
+            f"no model {name} in the registry; models: {', '.join(model_names) or 'none yet'}"
             f"{_remedy(project, name, None)}"
         )
     if not number:
-        wanted = [alias] if alias else [CHAMPION, CHALLENGER]
-        number = next((n for a in wanted if (n := _alias(client, name, a))), None)
+        aliases = [alias] if alias else [CHAMPION, CHALLENGER]
+        number = next((n for a in aliases if (n := _alias(client, name, a))), None)
         if number is None:
             raise LookupError(
-                f"model {name} has no version named {' or '.join(wanted)}"
-                f"{_remedy(project, name, wanted)}"
+                f"model {name} has no version named {' or '.join(aliases)}"
+                f"{_remedy(project, name, aliases)}"
             )
-    which = (
+    version_filter = (
         f"version_number = {int(number)}"
         if number.isdigit()
         else f"tags.semantic_version = '{number}'"
     )
-    versions = client.search_model_versions(f"name = '{name}' and {which}")
+    versions = client.search_model_versions(f"name = '{name}' and {version_filter}")
     if not versions:
         raise LookupError(f"model {name} has no version {number}")
     return name, str(versions[0].version), complete_tags(project, versions[0])
@@ -211,12 +213,12 @@ def locks_of(project: Project, name: str, number: str) -> dict[str, str]:
     if run is None:
         return {}
     run_id = str(run.info.run_id)
-    kept = {file.path for file in client.list_artifacts(run_id)}
+    artifact_paths = {file.path for file in client.list_artifacts(run_id)}
     with TemporaryDirectory() as scratch:
         return {
             lock: Path(client.download_artifacts(run_id, lock, scratch)).read_text(encoding="utf-8")
             for lock in LOCKS
-            if lock in kept
+            if lock in artifact_paths
         }
 
 

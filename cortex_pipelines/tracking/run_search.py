@@ -23,7 +23,7 @@ _LOG = logging.getLogger("cortex_pipelines")
 def find_run(
     root: Path, name: str, partition: str | None, version: str
 ) -> tuple[str, dict[str, str]] | None:
-    """Newest run that made this version: its id and tags; None if there is none."""
+    """Newest run that made this version: its id and tags, or None."""
     runs = open_client(root).search_runs(
         experiment_ids(root),
         filter_string=f"tags.{_VERSION} = '{version}' and tags.asset_key = '{name}' "

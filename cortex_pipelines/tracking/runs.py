@@ -17,9 +17,9 @@ from cortex_pipelines.ingestion.project_sources import is_url
 from cortex_pipelines.tracking.curves import record_curves
 from cortex_pipelines.tracking.data_sets import INPUT, OUTPUT, data_set
 from cortex_pipelines.tracking.experiments import experiment_id, is_deleted
-from cortex_pipelines.tracking.live import LiveMetrics, watched
+from cortex_pipelines.tracking.live import LiveMetrics, live_metrics
 from cortex_pipelines.tracking.model_versions import parent_tag
-from cortex_pipelines.tracking.processes import going_on, note_process
+from cortex_pipelines.tracking.processes import note_process, run_marker
 from cortex_pipelines.tracking.registry import register
 from cortex_pipelines.tracking.run_search import get_run, restore_run
 from cortex_pipelines.tracking.store import (
@@ -40,7 +40,7 @@ from cortex_pipelines.versioning.parameters import FOLDER as PARAMETERS
 from cortex_pipelines.versioning.project import Project
 from cortex_pipelines.versioning.snapshot import Snapshot
 
-_SHOWN = (
+_ARTIFACTS = (
     "metrics.json",
     "verdict.json",
     "report.html",
@@ -95,11 +95,11 @@ class MlflowTracker:
 
     def link(self, run_id: str) -> str:
         """URL of the run in MLflow's UI."""
-        root, experiment = _PLACE_OF.get(run_id, (Path(), "0"))
+        root, experiment = _RUN_LOCATIONS.get(run_id, (Path(), "0"))
         return f"{ui(root)}/#/experiments/{experiment}/runs/{run_id}"
 
 
-_PLACE_OF: dict[str, tuple[Path, str]] = {}
+_RUN_LOCATIONS: dict[str, tuple[Path, str]] = {}
 
 
 @dataclass
@@ -107,13 +107,13 @@ class OpenRun:
     """An open MLflow run.
 
     Args:
-        project: Where.
-        asset: What is made.
-        partition: For which project.
+        project: The project.
+        asset: The asset.
+        partition: Project it is for, or None.
         run_id: The run.
         experiment: Its experiment.
-        live: What has been written of it while it went.
-        watching: Ends the watching.
+        live: Metrics written so far.
+        watching: Stops the system metrics.
         dagster_run_id: The Dagster run that it belongs to.
     """
 
@@ -141,20 +141,20 @@ class OpenRun:
         self._require_active(version.made_from)
         client, run_id = self.live.client, self.run_id
         folder = self.project.output(self.asset.name, self.partition)
-        now = int(time.time() * 1000)
-        made = {"dvc_md5": version.value, **parent_tag(folder)}
+        timestamp = int(time.time() * 1000)
+        tags = {"dvc_md5": version.value, **parent_tag(folder)}
         client.log_batch(
             run_id,
-            metrics=[Metric(k, v, now, 0) for k, v in _metrics(folder, version)],
-            tags=[RunTag(k, v) for k, v in made.items()],
+            metrics=[Metric(k, v, timestamp, 0) for k, v in _metrics(folder, version)],
+            tags=[RunTag(k, v) for k, v in tags.items()],
         )
         client.log_inputs(
             run_id, [data_set(self.asset, self.partition, version.value, folder, OUTPUT)]
         )
-        for name in _SHOWN:
+        for name in _ARTIFACTS:
             if (folder / name).exists():
                 client.log_artifact(run_id, str(folder / name))
-        record_curves(client, run_id, now, folder, self.live.written)
+        record_curves(client, run_id, timestamp, folder, self.live.written)
         record_trials(client, self.experiment, run_id, folder)
         if self.asset.registers:
             register(self.project, self.asset, self.partition, version, run_id)
@@ -171,7 +171,7 @@ class OpenRun:
             restore_run(root, run)
             _LOG.warning("MLflow: run %s was deleted meanwhile; it is restored", self.run_id)
             return
-        going_on(root, self.run_id).unlink(missing_ok=True)
+        run_marker(root, self.run_id).unlink(missing_ok=True)
         new = _open(
             self.project, self.asset, self.partition, made_from, self.dagster_run_id, live=False
         )
@@ -200,7 +200,7 @@ class OpenRun:
 
     def _end(self, status: str) -> None:
         self.live.client.set_terminated(self.run_id, status)
-        going_on(self.project.root, self.run_id).unlink(missing_ok=True)
+        run_marker(self.project.root, self.run_id).unlink(missing_ok=True)
 
 
 def _open(
@@ -220,7 +220,7 @@ def _open(
         tags=run_tags(project, asset, partition, made_from, dagster_run_id),
     )
     run_id, experiment = str(run.info.run_id), str(run.info.experiment_id)
-    _PLACE_OF[run_id] = (project.root, experiment)
+    _RUN_LOCATIONS[run_id] = (project.root, experiment)
     note_process(project.root, run_id)
     metrics = LiveMetrics(client, run_id, f"{asset.name}-{partition}" if partition else asset.name)
     opened = OpenRun(
@@ -230,7 +230,7 @@ def _open(
         client.log_batch(run_id, params=[Param(k, v) for k, v in _params(made_from)])
         client.log_inputs(run_id, list(_inputs(project, asset, partition, made_from)))
         if live:
-            opened.watching.enter_context(watched(metrics, tracking_uri(project.root)))
+            opened.watching.enter_context(live_metrics(metrics, tracking_uri(project.root)))
     except BaseException as error:
         opened.fail(error)
         raise
@@ -281,8 +281,8 @@ def run_tags(
                 if part:
                     tags[f"input.{other.name}/{name}"] = part
     for pin in (pin for pin in wiring.pins if pin.lock):
-        _, taken = snapshot.pinned(pin, made_from, partition)
-        tags[f"pin.{pin.name}"] = json.dumps(taken, sort_keys=True)
+        _, pin_value = snapshot.pinned(pin, made_from, partition)
+        tags[f"pin.{pin.name}"] = json.dumps(pin_value, sort_keys=True)
     return tags
 
 
@@ -362,9 +362,9 @@ def _inputs(
     """Inputs as MLflow datasets with DVC's hashes as digests."""
     versions = input_versions(project, asset, partition, made_from)
     for other in project.graph.wiring(asset.name).assets:
-        at = partition if other.partitioned else None
+        input_partition = partition if other.partitioned else None
         folder = project.root / snapshot.input_path(other, asset, partition)
-        yield data_set(other, at, versions[other.name], folder, INPUT)
+        yield data_set(other, input_partition, versions[other.name], folder, INPUT)
 
 
 def digest_of(root: Path, run_id: str) -> str | None:

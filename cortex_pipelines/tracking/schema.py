@@ -32,9 +32,9 @@ def upgrade(path: Path) -> list[str]:
     if revision is None or is_checked(path, revision):
         return []
     latest = _latest_revision()
-    done = [] if revision == latest else [_upgraded(path, revision)]
+    messages = [] if revision == latest else [_upgraded(path, revision)]
     write_whole(path.with_name(_CHECKED), _mark(latest))
-    return done
+    return messages
 
 
 def read_revision(path: Path) -> str | None:
@@ -62,7 +62,7 @@ def mismatch(path: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
+def schema_errors() -> Iterator[None]:
     """Raise a ProjectError with the remedy where MLflow refuses the schema of a shared database."""
     from mlflow.exceptions import MlflowException
 

@@ -76,11 +76,11 @@ def renew_database(root: Path) -> list[str]:
         (home / _LOST).touch()  # before the database goes: a kill in between must not hide it
         if deleted:
             (home / _READY).unlink(missing_ok=True)
-            done: str | None = f"{database(root).relative_to(root)} was deleted"
+            event: str | None = f"{database(root).relative_to(root)} was deleted"
         else:
-            done = databases.renew(root, database(root), home / _READY)
+            event = databases.renew(root, database(root), home / _READY)
     words = "MLflow creates a new one; run `cortex sync` to re-enter existing versions"
-    return [f"{done}: {words}"] if done else []
+    return [f"{event}: {words}"] if event else []
 
 
 def is_deleted(root: Path) -> bool:
@@ -95,8 +95,10 @@ def lost(root: Path) -> bool:
 
 def _lacks_records(root: Path) -> bool:
     """Whether outputs are committed and no local database was ever made: deleted, or a clone."""
-    here = tracking_uri(root) == database_uri(root) and not (root / ".mlflow" / _READY).exists()
-    return here and any(name != STAGE for name in locked_stages(root))
+    is_local_unused = (
+        tracking_uri(root) == database_uri(root) and not (root / ".mlflow" / _READY).exists()
+    )
+    return is_local_unused and any(name != STAGE for name in locked_stages(root))
 
 
 def entered_again(root: Path) -> None:
@@ -160,7 +162,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     if tracking.startswith("sqlite:"):
-        # a connection that stays open would go on with the file of a deleted database
+        # a connection that stays open would keep using the file of a deleted database
         os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     from mlflow import MlflowClient
 
@@ -179,7 +181,7 @@ def connect(root: Path, tracking: str, registry: str) -> "MlflowClient":
         return MlflowClient(tracking_uri=tracking, registry_uri=registry)
     with FileLock(home / _LOCK):
         if not ready.exists() and database(root).exists():
-            # a process was killed while it made the database, and MLflow cannot go on with that
+            # a process was killed while it made the database, and MLflow cannot continue with that
             databases.set_aside_all(root, database(root))
         if _lacks_records(root):
             (home / _LOST).touch()  # for the next sync, which enters them
@@ -199,7 +201,7 @@ def _connect_elsewhere(tracking: str, registry: str) -> "MlflowClient":
     for uri in {tracking, registry}:
         if uri.startswith(_SERVED):
             _reach(uri)
-    with schema.explained():
+    with schema.schema_errors():
         client = MlflowClient(tracking_uri=tracking, registry_uri=registry)
         if tracking.startswith(DATABASES):
             client.search_experiments(max_results=1)
@@ -256,23 +258,23 @@ def _follow_folder(root: Path) -> None:
     Raises:
         ProjectError: the database cannot be written to now.
     """
-    ready, own = root / ".mlflow" / _READY, artifact_root(root)
-    if ready.read_text() == own or not os.access(database(root), os.W_OK):
+    ready, current = root / ".mlflow" / _READY, artifact_root(root)
+    if ready.read_text() == current or not os.access(database(root), os.W_OK):
         return
     with FileLock(root / ".mlflow" / _LOCK):
         former = ready.read_text()
         if former:  # written from the first version on that follows its folder
-            _rename_artifacts(root, former, own)
-        write_whole(ready, own)
+            _rename_artifacts(root, former, current)
+        write_whole(ready, current)
 
 
-def _rename_artifacts(root: Path, former: str, own: str) -> None:
-    moved = "{1} = ? || substr({1}, ?) WHERE substr({1}, 1, ?) = ?"
-    changes = [("UPDATE {0} SET " + moved).format(*place) for place in _LOCATIONS]  # nosec B608
+def _rename_artifacts(root: Path, former: str, current: str) -> None:
+    replacement = "{1} = ? || substr({1}, ?) WHERE substr({1}, 1, ?) = ?"
+    changes = [("UPDATE {0} SET " + replacement).format(*column) for column in _LOCATIONS]  # nosec B608
     try:
         with contextlib.closing(sqlite3.connect(database(root), _WAIT_SECONDS)) as records, records:
             for change in changes:
-                records.execute(change, (own, len(former) + 1, len(former), former))
+                records.execute(change, (current, len(former) + 1, len(former), former))
     except sqlite3.OperationalError as error:
         raise ProjectError(
             f"this project came from another folder, and {database(root).relative_to(root)} cannot "

@@ -47,9 +47,11 @@ def _record(
             "best": str(best).lower(),
         },
     )
-    now, run_id = run.info.start_time, run.info.run_id
-    steps = [Metric("value", value, now, step) for step, value in trial["steps"]]
-    last = [] if steps or trial["value"] is None else [Metric("value", trial["value"], now, 0)]
+    start_time, run_id = run.info.start_time, run.info.run_id
+    steps = [Metric("value", value, start_time, step) for step, value in trial["steps"]]
+    last = (
+        [] if steps or trial["value"] is None else [Metric("value", trial["value"], start_time, 0)]
+    )
     client.log_batch(
         run_id,
         metrics=steps + last,

@@ -15,8 +15,8 @@ class ChampionPin:
     """The ``releases.lock`` entry of one model.
 
     Args:
-        champion: Version of the model that is champion; None if there is none yet.
-        previous: Version that was champion before it; None if there was none.
+        champion: Version of the champion, or None.
+        previous: Version that was champion before it, or None.
     """
 
     champion: str | None = None
@@ -68,9 +68,9 @@ def model_folder(
     """Folder with a model version's files, from the workspace or DVC's cache.
 
     Args:
-        project: Where.
+        project: The project.
         model: Asset that makes it.
-        partition: Project it is for; None if there are no partitions.
+        partition: Project it is for; None without partitions.
         version: DVC hash of its folder.
         named_in: File that names the version, for the error.
 
@@ -80,8 +80,8 @@ def model_folder(
     workspace = project.output(model, partition)
     if content_md5(workspace) == version:
         return workspace
-    kept = project.state / "models" / version
-    if content_md5(kept) != version:  # missing, or somebody deleted a part of it
+    cached = project.state / "models" / version
+    if content_md5(cached) != version:  # missing, or somebody deleted a part of it
         with scratch_folder(project.state / "tmp") as scratch:
             if not restore(project.root, version, scratch / "model"):
                 otherwise = "`cortex rollback` to" if named_in == "releases.lock" else "name there"
@@ -90,8 +90,8 @@ def model_folder(
                     "is not in the DVC cache: `dvc fetch --all-commits` fetches it from the "
                     f"remote; or {otherwise} one that is there"
                 )
-            replace_folder(scratch / "model", kept)
-    return kept
+            replace_folder(scratch / "model", cached)
+    return cached
 
 
 def model_name(model: str, partition: str | None) -> str:

@@ -84,13 +84,13 @@ def _named_by(module: str, function: str) -> Iterator[str]:
     for statement in _syntax(module).body:
         imported |= dict(_import_names(statement))
         defined |= dict.fromkeys(_definition_names(statement), statement)
-    waiting, seen = [function], set[str]()
+    waiting, visited = [function], set[str]()
     while waiting:
         name = waiting.pop()
         if name in imported:
             yield imported[name]
-        elif name in defined and name not in seen:
-            seen.add(name)
+        elif name in defined and name not in visited:
+            visited.add(name)
             nodes = list(ast.walk(defined[name]))
             # a parameter is often called like the asset that it receives
             parameters = {node.arg for node in nodes if isinstance(node, ast.arg)}
@@ -129,18 +129,18 @@ def data_files(module: str) -> tuple[Path, ...]:
     if "__file__" not in source.read_text(encoding="utf-8"):
         return ()  # parsing every module would take seconds
     divisions = (node for node in ast.walk(_syntax(module)) if isinstance(node, ast.BinOp))
-    named = {_beside(node, source) for node in divisions}
-    return tuple(sorted(path for path in named if path is not None and path.exists()))
+    referenced = {_evaluate_path(node, source) for node in divisions}
+    return tuple(sorted(path for path in referenced if path is not None and path.exists()))
 
 
-def _beside(node: ast.AST, source: Path) -> Path | None:
+def _evaluate_path(node: ast.AST, source: Path) -> Path | None:
     """The path meant by ``Path(__file__).parent / "name"``; None for other expressions."""
     match node:
         case ast.BinOp(left=left, op=ast.Div(), right=ast.Constant(value=str(name))):
-            parent = _beside(left, source)
+            parent = _evaluate_path(left, source)
             return parent / name if parent else None
         case ast.Attribute(value=value, attr="parent"):
-            child = _beside(value, source)
+            child = _evaluate_path(value, source)
             return child.parent if child else None
         case ast.Call(func=ast.Name(id="Path"), args=[ast.Name(id="__file__")]):
             return source
@@ -159,17 +159,17 @@ def _collapsed(modules: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(_paths(FOLDER, frozenset(files))))
 
 
-def _paths(folder: Path, wanted: frozenset[Path]) -> Iterator[str]:
+def _paths(folder: Path, files: frozenset[Path]) -> Iterator[str]:
     parent = FOLDER.parent
     for entry in sorted(folder.iterdir()):
         if not entry.is_dir():
-            if entry in wanted:
+            if entry in files:
                 yield entry.relative_to(parent).as_posix()
-        elif there := _files(entry):
-            if wanted.issuperset(there):
+        elif folder_files := _files(entry):
+            if files.issuperset(folder_files):
                 yield entry.relative_to(parent).as_posix()
-            elif not wanted.isdisjoint(there):
-                yield from _paths(entry, wanted)
+            elif not files.isdisjoint(folder_files):
+                yield from _paths(entry, files)
 
 
 @cache

@@ -55,18 +55,28 @@ def uncommitted(root: Path, paths: Iterable[str]) -> list[str] | None:
     Returns:
         None where that cannot be said: no git, or no repository.
     """
-    wanted = sorted(paths)
-    if not wanted:
+    sorted_paths = sorted(paths)
+    if not sorted_paths:
         return []
     try:
-        done = subprocess.run(  # nosec B603 B607
-            ["git", "-C", str(root), "status", "--porcelain", "--no-renames", "-z", "--", *wanted],
+        process = subprocess.run(  # nosec B603 B607
+            [
+                "git",
+                "-C",
+                str(root),
+                "status",
+                "--porcelain",
+                "--no-renames",
+                "-z",
+                "--",
+                *sorted_paths,
+            ],
             capture_output=True,
             text=True,
             check=False,
         )
     except FileNotFoundError:
         return None
-    if done.returncode:
+    if process.returncode:
         return None
-    return sorted(line[3:] for line in done.stdout.split("\0") if line)
+    return sorted(line[3:] for line in process.stdout.split("\0") if line)

@@ -1,4 +1,4 @@
-"""Detect damaged SQLite databases, set them aside and start anew."""
+"""Detect damaged SQLite databases, set them aside and start with new ones."""
 
 import contextlib
 import sqlite3
@@ -46,11 +46,11 @@ def renew(root: Path, path: Path, ready: Path) -> str | None:
     """
     if not ready.exists():
         return None
-    why = damage(path)
-    if why is None:
+    problem = damage(path)
+    if problem is None:
         return None
     ready.unlink(missing_ok=True)
-    return f"{path.relative_to(root)} {why}; it is now {set_aside_all(root, path)}"
+    return f"{path.relative_to(root)} {problem}; it is now {set_aside_all(root, path)}"
 
 
 def set_aside_all(root: Path, path: Path) -> Path:

@@ -110,10 +110,10 @@ class Graph:
         self.assets = {asset.name: asset for asset in assets}
         self.sections = dict(sections)
         partitioned = [asset for asset in self.assets.values() if asset.partitioned]
-        asked = {name for asset in partitioned for name in asset.parameters}
+        parameter_names = {name for asset in partitioned for name in asset.parameters}
         self._of_project = {
             name: section_pin(name, self.sections[name])
-            for name in sorted(asked & set(per_project))
+            for name in sorted(parameter_names & set(per_project))
         }
         self.pins = {pin.name: pin for pin in (*pins, *self._of_project.values())}
         self._wirings = {name: self._wire(asset) for name, asset in self.assets.items()}
@@ -126,19 +126,19 @@ class Graph:
     @cached_property
     def order(self) -> tuple[VersionedAsset, ...]:
         """All assets in topological order; ties by name."""
-        done: dict[str, VersionedAsset] = {}
+        ordered: dict[str, VersionedAsset] = {}
         waiting = dict(sorted(self.assets.items()))
         while waiting:
             ready = [
                 asset
                 for name, asset in waiting.items()
-                if all(upstream.name in done for upstream in self._wirings[name].assets)
+                if all(upstream.name in ordered for upstream in self._wirings[name].assets)
             ]
             if not ready:
                 raise GraphError(f"the assets have a dependency cycle: {', '.join(waiting)}")
             for asset in ready:
-                done[asset.name] = waiting.pop(asset.name)
-        return tuple(done.values())
+                ordered[asset.name] = waiting.pop(asset.name)
+        return tuple(ordered.values())
 
     def downstream(self, names: Iterable[str]) -> set[str]:
         """The named assets and everything downstream."""
@@ -171,8 +171,8 @@ class Graph:
         pins = {name for name in names if name in self.pins}
         if asset.champion_of:
             pins.add(f"{asset.champion_of}_champion")
-        own = {name for name in names if asset.partitioned and name in self._of_project}
-        pins |= {self._of_project[name].name for name in own}
+        of_project = {name for name in names if asset.partitioned and name in self._of_project}
+        pins |= {self._of_project[name].name for name in of_project}
         upstream = tuple(self.assets[name] for name in sorted(names) if name in self.assets)
         for other in upstream:
             if asset.determinism == "exact" and other.determinism == "machine":
@@ -182,5 +182,5 @@ class Graph:
         return Wiring(
             assets=upstream,
             pins=tuple(self.pins[name] for name in sorted(pins)),
-            sections=tuple(sorted(set(names) & self.sections.keys() - own)),
+            sections=tuple(sorted(set(names) & self.sections.keys() - of_project)),
         )

@@ -20,7 +20,7 @@ def split_address(address: str) -> tuple[str, str | None]:
 
 
 def locked_stages(folder: Path) -> dict[str, Any]:
-    """Stages of the ``dvc.lock`` in a folder, by address; none where there is no such file."""
+    """Stages of the ``dvc.lock`` in a folder, by address; empty if the file is missing."""
     return read_yaml(folder / DVC_LOCK).get("stages") or {}
 
 

@@ -96,11 +96,11 @@ def materialise(
     """Bring one asset and partition up to date.
 
     Args:
-        project: Where.
-        asset: What.
+        project: The project.
+        asset: The asset.
         partition: Project it is for; None if the asset has no partitions.
         validate: Further check of a table whose asset asks for expectations.
-        watch: Told what it depends on, once it is certain that something is computed.
+        watch: Called with the dependencies before the computation starts.
 
     Raises:
         InputMovedError: code, parameters or an input changed while it was computed.
@@ -116,9 +116,9 @@ def materialise(
     _require_own_parameters(project, begin)
     _require_own_code(project, asset, begin)
     if not by_dvc:
-        known = dvc_store.unchanged_version(project, address)
-        if known is not None:
-            return Version(known, begin, computed=False)
+        unchanged = dvc_store.unchanged_version(project, address)
+        if unchanged is not None:
+            return Version(unchanged, begin, computed=False)
     _require_inputs(begin)
     watch(begin)
     observations: dict[str, float] = {}
@@ -132,30 +132,30 @@ def materialise(
     return Version(value, begin, True, checks, observations)
 
 
-def _require_own_code(project: Project, asset: VersionedAsset, now: Snapshot) -> None:
+def _require_own_code(project: Project, asset: VersionedAsset, current: Snapshot) -> None:
     """Raise if the code on disk differs from the code of this process."""
     sections = project.graph.wiring(asset.name).sections
-    if snapshot.code_version(asset, now, sections) != project.code_versions[asset.name]:
+    if snapshot.code_version(asset, current, sections) != project.code_versions[asset.name]:
         raise InputMovedError(
             f"{asset.name}: its code or its section of params.yaml changed on disk after this "
             "process loaded it; reload the code location (or run the command again)"
         )
 
 
-def _require_own_parameters(project: Project, now: Snapshot) -> None:
+def _require_own_parameters(project: Project, current: Snapshot) -> None:
     """Raise if ``params.yaml`` was edited after the stage ``parameters`` ran."""
     effective = project.resolve().files
-    for file, values in now.params.items():
-        own = effective.get(file)
-        if own and any(look_up(own, key) != value for key, value in values.items()):
+    for file, values in current.params.items():
+        file_values = effective.get(file)
+        if file_values and any(look_up(file_values, key) != value for key, value in values.items()):
             raise ProjectError(
                 f"params.yaml was edited since {file} was written: run `dvc repro` without "
                 "--single-item, or `cortex params --write` first"
             )
 
 
-def _require_inputs(now: Snapshot) -> None:
-    missing = [path for path, value in now.deps.items() if value is None]
+def _require_inputs(current: Snapshot) -> None:
+    missing = [path for path, value in current.deps.items() if value is None]
     if missing:
         raise ProjectError(
             f"missing: {', '.join(missing)}; make the upstream assets first "
@@ -172,12 +172,12 @@ def _compute(
     observations: dict[str, float],
     hold: bool,
 ) -> Mapping[str, pl.DataFrame]:
-    given = arguments(project, asset, partition, begin, out, observations)
+    keywords = arguments(project, asset, partition, begin, out, observations)
     if not hold:  # dvc repro holds the inputs already
-        return asset.compute(**given) or {}
+        return asset.compute(**keywords) or {}
     outputs = [path for path in begin.deps if path not in asset.code]
     with dvc_store.reading(project.root, outputs):
-        return asset.compute(**given) or {}
+        return asset.compute(**keywords) or {}
 
 
 def arguments(
@@ -190,7 +190,7 @@ def arguments(
 ) -> dict[str, Any]:
     """Arguments for the asset's function."""
     graph = project.graph
-    given: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "project": partition,
         "out": out,
         "root": project.root,
@@ -202,26 +202,26 @@ def arguments(
         ),
     }
     for other in graph.wiring(asset.name).assets:
-        given[other.name] = _input_folders(project, other, asset, partition)
+        keywords[other.name] = _input_folders(project, other, asset, partition)
     for pin in graph.wiring(asset.name).pins:
-        given[pin.parameter or pin.name] = pin.load(*snapshot.pinned(pin, begin, partition))
+        keywords[pin.parameter or pin.name] = pin.load(*snapshot.pinned(pin, begin, partition))
     for name in graph.wiring(asset.name).sections:
-        given[name] = project.section(name)
+        keywords[name] = project.section(name)
     if asset.champion_of:
-        given["reference"] = _reference(project, asset, partition, given)
-    return {name: given[name] for name in asset.parameters}
+        keywords["reference"] = _reference(project, asset, partition, keywords)
+    return {name: keywords[name] for name in asset.parameters}
 
 
 def _rows_version(project: Project, asset: VersionedAsset, begin: Snapshot) -> str:
     """The asset's code version without the project's own sections."""
-    own = {
+    project_sections = {
         key: value
         for file, values in begin.params.items()
         if file.startswith(f"{FOLDER}/projects/")
         for key, value in values.items()
         if key != ENTRY
     }
-    return value_md5({"code": project.code_versions[asset.name], "sections": own})
+    return value_md5({"code": project.code_versions[asset.name], "sections": project_sections})
 
 
 def input_versions(
@@ -294,44 +294,44 @@ def _end(
     out: Path,
     by_dvc: bool,
 ) -> str:
-    place = project.output(asset.name, partition)
+    output = project.output(asset.name, partition)
     value = content_md5(out)
 
     def check() -> None:
         if not by_dvc:
             project.resolve().write(project.root)
-        moved = begin.differences(snapshot.take(project, asset, partition))
-        if moved:
+        differences = begin.differences(snapshot.take(project, asset, partition))
+        if differences:
             raise InputMovedError(
-                f"{asset.name}: {', '.join(moved)} changed while it was being made; nothing was "
-                "published, run it again"
+                f"{asset.name}: {', '.join(differences)} changed while it was being made; "
+                "nothing was published, run it again"
             )
 
     if by_dvc:
         check()
-        replace_folder(out, place)
+        replace_folder(out, output)
         return str(value)
     committed, recorded = dvc_store.commit(
         project.root,
         project.address(asset, partition),
-        place.relative_to(project.root).as_posix(),
+        output.relative_to(project.root).as_posix(),
         check,
-        lambda: replace_folder(out, place),
+        lambda: replace_folder(out, output),
     )
-    moved = begin.differences(recorded)
-    if committed != value or moved:
+    differences = begin.differences(recorded)
+    if committed != value or differences:
         raise InputMovedError(
             f"{asset.name}: DVC recorded a version other than the computed one "
-            f"({committed} for {value}; {', '.join(moved) or 'same inputs'}); run it again"
+            f"({committed} for {value}; {', '.join(differences) or 'same inputs'}); run it again"
         )
     _LOG.info("%s is now %s", project.address(asset, partition), committed)
     return committed
 
 
 def _reference(
-    project: Project, asset: VersionedAsset, partition: str | None, given: Mapping[str, Any]
+    project: Project, asset: VersionedAsset, partition: str | None, keywords: Mapping[str, Any]
 ) -> Any:
     model = str(asset.champion_of)
     return find_reference(
-        project, model, partition, given["versions"][model], given[f"{model}_champion"]
+        project, model, partition, keywords["versions"][model], keywords[f"{model}_champion"]
     )

@@ -1,6 +1,6 @@
 """Metrics and plots of outputs for DVC: ``metrics:`` and ``plots:`` of ``dvc.yaml``.
 
-They name files inside outputs and are no outputs themselves, so that no stage changes when one is
+They name files inside outputs and are not outputs themselves, so that no stage changes when one is
 added or taken away.
 """
 
@@ -16,7 +16,7 @@ class Plot:
         file: File of the output. It may hold one list of objects: DVC lays several on each other.
         x: Field of each object on the horizontal axis.
         y: Field on the vertical axis.
-        title: What is shown.
+        title: What is layout.
         template: DVC's name of the sort of picture.
     """
 
@@ -49,5 +49,5 @@ def plot_entry(plot: Plot, address: str, folder: str) -> dict[str, Any]:
         folder: The output's folder, relative to the project's root.
     """
     file = f"{folder}/{plot.file}"
-    shown = {"template": plot.template, "title": f"{address}: {plot.title}"}
-    return {f"{address}/{plot.title}": {"x": plot.x, "y": {file: plot.y}} | shown}
+    layout = {"template": plot.template, "title": f"{address}: {plot.title}"}
+    return {f"{address}/{plot.title}": {"x": plot.x, "y": {file: plot.y}} | layout}

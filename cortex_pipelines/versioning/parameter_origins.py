@@ -40,51 +40,53 @@ def origins(
     root: Path, effective: Effective, section: str, project: str | None = None
 ) -> list[Origin]:
     """All values of a section, for all projects or for one."""
-    places = _places(root, effective, section, project)
+    files = _parameter_files(root, effective, section, project)
     return [
-        Origin(".".join(keys), _json(value), _source(places, keys), meaning)
+        Origin(".".join(keys), _json(value), _source(files, keys), meaning)
         for keys, value, meaning in _leaves(effective.section(section, project))
     ]
 
 
 @dataclass(frozen=True)
-class _Place:
+class ParameterFile:
     """A file or key that may set values of a section."""
 
     name: str
     values: Any
     lines: Mapping[tuple[str, ...], int] | None = None
-    above: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
 
 
-def _places(root: Path, effective: Effective, section: str, project: str | None) -> list[_Place]:
-    """Places in order of precedence, the profile last."""
+def _parameter_files(
+    root: Path, effective: Effective, section: str, project: str | None
+) -> list[ParameterFile]:
+    """Files and keys in order of precedence, the profile last."""
     layout, parameters = effective.layout, effective.parameters
     text = (root / FILE).read_text(encoding="utf-8-sig")
     values, lines = read_yaml(root / FILE), lines_of(text)
-    places, profile = [], parameters.profile
+    files, profile = [], parameters.profile
     if project is not None and section in layout.per_project:
         entry = values["projects"][project]
         profile = entry.get("profile") or profile
         above = ("projects", project, section)
-        places.append(_Place(f"project {project}, {FILE}", entry.get(section), lines, above))
-    places.append(_Place(FILE, values.get(section), lines, (section,)))
+        files.append(ParameterFile(f"project {project}, {FILE}", entry.get(section), lines, above))
+    files.append(ParameterFile(FILE, values.get(section), lines, (section,)))
     folder = layout.folder(root)
     for name in dict.fromkeys((profile, STANDARD)):
         of_profile = read_yaml(folder / f"{name}.yaml").get(section)
-        places.append(_Place(f"profile {name}", of_profile))
-    return places
+        files.append(ParameterFile(f"profile {name}", of_profile))
+    return files
 
 
-def _source(places: list[_Place], keys: tuple[str, ...]) -> str:
-    for place in places:
-        written, depth = place.values, 0
-        while depth < len(keys) and isinstance(written, Mapping) and keys[depth] in written:
-            written, depth = written[keys[depth]], depth + 1
-        # what is no mapping replaces all below it
-        if depth == len(keys) and place.values is not None:
-            line = place.lines and place.lines.get((*place.above, *keys))
-            return f"{place.name}:{line}" if line else place.name
+def _source(files: list[ParameterFile], keys: tuple[str, ...]) -> str:
+    for file in files:
+        value, depth = file.values, 0
+        while depth < len(keys) and isinstance(value, Mapping) and keys[depth] in value:
+            value, depth = value[keys[depth]], depth + 1
+        # a value that is not a mapping replaces all below it
+        if depth == len(keys) and file.values is not None:
+            line = file.lines and file.lines.get((*file.prefix, *keys))
+            return f"{file.name}:{line}" if line else file.name
     return "default"
 
 

@@ -79,8 +79,8 @@ class ParameterLayout:
     @cached_property
     def sections(self) -> dict[str, type[Settings]]:
         """Every section, by name."""
-        named = {name: settings_in(self.model, name) for name in self.model.model_fields}
-        return {name: model for name, model in named.items() if model is not None}
+        models = {name: settings_in(self.model, name) for name in self.model.model_fields}
+        return {name: model for name, model in models.items() if model is not None}
 
     @cached_property
     def per_project(self) -> frozenset[str]:
@@ -89,11 +89,11 @@ class ParameterLayout:
 
     def folder(self, root: Path) -> Path:
         """Folder of the profiles: in the project if it contains the package."""
-        own = root / self.profiles
-        return own if own.is_dir() else PACKAGE_PARENT / self.profiles
+        project_folder = root / self.profiles
+        return project_folder if project_folder.is_dir() else PACKAGE_PARENT / self.profiles
 
     def profile(self, root: Path, name: Any) -> dict[str, Any]:
-        """Values of a profile; the standard one if there is none of that name."""
+        """Values of a profile; the standard one for an unknown name."""
         folder = self.folder(root)
         values = read_yaml(folder / f"{STANDARD}.yaml")
         if isinstance(name, str) and name in self.profile_names(root) and name != STANDARD:
@@ -122,9 +122,9 @@ class Effective:
     def section(self, name: str, project: str | None = None) -> Settings:
         """A section for all projects, or for one."""
         if project is not None and name in self.layout.per_project:
-            own = getattr(self.parameters.projects[project], name)
-            if own is not None:
-                return own  # type: ignore[no-any-return]
+            project_settings = getattr(self.parameters.projects[project], name)
+            if project_settings is not None:
+                return project_settings  # type: ignore[no-any-return]
         return getattr(self.parameters, name)  # type: ignore[no-any-return]
 
     @cached_property
@@ -133,14 +133,18 @@ class Effective:
         layout = self.layout
         files = {SHARED: {name: _plain(self.section(name)) for name in layout.sections}}
         shared = {name: files[SHARED][name] for name in layout.per_project}
-        about = layout.entry.model_fields.keys() - layout.per_project - {"profile"}
+        entry_fields = layout.entry.model_fields.keys() - layout.per_project - {"profile"}
         for project, entry in self.parameters.projects.items():
-            own = {
+            overrides = {
                 name: _plain(value)
                 for name in layout.per_project
                 if (value := getattr(entry, name)) is not None
             }
-            files[project_file(project)] = {ENTRY: _plain(entry, about), **shared, **own}
+            files[project_file(project)] = {
+                ENTRY: _plain(entry, entry_fields),
+                **shared,
+                **overrides,
+            }
         return files | ({CODE: dict(self.code)} if self.code else {})
 
     def write(self, root: Path) -> bool:
@@ -162,12 +166,12 @@ class Effective:
 
     def is_written(self, root: Path) -> bool:
         """Whether ``data/parameters`` holds exactly these values."""
-        there = {
+        on_disk = {
             path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
             for path in (root / FOLDER).rglob("*")
             if path.is_file()
         }
-        return there == {name: json_text(values) for name, values in self.files.items()}
+        return on_disk == {name: json_text(values) for name, values in self.files.items()}
 
 
 def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Effective:
@@ -201,12 +205,13 @@ def resolve(root: Path, layout: ParameterLayout, file: Path | None = None) -> Ef
 def _resolved(
     root: Path, layout: ParameterLayout, text: bytes, profiles: tuple[bytes, ...], path: Path
 ) -> Effective:
-    given = read_yaml(path)
-    base = layout.profile(root, given.get("profile", STANDARD))
-    values = {"profile": STANDARD} | merged(base, given, layout.model)
+    user_values = read_yaml(path)
+    base = layout.profile(root, user_values.get("profile", STANDARD))
+    values = {"profile": STANDARD} | merged(base, user_values, layout.model)
     if isinstance(values.get("projects"), dict):
         values["projects"] = {
-            name: _entry(root, layout, given, entry) for name, entry in values["projects"].items()
+            name: _entry(root, layout, user_values, entry)
+            for name, entry in values["projects"].items()
         }
     try:
         return Effective(layout.model.model_validate(values), layout)
@@ -215,18 +220,20 @@ def _resolved(
         raise ProjectError(f"{FILE}: {words}") from error
 
 
-def _entry(root: Path, layout: ParameterLayout, given: Mapping[str, Any], entry: Any) -> Any:
+def _entry(root: Path, layout: ParameterLayout, user_values: Mapping[str, Any], entry: Any) -> Any:
     """A project's entry with complete sections where it may override them."""
     if not isinstance(entry, dict):
         return entry
-    own = layout.per_project & entry.keys()
+    overridden = layout.per_project & entry.keys()
     profile = entry.get("profile")
     if profile is not None:
-        own = layout.per_project
-    base = layout.profile(root, profile or given.get("profile", STANDARD))
-    top = merged(base, given, layout.model)
-    overrides = {name: entry[name] for name in own if name in entry}
-    return entry | merged({name: top[name] for name in own if name in top}, overrides, layout.model)
+        overridden = layout.per_project
+    base = layout.profile(root, profile or user_values.get("profile", STANDARD))
+    top = merged(base, user_values, layout.model)
+    overrides = {name: entry[name] for name in overridden if name in entry}
+    return entry | merged(
+        {name: top[name] for name in overridden if name in top}, overrides, layout.model
+    )
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any], model: Any) -> dict[str, Any]:

@@ -12,30 +12,30 @@ _RENAME_EXCHANGE = 2
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
-def replace_folder(new: Path, place: Path) -> None:
-    """Replace ``place`` by ``new`` atomically: readers see all of the old or all of the new.
+def replace_folder(new: Path, target: Path) -> None:
+    """Replace ``target`` by ``new`` atomically: readers see all of the old or all of the new.
 
     A plain rename cannot replace a folder that has entries, so the two change places, and what was
     there stays at ``new``. Both have to be on one file system.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     follow_umask(new)
-    if not place.exists():
-        new.rename(place)
-    elif not _exchange(new, place):
-        aside = new.with_name(new.name + ".old")
-        place.rename(aside)
-        new.rename(place)
+    if not target.exists():
+        new.rename(target)
+    elif not _exchange(new, target):
+        old = new.with_name(new.name + ".old")
+        target.rename(old)
+        new.rename(target)
 
 
 def _exchange(first: Path, second: Path) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):  # not Linux
         return False
-    done = libc.renameat2(
+    result = libc.renameat2(
         _AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE
     )
-    if done == 0:
+    if result == 0:
         return True
     code = ctypes.get_errno()
     if code in _UNSUPPORTED:  # the file system cannot exchange

@@ -40,34 +40,34 @@ def mend(root: Path, name: str) -> str | None:
         What was done, in a sentence; None if the file was good.
 
     Raises:
-        ProjectError: it was cut off, and there is no good copy; says what to type.
+        ProjectError: it was cut off, and no good copy exists.
     """
-    why = damage(root, name)
-    if why is None:
+    problem = damage(root, name)
+    if problem is None:
         if (root / name).is_file() and not _in_conflict(root / name):
             keep(root, name)
         return None
     path, good = root / name, _last_good(root, name)
     if good is None and name != DVC_LOCK:
         raise ProjectError(
-            f"{path} {why}, and there is no good copy of it, neither in .cortex/kept nor in git's "
-            f"last commit: `git log -- {name}` finds an older one, `git checkout COMMIT -- {name}` "
-            "brings it back"
+            f"{path} {problem}, and there is no good copy of it, neither in .cortex/kept nor in "
+            f"git's last commit: `git log -- {name}` finds an older one, `git checkout "
+            f"COMMIT -- {name}` brings it back"
         )
-    remains = set_aside(root, path, moved=good is None)
+    remains = set_aside(root, path, move=good is None)
     if good is None:
         return (
-            f"{name} {why} and has no good copy, so the outputs are made again; the damaged "
+            f"{name} {problem} and has no good copy, so the outputs are made again; the damaged "
             f"file is {remains}"
         )
     write_whole(path, good)
-    return f"{name} {why}: restored the last good copy; the damaged file is {remains}"
+    return f"{name} {problem}: restored the last good copy; the damaged file is {remains}"
 
 
 def damage(root: Path, name: str) -> str | None:
     """Damage of a file, in words that follow its name; None if it is good or missing.
 
-    A merge conflict is none, nor is what somebody wrote by hand into ``params.yaml``.
+    A merge conflict is not damage, nor is a mistake in a hand-edited ``params.yaml``.
     """
     path, copy = root / name, _copy(root, name)
     if not path.is_file():
@@ -89,15 +89,15 @@ def damage(root: Path, name: str) -> str | None:
     return "is cut off" if shorter and text != _of_git(root, f":./{name}") else None
 
 
-def set_aside(root: Path, path: Path, moved: bool = True) -> Path:
+def set_aside(root: Path, path: Path, move: bool = True) -> Path:
     """Move or copy a damaged file to ``.cortex/damaged``; returns its new place."""
-    place = Path(".cortex") / "damaged" / f"{path.name}.{uuid.uuid4().hex[:8]}"
-    (root / place).parent.mkdir(parents=True, exist_ok=True)
-    if moved:
-        path.rename(root / place)
+    target = Path(".cortex") / "damaged" / f"{path.name}.{uuid.uuid4().hex[:8]}"
+    (root / target).parent.mkdir(parents=True, exist_ok=True)
+    if move:
+        path.rename(root / target)
     else:
-        (root / place).write_bytes(path.read_bytes())
-    return place
+        (root / target).write_bytes(path.read_bytes())
+    return target
 
 
 def _copy(root: Path, name: str) -> Path:
@@ -110,15 +110,15 @@ def _in_conflict(path: Path) -> bool:
 
 def _ends_early(values: dict[str, Any], good: dict[str, Any]) -> bool:
     """Whether a ``dvc.lock`` was truncated between two lines."""
-    stages, known = values.get("stages") or {}, good.get("stages") or {}
-    names, before = list(stages), list(known)
+    stages, good_stages = values.get("stages") or {}, good.get("stages") or {}
+    names, before = list(stages), list(good_stages)
     if not names:
         return bool(before) or "stages" not in values
     last = stages[names[-1]] or {}
     outs = last.get("outs")
     if not outs or not {"path", "md5"} <= set(outs[-1]):
-        return "outs" in (known.get(names[-1]) or {"outs": None})
-    if names[-1] in known and len(outs[-1]) < len(known[names[-1]]["outs"][-1]):
+        return "outs" in (good_stages.get(names[-1]) or {"outs": None})
+    if names[-1] in good_stages and len(outs[-1]) < len(good_stages[names[-1]]["outs"][-1]):
         return True
     return len(names) < len(before) and names == before[: len(names)]
 
@@ -137,12 +137,12 @@ def _last_good(root: Path, name: str) -> bytes | None:
     return good if good and _parsed(good) is not None else None
 
 
-def _of_git(root: Path, what: str) -> bytes | None:
+def _of_git(root: Path, revision: str) -> bytes | None:
     """A file in git's index (``:``) or last commit (``HEAD:``); None if missing."""
     try:
-        done = subprocess.run(  # nosec B603 B607
-            ["git", "-C", str(root), "show", what], capture_output=True, check=False
+        process = subprocess.run(  # nosec B603 B607
+            ["git", "-C", str(root), "show", revision], capture_output=True, check=False
         )
     except FileNotFoundError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return process.stdout if process.returncode == 0 else None

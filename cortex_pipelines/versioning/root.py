@@ -12,7 +12,7 @@ def find_root(start: Path | None = None) -> Path:
     """The nearest folder with params.yaml, from ``start`` (or ``CORTEX_ROOT``) upwards.
 
     Raises:
-        ProjectError: there is none.
+        ProjectError: no project encloses the folder.
     """
     begin = (start or Path(os.environ.get("CORTEX_ROOT", "."))).resolve()
     for folder in (begin, *begin.parents):

@@ -27,19 +27,19 @@ class Snapshot:
 
     def differences(self, other: "Snapshot") -> list[str]:
         """Paths and keys that differ, sorted."""
-        moved = [
+        changed = [
             path
             for path in self.deps.keys() | other.deps.keys()
             if self.deps.get(path) != other.deps.get(path)
         ]
         for file in self.params.keys() | other.params.keys():
-            mine, theirs = self.params.get(file, {}), other.params.get(file, {})
-            moved += [
+            own_values, other_values = self.params.get(file, {}), other.params.get(file, {})
+            changed += [
                 f"{file}:{key}"
-                for key in mine.keys() | theirs.keys()
-                if mine.get(key) != theirs.get(key)
+                for key in own_values.keys() | other_values.keys()
+                if own_values.get(key) != other_values.get(key)
             ]
-        return sorted(moved)
+        return sorted(changed)
 
 
 def stage_deps(project: Project, asset: VersionedAsset, partition: str | None) -> list[str]:
@@ -113,11 +113,11 @@ def input_path(other: VersionedAsset, asset: VersionedAsset, partition: str | No
     return folder
 
 
-def pinned(pin: Pin, taken: Snapshot, partition: str | None) -> tuple[Any, Any]:
+def pinned(pin: Pin, snapshot: Snapshot, partition: str | None) -> tuple[Any, Any]:
     """A pin's part of a snapshot: parameters and lock value; None where it has none."""
     setting = lock = None
     if pin.params_key:
-        setting = taken.params.get(pin.params_file(partition), {}).get(pin.params_key)
+        setting = snapshot.params.get(pin.params_file(partition), {}).get(pin.params_key)
     if pin.lock:
-        lock = taken.params.get(pin.lock, {}).get(pin.lock_key.format(project=partition))
+        lock = snapshot.params.get(pin.lock, {}).get(pin.lock_key.format(project=partition))
     return setting, lock

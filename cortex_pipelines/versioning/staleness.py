@@ -69,7 +69,7 @@ class StatusSnapshot:
         self._latest = cache(partial(newest, instance))
 
     def version(self, name: str, partition: str | None, observed: bool = False) -> str | None:
-        """Data version of the newest event (for a pin: observation); None if there is none."""
+        """Data version of the newest event (for a pin: observation), or None."""
         return recorded_version(self._latest(name, partition, observed))
 
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
@@ -84,24 +84,24 @@ class StatusSnapshot:
         self, name: str, partition: str | None, record: "dg.EventLogRecord"
     ) -> Iterator[str]:
         tags = record.event_log_entry.tags or {}
-        known = CODE_VERSION in tags
+        has_code_version = CODE_VERSION in tags
         code = self._node(name).code_version
-        if known and code and code != tags[CODE_VERSION]:
+        if has_code_version and code and code != tags[CODE_VERSION]:
             yield "has a new code version"
         inputs = sorted(key.to_user_string() for key in self._node(name).parent_keys)
         read = {tag.removeprefix(INPUT_VERSION) for tag in tags if tag.startswith(INPUT_VERSION)}
-        for other in sorted(read - set(inputs)) if known else ():
+        for other in sorted(read - set(inputs)) if has_code_version else ():
             yield f"{other} removed dependency on {other}"
         for other in inputs:
             for part in self._parts(other, partition):
-                if not known:
-                    why = self._newer(other, part, record)
+                if not has_code_version:
+                    newer_reason = self._newer(other, part, record)
                 elif not {INPUT_VERSION + other, INPUT_POINTER + other} <= tags.keys():
-                    why = f"has a new dependency on {other}"
+                    newer_reason = f"has a new dependency on {other}"
                 else:
-                    why = self._updated(other, part, tags)
-                if why:
-                    yield f"{other} {why}"
+                    newer_reason = self._updated(other, part, tags)
+                if newer_reason:
+                    yield f"{other} {newer_reason}"
 
     def _parts(self, other: str, partition: str | None) -> list[str | None]:
         """Partitions of an input that Dagster considers for one downstream partition."""
@@ -119,15 +119,18 @@ class StatusSnapshot:
         if part is None:
             before: str | None = tags[INPUT_VERSION + other]
             record = self._latest(other, None, outside)
-            now: str | None = _version(record) if record else _UNKNOWN if outside else NOTHING
+            current: str | None = _version(record) if record else _UNKNOWN if outside else NOTHING
         else:
             pointer = tags[INPUT_POINTER + other]
-            seen = None if pointer == NOTHING else int(pointer)
+            pointer_id = None if pointer == NOTHING else int(pointer)
             record = self._latest(other, part, outside)
-            if record is None or (seen is not None and record.storage_id <= seen):
+            if record is None or (pointer_id is not None and record.storage_id <= pointer_id):
                 return None
-            before, now = self._version_before(other, part, seen), recorded_version(record)
-        if before == now or (before == _UNKNOWN and now == NOTHING):
+            before, current = (
+                self._version_before(other, part, pointer_id),
+                recorded_version(record),
+            )
+        if before == current or (before == _UNKNOWN and current == NOTHING):
             return None
         return "has a new dependency data version"
 
@@ -141,7 +144,7 @@ class StatusSnapshot:
         newer = newest.timestamp > record.timestamp
         return "has a new dependency materialization" if newer else None
 
-    def _version_before(self, other: str, part: str, seen: int | None) -> str | None:
+    def _version_before(self, other: str, part: str, pointer_id: int | None) -> str | None:
         """Newest version at the time of an event."""
         import dagster as dg
 
@@ -150,7 +153,7 @@ class StatusSnapshot:
                 dg.AssetKey(other),
                 is_source=self._node(other).is_external,
                 partition_key=part,
-                before_cursor=seen + 1 if seen else None,
+                before_cursor=pointer_id + 1 if pointer_id else None,
             )
         )
 
@@ -192,9 +195,9 @@ def _of_all_partitions(
     ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind)
     if not ids:
         return {}
-    wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(ids.values()))
+    records_filter = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(ids.values()))
     fetch = instance.fetch_observations if observed else instance.fetch_materializations
-    records = fetch(wanted, limit=len(ids)).records
+    records = fetch(records_filter, limit=len(ids)).records
     return {str(record.partition_key): record for record in records}
 
 

@@ -102,7 +102,7 @@ def _drop_stages(root: Path, names: tuple[str, ...]) -> None:
             repo._reset()
             retained_outputs.keep(root, retained_outputs.DVC_LOCK)
 
-    dvc_store.patiently(root, act)
+    dvc_store.retry_while_locked(root, act)
 
 
 def _few(names: tuple[str, ...]) -> str:

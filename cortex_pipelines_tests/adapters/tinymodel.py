@@ -10,7 +10,7 @@ from cortex_pipelines.adapters.assets import code_adapter
 from cortex_pipelines.adapters.settings import AdapterSettings
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.datasets.settings import GeneralSettings
-from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, take_model_pin
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, PinnedModel, resolve_model_pin
 from cortex_pipelines.prompts.examples import DATASETS, Example
 from cortex_pipelines.schemas.datasets.architecture import ARCHITECTURE_DATASET
 from cortex_pipelines.schemas.datasets.completion import COMPLETION_DATASET
@@ -171,7 +171,7 @@ def byte_tokenizer() -> Any:
 
 def pinned(root: Path, directory: str = "base") -> PinnedModel:
     source = ModelSource(directory=directory)
-    return PinnedModel(source, take_model_pin(source, root))
+    return PinnedModel(source, resolve_model_pin(source, root))
 
 
 def example(

@@ -115,7 +115,7 @@ def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
     """The files as ingestion lets them in."""
     limits, rows = SourceLimits(parameters.ingestion), []
     for path, data in files.items():
-        if limits.refuse(path, len(data)) is not None:
+        if limits.check(path, len(data)) is not None:
             continue
         content = content_of(File(path, data), parameters.ingestion, parameters.privacy, bytes(32))
         if content["reason"] is None:
@@ -250,5 +250,5 @@ def test_a_path_that_no_folder_can_hold_is_refused(
     names: list[str], reasons: list[str | None], parameters: Parameters
 ) -> None:
     limits = SourceLimits(parameters.ingestion)
-    refused = [limits.refuse(name, 1) for name in names]
+    refused = [limits.check(name, 1) for name in names]
     assert [entry and entry.reason for entry in refused] == reasons

@@ -121,7 +121,7 @@ def test_a_source_that_is_not_pinned_as_declared_is_refused(agents: Path, tmp_pa
 
 
 def test_other_rows_have_their_place_in_projects() -> None:
-    with pytest.raises(ValidationError, match="have their place in projects, here are outcomes"):
+    with pytest.raises(ValidationError, match="belong under projects; allowed here: outcomes"):
         settings(declared(0))
     with pytest.raises(ValidationError, match="dlt:agents is listed twice"):
         settings(AGENTS, AGENTS)

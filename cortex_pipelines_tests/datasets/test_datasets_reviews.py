@@ -13,7 +13,7 @@ from cortex_pipelines.datasets.tasks.refactoring import refactoring_tables
 from cortex_pipelines.datasets.tasks.reviews import review_rows
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.files import read_rows
-from cortex_pipelines.ingestion.connectors.snapshot import keep_rows
+from cortex_pipelines.ingestion.connectors.snapshot import write_snapshot
 from cortex_pipelines.ingestion.entries import File, SourceLimits
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -118,7 +118,7 @@ def test_a_review_of_a_tracker_is_a_row_too(
     source = DltSource.model_validate(
         {"dlt": "tracker", "sql": "URL", "tables": {"remarks": {"rows": "reviews"}}}
     )
-    sha256, _ = keep_rows([("remarks", row), ("remarks", {**row, "after": ""})], tmp_path)
+    sha256, _ = write_snapshot([("remarks", row), ("remarks", {**row, "after": ""})], tmp_path)
     limits = SourceLimits(IngestionSettings.model_validate(sections()["ingestion"]))
     rows = [
         files.head(1).with_columns(

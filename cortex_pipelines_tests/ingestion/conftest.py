@@ -13,7 +13,7 @@ from cortex_pipelines.ingestion.cache import CACHE
 from cortex_pipelines.ingestion.files.build import repository_files
 from cortex_pipelines.ingestion.files.commits import repository_commits
 from cortex_pipelines.ingestion.project_sources import ProjectSettings, ProjectSource
-from cortex_pipelines.ingestion.readers.pins import take_pins
+from cortex_pipelines.ingestion.readers.pins import resolve_pins
 from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.privacy.settings import PrivacySettings
 from cortex_pipelines.rowcache import RowCache
@@ -52,22 +52,22 @@ class Repository:
         self("init", "--quiet", "--initial-branch=main")
 
     def __call__(self, *arguments: str, stdin: bytes = b"") -> str:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-        who = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
-        environment = kept | {
+        variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        identity = {"NAME": "Nobody", "EMAIL": "nobody@example.org", "DATE": "1700000000 +0100"}
+        environment = variables | {
             f"GIT_{role}_{key}": value
             for role in ("AUTHOR", "COMMITTER")
-            for key, value in who.items()
+            for key, value in identity.items()
         }
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(self.folder), "-c", "maintenance.auto=false", *arguments],
             env=environment | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
             input=stdin,
             capture_output=True,
             check=False,
         )
-        assert not done.returncode, done.stderr.decode()
-        return done.stdout.decode().strip()
+        assert not process.returncode, process.stderr.decode()
+        return process.stdout.decode().strip()
 
     def write(self, files: dict[str, bytes | str]) -> None:
         for name, content in files.items():
@@ -124,7 +124,7 @@ def take(tmp_path: Path) -> Callable[..., ProjectSource]:
         *sources: dict[str, str], root: Path = tmp_path, licence: str | None = None
     ) -> ProjectSource:
         project = ProjectSettings.model_validate({"sources": list(sources), "licence": licence})
-        return ProjectSource(project, tuple(take_pins(project, root, root / CACHE)))
+        return ProjectSource(project, tuple(resolve_pins(project, root, root / CACHE)))
 
     return take_sources
 
@@ -170,13 +170,13 @@ def read_pinned(
 @pytest.fixture
 def history(tmp_path: Path, take: Any, privacy: Any, cache: Any) -> Any:
     def read(*sources: dict[str, str]) -> pl.DataFrame:
-        found = repository_commits(
+        tables = repository_commits(
             take(*(sources or [{"git": "repository", "ref": "main"}])),
             "demo",
             tmp_path,
             privacy,
             cache,
         )
-        return found["commits"]
+        return tables["commits"]
 
     return read

@@ -54,21 +54,21 @@ class Forge:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer a request with one page."""
-        place = urlsplit(request.path)
+        url = urlsplit(request.path)
         self.asked.append((request.path, request.headers.get("Authorization")))
-        items = self.pages.get(place.path.lstrip("/"))
+        items = self.pages.get(url.path.lstrip("/"))
         if items is None:
             request.send_error(404)
             return
-        number = int(parse_qs(place.query).get("page", ["1"])[0])
+        number = int(parse_qs(url.query).get("page", ["1"])[0])
         request.send_response(200)
         request.send_header("Content-Type", "application/json")
         if number * self.size < len(items):
-            following = f"{self.url}{place.path.lstrip('/')}?page={number + 1}"
+            following = f"{self.url}{url.path.lstrip('/')}?page={number + 1}"
             request.send_header("Link", f'<{following}>; rel="next"')
         request.end_headers()
         page = items[(number - 1) * self.size : number * self.size]
-        request.wfile.write(json.dumps(self.answers.get(place.path.lstrip("/"), page)).encode())
+        request.wfile.write(json.dumps(self.answers.get(url.path.lstrip("/"), page)).encode())
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.ingestion.archives.archive import read_archive
-from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_because
+from cortex_pipelines.ingestion.entries import File, SourceError, SourceLimits, unsafe_path_reason
 from cortex_pipelines.ingestion.settings import IngestionSettings
 
 Member = tuple[str, bytes]
@@ -172,19 +172,19 @@ def test_a_large_archive_is_not_opened(unpack: Any) -> None:
 
 @pytest.mark.parametrize("pack", [lambda data: data, gzip.compress, bz2.compress, lzma.compress])
 def test_a_tar_that_breaks_off_is_an_error_wherever_it_does(unpack: Any, pack: Any) -> None:
-    whole = pack(tar(("a.py", b"a = 1\n" * 200), ("b.py", b"b = 1\n" * 200)))
+    archive = pack(tar(("a.py", b"a = 1\n" * 200), ("b.py", b"b = 1\n" * 200)))
     plain = len(tar(("a.py", b"a = 1\n" * 200), ("b.py", b"b = 1\n" * 200)).rstrip(b"\0"))
-    most = plain if whole.startswith(b"a.py") else len(whole) - 1
+    most = plain if archive.startswith(b"a.py") else len(archive) - 1
     for length in {0, 1, 300, 512, 1024, 2048, 3072, most // 2, most} & set(range(most + 1)):
         with pytest.raises(SourceError, match="truncated, damaged"):
-            unpack(whole[:length])
+            unpack(archive[:length])
 
 
 def test_a_zip_that_breaks_off_or_was_changed_is_an_error(unpack: Any) -> None:
-    whole = zipped(*FILES)
-    for length in range(0, len(whole), 7):
+    archive = zipped(*FILES)
+    for length in range(0, len(archive), 7):
         with pytest.raises(SourceError, match="truncated, damaged"):
-            unpack(whole[:length])
+            unpack(archive[:length])
     stored = zipfile.ZipInfo("a.py")
     changed = zipped((stored, b"a = 1\n")).replace(b"a = 1", b"a = 2")
     with pytest.raises(SourceError, match="CRC"):
@@ -265,7 +265,7 @@ def test_whatever_the_names_every_file_has_a_safe_one(
     files = [entry.path for entry in entries if isinstance(entry, File)]
     assert len(files) == len(set(files))
     for name in files:
-        assert unsafe_because(name) is None
+        assert unsafe_path_reason(name) is None
         assert (tmp_path / name).resolve().is_relative_to(tmp_path)
     for entry in entries:
         entry.path.encode("utf-8")
@@ -285,8 +285,8 @@ def test_whatever_is_damaged_is_read_or_refused(
     changes: list[tuple[int, int]],
 ) -> None:
     content = bytearray(packed)
-    for place, byte in changes:
-        content[place % len(content)] = byte
+    for offset, byte in changes:
+        content[offset % len(content)] = byte
     path = tmp_path / "fuzzed"
     path.write_bytes(content)
     try:
@@ -295,4 +295,4 @@ def test_whatever_is_damaged_is_read_or_refused(
         return
     files = {entry.path for entry in entries if isinstance(entry, File)}
     assert len(files) <= 2
-    assert not any(unsafe_because(name) for name in files)
+    assert not any(unsafe_path_reason(name) for name in files)

@@ -33,13 +33,13 @@ def test_a_commit_is_a_row_with_what_it_changed(
 def test_a_merge_shows_what_it_brought_to_its_first_parent(repository: Any, history: Any) -> None:
     repository.commit({"a.py": "1"})
     repository("switch", "--quiet", "-c", "side")
-    side = repository.commit({"b.py": "1"})
+    branch_commit = repository.commit({"b.py": "1"})
     repository("switch", "--quiet", "main")
     main = repository.commit({"c.py": "1"})
     repository("merge", "--quiet", "--no-ff", "-m", "Merge side", "side")
     rows = {row["subject"]: row for row in history().iter_rows(named=True)}
     assert history().height == 4
-    assert rows["Merge side"]["parents"] == [main, side]
+    assert rows["Merge side"]["parents"] == [main, branch_commit]
     assert rows["Merge side"]["paths"] == ["b.py"]
 
 
@@ -67,8 +67,18 @@ def test_no_message_passes_for_something_else(repository: Any, history: Any) -> 
 def raw_commit(repository: Any, message: bytes, time: str = "1700000000", more: bytes = b"") -> str:
     """A commit object as written, however broken."""
     tree = repository("write-tree").encode()
-    who = b"A <a@example.org> " + time.encode() + b" +0000"
-    body = b"tree " + tree + b"\nauthor " + who + b"\ncommitter " + who + more + b"\n\n" + message
+    author = b"A <a@example.org> " + time.encode() + b" +0000"
+    body = (
+        b"tree "
+        + tree
+        + b"\nauthor "
+        + author
+        + b"\ncommitter "
+        + author
+        + more
+        + b"\n\n"
+        + message
+    )
     arguments = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")
     commit: str = repository(*arguments, stdin=body)
     repository("update-ref", "refs/heads/main", commit)

@@ -15,7 +15,7 @@ from cortex_pipelines.config import resolve
 from cortex_pipelines.datasets.tasks.reviews import review_rows
 from cortex_pipelines.ingestion.connectors import fetch
 from cortex_pipelines.ingestion.connectors.declared import DltSource
-from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, drop_snapshots
+from cortex_pipelines.ingestion.connectors.snapshot import SNAPSHOTS, prune_snapshots
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.project_sources import ProjectSettings
 from cortex_pipelines.versioning.dvc.yaml_text import describe_errors
@@ -66,7 +66,7 @@ def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
 
 
-def kept(root: Path) -> str:
+def stored_text(root: Path) -> str:
     """All snapshots."""
     return "".join(path.read_text() for path in sorted((root / SNAPSHOTS).glob("*")))
 
@@ -92,7 +92,7 @@ def test_the_guides_database_becomes_issues_and_reviews(
     assert review["before"].startswith("found = []\nfor item")
     assert review["after"] == "found = [item.price for item in items]"
     assert (review["explanation"], review["why_not"]) == ("Use a comprehension here.", "")
-    assert "Kim" not in kept(tmp_path)  # the column is not mapped
+    assert "Kim" not in stored_text(tmp_path)  # the column is not mapped
     (snapshot,) = (tmp_path / SNAPSHOTS).iterdir()
     assert snapshot.stat().st_mode & 0o077 == 0
 
@@ -107,11 +107,11 @@ def test_the_guides_interface_is_read_to_its_last_page(
     rows = review_rows(tables.files, "demo", privacy)
     assert rows.height == len(COMMENTS)
     assert set(rows["after"]) == {f"    return round(item.price * {n})" for n in range(1, 6)}
-    assert {given for _, given in forge.asked} == {f"Bearer {TOKEN}"}
+    assert {header for _, header in forge.asked} == {f"Bearer {TOKEN}"}
     assert sum("pulls/comments" in path for path, _ in forge.asked) == 3
     (pin,) = take(REST).pins
-    assert TOKEN not in kept(tmp_path) + json.dumps(pin)
-    assert "kimlee" not in kept(tmp_path)
+    assert TOKEN not in stored_text(tmp_path) + json.dumps(pin)
+    assert "kimlee" not in stored_text(tmp_path)
 
 
 def test_the_same_rows_have_the_same_pin(
@@ -178,7 +178,7 @@ def test_an_interface_that_is_gone_is_a_sentence(
     monkeypatch.setenv("FORGE_TOKEN", TOKEN)
     with pytest.raises(SourceError, match=r"dlt:forge: comments cannot .*refused") as raised:
         take(REST)
-    assert "what was pinned before stays" in str(raised.value)
+    assert "the previous pin stays" in str(raised.value)
     assert TOKEN not in str(raised.value)
     assert raised.value.__cause__ is None
 
@@ -186,7 +186,7 @@ def test_an_interface_that_is_gone_is_a_sentence(
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ({**SQL, "tables": {"tikets": SQL["tables"]["tickets"]}}, "no table tikets; there is: re"),
+        ({**SQL, "tables": {"tikets": SQL["tables"]["tickets"]}}, "no table tikets; available: re"),
         (changed(SQL, "tickets", title="subjct"), "has no column subjct; it has description, num"),
         (
             {**SQL, "tables": {"tickets": {"rows": "issues", "columns": {"id": "number"}}}},
@@ -228,7 +228,9 @@ def test_a_database_that_is_not_there_is_said_and_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]
 ) -> None:
     monkeypatch.setenv("TRACKER_URL", f"sqlite:///{tmp_path / 'trakcer.db'}")
-    with pytest.raises(SourceError, match="no such file as TRACKER_URL names; a relative path"):
+    with pytest.raises(
+        SourceError, match="the file that TRACKER_URL names does not exist; a relative path"
+    ):
         take(SQL)
     assert not (tmp_path / "trakcer.db").exists()
 
@@ -285,7 +287,7 @@ def test_a_table_without_rows_is_told(
 def test_what_an_interface_lacks_is_said_in_a_sentence(
     forge: Forge, take: Callable[..., Any]
 ) -> None:
-    with pytest.raises(SourceError, match="no resource remarks; there is: comments, issues"):
+    with pytest.raises(SourceError, match="no resource remarks; available: comments, issues"):
         take({**REST, "tables": {"remarks": {"rows": "reviews"}}})
     forge.pages["issues"] = [{**ISSUES[0], "title": ["a"]}]
     with pytest.raises(SourceError, match=r"issues\.title holds no text or number but list"):
@@ -322,9 +324,9 @@ def test_dlt_has_to_be_installed(
         ({**SQL, "rest": {"client": {}}}, "exactly one of the keys sql and rest"),
         ({"dlt": "a", "tables": SQL["tables"]}, "exactly one of the keys sql and rest"),
         ({**SQL, "tables": {}}, "at least 1 item"),
-        ({**SQL, "sql": "sqlite:///tracker.db"}, "no name of an environment variable"),
+        ({**SQL, "sql": "sqlite:///tracker.db"}, "not the name of an environment variable"),
         (changed(SQL, "tickets", author="reporter"), "issues have no author; they have id, title"),
-        (declared(2), "outcomes .table tasks. have their place in coordination.sources"),
+        (declared(2), "outcomes .table tasks. belong under coordination.sources"),
         (
             {**REST, "rest": {"client": {"auth": {"type": "bearer", "token": "written"}}}},
             r"token is written out; write \$\{NAME\}",
@@ -351,16 +353,16 @@ def test_a_message_does_not_quote_what_may_be_secret() -> None:
     ):
         with pytest.raises(ValidationError) as refused:
             DltSource.model_validate(entry)
-        said = describe_errors(refused.value, "", DltSource)
-        assert "word" not in said
-        assert "environment variable" in said
+        message = describe_errors(refused.value, "", DltSource)
+        assert "word" not in message
+        assert "environment variable" in message
 
 
 def test_a_date_in_a_declaration_is_text() -> None:
     resources = {"resources": [{"name": "issues", "params": {"since": date(2026, 1, 2)}}]}
     dated = DltSource.model_validate({**REST, "rest": resources})
     assert dated.rest == {"resources": [{"name": "issues", "params": {"since": "2026-01-02"}}]}
-    assert len(dated.place["declared"]) == 16
+    assert len(dated.declaration["declared"]) == 16
 
 
 def test_values_are_the_same_whatever_a_driver_calls_them(
@@ -377,7 +379,7 @@ def test_values_are_the_same_whatever_a_driver_calls_them(
     table = {"rows": "outcomes", "columns": roles | more}
     source = DltSource.model_validate({"dlt": "a", "sql": "URL", "tables": {"t": table}})
     assert fetch.take_snapshot(source, tmp_path)["rows"] == 1
-    assert json.loads(kept(tmp_path)) == {
+    assert json.loads(stored_text(tmp_path)) == {
         "table": "t",
         "row": {
             "task_id": 1,
@@ -394,11 +396,11 @@ def test_private_values_are_taken_out(
     tracker: Path, read: Callable[..., Any], privacy: Any
 ) -> None:
     secret, address = "AKIAQ4ZJ7XN2VPLM8RTD", "bo.miller@northgate.dev"
-    said = f"Ask {address}, key {secret}"
+    text = f"Ask {address}, key {secret}"
     database(
         tracker,
-        f"UPDATE tickets SET description = '{said}', subject = 'For {address}';",
-        f"UPDATE remarks SET remark = '{said}';",
+        f"UPDATE tickets SET description = '{text}', subject = 'For {address}';",
+        f"UPDATE remarks SET remark = '{text}';",
     )
     tables = read(SQL)
     (review,) = review_rows(tables.files, "demo", privacy).iter_rows(named=True)
@@ -448,9 +450,9 @@ def test_snapshots_that_nothing_names_can_be_deleted(
     take(SQL)
     database(tracker, "DELETE FROM remarks;")
     (pin,) = take(SQL).pins
-    assert drop_snapshots(tmp_path, [pin["sha256"]]) == 1
+    assert prune_snapshots(tmp_path, [pin["sha256"]]) == 1
     assert [path.stem for path in (tmp_path / SNAPSHOTS).iterdir()] == [pin["sha256"]]
-    assert drop_snapshots(tmp_path, []) == 1
+    assert prune_snapshots(tmp_path, []) == 1
 
 
 def test_nobody_else_is_called(
@@ -459,9 +461,9 @@ def test_nobody_else_is_called(
     called = []
     connect = socket.socket.connect
 
-    def noted(own: socket.socket, address: Any) -> None:
+    def noted(client: socket.socket, address: Any) -> None:
         called.append(address)
-        connect(own, address)
+        connect(client, address)
 
     monkeypatch.setattr(socket.socket, "connect", noted)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -480,9 +482,9 @@ def test_nobody_else_is_called(
 )
 def test_private_values_in_a_declaration_are_refused(tmp_path: Path, room: str, where: str) -> None:
     auth = {"type": "http_basic", "username": "bo.miller@northgate.dev", "password": "${WORD}"}
-    rest = {**REST["rest"], "client": {**REST["rest"]["client"], "auth": auth}}
+    config = {**REST["rest"], "client": {**REST["rest"]["client"], "auth": auth}}
     rows = {"rows": "outcomes"} if room == "coordination" else {"rows": "reviews"}
-    sources = [{**REST, "rest": rest, "tables": {"comments": rows}}]
+    sources = [{**REST, "rest": config, "tables": {"comments": rows}}]
     inside: Any = {"shop": {"sources": sources}} if room == "projects" else {"sources": sources}
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump({"projects": {}, room: inside}))
@@ -500,4 +502,4 @@ def test_a_declaration_reaches_the_pin_as_it_is_written(
     entry = effective.files[project_file("shop")][ENTRY]
     source = ProjectSettings.model_validate(entry).sources[1]
     (pin,) = take(SQL).pins
-    assert source.place == {key: pin[key] for key in source.place}
+    assert source.declaration == {key: pin[key] for key in source.declaration}

@@ -231,8 +231,8 @@ def test_a_mark_is_looked_for_quickly_in_hostile_lines(settings: IngestionSettin
 
 def test_the_blob_id_is_that_of_git() -> None:
     for data in (b"", b"a = 1\n", bytes(range(256))):
-        done = subprocess.run(["git", "hash-object", "--stdin"], input=data, capture_output=True)
-        assert blob_id(data) == done.stdout.decode().strip()
+        process = subprocess.run(["git", "hash-object", "--stdin"], input=data, capture_output=True)
+        assert blob_id(data) == process.stdout.decode().strip()
 
 
 PARTS = st.text(st.sampled_from("abcABC .-_é\n"), min_size=1, max_size=4).filter(
@@ -275,23 +275,28 @@ def test_git_directory_and_archive_of_a_tree_hold_the_same(
     subprocess.run([*git, "-c", "core.autocrlf=false", "add", "-A", "-f"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "all"], check=True)
     entries = ({"git": "plain", "ref": "main"}, {"directory": "plain"}, {"archive": "code.tar"})
-    found = []
+    frames = []
     for entry in entries:
         tables = read_pinned(take(entry, root=root), root)
-        own = ("source", "revision", "author", "trainable")  # what is the source's, not the tree's
-        files_read = tables.files.drop(own).rows()
-        found.append({"files": files_read, "skipped": tables.skipped.drop("source").rows()})
-    assert found[0] == found[1] == found[2]
-    assert {row[0] for row in found[0]["files"]} <= set(files)
+        source_columns = (
+            "source",
+            "revision",
+            "author",
+            "trainable",
+        )  # what is the source's, not the tree's
+        files_read = tables.files.drop(source_columns).rows()
+        frames.append({"files": files_read, "skipped": tables.skipped.drop("source").rows()})
+    assert frames[0] == frames[1] == frames[2]
+    assert {row[0] for row in frames[0]["files"]} <= set(files)
 
 
 def test_two_readings_are_the_same_bytes(tmp_path: Path, repository: Any, read: Any) -> None:
     repository.commit({f"{name}.py": name for name in "zyxabc"} | {"image": b"\0"})
-    written = []
+    paths = []
     for run in range(2):
         tables = read({"git": "repository", "ref": "main"})
         for frame in (tables.files, tables.skipped):
             frame.write_parquet(tmp_path / f"{run}.parquet")
-            written.append((tmp_path / f"{run}.parquet").read_bytes())
-    assert written[:2] == written[2:]
-    assert tables.files.equals(pl.read_parquet(io.BytesIO(written[0])))
+            paths.append((tmp_path / f"{run}.parquet").read_bytes())
+    assert paths[:2] == paths[2:]
+    assert tables.files.equals(pl.read_parquet(io.BytesIO(paths[0])))

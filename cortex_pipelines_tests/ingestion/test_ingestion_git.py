@@ -228,7 +228,7 @@ def test_a_damaged_mirror_is_an_error_not_a_shorter_table(
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ({"git": "nowhere", "ref": "main"}, "there is no repository at"),
+        ({"git": "nowhere", "ref": "main"}, "no repository at"),
         ({"git": "plain", "ref": "main"}, "cannot be fetched"),
         ({"git": "repository", "ref": "nobranch"}, "no branch, tag or commit 'nobranch'.*main"),
         ({"git": "repository", "ref": "0123456789abcdef"}, "no branch, tag or commit"),
@@ -277,8 +277,8 @@ def test_limits_of_a_source_stop_the_reading(repository: Any, read: Any) -> None
 def test_a_mirror_is_written_by_one_at_a_time(repository: Any, take: Any) -> None:
     repository.commit({"a.py": "a = 1\n"})
     with ThreadPoolExecutor(4) as pool:
-        taken = list(pool.map(take, [GIT] * 8))
-    assert all(source == taken[0] for source in taken)
+        pins = list(pool.map(take, [GIT] * 8))
+    assert all(source == pins[0] for source in pins)
 
 
 def test_what_git_says_is_passed_on_and_stopping_early_is_no_failure(repository: Any) -> None:

@@ -114,15 +114,17 @@ def bomb(repository: Any, leaf: bytes, levels: int) -> None:
     """A commit whose few trees unfold to ten to the power of ``levels`` entries."""
 
     def tree(entries: bytes) -> bytes:
-        made = repository(
+        mirror = repository(
             "hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entries
         )
-        return bytes.fromhex(made)
+        return bytes.fromhex(mirror)
 
-    at = tree(leaf)
+    subtree = tree(leaf)
     for _ in range(levels):
-        at = tree(b"".join(b"40000 d%d\0" % number + at for number in range(10)))
-    repository("update-ref", "refs/heads/main", repository("commit-tree", at.hex(), "-m", "bomb"))
+        subtree = tree(b"".join(b"40000 d%d\0" % number + subtree for number in range(10)))
+    repository(
+        "update-ref", "refs/heads/main", repository("commit-tree", subtree.hex(), "-m", "bomb")
+    )
 
 
 def test_a_tree_that_unfolds_without_end_is_cut_off(
@@ -130,7 +132,7 @@ def test_a_tree_that_unfolds_without_end_is_cut_off(
 ) -> None:
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     bomb(repository, b"100644 x.py\0" + blob, 9)
-    monkeypatch.setattr(command, "_MOST_BYTES", 12 << 20)
+    monkeypatch.setattr(command, "_MAX_MEMORY_BYTES", 12 << 20)
     tables = read(GIT, max_files=50)
     assert tables.files.height == 50
     assert set(tables.reasons.values()) == {"too_many_files"}
@@ -138,12 +140,14 @@ def test_a_tree_that_unfolds_without_end_is_cut_off(
 
 
 @pytest.mark.parametrize(
-    ("leaf", "limit"), [(b"100644 x.py\0", "_MOST_BYTES"), (b"", "_MOST_SECONDS")]
+    ("leaf", "limit"), [(b"100644 x.py\0", "_MAX_MEMORY_BYTES"), (b"", "_MAX_CPU_SECONDS")]
 )
 def test_the_history_of_such_a_tree_is_given_up(
     repository: Any, history: Any, monkeypatch: pytest.MonkeyPatch, leaf: bytes, limit: str
 ) -> None:
-    monkeypatch.setattr(command, limit, {"_MOST_BYTES": 12 << 20, "_MOST_SECONDS": 1}[limit])
+    monkeypatch.setattr(
+        command, limit, {"_MAX_MEMORY_BYTES": 12 << 20, "_MAX_CPU_SECONDS": 1}[limit]
+    )
     blob = bytes.fromhex(repository("hash-object", "-w", "--stdin", stdin=b"x = 1\n"))
     bomb(repository, leaf and leaf + blob, 9)
     with pytest.raises(SourceError, match=r"git log needs more memory or time.*leave the repo"):
@@ -252,6 +256,6 @@ DEEP = 200_000
 def test_deep_and_long_manifests_end_soon(settings: Any, name: str, text: str) -> None:
     assert declared_licence(name, text) in (None, "NOASSERTION")
     language = language_of(name, text)
-    found = stated_licences(name, language, text, settings.licence_head_lines)
-    assert found.folder in (None, "NOASSERTION")
+    licences = stated_licences(name, language, text, settings.licence_head_lines)
+    assert licences.folder in (None, "NOASSERTION")
     assert not is_generated(name, language, text, settings)

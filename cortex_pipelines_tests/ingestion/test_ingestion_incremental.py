@@ -14,32 +14,32 @@ GIT = {"git": "repository", "ref": "main"}
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def converted_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the files that were made into rows, as they are."""
-    seen: list[str] = []
+    read_files: list[str] = []
     content_of = build.content_of
 
     def noted(file: Any, *others: Any) -> Any:
-        seen.append(file.path)
+        read_files.append(file.path)
         return content_of(file, *others)
 
     monkeypatch.setattr(build, "content_of", noted)
-    return seen
+    return read_files
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
-    written = io.BytesIO()
-    frame.write_parquet(written)
-    return written.getvalue()
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
 
 
-def same(ours: Any, theirs: Any) -> None:
+def assert_equal_tables(first: Any, second: Any) -> None:
     for name in ("files", "skipped", "redactions"):
-        assert parquet(getattr(ours, name)) == parquet(getattr(theirs, name)), name
+        assert parquet(getattr(first, name)) == parquet(getattr(second, name)), name
 
 
 def test_only_changed_files_of_a_repository_are_read_again(
-    repository: Any, take: Any, read_pinned: Any, read: Any, made: list[str]
+    repository: Any, take: Any, read_pinned: Any, read: Any, converted_paths: list[str]
 ) -> None:
     first = {
         **{f"{number}.py": f"x = {number}\n" for number in range(5)},
@@ -47,42 +47,42 @@ def test_only_changed_files_of_a_repository_are_read_again(
     }
     repository.commit(first)
     read_pinned(take(GIT))
-    assert sorted(made) == sorted(first)
-    made.clear()
+    assert sorted(converted_paths) == sorted(first)
+    converted_paths.clear()
     (repository.folder / "4.py").unlink()
     changed = {"0.py": "x = 'changed'\n", "copy.py": first["1.py"], "LICENSE": "MIT\n"}
     repository.commit(changed)
     again = read_pinned(take(GIT))
-    assert sorted(made) == sorted(changed)
+    assert sorted(converted_paths) == sorted(changed)
     assert set(again.files["licence"]) == {"MIT"}
     assert again.redactions["path"].to_list() == ["mail.py"]
     assert again.reasons == {"image.png": "binary"}
-    same(again, read(GIT))
+    assert_equal_tables(again, read(GIT))
 
 
 def test_only_changed_files_of_a_folder_are_made_again(
-    tmp_path: Path, take: Any, read_pinned: Any, read: Any, made: list[str]
+    tmp_path: Path, take: Any, read_pinned: Any, read: Any, converted_paths: list[str]
 ) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()
     for name in ("a.py", "b.py", "c.py"):
         (folder / name).write_text(f"name = {name!r}\n")
     read_pinned(take({"directory": "plain"}))
-    made.clear()
+    converted_paths.clear()
     (folder / "b.py").write_text("b = 2\n")
     again = read_pinned(take({"directory": "plain"}))
-    assert made == ["b.py"]
-    same(again, read({"directory": "plain"}))
+    assert converted_paths == ["b.py"]
+    assert_equal_tables(again, read({"directory": "plain"}))
 
 
 def test_the_same_file_in_two_sources_is_made_once(
-    tmp_path: Path, repository: Any, read: Any, made: list[str]
+    tmp_path: Path, repository: Any, read: Any, converted_paths: list[str]
 ) -> None:
     repository.commit({"a.py": "a = 1\n", "b.py": "b = 1\n"})
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain/a.py").write_text("a = 1\n")
     tables = read(GIT, {"directory": "plain"})
-    assert sorted(made) == ["a.py", "b.py"]
+    assert sorted(converted_paths) == ["a.py", "b.py"]
     assert tables.files.select("source", "path").rows() == [
         ("directory:plain", "a.py"),
         ("git:repository", "a.py"),
@@ -93,11 +93,11 @@ def test_the_same_file_in_two_sources_is_made_once(
 def test_only_new_commits_are_read_again(
     tmp_path: Path, repository: Any, take: Any, privacy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    looked_up: list[str] = []
     look_up = commits.look_up_commits
 
     def noted(mirror: Path, wanted: Any, *others: str) -> Any:
-        asked.extend(wanted)
+        looked_up.extend(wanted)
         return look_up(mirror, wanted, *others)
 
     monkeypatch.setattr(commits, "look_up_commits", noted)
@@ -110,7 +110,7 @@ def test_only_new_commits_are_read_again(
     read(cache)
     second = repository.commit({"a.py": "2"}, "Go on")
     again = read(cache)
-    assert asked == [first, second]
+    assert looked_up == [first, second]
     fresh = read(RowCache(tmp_path / "other", "1"))
     for name in ("commits", "redactions"):
         assert parquet(again[name]) == parquet(fresh[name])

@@ -104,20 +104,24 @@ def test_licences_are_known_by_their_usual_names(name: str, expected: str | None
 
 def installed() -> list[Any]:
     """Texts of installed packages that also state one licence in their metadata."""
-    found = []
+    cases = []
     for package in metadata.distributions():
-        stated = package.metadata.get("License-Expression")
-        named = [file for file in package.files or () if file.match("*.dist-info/**/LICENSE*")]
-        paths = [Path(str(package.locate_file(file))) for file in named]
-        if stated and " " not in stated and len(paths) == 1 and paths[0].is_file():
-            found.append(pytest.param(paths[0], stated, id=package.metadata["Name"]))
-    return found
+        expression = package.metadata.get("License-Expression")
+        licence_files = [
+            file for file in package.files or () if file.match("*.dist-info/**/LICENSE*")
+        ]
+        paths = [Path(str(package.locate_file(file))) for file in licence_files]
+        if expression and " " not in expression and len(paths) == 1 and paths[0].is_file():
+            cases.append(pytest.param(paths[0], expression, id=package.metadata["Name"]))
+    return cases
 
 
 def test_texts_are_known_as_their_packages_state_them() -> None:
     cases = [case.values for case in installed()]
-    read = [(licence_of_text(path.read_text("utf-8", "replace")), said) for path, said in cases]
-    right = sum(said in str(found).split(" AND ") for found, said in read)
+    read = [
+        (licence_of_text(path.read_text("utf-8", "replace")), expected) for path, expected in cases
+    ]
+    right = sum(expected in str(licence).split(" AND ") for licence, expected in read)
     assert len(cases) >= 40
     assert right >= 0.95 * len(cases), [pair for pair in read if pair[1] not in str(pair[0])]
 
@@ -172,9 +176,9 @@ def test_several_texts_hold_together() -> None:
     ],
 )
 def test_terms_that_take_permissions_back_are_seen(terms: str) -> None:
-    found = licence_of_text(text_of("MIT") + "\n" + terms)
-    assert found == f"{RESTRICTED} AND MIT" or found == f"MIT AND {RESTRICTED}"
-    assert not permitted(str(found), {"MIT"})
+    licence = licence_of_text(text_of("MIT") + "\n" + terms)
+    assert licence == f"{RESTRICTED} AND MIT" or licence == f"MIT AND {RESTRICTED}"
+    assert not permitted(str(licence), {"MIT"})
 
 
 @pytest.mark.parametrize(
@@ -243,8 +247,8 @@ def test_a_whole_text_may_stand_in_a_header() -> None:
 
 @given(st.text(max_size=300))
 def test_whatever_the_words_something_is_said(text: str) -> None:
-    for found in (licence_of_text(text), licence_of_header(text), licence_named(text)):
-        assert found is None or found == NOT_UNDERSTOOD or spdx(found) == found
+    for licence in (licence_of_text(text), licence_of_header(text), licence_named(text)):
+        assert licence is None or licence == NOT_UNDERSTOOD or spdx(licence) == licence
 
 
 def test_the_allow_list_takes_names_of_licences_only(settings: IngestionSettings) -> None:

@@ -35,15 +35,15 @@ def test_the_nearest_statement_holds(repository: Any, read: Any) -> None:
             "docs/f.py": "f = 1\n",
         }
     )
-    found = licences(read(GIT))
-    assert found["a.py"] == ("Apache-2.0", "file", True)
-    assert found["b.py"] == ("GPL-3.0-or-later", "header", False)
-    assert found["lib/package.json"] == ("GPL-2.0-only", "manifest", False)
-    assert found["lib/deep/er/c.js"] == ("MIT", "file", True)
-    assert found["vendor/d.go"] == ("Apache-2.0", "file", False)  # not written here
-    assert found["other/e.py"] == ("NOASSERTION", "file", False)
-    assert found["LICENSES/GPL-3.0.txt"] == ("Apache-2.0", "file", True)
-    assert found["docs/f.py"] == ("Apache-2.0", "file", True)
+    found_licences = licences(read(GIT))
+    assert found_licences["a.py"] == ("Apache-2.0", "file", True)
+    assert found_licences["b.py"] == ("GPL-3.0-or-later", "header", False)
+    assert found_licences["lib/package.json"] == ("GPL-2.0-only", "manifest", False)
+    assert found_licences["lib/deep/er/c.js"] == ("MIT", "file", True)
+    assert found_licences["vendor/d.go"] == ("Apache-2.0", "file", False)  # not written here
+    assert found_licences["other/e.py"] == ("NOASSERTION", "file", False)
+    assert found_licences["LICENSES/GPL-3.0.txt"] == ("Apache-2.0", "file", True)
+    assert found_licences["docs/f.py"] == ("Apache-2.0", "file", True)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_a_project_may_state_the_licence_of_its_own_code(repository: Any, read: 
             "b.py": "# SPDX-License-Identifier: GPL-3.0-only\n",
         }
     )
-    own = "LicenseRef-Acme"
-    found = licences(read(GIT, licence=own))
-    assert found["a.py"] == (own, "project", False)
-    assert found["b.py"] == ("GPL-3.0-only", "header", False)
-    allowed = licences(read(GIT, licence=own, trainable_licences=(own,)))
-    assert allowed["a.py"] == (own, "project", True)
+    project_licence = "LicenseRef-Acme"
+    found_licences = licences(read(GIT, licence=project_licence))
+    assert found_licences["a.py"] == (project_licence, "project", False)
+    assert found_licences["b.py"] == ("GPL-3.0-only", "header", False)
+    allowed = licences(read(GIT, licence=project_licence, trainable_licences=(project_licence,)))
+    assert allowed["a.py"] == (project_licence, "project", True)
     assert not allowed["b.py"][2]
 
 
@@ -184,8 +184,8 @@ def test_all_files_of_a_project_have_an_answer(read: Any, repository: Any) -> No
     repository.commit({f"{name}/LICENSE": text for name, text in TEXTS.items()})
     files = read(GIT).files
     assert files["licence"].null_count() == 0
-    known = files.select(
+    with_licence = files.select(
         pl.col("path").str.strip_suffix("/LICENSE").alias("name"),
         pl.col("licence").str.strip_suffix("-only").alias("found"),
     )
-    assert known.filter(pl.col("name") != pl.col("found")).rows() == []
+    assert with_licence.filter(pl.col("name") != pl.col("found")).rows() == []

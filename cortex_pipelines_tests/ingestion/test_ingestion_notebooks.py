@@ -14,10 +14,10 @@ from cortex_pipelines.ingestion.files.notebooks import NotebookError, read_noteb
 
 def notebook(*cells: str | Any, language: str = "python") -> str:
     kernel = {"language": language, "name": "k", "display_name": "K"}
-    made = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    document = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
     for cell in cells:
-        made.cells.append(nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell)
-    return nbformat.writes(made)
+        document.cells.append(nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell)
+    return nbformat.writes(document)
 
 
 def test_code_cells_are_joined_below_a_mark() -> None:
@@ -149,9 +149,9 @@ def test_a_cell_that_is_python_already_is_left_alone() -> None:
     ],
 )
 def test_the_kernel_says_the_language(name: str, language: str, mark: str) -> None:
-    found = read_notebook(notebook("%x", language=name))
-    assert found.language == language
-    assert found.text.startswith(f"{mark} %% [1]\n")
+    read = read_notebook(notebook("%x", language=name))
+    assert read.language == language
+    assert read.text.startswith(f"{mark} %% [1]\n")
 
 
 def test_old_formats_are_read() -> None:
@@ -195,18 +195,18 @@ JSON = st.recursive(
 @given(JSON)
 def test_whatever_stands_in_it_is_read_or_refused(values: Any) -> None:
     try:
-        found = read_notebook(json.dumps(values))
+        read = read_notebook(json.dumps(values))
     except NotebookError:
         return
-    found.text.encode("utf-8")
+    read.text.encode("utf-8")
 
 
 @given(st.lists(st.text(alphabet="ab%! =?\n'(", max_size=30), max_size=3))
 def test_reading_is_the_same_again_and_keeps_all_lines(cells: list[str]) -> None:
-    kept = [cell for cell in cells if cell.strip()]
+    non_empty = [cell for cell in cells if cell.strip()]
     text = read_notebook(notebook(*cells)).text
     assert text == read_notebook(notebook(*cells)).text
-    for number, cell in enumerate(kept, start=1):
+    for number, cell in enumerate(non_empty, start=1):
         assert f"# %% [{number}]\n" in text
         for line in cell.rstrip("\n").split("\n"):
             assert line.lstrip() in text

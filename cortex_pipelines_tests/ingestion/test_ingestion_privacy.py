@@ -46,16 +46,16 @@ def test_texts_messages_and_authors_are_not_what_they_were(
     assert "kestrel" not in everything
     assert "Ann" not in everything
     # line and columns are those of the sanitised text, the blob is that of the original
-    [found] = tables.redactions.rows(named=True)
-    line = tables.texts["a.py"].split("\n")[found["line"] - 1]
-    assert line[found["start"] : found["end"]] == found["placeholder"]
+    [redaction] = tables.redactions.rows(named=True)
+    line = tables.texts["a.py"].split("\n")[redaction["line"] - 1]
+    assert line[redaction["start"] : redaction["end"]] == redaction["placeholder"]
     blob = tables.files.filter(path="a.py")["blob"].item()
     assert blob == peopled("rev-parse", "HEAD:a.py")
     [said] = history["redactions"].rows(named=True)
     commit = history["commits"].filter(commit=said["path"]).rows(named=True)[0]
     message = f"{commit['subject']}\n\n{commit['body']}".split("\n")
     assert message[said["line"] - 1][said["start"] : said["end"]] == said["placeholder"]
-    assert said["placeholder"] == found["placeholder"]
+    assert said["placeholder"] == redaction["placeholder"]
 
 
 def test_merges_are_not_whose_the_lines_are(repository: Any, read: Any, privacy: Any) -> None:
@@ -102,13 +102,13 @@ def test_what_was_forgotten_stays_out(
 ) -> None:
     if "author" in what:
         what = {"author": author_pseudonym(MAIL, project_key("demo", privacy))}
-    asked = forget(privacy, stone(**what))
-    history = repository_commits(take(GIT), "demo", tmp_path, asked, cache)["commits"]
+    with_tombstone = forget(privacy, stone(**what))
+    history = repository_commits(take(GIT), "demo", tmp_path, with_tombstone, cache)["commits"]
     assert sorted(history["subject"]) == subjects
-    tables = repository_files(take(GIT), "demo", settings, asked, tmp_path, cache)
+    tables = repository_files(take(GIT), "demo", settings, with_tombstone, tmp_path, cache)
     assert tables["files"]["path"].to_list() == files
-    gone = set(tables["skipped_files"].filter(reason="forgotten")["path"])
-    assert gone == {"a.py", "c.py", "lib/b.py"} - set(files)
-    assert not gone & set(tables["redactions"]["path"])
-    named = {path for paths in history["paths"] for path in paths}
-    assert named.isdisjoint(gone) or "author" in what
+    forgotten_paths = set(tables["skipped_files"].filter(reason="forgotten")["path"])
+    assert forgotten_paths == {"a.py", "c.py", "lib/b.py"} - set(files)
+    assert not forgotten_paths & set(tables["redactions"]["path"])
+    remaining_paths = {path for paths in history["paths"] for path in paths}
+    assert remaining_paths.isdisjoint(forgotten_paths) or "author" in what

@@ -58,15 +58,15 @@ License: CC-BY-4.0
     ],
 )
 def test_the_nearest_annotation_holds(path: str, header: str | None, expected: str) -> None:
-    known = annotations([("inner/REUSE.toml", INNER), ("REUSE.toml", TOML)])
-    assert annotated_licence(path, header, known) == expected
+    parsed = annotations([("inner/REUSE.toml", INNER), ("REUSE.toml", TOML)])
+    assert annotated_licence(path, header, parsed) == expected
 
 
 def test_the_older_form_is_read() -> None:
-    known = annotations([(".reuse/dep5", DEP5)])
-    assert annotated_licence("doc/x/y.md", None, known) == "CC-BY-4.0"
-    assert annotated_licence("src/a.c", "ISC", known) == "CC-BY-4.0 AND ISC"
-    assert annotated_licence("src/ab.c", None, known) is None
+    parsed = annotations([(".reuse/dep5", DEP5)])
+    assert annotated_licence("doc/x/y.md", None, parsed) == "CC-BY-4.0"
+    assert annotated_licence("src/a.c", "ISC", parsed) == "CC-BY-4.0 AND ISC"
+    assert annotated_licence("src/ab.c", None, parsed) is None
 
 
 @given(st.text(max_size=200), st.text(max_size=30))
@@ -85,20 +85,20 @@ _PATHS = st.lists(st.sampled_from("ab/."), max_size=9).map("".join)
 def test_globs_match_what_they_say(glob: str, path: str) -> None:
     """Against plain backtracking; three stars in a row are two and one."""
     plain = re.sub(r"\*\*|\*|\.", lambda sign: _PLAIN[sign[0]], glob)
-    said = f"[[annotations]]\npath = '{glob}'\nSPDX-License-Identifier = 'MIT'\n"
-    found = annotated_licence(path, None, annotations([("REUSE.toml", said)]))
-    assert (found == "MIT") == bool(re.fullmatch(plain, path))
+    toml = f"[[annotations]]\npath = '{glob}'\nSPDX-License-Identifier = 'MIT'\n"
+    licence = annotated_licence(path, None, annotations([("REUSE.toml", toml)]))
+    assert (licence == "MIT") == bool(re.fullmatch(plain, path))
 
 
 def test_stars_without_end_are_matched() -> None:
-    said = f"[[annotations]]\npath = '{'**a*a' * 40}b'\nSPDX-License-Identifier = 'MIT'\n"
-    assert annotated_licence("a" * 400, None, annotations([("REUSE.toml", said)])) is None
+    toml = f"[[annotations]]\npath = '{'**a*a' * 40}b'\nSPDX-License-Identifier = 'MIT'\n"
+    assert annotated_licence("a" * 400, None, annotations([("REUSE.toml", toml)])) is None
 
 
 def test_files_of_a_project_have_it(repository: Any, read: Any) -> None:
     repository.commit({"REUSE.toml": TOML, "a.py": "a = 1\n", "vendor/b.py": "b = 1\n"})
     rows = read({"git": "repository", "ref": "main"}).files
     columns = ("path", "licence", "licence_source")
-    found = {path: said for path, *said in rows.select(columns).iter_rows()}
-    assert found["a.py"] == ["MIT", "manifest"]
-    assert found["vendor/b.py"] == ["NOASSERTION", "manifest"]
+    licences_by_path = {path: values for path, *values in rows.select(columns).iter_rows()}
+    assert licences_by_path["a.py"] == ["MIT", "manifest"]
+    assert licences_by_path["vendor/b.py"] == ["NOASSERTION", "manifest"]

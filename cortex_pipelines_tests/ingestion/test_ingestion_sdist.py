@@ -15,7 +15,7 @@ import pytest
 
 from cortex_pipelines.ingestion.entries import SourceError
 from cortex_pipelines.ingestion.packages.pypi_index import pip_options
-from cortex_pipelines.ingestion.packages.sdist import take_sdist
+from cortex_pipelines.ingestion.packages.sdist import fetch_sdist
 from cortex_pipelines.ingestion.project_sources import SdistSource
 
 DEMO = {"pypi": "demo-lib==1.0"}
@@ -264,7 +264,7 @@ def test_an_environment_without_pip_has_its_variables(pip: pytest.MonkeyPatch) -
 @pytest.mark.slow
 def test_a_real_source_distribution(tmp_path: Path, read: Any) -> None:
     source = SdistSource(pypi="itsdangerous==2.2.0")
-    pin = take_sdist(source, tmp_path / ".cortex/cache")
+    pin = fetch_sdist(source, tmp_path / ".cortex/cache")
     assert pin == {
         "version": "2.2.0",
         "file": "itsdangerous-2.2.0.tar.gz",

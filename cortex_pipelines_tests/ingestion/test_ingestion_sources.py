@@ -38,7 +38,7 @@ def test_each_kind_of_source_has_a_label_as_in_params(entry: dict[str, str], lab
 
 def test_a_password_in_a_url_is_in_no_pin() -> None:
     source = GitSource(git="https://me:secret@example.org:8443/a.git", ref="main")
-    assert source.place == {"git": "https://example.org:8443/a.git", "ref": "main"}
+    assert source.declaration == {"git": "https://example.org:8443/a.git", "ref": "main"}
 
 
 @pytest.mark.parametrize(

@@ -43,26 +43,26 @@ def test_a_test_is_paired_by_the_conventions_of_its_language(test: str, tested: 
 
 
 def test_the_folder_that_agrees_best_is_meant() -> None:
-    found = pairs(
+    tested = pairs(
         *("a/models.py", "b/models.py", "tests/a/test_models.py", "tests/b/test_models.py"),
         *("m/src/main/java/x/A.java", "n/src/main/java/x/A.java"),
         "n/src/test/java/x/ATest.java",
     )
-    assert found["tests/a/test_models.py"] == ["a/models.py"]
-    assert found["tests/b/test_models.py"] == ["b/models.py"]
-    assert found["n/src/test/java/x/ATest.java"] == ["n/src/main/java/x/A.java"]
+    assert tested["tests/a/test_models.py"] == ["a/models.py"]
+    assert tested["tests/b/test_models.py"] == ["b/models.py"]
+    assert tested["n/src/test/java/x/ATest.java"] == ["n/src/main/java/x/A.java"]
 
 
 def test_between_equals_the_words_of_the_test_decide() -> None:
     paths = ("one/models.py", "two/models.py", "tests/test_models.py")
     assert pairs(*paths)["tests/test_models.py"] == []
-    said = pairs(*paths, test_models="from two.models import Thing\n")
-    assert said["tests/test_models.py"] == ["two/models.py"]
+    tested = pairs(*paths, test_models="from two.models import Thing\n")
+    assert tested["tests/test_models.py"] == ["two/models.py"]
 
 
 def test_languages_are_not_mixed_and_helpers_are_no_tests() -> None:
-    found = pairs("signer.go", "tests/test_signer.py", "tests/conftest.py", "tests/__init__.py")
-    assert found == {"tests/test_signer.py": []}
+    tested = pairs("signer.go", "tests/test_signer.py", "tests/conftest.py", "tests/__init__.py")
+    assert tested == {"tests/test_signer.py": []}
 
 
 PART = st.sampled_from(["src", "tests", "test", "__tests__", "a", "b", "x_test", "test_x", "index"])
@@ -77,10 +77,10 @@ PATHS = st.lists(
 
 @given(PATHS)
 def test_no_test_tests_itself_or_another_test(paths: list[str]) -> None:
-    found = pairs(*paths)
-    named = {path for tested in found.values() for path in tested}
-    assert named <= set(paths) - found.keys()
-    assert found == pairs(*sorted(paths, reverse=True))
+    tested_by = pairs(*paths)
+    tested_names = {path for tested in tested_by.values() for path in tested}
+    assert tested_names <= set(paths) - tested_by.keys()
+    assert tested_by == pairs(*sorted(paths, reverse=True))
 
 
 def test_pairs_stand_in_the_table(repository: Any, read: Any) -> None:

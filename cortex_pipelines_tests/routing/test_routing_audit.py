@@ -37,13 +37,13 @@ def tasks(*groups: tuple[str, int, int, float, int]) -> pl.DataFrame:
         {
             "right": n < right,
             "confidence": confidence,
-            "abstained": n < left,
+            "abstained": n < abstained,
             "master": master,
             "priority": None,
             "source": "a.jsonl",
             "language": "english",
         }
-        for master, items, right, confidence, left in groups
+        for master, items, right, confidence, abstained in groups
         for n in range(items)
     ]
     return pl.DataFrame(rows, schema_overrides={"priority": pl.String})
@@ -57,10 +57,10 @@ def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
     groups = audit_groups(
         tasks(("a", 60, 54, 0.9, 3), ("b", 60, 55, 0.9, 3), ("c", 60, 25, 0.42, 3)), 10, EVALUATION
     )
-    found = by_value(groups)
-    assert found["c"].warnings == ("right less often than the rest",)
-    assert found["a"].warnings == found["b"].warnings == ()
-    assert found["c"].accuracy.estimate == pytest.approx(25 / 60)
+    groups_by_value = by_value(groups)
+    assert groups_by_value["c"].warnings == ("right less often than the rest",)
+    assert groups_by_value["a"].warnings == groups_by_value["b"].warnings == ()
+    assert groups_by_value["c"].accuracy.estimate == pytest.approx(25 / 60)
     assert largest_gap(groups, "master", 10) == pytest.approx(30 / 60)
     assert largest_gap(groups, "source", 10) is None
     values = {(g.attribute, g.value) for g in groups if g.attribute != "master"}
@@ -69,12 +69,12 @@ def test_a_group_that_falls_behind_is_named_and_no_other() -> None:
 
 def test_abstention_and_overconfidence_are_warned_of() -> None:
     groups = audit_groups(tasks(("a", 50, 40, 0.8, 1), ("b", 50, 40, 0.99, 25)), 10, EVALUATION)
-    found = by_value(groups)
-    assert found["b"].warnings == (
+    groups_by_value = by_value(groups)
+    assert groups_by_value["b"].warnings == (
         "left to a person more often than the rest",
         "more confident than right",
     )
-    assert found["a"].warnings == ()
+    assert groups_by_value["a"].warnings == ()
 
 
 def test_a_small_group_is_shown_and_not_judged() -> None:
@@ -91,8 +91,8 @@ def test_holm_rejects_step_by_step() -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_is_between_bonferroni_and_none(p_values: list[float]) -> None:
-    found = rejected(p_values, 0.05)
-    for p, is_rejected in zip(p_values, found, strict=True):
+    decisions = rejected(p_values, 0.05)
+    for p, is_rejected in zip(p_values, decisions, strict=True):
         assert is_rejected or p > 0.05 / max(len(p_values), 1)
         assert not is_rejected or p <= 0.05
 
@@ -124,8 +124,8 @@ class Inputs:
         events = read_logs(logs, pin, PARAMETERS.coordination, PARAMETERS.privacy).events
         self.test = build_dataset(events, {}, PARAMETERS.routing)["test"]
         self.write("events", events)
-        made = coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables)
-        for name, frame in {**made, "test": self.test, "scores": self.scores()}.items():
+        tables = coordination_tables(folder, PARAMETERS.coordination, PARAMETERS.log_tables)
+        for name, frame in {**tables, "test": self.test, "scores": self.scores()}.items():
             self.write(name, frame)
 
     def write(self, name: str, frame: pl.DataFrame) -> None:
@@ -166,12 +166,12 @@ def test_on_the_sample_estimates_are_refused_and_groups_are_shown(tmp_path: Path
     assert "Refused" in report
     assert "hand-written sample" in report
     groups = tables["groups"]
-    for (_,), own in groups.group_by("attribute"):
-        assert own["items"].sum() == inputs.test.height
+    for (_,), attribute_groups in groups.group_by("attribute"):
+        assert attribute_groups["items"].sum() == inputs.test.height
     assert groups.filter(pl.col("value") == "high").height == 1
     assert figures["accuracy_gap_master"] == 0.0
-    again, _, same = inputs.audit(tmp_path / "again")
-    assert same == report
+    again, _, repeated_groups = inputs.audit(tmp_path / "again")
+    assert repeated_groups == report
     assert again["groups"].equals(groups)
 
 
@@ -182,12 +182,12 @@ def test_logs_with_propensities_give_an_estimate(tmp_path: Path) -> None:
     when = datetime(2026, 3, 2, tzinfo=UTC).isoformat()
     lines = []
     for n in range(700):
-        right, sent = ("x", "y") if n % 2 else ("y", "x"), ("x", "y")[n // 2 % 2]
+        right, routed = ("x", "y") if n % 2 else ("y", "x"), ("x", "y")[n // 2 % 2]
         lines.append(
             {
                 **{"task_id": f"t{n}", "title": f"Task number {n} of its sort", "timestamp": when},
-                **{"routed_to": sent, "propensity": 0.5, "ideal_expert": right[0]},
-                "outcome": "completed" if sent == right[0] else "failed",
+                **{"routed_to": routed, "propensity": 0.5, "ideal_expert": right[0]},
+                "outcome": "completed" if routed == right[0] else "failed",
             }
         )
     (logs / "a.jsonl").write_text("\n".join(json.dumps(line) for line in lines))

@@ -11,15 +11,15 @@ from cortex_pipelines.routing import evaluation
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import parse_rules
 from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.embedding_logreg import Semantic
-from cortex_pipelines.routing.models.kernel_ridge import Kernel
-from cortex_pipelines.routing.models.keywords import Keywords
-from cortex_pipelines.routing.models.knn import Retrieval, nearest
-from cortex_pipelines.routing.models.network import Neural, NeuralSettings
+from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
+from cortex_pipelines.routing.models.kernel_ridge import KernelRidge
+from cortex_pipelines.routing.models.keywords import KeywordRules
+from cortex_pipelines.routing.models.knn import KnnClassifier, nearest
+from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
 from cortex_pipelines.routing.models.softmax import fit_softmax
-from cortex_pipelines.routing.models.tfidf import Lexical
+from cortex_pipelines.routing.models.tfidf import TfidfLogreg
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error, reliability
-from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
+from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, learn_weights
 from cortex_pipelines.routing.selection.folds import folds_of
 from cortex_pipelines.routing.selection.model_selection import (
     AVERAGE,
@@ -62,11 +62,11 @@ def lesson_of(
 EACH = pytest.mark.parametrize(
     "fit",
     [
-        Lexical.fit,
-        Semantic.fit,
-        Retrieval.fit,
-        Kernel.fit,
-        lambda training: Neural.fit(training, CHOSEN),
+        TfidfLogreg.fit,
+        EmbeddingLogreg.fit,
+        KnnClassifier.fit,
+        KernelRidge.fit,
+        lambda training: NeuralClassifier.fit(training, CHOSEN),
     ],
 )
 
@@ -86,8 +86,8 @@ def test_each_candidate_learns_and_repeats_itself(fit, settings: RoutingSettings
 @EACH
 def test_a_master_without_tasks_is_possible_and_unlikely(fit, settings: RoutingSettings) -> None:  # type: ignore[no-untyped-def]
     training = lesson_of(settings)
-    kept = np.flatnonzero(training.labels != 2)
-    scores = fit(training.take(kept)).scores(training.features)
+    rows = np.flatnonzero(training.labels != 2)
+    scores = fit(training.take(rows)).scores(training.features)
     assert scores.shape == (80, 4)
     assert np.isfinite(scores).all()
     assert not (scores.argmax(axis=1) == 2).any()
@@ -98,17 +98,17 @@ def test_logistic_regression_is_at_its_optimum(settings: RoutingSettings) -> Non
 
     training = lesson_of(settings, noise=1.0)
     ours = fit_softmax(training.features.projected, training.labels, training.weights, 4, 1.0)
-    theirs = LogisticRegression(C=1.0, tol=1e-8, max_iter=2000)
-    theirs.fit(training.features.projected, training.labels)
+    reference = LogisticRegression(C=1.0, tol=1e-8, max_iter=2000)
+    reference.fit(training.features.projected, training.labels)
     chances = training.features.projected @ ours[:-1] + ours[-1]
     chances = np.exp(chances) / np.exp(chances).sum(axis=1, keepdims=True)
-    assert np.allclose(chances, theirs.predict_proba(training.features.projected), atol=2e-3)
+    assert np.allclose(chances, reference.predict_proba(training.features.projected), atol=2e-3)
 
 
 def test_the_neighbours_are_the_nearest() -> None:
     cosines = np.array([[0.1, 0.9, 0.9, 0.3]], dtype=np.float32)
-    places, values = nearest(cosines, 3)
-    assert places.tolist() == [[1, 2, 3]]
+    indices, values = nearest(cosines, 3)
+    assert indices.tolist() == [[1, 2, 3]]
     assert values[0].tolist() == pytest.approx([0.9, 0.9, 0.3])
     assert nearest(cosines, 9)[0].tolist() == [[1, 2, 3, 0]]
 
@@ -117,11 +117,11 @@ def test_the_neighbours_are_the_nearest() -> None:
 def test_folds_deal_each_master_out_evenly(labels: list[int], folds: int) -> None:
     array = np.array(labels)
     keys = [f"{number * 7919 % 1000:04}" for number in range(len(labels))]
-    found = folds_of(keys, array, folds)
+    fold_of = folds_of(keys, array, folds)
     for label in set(labels):
-        counts = np.bincount(found[array == label], minlength=folds)
+        counts = np.bincount(fold_of[array == label], minlength=folds)
         assert counts.max() - counts.min() <= 1
-    counts = np.bincount(found, minlength=folds)
+    counts = np.bincount(fold_of, minlength=folds)
     assert counts.max() - counts.min() <= 1
 
 
@@ -138,7 +138,8 @@ def test_learnt_weights_are_at_least_as_likely_as_the_average() -> None:
     weights = learn_weights(scores, labels, np.ones(600))
     assert weights[0] < 0.2 < weights[1] < weights[2]
     plain, learnt = (
-        combined(scores, chosen)[np.arange(600), labels].mean() for chosen in ([1 / 3] * 3, weights)
+        combine(scores, candidate_weights)[np.arange(600), labels].mean()
+        for candidate_weights in ([1 / 3] * 3, weights)
     )
     assert learnt > plain
 
@@ -147,19 +148,23 @@ def test_overconfident_scores_are_calibrated_on_other_folds() -> None:
     labels = np.random.default_rng(1).integers(0, 3, 1500)
     bold = noisy(labels, 1.0, 5) * 6
     folds = np.arange(1500) % 5
-    logs = cross_fitted([bold], labels, np.ones(1500), folds)
+    logs = cross_fit([bold], labels, np.ones(1500), folds)
     errors = []
-    for said in (combined([bold], [1.0]), logs):
-        right = said.argmax(axis=1) == labels
-        errors.append(expected_calibration_error(np.exp(said.max(axis=1)).tolist(), right.tolist()))
+    for log_probabilities in (combine([bold], [1.0]), logs):
+        right = log_probabilities.argmax(axis=1) == labels
+        errors.append(
+            expected_calibration_error(
+                np.exp(log_probabilities.max(axis=1)).tolist(), right.tolist()
+            )
+        )
     assert errors[1] < 0.05 < errors[0]
 
 
 def test_a_single_fold_has_nobody_to_learn_from() -> None:
     labels = np.array([0, 1, 2])
     scores = noisy(labels, 1.0, 1)
-    found = cross_fitted([scores], labels, np.ones(3), np.zeros(3, dtype=np.int64))
-    assert np.allclose(found, combined([scores], [1.0]))
+    scored = cross_fit([scores], labels, np.ones(3), np.zeros(3, dtype=np.int64))
+    assert np.allclose(scored, combine([scores], [1.0]))
 
 
 def test_reliability_counts_each_task_once() -> None:
@@ -185,14 +190,14 @@ def test_the_plainest_stays_where_nothing_beats_it(settings: RoutingSettings) ->
         },
         "x",
     )
-    keywords = Keywords(rules, ["m0", "m1", "m2", "m3"], None)
-    found = select_model(training, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
+    keywords = KeywordRules(rules, ["m0", "m1", "m2", "m3"], None)
+    selection = select_model(training, np.arange(80), np.arange(80) % 5, keywords, CHOSEN)
     # the rules are always right here, so no other can be right more often
-    assert found.steps[0].model == "rules"
-    assert found.steps[0].accuracy == 1.0
-    assert [step.model for step in found.steps if step.adopted] == ["rules"]
-    assert list(found.weights) == ["rules"]
-    assert found.figures["accuracy"] == 1.0
+    assert selection.steps[0].model == "rules"
+    assert selection.steps[0].accuracy == 1.0
+    assert [step.model for step in selection.steps if step.adopted] == ["rules"]
+    assert list(selection.weights) == ["rules"]
+    assert selection.metrics["accuracy"] == 1.0
 
 
 def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
@@ -204,9 +209,9 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
         },
         "x",
     )
-    keywords = Keywords(wrong, ["m0", "m1", "m2", "m3"], "m0")
-    found = select_model(training, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
-    table = {step.model: step for step in found.steps}
+    keywords = KeywordRules(wrong, ["m0", "m1", "m2", "m3"], "m0")
+    selection = select_model(training, np.arange(200), np.arange(200) % 5, keywords, CHOSEN)
+    table = {step.model: step for step in selection.steps}
     assert list(table)[:2] == ["rules", "lexical"]
     # always wrong, so they have no weight, and what is left is the first master for every task
     assert table["rules"].accuracy == 0.25
@@ -217,7 +222,7 @@ def test_what_beats_the_one_below_is_adopted(settings: RoutingSettings) -> None:
         200 * (table["lexical"].accuracy - 0.25)
     )
     assert not table["average"].adopted
-    assert "rules" not in found.weights
+    assert "rules" not in selection.weights
 
 
 def unit(values: np.ndarray) -> np.ndarray:
@@ -240,12 +245,12 @@ def test_the_limit_keeps_the_stated_share_and_leaves_the_unlike_to_a_person() ->
     assert learnt.auroc > 0.9
     assert learnt.abstained > 0.8
     new_tasks, new_requests = two_sorts(seed=6)
-    kept, left = (
+    in_scope, abstained = (
         learnt.scope.score(-np.sort(-(rows @ tasks.T), axis=1), rows) >= learnt.scope.limit
         for rows in (new_tasks, new_requests)
     )
-    assert kept.mean() > 0.75
-    assert left.mean() < 0.25
+    assert in_scope.mean() > 0.75
+    assert abstained.mean() < 0.25
     everything = learn_scope(tasks, np.arange(60), requests, 0.999)
     assert everything.scope.limit < learnt.scope.limit
 
@@ -274,9 +279,9 @@ def test_what_is_no_nearer_never_counts_as_more_familiar() -> None:
 
 
 def test_the_requests_to_learn_from_and_to_judge_by_differ() -> None:
-    learnt, judged = read_requests(), read_requests(JUDGED_BY)
-    assert (len(learnt), len(judged)) == (100, 60)
-    assert len({text.casefold() for text in learnt + judged}) == 160
+    training_requests, held_out = read_requests(), read_requests(JUDGED_BY)
+    assert (len(training_requests), len(held_out)) == (100, 60)
+    assert len({text.casefold() for text in training_requests + held_out}) == 160
 
 
 def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(
@@ -284,14 +289,14 @@ def test_what_holds_a_fold_out_holds_it_out_of_terms_and_components(
 ) -> None:
     training = lesson_of(settings)
     outside = np.arange(20, 80)
-    part, extractor = training.refitted(outside)
+    part, extractor = training.refit(outside)
     assert len(part.features) == 60
-    known = set(extractor.vocabulary()["words"])
-    assert not known & {"0", "19"}
-    assert {"20", "79"} <= known
+    vocabulary = set(extractor.vocabulary()["words"])
+    assert not vocabulary & {"0", "19"}
+    assert {"20", "79"} <= vocabulary
     changed = lesson_of(settings)
     changed.features.embeddings[:20] *= -3.0
-    again, _ = changed.refitted(outside)
+    again, _ = changed.refit(outside)
     assert (again.features.projected == part.features.projected).all()
 
 
@@ -308,9 +313,9 @@ def test_a_gain_that_one_test_would_show_is_corrected_for_all_candidates() -> No
     """Of seven candidates no better than the first one has a p-value of 0.03 by chance."""
     labels = np.zeros(200, dtype=np.int64)
     right, wrong = np.log([0.6, 0.4]), np.log([0.4, 0.6])
-    places = np.arange(200)
-    below = np.where((places < 17)[:, None], wrong, right)
-    better = np.where(((places >= 17) & (places < 22))[:, None], wrong, right)
+    rows = np.arange(200)
+    below = np.where((rows < 17)[:, None], wrong, right)
+    better = np.where(((rows >= 17) & (rows < 22))[:, None], wrong, right)
     table = {"rules": below, "semantic": better}
     (alone,) = compare_above("rules", table, labels)
     assert alone.gained > alone.lost
@@ -343,17 +348,21 @@ def test_terms_are_weighed_as_scikit_learn_does(settings: RoutingSettings) -> No
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = ["Fix the bug, the BUG!", "scan for secrets", "fix secrets", "", "?", "Ä ß the the the"]
-    others = [*texts, "unknown words entirely", "fix fix fix bug"]
+    new_texts = [*texts, "unknown words entirely", "fix fix fix bug"]
     extractor = FeatureExtractor.fit(
         texts, np.eye(len(texts), dtype=np.float32)[:, :4], settings.dimensions
     )
-    ours = extractor.features(others, np.zeros((len(others), 4), dtype=np.float32)).lexical
+    ours = extractor.features(new_texts, np.zeros((len(new_texts), 4), dtype=np.float32)).lexical
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True)
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
-    known, asked = ([fold(text) for text in some] for some in (texts, others))
-    theirs = hstack([one.fit(known).transform(asked) for one in (words, letters)])
-    assert ours.shape == theirs.shape
-    assert np.allclose(ours.toarray(), theirs.toarray(), atol=1e-6)
+    folded_texts, folded_new = (
+        [fold(text) for text in originals] for originals in (texts, new_texts)
+    )
+    expected = hstack(
+        [vectorizer.fit(folded_texts).transform(folded_new) for vectorizer in (words, letters)]
+    )
+    assert ours.shape == expected.shape
+    assert np.allclose(ours.toarray(), expected.toarray(), atol=1e-6)
 
 
 @given(st.integers(0, 1000))
@@ -371,12 +380,12 @@ def test_a_likelier_answer_is_told_from_noise(seed: int) -> None:
 def test_few_tasks_find_the_same_neighbours_as_many(settings: RoutingSettings) -> None:
     """Few are looked up by bytes first; what they find, and in which order, is exact."""
     training = lesson_of(settings, tasks=2_400, noise=0.5)
-    retrieval = Retrieval.fit(training)
-    some = training.features.take(np.arange(0, 160))
-    places, cosines = retrieval.nearest(some, 20)
+    retrieval = KnnClassifier.fit(training)
+    subset = training.features.take(np.arange(0, 160))
+    neighbours, cosines = retrieval.nearest(subset, 20)
     for start in range(0, 160, 4):
         part = slice(start, start + 4)
-        few, values = retrieval.nearest(some.take(np.arange(160)[part]), 20)
+        few, values = retrieval.nearest(subset.take(np.arange(160)[part]), 20)
         assert np.allclose(values, cosines[part], atol=1e-6)
-        assert (few == places[part]).mean() > 0.99  # but for ties in the last digit
-        assert (few[:, 0] == places[part][:, 0]).all()
+        assert (few == neighbours[part]).mean() > 0.99  # but for ties in the last digit
+        assert (few[:, 0] == neighbours[part][:, 0]).all()

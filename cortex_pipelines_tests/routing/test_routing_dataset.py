@@ -19,7 +19,7 @@ from cortex_pipelines.routing.dataset.build import (
     TooFewTasksError,
     build_dataset,
     logged_rules,
-    side_of,
+    split_of,
 )
 from cortex_pipelines.routing.dataset.labels import normalised
 from cortex_pipelines.routing.keyword_rules import RulesError, parse_rules
@@ -40,7 +40,7 @@ def read(folder: Path) -> pl.DataFrame:
     return read_logs(folder, pin, LOGS, PRIVACY).events
 
 
-def written(folder: Path, lines: list[dict[str, object]]) -> pl.DataFrame:
+def write_and_read(folder: Path, lines: list[dict[str, object]]) -> pl.DataFrame:
     folder.mkdir(exist_ok=True)
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "log.jsonl").write_text(text)
@@ -76,39 +76,39 @@ def commits(*subjects: str) -> dict[str, pl.DataFrame]:
 
 
 def test_the_sample_gives_all_three_sides_with_every_master() -> None:
-    sides = build_dataset(read(ROOT / LOGS.logs), {}, ROUTING)
+    splits = build_dataset(read(ROOT / LOGS.logs), {}, ROUTING)
     masters = {"development", "security", "inventory", "cicd", "coordinator"}
-    for side in SPLITS:
-        assert set(sides[side]["master"]) == masters
-    assert set(sides["test"]["label_source"]) == {"outcome"}
-    assert set(sides["validation"]["label_source"]) == {"outcome"}
-    assert set(sides["train"]["label_source"]) == {"outcome", "decision"}
+    for split in SPLITS:
+        assert set(splits[split]["master"]) == masters
+    assert set(splits["test"]["label_source"]) == {"outcome"}
+    assert set(splits["validation"]["label_source"]) == {"outcome"}
+    assert set(splits["train"]["label_source"]) == {"outcome", "decision"}
 
 
 def test_commits_and_bare_decisions_only_ever_train(tmp_path: Path) -> None:
-    events = written(tmp_path, tasks(200) + tasks(200, "assigned"))
-    same = "Task 7 completed"
-    sides = build_dataset(events, commits("Write the parser anew", same), ROUTING)
-    assert {side: set(sides[side]["label_source"]) for side in SPLITS} == {
+    events = write_and_read(tmp_path, tasks(200) + tasks(200, "assigned"))
+    repeated = "Task 7 completed"
+    splits = build_dataset(events, commits("Write the parser anew", repeated), ROUTING)
+    assert {split: set(splits[split]["label_source"]) for split in SPLITS} == {
         "train": {"outcome", "decision", "weak:commit"},
         "validation": {"outcome"},
         "test": {"outcome"},
     }
-    weak = sides["train"].filter(pl.col("label_source") == "weak:commit")
+    weak = splits["train"].filter(pl.col("label_source") == "weak:commit")
     assert weak["text"].to_list() == ["Write the parser anew"]
     assert weak["weight"].to_list() == [ROUTING.weak_weight]
     # a bare decision whose side is not for training waits for its outcome
-    bare = sides["train"].filter(pl.col("label_source") == "decision")
+    bare = splits["train"].filter(pl.col("label_source") == "decision")
     assert 0 < bare.height < 200
-    assert {side_of(normalised(text), ROUTING) for text in bare["text"]} == {"train"}
+    assert {split_of(normalised(text), ROUTING) for text in bare["text"]} == {"train"}
 
 
 def test_a_text_keeps_its_side_as_the_logs_grow(tmp_path: Path) -> None:
-    before = build_dataset(written(tmp_path / "a", tasks(150)), {}, ROUTING)
-    after = build_dataset(written(tmp_path / "b", tasks(400)), {}, ROUTING)
-    for side in SPLITS:
-        assert set(before[side]["text"]) <= set(after[side]["text"])
-    shares = {side: after[side].height / 400 for side in SPLITS}
+    before = build_dataset(write_and_read(tmp_path / "a", tasks(150)), {}, ROUTING)
+    after = build_dataset(write_and_read(tmp_path / "b", tasks(400)), {}, ROUTING)
+    for split in SPLITS:
+        assert set(before[split]["text"]) <= set(after[split]["text"])
+    shares = {split: after[split].height / 400 for split in SPLITS}
     assert shares["test"] == pytest.approx(ROUTING.test_share, abs=0.07)
     assert shares["validation"] == pytest.approx(ROUTING.validation_share, abs=0.07)
 
@@ -121,11 +121,11 @@ def test_repeated_texts_stand_once_with_the_label_borne_out_most_often(tmp_path:
         )
     ]
     bare = [{"task_id": f"y{n}", "title": "Same task", "routed_to": "m3"} for n in range(5)]
-    sides = build_dataset(written(tmp_path, tasks(200) + duplicates + bare), {}, ROUTING)
+    splits = build_dataset(write_and_read(tmp_path, tasks(200) + duplicates + bare), {}, ROUTING)
     rows = [
         (row["master"], row["label_source"])
-        for side in SPLITS
-        for row in sides[side].iter_rows(named=True)
+        for split in SPLITS
+        for row in splits[split].iter_rows(named=True)
         if normalised(row["text"]) == "same task"
     ]
     assert rows == [("m2", "outcome")]
@@ -133,9 +133,9 @@ def test_repeated_texts_stand_once_with_the_label_borne_out_most_often(tmp_path:
 
 def test_the_order_of_records_does_not_matter(tmp_path: Path) -> None:
     lines = tasks(150)
-    one = build_dataset(written(tmp_path / "a", lines), {}, ROUTING)
-    two = build_dataset(written(tmp_path / "b", lines[::-1]), {}, ROUTING)
-    assert all(one[side].equals(two[side]) for side in SPLITS)
+    first = build_dataset(write_and_read(tmp_path / "a", lines), {}, ROUTING)
+    two = build_dataset(write_and_read(tmp_path / "b", lines[::-1]), {}, ROUTING)
+    assert all(first[split].equals(two[split]) for split in SPLITS)
 
 
 @pytest.mark.parametrize(
@@ -151,20 +151,20 @@ def test_too_few_tasks_is_a_clear_error(
     tmp_path: Path, lines: list[dict[str, object]], message: str
 ) -> None:
     with pytest.raises(TooFewTasksError, match=message):
-        build_dataset(written(tmp_path, lines), {}, ROUTING)
+        build_dataset(write_and_read(tmp_path, lines), {}, ROUTING)
 
 
 def test_an_empty_side_is_a_clear_error(tmp_path: Path) -> None:
     tiny = ROUTING.model_copy(update={"test_share": 1e-9})
     with pytest.raises(TooFewTasksError, match="is in test"):
-        build_dataset(written(tmp_path, tasks(100)), {}, tiny)
+        build_dataset(write_and_read(tmp_path, tasks(100)), {}, tiny)
 
 
 def test_the_rules_nearest_to_the_top_count(tmp_path: Path) -> None:
     assert logged_rules(read(tmp_path)) is None
     rules = json.loads(next((ROOT / LOGS.logs).rglob("routing-patterns.json")).read_text())
-    for place, version in (("a/backup/old", "0"), ("z", "2")):
-        path = tmp_path / place / "routing-patterns.json"
+    for folder, version in (("a/backup/old", "0"), ("z", "2")):
+        path = tmp_path / folder / "routing-patterns.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({**rules, "version": version}))
     found = logged_rules(read(tmp_path))
@@ -180,4 +180,4 @@ def test_the_rules_nearest_to_the_top_count(tmp_path: Path) -> None:
 
 @given(st.text(max_size=30), st.integers(0, 9))
 def test_every_text_has_a_side(text: str, seed: int) -> None:
-    assert side_of(text, ROUTING.model_copy(update={"seed": seed})) in SPLITS
+    assert split_of(text, ROUTING.model_copy(update={"seed": seed})) in SPLITS

@@ -82,74 +82,74 @@ ROWS: list[Row] = (
 
 
 def test_accuracies_difference_and_p_value(settings: RoutingSettings) -> None:
-    found = compare(scores(ROWS), "baseline", settings)
-    assert found.items == 80
-    assert (found.first.estimate, found.second.estimate) == (50 / 80, 30 / 80)
-    assert found.difference.estimate == pytest.approx(20 / 80)
-    assert found.difference.low < 20 / 80 < found.difference.high
+    comparison = compare(scores(ROWS), "baseline", settings)
+    assert comparison.items == 80
+    assert (comparison.first.estimate, comparison.second.estimate) == (50 / 80, 30 / 80)
+    assert comparison.difference.estimate == pytest.approx(20 / 80)
+    assert comparison.difference.low < 20 / 80 < comparison.difference.high
     # 30 gained against 10 lost: exact binomial, two-sided
-    assert found.p_value == pytest.approx(0.00221, abs=1e-4)
+    assert comparison.p_value == pytest.approx(0.00221, abs=1e-4)
     swapped = scores([(m, b or "z", c, None) for m, c, b, _ in ROWS])
     assert compare(swapped, "baseline", settings).difference.low == pytest.approx(
-        -found.difference.high, abs=0.03
+        -comparison.difference.high, abs=0.03
     )
 
 
 def test_without_a_champion_the_baseline_is_the_reference(settings: RoutingSettings) -> None:
-    found = routing_metrics(scores(ROWS, person=20), ["a", "b"], settings, sample=True)
-    assert "champion" not in found
-    assert found["reference"] == found["baseline"]
-    assert found["difference_low"] == found["baseline_difference_low"] > 0
-    assert (found["coverage"], found["hand_written_sample"]) == (60 / 80, 1.0)
-    assert found["covered"] == 30 / 60
-    assert (found["known_items"], found["known_challenger"]) == (60, 50 / 60)
-    assert found["ece"] == pytest.approx(abs(0.75 - 50 / 80))
-    assert all(isinstance(value, float) for value in found.values())
+    metrics = routing_metrics(scores(ROWS, person=20), ["a", "b"], settings, sample=True)
+    assert "champion" not in metrics
+    assert metrics["reference"] == metrics["baseline"]
+    assert metrics["difference_low"] == metrics["baseline_difference_low"] > 0
+    assert (metrics["coverage"], metrics["hand_written_sample"]) == (60 / 80, 1.0)
+    assert metrics["covered"] == 30 / 60
+    assert (metrics["known_items"], metrics["known_challenger"]) == (60, 50 / 60)
+    assert metrics["ece"] == pytest.approx(abs(0.75 - 50 / 80))
+    assert all(isinstance(value, float) for value in metrics.values())
 
 
 def test_the_champion_is_the_reference_where_there_is_one(settings: RoutingSettings) -> None:
     rows = [(m, c, b, m) for m, c, b, _ in ROWS]
-    found = routing_metrics(scores(rows), [], settings, sample=False)
-    assert (found["champion"], found["reference"]) == (1.0, 1.0)
-    assert found["difference"] == pytest.approx(-30 / 80)
-    assert found["difference_high"] < 0 < found["baseline_difference_low"]
-    assert "known_items" not in found
+    metrics = routing_metrics(scores(rows), [], settings, sample=False)
+    assert (metrics["champion"], metrics["reference"]) == (1.0, 1.0)
+    assert metrics["difference"] == pytest.approx(-30 / 80)
+    assert metrics["difference_high"] < 0 < metrics["baseline_difference_low"]
+    assert "known_items" not in metrics
 
 
 def test_who_beats_the_rules_but_not_the_plainest_learner_is_not_promoted(
     settings: RoutingSettings,
 ) -> None:
     gate = load_parameters(ROOT).release.task_router
-    alike = scores(ROWS, tfidf=[row[1] or "" for row in ROWS])
-    found = routing_metrics(alike, [], settings, sample=False)
-    assert found["baseline_difference_low"] > gate.smallest_improvement
-    assert found["tfidf_difference"] == found["least_difference"] == 0.0
-    assert decide(found, gate).verdict == "kept"
+    identical_scores = scores(ROWS, tfidf=[row[1] or "" for row in ROWS])
+    metrics = routing_metrics(identical_scores, [], settings, sample=False)
+    assert metrics["baseline_difference_low"] > gate.smallest_improvement
+    assert metrics["tfidf_difference"] == metrics["least_difference"] == 0.0
+    assert decide(metrics, gate).verdict == "kept"
     beaten = scores(ROWS, tfidf=["c"] * len(ROWS))
-    found = routing_metrics(beaten, [], settings, sample=False)
-    assert found["least_difference_low"] == found["baseline_difference_low"]
-    assert decide(found, gate).verdict == "promoted"
+    metrics = routing_metrics(beaten, [], settings, sample=False)
+    assert metrics["least_difference_low"] == metrics["baseline_difference_low"]
+    assert decide(metrics, gate).verdict == "promoted"
     # TF-IDF itself is compared with the reference alone
-    itself = routing_metrics(alike, [], settings, sample=False, is_tfidf=True)
+    itself = routing_metrics(identical_scores, [], settings, sample=False, is_tfidf=True)
     assert decide(itself, gate).verdict == "promoted"
 
 
 def test_abstention_is_counted_on_requests_and_tasks(settings: RoutingSettings) -> None:
     def decided(score: float) -> Decision:
-        left = score < 0.5
-        by = "person" if left else "neural"
-        return Decision("a", 0.9, score, (), (), by, (), left, 1.0, "x", {"a": 0.9})
+        abstained = score < 0.5
+        by = "person" if abstained else "neural"
+        return Decision("a", 0.9, score, (), (), by, (), abstained, 1.0, "x", {"a": 0.9})
 
     tasks = [decided(score) for score in (0.9, 0.8, 0.7, 0.2)]
     requests = [decided(score) for score in (0.1, 0.3, 0.6)]
-    found = scope_metrics(tasks, requests, 0.5, settings)
-    assert found["in_scope_kept"] == 0.75
-    assert found["out_of_scope_abstained"] == pytest.approx(2 / 3)
-    assert found["scope_auroc"] == pytest.approx(10 / 12)
-    assert found["out_of_scope_items"] == 3.0
+    metrics = scope_metrics(tasks, requests, 0.5, settings)
+    assert metrics["in_scope_kept"] == 0.75
+    assert metrics["out_of_scope_abstained"] == pytest.approx(2 / 3)
+    assert metrics["scope_auroc"] == pytest.approx(10 / 12)
+    assert metrics["out_of_scope_items"] == 3.0
     html = routing_report(
         scores(ROWS),
-        routing_metrics(scores(ROWS), [], settings, sample=False) | found,
+        routing_metrics(scores(ROWS), [], settings, sample=False) | metrics,
         [],
         [],
         [],
@@ -160,10 +160,10 @@ def test_abstention_is_counted_on_requests_and_tasks(settings: RoutingSettings) 
 
 
 def test_a_challenger_that_is_never_sure_covers_nothing(settings: RoutingSettings) -> None:
-    found = routing_metrics(scores(ROWS, person=80), ["c"], settings, sample=False)
-    assert found["coverage"] == 0.0
-    assert "covered" not in found
-    assert "none" in routing_report(scores(ROWS, person=80), found, ["c"], [], [], [])
+    metrics = routing_metrics(scores(ROWS, person=80), ["c"], settings, sample=False)
+    assert metrics["coverage"] == 0.0
+    assert "covered" not in metrics
+    assert "none" in routing_report(scores(ROWS, person=80), metrics, ["c"], [], [], [])
 
 
 @pytest.mark.parametrize(
@@ -182,11 +182,11 @@ def test_the_calibration_error(confidence: list[float], right: list[bool], expec
 
 def page(rows: list[Row], settings: RoutingSettings, **options: Any) -> str:
     frame = scores(rows)
-    known = ["a", "b"]
+    known_masters = ["a", "b"]
     return routing_report(
         frame,
-        routing_metrics(frame, known, settings, options.pop("sample", False)),
-        known,
+        routing_metrics(frame, known_masters, settings, options.pop("sample", False)),
+        known_masters,
         options.pop("notes", []),
         options.pop("steps", []),
         options.pop("curve", []),

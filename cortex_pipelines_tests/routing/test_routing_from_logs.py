@@ -37,14 +37,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def params(tmp_path: Path, tiny_router_encoder: Path) -> Parameters:
-    found = load_parameters(ROOT)
+    parameters = load_parameters(ROOT)
     shutil.copytree(tiny_router_encoder, tmp_path / "encoder")
     source = ModelSource(directory=str(tmp_path / "encoder"))
     quick = {"trials": 1, "epochs": 2, "max_tokens": 32, "kernel_features": 64, "folds": 3}
-    return found.model_copy(
+    return parameters.model_copy(
         update={
-            "models": found.models.model_copy(update={"encoder": source}),
-            "routing": found.routing.model_copy(update=quick),
+            "models": parameters.models.model_copy(update={"encoder": source}),
+            "routing": parameters.routing.model_copy(update=quick),
         }
     )
 
@@ -72,9 +72,9 @@ def logs(tmp_path: Path) -> Path:
 
 
 def test_a_router_from_logs_to_decisions(logs: Path, tmp_path: Path, params: Parameters) -> None:
-    found = train_on_logs(logs, tmp_path / "out", params)
-    assert (found.tasks, found.masters) == (24, 3)
-    assert next(step["model"] for step in found.steps) == "lexical"  # no rules file, no such rung
+    trained = train_on_logs(logs, tmp_path / "out", params)
+    assert (trained.tasks, trained.masters) == (24, 3)
+    assert next(step["model"] for step in trained.steps) == "lexical"  # no rules file, no such rung
     router = open_model(tmp_path / "out")
     assert set(router.masters) == set(SAYS)
     assert router.route(["fix the bug in a"])[0].master in SAYS
@@ -86,8 +86,8 @@ def test_a_router_from_logs_to_decisions(logs: Path, tmp_path: Path, params: Par
 
 
 def test_one_log_is_enough(logs: Path, tmp_path: Path, params: Parameters) -> None:
-    found = train_on_logs(logs / "a.jsonl", tmp_path / "out", params)
-    assert found.tasks == 12
+    trained = train_on_logs(logs / "a.jsonl", tmp_path / "out", params)
+    assert trained.tasks == 12
 
 
 def test_rules_beside_the_logs_become_a_candidate(
@@ -98,8 +98,8 @@ def test_rules_beside_the_logs_become_a_candidate(
         "experts": {"top-up": {"activation_keywords": ["scan"]}},
     }
     (logs / "routing-patterns.json").write_text(json.dumps(rules))
-    found = train_on_logs(logs, tmp_path / "out", params)
-    assert found.steps[0]["model"] == "rules"
+    trained = train_on_logs(logs, tmp_path / "out", params)
+    assert trained.steps[0]["model"] == "rules"
     assert open_model(tmp_path / "out").rules is not None
 
 
@@ -139,8 +139,8 @@ def test_the_commands_work_outside_a_project(
     assert trained.exit_code == 0, trained.output
     assert "ensemble" in trained.output
     assert "24 tasks, 3 masters" in trained.output
-    one = cortex("route", "--model", "model", "fix the bug in a")
-    assert json.loads(one.stdout)["master"] in SAYS
+    answer = cortex("route", "--model", "model", "fix the bug in a")
+    assert json.loads(answer.stdout)["master"] in SAYS
     (tmp_path / "tasks.jsonl").write_text('{"task_id": 1, "title": "scan a"}\nbad\n')
     cortex("route", "--model", "model", "--file", "tasks.jsonl", "--out", "decisions.jsonl")
     lines = (tmp_path / "decisions.jsonl").read_text().splitlines()

@@ -37,9 +37,9 @@ def events(*steps: dict[str, Any]) -> pl.DataFrame:
 
 
 def label(*steps: dict[str, Any]) -> tuple[str, str] | None:
-    found = labelled_tasks(events(*steps))
-    assert len(found) <= 1
-    return (found[0].master, found[0].source) if found else None
+    labelled = labelled_tasks(events(*steps))
+    assert len(labelled) <= 1
+    return (labelled[0].master, labelled[0].source) if labelled else None
 
 
 @pytest.mark.parametrize(
@@ -67,29 +67,29 @@ def test_the_label_of_a_task(steps: list[dict[str, Any]], expected: tuple[str, s
 
 def test_time_and_not_the_place_in_the_file_orders_the_steps() -> None:
     late, early = {"occurred_at": START + timedelta(days=9)}, {"occurred_at": START}
-    found = labelled_tasks(events({"master": "b", **late}, {"master": "a", **early}))
-    assert found == [LabelledTask("Do it", "b", "decision", "log.jsonl", late["occurred_at"])]
+    labelled = labelled_tasks(events({"master": "b", **late}, {"master": "a", **early}))
+    assert labelled == [LabelledTask("Do it", "b", "decision", "log.jsonl", late["occurred_at"])]
 
 
 def test_two_tasks_with_one_id_are_two_tasks() -> None:
-    found = labelled_tasks(
+    labelled = labelled_tasks(
         events(
             {"master": "a", "text": "First", "success": True},
             {"master": "b", "text": "Second", "success": True},
             {"master": "c", "text": None, "success": True},
         )
     )
-    assert [(task.text, task.master) for task in found] == [("First", "a"), ("Second", "b")]
+    assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
 
 
 def test_tasks_without_an_id_are_told_apart_by_their_text() -> None:
-    found = labelled_tasks(
+    labelled = labelled_tasks(
         events(
             {"task_id": None, "master": "a", "text": "First"},
             {"task_id": None, "master": "b", "text": "Second"},
         )
     )
-    assert [(task.text, task.master) for task in found] == [("First", "a"), ("Second", "b")]
+    assert [(task.text, task.master) for task in labelled] == [("First", "a"), ("Second", "b")]
 
 
 def test_texts_that_differ_in_case_and_punctuation_are_one() -> None:
@@ -145,12 +145,12 @@ def test_weak_tasks_are_capped_and_leave_out_merges_and_empty_words() -> None:
             for number, (subject, paths, parents) in enumerate(rows)
         ]
     )
-    found = weak_tasks(commits, "demo", RULES, per_master=9)
-    assert {(task.text, task.master) for task in found} == {
+    weak = weak_tasks(commits, "demo", RULES, per_master=9)
+    assert {(task.text, task.master) for task in weak} == {
         ("Write the new parser", "development"),
         ("Speed up the parser", "development"),
         ("Explain the parser well", "inventory"),
     }
-    assert {task.origin for task in found} == {"demo/git:x"}
+    assert {task.origin for task in weak} == {"demo/git:x"}
     assert len(weak_tasks(commits, "demo", RULES, per_master=1)) == 2
     assert weak_tasks(commits, "demo", RULES, per_master=0) == []

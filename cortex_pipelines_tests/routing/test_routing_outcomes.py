@@ -57,19 +57,19 @@ def attempts_of(folder: Path, *records: dict[str, Any]) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The predictors of the sample logs, in a folder."""
     folder = tmp_path_factory.mktemp("predictors")
     tables = tables_of(folder, ROOT / PARAMETERS.coordination.logs)
-    seen: dict[str, float] = {}
-    for name, frame in outcome_predictors(tables, SETTINGS, folder, seen.__setitem__).items():
+    observed: dict[str, float] = {}
+    for name, frame in outcome_predictors(tables, SETTINGS, folder, observed.__setitem__).items():
         frame.write_parquet(folder / f"{name}.parquet")
-    assert seen["train_seconds"] > 0
+    assert observed["train_seconds"] > 0
     return folder
 
 
 def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
-    def sent(minute: int, master: str, task: str = "t1", **more: Any) -> dict[str, Any]:
+    def decision_line(minute: int, master: str, task: str = "t1", **more: Any) -> dict[str, Any]:
         when = (START + timedelta(minutes=minute)).isoformat()
         return {
             "task_id": task,
@@ -81,25 +81,25 @@ def test_a_task_that_was_taken_away_has_failed_there(tmp_path: Path) -> None:
 
     rows = attempts_of(
         tmp_path,
-        sent(0, "a"),
-        sent(1, "b", outcome="completed"),
-        sent(0, "a", "t2"),
-        sent(1, "b", "t2"),
-        sent(2, "a", "t2"),
-        sent(0, "a", "t3", duration=0, tokens=0, complexity="High"),
-        sent(0, "a", "moe-test-4", outcome="completed"),
+        decision_line(0, "a"),
+        decision_line(1, "b", outcome="completed"),
+        decision_line(0, "a", "t2"),
+        decision_line(1, "b", "t2"),
+        decision_line(2, "a", "t2"),
+        decision_line(0, "a", "t3", duration=0, tokens=0, complexity="High"),
+        decision_line(0, "a", "moe-test-4", outcome="completed"),
         {"task_id": "t3", "model": "m", "provider": "p", "complexity_score": 7},
         {"task_id": "t5", "routed_to": "a", "outcome": "completed"},
     )
-    found = {(row["task_id"], row["master"]): row for row in rows.iter_rows(named=True)}
-    assert {key: row["success"] for key, row in found.items()} == {
+    attempts_by_key = {(row["task_id"], row["master"]): row for row in rows.iter_rows(named=True)}
+    assert {key: row["success"] for key, row in attempts_by_key.items()} == {
         ("t1", "a"): 0.0,
         ("t1", "b"): 1.0,
         ("t2", "a"): None,
         ("t2", "b"): 0.0,
         ("t3", "a"): None,
     }
-    last = found["t3", "a"]
+    last = attempts_by_key["t3", "a"]
     assert (last["duration_seconds"], last["tokens"]) == (None, None)
     assert (last["complexity"], last["complexity_score"]) == (3.0, 7.0)
 
@@ -122,8 +122,8 @@ def test_the_reach_holds_its_share_of_the_errors_it_was_made_from(
 ) -> None:
     reach = conformal_reach(np.array(errors), coverage)
     assert reach in errors
-    held = sum(error <= reach for error in errors)
-    assert held >= min(len(errors), (len(errors) + 1) * coverage)
+    covered = sum(error <= reach for error in errors)
+    assert covered >= min(len(errors), (len(errors) + 1) * coverage)
 
 
 def test_a_candidate_is_adopted_only_for_a_gain_of_more_than_its_error() -> None:
@@ -137,7 +137,7 @@ def test_a_candidate_is_adopted_only_for_a_gain_of_more_than_its_error() -> None
     )
 
 
-def measured(rows: pl.DataFrame, columns: Columns, **values: np.ndarray) -> pl.DataFrame:
+def with_targets(rows: pl.DataFrame, columns: Columns, **values: np.ndarray) -> pl.DataFrame:
     """Real measurements laid out as attempts; the targets that they lack are not known."""
     numbers = [str(n) for n in range(rows.height)]
     shared = {"attempt_id": numbers, "cluster": numbers, "master": ["one"] * rows.height}
@@ -164,7 +164,7 @@ def real(name: str) -> tuple[pl.DataFrame, np.ndarray, Columns]:
 def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_share() -> None:
     rows, values, columns = real("diabetes")
     _, tables = build_predictors(
-        measured(rows, columns, duration_seconds=values), SETTINGS, columns
+        with_targets(rows, columns, duration_seconds=values), SETTINGS, columns
     )
     scores = {
         s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)
@@ -180,7 +180,7 @@ def test_on_real_measurements_amounts_beat_the_median_and_intervals_hold_their_s
 
 def test_on_real_measurements_probabilities_are_calibrated() -> None:
     rows, values, columns = real("breast_cancer")
-    _, tables = build_predictors(measured(rows, columns, success=values), SETTINGS, columns)
+    _, tables = build_predictors(with_targets(rows, columns, success=values), SETTINGS, columns)
     scores = {
         s.candidate: s for s in score_predictions(tables["predictions"], PARAMETERS.evaluation)
     }
@@ -201,28 +201,28 @@ def test_without_a_pattern_the_plainest_model_is_used() -> None:
     random = np.random.default_rng(3)
     rows = pl.DataFrame(random.normal(size=(200, 5)), schema=[f"x{n}" for n in range(5)])
     columns = Columns(tuple(rows.columns), (), (), None)
-    frame = measured(rows, columns, duration_seconds=np.exp(random.normal(size=200)))
+    frame = with_targets(rows, columns, duration_seconds=np.exp(random.normal(size=200)))
     assert train(frame, DURATION, columns, SETTINGS).chosen == "constant"
 
 
 def test_too_few_tasks_are_said_and_not_guessed() -> None:
     rows, values, columns = real("breast_cancer")
-    frame = measured(rows, columns, success=values, tokens=values * 0 + 5)
+    frame = with_targets(rows, columns, success=values, tokens=values * 0 + 5)
     few, tables = build_predictors(frame.head(SETTINGS.min_items - 1), SETTINGS, columns)
     assert few.predictors == {}
     assert tables["predictions"].is_empty()
     assert "predictors.min_items" in tables["targets"].row(0, named=True)["left_out"]
-    alike = frame.with_columns(success=1.0)
-    found, tables = build_predictors(alike, SETTINGS, columns)
+    all_succeeded = frame.with_columns(success=1.0)
+    predictors, tables = build_predictors(all_succeeded, SETTINGS, columns)
     left_out = dict(tables["targets"].select("target", "left_out").rows())
     assert "predictors.min_of_each" in left_out["success"]
-    assert list(found.predictors) == ["tokens"]  # always the same, so foretold exactly
+    assert list(predictors.predictors) == ["tokens"]  # always the same, so foretold exactly
     tokens = tables["predictions"].filter(pl.col("model") == "constant")
     assert tokens["predicted"].to_list() == pytest.approx([5.0] * tokens.height)
 
 
-def test_the_sample_gives_a_report_that_claims_nothing(made: Path, tmp_path: Path) -> None:
-    outcome_evaluation(made, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
+def test_the_sample_gives_a_report_that_claims_nothing(outputs: Path, tmp_path: Path) -> None:
+    outcome_evaluation(outputs, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
     report = (tmp_path / "report.html").read_text()
     assert "hand-written sample" in report
     assert "Not predicted: 0 tasks have a known tokens" in report
@@ -230,31 +230,35 @@ def test_the_sample_gives_a_report_that_claims_nothing(made: Path, tmp_path: Pat
     assert metrics["hand_written_sample"] == 1.0
     assert (
         metrics["success_items"]
-        == pl.read_parquet(made / "predictions.parquet")
+        == pl.read_parquet(outputs / "predictions.parquet")
         .filter((pl.col("target") == "success") & pl.col("chosen"))
         .height
     )
 
 
-def test_a_model_that_loses_is_reported_as_losing(tmp_path: Path, made: Path) -> None:
-    rows = pl.read_parquet(made / "predictions.parquet").filter(pl.col("target") == "success")
+def test_a_model_that_loses_is_reported_as_losing(tmp_path: Path, outputs: Path) -> None:
+    rows = pl.read_parquet(outputs / "predictions.parquet").filter(pl.col("target") == "success")
     linear = pl.col("model") == "linear"
     worse = rows.with_columns(
         pl.when(linear).then(pl.col("loss") + 0.5).otherwise("loss").alias("loss"),
         linear.alias("chosen"),
     )
     worse.write_parquet(tmp_path / "predictions.parquet")
-    pl.read_parquet(made / "targets.parquet").write_parquet(tmp_path / "targets.parquet")
+    pl.read_parquet(outputs / "targets.parquet").write_parquet(tmp_path / "targets.parquet")
     outcome_evaluation(tmp_path, SETTINGS, PARAMETERS.evaluation, PARAMETERS.coordination, tmp_path)
     assert "LOSES" in (tmp_path / "report.html").read_text()
 
 
-def test_later_tasks_change_no_prediction_and_training_repeats(made: Path, tmp_path: Path) -> None:
-    again = outcome_predictors(made, SETTINGS, tmp_path, lambda *_: None)
-    assert again["predictions"].equals(pl.read_parquet(made / "predictions.parquet"))
+def test_later_tasks_change_no_prediction_and_training_repeats(
+    outputs: Path, tmp_path: Path
+) -> None:
+    again = outcome_predictors(outputs, SETTINGS, tmp_path, lambda *_: None)
+    assert again["predictions"].equals(pl.read_parquet(outputs / "predictions.parquet"))
     name = "predictors.json"
-    assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
-    parts = [pl.read_parquet(made / f"{n}.parquet") for n in ("decisions", "outcomes", "features")]
+    assert (tmp_path / name).read_bytes() == (outputs / name).read_bytes()
+    parts = [
+        pl.read_parquet(outputs / f"{n}.parquet") for n in ("decisions", "outcomes", "features")
+    ]
     rows = attempts(*parts, SETTINGS).filter(pl.col("success").is_not_null())
     past = rows.height - round(rows.height * SETTINGS.test_share)
     turned = rows.with_row_index().with_columns(
@@ -264,24 +268,24 @@ def test_later_tasks_change_no_prediction_and_training_repeats(made: Path, tmp_p
         .alias("success")
     )
     flipped, _ = build_predictors(turned, SETTINGS)
-    same = OutcomePredictors.load(made)
-    assert flipped.predict(rows)["success"].equals(same.predict(rows)["success"])
+    loaded = OutcomePredictors.load(outputs)
+    assert flipped.predict(rows)["success"].equals(loaded.predict(rows)["success"])
 
 
-def test_predictors_are_kept_as_json_and_say_the_same_when_loaded(made: Path) -> None:
-    features = pl.read_parquet(made / "features.parquet")
-    found = OutcomePredictors.load(made).predict(features)
-    assert found.height == features.height
-    assert found["success"].is_between(0, 1).all()
-    assert (found["duration_seconds_low"] <= found["duration_seconds"]).all()
-    assert (found["duration_seconds"] <= found["duration_seconds_high"]).all()
-    kept = pl.read_parquet(made / "predictions.parquet").filter("chosen")
+def test_predictors_are_kept_as_json_and_say_the_same_when_loaded(outputs: Path) -> None:
+    features = pl.read_parquet(outputs / "features.parquet")
+    predicted = OutcomePredictors.load(outputs).predict(features)
+    assert predicted.height == features.height
+    assert predicted["success"].is_between(0, 1).all()
+    assert (predicted["duration_seconds_low"] <= predicted["duration_seconds"]).all()
+    assert (predicted["duration_seconds"] <= predicted["duration_seconds_high"]).all()
+    selected = pl.read_parquet(outputs / "predictions.parquet").filter("chosen")
     for target in ("success", "duration_seconds"):
-        own = kept.filter(pl.col("target") == target).join(
-            features.with_columns(said=found[target]), on="attempt_id"
+        target_rows = selected.filter(pl.col("target") == target).join(
+            features.with_columns(said=predicted[target]), on="attempt_id"
         )
-        assert own.height
-        assert own["predicted"].to_list() == pytest.approx(own["said"].to_list())
+        assert target_rows.height
+        assert target_rows["predicted"].to_list() == pytest.approx(target_rows["said"].to_list())
 
 
 def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
@@ -290,7 +294,7 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
         pl.lit(None, dtype=pl.Float64).alias(name) for name in (*COLUMNS.numbers, *COLUMNS.amounts)
     )
     rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(n) for n in COLUMNS.categories)
-    frame = measured(rows, COLUMNS, duration_seconds=np.array([10.0, 1000.0] * 40))
+    frame = with_targets(rows, COLUMNS, duration_seconds=np.array([10.0, 1000.0] * 40))
     models, tables = build_predictors(frame, SETTINGS)
     assert tables["targets"].filter(pl.col("target") == "duration_seconds")["chosen"][0] == "linear"
     models.save(tmp_path)
@@ -299,13 +303,14 @@ def test_a_linear_model_is_loaded_with_its_words(tmp_path: Path) -> None:
     assert (
         loaded.predict(frame)["duration_seconds"][0] < loaded.predict(frame)["duration_seconds"][1]
     )
-    said = json.loads((tmp_path / FILE).read_text())
-    model = said["duration_seconds"]["model"]
+    stored = json.loads((tmp_path / FILE).read_text())
+    model = stored["duration_seconds"]["model"]
     for damaged in (
         1,
         {"duration_seconds": 1},
-        said | {"duration_seconds": said["duration_seconds"] | {"slope": "steep"}},
-        said | {"duration_seconds": said["duration_seconds"] | {"model": model | {"weights": []}}},
+        stored | {"duration_seconds": stored["duration_seconds"] | {"slope": "steep"}},
+        stored
+        | {"duration_seconds": stored["duration_seconds"] | {"model": model | {"weights": []}}},
     ):
         (tmp_path / FILE).write_text(json.dumps(damaged))
         with pytest.raises(PredictorError, match=r"predictors\.json: .*cortex run"):

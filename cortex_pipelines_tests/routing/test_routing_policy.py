@@ -15,7 +15,7 @@ from cortex_pipelines.coordination.table_assets import coordination_tables
 from cortex_pipelines.routing.audit.tables import deciding_models, logged_decisions
 from cortex_pipelines.routing.outcomes.attempts import attempts
 from cortex_pipelines.routing.serving.exploration import send
-from cortex_pipelines.routing.serving.output import answers
+from cortex_pipelines.routing.serving.output import route_lines
 from cortex_pipelines.routing.serving.router import Decision, Router
 from cortex_pipelines.routing.serving.tasks import read_tasks
 from cortex_pipelines.statistics.off_policy import (
@@ -37,35 +37,35 @@ RULES = {
 
 def decided(shares: dict[str, float], *, abstained: bool = False) -> Decision:
     best = max(shares, key=lambda name: shares[name])
-    others = tuple((name, share) for name, share in shares.items() if name != best)
+    alternatives = tuple((name, share) for name, share in shares.items() if name != best)
     return Decision(
-        *(best, shares[best], 1.0, (), others[:2], "kernel", (), abstained, 0.1, "x"),
+        *(best, shares[best], 1.0, (), alternatives[:2], "kernel", (), abstained, 0.1, "x"),
         probabilities=shares,
     )
 
 
 def test_without_exploration_the_best_master_is_certain() -> None:
-    sent = send(decided({"a": 0.6, "b": 0.4}), 0.0, random.Random(1))
-    assert sent.as_json() == {"routed_to": "a", "propensity": 1.0, "policy": "greedy"}
+    routing = send(decided({"a": 0.6, "b": 0.4}), 0.0, random.Random(1))
+    assert routing.as_json() == {"routed_to": "a", "propensity": 1.0, "policy": "greedy"}
 
 
 def test_a_task_for_a_person_is_sent_nowhere() -> None:
-    sent = send(decided({"a": 0.6, "b": 0.4}, abstained=True), 1.0, random.Random(1))
-    assert (sent.routed_to, sent.propensity) == (None, None)
+    routing = send(decided({"a": 0.6, "b": 0.4}, abstained=True), 1.0, random.Random(1))
+    assert (routing.routed_to, routing.propensity) == (None, None)
 
 
 @given(st.integers(0, 50), st.floats(0.05, 1.0))
 def test_masters_are_tried_as_often_as_their_propensity_says(seed: int, explore: float) -> None:
     shares = {"a": 0.7, "b": 0.2, "c": 0.08, "d": 0.02}  # two alternatives are named
     chance = random.Random(seed)
-    sent = [send(decided(shares), explore, chance) for _ in range(2000)]
+    routings = [send(decided(shares), explore, chance) for _ in range(2000)]
     for name in shares:
-        said = (explore / 3 if name != "d" else 0.0) + (1 - explore) * (name == "a")
-        own = [one for one in sent if one.routed_to == name]
-        assert all(one.propensity == pytest.approx(said) for one in own)
-        assert abs(len(own) / 2000 - said) < 5 * (0.25 / 2000) ** 0.5
+        expected = (explore / 3 if name != "d" else 0.0) + (1 - explore) * (name == "a")
+        to_master = [routing for routing in routings if routing.routed_to == name]
+        assert all(routing.propensity == pytest.approx(expected) for routing in to_master)
+        assert abs(len(to_master) / 2000 - expected) < 5 * (0.25 / 2000) ** 0.5
     # inverse propensities estimate how many masters there are to draw from
-    mean = sum(1 / one.propensity for one in sent if one.propensity) / 2000
+    mean = sum(1 / routing.propensity for routing in routings if routing.propensity) / 2000
     assert mean == pytest.approx(3, abs=30 / (explore * 2000) ** 0.5)
 
 
@@ -78,14 +78,14 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
     tasks = [{"task_id": task, "title": title} for task, title in titles.items()]
     (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, tasks)))
     router = Router.from_rules(tmp_path / "rules.json", None)
-    lines = answers(router, read_tasks(tmp_path / "tasks.jsonl"), explore, random.Random(3))
+    lines = route_lines(router, read_tasks(tmp_path / "tasks.jsonl"), explore, random.Random(3))
     (logs / "decisions.jsonl").write_text("\n".join(lines))
     ends = [
         {
-            **{"task_id": said["task_id"], "task_title": titles[said["task_id"]]},
-            **{"master": said["routed_to"], "success": said["routed_to"] == "security"},
+            **{"task_id": answer["task_id"], "task_title": titles[answer["task_id"]]},
+            **{"master": answer["routed_to"], "success": answer["routed_to"] == "security"},
         }
-        for said in map(json.loads, lines)
+        for answer in map(json.loads, lines)
     ]
     (logs / "outcomes.jsonl").write_text("\n".join(map(json.dumps, ends)))
     pin = take_coordination_pin(logs, logs, PARAMETERS.privacy)
@@ -93,7 +93,7 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
     assert read.rejected.height == 0
     read.events.write_parquet(tmp_path / "events.parquet")
     tables = coordination_tables(tmp_path, PARAMETERS.coordination, PARAMETERS.log_tables)
-    known = attempts(
+    logged_attempts = attempts(
         tables["decisions"], tables["outcomes"], tables["features"], PARAMETERS.predictors
     )
     scores = pl.DataFrame(
@@ -102,25 +102,25 @@ def routed(tmp_path: Path, explore: float) -> tuple[pl.DataFrame, Estimate | Ref
             for title in titles.values()
         ]
     )
-    logged, wanted = logged_decisions(known, tables["decisions"], scores)
+    logged, policy = logged_decisions(logged_attempts, tables["decisions"], scores)
     assert len(logged.actions) == 600
-    found = evaluate_policy(logged, wanted, Support(50, 20), PARAMETERS.evaluation)
-    return tables["decisions"], found
+    estimate = evaluate_policy(logged, policy, Support(50, 20), PARAMETERS.evaluation)
+    return tables["decisions"], estimate
 
 
 def test_written_decisions_are_read_as_logs_with_their_propensity(tmp_path: Path) -> None:
-    decisions, found = routed(tmp_path, explore=0.5)
+    decisions, estimate = routed(tmp_path, explore=0.5)
     assert decisions.height == 600
     assert deciding_models(decisions) == {"rules": 600}
     assert set(decisions["propensity"].round(6)) == {0.75, 0.25}
-    assert isinstance(found, Estimate)
+    assert isinstance(estimate, Estimate)
     # security succeeds always; the router that was logged sent a quarter or three quarters there
-    assert found.snips.estimate == pytest.approx(1.0)
-    assert found.logged.estimate < 0.9
+    assert estimate.snips.estimate == pytest.approx(1.0)
+    assert estimate.logged.estimate < 0.9
 
 
 def test_a_log_without_exploration_supports_no_estimate(tmp_path: Path) -> None:
-    decisions, found = routed(tmp_path, explore=0.0)
+    decisions, estimate = routed(tmp_path, explore=0.0)
     assert set(decisions["propensity"]) == {1.0}
-    assert isinstance(found, Refusal)
-    assert "never tried anything else" in found.reason
+    assert isinstance(estimate, Refusal)
+    assert "never tried anything else" in estimate.reason

@@ -69,26 +69,26 @@ def expected(data: Path, text: str, master: str | None, when: datetime = WHEN) -
 
 
 def test_every_target_is_predicted_or_its_absence_explained(data: Path) -> None:
-    (found,) = expected(data, "Fix the login bug", "development")
+    (prediction,) = expected(data, "Fix the login bug", "development")
     targets = pl.read_parquet(data / "outcome_predictors" / "targets.parquet")
-    assert {*found} - {"master", "models", "left_out"} | {*found["left_out"]} == {
+    assert {*prediction} - {"master", "models", "left_out"} | {*prediction["left_out"]} == {
         *targets["target"]
     }
-    assert not {*found} & {*found["left_out"]}
-    assert 0 <= found["success"] <= 1
-    for amount in (value for value in found.values() if isinstance(value, dict)):
+    assert not {*prediction} & {*prediction["left_out"]}
+    assert 0 <= prediction["success"] <= 1
+    for amount in (value for value in prediction.values() if isinstance(value, dict)):
         if "median" in amount:
             assert amount["low"] <= amount["median"] <= amount["high"]
-    assert expected(data, "Fix the login bug", "development") == [found]
+    assert expected(data, "Fix the login bug", "development") == [prediction]
 
 
 def test_without_a_master_each_known_one_is_asked(data: Path) -> None:
-    found = expected(data, "Fix the login bug", None)
-    names = [row["master"] for row in found]
+    predictions = expected(data, "Fix the login bug", None)
+    names = [row["master"] for row in predictions]
     assert names == sorted(set(names))
     assert {"development", "security"} <= set(names)
     (alone,) = expected(data, "Fix the login bug", "security")
-    assert alone == next(row for row in found if row["master"] == "security")
+    assert alone == next(row for row in predictions if row["master"] == "security")
 
 
 def test_an_unknown_master_and_missing_predictors_are_clear_errors(
@@ -110,24 +110,24 @@ def test_predictors_that_were_changed_since_are_refused(ask: Ask, data: Path) ->
     before = path.read_bytes()
     path.write_bytes(before.replace(b"constant", b"Constant", 1))
     try:
-        said = ask("Fix it")
+        result = ask("Fix it")
     finally:
         path.write_bytes(before)
-    assert said.exit_code == 1
-    assert "changed since it was made" in said.output
+    assert result.exit_code == 1
+    assert "changed since it was made" in result.output
 
 
 def test_the_command_writes_a_line_a_master(ask: Ask, data: Path) -> None:
     lines = ask("Fix the login bug").stdout.splitlines()
     assert len(lines) == len({json.loads(line)["master"] for line in lines}) > 1
-    one = json.loads(ask("Fix \ud83d it", "--master", "security").stdout)
-    assert one["master"] == "security"
-    assert one["model_version"] == content_md5(data / "outcome_predictors")
+    answer = json.loads(ask("Fix \ud83d it", "--master", "security").stdout)
+    assert answer["master"] == "security"
+    assert answer["model_version"] == content_md5(data / "outcome_predictors")
     # what the sample supports: no figure that reads the task
-    assert set(one["models"].values()) <= {"constant", "master"}
-    said = ask("Fix it", "--master", "nobody")
-    assert said.exit_code == 1
-    assert "no master 'nobody'" in said.output
+    assert set(answer["models"].values()) <= {"constant", "master"}
+    result = ask("Fix it", "--master", "nobody")
+    assert result.exit_code == 1
+    assert "no master 'nobody'" in result.output
 
 
 def test_the_gateway_answers_what_the_command_prints(ask: Ask, data: Path) -> None:

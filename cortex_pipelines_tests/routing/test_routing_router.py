@@ -56,9 +56,15 @@ def folder(
 ) -> Path:
     out = tmp_path_factory.mktemp("router")
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    chosen = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
+    fp32_settings = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
     train_router(
-        tasks(), encoder.encode, chosen, {"wheel": "x==1"}, PATTERNS, out, out.parent / "studies"
+        tasks(),
+        encoder.encode,
+        fp32_settings,
+        {"wheel": "x==1"},
+        PATTERNS,
+        out,
+        out.parent / "studies",
     )
     return out
 
@@ -84,46 +90,49 @@ def changed(folder: Path, tiny_encoder: Path, tmp_path: Path, **config: object) 
 
 def test_a_decision_says_all_that_it_promises(router: Router, folder: Path) -> None:
     (decision,) = router.route(["fix the bug in a"])
-    found = decision.as_json()
-    assert found["master"] == "development"
-    assert 0 <= found["in_scope"] <= 1
+    answer = decision.as_json()
+    assert answer["master"] == "development"
+    assert 0 <= answer["in_scope"] <= 1
     assert sum(decision.probabilities.values()) == pytest.approx(1)
-    assert found["confidence"] == pytest.approx(max(decision.probabilities.values()), abs=1e-5)
-    assert found["confidence"] >= found["alternatives"][0]["probability"]
-    known = {(row["text"], row["master"]) for row in tasks().iter_rows(named=True)}
-    for past in found["evidence"]:
-        assert (past["text"], past["master"]) in known
+    assert answer["confidence"] == pytest.approx(max(decision.probabilities.values()), abs=1e-5)
+    assert answer["confidence"] >= answer["alternatives"][0]["probability"]
+    logged = {(row["text"], row["master"]) for row in tasks().iter_rows(named=True)}
+    for past in answer["evidence"]:
+        assert (past["text"], past["master"]) in logged
         assert past["outcome"] in ("succeeded", "not known")
-    near = [past["similarity"] for past in found["evidence"]]
-    assert near == sorted(near, reverse=True)
-    assert near[0] == pytest.approx(1.0, abs=1e-3)
-    assert len(found["evidence"]) == 3
-    assert found["latency_ms"] > 0
-    assert found["model_version"] == router.version == content_md5(folder)
-    json.dumps(found)
+    similarities = [past["similarity"] for past in answer["evidence"]]
+    assert similarities == sorted(similarities, reverse=True)
+    assert similarities[0] == pytest.approx(1.0, abs=1e-3)
+    assert len(answer["evidence"]) == 3
+    assert answer["latency_ms"] > 0
+    assert answer["model_version"] == router.version == content_md5(folder)
+    json.dumps(answer)
 
 
 def test_training_learns_and_company_does_not_matter(router: Router) -> None:
     frame = tasks()
     together = router.route(frame["text"].to_list())
-    right = [one.master == master for one, master in zip(together, frame["master"], strict=True)]
+    right = [
+        decision.master == master
+        for decision, master in zip(together, frame["master"], strict=True)
+    ]
     assert np.mean(right) > 0.8
-    for text, one in zip(frame["text"], together, strict=True):
+    for text, decision in zip(frame["text"], together, strict=True):
         (alone,) = router.route([text])
-        assert alone.master == one.master
-        assert alone.confidence == pytest.approx(one.confidence, abs=1e-4)
+        assert alone.master == decision.master
+        assert alone.confidence == pytest.approx(decision.confidence, abs=1e-4)
     assert router.route([]) == []
     assert router.masters == ("cicd", "development", "security")
 
 
 def test_many_at_once_are_decided_as_few_are(router: Router) -> None:
     few = tasks()["text"].to_list()
-    some = router.route(few)
-    for place, one in enumerate(router.route(few * 10)):
-        other = some[place % len(few)]
-        assert one.master == other.master
-        assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
-        assert one.latency_ms > 0
+    decisions = router.route(few)
+    for index, decision in enumerate(router.route(few * 10)):
+        other = decisions[index % len(few)]
+        assert decision.master == other.master
+        assert decision.confidence == pytest.approx(other.confidence, abs=1e-4)
+        assert decision.latency_ms > 0
 
 
 @pytest.mark.parametrize(
@@ -189,12 +198,12 @@ def test_training_repeats_byte_for_byte(
     folder: Path, tiny_encoder: Path, settings: RoutingSettings, tmp_path: Path
 ) -> None:
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    chosen = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
+    fp32_settings = settings.model_copy(update={"precision": "fp32", "adopt_p": 1.0})
     shuffled = tasks().reverse()
     train_router(
         shuffled,
         encoder.encode,
-        chosen,
+        fp32_settings,
         {"wheel": "x==1"},
         PATTERNS,
         tmp_path,
@@ -213,11 +222,11 @@ def test_labels_come_back_as_they_are(
     names = {"development": "Dév / ops\u200b", "security": "ſecurity", "cicd": "CI-CD?"}
     frame = tasks().with_columns(pl.col("master").replace(names))
     encoder = SentenceEncoder(tiny_encoder, 32, 4, 1)
-    chosen = settings.model_copy(update={"precision": "fp32"})
+    fp32_settings = settings.model_copy(update={"precision": "fp32"})
     train_router(
         frame,
         encoder.encode,
-        chosen,
+        fp32_settings,
         {"wheel": "x==1"},
         None,
         tmp_path,
@@ -225,7 +234,9 @@ def test_labels_come_back_as_they_are(
     )
     router = Router.load(tmp_path, tiny_encoder)
     assert set(router.masters) == set(names.values())
-    assert {one.master for one in router.route(frame["text"].to_list())} <= set(names.values())
+    assert {decision.master for decision in router.route(frame["text"].to_list())} <= set(
+        names.values()
+    )
     assert router.rules is None
 
 

@@ -76,10 +76,10 @@ def test_what_is_wrong_in_a_rules_file_is_named(
     tmp_path: Path, path: tuple[str, ...], value: Any, message: str
 ) -> None:
     patterns = copy.deepcopy(PATTERNS)
-    at: Any = patterns
+    node: Any = patterns
     for key in path[:-1]:
-        at = at[key]
-    at[path[-1]] = value
+        node = node[key]
+    node[path[-1]] = value
     file = tmp_path / "routing-patterns.json"
     file.write_text(json.dumps(patterns))
     with pytest.raises(RulesError, match=message) as caught:

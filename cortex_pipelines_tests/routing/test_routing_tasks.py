@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortex_pipelines.routing.serving.output import answers
+from cortex_pipelines.routing.serving.output import route_lines
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.serving.tasks import Task, TaskFileError, find_rules, read_tasks
 
@@ -73,7 +73,7 @@ def test_a_bad_line_is_an_error_at_its_place(
 ) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_bytes(b'{"title": "fix"}\n' + line + b'\n{"task_id": 2, "title": "fix"}\n')
-    first, bad, last = map(json.loads, answers(by_rules, read_tasks(file)))
+    first, bad, last = map(json.loads, route_lines(by_rules, read_tasks(file)))
     assert first["master"] == last["master"] == "development"
     assert last["task_id"] == 2
     assert words in bad["error"]
@@ -83,16 +83,16 @@ def test_a_bad_line_is_an_error_at_its_place(
 def test_an_id_is_kept_where_the_text_is_missing(tmp_path: Path, by_rules: Router) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_text('{"task_id": "t-9"}\n')
-    (found,) = map(json.loads, answers(by_rules, read_tasks(file)))
-    assert found["task_id"] == "t-9"
-    assert set(found) == {"task_id", "error"}
+    (answer,) = map(json.loads, route_lines(by_rules, read_tasks(file)))
+    assert answer["task_id"] == "t-9"
+    assert set(answer) == {"task_id", "error"}
 
 
 @pytest.mark.parametrize("written", ["1", "1.0", "1e2", "-0", "123456789012345678901", '"é"'])
 def test_ids_come_back_as_they_were_written(tmp_path: Path, by_rules: Router, written: str) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_text(f'{{"task_id": {written}, "title": "fix the bug"}}\n')
-    (line,) = answers(by_rules, read_tasks(file))
+    (line,) = route_lines(by_rules, read_tasks(file))
     assert line.startswith(f'{{"task_id": {written}, "master": "development"')
     assert list(json.loads(line)) == KEYS
 
@@ -105,11 +105,11 @@ def test_any_ids_and_texts_come_back_in_order(
     by_rules: Router, tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[object, str]]
 ) -> None:
     file = tmp_path_factory.mktemp("tasks") / "tasks.jsonl"
-    lines = [json.dumps({"task_id": one, "title": text}) for one, text in rows]
+    lines = [json.dumps({"task_id": task_id, "title": text}) for task_id, text in rows]
     file.write_text("".join(f"{line}\n" for line in lines))
-    found = answers(by_rules, read_tasks(file))
-    assert [json.loads(line)["task_id"] for line in found] == [one for one, _ in rows]
-    for line in found:
+    lines_out = route_lines(by_rules, read_tasks(file))
+    assert [json.loads(line)["task_id"] for line in lines_out] == [task_id for task_id, _ in rows]
+    for line in lines_out:
         line.encode("utf-8")
         assert "\n" not in line
 

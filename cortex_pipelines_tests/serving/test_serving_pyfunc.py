@@ -10,7 +10,7 @@ import pytest
 
 from cortex_pipelines.adapters.model.base_model import BaseModel, resolve_base
 from cortex_pipelines.embeddings.encoder import SentenceEncoder
-from cortex_pipelines.ingestion.pretrained_models import ModelSource, take_model_pin
+from cortex_pipelines.ingestion.pretrained_models import ModelSource, resolve_model_pin
 from cortex_pipelines.release.loading import ResidentBase, base_of, read_lora
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -19,7 +19,7 @@ from cortex_pipelines.serving import pyfunc
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import sign_version
 from cortex_pipelines.tracking.experiments import experiment_id
-from cortex_pipelines.tracking.model_file import Description
+from cortex_pipelines.tracking.model_file import ModelMetadata
 from cortex_pipelines.tracking.model_versions import log_model
 from cortex_pipelines.tracking.store import open_client, tracking_uri
 from cortex_pipelines.versioning.content import content_md5
@@ -39,7 +39,7 @@ def registered(root: Path, asset: str, name: str, folder: Path) -> str:
     client, version = open_client(root), str(content_md5(folder))
     run = str(client.create_run(experiment_id(root, name)).info.run_id)
     signed = sign_version(root, folder, name, version, base_of(folder))
-    logged = log_model(root, Description(asset, name, version, run), folder, signed)
+    logged = log_model(root, ModelMetadata(asset, name, version, run), folder, signed)
     client.create_registered_model(name)
     entry = client.create_model_version(name, f"models:/{logged}", run, model_id=logged)
     client.set_registered_model_alias(name, "champion", str(entry.version))
@@ -94,7 +94,7 @@ def test_a_router_answers_lists_and_frames_as_the_platform_does(root: Path) -> N
     folder = root / "router"
     folder.mkdir()
     encode = SentenceEncoder(root / "encoder", 32, 4, 1).encode
-    pin = take_model_pin(ModelSource(directory="encoder"), root)
+    pin = resolve_model_pin(ModelSource(directory="encoder"), root)
     train_router(tasks(), encode, settings, pin, PATTERNS, folder, root / "studies")
     registered(root, "task_router", "task_router", folder)
 

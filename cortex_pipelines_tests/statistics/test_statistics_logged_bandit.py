@@ -163,7 +163,7 @@ def test_the_range_of_rewards_may_be_stated(tmp_path: Path) -> None:
     assert output["snips"]["low"] == 0
     assert 1 < output["snips"]["high"] < 5
     assert "needs both ends" in ask("--high", "20").stderr
-    assert "no range of rewards" in ask("--low", "2", "--high", "1").stderr
+    assert "not a range of rewards" in ask("--low", "2", "--high", "1").stderr
     assert "from 0 to 0, which are not between" in ask("--low", "1", "--high", "2").stderr
 
 

@@ -24,8 +24,8 @@ NAME = "data-a"
 
 def finished_run(root: Path, version: str, **tags: str) -> str:
     client = store.open_client(root)
-    about = {"dvc_md5": version, "asset_key": "words", "partition": "a"} | tags
-    run = client.create_run(experiment_id(root, NAME), tags=about)
+    run_tags = {"dvc_md5": version, "asset_key": "words", "partition": "a"} | tags
+    run = client.create_run(experiment_id(root, NAME), tags=run_tags)
     client.set_terminated(run.info.run_id, "FINISHED")
     return str(run.info.run_id)
 
@@ -73,15 +73,15 @@ def test_an_experiment_is_there_whatever_was_done_to_it(
     before = experiment_id(tmp_path, NAME)
     run = finished_run(tmp_path, "1.dir")
     tidy(tmp_path, before)
-    now = experiment_id(tmp_path, NAME)
-    assert is_same is None or (now == before) == is_same
+    restored = experiment_id(tmp_path, NAME)
+    assert is_same is None or (restored == before) == is_same
     assert notice in caplog.text
     assert bool(caplog.text) == bool(notice), "said once, and only if something was done"
     found = find_run(tmp_path, "words", "a", "1.dir")
     assert (found[0] if found else None) == (run if finds_run else None)
     client = store.open_client(tmp_path)
     client.log_text(finished_run(tmp_path, "2.dir"), "words", "note.txt")
-    assert now in experiment_ids(tmp_path)
+    assert restored in experiment_ids(tmp_path)
 
 
 def test_deleted_runs_come_back_except_the_forgotten(
@@ -107,10 +107,10 @@ def test_a_run_that_is_deleted_while_it_goes_records_its_output(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, for_good: bool
 ) -> None:
     bench = Workbench.create(tmp_path / "p")
-    made = bench.make("words", "a")
+    version = bench.make("words", "a")
     project = bench.project()
     asset = project.graph.assets["words"]
-    opened = MlflowTracker().begin(project, asset, "a", made.made_from, "dagster-1")
+    opened = MlflowTracker().begin(project, asset, "a", version.made_from, "dagster-1")
     first = opened.run_id
     client: Any = store.open_client(bench.root)
     opened.live.add("steps/loss", 2.0, 1)
@@ -118,9 +118,9 @@ def test_a_run_that_is_deleted_while_it_goes_records_its_output(
     if for_good:
         client._tracking_client.store._hard_delete_run(first)
     opened.live.flush()
-    run = opened.finish(Version(made.value, made.made_from, True))
+    run = opened.finish(Version(version.value, version.made_from, True))
     assert (run == first) != for_good
-    assert find_run(bench.root, "words", "a", made.value) is not None
+    assert find_run(bench.root, "words", "a", version.value) is not None
     words = "deleted for good meanwhile" if for_good else "deleted meanwhile; it is restored"
     assert words in caplog.text
     assert caplog.text.count("takes no metrics") == 1

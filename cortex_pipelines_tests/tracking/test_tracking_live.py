@@ -16,8 +16,8 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.tracking import live
 from cortex_pipelines.tracking.curves import record_curves
 from cortex_pipelines.tracking.experiments import experiment_id, experiment_ids
-from cortex_pipelines.tracking.live import LiveMetrics, watched
-from cortex_pipelines.tracking.processes import end_dead_runs, going_on, note_process
+from cortex_pipelines.tracking.live import LiveMetrics, live_metrics
+from cortex_pipelines.tracking.processes import end_dead_runs, note_process, run_marker
 from cortex_pipelines.tracking.run_search import find_run
 from cortex_pipelines.tracking.runs import MlflowTracker, experiment_name
 from cortex_pipelines.tracking.store import (
@@ -53,18 +53,18 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
 ) -> None:
     bench = Workbench.create(tmp_path / "p")
     bench.git("remote", "add", "origin", "https://name:secret@example.org/team/code.git")
-    seen: list[str] = []
+    messages: list[str] = []
 
     def broken(*given: Any) -> None:
         (run,) = all_runs(bench)
-        seen.append(run.info.status)
-        assert going_on(bench.root, run.info.run_id).exists()
+        messages.append(run.info.status)
+        assert run_marker(bench.root, run.info.run_id).exists()
         raise ValueError(f"no such word in {bench.root}/toy")
 
     with monkeypatch.context() as patch:
         patch.setattr(materialise, "_write_tables", broken)
         assert not run_tracked(bench, "words", "a").success
-    assert seen == ["RUNNING"]
+    assert messages == ["RUNNING"]
     (failed,) = all_runs(bench)
     assert failed.info.status == "FAILED"
     assert failed.data.tags["error"] == "ValueError: no such word in ./toy"
@@ -73,10 +73,10 @@ def test_a_run_is_open_while_it_goes_and_failed_if_the_work_fails(
 
     assert run_tracked(bench, "words", "a").success
     version = bench.lock()["words@a"]["outs"][0]["md5"]
-    found = find_run(bench.root, "words", "a", version)
-    assert found is not None
-    assert found[0] != failed.info.run_id
-    tags = found[1]
+    run_found = find_run(bench.root, "words", "a", version)
+    assert run_found is not None
+    assert run_found[0] != failed.info.run_id
+    tags = run_found[1]
     assert tags["mlflow.source.git.commit"] == bench.git("rev-parse", "HEAD")
     assert tags["mlflow.source.git.branch"] == "main"
     assert tags["mlflow.source.git.repoURL"] == "https://example.org/team/code.git"
@@ -130,9 +130,9 @@ def test_steps_and_the_machine_s_load_are_there_before_the_end(
     client = open_client(tmp_path)
     run = str(client.create_run(experiment_id(tmp_path, "code_adapter-a")).info.run_id)
     metrics = LiveMetrics(client, run, "code_adapter-a")
-    with watched(metrics, database_uri(tmp_path)):
-        whole = launch.tensorboard(tmp_path / "code_adapter-a")
-        whole.add_scalar("train/loss", 2.0, 1)
+    with live_metrics(metrics, database_uri(tmp_path)):
+        writer = launch.tensorboard(tmp_path / "code_adapter-a")
+        writer.add_scalar("train/loss", 2.0, 1)
         assert client.get_run(run).data.metrics["steps/loss"] == 2.0
         part = launch.tensorboard(tmp_path / "code_adapter-a-naming")
         part.add_scalar("validation/loss", 3.0, 1)
@@ -151,7 +151,7 @@ def test_steps_and_the_machine_s_load_are_there_before_the_end(
     (tmp_path / "out" / "training.json").write_text(json.dumps({"steps": steps}))
     record_curves(client, run, 0, tmp_path / "out", metrics.written)
     history = client.get_metric_history(run, "steps/loss")
-    assert sorted((one.step, one.value) for one in history) == [(1, 2.0), (2, 1.0)]
+    assert sorted((point.step, point.value) for point in history) == [(1, 2.0), (2, 1.0)]
 
 
 def test_a_training_is_seen_step_by_step_and_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -163,12 +163,12 @@ def test_a_training_is_seen_step_by_step_and_writes_the_same_bytes(tmp_path: Pat
     client = open_client(tmp_path)
     run = str(client.create_run(experiment_id(tmp_path, "code_adapter-mine")).info.run_id)
     metrics = LiveMetrics(client, run, "code_adapter-mine")
-    with watched(metrics, database_uri(tmp_path)):
+    with live_metrics(metrics, database_uri(tmp_path)):
         tinymodel.train_adapter(tmp_path, datasets, tmp_path / "seen", max_tokens=800)
-        shown = client.get_metric_history(run, "steps/loss")  # the run still goes on
+        history = client.get_metric_history(run, "steps/loss")  # the run still goes on
     assert content_md5(tmp_path / "seen") == content_md5(tmp_path / "unseen")
     course = json.loads((tmp_path / "seen" / "training.json").read_text())
-    assert [one.step for one in shown] == [row["step"] for row in course["steps"]]
+    assert [point.step for point in history] == [row["step"] for row in course["steps"]]
     assert client.get_run(run).data.metrics["validation/loss"] > 0
     assert client.get_run(run).data.metrics["speed/tokens_per_second"] > 0
     before = len(client.get_metric_history(run, "steps/loss"))
@@ -193,15 +193,17 @@ def test_data_sets_have_schema_and_profile(tmp_path: Path) -> None:
     for stage in (("words", "a"), ("loud", "a")):
         assert run_tracked(bench, *stage).success
     version = bench.lock()["loud@a"]["outs"][0]["md5"]
-    found = find_run(bench.root, "loud", "a", version)
-    assert found is not None
-    inputs = open_client(bench.root).get_run(found[0]).inputs.dataset_inputs
-    assert {one.dataset.name for one in inputs} == {"words", "loud"}
-    for one in inputs:
-        (column,) = json.loads(one.dataset.schema)["mlflow_colspec"]
+    run_found = find_run(bench.root, "loud", "a", version)
+    assert run_found is not None
+    inputs = open_client(bench.root).get_run(run_found[0]).inputs.dataset_inputs
+    assert {dataset_input.dataset.name for dataset_input in inputs} == {"words", "loud"}
+    for dataset_input in inputs:
+        (column,) = json.loads(dataset_input.dataset.schema)["mlflow_colspec"]
         assert (column["name"], column["type"], column["required"]) == ("word", "string", True)
-        rows = pl.read_parquet(bench.root / "data" / one.dataset.name / "a/words.parquet").height
-        profile = json.loads(one.dataset.profile)
+        rows = pl.read_parquet(
+            bench.root / "data" / dataset_input.dataset.name / "a/words.parquet"
+        ).height
+        profile = json.loads(dataset_input.dataset.profile)
         assert profile == {"num_rows": rows, "num_elements": rows, "rows/words": rows}
 
 

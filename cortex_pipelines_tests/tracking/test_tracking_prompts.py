@@ -20,16 +20,18 @@ def test_each_content_is_registered_once(tmp_path: Path, monkeypatch: pytest.Mon
     for folder in (tmp_path / "prompts", tmp_path / "prompts" / "short"):
         folder.mkdir()
         (folder / "architecture.jinja").write_text(f"{{{{ given }}}} {folder.name}\n")
-    own = project_templates(tmp_path)
-    second = register_templates(tmp_path, own)
+    templates = project_templates(tmp_path)
+    second = register_templates(tmp_path, templates)
     changed = {"prompt-architecture": 2, "prompt-architecture-short": 1}
     assert second == first | changed
-    assert register_templates(tmp_path, own) == second
+    assert register_templates(tmp_path, templates) == second
     assert register_templates(tmp_path, packaged) == first, "what was there before is there still"
 
     client = open_client(tmp_path)
     stored = client.get_prompt_version("prompt-architecture", 2)
-    assert stored.template == own["architecture"].text
-    assert stored.tags["template"] == own["architecture"].version
-    assert stored.format(given="a service").strip() == own.render("architecture", given="a service")
+    assert stored.template == templates["architecture"].text
+    assert stored.tags["template"] == templates["architecture"].version
+    assert stored.format(given="a service").strip() == templates.render(
+        "architecture", given="a service"
+    )
     assert client.search_registered_models() == [], "no model among the project's"

@@ -17,8 +17,8 @@ from cortex_pipelines.tracking.experiments import experiment_id
 from cortex_pipelines.tracking.lineage import LineageNode, lineage, render
 from cortex_pipelines.tracking.model_file import (
     INTERFACES,
-    Description,
-    described,
+    ModelMetadata,
+    read_metadata,
     write_model_file,
 )
 from cortex_pipelines.tracking.recorded_versions import known_versions
@@ -32,7 +32,7 @@ from cortex_pipelines_tests.versioning.toy import Workbench
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, dict[Any, str]]:
+def tracked_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workbench, dict[Any, str]]:
     """A toy project, everything in it made and tracked, and the runs by asset and partition."""
     bench = Workbench.create(tmp_path_factory.mktemp("tracked") / "p")
     runs = {stage: record(bench, *stage) for stage in bench.all_stages()}
@@ -57,8 +57,10 @@ def record(
     )
 
 
-def test_tags_name_run_asset_versions_and_inputs(made: tuple[Workbench, dict[Any, str]]) -> None:
-    bench, runs = made
+def test_tags_name_run_asset_versions_and_inputs(
+    tracked_runs: tuple[Workbench, dict[Any, str]],
+) -> None:
+    bench, runs = tracked_runs
     lock = {address: stage["outs"][0]["md5"] for address, stage in bench.lock().items()}
     tags = open_client(bench.root).get_run(runs["page", "a"]).data.tags
     assert tags["dagster_run_id"] == "dagster-1"
@@ -74,13 +76,15 @@ def test_tags_name_run_asset_versions_and_inputs(made: tuple[Workbench, dict[Any
     assert json.loads(first["pin.note"]) == ["one", "two"]
 
 
-def test_digests_and_runs_are_found_by_version(made: tuple[Workbench, dict[Any, str]]) -> None:
-    bench, runs = made
+def test_digests_and_runs_are_found_by_version(
+    tracked_runs: tuple[Workbench, dict[Any, str]],
+) -> None:
+    bench, runs = tracked_runs
     version = bench.lock()["loud@b"]["outs"][0]["md5"]
     assert digest_of(bench.root, runs["loud", "b"]) == version
-    found = find_run(bench.root, "loud", "b", version)
-    assert found is not None
-    assert found[0] == runs["loud", "b"]
+    run_found = find_run(bench.root, "loud", "b", version)
+    assert run_found is not None
+    assert run_found[0] == runs["loud", "b"]
     assert find_run(bench.root, "loud", "b", "0" * 32) is None
     assert find_run(bench.root, "nothing", None, version) is None
     assert MlflowTracker().link(runs["loud", "b"]).endswith(f"/runs/{runs['loud', 'b']}")
@@ -134,9 +138,9 @@ def test_processes_that_come_first_together_find_one_database(tmp_path: Path) ->
         )
         for _ in range(3)
     ]
-    said = [process.communicate() for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], said
-    assert len({words.strip() for words, _ in said}) == 1
+    outputs = [process.communicate() for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], outputs
+    assert len({words.strip() for words, _ in outputs}) == 1
     assert database_uri(tmp_path).startswith("sqlite:////")
 
 
@@ -151,20 +155,22 @@ def enter(bench: Workbench, version: str, run_id: str, name: str = "words-a") ->
     return str(entry.version)
 
 
-def test_aliases_and_tags_are_what_the_ledger_says(made: tuple[Workbench, dict[Any, str]]) -> None:
-    bench, runs = made
+def test_aliases_and_tags_are_what_the_ledger_says(
+    tracked_runs: tuple[Workbench, dict[Any, str]],
+) -> None:
+    bench, runs = tracked_runs
     project, model = bench.project(), ReleasedModel("words", "a")
     assert registry.follow_ledger(project, ReleasedModel("nobody", None)) == 0
     version = bench.lock()["page@a"]["outs"][0]["md5"]
     number = enter(bench, version, runs["page", "a"])
     assert registry.resolve(project, "words-a")[1] == number  # no champion: the challenger
-    written(bench, model, "promote", version, "1.0.0", ChampionPin(version, None))
+    write_course(bench, model, "promote", version, "1.0.0", ChampionPin(version, None))
     assert registry.follow_ledger(project, model) == 1
     assert registry.follow_ledger(project, model) == 0
     other = enter(bench, "1" * 32, runs["page", "a"])
     assert registry.resolve(project, "words-a@challenger")[1] == other
     assert registry.resolve(project, "words-a")[1] == number
-    written(bench, model, "canary", "1" * 32, "1.1.0", ChampionPin(version, None))
+    write_course(bench, model, "canary", "1" * 32, "1.1.0", ChampionPin(version, None))
     assert registry.follow_ledger(project, model) == 1
     assert registry.registered(project, "words-a") == {
         "challenger_number": other,
@@ -173,18 +179,18 @@ def test_aliases_and_tags_are_what_the_ledger_says(made: tuple[Workbench, dict[A
     }
     assert stage(project, number) == ("champion", "1.0.0")
     assert stage(project, other) == ("canary", "1.1.0")
-    written(bench, model, "promote", "1" * 32, "1.1.0", ChampionPin("1" * 32, version))
+    write_course(bench, model, "promote", "1" * 32, "1.1.0", ChampionPin("1" * 32, version))
     assert registry.follow_ledger(project, model) == 2, "the canary's alias goes"
     assert stage(project, number) == ("archived", "1.0.0")
     assert stage(project, other) == ("champion", "1.1.0")
-    written(bench, model, "rollback", None, None, ChampionPin(None, None))
+    write_course(bench, model, "rollback", None, None, ChampionPin(None, None))
     assert registry.follow_ledger(project, model) == 1
     assert stage(project, other) == ("archived", "1.1.0")
     with pytest.raises(LookupError, match="no version named champion"):
         registry.resolve(project, "words-a@champion")
 
 
-def written(
+def write_course(
     bench: Workbench,
     model: ReleasedModel,
     action: str,
@@ -201,8 +207,8 @@ def stage(project: Project, number: str) -> tuple[str, str]:
     return tags["stage"], tags["semantic_version"]
 
 
-def test_a_lineage_shows_each_version_once(made: tuple[Workbench, dict[Any, str]]) -> None:
-    bench, runs = made
+def test_a_lineage_shows_each_version_once(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, runs = tracked_runs
     version = bench.lock()["page@a"]["outs"][0]["md5"]
     number = enter(bench, version, runs["page", "a"], "lineage-a")
     tree = lineage(bench.project(), f"lineage-a/{number}")
@@ -232,8 +238,8 @@ def test_a_warm_start_leads_to_its_parent(tmp_path: Path) -> None:
     number = enter(bench, version, second)
     client.set_model_version_tag("words-a", number, "model_asset", "words")
     (child,) = lineage(bench.project(), "words-a").made_from
-    (found,) = [node for node in child.made_from if node.name == "words"]
-    assert (found.partition, found.version, found.run_id) == ("a", parent, first)
+    (node_found,) = [node for node in child.made_from if node.name == "words"]
+    assert (node_found.partition, node_found.version, node_found.run_id) == ("a", parent, first)
 
 
 def test_a_registered_version_names_its_parent(tmp_path: Path) -> None:
@@ -244,8 +250,8 @@ def test_a_registered_version_names_its_parent(tmp_path: Path) -> None:
     assert model_versions.parent_tag(tmp_path) == {"parent": "1f.dir"}
 
 
-def test_what_no_run_made_ends_the_branch(made: tuple[Workbench, dict[Any, str]]) -> None:
-    bench, runs = made
+def test_what_no_run_made_ends_the_branch(tracked_runs: tuple[Workbench, dict[Any, str]]) -> None:
+    bench, runs = tracked_runs
     number = enter(bench, "2" * 32, runs["page", "a"], "strange-a")
     tree = lineage(bench.project(), f"strange-a/{number}")
     assert tree.made_from == [LineageNode("page", "a", "2" * 32)]
@@ -261,8 +267,10 @@ def test_the_course_of_a_training_is_shown_step_by_step(tmp_path: Path) -> None:
     run = record(bench, "loud", "a", json.dumps(course), "training.json")
     client = open_client(bench.root)
     assert set(client.get_run(run).data.metrics) >= {"steps/loss", "steps/tokens"}
-    shown = [(one.step, one.value) for one in client.get_metric_history(run, "validation/loss")]
-    assert shown == [(0, 2.5), (699, 0.5)]
+    points = [
+        (point.step, point.value) for point in client.get_metric_history(run, "validation/loss")
+    ]
+    assert points == [(0, 2.5), (699, 0.5)]
     assert len(client.get_metric_history(run, "steps/loss")) == 699
 
 
@@ -270,7 +278,7 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
     bench = Workbench.create(tmp_path / "p")
     bench.make("words", "a")
     bench.make("loud", "a")
-    found = {
+    children = {
         "objective": "loss",
         "seed": 1,
         "best": 0,
@@ -290,7 +298,7 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
             },
         ],
     }
-    parent = record(bench, "loud", "a", json.dumps(found), "trials.json")
+    parent = record(bench, "loud", "a", json.dumps(children), "trials.json")
     client = open_client(bench.root)
     artifacts = {file.path for file in client.list_artifacts(parent)}
     assert {"trials.json", "importance.png"} <= artifacts
@@ -301,7 +309,7 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
     assert runs["0"].data.params == {"rate": "0.1", "decay": "1"}
     assert runs["0"].data.metrics == {"value": 0.25}
     history = client.get_metric_history(runs["0"].info.run_id, "value")
-    assert [(one.step, one.value) for one in history] == [(1, 0.5), (2, 0.25)]
+    assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
     assert [runs[number].data.tags["best"] for number in "012"] == ["true", "false", "false"]
     assert runs["2"].data.metrics == {}
 
@@ -310,45 +318,47 @@ def test_trials_of_a_search_are_nested_runs_with_a_picture(tmp_path: Path) -> No
 def test_mlflow_knows_what_a_model_takes_and_gives(tmp_path: Path, asset: str) -> None:
     from mlflow.models import Model
 
-    write_model_file(Description(asset, f"{asset}-a", "2" * 32, "1" * 32), tmp_path)
-    found = Model.load(str(tmp_path))
-    assert described(tmp_path) == (asset, f"{asset}-a", "2" * 32)
-    assert found.flavors["python_function"]["loader_module"] == pyfunc.__name__
-    assert found.signature is not None
-    assert found.signature.inputs.input_names() == list(INTERFACES[asset].inputs)
-    assert found.signature.outputs.input_names() == list(INTERFACES[asset].outputs)
-    assert found.load_input_example(str(tmp_path)) == INTERFACES[asset].example
+    write_model_file(ModelMetadata(asset, f"{asset}-a", "2" * 32, "1" * 32), tmp_path)
+    model = Model.load(str(tmp_path))
+    assert read_metadata(tmp_path) == (asset, f"{asset}-a", "2" * 32)
+    assert model.flavors["python_function"]["loader_module"] == pyfunc.__name__
+    assert model.signature is not None
+    assert model.signature.inputs.input_names() == list(INTERFACES[asset].inputs)
+    assert model.signature.outputs.input_names() == list(INTERFACES[asset].outputs)
+    assert model.load_input_example(str(tmp_path)) == INTERFACES[asset].example
     module, _, name = INTERFACES[asset].loads.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name))
 
 
 def test_a_model_that_nobody_described_has_no_model_file(tmp_path: Path) -> None:
-    write_model_file(Description("words", "words", "2" * 32, "1" * 32), tmp_path)
+    write_model_file(ModelMetadata("words", "words", "2" * 32, "1" * 32), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_reading_gives_what_the_client_gives(made: tuple[Workbench, dict[Any, str]]) -> None:
-    bench, _ = made
+def test_one_reading_gives_what_the_client_gives(
+    tracked_runs: tuple[Workbench, dict[Any, str]],
+) -> None:
+    bench, _ = tracked_runs
     record(bench, "page", "a")  # a second run of the same version: the newer one counts
-    known = known_versions(bench.root)
+    recorded = known_versions(bench.root)
     for name, partition in bench.all_stages():
         address = f"{name}@{partition}" if partition else name
         version = bench.lock()[address]["outs"][0]["md5"]
-        found = find_run(bench.root, name, partition, version)
-        assert found is not None
-        run, digest = known[name, partition or "", version]
-        assert (run, digest) == (found[0], digest_of(bench.root, found[0]))
+        run_found = find_run(bench.root, name, partition, version)
+        assert run_found is not None
+        run, digest = recorded[name, partition or "", version]
+        assert (run, digest) == (run_found[0], digest_of(bench.root, run_found[0]))
         assert digest == version
 
 
 def test_the_client_is_asked_where_runs_are_kept_elsewhere(
-    made: tuple[Workbench, dict[Any, str]], monkeypatch: pytest.MonkeyPatch
+    tracked_runs: tuple[Workbench, dict[Any, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, _ = made
-    here = known_versions(bench.root)
-    elsewhere = f"{database_uri(bench.root)}?timeout=30"  # the same runs by another address
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
-    assert known_versions(bench.root) == here
+    bench, _ = tracked_runs
+    local = known_versions(bench.root)
+    other_uri = f"{database_uri(bench.root)}?timeout=30"  # the same runs by another address
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", other_uri)
+    assert known_versions(bench.root) == local
 
 
 def test_without_a_database_nothing_is_known_and_none_is_made(tmp_path: Path) -> None:

@@ -18,41 +18,41 @@ def test_the_variables_of_mlflow_name_another_place(
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     root, shared = tmp_path / "p", tmp_path / "shared.db"
     root.mkdir()
-    own = experiments.experiment_id(root, "task_router")
+    project_experiment = experiments.experiment_id(root, "task_router")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared}")
     assert store.open_client(root).get_experiment_by_name("task_router") is None
     other = experiments.experiment_id(root, "task_router")
-    found = store.open_client(root).get_experiment(other)
-    assert found.artifact_location == (root / ".mlflow/artifacts/task_router").as_uri()
+    experiment = store.open_client(root).get_experiment(other)
+    assert experiment.artifact_location == (root / ".mlflow/artifacts/task_router").as_uri()
     assert store.registry_uri(root) == f"sqlite:///{shared}"
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{tmp_path / 'models.db'}")
     store.open_client(root).create_registered_model("task_router")
     assert (tmp_path / "models.db").exists()
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name)
-    assert experiments.experiment_id(root, "task_router") == own
+    assert experiments.experiment_id(root, "task_router") == project_experiment
     assert store.open_client(root).search_registered_models() == []
-    assert experiments.experiment_ids(root) == [own, "0"]
+    assert experiments.experiment_ids(root) == [project_experiment, "0"]
 
 
 def test_a_server_chooses_where_artifacts_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, object]] = []
+    requests: list[dict[str, object]] = []
 
     class Server:
         def get_experiment_by_name(self, name: str) -> None:
             return None
 
         def create_experiment(self, name: str, **given: object) -> str:
-            asked.append(given)
+            requests.append(given)
             return "7"
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example.org:5000")
     monkeypatch.setattr(experiments, "open_client", lambda root: Server())
     (tmp_path / ".mlflow").mkdir()
     assert experiments.experiment_id(tmp_path, "task_router") == "7"
-    assert asked == [{"artifact_location": None}]
+    assert requests == [{"artifact_location": None}]
 
 
 def test_the_records_of_a_copy_name_artifacts_of_its_own(
@@ -68,19 +68,19 @@ def test_the_records_of_a_copy_name_artifacts_of_its_own(
     client.create_model_version("task_router", client.get_run(run).info.artifact_uri, run)
     with monkeypatch.context() as shared:
         shared.setenv("MLFLOW_TRACKING_URI", store.database_uri(original))
-        theirs = experiments.experiment_id(other, "code_adapter")
+        other_experiment = experiments.experiment_id(other, "code_adapter")
     shutil.copytree(original, copied)
     before = store.database(original).read_bytes()
 
     copy = store.open_client(copied)
-    at = (copied / ".mlflow/artifacts/task_router").as_uri()
-    mine = copy.get_experiment_by_name("task_router")
-    assert mine is not None
-    assert mine.artifact_location == at
-    assert copy.get_run(run).info.artifact_uri == f"{at}/{run}/artifacts"
-    assert copy.get_model_version("task_router", "1").source == f"{at}/{run}/artifacts"
+    artifact_uri = (copied / ".mlflow/artifacts/task_router").as_uri()
+    copied_experiment = copy.get_experiment_by_name("task_router")
+    assert copied_experiment is not None
+    assert copied_experiment.artifact_location == artifact_uri
+    assert copy.get_run(run).info.artifact_uri == f"{artifact_uri}/{run}/artifacts"
+    assert copy.get_model_version("task_router", "1").source == f"{artifact_uri}/{run}/artifacts"
     assert (copied / ".mlflow/artifacts/task_router" / run / "artifacts/note.txt").exists()
-    assert copy.get_experiment(theirs).artifact_location.startswith(other.as_uri())
+    assert copy.get_experiment(other_experiment).artifact_location.startswith(other.as_uri())
     assert store.database(original).read_bytes() == before
 
 
@@ -96,8 +96,8 @@ def test_a_copy_whose_records_cannot_be_written_says_so(
         busy.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ProjectError, match=r"came from another folder.*database is locked"):
             store.open_client(copied)
-    found = store.open_client(copied).get_run(run.info.run_id)
-    assert found.info.artifact_uri.startswith(copied.as_uri())
+    run_found = store.open_client(copied).get_run(run.info.run_id)
+    assert run_found.info.artifact_uri.startswith(copied.as_uri())
 
 
 def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
@@ -105,9 +105,9 @@ def test_artifacts_of_a_database_go_where_mlflow_s_variable_says(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "s3://team/mlflow/")
-    made = experiments.experiment_id(tmp_path, "task_router")
-    found = store.open_client(tmp_path).get_experiment(made)
-    assert found.artifact_location == "s3://team/mlflow/task_router"
+    experiment_id = experiments.experiment_id(tmp_path, "task_router")
+    experiment = store.open_client(tmp_path).get_experiment(experiment_id)
+    assert experiment.artifact_location == "s3://team/mlflow/task_router"
 
 
 @pytest.mark.parametrize(

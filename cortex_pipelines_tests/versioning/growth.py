@@ -34,8 +34,8 @@ def begin(root: Path, projects: tuple[str, ...]) -> Workbench:
         asset = project.graph.assets[name]
         out = project.output(name, partition)
         out.mkdir(parents=True)
-        given = arguments(project, asset, partition, take(project, asset, partition), out, {})
-        _write_tables(asset, asset.compute(**given) or {}, out, root, None)
+        keywords = arguments(project, asset, partition, take(project, asset, partition), out, {})
+        _write_tables(asset, asset.compute(**keywords) or {}, out, root, None)
     with contextlib.chdir(root), Repo(str(root)) as repo, lock_repo(repo):
         lock: dict[str, Any] = {}
         for stage in repo.index.stages:
@@ -46,7 +46,7 @@ def begin(root: Path, projects: tuple[str, ...]) -> Workbench:
     return bench
 
 
-def named(number: int) -> tuple[str, ...]:
+def project_names(number: int) -> tuple[str, ...]:
     """Names of so many projects."""
     return tuple(f"p{one:04d}" for one in range(number))
 
@@ -60,27 +60,27 @@ def seconds(act: Callable[[], object]) -> float:
 
 def measure(bench: Workbench) -> dict[str, float]:
     """Seconds by what is done."""
-    given = {"load": seconds(lambda: bench.definitions(bench.project()).resolve_asset_graph())}
-    given["first sync"] = seconds(bench.sync)
-    given["quiet sync"] = seconds(bench.sync)
-    project, said = bench.project(), bench.staleness().snapshot()
-    given["dvc status"] = seconds(lambda: dvc_views(project))
+    timings = {"load": seconds(lambda: bench.definitions(bench.project()).resolve_asset_graph())}
+    timings["first sync"] = seconds(bench.sync)
+    timings["quiet sync"] = seconds(bench.sync)
+    project, snapshot = bench.project(), bench.staleness().snapshot()
+    timings["dvc status"] = seconds(lambda: dvc_views(project))
     stale: list[str] = []
-    given["staleness of all"] = seconds(
+    timings["staleness of all"] = seconds(
         lambda: stale.extend(
-            str(s) for s in bench.all_stages_of(project) if said.status(*s)[0] != "FRESH"
+            str(s) for s in bench.all_stages_of(project) if snapshot.status(*s)[0] != "FRESH"
         )
     )
     assert not stale, stale[:3]
     first = project.partitions[0]
     bench.edit("sources.lock", lambda v: v["projects"].update({first: ["one", "two", "three"]}))
     project = bench.project()
-    given["plan of one changed project"] = seconds(
+    timings["plan of one changed project"] = seconds(
         lambda: plan_retraining(project, dvc_views(project))
     )
     for name, partition in (("words", first), ("loud", first), ("tally", None)):
-        given[f"run {name}"] = seconds(lambda n=name, p=partition: bench.run([n], p))  # type: ignore[misc]
-    return given
+        timings[f"run {name}"] = seconds(lambda n=name, p=partition: bench.run([n], p))  # type: ignore[misc]
+    return timings
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     for number in map(int, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as folder:
-            bench = begin(Path(folder) / "p", named(number))
+            bench = begin(Path(folder) / "p", project_names(number))
             print(number, json.dumps(measure(bench)), flush=True)
 
 

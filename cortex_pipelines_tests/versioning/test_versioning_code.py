@@ -54,12 +54,12 @@ def stale_after_edit(root: Path, file: str) -> set[str]:
             "augmentation/mutation/operators/loops.py",
             {"augmented_units", "code_adapter_evaluation"},
         ),
-        ("augmentation/verification/compiling.py", {"mutant_verification"}),
+        ("augmentation/compiling.py", {"mutant_verification"}),
         ("retrieval/graph/queries/go.scm", {"code_graph"}),
         ("evaluation/metrics/style.py", {"code_adapter_evaluation"}),
         ("evaluation/adapter/report/quality.py", {"code_adapter_evaluation"}),
         ("privacy/compliance.py", {"compliance", "coordination_events"}),
-        ("routing/anomalies/windows.py", {"worker_anomalies"}),
+        ("monitoring/anomalies/windows.py", {"worker_anomalies"}),
         ("coordination/tables/metrics.py", {"coordination_tables"}),
         ("release/gates.py", {"code_adapter_release", "task_router_release"}),
         ("cli/main.py", set()),
@@ -90,14 +90,14 @@ def test_all_modules_that_a_listed_folder_holds_count() -> None:
 
 
 def test_every_data_file_of_the_package_is_read_by_a_module() -> None:
-    named = {path for file in FOLDER.rglob("*.py") for path in data_files(_module(file))}
+    referenced = {path for file in FOLDER.rglob("*.py") for path in data_files(_module(file))}
     idle = {
         path.relative_to(FOLDER).as_posix()
         for path in FOLDER.rglob("*")
         if path.is_file()
         and path.suffix not in {".py", ".pyc"}
         and path.parent.name != "profiles"  # assets are given the values, and depend on those
-        and not any(path == other or other in path.parents for other in named)
+        and not any(path == other or other in path.parents for other in referenced)
     }
     assert idle == set()
 

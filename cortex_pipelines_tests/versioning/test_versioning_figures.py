@@ -36,15 +36,15 @@ def text(bench: Workbench) -> str:
 def test_metrics_and_plots_are_shown_and_compared(bench: Workbench) -> None:
     bench.repro()
     bench.commit()
-    shown = json.loads(bench.dvc("metrics", "show", "--json"))
-    assert shown[""]["data"][METRICS]["data"] == {"total": 4, "code": "", "suffix": "!"}
+    metrics = json.loads(bench.dvc("metrics", "show", "--json"))
+    assert metrics[""]["data"][METRICS]["data"] == {"total": 4, "code": "", "suffix": "!"}
 
     bench.edit("sources.lock", one_word_more)
     bench.repro()
     changed = json.loads(bench.dvc("metrics", "diff", "--json"))
     assert changed[METRICS]["total"] == {"old": 4, "new": 5, "diff": 1}
-    (drawn,) = json.loads(bench.dvc("plots", "diff", "--json"))["data"]["digest/course"]
-    values = drawn["content"]["data"]["values"]
+    (point,) = json.loads(bench.dvc("plots", "diff", "--json"))["data"]["digest/course"]
+    values = point["content"]["data"]["values"]
     points = {(value["rev"], value["step"]): value["total"] for value in values}
     assert points["HEAD", 1] == 4
     assert points["workspace", 1] == 5
@@ -58,10 +58,10 @@ def test_an_experiment_sets_a_parameter_and_is_listed_with_its_figures(bench: Wo
     assert (bench.root / "data" / "page" / "a" / "page.txt").read_text().endswith("---")
     (base,) = [row for row in json.loads(bench.dvc("exp", "show", "--json")) if row["experiments"]]
     (experiment,) = base["experiments"]
-    (made,) = experiment["revs"]
-    assert made["name"] == "quiet"
-    assert made["data"]["metrics"][METRICS]["data"]["total"] == 4
-    assert made["data"]["params"][project_file("a")]["data"]["loudness"] == {"suffix": "?"}
+    (revision,) = experiment["revs"]
+    assert revision["name"] == "quiet"
+    assert revision["data"]["metrics"][METRICS]["data"]["total"] == 4
+    assert revision["data"]["params"][project_file("a")]["data"]["loudness"] == {"suffix": "?"}
 
 
 def test_no_stage_changes_when_other_figures_are_shown(bench: Workbench) -> None:
@@ -79,12 +79,12 @@ def test_no_stage_changes_when_other_figures_are_shown(bench: Workbench) -> None
 
 
 def test_what_is_shown_follows_the_projects(bench: Workbench) -> None:
-    def listed() -> list[str]:
+    def listed_files() -> list[str]:
         return [line for line in text(bench).splitlines() if line.startswith("- data/page")]
 
     figures = {"page": AssetMetrics(("page.json",))}
     stages.write(with_figures(bench, figures))
-    assert listed() == ["- data/page/a/page.json", "- data/page/b/page.json"]
+    assert listed_files() == ["- data/page/a/page.json", "- data/page/b/page.json"]
     bench.edit("params.yaml", lambda values: values["projects"].update(c={"title": "c"}))
     project = with_figures(bench, figures)
     stages.check_stages(project)
@@ -92,7 +92,7 @@ def test_what_is_shown_follows_the_projects(bench: Workbench) -> None:
         stages.check(project)
     stages.follow_projects(project)
     stages.check(project)
-    assert listed()[-1] == "- data/page/c/page.json"
+    assert listed_files()[-1] == "- data/page/c/page.json"
 
 
 @pytest.mark.parametrize("edit", ["# by hand\n", "artifacts: {}\n", "stages: {}\n"])

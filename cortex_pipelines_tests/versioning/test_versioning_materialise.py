@@ -150,19 +150,19 @@ def test_a_lock_that_is_never_free_and_one_that_is_damaged(
     from dvc.lock import LockError
     from dvc.rwlock import RWLockFileCorruptedError
 
-    def held() -> None:
+    def run_locked() -> None:
         raise LockError("held by pid 1")
 
     monkeypatch.setattr(dvc_store, "_LOCK_PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(dvc_store, "_LOCK_POLL_SECONDS", 0.01)
     with pytest.raises(ProjectError, match="DVC's lock stayed busy: held by pid 1"):
-        dvc_store.patiently(bench.root, held)
+        dvc_store.retry_while_locked(bench.root, run_locked)
 
     def damaged() -> None:
         raise RWLockFileCorruptedError(".dvc/tmp/rwlock")
 
     with pytest.raises(ProjectError, match=r"delete .dvc/tmp/rwlock"):
-        dvc_store.patiently(bench.root, damaged)
+        dvc_store.retry_while_locked(bench.root, damaged)
 
 
 def test_a_lock_is_waited_for(bench: Workbench) -> None:
@@ -176,7 +176,7 @@ def test_a_lock_is_waited_for(bench: Workbench) -> None:
             raise LockError("held")
         return "done"
 
-    assert dvc_store.patiently(bench.root, soon) == "done"
+    assert dvc_store.retry_while_locked(bench.root, soon) == "done"
     assert len(tries) == 3
 
 
@@ -196,14 +196,14 @@ def test_a_reference_is_found_in_the_workspace_or_in_the_cache(bench: Workbench)
     second = bench.make("words", "a").value
     project = bench.project()
     pin = ChampionPin(champion=first)
-    found = find_reference(project, "words", "a", second, pin)
-    assert found == ReferenceModel(first, bench.root / ".cortex" / "models" / first)
-    assert content_md5(found.folder) == first
+    reference = find_reference(project, "words", "a", second, pin)
+    assert reference == ReferenceModel(first, bench.root / ".cortex" / "models" / first)
+    assert content_md5(reference.folder) == first
     assert model_folder(project, "words", "a", second) == bench.root / "data" / "words" / "a"
     # the champion itself, judged again, meets the one before it: here the baseline
     assert find_reference(project, "words", "a", first, pin) is None
     pin = ChampionPin(champion=second, previous=first)
-    assert find_reference(project, "words", "a", second, pin) == found
+    assert find_reference(project, "words", "a", second, pin) == reference
 
 
 def test_a_reference_whose_files_are_lost(bench: Workbench) -> None:

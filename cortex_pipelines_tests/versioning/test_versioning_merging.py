@@ -260,8 +260,8 @@ def test_markers_are_found_by_file_and_line(
 ) -> None:
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_bytes(text.encode())
-    places = [(conflict.file, conflict.line) for conflict in find_conflicts(tmp_path)]
-    assert places == ([(file, line)] if line else [])
+    locations = [(conflict.file, conflict.line) for conflict in find_conflicts(tmp_path)]
+    assert locations == ([(file, line)] if line else [])
     if line:
         with pytest.raises(ConflictError, match=f"{file} line {line}: conflict markers"):
             require_no_conflicts(tmp_path)
@@ -274,10 +274,10 @@ def test_every_command_names_the_conflict(
     monkeypatch.setenv("CORTEX_ROOT", str(tmp_path))
     (tmp_path / "params.yaml").write_text("projects: {}\n")
     (tmp_path / "dvc.lock").write_text(CONFLICT)
-    shown = cortex(command, status=1).output
-    assert "dvc.lock line 2: conflict markers of a git merge; `cortex resolve` joins" in shown
-    (found,) = (one for one in doctor.check_stores(tmp_path) if one.what == "whole: dvc.lock")
-    assert (found.good, found.detail) == (False, "holds a merge conflict, with markers from line 2")
+    output = cortex(command, status=1).output
+    assert "dvc.lock line 2: conflict markers of a git merge; `cortex resolve` joins" in output
+    (check,) = (row for row in doctor.check_stores(tmp_path) if row.what == "whole: dvc.lock")
+    assert (check.good, check.detail) == (False, "holds a merge conflict, with markers from line 2")
 
 
 def test_reading_a_file_in_conflict_says_so(tmp_path: Path) -> None:
@@ -347,22 +347,24 @@ def test_of_two_entries_the_one_is_taken_whose_inputs_the_joined_lock_has() -> N
     base = lock(x=OLD, y=stage("a", {"data/x": "1"}, "data/y"))
     ours = lock(x=OLD, y=stage("b", {"data/x": "1", "code": "new"}, "data/y"))
     theirs = lock(x=NEW, y=stage("c", {"data/x": "2"}, "data/y"))
-    joined, notes = join_dvc_locks(base, ours, theirs)
-    assert joined == theirs
+    merged, notes = join_dvc_locks(base, ours, theirs)
+    assert merged == theirs
     assert notes == ["y: both branches ran it; the entry of the other branch is taken"]
 
 
 def test_an_entry_of_inputs_that_neither_side_has_is_taken_out() -> None:
     """Each branch added a project, and ran what reads the folder of all projects."""
 
-    def of(project: str, total: str) -> Values:
+    def project_entry(project: str, total: str) -> Values:
         return {
             f"x@{project}": stage("1", out=f"data/x/{project}"),
             "sum": stage(total, {"data/x": f"{total}.dir"}, "data/sum"),
         }
 
-    joined, notes = join_dvc_locks(lock(), lock(**of("a", "5")), lock(**of("b", "6")))
-    assert set(joined["stages"]) == {"x@a", "x@b"}
+    merged, notes = join_dvc_locks(
+        lock(), lock(**project_entry("a", "5")), lock(**project_entry("b", "6"))
+    )
+    assert set(merged["stages"]) == {"x@a", "x@b"}
     assert notes == ["sum: both branches ran it, on inputs that neither has now; it is run again"]
 
 
@@ -379,9 +381,9 @@ def test_pins_are_joined_by_project_and_source(swapped: bool) -> None:
         "projects": {"shop": [git_pin("r3", 3), {**folder, "sha256": "2"}], "theirs": []},
         "coordination": {"files": []},
     }
-    sides = (theirs, ours) if swapped else (ours, theirs)
-    joined, notes = join_sources_locks(base, *sides)
-    assert joined == {
+    versions = (theirs, ours) if swapped else (ours, theirs)
+    merged, notes = join_sources_locks(base, *versions)
+    assert merged == {
         "projects": {
             "ours": [],
             "shop": [git_pin("r3", 3), {**folder, "sha256": "2"}],
@@ -403,17 +405,17 @@ def test_the_later_decision_is_champion_and_the_ledger_has_both(swapped: bool) -
     champion = {"champion": "v0", "previous": None}
     start = promotion("2026-01-01T00:00:00+00:00", "v0", "1.0.0")
     base = {"champions": {"task_router": champion, "code_adapter": {"a": None}}, "ledger": [start]}
-    sides = []
+    versions = []
     for at, version in (("2026-01-03T00:00:00+00:00", "v2"), ("2026-01-02T09:00:00+02:00", "v1")):
         champions: Values = {"task_router": {"champion": version, "previous": "v0"}}
         line = promotion(at, version, "1.1.0")
         adapters: Values = {"code_adapter": {"a": None, version: None}}
-        sides.append({"champions": {**champions, **adapters}, "ledger": [start, line]})
-    ours, theirs = reversed(sides) if swapped else sides
-    joined, notes = join_releases_locks(base, ours, theirs)
-    assert joined["champions"]["task_router"] == {"champion": "v2", "previous": "v0"}
-    assert set(joined["champions"]["code_adapter"]) == {"a", "v1", "v2"}
-    assert [(line["action"], line["version"], line.get("number")) for line in joined["ledger"]] == [
+        versions.append({"champions": {**champions, **adapters}, "ledger": [start, line]})
+    ours, theirs = reversed(versions) if swapped else versions
+    merged, notes = join_releases_locks(base, ours, theirs)
+    assert merged["champions"]["task_router"] == {"champion": "v2", "previous": "v0"}
+    assert set(merged["champions"]["code_adapter"]) == {"a", "v1", "v2"}
+    assert [(line["action"], line["version"], line.get("number")) for line in merged["ledger"]] == [
         ("promote", "v0", "1.0.0"),
         ("promote", "v1", "1.1.0"),
         ("promote", "v2", "1.1.1"),  # a number names one version
@@ -427,11 +429,11 @@ def test_stages_and_pins_that_nothing_declares_are_taken_out(bench: Workbench) -
     undeclared = find_undeclared(bench.project())
     assert undeclared.stages == ("words@a", "loud@a", "page@a")
     assert undeclared.pins == (("sources.lock", "projects.a"),)
-    others = {name: entry for name, entry in bench.lock().items() if "@a" not in name}
+    untouched = {name: entry for name, entry in bench.lock().items() if "@a" not in name}
     sentence = take_out_undeclared(bench.project())
     assert sentence is not None
     assert sentence.endswith("dvc.lock: words@a, loud@a, page@a; sources.lock: projects.a")
-    assert bench.lock() == others
+    assert bench.lock() == untouched
     assert set(read_yaml(bench.root / "sources.lock")["projects"]) == {"b"}
     assert take_out_undeclared(bench.project()) is None
 

@@ -93,9 +93,9 @@ def test_repro_after_an_edit_needs_no_further_step(bench: Workbench) -> None:
     assert set(json.loads(bench.dvc("status", "--json"))) == {"parameters"}
     bench.repro()
     assert bench.dvc("status", "--json") == "{}"
-    made = bench.lock()
-    assert made["loud@b"]["params"][project_file("b")]["loudness"] == {"suffix": "."}
-    assert made["page@a"]["params"][SHARED]["pages"] == {"width": 2}
+    lock = bench.lock()
+    assert lock["loud@b"]["params"][project_file("b")]["loudness"] == {"suffix": "."}
+    assert lock["page@a"]["params"][SHARED]["pages"] == {"width": 2}
     assert stale(bench) == set()
 
 
@@ -260,14 +260,21 @@ def test_each_value_says_where_it_is_written_and_what_it_means(tmp_path: Path) -
     effective = resolve(root)
 
     def source(key: str, project: str | None) -> tuple[str, str]:
-        (origin,) = [one for one in origins(root, effective, "datasets", project) if one.key == key]
+        (origin,) = [
+            candidate
+            for candidate in origins(root, effective, "datasets", project)
+            if candidate.key == key
+        ]
         assert origin.meaning
         return origin.value, origin.source
 
     lines = (root / "params.yaml").read_text().splitlines()
-    at = {text.strip(): number for number, text in enumerate(lines, 1)}
-    assert source("max_train", "a") == ("7", f"project a, params.yaml:{at['max_train: 7']}")
-    assert source("max_test", "a") == ("5", f"params.yaml:{at['max_test: 5']}")
+    line_numbers = {text.strip(): number for number, text in enumerate(lines, 1)}
+    assert source("max_train", "a") == (
+        "7",
+        f"project a, params.yaml:{line_numbers['max_train: 7']}",
+    )
+    assert source("max_test", "a") == ("5", f"params.yaml:{line_numbers['max_test: 5']}")
     assert source("max_train", None) == ("400", "profile demo")
     assert source("max_train", "b") == ("null", "profile standard")
     assert source("seed", "a")[1] == "profile standard"

@@ -105,8 +105,8 @@ class Spine(RuleBasedStateMachine):
     @rule(name=PROJECTS, value=VALUES)
     def override_for_a_project(self, name: str, value: str) -> None:
         if name in self.projects():
-            own = {"loudness": {"suffix": value}}
-            self.bench.edit("params.yaml", lambda v: v["projects"][name].update(own))
+            overrides = {"loudness": {"suffix": value}}
+            self.bench.edit("params.yaml", lambda v: v["projects"][name].update(overrides))
 
     @rule(name=PROJECTS)
     def write_out_what_holds_anyway(self, name: str) -> None:
@@ -191,9 +191,15 @@ class Spine(RuleBasedStateMachine):
         ui_status = self.bench.ui_status(project)
         for view in reconcile.dvc_views(project):
             name, partition = view.asset.name, view.partition
-            status, why = status_of(name, partition)
-            assert status == ui_status(name, partition), (name, partition, why)
-            assert (status != "FRESH") == view.changed, (name, partition, status, why, view.reasons)
+            status, reason = status_of(name, partition)
+            assert status == ui_status(name, partition), (name, partition, reason)
+            assert (status != "FRESH") == view.changed, (
+                name,
+                partition,
+                status,
+                reason,
+                view.reasons,
+            )
             if not view.changed:
                 fresh = recomputed(self.bench, name, partition, self.folder)
                 assert fresh == view.version == view.locked, (name, partition)
@@ -208,8 +214,8 @@ def dying(moment: str) -> dict[str, Any]:
     def die(*args: Any, **kwargs: Any) -> None:
         raise Killed
 
-    def publish_and_die(new: Path, place: Path) -> None:
-        replace(new, place)
+    def publish_and_die(new: Path, target: Path) -> None:
+        replace(new, target)
         raise Killed
 
     def commit_and_die(*args: Any) -> None:

@@ -42,18 +42,18 @@ def test_the_first_output_is_renamed(tmp_path: Path) -> None:
     "system", [None, System(errno.EINVAL), object()], ids=["here", "no exchange", "not Linux"]
 )
 def test_an_output_is_replaced_by_the_new_one(tmp_path: Path, system: Any) -> None:
-    new, place = folder(tmp_path / "new", "b"), folder(tmp_path / "words", "a")
+    new, target = folder(tmp_path / "new", "b"), folder(tmp_path / "words", "a")
     with mock.patch("ctypes.CDLL", return_value=system or ctypes.CDLL(None, use_errno=True)):
-        replace_folder(new, place)
-    assert names(place) == ["b.txt"]
+        replace_folder(new, target)
+    assert names(target) == ["b.txt"]
 
 
 def test_a_failing_exchange_changes_nothing(tmp_path: Path) -> None:
-    new, place = folder(tmp_path / "new", "b"), folder(tmp_path / "words", "a")
+    new, target = folder(tmp_path / "new", "b"), folder(tmp_path / "words", "a")
     with (
         mock.patch("ctypes.CDLL", return_value=System(errno.ENOSPC)),
         pytest.raises(OSError, match="No space left on device"),
     ):
-        replace_folder(new, place)
-    assert names(place) == ["a.txt"]
+        replace_folder(new, target)
+    assert names(target) == ["a.txt"]
     assert names(new) == ["b.txt"]

@@ -27,7 +27,7 @@ def test_a_run_parses_no_stage_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     slow: list[str] = []
     load, slow_load = yaml.load, ruamel.yaml.YAML.load
 
-    def counted(stream: Any, *loader: Any, **named: Any) -> Any:
+    def count_parses(stream: Any, *loader: Any, **named: Any) -> Any:
         parsed[str(stream)] += 1
         return load(stream, *loader, **named)
 
@@ -36,15 +36,15 @@ def test_a_run_parses_no_stage_twice(tmp_path: Path, monkeypatch: pytest.MonkeyP
             slow.append(str(stream))
         return slow_load(self, stream)
 
-    monkeypatch.setattr(yaml, "load", counted)
+    monkeypatch.setattr(yaml, "load", count_parses)
     monkeypatch.setattr(ruamel.yaml.YAML, "load", counted_slowly)
     bench.run_all()
     stages = Counter({text: times for text, times in parsed.items() if text.startswith("  ")})
     assert len(stages) > 5  # each stage after its commit
     assert set(stages.values()) == {1}
     assert not [text for text in parsed if text.startswith("schema: ") and "\nstages:" in text]
-    whole = [times for text, times in parsed.items() if "\nstages:" in text]  # dvc.yaml
-    assert whole in ([], [1])  # the toys' are alike: an earlier one's may be remembered
+    lock_parses = [times for text, times in parsed.items() if "\nstages:" in text]  # dvc.yaml
+    assert lock_parses in ([], [1])  # the toys' are alike: an earlier one's may be remembered
     assert not slow
 
 
@@ -103,8 +103,8 @@ TEXTS = (
 def test_text_means_what_it_means_to_dvc(text: str) -> None:
     quicken_dvc()
     in_dvcs_way = ruamel.yaml.YAML(typ="safe").load(text) or {}
-    found = strictyaml.parse_yaml(text, "dvc.lock")
-    assert repr(found) == repr(in_dvcs_way)
+    expected = strictyaml.parse_yaml(text, "dvc.lock")
+    assert repr(expected) == repr(in_dvcs_way)
 
 
 @given(
@@ -190,12 +190,16 @@ def test_a_lock_of_another_form_is_still_refused(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "toy")
     bench.run_all()
     lock = bench.root / "dvc.lock"
-    whole = lock.read_text()
-    for damaged in ("stages: 3\n", whole.replace("md5:", "md6:"), whole.replace("outs:", "out:")):
+    original = lock.read_text()
+    for damaged in (
+        "stages: 3\n",
+        original.replace("md5:", "md6:"),
+        original.replace("outs:", "out:"),
+    ):
         lock.write_text(damaged)
         for _ in range(2):
             with pytest.raises(strictyaml.YAMLValidationError), Repo(str(bench.root)) as repo:
                 repo.index.stages  # noqa: B018
-    lock.write_text(whole)
+    lock.write_text(original)
     with Repo(str(bench.root)) as repo:
         assert repo.index.stages

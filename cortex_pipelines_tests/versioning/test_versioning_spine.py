@@ -78,10 +78,10 @@ def test_an_unchanged_asset_materialised_again_keeps_its_run(tmp_path: Path) -> 
     bench, tracker = Workbench.create(tmp_path / "p"), Numbered()
     assets = build_assets(bench.project(), tracker)
     for _ in range(2):
-        made = dg.materialize(
+        result = dg.materialize(
             assets, selection=["words"], partition_key="a", instance=bench.instance()
         )
-        (event,) = made.asset_materializations_for_node("words")
+        (event,) = result.asset_materializations_for_node("words")
         assert event.metadata["mlflow/run_id"].value == f"{1:032d}"
     assert tracker.runs == 1
 
@@ -120,10 +120,10 @@ def test_parameters_are_compared_as_dvc_compares_them(tmp_path: Path) -> None:
         values = json.loads(parameters)
         edit(values)
         path.write_text(json.dumps(values))
-        asked: dict[tuple[str, str | None], list[str]] = {}
+        cached_reasons: dict[tuple[str, str | None], list[str]] = {}
         with Repo(str(bench.root)) as repo, repo.lock:
             for stage in repo.index.stages:
-                reasons = _reasons(bench.root, stage, asked)
+                reasons = _reasons(bench.root, stage, cached_reasons)
                 assert reasons == edited(dvc_reasons(stage)), (name, stage)
                 assert bool(reasons) == stage.changed(), (name, stage)
         path.write_text(parameters)
@@ -136,11 +136,14 @@ def edited(reasons: list[str]) -> list[str]:
 
 def dvc_reasons(stage: Any) -> list[str]:
     """What DVC itself says of a stage, every file parsed anew."""
-    found = ["command changed"] if stage.changed_stage() else []
+    reasons = ["command changed"] if stage.changed_stage() else []
     for entry in [*stage.deps, *stage.outs]:
-        for what in entry.status().values():
-            if isinstance(what, dict):
-                found += [f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items())]
+        for state_or_keys in entry.status().values():
+            if isinstance(state_or_keys, dict):
+                reasons += [
+                    f"{entry.def_path}:{key} {state}"
+                    for key, state in sorted(state_or_keys.items())
+                ]
             else:
-                found.append(f"{entry.def_path} {what}")
-    return found
+                reasons.append(f"{entry.def_path} {state_or_keys}")
+    return reasons

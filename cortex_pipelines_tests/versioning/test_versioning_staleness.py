@@ -18,7 +18,7 @@ UNSEEN = {
 """The parameters, which nobody has observed yet."""
 
 
-class Told:
+class EventLog:
     """A toy project whose versions are only reported, by events that a test writes."""
 
     def __init__(self, root: Path, projects: tuple[str, ...]) -> None:
@@ -42,78 +42,78 @@ class Told:
     def status(self, name: str, partition: str | None) -> tuple[str, tuple[str, ...]]:
         """Ours, after it was found to be Dagster's."""
         staleness = self.bench.staleness(self.project)
-        given = staleness.status(name, partition)
-        assert given == staleness.snapshot().status(name, partition)
-        assert given[0] == self.bench.ui_status(self.project)(name, partition)
-        return given
+        reported = staleness.status(name, partition)
+        assert reported == staleness.snapshot().status(name, partition)
+        assert reported[0] == self.bench.ui_status(self.project)(name, partition)
+        return reported
 
 
 def unmangled(tags: Mapping[str, str]) -> dict[str, str]:
-    named = {
+    names_of_inputs = {
         "dagster/" + key.replace("__", "/"): value for key, value in tags.items() if key != "plain"
     }
-    return OWN | named
+    return OWN | names_of_inputs
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Told:
-    return Told(tmp_path / "p", ("a", "b"))
+def event_log(tmp_path: Path) -> EventLog:
+    return EventLog(tmp_path / "p", ("a", "b"))
 
 
-def loud_of(told: Told, pointer: object, **tags: str) -> int:
-    given = {
-        "code_version": told.code("loud"),
+def loud_of(event_log: EventLog, pointer: object, **tags: str) -> int:
+    tags_of_event = {
+        "code_version": event_log.code("loud"),
         "input_data_version__words": "v1",
         "input_event_pointer__words": str(pointer),
         **UNSEEN,
     }
-    return told.tell("loud", "a", **(given | tags))
+    return event_log.tell("loud", "a", **(tags_of_event | tags))
 
 
-def test_what_was_never_made_or_is_gone_is_missing(told: Told) -> None:
-    assert told.status("loud", "a") == ("MISSING", ())
-    loud_of(told, 0, data_version="NULL")
-    assert told.status("loud", "a") == ("MISSING", ())
+def test_what_was_never_made_or_is_gone_is_missing(event_log: EventLog) -> None:
+    assert event_log.status("loud", "a") == ("MISSING", ())
+    loud_of(event_log, 0, data_version="NULL")
+    assert event_log.status("loud", "a") == ("MISSING", ())
 
 
-def test_an_input_is_updated_by_another_version_alone(told: Told) -> None:
-    seen = told.tell("words", "a", data_version="v1")
-    loud_of(told, seen)
-    assert told.status("loud", "a")[0] == "FRESH"
-    told.tell("words", "a", data_version="v1")
-    assert told.status("loud", "a")[0] == "FRESH"
-    told.tell("words", "b", data_version="v2")
-    assert told.status("loud", "a")[0] == "FRESH"
-    told.tell("words", "a", data_version="v2")
-    assert told.status("loud", "a") == ("STALE", ("words has a new dependency data version",))
+def test_an_input_is_updated_by_another_version_alone(event_log: EventLog) -> None:
+    event_id = event_log.tell("words", "a", data_version="v1")
+    loud_of(event_log, event_id)
+    assert event_log.status("loud", "a")[0] == "FRESH"
+    event_log.tell("words", "a", data_version="v1")
+    assert event_log.status("loud", "a")[0] == "FRESH"
+    event_log.tell("words", "b", data_version="v2")
+    assert event_log.status("loud", "a")[0] == "FRESH"
+    event_log.tell("words", "a", data_version="v2")
+    assert event_log.status("loud", "a") == ("STALE", ("words has a new dependency data version",))
 
 
 @pytest.mark.parametrize("pointer", ["-1", "0", "NULL"])
-def test_the_three_pointers_before_every_event(told: Told, pointer: str) -> None:
-    told.tell("words", "a", data_version="v1")
-    told.tell("words", "a", data_version="v2")
-    loud_of(told, pointer)
-    assert told.status("loud", "a")[0] == ("STALE" if pointer == "-1" else "FRESH")
+def test_the_three_pointers_before_every_event(event_log: EventLog, pointer: str) -> None:
+    event_log.tell("words", "a", data_version="v1")
+    event_log.tell("words", "a", data_version="v2")
+    loud_of(event_log, pointer)
+    assert event_log.status("loud", "a")[0] == ("STALE" if pointer == "-1" else "FRESH")
 
 
-def test_another_code_version_and_a_dependency_that_came_or_went(told: Told) -> None:
-    seen = told.tell("words", "a", data_version="v1")
-    loud_of(told, seen, code_version="old", input_data_version__gone="v1")
-    assert told.status("loud", "a")[1] == (
+def test_another_code_version_and_a_dependency_that_came_or_went(event_log: EventLog) -> None:
+    event_id = event_log.tell("words", "a", data_version="v1")
+    loud_of(event_log, event_id, code_version="old", input_data_version__gone="v1")
+    assert event_log.status("loud", "a")[1] == (
         "has a new code version",
         "gone removed dependency on gone",
     )
-    told.tell("loud", "a", code_version=told.code("loud"), **UNSEEN)
-    assert told.status("loud", "a")[1] == ("words has a new dependency on words",)
+    event_log.tell("loud", "a", code_version=event_log.code("loud"), **UNSEEN)
+    assert event_log.status("loud", "a")[1] == ("words has a new dependency on words",)
 
 
-def test_an_event_that_does_not_say_what_was_read_is_compared_by_time(told: Told) -> None:
-    told.tell("loud", "a", plain="")
-    assert told.status("loud", "a")[1] == ("words has a new input",)
-    told.tell("words", "a", plain="")
-    assert told.status("loud", "a")[1] == ("words has a new dependency materialization",)
-    told.tell("loud", "a", plain="")
-    assert told.status("loud", "a")[0] == "FRESH"
+def test_an_event_that_does_not_say_what_was_read_is_compared_by_time(event_log: EventLog) -> None:
+    event_log.tell("loud", "a", plain="")
+    assert event_log.status("loud", "a")[1] == ("words has a new input",)
+    event_log.tell("words", "a", plain="")
+    assert event_log.status("loud", "a")[1] == ("words has a new dependency materialization",)
+    event_log.tell("loud", "a", plain="")
+    assert event_log.status("loud", "a")[0] == "FRESH"
 
 
 @pytest.mark.parametrize(("projects", "status"), [(99, "STALE"), (100, "FRESH")])
@@ -121,13 +121,13 @@ def test_dagster_looks_past_an_input_of_a_hundred_projects(
     tmp_path: Path, projects: int, status: str
 ) -> None:
     names = tuple(f"p{number:03d}" for number in range(projects))
-    told = Told(tmp_path / "p", names)
-    told.tell("loud", names[0], data_version="v1")
-    told.tell(
+    event_log = EventLog(tmp_path / "p", names)
+    event_log.tell("loud", names[0], data_version="v1")
+    event_log.tell(
         "tally",
         None,
-        code_version=told.code("tally"),
+        code_version=event_log.code("tally"),
         input_data_version__loud="v1",
         input_event_pointer__loud="-1",
     )
-    assert told.status("tally", None)[0] == status
+    assert event_log.status("tally", None)[0] == status

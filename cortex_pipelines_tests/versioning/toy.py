@@ -358,18 +358,18 @@ class Workbench:
     def git(self, *words: str) -> str:
         # a git that tidies up in the background changes what is copied meanwhile
         command = ["git", "-c", "maintenance.auto=false", *words]
-        done = subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+        process = subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True)
+        return process.stdout.strip()
 
     def dvc(self, *words: str) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             [str(Path(sys.executable).with_name("dvc")), *words],
             cwd=self.root,
             check=True,
             capture_output=True,
             text=True,
         )
-        return done.stdout.strip()
+        return process.stdout.strip()
 
 
 def begin_dvc(root: Path) -> None:
@@ -412,12 +412,12 @@ def main() -> None:
     def die(*args: Any, **kwargs: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    places = {
+    addresses = {
         "computing": "cortex_pipelines.versioning.materialise._write_tables",
         "publishing": "cortex_pipelines.versioning.materialise.replace_folder",
         "committing": "dvc.repo.Repo.commit",
     }
-    patch = mock.patch(places[moment], die) if moment != "-" else contextlib.nullcontext()
+    patch = mock.patch(addresses[moment], die) if moment != "-" else contextlib.nullcontext()
     with patch:
         bench.make(name, None if partition == "-" else partition)
 

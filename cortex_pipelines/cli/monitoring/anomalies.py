@@ -38,13 +38,13 @@ def records(file: Path, log: str | None) -> None:
     """
     from cortex_pipelines.catalog import open_project
     from cortex_pipelines.config import load_parameters
-    from cortex_pipelines.monitoring.anomalies.worker_scores import watch_file
+    from cortex_pipelines.monitoring.anomalies.worker_scores import score_file
     from cortex_pipelines.signing.verified_output import open_verified_output
     from cortex_pipelines.versioning.root import find_root
 
     project = open_project(find_root())
     folder, version = open_verified_output(project, "worker_anomalies")
-    watched = watch_file(file, log, folder, load_parameters(project.root))
+    watched = score_file(file, log, folder, load_parameters(project.root))
     values = watched.as_json()
     alerts = values.pop("alerts")
     summary = {**values, "alerts": len(alerts), "model_version": version}

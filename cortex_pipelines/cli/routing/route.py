@@ -32,11 +32,11 @@ def route(
         raise click.UsageError("give one task in quotes, or --file tasks.jsonl")
     if out is not None and file is None:
         raise click.UsageError("--out goes with --file")
-    from cortex_pipelines.routing.serving.output import answers
+    from cortex_pipelines.routing.serving.output import route_lines
     from cortex_pipelines.routing.serving.tasks import Task, read_tasks
 
     tasks = read_tasks(file) if file is not None else [Task("null", str(task))]
-    lines = answers(_router(model), tasks, explore)
+    lines = route_lines(_router(model), tasks, explore)
     if out is None:
         for line in lines:
             click.echo(line)

@@ -15,7 +15,7 @@ from cortex_pipelines.ingestion.entries import (
     SourceLimits,
 )
 
-# What the standard library raises on bytes that somebody has tampered with.
+# Errors that the standard library raises on manipulated archives.
 _DAMAGE = (
     *(DamagedArchiveError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError),
@@ -26,13 +26,13 @@ _DAMAGE = (
 def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
     """Every regular file of an archive in order; unsafe or oversized ones as skipped.
 
-    Args:
-        path: A tar archive (plain, gzip, bzip2, xz) or a zip archive, told apart by content.
-        label: Name of the source, for errors.
-        limits: What may be read.
+        Args:
+            path: A tar archive (plain, gzip, bzip2, xz) or a zip archive, told apart by content.
+            label: Name of the source, for errors.
+    limits: Limits on what is read.
 
-    Raises:
-        SourceError: the archive is truncated, damaged, of another format or too large.
+        Raises:
+            SourceError: the archive is truncated, damaged, of another format or too large.
     """
     size = path.stat().st_size
     if size > limits.settings.max_archive_bytes:
@@ -55,8 +55,8 @@ def read_archive(path: Path, label: str, limits: SourceLimits) -> Entries:
 def archive_path(path: Path, label: str) -> Path:
     """Path of an archive that exists.
 
-    Raises:
-        SourceError: it is not.
+        Raises:
+    SourceError: the archive does not exist.
     """
     if not path.is_file():
         raise SourceError(f"{label}: no such file: {path}; correct `archive` in params.yaml")

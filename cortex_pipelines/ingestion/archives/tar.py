@@ -13,10 +13,10 @@ from cortex_pipelines.ingestion.entries import (
     DamagedArchiveError,
     Entries,
     File,
-    Skipped,
+    SkippedFile,
     SourceLimits,
+    clean_member_name,
     printable,
-    tidy,
 )
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -30,7 +30,7 @@ _FOLDERS = (tarfile.DIRTYPE,)
 _LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 
 
-class _Forward(io.RawIOBase):
+class _ForwardOnlyStream(io.RawIOBase):
     """A forward-only stream with a size limit.
 
     The standard library seeks back when a hostile header says so (an endless loop), and takes a
@@ -41,27 +41,29 @@ class _Forward(io.RawIOBase):
         self._stream = stream
         self._limit = limit
         self._largest_read = largest_read
-        self._at = 0
+        self._position = 0
         self.last = b""
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= self._largest_read:
             raise DamagedArchiveError(f"a header of {size} bytes")
-        if self._at + size > self._limit:
+        if self._position + size > self._limit:
             raise DamagedArchiveError(f"unpacks to more than {self._limit} bytes")
         self.last = self._stream.read(size)
-        self._at += len(self.last)
+        self._position += len(self.last)
         return self.last
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        if whence or offset < self._at:
+        if whence or offset < self._position:
             raise DamagedArchiveError("a header points backwards")
-        while self._at < offset and self.read(min(offset - self._at, self._largest_read)):
+        while self._position < offset and self.read(
+            min(offset - self._position, self._largest_read)
+        ):
             pass
-        return self._at
+        return self._position
 
 
 def read_tar(path: Path, limits: SourceLimits) -> Entries:
@@ -69,11 +71,11 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
 
     Raises:
         tarfile.TarError, DamagedArchiveError, OSError, EOFError, zlib.error, ValueError: the
-            archive is damaged, or is no tar archive at all.
+            archive is damaged, or is not a tar archive.
     """
     limit, reason = _unpacked_limit(path, limits)
     with _open(path) as unpacked:
-        stream = _Forward(unpacked, limit + _CHUNK, limits.largest_file + _CHUNK)
+        stream = _ForwardOnlyStream(unpacked, limit + _CHUNK, limits.largest_file + _CHUNK)
         archive = tarfile.TarFile(
             fileobj=stream, mode="r", encoding="utf-8", errors="surrogateescape"
         )
@@ -81,7 +83,7 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
             if member.size < 0:
                 raise DamagedArchiveError(f"{printable(member.name)} has {member.size} bytes")
             if member.offset_data + member.size > limit:
-                yield limits.skip(tidy(member.name), *reason, member.size)
+                yield limits.skip(clean_member_name(member.name), *reason, member.size)
                 return
             if member.type not in _FOLDERS:
                 yield _entry(archive, member, limits)
@@ -96,15 +98,15 @@ def read_tar(path: Path, limits: SourceLimits) -> Entries:
 
 def _entry(
     archive: tarfile.TarFile, member: tarfile.TarInfo, limits: SourceLimits
-) -> File | Skipped:
-    name = tidy(member.name)
+) -> File | SkippedFile:
+    name = clean_member_name(member.name)
     if member.type in _LINKS:
         return limits.skip(name, "link", "a symbolic or hard link")
     if not member.isreg() or member.sparse is not None:
         return limits.skip(name, "special", "a device, pipe or file with holes")
-    refused = limits.refuse(name, member.size)
-    if refused:
-        return refused
+    skipped = limits.check(name, member.size)
+    if skipped:
+        return skipped
     content = archive.extractfile(member)
     data = content.read(member.size) if content else b""
     if len(data) != member.size:

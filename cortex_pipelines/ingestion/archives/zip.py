@@ -9,7 +9,7 @@ from cortex_pipelines.ingestion.entries import (
     Entries,
     File,
     SourceLimits,
-    tidy,
+    clean_member_name,
 )
 
 # Below this size not even a file that packs a thousandfold can do harm.
@@ -29,18 +29,18 @@ def read_zip(path: Path, limits: SourceLimits) -> Entries:
         for info in archive.infolist():
             if info.is_dir():
                 continue
-            name = tidy(info.filename)
+            name = clean_member_name(info.filename)
             problem = _problem(info, limits.settings.max_compression_ratio)
             if problem:
                 yield limits.skip(name, *problem, info.file_size)
             else:
-                yield limits.refuse(name, info.file_size) or File(name, archive.read(info))
+                yield limits.check(name, info.file_size) or File(name, archive.read(info))
             if limits.full:
                 return
 
 
 def _problem(info: zipfile.ZipInfo, ratio: int) -> tuple[str, str] | None:
-    """Why a member is not read, apart from its name; None if it is."""
+    """Reason for skipping a member, apart from its name, or None."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind == stat.S_IFLNK:
         return "link", "a symbolic link"

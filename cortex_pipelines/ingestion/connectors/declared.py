@@ -1,6 +1,6 @@
-"""Tables that dlt reads as a source: what ``params.yaml`` says of them.
+"""Declarations in ``params.yaml`` of the tables that dlt reads.
 
-Only what is named here is ever read of a table: other columns do not leave memory.
+Only the columns named here are read from a table: other columns do not leave memory.
 """
 
 import hashlib
@@ -29,12 +29,12 @@ Kind = Literal["issues", "reviews", "outcomes"]
 
 @dataclass(frozen=True)
 class RowShape:
-    """What a row of one kind consists of.
+    """The values of one kind of row.
 
-    Args:
-        needed: Values that every table has a column for.
-        either: Of these groups one at least is complete.
-        optional: Values that are taken where there are any.
+        Args:
+    needed: Values that every table must have a column for.
+            either: Groups of values; at least one group must be complete.
+            optional: Values that are read if present.
     """
 
     needed: tuple[str, ...]
@@ -76,11 +76,13 @@ class DltTable(Settings):
     """Column of each value; dots lead into nested ones. Others are in a column of their name."""
 
     @model_validator(mode="after")
-    def _known(self) -> "DltTable":
-        known = SHAPES[self.rows].values
-        unknown = sorted(set(self.columns) - set(known))
+    def _check_columns(self) -> "DltTable":
+        allowed_values = SHAPES[self.rows].values
+        unknown = sorted(set(self.columns) - set(allowed_values))
         if unknown:
-            raise ValueError(f"{self.rows} have no {', '.join(unknown)}; they have {listed(known)}")
+            raise ValueError(
+                f"{self.rows} have no {', '.join(unknown)}; they have {join_names(allowed_values)}"
+            )
         return self
 
 
@@ -104,25 +106,25 @@ class DltSource(Settings):
     def _variable(cls, sql: str | None) -> str | None:
         if sql is not None and not _NAME.fullmatch(sql):
             raise UnquotedError(
-                "this is no name of an environment variable; put the database's URL into one, and "
-                "its name here"
+                "this is not the name of an environment variable; put the database's URL into "
+                "one, and its name here"
             )
         return sql
 
     @field_validator("rest")
     @classmethod
-    def _without_secrets(cls, rest: dict[str, Any] | None) -> dict[str, Any] | None:
-        rest = _plain(rest)
-        written = [key for key, text in _texts("", rest) if _is_secret(key, text)]
-        if written:
+    def _without_secrets(cls, config: dict[str, Any] | None) -> dict[str, Any] | None:
+        config = _plain(config)
+        literal_secrets = [key for key, text in _texts("", config) if _is_secret(key, text)]
+        if literal_secrets:
             raise UnquotedError(
-                f"{written[0]} is written out; write ${{NAME}} there and set the environment "
-                "variable NAME when you run `cortex update`"
+                f"{literal_secrets[0]} is written out; write ${{NAME}} there and set the "
+                "environment variable NAME when you run `cortex update`"
             )
-        return rest
+        return config
 
     @model_validator(mode="after")
-    def _one_place(self) -> "DltSource":
+    def _check_transport(self) -> "DltSource":
         if (self.sql is None) == (self.rest is None):
             raise ValueError("a dlt source takes exactly one of the keys sql and rest")
         return self
@@ -133,29 +135,29 @@ class DltSource(Settings):
         return f"dlt:{self.dlt}"
 
     @property
-    def place(self) -> dict[str, str]:
-        """What a pin must match: the name, and a hash of the declaration."""
-        written = json.dumps(self.model_dump(), sort_keys=True)
-        return {"dlt": self.dlt, "declared": hashlib.sha256(written.encode()).hexdigest()[:16]}
+    def declaration(self) -> dict[str, str]:
+        """Name and hash of the declaration, which a pin must match."""
+        serialized = json.dumps(self.model_dump(), sort_keys=True)
+        return {"dlt": self.dlt, "declared": hashlib.sha256(serialized.encode()).hexdigest()[:16]}
 
-    def only(self, *kinds: Kind) -> None:
-        """Raise ``ValueError`` where rows are of another kind."""
+    def require_kinds(self, *kinds: Kind) -> None:
+        """Raise ``ValueError`` if a table has rows of another kind."""
         for name, table in self.tables.items():
             if table.rows not in kinds:
-                place = "coordination.sources" if table.rows == "outcomes" else "projects"
+                section = "coordination.sources" if table.rows == "outcomes" else "projects"
                 raise ValueError(
-                    f"{self.label}: {table.rows} (table {name}) have their place in {place}, "
-                    f"here are {listed(kinds)}"
+                    f"{self.label}: {table.rows} (table {name}) belong under {section}; "
+                    f"allowed here: {join_names(kinds)}"
                 )
 
 
-def listed(names: tuple[str, ...]) -> str:
-    """Names as in a sentence."""
+def join_names(names: tuple[str, ...]) -> str:
+    """Join names as in a sentence: ``a, b and c``."""
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: YAML reads 2026-01-02 as a date."""
+    """A value in JSON types: YAML reads 2026-01-02 as a date."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -164,7 +166,7 @@ def _plain(value: Any) -> Any:
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every text in a value with the key that it stands under."""
+    """Every text in a value, with its key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _texts(str(name), inner)

@@ -1,7 +1,7 @@
-"""Read tables with dlt, once, when a pin is taken; nothing else of the package loads it.
+"""Read tables with dlt, once, when a source is pinned; no other module loads dlt.
 
-dlt is used as a reader alone: without a pipeline there is no destination, no state and no message
-to its makers, and its telemetry is switched off besides.
+dlt only reads here: no pipeline runs, so nothing is written, no state is kept and no message is
+sent to its makers. Its telemetry is switched off as well.
 """
 
 import logging
@@ -22,17 +22,17 @@ from cortex_pipelines.ingestion.connectors.declared import (
     VARIABLE,
     DltSource,
     DltTable,
-    listed,
+    join_names,
 )
-from cortex_pipelines.ingestion.connectors.snapshot import Row, keep_rows
+from cortex_pipelines.ingestion.connectors.snapshot import Row, write_snapshot
 from cortex_pipelines.ingestion.entries import SourceError
 
-_MOST_WORDS = 300
+_MAX_MESSAGE_CHARS = 300
 _LOG = logging.getLogger("cortex_pipelines")
 
 
 def take_snapshot(source: DltSource, root: Path) -> dict[str, Any]:
-    """Read a source and keep its rows.
+    """Read a source and store its rows.
 
     Args:
         source: Entry of params.yaml.
@@ -42,14 +42,14 @@ def take_snapshot(source: DltSource, root: Path) -> dict[str, Any]:
         Its pin: the entry, the hash of the rows, and how many there are.
 
     Raises:
-        SourceError: dlt or an environment variable is missing, the place cannot be reached, or
-            there is no such table or column.
+        SourceError: dlt or an environment variable is missing, the source is out of reach, or a
+            table or column does not exist.
     """
-    sha256, count = keep_rows(_taken(source), root)
-    return {**source.place, "sha256": sha256, "rows": count}
+    sha256, count = write_snapshot(_fetch_rows(source), root)
+    return {**source.declaration, "sha256": sha256, "rows": count}
 
 
-def _taken(source: DltSource) -> Iterator[tuple[str, Row]]:
+def _fetch_rows(source: DltSource) -> Iterator[tuple[str, Row]]:
     """Every row of a source, with the name of its table."""
     if find_spec("dlt") is None:
         raise SourceError(
@@ -58,16 +58,16 @@ def _taken(source: DltSource) -> Iterator[tuple[str, Row]]:
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")  # it warns of each column without a type
     variables = _Variables(source)
-    open_table = _sql(source, variables) if source.sql else _rest(source, variables)
+    open_table = _sql_opener(source, variables) if source.sql else _rest_opener(source, variables)
     for name, table in source.tables.items():
-        rows = variables.guarded(name, partial(_all, open_table, name))
+        rows = variables.call_source(name, partial(_all, open_table, name))
         if not rows:
             _LOG.warning(
                 "%s: %s has no rows now; if it should have, correct its %s in params.yaml and run "
                 "`cortex update` again",
                 *(source.label, name, "name" if source.sql else "endpoint"),
             )
-        yield from ((name, row) for row in _mapped(f"{source.label}: {name}", table, rows))
+        yield from ((name, row) for row in _extract_rows(f"{source.label}: {name}", table, rows))
 
 
 def _all(open_table: Callable[[str], Any], name: str) -> list[Any]:
@@ -75,7 +75,7 @@ def _all(open_table: Callable[[str], Any], name: str) -> list[Any]:
 
 
 class _Variables:
-    """Environment variables of a source, which no message repeats.
+    """Environment variables of a source; no error message repeats their values.
 
     Args:
         source: The source.
@@ -83,7 +83,7 @@ class _Variables:
 
     def __init__(self, source: DltSource) -> None:
         self._source = source
-        self._known: dict[str, str] = {}
+        self._secrets: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
         value = os.environ.get(name)
@@ -92,19 +92,19 @@ class _Variables:
                 f"{self._source.label}: the environment variable {name}, which params.yaml names, "
                 "is not set; set it and run `cortex update` again"
             )
-        self._known[name] = value
+        self._secrets[name] = value
         return value
 
-    def filled(self, value: Any) -> Any:
-        """A value with the variables that its texts name."""
+    def substitute(self, value: Any) -> Any:
+        """Replace ``${NAME}`` in a value by the variable's value."""
         if isinstance(value, dict):
-            return {key: self.filled(inner) for key, inner in value.items()}
+            return {key: self.substitute(inner) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.filled(inner) for inner in value]
+            return [self.substitute(inner) for inner in value]
         return VARIABLE.sub(lambda name: self[name[1]], value) if isinstance(value, str) else value
 
-    def guarded(self, what: str, work: Callable[[], Any]) -> Any:
-        """Do what asks the other side, with its errors as a sentence."""
+    def call_source(self, target: str, work: Callable[[], Any]) -> Any:
+        """Call the source; raise its errors as a ``SourceError`` without secrets."""
         from dlt.common.exceptions import DltException
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -116,20 +116,20 @@ class _Variables:
             *(DltException, SQLAlchemyError, ImportError),
             *(OSError, ValueError, TypeError, LookupError),
         ) as error:
-            said = self._said(error)
+            message = self._redacted_message(error)
         # without the cause, which may quote a URL with its password
         raise SourceError(
-            f"{self._source.label}: {what} cannot be read ({said}); what was pinned before stays"
+            f"{self._source.label}: {target} cannot be read ({message}); the previous pin stays"
         )
 
-    def _said(self, error: BaseException) -> str:
+    def _redacted_message(self, error: BaseException) -> str:
         while error.__cause__ is not None:
             error = error.__cause__
         text = " ".join(str(error).split()) or type(error).__name__
-        for name, value in self._known.items():
+        for name, value in self._secrets.items():
             for private in (value, _password(value)):
                 text = text.replace(private, f"${{{name}}}") if private else text
-        return text[:_MOST_WORDS]
+        return text[:_MAX_MESSAGE_CHARS]
 
 
 def _password(url: str) -> str | None:
@@ -139,7 +139,7 @@ def _password(url: str) -> str | None:
         return None
 
 
-def _sql(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
+def _sql_opener(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
     url = variables[str(source.sql)]
 
     def open_table(name: str) -> Any:
@@ -151,117 +151,128 @@ def _sql(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
         file = engine.url.database if engine.dialect.name == "sqlite" else None
         if file and not file.startswith((":", "file:")) and not Path(file).is_file():
             raise SourceError(  # SQLite would make an empty one
-                f"{source.label}: there is no such file as {source.sql} names; a relative path "
-                "starts in the folder in which the command runs"
+                f"{source.label}: the file that {source.sql} names does not exist; a relative "
+                "path starts in the folder in which the command runs"
             )
         try:
-            seen = inspect(engine)
-            there = [*seen.get_table_names(schema or None), *seen.get_view_names(schema or None)]
-            if table not in there:
-                raise SourceError(_nowhere(source, "table", name, there))
-            columns = [column["name"] for column in seen.get_columns(table, schema or None)]
+            inspector = inspect(engine)
+            table_names = [
+                *inspector.get_table_names(schema or None),
+                *inspector.get_view_names(schema or None),
+            ]
+            if table not in table_names:
+                raise SourceError(_not_found_message(source, "table", name, table_names))
+            columns = [column["name"] for column in inspector.get_columns(table, schema or None)]
         finally:
             engine.dispose()
-        wanted = _wanted(source.tables[name], columns)
+        included_columns = _columns_to_load(source.tables[name], columns)
         return sql_table(
-            credentials=url, table=table, schema=schema or None, included_columns=wanted
+            credentials=url, table=table, schema=schema or None, included_columns=included_columns
         )
 
     return open_table
 
 
-def _wanted(table: DltTable, there: Sequence[str]) -> list[str] | None:
-    """Columns to ask a database for; None for all, of which is told where too few are there.
+def _columns_to_load(table: DltTable, available: Sequence[str]) -> list[str] | None:
+    """Columns to load from a database; None for all if some are missing, for a complete error.
 
-    Another column may hold what its type does not allow, such as a word for a date in SQLite.
+    Columns that are not needed may hold values that their type does not allow, such as a word for a
+    date in SQLite.
     """
     shape = SHAPES[table.rows]
     names = {value: table.columns.get(value, value) for value in shape.values}
-    found = {
-        value: [column for column in (name, name.partition(".")[0]) if column in there]
+    column_matches = {
+        value: [column for column in (name, name.partition(".")[0]) if column in available]
         for value, name in names.items()
     }
-    given = {value for value, columns in found.items() if columns}
-    enough = any(given.issuperset(group) for group in shape.either)
-    if not given.issuperset([*table.columns, *shape.needed]) or not enough:
+    present_values = {value for value, columns in column_matches.items() if columns}
+    has_group = any(present_values.issuperset(group) for group in shape.either)
+    if not present_values.issuperset([*table.columns, *shape.needed]) or not has_group:
         return None
-    return sorted({column for columns in found.values() for column in columns})
+    return sorted({column for columns in column_matches.values() for column in columns})
 
 
-def _rest(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
+def _rest_opener(source: DltSource, variables: _Variables) -> Callable[[str], Any]:
     from dlt.sources.rest_api import rest_api_resources
 
-    config = variables.filled(source.rest)
-    found = variables.guarded("rest", lambda: list(rest_api_resources(config)))
-    resources = {str(resource.name): resource for resource in found}
+    config = variables.substitute(source.rest)
+    endpoints = variables.call_source("rest", lambda: list(rest_api_resources(config)))
+    resources = {str(resource.name): resource for resource in endpoints}
 
     def open_table(name: str) -> Any:
         if name not in resources:
-            raise SourceError(_nowhere(source, "resource", name, list(resources)))
+            raise SourceError(_not_found_message(source, "resource", name, list(resources)))
         return resources[name]
 
     return open_table
 
 
-def _nowhere(source: DltSource, what: str, name: str, there: Sequence[str]) -> str:
-    known = ", ".join(sorted(there)[:20]) or "none"
-    return f"{source.label}: there is no {what} {name}; there is: {known}; correct params.yaml"
+def _not_found_message(source: DltSource, kind: str, name: str, candidates: Sequence[str]) -> str:
+    names = ", ".join(sorted(candidates)[:20]) or "none"
+    return f"{source.label}: no {kind} {name}; available: {names}; correct params.yaml"
 
 
-def _mapped(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[Row]:
-    """The values of rows, by the columns that the table has."""
+def _extract_rows(label: str, table: DltTable, rows: Sequence[Any]) -> Iterator[Row]:
+    """Rows with the values that the declaration names."""
     if not all(isinstance(row, Mapping) for row in rows):
         raise SourceError(f"{label} gives no rows with columns; set data_selector in its endpoint")
     shape = SHAPES[table.rows]
     columns = {value: table.columns.get(value, value) for value in shape.values}
-    there = {value for value, name in columns.items() if any(_has(row, name) for row in rows)}
+    present_values = {
+        value for value, name in columns.items() if any(_has(row, name) for row in rows)
+    }
     if rows:
-        _complain(label, table, there, sorted({str(name) for row in rows for name in row}))
+        _check_columns(
+            label, table, present_values, sorted({str(name) for row in rows for name in row})
+        )
     for number, row in enumerate(rows, start=1):
-        found = {
-            value: _plain(f"{label}.{columns[value]}", _at(row, columns[value])) for value in there
+        row_values = {
+            value: _plain(f"{label}.{columns[value]}", _look_up(row, columns[value]))
+            for value in present_values
         }
-        if found[shape.needed[0]] is None:
+        if row_values[shape.needed[0]] is None:
             raise SourceError(f"{label}: {columns[shape.needed[0]]} is null in row {number}")
-        yield {value: given for value, given in found.items() if given is not None}
+        yield {value: cell for value, cell in row_values.items() if cell is not None}
 
 
-def _complain(label: str, table: DltTable, there: set[str], known: Sequence[str]) -> None:
-    """Raise for a column that params.yaml names, or the rows need, and that is not there."""
+def _check_columns(
+    label: str, table: DltTable, present_names: set[str], column_names: Sequence[str]
+) -> None:
+    """Raise if a column is missing that params.yaml names or the rows need."""
     shape = SHAPES[table.rows]
-    has = f"it has {', '.join(known[:40])}"
+    has = f"it has {', '.join(column_names[:40])}"
     for value, name in table.columns.items():
-        if value not in there:
+        if value not in present_names:
             raise SourceError(f"{label} has no column {name}; {has}; correct params.yaml")
-    missing = [value for value in shape.needed if value not in there]
+    missing = [value for value in shape.needed if value not in present_names]
     if missing:
         raise SourceError(
             f"{label} has no column for {missing[0]}; {has}; name one in `columns` in params.yaml"
         )
-    if not any(there.issuperset(group) for group in shape.either):
-        ways = ", or ".join(listed(group) for group in shape.either)
+    if not any(present_names.issuperset(group) for group in shape.either):
+        groups = ", or ".join(join_names(group) for group in shape.either)
         raise SourceError(
-            f"{label} has no columns for {ways}; {has}; name them in `columns` in params.yaml"
+            f"{label} has no columns for {groups}; {has}; name them in `columns` in params.yaml"
         )
 
 
 def _has(row: Mapping[str, Any], dotted: str) -> bool:
     if dotted in row:
         return True
-    first, _, rest = dotted.partition(".")
+    first, _, nested_path = dotted.partition(".")
     inner = row.get(first)
-    return bool(rest) and isinstance(inner, Mapping) and _has(inner, rest)
+    return bool(nested_path) and isinstance(inner, Mapping) and _has(inner, nested_path)
 
 
-def _at(row: Mapping[str, Any], dotted: str) -> Any:
+def _look_up(row: Mapping[str, Any], dotted: str) -> Any:
     if dotted in row or not _has(row, dotted):
         return row.get(dotted)
-    first, _, rest = dotted.partition(".")
-    return _at(row[first], rest)
+    first, _, nested_path = dotted.partition(".")
+    return _look_up(row[first], nested_path)
 
 
-def _plain(place: str, value: Any) -> Any:
-    """A value as JSON has it, the same whatever a driver or an interface calls it."""
+def _plain(column_label: str, value: Any) -> Any:
+    """A value in JSON types, the same for every driver and interface."""
     if isinstance(value, str):  # half a surrogate pair, which JSON may hold, is in no file
         return value.encode("utf-8", "replace").decode("utf-8")
     if value is None or isinstance(value, (bool, int)):
@@ -275,7 +286,10 @@ def _plain(place: str, value: Any) -> Any:
         return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
     if isinstance(value, (date, time, UUID)):
         return str(value)
-    way = "a view that casts it" if isinstance(value, bytes) else "a column inside of it by dots"
+    suggestion = (
+        "a view that casts it" if isinstance(value, bytes) else "a column inside of it by dots"
+    )
     raise SourceError(
-        f"{place} holds no text or number but {type(value).__name__}; name {way}, or another one"
+        f"{column_label} holds no text or number but {type(value).__name__}; name {suggestion}, "
+        "or another one"
     )

@@ -1,4 +1,4 @@
-"""Issues and reviews as files of a project, one a row, so that they are read as all files are.
+"""Issues and reviews as files of a project, one file a row, read like all other files.
 
 An issue is a page of Markdown. A review is JSON in the form that its reader knows from exports: of
 GitHub where it comes with a piece of a difference, of GitLab where the code stands in columns.
@@ -20,16 +20,16 @@ _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def read_rows(source: DltSource, sha256: str, root: Path, limits: SourceLimits) -> Entries:
-    """The files of a pinned snapshot, and those beyond the limits as skipped.
+    """The files of a pinned snapshot; files beyond the limits as skipped.
 
     Raises:
-        SourceError: the snapshot is not there, or not what was pinned.
+        SourceError: the snapshot is missing or differs from the pin.
     """
     for table, row in snapshot_rows(source, sha256, root):
         if limits.full:
             return
         file = _file(source.tables[table].rows, _name(table), row)
-        yield limits.refuse(file.path, len(file.data)) or file
+        yield limits.check(file.path, len(file.data)) or file
 
 
 def is_issue(source: str, path: str) -> bool:
@@ -47,26 +47,26 @@ def _file(kind: str, table: str, row: Mapping[str, Any]) -> File:
         title = " ".join(str(row.get("title", "")).split())
         page = f"# {title}\n\n{str(row.get('text', '')).strip()}\n"
         return File(f"{_ISSUES}{table}/{_name(str(row['id']))}.md", page.encode())
-    written = json.dumps(_exported(row), sort_keys=True, indent=1, ensure_ascii=False)
-    digest = hashlib.sha256(written.encode()).hexdigest()[:32]
-    return File(f"reviews/{table}/{digest}.json", f"{written}\n".encode())
+    document = json.dumps(_exported(row), sort_keys=True, indent=1, ensure_ascii=False)
+    digest = hashlib.sha256(document.encode()).hexdigest()[:32]
+    return File(f"reviews/{table}/{digest}.json", f"{document}\n".encode())
 
 
 def _exported(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    said = row.get("body") or " "  # what has none is accounted for by the reader, if it sees it
+    body = row.get("body") or " "  # what has none is accounted for by the reader, if it sees it
     if "diff_hunk" in row:
-        return {**row, "body": said}
+        return {**row, "body": body}
     return {
         "position": {"new_path": row["path"]},
-        "body": said,
+        "body": body,
         "suggestions": [
             {"from_content": row.get("before", ""), "to_content": row.get("after", "")}
         ],
     }
 
 
-def _name(given: str) -> str:
-    """A part of a path that is the same for the same name, and harmless."""
-    if _HARMLESS.fullmatch(given):
-        return given
-    return hashlib.sha256(given.encode()).hexdigest()[:32]
+def _name(name: str) -> str:
+    """A safe path component, the same for the same name."""
+    if _HARMLESS.fullmatch(name):
+        return name
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

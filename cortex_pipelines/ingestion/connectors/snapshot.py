@@ -1,7 +1,7 @@
-"""Rows as they were when a pin was taken: a file named by the hash of its content.
+"""Snapshots of a source's rows when it was pinned: files named by the hash of their content.
 
-One row a line, each once and sorted, so that the same rows have the same hash in whatever order
-they came. A snapshot holds what no other place may hold any more, so it is no part of the cache.
+Lines are unique and sorted, one row each, so that the hash does not depend on the order of rows. A
+snapshot may be the only copy of its rows, so it is not part of the cache.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 """The values of one row by their names in ``SHAPES``; what is null is left out."""
 
 
-def keep_rows(rows: Iterable[tuple[str, Row]], root: Path) -> tuple[str, int]:
+def write_snapshot(rows: Iterable[tuple[str, Row]], root: Path) -> tuple[str, int]:
     """Write a snapshot, readable by its owner alone.
 
     Args:
@@ -44,15 +44,15 @@ def keep_rows(rows: Iterable[tuple[str, Row]], root: Path) -> tuple[str, int]:
 
 
 def snapshot_file(root: Path, sha256: str) -> Path:
-    """Where a snapshot is."""
+    """Path of a snapshot."""
     return root / SNAPSHOTS / f"{sha256}.jsonl"
 
 
 def snapshot_rows(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[str, Row]]:
     """The rows of a pinned snapshot, each with the name of its table, in their order.
 
-    Raises:
-        SourceError: it is not there, or not what was pinned.
+        Raises:
+    SourceError: the snapshot is missing or differs from the pin.
     """
     try:
         data = snapshot_file(root, sha256).read_bytes()
@@ -72,15 +72,15 @@ def snapshot_rows(source: DltSource, sha256: str, root: Path) -> Iterator[tuple[
         yield entry["table"], entry["row"]
 
 
-def drop_snapshots(root: Path, kept: Iterable[str]) -> int:
-    """Delete all snapshots but some; gives how many."""
-    names = {snapshot_file(root, sha256).name for sha256 in kept}
-    gone = [path for path in (root / SNAPSHOTS).glob("*.jsonl") if path.name not in names]
-    for path in gone:
+def prune_snapshots(root: Path, pinned_hashes: Iterable[str]) -> int:
+    """Delete all snapshots but the pinned ones; returns how many."""
+    names = {snapshot_file(root, sha256).name for sha256 in pinned_hashes}
+    stale = [path for path in (root / SNAPSHOTS).glob("*.jsonl") if path.name not in names]
+    for path in stale:
         path.unlink()
-    return len(gone)
+    return len(stale)
 
 
 def _line(table: str, row: Row) -> str:
-    whole = {"table": table, "row": row}
-    return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n"
+    record = {"table": table, "row": row}
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n"

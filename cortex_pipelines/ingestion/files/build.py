@@ -1,8 +1,8 @@
 """The text files of a project: schemas ``REPOSITORY_FILES`` and ``SKIPPED_FILES``.
 
-Sources are listed first; a file whose path and bytes were there last time is not read again. What
-a file is depends on nothing else; what depends on its neighbours (licence, tests, authors) is put
-together anew each time.
+Sources are listed first; a file whose path and bytes are unchanged is not read again. Columns that
+depend on the file alone are cached; those that depend on other files (licence, tests, authors) are
+computed each time.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.ingestion.entries import FileRef, Skipped, SourceError
+from cortex_pipelines.ingestion.entries import FileRef, SkippedFile, SourceError
 from cortex_pipelines.ingestion.files.content import CONTENT, content_of
-from cortex_pipelines.ingestion.files.file_metadata import with_neighbours
+from cortex_pipelines.ingestion.files.file_metadata import add_source_metadata
 from cortex_pipelines.ingestion.project_sources import ProjectSource, matching_pins
 from cortex_pipelines.ingestion.readers.open import OpenSource, open_source
 from cortex_pipelines.ingestion.redactions import name_rows, redaction_table, without_private_errors
@@ -39,17 +39,17 @@ _LISTING = pl.Schema(
 class _Inventory:
     """Listed but unread files of a project's sources.
 
-    Args:
-        readings: How each source is read, by its label.
-        files: Files of each source, by the key of what they become.
-        skipped: What was left out, each once: the same name may be left out again and again.
+        Args:
+    open_sources: Opened sources by label.
+    files: Files of each source, by cache key.
+    skipped: Skipped entries, once each: archives may repeat a name.
     """
 
-    readings: dict[str, OpenSource] = field(default_factory=dict)
+    open_sources: dict[str, OpenSource] = field(default_factory=dict)
     files: dict[str, dict[str, FileRef]] = field(default_factory=dict)
-    skipped: dict[tuple[str, str, str], Skipped] = field(default_factory=dict)
+    skipped: dict[tuple[str, str, str], SkippedFile] = field(default_factory=dict)
 
-    def skip(self, label: str, entry: Skipped) -> None:
+    def skip(self, label: str, entry: SkippedFile) -> None:
         self.skipped.setdefault((label, entry.path, entry.reason), entry)
 
 
@@ -97,70 +97,73 @@ def _read(
     key: bytes,
 ) -> dict[str, pl.DataFrame]:
     """The tables with original names, which language and licence detection need."""
-    inventory = _take_inventory(source, project, settings, privacy, root)
+    inventory = _list_sources(source, project, settings, privacy, root)
     listing = pl.DataFrame(list(_listing_rows(inventory)), schema=_LISTING, orient="row")
 
     def compute(missing: pl.Series) -> pl.DataFrame:
         rows = _contents(inventory, set(missing), settings, privacy, key)
         return frame_of(rows, CONTENT)
 
-    known = cache.rows(f"files/{project}", listing["cache_key"], compute)
-    contents = listing.join(known, on="cache_key", how="left", maintain_order="left")
+    content_rows = cache.rows(f"files/{project}", listing["cache_key"], compute)
+    contents = listing.join(content_rows, on="cache_key", how="left", maintain_order="left")
     for row in contents.filter(pl.col("reason").is_not_null()).iter_rows(named=True):
-        skipped = Skipped(row["path"], row["reason"], row["detail"], row["size_bytes"])
+        skipped = SkippedFile(row["path"], row["reason"], row["detail"], row["size_bytes"])
         inventory.skip(row["source"], skipped)
     texts = contents.filter(pl.col("reason").is_null())
     if texts.is_empty() and not any(reason == REASON for _, _, reason in inventory.skipped):
-        raise SourceError(_nothing(project, inventory))
-    parts = [
-        with_neighbours(texts.filter(source=label), reading, source.settings.licence, settings, key)
-        for label, reading in inventory.readings.items()
+        raise SourceError(_no_files_message(project, inventory))
+    frames = [
+        add_source_metadata(
+            texts.filter(source=label), opened_source, source.settings.licence, settings, key
+        )
+        for label, opened_source in inventory.open_sources.items()
     ]
-    whole = pl.concat(parts)
-    forgotten = forgotten_by_author(whole, project, privacy)
+    files = pl.concat(frames)
+    forgotten = forgotten_by_author(files, project, privacy)
     for label, path, size in forgotten.select("source", "path", "size_bytes").iter_rows():
         inventory.skip(label, forgotten_file(path, size))
-    place = ["source", "path"]
+    file_key = ["source", "path"]
     return {
-        "files": REPOSITORY_FILES.conform(whole.join(forgotten, on=place, how="anti")),
+        "files": REPOSITORY_FILES.conform(files.join(forgotten, on=file_key, how="anti")),
         "skipped_files": SKIPPED_FILES.frame(list(_skipped_rows(inventory))),
-        "redactions": redaction_table(texts.join(forgotten, on=place, how="anti")),
+        "redactions": redaction_table(texts.join(forgotten, on=file_key, how="anti")),
     }
 
 
 def _without_private_names(
-    tables: dict[str, pl.DataFrame], shown: PathRedactor
+    tables: dict[str, pl.DataFrame], redactor: PathRedactor
 ) -> dict[str, pl.DataFrame]:
     """Redact private parts of paths and record the redactions."""
     files, skipped, redactions = (tables[name] for name in ("files", "skipped_files", "redactions"))
-    listed = pl.concat([frame.select("source", "path") for frame in (files, skipped)]).unique()
-    named = [
-        (source, *shown.redact(path)) for source, path in listed.sort("source", "path").iter_rows()
+    path_rows = pl.concat([frame.select("source", "path") for frame in (files, skipped)]).unique()
+    redacted_paths = [
+        (source, *redactor.redact(path))
+        for source, path in path_rows.sort("source", "path").iter_rows()
     ]
-    taken = [
+    path_redactions = [
         {"source": source, "path": path, **row}
-        for source, path, names in dict.fromkeys(named)
+        for source, path, names in dict.fromkeys(redacted_paths)
         for row in name_rows(names)
     ]
-    if not taken:
+    if not path_redactions:
         return tables
 
-    def renamed(frame: pl.DataFrame) -> pl.DataFrame:
-        paths = [shown(path) for path in frame["path"]]
+    def redact_paths(frame: pl.DataFrame) -> pl.DataFrame:
+        paths = [redactor(path) for path in frame["path"]]
         return frame.with_columns(pl.Series("path", paths, dtype=pl.String))
 
-    tested = [[shown(path) for path in paths] for paths in files["tested_paths"]]
+    tested = [[redactor(path) for path in paths] for paths in files["tested_paths"]]
     files = files.with_columns(pl.Series("tested_paths", tested, dtype=pl.List(pl.String)))
     return {
-        "files": REPOSITORY_FILES.conform(renamed(files)),
-        "skipped_files": SKIPPED_FILES.conform(renamed(skipped)),
+        "files": REPOSITORY_FILES.conform(redact_paths(files)),
+        "skipped_files": SKIPPED_FILES.conform(redact_paths(skipped)),
         "redactions": REDACTIONS.conform(
-            pl.concat([renamed(redactions), REDACTIONS.frame(taken)], how="vertical")
+            pl.concat([redact_paths(redactions), REDACTIONS.frame(path_redactions)], how="vertical")
         ),
     }
 
 
-def _take_inventory(
+def _list_sources(
     source: ProjectSource,
     project: str,
     settings: IngestionSettings,
@@ -168,33 +171,33 @@ def _take_inventory(
     root: Path,
 ) -> _Inventory:
     """List all sources, within the limits of each and of the project."""
-    inventory, left = _Inventory(), settings.max_project_bytes
-    shown = PathRedactor(privacy, project_key(project, privacy))  # as the tables call them
+    inventory, remaining_bytes = _Inventory(), settings.max_project_bytes
+    redactor = PathRedactor(privacy, project_key(project, privacy))  # as the tables call them
     for entry, pin in matching_pins(source, project):
-        reading = open_source(entry, pin, settings, root)
-        inventory.readings[entry.label] = reading
+        opened_source = open_source(entry, pin, settings, root)
+        inventory.open_sources[entry.label] = opened_source
         files = inventory.files[entry.label] = {}
-        for member in reading.entries():
-            if isinstance(member, Skipped):
+        for member in opened_source.entries():
+            if isinstance(member, SkippedFile):
                 inventory.skip(entry.label, member)
             elif any(
                 is_forgotten(privacy, project, entry.label, path)
-                for path in {member.path, shown(member.path)}
+                for path in {member.path, redactor(member.path)}
             ):
                 inventory.skip(entry.label, forgotten_file(member.path, member.size))
-            elif member.size > left:
-                inventory.skip(entry.label, _too_much(member, settings))
+            elif member.size > remaining_bytes:
+                inventory.skip(entry.label, _skip_beyond_limit(member, settings))
                 break
             else:
-                left -= member.size
+                remaining_bytes -= member.size
                 files[_key(member)] = member
     return inventory
 
 
-def _too_much(file: FileRef, settings: IngestionSettings) -> Skipped:
+def _skip_beyond_limit(file: FileRef, settings: IngestionSettings) -> SkippedFile:
     limit = f"ingestion.max_project_bytes is {settings.max_project_bytes}"
     detail = f"this and all later entries: {limit}"
-    return Skipped(file.path, "project_too_large", detail, file.size)
+    return SkippedFile(file.path, "project_too_large", detail, file.size)
 
 
 def _key(file: FileRef) -> str:
@@ -216,14 +219,16 @@ def _contents(
     key: bytes,
 ) -> Iterator[dict[str, Any]]:
     """Rows of ``CONTENT`` for uncached files, each key once."""
-    for label, reading in inventory.readings.items():
-        wanted = [file for name, file in inventory.files[label].items() if name in missing]
+    for label, opened_source in inventory.open_sources.items():
+        missing_files = [file for name, file in inventory.files[label].items() if name in missing]
         missing = missing - inventory.files[label].keys()
-        for asked, file in zip(wanted, reading.files(wanted), strict=True):
+        for listed_file, file in zip(
+            missing_files, opened_source.files(missing_files), strict=True
+        ):
             row = content_of(file, settings, privacy, key)
-            if file.path != asked.path or row["blob"] != asked.content:
+            if file.path != listed_file.path or row["blob"] != listed_file.content:
                 raise SourceError(f"{label}: {file.path} changed while it was read; run it again")
-            yield row | {"cache_key": _key(asked)}
+            yield row | {"cache_key": _key(listed_file)}
 
 
 def _skipped_rows(inventory: _Inventory) -> Iterator[dict[str, Any]]:
@@ -237,11 +242,11 @@ def _skipped_rows(inventory: _Inventory) -> Iterator[dict[str, Any]]:
         }
 
 
-def _nothing(project: str, inventory: _Inventory) -> str:
+def _no_files_message(project: str, inventory: _Inventory) -> str:
     reasons = Counter(reason for _, _, reason in inventory.skipped)
-    counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    reason_counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     return (
         f"project {project}: its sources hold no text file that could be read "
-        f"({f'left out: {counted}' if counted else 'they are empty'}); correct "
+        f"({f'left out: {reason_counts}' if reason_counts else 'they are empty'}); correct "
         f"projects.{project}.sources in params.yaml, then run `cortex update {project}`"
     )

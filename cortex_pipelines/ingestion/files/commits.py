@@ -25,7 +25,7 @@ from cortex_pipelines.ingestion.redactions import (
     without_private_errors,
 )
 from cortex_pipelines.ingestion.row_batches import frame_of
-from cortex_pipelines.ingestion.tombstone_filter import kept_commits
+from cortex_pipelines.ingestion.tombstone_filter import drop_forgotten_commits
 from cortex_pipelines.privacy.paths import PathRedactor
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
@@ -77,18 +77,18 @@ def _read(
     listing = _listing(mirrors)
 
     def compute(missing: pl.Series) -> pl.DataFrame:
-        wanted = listing.unique("cache_key", maintain_order=True)
-        wanted = wanted.filter(pl.col("cache_key").is_in(missing.to_list()))
+        missing_commits = listing.unique("cache_key", maintain_order=True)
+        missing_commits = missing_commits.filter(pl.col("cache_key").is_in(missing.to_list()))
         rows = (
             row
             for label, (mirror, _) in mirrors.items()
-            for row in _rows(mirror, wanted.filter(source=label), project, privacy)
+            for row in _rows(mirror, missing_commits.filter(source=label), project, privacy)
         )
         return frame_of(rows, _SCHEMA)
 
-    known = cache.rows(f"commits/{project}", listing["cache_key"], compute)
-    commits = listing.join(known, on="cache_key", how="inner", maintain_order="left")
-    commits = kept_commits(commits, project, privacy)
+    commit_rows = cache.rows(f"commits/{project}", listing["cache_key"], compute)
+    commits = listing.join(commit_rows, on="cache_key", how="inner", maintain_order="left")
+    commits = drop_forgotten_commits(commits, project, privacy)
     return {
         "commits": REPOSITORY_COMMITS.conform(commits),
         "redactions": redaction_table(commits.with_columns(path="commit")),
@@ -106,20 +106,20 @@ def _listing(mirrors: dict[str, tuple[Path, str]]) -> pl.DataFrame:
 
 
 def _rows(
-    mirror: Path, wanted: pl.DataFrame, project: str, privacy: PrivacySettings
+    mirror: Path, commits: pl.DataFrame, project: str, privacy: PrivacySettings
 ) -> Iterator[dict[str, Any]]:
-    if wanted.is_empty():
+    if commits.is_empty():
         return
     key = project_key(project, privacy)
-    called, shown = pseudonyms(key), PathRedactor(privacy, key)
-    keys = {cache_key.removesuffix("^"): cache_key for cache_key in wanted["cache_key"]}
+    pseudonym_of, redactor = pseudonyms(key), PathRedactor(privacy, key)
+    keys = {cache_key.removesuffix("^"): cache_key for cache_key in commits["cache_key"]}
     history = look_up_commits(mirror, keys, _FIELDS, "--diff-merges=first-parent")
     for (commit, parents, time, address, message), paths in history:
         text = message.decode("utf-8", "replace").strip("\n")
         redacted = redact_text(text, "", None, privacy, key)
         subject, _, body = redacted.text.partition("\n")
-        names, taken = _shown_paths(
-            (path.decode("utf-8", "backslashreplace") for path in paths), shown
+        names, path_redactions = _redact_paths(
+            (path.decode("utf-8", "backslashreplace") for path in paths), redactor
         )
         seconds = min(max(int(time or 0), 0), _LATEST)
         yield {
@@ -127,22 +127,22 @@ def _rows(
             "commit": commit.decode(),
             "parents": parents.decode().split(),
             "committed_at": datetime.fromtimestamp(seconds, UTC),
-            "author": called(address),
+            "author": pseudonym_of(address),
             "subject": subject.rstrip(),
             "body": body.strip("\n").rstrip(),
             "paths": names,
-            "redactions": [*taken, *redaction_rows(redacted)],
+            "redactions": [*path_redactions, *redaction_rows(redacted)],
         }
 
 
-def _shown_paths(
-    paths: Iterable[str], shown: PathRedactor
+def _redact_paths(
+    paths: Iterable[str], redactor: PathRedactor
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Sorted paths without private names, and their redactions, as one text."""
     rows: list[dict[str, Any]] = []
-    redacted = sorted(shown.redact(path) for path in paths)
-    before = 0
-    for path, taken in redacted:
-        rows += name_rows(taken, before)
-        before += len(path) + 1
+    redacted = sorted(redactor.redact(path) for path in paths)
+    offset = 0
+    for path, names in redacted:
+        rows += name_rows(names, offset)
+        offset += len(path) + 1
     return [path for path, _ in redacted], rows

@@ -1,10 +1,10 @@
-"""Tell code that somebody wrote from compiled copies of it, as npm packages ship them."""
+"""Tell source code from compiled copies of it, which npm packages ship beside it."""
 
 from collections.abc import Collection, Iterator
 
 _SOURCE = "src"
 _TYPED = (".ts", ".tsx", ".mts", ".cts")
-_WRITTEN = (*_TYPED, ".js", ".mjs", ".cjs", ".jsx", ".coffee")
+_SOURCE_ENDINGS = (*_TYPED, ".js", ".mjs", ".cjs", ".jsx", ".coffee")
 _DECLARED = (".d.ts", ".d.mts", ".d.cts")
 _OUTPUT = (*_DECLARED, ".js", ".mjs", ".cjs")
 # Beside src, these hold nothing that anybody wrote; in the others there may be scripts too.
@@ -30,7 +30,7 @@ _Folders = tuple[str, ...]
 
 
 def compiled_copies(paths: Collection[str]) -> set[str]:
-    """Which files are compiled from others of the same source.
+    """Files that are compiled from others of the same source.
 
     A package with ``src/core/api.ts`` may ship ``core/api.js``, ``dist/cjs/core/api.js`` and
     ``dist/types/core/api.d.ts``: the same code again, in forms too different to be found as
@@ -41,58 +41,63 @@ def compiled_copies(paths: Collection[str]) -> set[str]:
     Args:
         paths: All files of one source, with forward slashes.
     """
-    typed, written = _sources(paths)
-    packages = {package for package, _ in written}
-    return {path for path in paths if packages and _is_copy(path, packages, typed, written)}
+    typed, sources = _sources(paths)
+    packages = {package for package, _ in sources}
+    return {path for path in paths if packages and _is_copy(path, packages, typed, sources)}
 
 
 def _sources(
     paths: Collection[str],
 ) -> tuple[set[tuple[_Folders, str]], set[tuple[_Folders, str]]]:
     """Package and stem of each script below ``src``: those of TypeScript, and all."""
-    typed, written = set(), set()
+    typed, sources = set(), set()
     for path in paths:
-        if _without(path, _DECLARED) is None and (stem := _without(path, _WRITTEN)) is not None:
+        if (
+            _strip_ending(path, _DECLARED) is None
+            and (stem := _strip_ending(path, _SOURCE_ENDINGS)) is not None
+        ):
             *folders, _ = path.split("/")
-            for place in (at for at, folder in enumerate(folders) if folder == _SOURCE):
-                source = tuple(folders[:place]), "/".join(stem.split("/")[place + 1 :])
-                written.add(source)
+            for depth in (position for position, folder in enumerate(folders) if folder == _SOURCE):
+                source = tuple(folders[:depth]), "/".join(stem.split("/")[depth + 1 :])
+                sources.add(source)
                 if path.endswith(_TYPED):
                     typed.add(source)
-    return typed, written
+    return typed, sources
 
 
 def _is_copy(
     path: str,
     packages: set[_Folders],
     typed: set[tuple[_Folders, str]],
-    written: set[tuple[_Folders, str]],
+    sources: set[tuple[_Folders, str]],
 ) -> bool:
     parts = tuple(path.split("/"))
-    stem = _without(path, _OUTPUT)
-    for place in range(len(parts)):
-        package = parts[:place]
+    stem = _strip_ending(path, _OUTPUT)
+    for depth in range(len(parts)):
+        package = parts[:depth]
         if package not in packages:
             continue
-        if len(parts) > place + 1 and parts[place] in _OUTPUT_FOLDERS:
+        if len(parts) > depth + 1 and parts[depth] in _OUTPUT_FOLDERS:
             return True
         if stem is None:
             continue
-        below = stem.split("/")[place:]
+        below = stem.split("/")[depth:]
         if (package, "/".join(below)) in typed:
             return True
-        if below[0] in _BUILT and any((package, rest) in written for rest in _rests(below[1:])):
+        if below[0] in _BUILT and any(
+            (package, suffix) in sources for suffix in _suffixes(below[1:])
+        ):
             return True
     return False
 
 
-def _rests(names: list[str]) -> Iterator[str]:
-    for place in range(len(names)):
-        yield "/".join(names[place:])
+def _suffixes(names: list[str]) -> Iterator[str]:
+    for start in range(len(names)):
+        yield "/".join(names[start:])
 
 
-def _without(path: str, endings: tuple[str, ...]) -> str | None:
-    """The path without the first of these endings that it has; None if it has none."""
+def _strip_ending(path: str, endings: tuple[str, ...]) -> str | None:
+    """The path without its ending; None if it has none of these endings."""
     for ending in endings:
         if path.endswith(ending):
             return path.removesuffix(ending)

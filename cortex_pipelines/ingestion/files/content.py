@@ -16,7 +16,7 @@ from cortex_pipelines.privacy.settings import PrivacySettings
 
 _COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "cache_key": pl.String,
-    "reason": pl.String,  # why there is no text; null if there is
+    "reason": pl.String,  # why the text is missing; null if it is present
     "detail": pl.String,
     "blob": pl.String,
     "language": pl.String,
@@ -45,7 +45,7 @@ def content_of(
         key: `project_key` of the project.
     """
     fields: dict[str, Any] = dict.fromkeys(CONTENT) | {"blob": blob_id(file.data)}
-    problem = _no_text(file.data)
+    problem = _not_text_reason(file.data)
     if problem:
         return fields | dict(zip(("reason", "detail"), problem, strict=True))
     text = file.data.decode("utf-8")
@@ -65,14 +65,14 @@ def content_of(
         "notebook": is_notebook,
         "header": licences.header,
         "stated": licences.folder,
-        "stated_by": licences.by,
+        "stated_by": licences.origin,
         "text": redacted.text,
         "redactions": redaction_rows(redacted),
     }
 
 
-def _no_text(data: bytes) -> tuple[str, str] | None:
-    """Why bytes are not kept as text: a short code and an explanation; None if they are."""
+def _not_text_reason(data: bytes) -> tuple[str, str] | None:
+    """Code and explanation if bytes are not text, else None."""
     if b"\0" in data:
         return "binary", "holds NUL bytes"
     if data.startswith(_LARGE_FILE_POINTER):

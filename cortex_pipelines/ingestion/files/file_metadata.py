@@ -5,7 +5,7 @@ import polars as pl
 from cortex_pipelines.ingestion.files.compiled import compiled_copies
 from cortex_pipelines.ingestion.files.test_pairs import tested_paths
 from cortex_pipelines.ingestion.git.authors import pseudonyms
-from cortex_pipelines.ingestion.licences.detect import Folders, licences_of
+from cortex_pipelines.ingestion.licences.detect import FolderLicences, licences_of
 from cortex_pipelines.ingestion.licences.expressions import permitted
 from cortex_pipelines.ingestion.licences.reuse import annotations, is_reuse
 from cortex_pipelines.ingestion.readers.open import OpenSource
@@ -13,10 +13,10 @@ from cortex_pipelines.ingestion.settings import IngestionSettings
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
 
-def with_neighbours(
+def add_source_metadata(
     files: pl.DataFrame,
-    reading: OpenSource,
-    own_licence: str | None,
+    source: OpenSource,
+    project_licence: str | None,
     settings: IngestionSettings,
     key: bytes,
 ) -> pl.DataFrame:
@@ -24,8 +24,8 @@ def with_neighbours(
 
     Args:
         files: Rows of ``contents.CONTENT`` with source, path and size.
-        reading: The source.
-        own_licence: Licence of the project's own code, if params.yaml says one.
+        source: The source.
+        project_licence: Licence of the project's own code, if params.yaml says one.
         settings: Which licences may be trained on.
         key: `project_key` of the project.
     """
@@ -33,33 +33,40 @@ def with_neighbours(
     files = files.with_columns(
         pl.col("generated") | pl.col("path").is_in(sorted(compiled_copies(paths)))
     )
-    authors = reading.authors(set(paths), pseudonyms(key))
+    authors = source.authors(set(paths), pseudonyms(key))
     rows = {path: row for row, path in enumerate(paths)}
     tested = tested_paths(
         zip(paths, files["language"], strict=True), lambda path: str(files["text"][rows[path]])
     )
     return files.with_columns(
-        pl.lit(reading.revision).alias("revision"),
+        pl.lit(source.revision).alias("revision"),
         pl.Series("author", [authors.get(path) for path in paths], pl.String),
         pl.Series("tested_paths", [tested.get(path, []) for path in paths], pl.List(pl.String)),
-        *_licences(files, reading, own_licence, settings),
+        *_licences(files, source, project_licence, settings),
     ).select(list(REPOSITORY_FILES.schema))
 
 
 def _licences(
-    files: pl.DataFrame, reading: OpenSource, own_licence: str | None, settings: IngestionSettings
+    files: pl.DataFrame,
+    source: OpenSource,
+    project_licence: str | None,
+    settings: IngestionSettings,
 ) -> list[pl.Series]:
-    stating = files.filter(pl.col("stated").is_not_null()).select("path", "stated", "stated_by")
+    folder_statements = files.filter(pl.col("stated").is_not_null()).select(
+        "path", "stated", "stated_by"
+    )
     headers = files.filter(pl.col("header").is_not_null()).select("path", "header")
-    stated = [is_reuse(path) for path in files["path"]]
+    reuse_mask = [is_reuse(path) for path in files["path"]]
     licences = licences_of(
         files["path"].to_list(),
         dict(headers.iter_rows()),
-        Folders(stating.iter_rows()),
-        own_licence,
-        annotations(files.filter(pl.Series(stated, dtype=pl.Boolean))["path", "text"].iter_rows()),
+        FolderLicences(folder_statements.iter_rows()),
+        project_licence,
+        annotations(
+            files.filter(pl.Series(reuse_mask, dtype=pl.Boolean))["path", "text"].iter_rows()
+        ),
     )
-    silent = reading.kind in settings.trainable_without_licence
+    silent = source.kind in settings.trainable_without_licence
     allowed = {None: silent} | {
         licence: permitted(licence, settings.trainable_licences)
         for licence, _ in licences

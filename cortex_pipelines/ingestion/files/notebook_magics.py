@@ -30,7 +30,7 @@ _PYTHON_BODY = frozenset(
 _WHOLE_CELL = frozenset({"sql", "md", "md-sandbox", "scala", "r", "sh", "fs"})
 _LONGEST_CELL = 200_000
 _HINT = re.compile(r"^[ \t]*(?:[%!?,;/]|>>>|In \[)|\?[ \t]*$|=[ \t]*[%!]", re.MULTILINE)
-"""What a cell that is too long to be parsed must hold to be looked through."""
+"""Signs of magics; a cell that is too long to be parsed is only searched if it has one."""
 
 _FIRST_WINDOW = 4
 _GROWTH = 4
@@ -59,16 +59,16 @@ def without_magics(cell: str) -> str:
         return "".join(lines[:head]) + _MARK + lines[head] + body
     if name is not None:
         return "".join(map(_comment, lines))
-    return _line_magics_out(_without_prompts(lines), head)
+    return _comment_line_magics(_without_prompts(lines), head)
 
 
-def _line_magics_out(lines: list[str], head: int) -> str:
-    pieces = _pieces(lines)
-    commented = "".join(piece.commented for piece in pieces)
+def _comment_line_magics(lines: list[str], head: int) -> str:
+    segments = _split_at_magics(lines)
+    commented = "".join(segment.commented for segment in segments)
     if _parses(commented):
         return commented
     # a magic in a statement that goes on, such as `if x: y = !ls` before an `else`
-    called = "".join(piece.called for piece in pieces)
+    called = "".join(segment.called for segment in segments)
     if _parses(called):
         return called
     word = lines[head].strip().partition(" ")[0] if head < len(lines) else ""
@@ -78,7 +78,7 @@ def _line_magics_out(lines: list[str], head: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _CellSegment:
     """Lines of a cell in two versions, each with as many lines.
 
     Args:
@@ -90,18 +90,18 @@ class _Piece:
     called: str
 
 
-def _pieces(lines: list[str]) -> list[_Piece]:
+def _split_at_magics(lines: list[str]) -> list[_CellSegment]:
     """A cell cut where magics stand, in order."""
-    pieces: list[_Piece] = []
-    rest = lines
-    while (magic := _first_magic(rest)) is not None:
-        before, statement = rest[: magic.start], rest[magic.start : magic.end]
+    segments: list[_CellSegment] = []
+    remaining = lines
+    while (magic := _first_magic(remaining)) is not None:
+        before, statement = remaining[: magic.start], remaining[magic.start : magic.end]
         text = "".join(before)
         calls = [magic.call, *(_comment(line, _indent(magic.call)) for line in statement[1:])]
-        pieces.append(_Piece(text + _as_comment(statement), text + "".join(calls)))
-        rest = rest[magic.end :]
-    text = "".join(rest)
-    return [*pieces, _Piece(text, text)]
+        segments.append(_CellSegment(text + _as_comment(statement), text + "".join(calls)))
+        remaining = remaining[magic.end :]
+    text = "".join(remaining)
+    return [*segments, _CellSegment(text, text)]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,11 @@ def _transformed(lines: list[str]) -> _Magic | None:
     except (*_REFUSALS, tokenize.TokenError):
         return None
     pairs = enumerate(zip(old, new, strict=False))
-    first = next((n for n, (was, now) in pairs if was != now), None) if changed else None
+    first = (
+        next((n for n, (old_line, new_line) in pairs if old_line != new_line), None)
+        if changed
+        else None
+    )
     if first is None:
         return None
     start = first - len(blocks)
@@ -197,10 +201,10 @@ def _cell_magic(lines: Sequence[str], head: int) -> str | None:
 
 
 def _as_comment(statement: Sequence[str]) -> str:
-    first, *others = statement
+    first, *following = statement
     indent = _indent(first)
     start = f"{indent}pass  {_MARK}{first.lstrip()}" if indent else _MARK + first
-    return start + "".join(_comment(line, indent) for line in others)
+    return start + "".join(_comment(line, indent) for line in following)
 
 
 def _comment(line: str, indent: str = "") -> str:

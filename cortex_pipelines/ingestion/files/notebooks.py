@@ -19,7 +19,7 @@ _KERNELS = {
 
 
 class NotebookError(ValueError):
-    """The file is no readable notebook."""
+    """The file is not a readable notebook."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ def _sources(notebook: dict[str, Any]) -> list[str]:
     if not isinstance(sheets, list) or not all(isinstance(sheet, dict) for sheet in sheets):
         raise NotebookError("its worksheets are no list of objects")
     cells = [sheet.get("cells", []) for sheet in sheets]
-    if not all(isinstance(some, list) for some in cells):
+    if not all(isinstance(sheet_cells, list) for sheet_cells in cells):
         raise NotebookError("its cells are no list")
     code = [
         cell.get("source", cell.get("input", ""))
-        for some in cells
-        for cell in some
+        for sheet_cells in cells
+        for cell in sheet_cells
         if isinstance(cell, dict) and cell.get("cell_type") == "code"
     ]
     texts = ["".join(map(str, text)) if isinstance(text, list) else str(text) for text in code]

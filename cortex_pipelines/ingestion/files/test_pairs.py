@@ -70,12 +70,12 @@ def tested_paths(
             continue
         subject = _subject(path, family)
         if subject is None:
-            for name in _called(path, family):
+            for name in _candidate_names(path, family):
                 sources[family, name].append(path)
         else:
             tests.append((path, family, subject))
     return {
-        path: _tested(path, text_of, sources.get((family, _plain(subject)), []))
+        path: _match_source(path, text_of, sources.get((family, _plain(subject)), []))
         for path, family, subject in tests
     }
 
@@ -86,7 +86,7 @@ def _stem(path: str) -> str:
 
 
 def _subject(path: str, family: str) -> str | None:
-    """Name of the tested file; None if the file is no test."""
+    """Name of the tested file; None if the file is not a test."""
     stem, folders = _stem(path), path.split("/")[:-1]
     for form in _PATTERNS[family]:
         match = form.fullmatch(stem)
@@ -99,7 +99,7 @@ def _subject(path: str, family: str) -> str | None:
     return None
 
 
-def _called(path: str, family: str) -> list[str]:
+def _candidate_names(path: str, family: str) -> list[str]:
     """Names by which a test may refer to a file, in lower case, with parent folders before it."""
     *folders, _ = path.split("/")
     stem = _stem(path)
@@ -112,7 +112,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_. ]+", "_", name).lower().strip("_")
 
 
-def _tested(test: str, text_of: Callable[[str], str], candidates: list[str]) -> list[str]:
+def _match_source(test: str, text_of: Callable[[str], str], candidates: list[str]) -> list[str]:
     if not candidates:
         return []
     ranked = sorted((_nearness(test, path), path) for path in candidates)
@@ -125,10 +125,10 @@ def _tested(test: str, text_of: Callable[[str], str], candidates: list[str]) -> 
 
 def _nearness(test: str, source: str) -> tuple[int, int, int]:
     """How well folders agree: from the end, then from the start, then by number."""
-    ours, theirs = _folders(test), _folders(source)
-    ending = _shared(ours[::-1], theirs[::-1])
-    beginning = _shared(test.split("/")[:-1], source.split("/")[:-1])
-    return ending, beginning, -len(theirs)
+    test_folders, source_folders = _folders(test), _folders(source)
+    ending = _common_prefix_length(test_folders[::-1], source_folders[::-1])
+    beginning = _common_prefix_length(test.split("/")[:-1], source.split("/")[:-1])
+    return ending, beginning, -len(source_folders)
 
 
 def _folders(path: str) -> list[str]:
@@ -137,12 +137,12 @@ def _folders(path: str) -> list[str]:
     return [part for part in path.split("/")[:-1] if part.lower() not in ignored]
 
 
-def _shared(ours: list[str], theirs: list[str]) -> int:
+def _common_prefix_length(first: list[str], second: list[str]) -> int:
     """Length of the common prefix of two lists."""
-    for length, (own, partner) in enumerate(zip(ours, theirs, strict=False)):
-        if own != partner:
+    for length, (first_folder, second_folder) in enumerate(zip(first, second, strict=False)):
+        if first_folder != second_folder:
             return length
-    return min(len(ours), len(theirs))
+    return min(len(first), len(second))
 
 
 def _mentions(text: str, path: str) -> bool:

@@ -21,11 +21,11 @@ def pseudonyms(key: bytes) -> Pseudonym:
     """
 
     @cache
-    def called(address: bytes) -> str | None:
+    def pseudonym_of(address: bytes) -> str | None:
         text = address.decode("utf-8", "replace").strip()
         return author_pseudonym(text, key) if text else None
 
-    return called
+    return pseudonym_of
 
 
 def last_authors(
@@ -42,13 +42,13 @@ def last_authors(
         paths: Paths that are wanted.
         pseudonym: Gives what stands for a mail address.
     """
-    wanted = {path.encode("utf-8", "surrogateescape") for path in paths}
+    remaining_paths = {path.encode("utf-8", "surrogateescape") for path in paths}
     authors: dict[str, str | None] = {}
     with suppress(ExhaustedError):
         for (_, address), changed in walk_history(mirror, revision, "%ae", "--no-merges"):
-            for path in wanted.intersection(changed):
+            for path in remaining_paths.intersection(changed):
                 authors[path.decode("utf-8", "surrogateescape")] = pseudonym(address)
-            wanted.difference_update(changed)
-            if not wanted:
+            remaining_paths.difference_update(changed)
+            if not remaining_paths:
                 break
     return authors

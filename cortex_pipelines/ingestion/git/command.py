@@ -20,8 +20,10 @@ from cortex_pipelines.ingestion.entries import SourceError
 
 # What a caller's environment may say to git: how to reach a server. GIT_DIR, GIT_INDEX_FILE and
 # their like, which git sets for its own hooks, would make it read another repository.
-_KEPT = re.compile(r"^(?!GIT_)|^GIT_(SSH|SSL|HTTP|PROXY|ASKPASS|EXEC_PATH|CONFIG_GLOBAL)")
-_SAFE = (
+_PASSED_VARIABLES = re.compile(
+    r"^(?!GIT_)|^GIT_(SSH|SSL|HTTP|PROXY|ASKPASS|EXEC_PATH|CONFIG_GLOBAL)"
+)
+_SAFETY_OPTIONS = (
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"),
     *("-c", "protocol.ext.allow=never", "-c", "fetch.recurseSubmodules=false"),
     *("-c", "maintenance.auto=false", "-c", "core.quotePath=false", "-c", "log.showRoot=true"),
@@ -29,17 +31,17 @@ _SAFE = (
     *("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"),
 )
 
-_MOST_BYTES = 2 << 30
+_MAX_MEMORY_BYTES = 2 << 30
 """Memory limit of git, in bytes; it streams, so the largest histories need far less."""
 
-_MOST_SECONDS = 3600
+_MAX_CPU_SECONDS = 3600
 """Processor time limit of git, in seconds."""
 
 
 class ExhaustedError(SourceError):
     """Git exceeded its memory or time limit.
 
-    A few objects can unfold to a tree of a thousand million files, or of folders without any.
+    A few objects can unfold to a tree of a billion files or empty folders.
     """
 
 
@@ -49,8 +51,8 @@ def environment(*, network: bool = False) -> dict[str, str]:
     Args:
         network: Keep the user's own configuration, which may hold credential helpers and proxies.
     """
-    kept = {key: value for key, value in os.environ.items() if _KEPT.match(key)}
-    kept |= {
+    variables = {key: value for key, value in os.environ.items() if _PASSED_VARIABLES.match(key)}
+    variables |= {
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
@@ -59,7 +61,7 @@ def environment(*, network: bool = False) -> dict[str, str]:
         "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
         "LC_ALL": "C",
     }
-    return kept if network else kept | {"GIT_CONFIG_GLOBAL": os.devnull}
+    return variables if network else variables | {"GIT_CONFIG_GLOBAL": os.devnull}
 
 
 def command(mirror: Path | None, *arguments: str) -> list[str]:
@@ -71,8 +73,8 @@ def command(mirror: Path | None, *arguments: str) -> list[str]:
     git = shutil.which("git")
     if git is None:
         raise SourceError("git is not installed; install it (for example `apt install git`)")
-    where = [f"--git-dir={mirror}"] if mirror else []
-    return [git, *where, *_SAFE, *arguments]
+    git_dir = [f"--git-dir={mirror}"] if mirror else []
+    return [git, *git_dir, *_SAFETY_OPTIONS, *arguments]
 
 
 def run_git(mirror: Path | None, *arguments: str, network: bool = False) -> str:
@@ -86,7 +88,7 @@ def run_git(mirror: Path | None, *arguments: str, network: bool = False) -> str:
     Raises:
         SourceError: git failed, with its own words.
     """
-    done = subprocess.run(  # nosec B603
+    process = subprocess.run(  # nosec B603
         command(mirror, *arguments),
         env=environment(network=network),
         stdin=subprocess.DEVNULL,
@@ -94,10 +96,10 @@ def run_git(mirror: Path | None, *arguments: str, network: bool = False) -> str:
         check=False,
         start_new_session=True,  # no terminal: ssh fails where it would ask
     )
-    if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise SourceError("; ".join(line for line in words if line)[-1000:] or "git failed")
-    return done.stdout.decode("utf-8", "surrogateescape")
+    if process.returncode:
+        messages = process.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise SourceError("; ".join(line for line in messages if line)[-1000:] or "git failed")
+    return process.stdout.decode("utf-8", "surrogateescape")
 
 
 @contextmanager
@@ -106,16 +108,16 @@ def stream(mirror: Path, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]
 
     Raises:
         SourceError: git failed, with its own words; not raised when the caller stops early.
-        ExhaustedError: it failed by the limits of memory and time that it is given.
+        ExhaustedError: git exceeded its memory or time limit.
     """
     with (
-        tempfile.TemporaryFile() as complaints,  # a pipe nobody reads could fill up and block git
+        tempfile.TemporaryFile() as stderr_file,  # a pipe nobody reads could fill up and block git
         subprocess.Popen(  # nosec B603
             command(mirror, *arguments),
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=stderr_file,
         ) as git,
     ):
         if git.stdin is None or git.stdout is None:
@@ -135,32 +137,32 @@ def stream(mirror: Path, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]
         if not finished:
             git.kill()
         elif git.wait():
-            complaints.seek(0)
-            words = complaints.read().decode("utf-8", "replace").strip()
-            raise _failure(arguments[0], git.returncode, words)
+            stderr_file.seek(0)
+            message = stderr_file.read().decode("utf-8", "replace").strip()
+            raise _failure(arguments[0], git.returncode, message)
 
 
 def _limit(pid: int) -> None:
     if hasattr(resource, "prlimit"):  # Linux
         with suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
-            resource.prlimit(pid, resource.RLIMIT_CPU, (_MOST_SECONDS, _MOST_SECONDS))
+            resource.prlimit(pid, resource.RLIMIT_DATA, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
+            resource.prlimit(pid, resource.RLIMIT_CPU, (_MAX_CPU_SECONDS, _MAX_CPU_SECONDS))
 
 
-def _failure(subcommand: str, code: int, words: str) -> SourceError:
-    if code in (-signal.SIGXCPU, -signal.SIGKILL) or "out of memory" in words.lower():
+def _failure(subcommand: str, code: int, stderr: str) -> SourceError:
+    if code in (-signal.SIGXCPU, -signal.SIGKILL) or "out of memory" in stderr.lower():
         return ExhaustedError(
             f"git {subcommand} needs more memory or time than any real repository: a "
             "commit of it unfolds to files without end; leave the repository out"
         )
-    return SourceError(f"git {subcommand} failed: {words}")
+    return SourceError(f"git {subcommand} failed: {stderr}")
 
 
 def records(answer: IO[bytes], chunk: int = 1 << 20) -> Iterator[bytes]:
     """Split a stream into NUL-terminated records; holds one chunk and one record in memory."""
-    rest = b""
+    partial = b""
     while block := answer.read(chunk):
-        *whole, rest = (rest + block).split(b"\0")
-        yield from whole
-    if rest:
-        yield rest
+        *complete, partial = (partial + block).split(b"\0")
+        yield from complete
+    if partial:
+        yield partial

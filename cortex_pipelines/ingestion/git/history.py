@@ -20,8 +20,8 @@ def list_commits(mirror: Path, revision: str) -> Iterator[str]:
 
 def commits_without_parents(mirror: Path) -> frozenset[str]:
     """Commits where a shallow mirror's history is cut off; they look like first commits."""
-    cut = mirror / "shallow"
-    return frozenset(cut.read_text().split()) if cut.exists() else frozenset()
+    shallow_file = mirror / "shallow"
+    return frozenset(shallow_file.read_text().split()) if shallow_file.exists() else frozenset()
 
 
 def walk_history(
@@ -46,7 +46,7 @@ def look_up_commits(
 
 
 def _log(
-    mirror: Path, fields: str, options: tuple[str, ...], asked: Iterable[str]
+    mirror: Path, fields: str, options: tuple[str, ...], commits: Iterable[str]
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """Run ``git log``.
 
@@ -56,7 +56,7 @@ def _log(
     names = ["%H", *fields.split()]
     form = "--format=" + "".join(f"{name}%x00" for name in names)
     with stream(mirror, *_LOG, form, *options) as (ask, answer):
-        ask.writelines(commit.encode() + b"\n" for commit in asked)
+        ask.writelines(commit.encode() + b"\n" for commit in commits)
         ask.close()
         tokens = records(answer)
         head = next(tokens, None)

@@ -24,19 +24,19 @@ from cortex_pipelines.ingestion.project_sources import (
 )
 
 _LOG = logging.getLogger(__name__)
-_TAKEN = "refs/cortex/taken"
+_FETCHED_REF = "refs/cortex/taken"
 _EVERYTHING = ("+refs/heads/*:refs/cortex/heads/*", "+refs/tags/*:refs/cortex/tags/*")
 _COMMIT_ID = re.compile(r"^[0-9a-f]{7,64}$")
 
 
-def take_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int]:
+def fetch_revision(source: GitSource, root: Path, cache: Path) -> tuple[str, int]:
     """Fetch a source and resolve its ref: commit id and number of commits.
 
     Raises:
-        SourceError: there is no such repository or ref, it has no commits, or is out of reach.
+        SourceError: the repository or ref does not exist, is empty or out of reach.
     """
     mirror = mirror_folder(source, root, cache)
-    with _locked(mirror), _renewed(mirror) as fresh:
+    with _locked(mirror), _refreshed(mirror) as fresh:
         revision = _resolve(source, root, fresh)
         run_git(fresh, "update-ref", f"refs/cortex/pins/{revision}", revision)
         return revision, count_commits(fresh, revision)
@@ -53,8 +53,8 @@ def open_revision(source: GitSource, pin: dict[str, Any], root: Path, cache: Pat
     with _locked(mirror):
         if _holds(mirror, revision, commits):
             return mirror
-        with _renewed(mirror) as fresh:
-            _bring(source, root, fresh, revision)
+        with _refreshed(mirror) as fresh:
+            _fetch_pinned(source, root, fresh, revision)
             if _holds(fresh, revision, commits):
                 run_git(fresh, "update-ref", f"refs/cortex/pins/{revision}", revision)
         if _holds(mirror, revision, commits):
@@ -96,7 +96,7 @@ def _locked(mirror: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _renewed(mirror: Path) -> Iterator[Path]:
+def _refreshed(mirror: Path) -> Iterator[Path]:
     """The mirror to fetch into; a shallow one is cloned again beside it.
 
     Its source may have become deeper since. What is there stays until the new one is complete.
@@ -104,11 +104,11 @@ def _renewed(mirror: Path) -> Iterator[Path]:
     if not (mirror / "shallow").exists():
         yield mirror
         return
-    aside = mirror.with_suffix(".new")
-    shutil.rmtree(aside, ignore_errors=True)
-    yield aside
+    fresh_clone = mirror.with_suffix(".new")
+    shutil.rmtree(fresh_clone, ignore_errors=True)
+    yield fresh_clone
     shutil.rmtree(mirror)
-    aside.rename(mirror)
+    fresh_clone.rename(mirror)
 
 
 def _address(source: GitSource, root: Path) -> str:
@@ -118,11 +118,11 @@ def _address(source: GitSource, root: Path) -> str:
 
 def _resolve(source: GitSource, root: Path, mirror: Path) -> str:
     """Resolve the source's ref to a commit id and fetch it."""
-    refs = _listed(source, root)
+    refs = _list_refs(source, root)
     name = _full_name(source.ref, refs)
     if name:
-        _fetch(source, root, mirror, f"+{name}:{_TAKEN}")
-        commit = _commit_in(mirror, _TAKEN)
+        _fetch(source, root, mirror, f"+{name}:{_FETCHED_REF}")
+        commit = _commit_in(mirror, _FETCHED_REF)
     else:
         commit = _find_commit(source, root, mirror)
     if commit is None:
@@ -154,11 +154,11 @@ def _find_commit(source: GitSource, root: Path, mirror: Path) -> str | None:
     return commit
 
 
-def _bring(source: GitSource, root: Path, mirror: Path, revision: str) -> None:
+def _fetch_pinned(source: GitSource, root: Path, mirror: Path, revision: str) -> None:
     """Fetch a pinned commit: by ref, then by id, then by fetching everything."""
-    name = _full_name(source.ref, _listed(source, root))
+    name = _full_name(source.ref, _list_refs(source, root))
     if name:
-        _fetch(source, root, mirror, f"+{name}:{_TAKEN}")
+        _fetch(source, root, mirror, f"+{name}:{_FETCHED_REF}")
     if _commit_in(mirror, revision) or _fetch_id(source, root, mirror, revision):
         return
     _fetch(source, root, mirror, *_EVERYTHING)
@@ -172,45 +172,45 @@ def _commit_in(mirror: Path, name: str) -> str | None:
         return None
 
 
-def _listed(source: GitSource, root: Path) -> list[str]:
+def _list_refs(source: GitSource, root: Path) -> list[str]:
     """Names of all refs of the source."""
-    place = _address(source, root)
-    if not is_url(source.git) and not Path(place).exists():
+    address = _address(source, root)
+    if not is_url(source.git) and not Path(address).exists():
         raise SourceError(
-            f"{source.label}: there is no repository at {place}; correct the path in params.yaml"
+            f"{source.label}: no repository at {address}; correct the path in params.yaml"
         )
     try:
-        lines = run_git(None, "ls-remote", "--end-of-options", place, network=True).splitlines()
+        lines = run_git(None, "ls-remote", "--end-of-options", address, network=True).splitlines()
     except SourceError as error:
-        raise _unreachable(source, place, error) from None
+        raise _unreachable(source, address, error) from None
     if not lines:
         raise SourceError(f"{source.label}: the repository has no commits yet; commit something")
     return [line.partition("\t")[2] for line in lines]
 
 
-def _fetch(source: GitSource, root: Path, mirror: Path, *wanted: str) -> None:
+def _fetch(source: GitSource, root: Path, mirror: Path, *refspecs: str) -> None:
     """Fetch refs and everything reachable from them."""
-    place = _address(source, root)
+    address = _address(source, root)
     _LOG.info("Fetching %s", source.label)
     try:
         run_git(None, "init", "--quiet", "--bare", "--template=", str(mirror))
-        if is_bundle(Path(place)):
-            _unbundle(place, mirror)
-        _fetch_quietly(place, mirror, *wanted)
+        if is_bundle(Path(address)):
+            _unbundle(address, mirror)
+        _fetch_quietly(address, mirror, *refspecs)
     except SourceError as error:
-        raise _unreachable(source, place, error) from None
+        raise _unreachable(source, address, error) from None
 
 
-def _fetch_quietly(place: str, mirror: Path, *wanted: str) -> None:
+def _fetch_quietly(url: str, mirror: Path, *specs: str) -> None:
     options = ("--quiet", "--prune", "--no-tags", "--update-shallow", "--end-of-options")
-    run_git(mirror, "fetch", *options, place, *wanted, network=True)
+    run_git(mirror, "fetch", *options, url, *specs, network=True)
 
 
 def _fetch_id(source: GitSource, root: Path, mirror: Path, commit: str) -> bool:
     """Fetch a commit by id, on no branch; some servers refuse this."""
     try:
         run_git(None, "init", "--quiet", "--bare", "--template=", str(mirror))
-        _fetch_quietly(_address(source, root), mirror, f"+{commit}:{_TAKEN}")
+        _fetch_quietly(_address(source, root), mirror, f"+{commit}:{_FETCHED_REF}")
     except SourceError:
         return False
     return True
@@ -234,7 +234,7 @@ def _parents(mirror: Path) -> dict[str, list[str]]:
     commits = [
         name for kind, name in zip(objects[::2], objects[1::2], strict=True) if kind == "commit"
     ]
-    there, absent_parents = set(commits), {}
+    present_commits, absent_parents = set(commits), {}
     with stream(mirror, "cat-file", "--batch") as (ask, answer):
         for commit in commits:
             ask.write(commit.encode() + b"\n")
@@ -242,13 +242,13 @@ def _parents(mirror: Path) -> dict[str, list[str]]:
             size = int(answer.readline().split()[2])
             head = answer.read(size + 1).partition(b"\n\n")[0].decode("ascii", "replace")
             parents = [line[7:] for line in head.splitlines() if line.startswith("parent ")]
-            absent_parents[commit] = [parent for parent in parents if parent not in there]
+            absent_parents[commit] = [parent for parent in parents if parent not in present_commits]
     return absent_parents
 
 
-def _unreachable(source: GitSource, place: str, error: SourceError) -> SourceError:
-    words = str(error).replace(place, without_password(place))
+def _unreachable(source: GitSource, url: str, error: SourceError) -> SourceError:
+    message = str(error).replace(url, without_password(url))
     return SourceError(
-        f"{source.label}: cannot be fetched: {words}; check the address in params.yaml, the "
+        f"{source.label}: cannot be fetched: {message}; check the address in params.yaml, the "
         "network and your access, then run `cortex update`"
     )

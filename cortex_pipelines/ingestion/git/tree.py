@@ -37,19 +37,19 @@ def list_tree(mirror: Path, revision: str, limits: SourceLimits) -> Listing:
         elif mode in _NOT_FILES:
             yield limits.skip(path, *_NOT_FILES[mode])
         else:
-            yield limits.refuse(path, size) or FileRef(path, blob, size)
+            yield limits.check(path, size) or FileRef(path, blob, size)
         if limits.full:
             return
 
 
-def read_blobs(mirror: Path, wanted: Iterable[FileRef]) -> Iterator[File]:
+def read_blobs(mirror: Path, files: Iterable[FileRef]) -> Iterator[File]:
     """The wanted files among those of ``list_tree``, in that order.
 
     Raises:
         SourceError: an object is missing or damaged.
     """
     with stream(mirror, "cat-file", "--batch") as (ask, answer):
-        for file in wanted:
+        for file in files:
             yield File(file.path, _read_blob(ask, answer, file.content))
 
 

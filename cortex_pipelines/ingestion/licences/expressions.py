@@ -20,7 +20,7 @@ _FAMILY = re.compile(r"(?:-only|-or-later|\+)$")
 
 @lru_cache(maxsize=4096)
 def spdx(text: str) -> str | None:
-    """The expression in canonical SPDX spelling, or None if it is none.
+    """The expression in canonical SPDX spelling; None if it is not valid.
 
     Args:
         text: For example ``mit or apache-2.0``; ``/`` between names, as Cargo had it, means OR.
@@ -46,7 +46,7 @@ def families(expression: str) -> frozenset[str]:
 
 
 def all_of(expressions: Iterable[str]) -> str | None:
-    """Conjunction of all given expressions; None if there are none."""
+    """Conjunction of all given expressions; None if empty."""
     distinct = sorted(set(expressions))
     if NOT_UNDERSTOOD in distinct:
         return NOT_UNDERSTOOD
@@ -77,8 +77,8 @@ def _holds(tokens: list[str], allowed: frozenset[str]) -> bool:
 
     def settle(until: tuple[str, ...]) -> None:
         while waiting and waiting[-1] not in until:
-            right, left = values.pop(), values.pop()
-            values.append(left and right if waiting.pop() == "AND" else left or right)
+            rhs, lhs = values.pop(), values.pop()
+            values.append(lhs and rhs if waiting.pop() == "AND" else lhs or rhs)
 
     before = ""
     for word in tokens:

@@ -29,8 +29,8 @@ _POM_NAME = re.compile(r"<name>([^<]{1,200})</name>")
 def declared_licence(path: str, text: str) -> str | None:
     """SPDX expression that a manifest declares for its folder.
 
-    ``NOASSERTION`` if what it declares is not understood; None if it declares nothing, cannot be
-    read, or the file is no manifest.
+    ``NOASSERTION`` if the declaration is not understood; None if it declares nothing, cannot be
+    read, or the file is not a manifest.
 
     Args:
         path: Path of the file; its name tells the format.
@@ -40,7 +40,7 @@ def declared_licence(path: str, text: str) -> str | None:
     if read is None or len(text) > _LONGEST:
         return None
     try:
-        return _one(read(text))
+        return _first_recognised(read(text))
     except (ValueError, TypeError, RecursionError, ConfigError):
         return None
 
@@ -50,11 +50,14 @@ def is_manifest(path: str) -> bool:
     return PurePosixPath(path).name in _READERS
 
 
-def _one(names: Iterable[Any]) -> str | None:
+def _first_recognised(names: Iterable[Any]) -> str | None:
     """The first licence that is recognised, else the first one."""
     licences = [licence_named(name) for name in names if isinstance(name, str)]
-    known = [name for name in licences if name]
-    return next((name for name in known if name != NOT_UNDERSTOOD), known[0] if known else None)
+    recognised = [name for name in licences if name]
+    return next(
+        (name for name in recognised if name != NOT_UNDERSTOOD),
+        recognised[0] if recognised else None,
+    )
 
 
 def _table(values: Any, *keys: str) -> dict[str, Any]:
@@ -69,8 +72,8 @@ def _classified(classifiers: Any) -> list[str]:
         if isinstance(classifiers, list)
         else []
     )
-    together = all_of(licence_classifiers(lines))
-    return [together] if together else []
+    conjunction = all_of(licence_classifiers(lines))
+    return [conjunction] if conjunction else []
 
 
 def _toml(text: str) -> dict[str, Any]:
@@ -81,23 +84,35 @@ def _toml(text: str) -> dict[str, Any]:
 def _pyproject(text: str) -> list[Any]:
     values = _toml(text)
     project, poetry = _table(values, "project"), _table(values, "tool", "poetry")
-    stated = project.get("license")
-    words = stated.get("text") if isinstance(stated, dict) else stated
-    return [_words(words), *_classified(project.get("classifiers")), poetry.get("license")]
+    license_field = project.get("license")
+    licence_text = license_field.get("text") if isinstance(license_field, dict) else license_field
+    return [
+        _licence_field(licence_text),
+        *_classified(project.get("classifiers")),
+        poetry.get("license"),
+    ]
 
 
-def _words(text: Any) -> Any:
+def _licence_field(text: Any) -> Any:
     """A field with a licence name or text, with the name possibly on top."""
     if not isinstance(text, str) or "\n" not in text.strip():
         return text
-    named = licence_named(text.strip().partition("\n")[0])
-    return named if named != NOT_UNDERSTOOD else licence_of_text(text[:_LONGEST_BLOCK])
+    top_line_licence = licence_named(text.strip().partition("\n")[0])
+    return (
+        top_line_licence
+        if top_line_licence != NOT_UNDERSTOOD
+        else licence_of_text(text[:_LONGEST_BLOCK])
+    )
 
 
 def _metadata(text: str) -> list[Any]:
     head = HeaderParser().parsestr(text.partition("\n\n")[0][:_LONGEST_BLOCK])
     classifiers = [str(line) for line in head.get_all("Classifier", [])]
-    return [head.get("License-Expression"), *_classified(classifiers), _words(head.get("License"))]
+    return [
+        head.get("License-Expression"),
+        *_classified(classifiers),
+        _licence_field(head.get("License")),
+    ]
 
 
 def _setup_cfg(text: str) -> list[Any]:
@@ -121,11 +136,11 @@ def _setup_py(text: str) -> list[Any]:
 
 def _package_json(text: str) -> list[Any]:
     values = _table(json.loads(text))
-    stated = values.get("license", values.get("licenses"))
-    several = stated if isinstance(stated, list) else [stated]
-    names = [entry.get("type") if isinstance(entry, dict) else entry for entry in several]
-    words = [name for name in names if isinstance(name, str)]
-    return [" OR ".join(words)] if words else []
+    license_field = values.get("license", values.get("licenses"))
+    license_entries = license_field if isinstance(license_field, list) else [license_field]
+    names = [entry.get("type") if isinstance(entry, dict) else entry for entry in license_entries]
+    licence_names = [name for name in names if isinstance(name, str)]
+    return [" OR ".join(licence_names)] if licence_names else []
 
 
 def _cargo(text: str) -> list[Any]:

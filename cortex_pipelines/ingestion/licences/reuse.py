@@ -40,7 +40,7 @@ class Annotation:
     licence: str
     precedence: str
 
-    def names(self, path: str) -> bool:
+    def applies_to(self, path: str) -> bool:
         """Whether the annotation applies to a path."""
         below = f"{self.folder}/" if self.folder else ""
         return path.startswith(below) and bool(self.pattern.fullmatch(path, len(below)))
@@ -58,22 +58,28 @@ def annotations(files: Iterable[tuple[str, str]]) -> list[Annotation]:
         files: Path and text of each file for which ``is_reuse`` holds. What cannot be read says
             nothing.
     """
-    stated: list[Annotation] = []
+    entries: list[Annotation] = []
     for path, text in sorted(files, key=lambda file: (file[0].count("/"), file[0])):
         if len(text) <= _LONGEST:
-            stated += _dep5(text) if path == _DEP5 else _toml(path, text)
-    return stated
+            entries += _dep5(text) if path == _DEP5 else _toml(path, text)
+    return entries
 
 
-def annotated_licence(path: str, header: str | None, known: Iterable[Annotation]) -> str | None:
+def annotated_licence(
+    path: str, header: str | None, candidates: Iterable[Annotation]
+) -> str | None:
     """Licence of a file by its annotations and header; None if they state none."""
-    matching = [annotation for annotation in known if annotation.names(path)]
+    matching = [annotation for annotation in candidates if annotation.applies_to(path)]
     outermost = next(
         (annotation for annotation in matching if annotation.precedence == OVERRIDE), None
     )
     if outermost is not None:
-        same = [annotation for annotation in matching if annotation.folder == outermost.folder]
-        return [annotation for annotation in same if annotation.precedence == OVERRIDE][-1].licence
+        same_folder = [
+            annotation for annotation in matching if annotation.folder == outermost.folder
+        ]
+        return [annotation for annotation in same_folder if annotation.precedence == OVERRIDE][
+            -1
+        ].licence
     if not matching:
         return header
     nearest = matching[-1]
@@ -84,10 +90,10 @@ def annotated_licence(path: str, header: str | None, known: Iterable[Annotation]
 
 def _toml(path: str, text: str) -> Iterator[Annotation]:
     try:
-        stated = tomllib.loads(text).get("annotations", [])
+        entries = tomllib.loads(text).get("annotations", [])
     except (tomllib.TOMLDecodeError, RecursionError):
         return
-    for entry in stated if isinstance(stated, list) else []:
+    for entry in entries if isinstance(entries, list) else []:
         licences = _strings(entry, "SPDX-License-Identifier")
         precedence = entry.get("precedence", CLOSEST) if isinstance(entry, dict) else CLOSEST
         if licences:
@@ -123,24 +129,26 @@ def _regex(glob: str, signs: dict[str, str]) -> re.Pattern[str]:
     What stands between two stars is best found as early as it can be, so nothing is tried again
     (atomic groups); plain backtracking over eight stars would be for ever.
     """
-    stretches: list[list[str]] = [[""]]  # parted by what crosses folders, and by what does not
+    segments: list[list[str]] = [[""]]  # parted by what crosses folders, and by what does not
     for escaped, sign, plain in _TOKENS.findall(glob):
         meaning = signs.get(sign)
         if meaning == _ANYTHING:
-            stretches.append([""])
+            segments.append([""])
         elif meaning == _IN_FOLDER:
-            stretches[-1].append("")
+            segments[-1].append("")
         else:
-            stretches[-1][-1] += meaning or re.escape(escaped or sign or plain)
-    *early, last = stretches
-    parts = [_stretch(stretch, last=False) for stretch in early] + [_stretch(last, last=True)]
+            segments[-1][-1] += meaning or re.escape(escaped or sign or plain)
+    *early, last = segments
+    parts = [_segment_pattern(segment, last=False) for segment in early] + [
+        _segment_pattern(last, last=True)
+    ]
     middle = "".join(f"(?>{_ANYTHING}?{part})" for part in parts[1:-1])
-    whole = parts[0] + (middle + _ANYTHING + parts[-1] if early else "")
-    return re.compile(whole, re.DOTALL)
+    pattern = parts[0] + (middle + _ANYTHING + parts[-1] if early else "")
+    return re.compile(pattern, re.DOTALL)
 
 
-def _stretch(literals: list[str], *, last: bool) -> str:
-    first, *others = literals
-    early, final = (others[:-1], others[-1:]) if last else (others, [])
+def _segment_pattern(literals: list[str], *, last: bool) -> str:
+    first, *following = literals
+    early, final = (following[:-1], following[-1:]) if last else (following, [])
     pattern = first + "".join(f"(?>{_IN_FOLDER}?{literal})" for literal in early)
     return pattern + "".join(_IN_FOLDER + literal for literal in final)

@@ -26,8 +26,8 @@ _HOLDER = re.compile(
     r"^.{0,60}\bcopyright (?:\(c\)|©|\[|<|\d).{0,160}$", re.IGNORECASE | re.MULTILINE
 )
 _NAMES_OF_HOLDERS = tuple(
-    (re.compile(form), same)
-    for form, same in (
+    (re.compile(form), replacement)
+    for form, replacement in (
         (
             r"neither the names? of (?:\w+ ){1,20}?nor the names? of (?:\w+ ){1,8}?may",
             "neither may",
@@ -45,7 +45,7 @@ _TEXT_IN_HEAD = re.compile(
     r"|unencumbered software|without any express)",
     re.IGNORECASE,
 )
-# The mark of a comment before the tag: code that merely handles such tags is no header.
+# A comment marker before the tag: code that merely handles such tags is not a header.
 _TAG = re.compile(
     r"^[ \t]*(?:#+|//+!?|/?\*+!?|--+|;+|<!--|\"\"\"|'''|%+|\.\.|dnl|rem)?[ \t]*"
     r"SPDX-License-Identifier:[ \t]*([^\n\r]*?)[ \t]*(?:\*/|-->|\"\"\"|'''|\*)?[ \t]*\r?$",
@@ -112,8 +112,8 @@ def licence_of_text(text: str) -> str | None:
     if not words:
         return None
     short = len(words.split()) < _SHORT
-    named = spdx(text.strip()) if short else None
-    licence = named or all_of(_licences_in(words))
+    identifier = spdx(text.strip()) if short else None
+    licence = identifier or all_of(_licences_in(words))
     # a few words that grant and forbid nothing only point to where the licence is
     return licence or (None if short and not _TERMS.search(words) else NOT_UNDERSTOOD)
 
@@ -147,8 +147,8 @@ def _words_of(text: str) -> str:
 
 def _runs(text: str) -> set[tuple[str, ...]]:
     """Word n-grams, with holders unified and clause numbers removed."""
-    for form, same in _NAMES_OF_HOLDERS:
-        text = form.sub(same, text)
+    for form, replacement in _NAMES_OF_HOLDERS:
+        text = form.sub(replacement, text)
     words = [word for word in text.split() if len(word) > 1]
     return set(zip(*(words[start:] for start in range(_RUN)), strict=False))
 
@@ -168,13 +168,17 @@ def _texts() -> tuple[tuple[str, frozenset[tuple[str, ...]]], ...]:
 def _by_text(words: str) -> list[str]:
     """Licences whose full text is in a file, without those contained in another one there."""
     runs = _runs(words)
-    held = [(text & runs, text, name) for name, text in _texts()]
-    held = [candidate for candidate in held if len(candidate[0]) >= _SHARE * len(candidate[1])]
+    candidates = [(text & runs, text, name) for name, text in _texts()]
+    candidates = [
+        candidate for candidate in candidates if len(candidate[0]) >= _SHARE * len(candidate[1])
+    ]
     names, explained = [], set[tuple[str, ...]]()
-    for part, text, name in sorted(held, key=lambda candidate: (-len(candidate[0]), candidate[2])):
-        if len(part - explained) >= _OWN_SHARE * len(text):
+    for shared_runs, text, name in sorted(
+        candidates, key=lambda candidate: (-len(candidate[0]), candidate[2])
+    ):
+        if len(shared_runs - explained) >= _OWN_SHARE * len(text):
             names.append(name)
-            explained |= part
+            explained |= shared_runs
     return names
 
 

@@ -28,7 +28,7 @@ _OPTIONS = (
 )
 
 
-def take_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
+def fetch_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
     """Resolve a package, download its archive to the cache and return its pin.
 
     Args:
@@ -40,18 +40,20 @@ def take_npm(source: NpmSource, root: Path, cache: Path) -> dict[str, str]:
         SourceError: package or version unknown or out of reach, or npm is not installed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        wanted = f"{source.name}@{source.version}"
-        packed = _npm(source, root, cache, "pack", wanted, f"--pack-destination={folder}")
+        spec = f"{source.name}@{source.version}"
+        packed = _npm(source, root, cache, "pack", spec, f"--pack-destination={folder}")
         # a list; an object by name where npm is newer
-        several = packed.values() if isinstance(packed, dict) else packed
-        facts = next(iter(several or ()), None)
+        packages = packed.values() if isinstance(packed, dict) else packed
+        facts = next(iter(packages or ()), None)
         files = list(Path(folder).iterdir())
         if len(files) != 1 or not isinstance(facts, dict) or facts.get("name") != source.name:
-            raise SourceError(f"{source.label}: npm returned no archive for {wanted}")
-        return _keep(source, facts, files[0], cache / "downloads")
+            raise SourceError(f"{source.label}: npm returned no archive for {spec}")
+        return _store_archive(source, facts, files[0], cache / "downloads")
 
 
-def _keep(source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path) -> dict[str, str]:
+def _store_archive(
+    source: NpmSource, facts: dict[str, Any], file: Path, downloads: Path
+) -> dict[str, str]:
     """Move an archive into the cache under its SHA-256 after checking npm's integrity hash."""
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha512").digest()
@@ -81,7 +83,7 @@ def read_npm(source: NpmSource, pin: dict[str, Any], root: Path, limits: SourceL
     path = root / CACHE / "downloads" / str(pin["sha256"])
     if not path.is_file() or file_sha256(path) != pin["sha256"]:
         exact = NpmSource(npm=f"{source.name}@{pin['version']}")
-        package = take_npm(exact, root, root / CACHE)
+        package = fetch_npm(exact, root, root / CACHE)
         if package["integrity"] != pin["integrity"]:
             raise SourceError(
                 f"{source.label}: version {pin['version']} has integrity {package['integrity']}, "
@@ -100,7 +102,7 @@ def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
     command = [npm, *arguments, *_OPTIONS, f"--cache={cache.resolve() / 'npm'}"]
     try:
         # a list of arguments, its package checked in sources.py; no shell
-        done = subprocess.run(  # nosec B603
+        process = subprocess.run(  # nosec B603
             command,
             cwd=root,
             stdin=subprocess.DEVNULL,
@@ -108,21 +110,21 @@ def _npm(source: NpmSource, root: Path, cache: Path, *arguments: str) -> Any:
             check=False,
             timeout=_TIMEOUT_SECONDS,
         )
-        answer = json.loads(done.stdout or b"null")
+        answer = json.loads(process.stdout or b"null")
     except (subprocess.TimeoutExpired, ValueError) as error:
         raise SourceError(
             f"{source.label}: npm returned no readable output ({type(error).__name__}); check "
             "the network and `npm config get registry`"
         ) from error
-    if done.returncode:
+    if process.returncode:
         raise SourceError(
-            f"{source.label}: {_words(answer, done.stderr)}; check the name, the "
+            f"{source.label}: {_error_text(answer, process.stderr)}; check the name, the "
             "version, the network and `npm config get registry`"
         )
     return answer
 
 
-def _words(answer: Any, errors: bytes) -> str:
+def _error_text(answer: Any, errors: bytes) -> str:
     error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, dict):
         return f"{error.get('code')}: {error.get('summary')}"

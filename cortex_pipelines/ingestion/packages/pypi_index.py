@@ -23,7 +23,6 @@ from cortex_pipelines.atomic import publish, scratch_folder
 from cortex_pipelines.ingestion.entries import SourceError
 
 _TIMEOUT_SECONDS = 30.0
-_CONNECT_RETRIES = 3
 _MOST_BYTES = 1 << 30
 """Download limit, in bytes; ingestion.max_archive_bytes then limits what is opened."""
 
@@ -42,7 +41,7 @@ class SourceDistribution:
 
 
 @dataclass(frozen=True)
-class Offer:
+class PackageReleases:
     """Source distributions of a package, and the indexes that failed, with reasons."""
 
     releases: tuple[SourceDistribution, ...]
@@ -63,8 +62,10 @@ def pip_options() -> dict[str, list[str]]:
         values = {name: os.environ.get(_variable(name), "") for name in _OPTIONS}
         return {name: value.split() for name, value in values.items() if value}
     configured = dict(_config_lines(listing.stdout))
-    ordered = [(name, configured.get(f"{part}.{name}")) for part in _SECTIONS for name in _OPTIONS]
-    return {name: value.split() for name, value in ordered if value}
+    option_values = [
+        (name, configured.get(f"{section}.{name}")) for section in _SECTIONS for name in _OPTIONS
+    ]
+    return {name: value.split() for name, value in option_values if value}
 
 
 def _variable(option: str) -> str:
@@ -94,8 +95,10 @@ class Indexes:
         urls = [*urls, *options.get("extra-index-url", [])]
         if options.get("no-index", [""])[0].lower() in ("1", "true", "yes", "on"):
             urls = []
-        links = [at for at in options.get("find-links", []) if "://" in at or Path(at).exists()]
-        self._places = [("index", url) for url in urls] + [("links", at) for at in links]
+        links = [
+            link for link in options.get("find-links", []) if "://" in link or Path(link).exists()
+        ]
+        self._locations = [("index", url) for url in urls] + [("links", link) for link in links]
         cert = options.get("cert")
         self._session = PyPIClient(
             trusted_hosts=options.get("trusted-host", []),
@@ -105,27 +108,27 @@ class Indexes:
         )
         self._session.auth = MultiDomainBasicAuth(prompting=False, index_urls=urls)
 
-    def offer(self, package: str) -> Offer:
+    def list_releases(self, package: str) -> PackageReleases:
         """The source distributions of a package, newest first; wheels are not looked at."""
         releases: list[SourceDistribution] = []
         problems: list[str] = []
-        for kind, place in self._places:
+        for kind, url in self._locations:
             try:
                 with _warnings() as warned:
-                    releases += self._ask(kind, place, package)
+                    releases += self._find_releases(kind, url, package)
             except _network_errors() as error:
                 warned = [str(error) or type(error).__name__]
-            problems += (f"{_public(place)}: {words}" for words in warned)
+            problems += (f"{_public(url)}: {message}" for message in warned)
         # the sort is stable: of the same version, the index that is configured first
         releases.sort(key=lambda release: release.version, reverse=True)
-        return Offer(tuple(releases), tuple(problems))
+        return PackageReleases(tuple(releases), tuple(problems))
 
-    def _ask(self, kind: str, place: str, package: str) -> Iterator[SourceDistribution]:
+    def _find_releases(self, kind: str, url: str, package: str) -> Iterator[SourceDistribution]:
         from unearth import PackageFinder
 
         finder = PackageFinder(self._session, ignore_compatibility=True, no_binary=[":all:"])
         finder.sources.clear()
-        (finder.add_index_url if kind == "index" else finder.add_find_links)(place)
+        (finder.add_index_url if kind == "index" else finder.add_find_links)(url)
         for candidate in finder.find_all_packages(canonicalize_name(package), allow_yanked=True):
             try:
                 version = Version(candidate.version or "")
@@ -177,10 +180,10 @@ class Indexes:
                 )
 
 
-def _public(place: str) -> str:
+def _public(location: str) -> str:
     from unearth.link import Link
 
-    return str(Link(place).redacted)
+    return str(Link(location).redacted)
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
@@ -195,19 +198,19 @@ def _warnings() -> Iterator[list[str]]:
     """Collect what unearth only logs: refused requests, but not missing pages."""
     messages: list[str] = []
 
-    class _Keep(logging.Handler):
+    class _WarningCollector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             message = record.getMessage()
             if "(404)" not in message:
                 messages.append(message)
 
-    logger, keep = logging.getLogger("unearth.collector"), _Keep(logging.WARNING)
-    before = logger.propagate, logger.disabled
-    logger.addHandler(keep)
+    logger, handler = logging.getLogger("unearth.collector"), _WarningCollector(logging.WARNING)
+    previous = logger.propagate, logger.disabled
+    logger.addHandler(handler)
     # a database migration in the same process may have switched all loggers off
     logger.propagate, logger.disabled = False, False
     try:
         yield messages
     finally:
-        logger.removeHandler(keep)
-        logger.propagate, logger.disabled = before
+        logger.removeHandler(handler)
+        logger.propagate, logger.disabled = previous

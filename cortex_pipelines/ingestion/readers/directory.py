@@ -6,12 +6,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from cortex_pipelines.ingestion.entries import Entries, File, Skipped, SourceError, SourceLimits
+from cortex_pipelines.ingestion.entries import Entries, File, SkippedFile, SourceError, SourceLimits
 
 NOT_SOURCES = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
-"""Folders kept by tools beside the sources, and changing while nobody edits anything."""
+"""Folders that tools keep beside the sources and change by themselves."""
 MADE_BY_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG")
-"""Files by which a folder says that a tool made it: a virtual environment, a cache, an index."""
+"""Files that mark a folder made by a tool: a virtual environment, a cache, an index."""
 
 
 def content_hash(folder: Path) -> str:
@@ -54,11 +54,15 @@ def _walk(folder: Path) -> Iterator[str]:
     if not folder.is_dir():
         raise SourceError(f"no such folder: {folder}; correct `directory` in params.yaml")
     paths: list[str] = []
-    for place, folders, files in os.walk(folder, onerror=_unreadable):
-        here = Path(place)
-        linked = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = [name for name in folders if name not in linked and not _tool(here / name)]
-        paths += ((here / name).relative_to(folder).as_posix() for name in [*files, *linked])
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
+        parent_path = Path(parent)
+        linked = [name for name in folders if (parent_path / name).is_symlink()]
+        folders[:] = [
+            name
+            for name in folders
+            if name not in linked and not _is_tool_folder(parent_path / name)
+        ]
+        paths += ((parent_path / name).relative_to(folder).as_posix() for name in [*files, *linked])
     return iter(sorted(paths, key=os.fsencode))
 
 
@@ -66,20 +70,20 @@ def _unreadable(error: OSError) -> None:
     raise SourceError(f"cannot read {error.filename}: {error.strerror}; grant read access to it")
 
 
-def _tool(folder: Path) -> bool:
+def _is_tool_folder(folder: Path) -> bool:
     return folder.name in NOT_SOURCES or any((folder / name).exists() for name in MADE_BY_TOOLS)
 
 
 def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
     """Unambiguous bytes for a path, kind and content, with lengths first."""
-    name, place = os.fsencode(path), folder / path
-    mode = place.lstat().st_mode
+    name, full_path = os.fsencode(path), folder / path
+    mode = full_path.lstat().st_mode
     if data is not None:
         kind, content = b"file", hashlib.sha256(data)
     elif stat.S_ISLNK(mode):
-        kind, content = b"link", hashlib.sha256(os.fsencode(place.readlink()))
+        kind, content = b"link", hashlib.sha256(os.fsencode(full_path.readlink()))
     elif stat.S_ISREG(mode):
-        with place.open("rb") as file:
+        with full_path.open("rb") as file:
             kind, content = b"file", hashlib.sha256()
             while chunk := file.read(1 << 20):
                 content.update(chunk)
@@ -88,11 +92,11 @@ def _fingerprint(folder: Path, path: str, data: bytes | None = None) -> bytes:
     return b"%d %s %s %s\n" % (len(name), name, kind, content.hexdigest().encode())
 
 
-def _entry(folder: Path, path: str, limits: SourceLimits) -> File | Skipped:
-    place = folder / path
-    facts = place.lstat()
+def _entry(folder: Path, path: str, limits: SourceLimits) -> File | SkippedFile:
+    full_path = folder / path
+    facts = full_path.lstat()
     if stat.S_ISLNK(facts.st_mode):
         return limits.skip(path, "link", "a symbolic link")
     if not stat.S_ISREG(facts.st_mode):
         return limits.skip(path, "special", "a device, socket or pipe")
-    return limits.refuse(path, facts.st_size) or File(path, place.read_bytes())
+    return limits.check(path, facts.st_size) or File(path, full_path.read_bytes())

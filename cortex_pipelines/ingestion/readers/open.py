@@ -13,7 +13,7 @@ from cortex_pipelines.ingestion.entries import (
     File,
     FileRef,
     Listing,
-    Skipped,
+    SkippedFile,
     SourceError,
     SourceLimits,
     blob_id,
@@ -42,12 +42,12 @@ _Files = DirectorySource | ArchiveSource | SdistSource | NpmSource | DltSource
 class OpenSource:
     """A source at its pin, not yet read.
 
-    Args:
-        kind: Kind of source, as the key in params.yaml.
-        revision: Commit id, version or hash of the content, as pinned.
-        entries: Gives every file by its content, and what was left out.
-        files: Gives some of the files of ``entries`` with their bytes, in the same order.
-        authors: Gives the pseudonym of who changed each of some paths last, where that is known.
+        Args:
+            kind: Kind of source, as the key in params.yaml.
+            revision: Commit id, version or hash of the content, as pinned.
+            entries: Gives every file by its content, and what was left out.
+            files: Gives some of the files of ``entries`` with their bytes, in the same order.
+    authors: Gives the pseudonym of the last author of each path, where known.
     """
 
     kind: str
@@ -70,29 +70,29 @@ def open_source(source: Source, pin: Pin, settings: IngestionSettings, root: Pat
             "git",
             revision,
             lambda: list_tree(mirror, revision, SourceLimits(settings)),
-            lambda wanted: read_blobs(mirror, wanted),
+            lambda files: read_blobs(mirror, files),
             lambda paths, pseudonym: last_authors(mirror, revision, paths, pseudonym),
         )
     return OpenSource(
-        next(iter(source.place)),
+        next(iter(source.declaration)),
         str(pin.get("version", pin["sha256"])),
-        lambda: map(_listed, _walk(source, pin, SourceLimits(settings), root)),
-        lambda wanted: _wanted(_walk(source, pin, SourceLimits(settings), root), wanted),
+        lambda: map(_file_ref, _walk(source, pin, SourceLimits(settings), root)),
+        lambda wanted: _select_files(_walk(source, pin, SourceLimits(settings), root), wanted),
         lambda paths, pseudonym: {},
     )
 
 
-def _listed(entry: File | Skipped) -> FileRef | Skipped:
-    if isinstance(entry, Skipped):
+def _file_ref(entry: File | SkippedFile) -> FileRef | SkippedFile:
+    if isinstance(entry, SkippedFile):
         return entry
     return FileRef(entry.path, blob_id(entry.data), len(entry.data))
 
 
-def _wanted(entries: Entries, wanted: Sequence[FileRef]) -> Iterator[File]:
+def _select_files(entries: Entries, selected: Sequence[FileRef]) -> Iterator[File]:
     """The wanted files, in a second pass: cheaper than keeping all bytes."""
-    if not wanted:
+    if not selected:
         return
-    paths = {file.path for file in wanted}
+    paths = {file.path for file in selected}
     yield from (entry for entry in entries if isinstance(entry, File) and entry.path in paths)
 
 

@@ -10,9 +10,9 @@ from cortex_pipelines.ingestion.archives.archive import archive_path
 from cortex_pipelines.ingestion.cache import file_sha256
 from cortex_pipelines.ingestion.connectors.declared import DltSource
 from cortex_pipelines.ingestion.connectors.fetch import take_snapshot
-from cortex_pipelines.ingestion.git.repository import take_revision
-from cortex_pipelines.ingestion.packages.npm import take_npm
-from cortex_pipelines.ingestion.packages.sdist import take_sdist
+from cortex_pipelines.ingestion.git.repository import fetch_revision
+from cortex_pipelines.ingestion.packages.npm import fetch_npm
+from cortex_pipelines.ingestion.packages.sdist import fetch_sdist
 from cortex_pipelines.ingestion.project_sources import (
     ArchiveSource,
     DirectorySource,
@@ -25,12 +25,12 @@ from cortex_pipelines.ingestion.project_sources import (
 from cortex_pipelines.ingestion.readers.directory import content_hash
 
 
-def take_pins(project: ProjectSettings, root: Path, cache: Path) -> list[Pin]:
-    """The pins of all sources of a project, in their order; see ``take_pin``."""
-    return [take_pin(source, root, cache) for source in project.sources]
+def resolve_pins(project: ProjectSettings, root: Path, cache: Path) -> list[Pin]:
+    """The pins of all sources of a project, in their order; see ``resolve_pin``."""
+    return [resolve_pin(source, root, cache) for source in project.sources]
 
 
-def take_pin(source: Source, root: Path, cache: Path) -> Pin:
+def resolve_pin(source: Source, root: Path, cache: Path) -> Pin:
     """Pin a source's current state, with downloads kept in the cache.
 
     Args:
@@ -43,15 +43,15 @@ def take_pin(source: Source, root: Path, cache: Path) -> Pin:
             or column.
     """
     if isinstance(source, GitSource):
-        revision, commits = take_revision(source, root, cache)
-        return {**source.place, "revision": revision, "commits": commits}
+        revision, commits = fetch_revision(source, root, cache)
+        return {**source.declaration, "revision": revision, "commits": commits}
     if isinstance(source, DirectorySource):
-        return {**source.place, "sha256": content_hash(root / source.directory)}
+        return {**source.declaration, "sha256": content_hash(root / source.directory)}
     if isinstance(source, ArchiveSource):
         path = archive_path(root / source.archive, source.label)
-        return {**source.place, "sha256": file_sha256(path), "size": path.stat().st_size}
+        return {**source.declaration, "sha256": file_sha256(path), "size": path.stat().st_size}
     if isinstance(source, DltSource):
         return take_snapshot(source, root)
     if isinstance(source, NpmSource):
-        return {**source.place, **take_npm(source, root, cache)}
-    return {**source.place, **take_sdist(source, cache)}
+        return {**source.declaration, **fetch_npm(source, root, cache)}
+    return {**source.declaration, **fetch_sdist(source, cache)}

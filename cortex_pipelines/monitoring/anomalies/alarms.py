@@ -21,33 +21,33 @@ _ALARM_RATE = 0.01
 _STEP = 0.002
 """How far an alarm moves the rank. Five alarms in a row spend what the rate allows."""
 
-_MOST_ALLOWED = 0.1
+_MAX_RATE = 0.1
 """Highest share that is allowed after a long time without an alarm: one in the highest tenth of the
 latest records is the least that an alarm has to be."""
 
-_REMEMBERED = 2_000
+_WINDOW = 2_000
 """Latest records that a score is compared with."""
 
 
 def raise_alarms(scores: np.ndarray, first: int) -> npt.NDArray[np.bool_]:
-    """Which scores are alarms, each judged by those before it.
+    """Mark the scores that are alarms, each compared with those before it.
 
     Args:
         scores: Scores of consecutive records.
         first: Scores at the beginning that are usual, at least one; they set the first threshold.
     """
-    latest = deque(scores[:first].tolist(), maxlen=_REMEMBERED)
-    ordered = sorted(latest)
+    latest = deque(scores[:first].tolist(), maxlen=_WINDOW)
+    sorted_scores = sorted(latest)
     alarms = np.zeros(len(scores), dtype=bool)
-    allowed = _ALARM_RATE
-    for place in range(first, len(scores)):
-        score = float(scores[place])
-        rank = math.ceil((1 - allowed) * (len(ordered) + 1))
+    current_rate = _ALARM_RATE
+    for index in range(first, len(scores)):
+        score = float(scores[index])
+        rank = math.ceil((1 - current_rate) * (len(sorted_scores) + 1))
         # a rank beyond the last one is never reached
-        alarms[place] = rank <= len(ordered) and score > ordered[rank - 1]
-        allowed = min(allowed + _STEP * (_ALARM_RATE - alarms[place]), _MOST_ALLOWED)
-        if len(latest) == _REMEMBERED:
-            del ordered[bisect_left(ordered, latest[0])]
+        alarms[index] = rank <= len(sorted_scores) and score > sorted_scores[rank - 1]
+        current_rate = min(current_rate + _STEP * (_ALARM_RATE - alarms[index]), _MAX_RATE)
+        if len(latest) == _WINDOW:
+            del sorted_scores[bisect_left(sorted_scores, latest[0])]
         latest.append(score)
-        insort(ordered, score)
+        insort(sorted_scores, score)
     return alarms

@@ -8,7 +8,7 @@ from time import monotonic
 import polars as pl
 
 from cortex_pipelines.coordination.logs import CoordinationSettings
-from cortex_pipelines.monitoring.anomalies.detect import watch
+from cortex_pipelines.monitoring.anomalies.detect import fit_and_score
 from cortex_pipelines.monitoring.anomalies.detector_store import save_detectors
 from cortex_pipelines.monitoring.anomalies.report import anomaly_report
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
@@ -36,7 +36,7 @@ def worker_anomalies(
         pl.read_parquet(coordination_tables / f"{table.name}.parquet")
         for table in (WORKER_METRICS, SYSTEM_METRICS)
     )
-    watchers, tables = watch(metrics, anomalies)
+    watchers, tables = fit_and_score(metrics, anomalies)
     save_detectors(out, watchers, anomalies.window)
     figures = {
         "hand_written_sample": float(coordination.sample),

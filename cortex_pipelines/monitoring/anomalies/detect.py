@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cortex_pipelines.monitoring.anomalies.detector_selection import choose
-from cortex_pipelines.monitoring.anomalies.detectors import AnomalyDetector, Together, fit_detectors
+from cortex_pipelines.monitoring.anomalies.detector_selection import choose_detector
+from cortex_pipelines.monitoring.anomalies.detectors import (
+    AnomalyDetector,
+    DetectorEnsemble,
+    fit_detectors,
+)
 from cortex_pipelines.monitoring.anomalies.series import Series, all_series
 from cortex_pipelines.monitoring.anomalies.settings import AnomalySettings
 from cortex_pipelines.monitoring.anomalies.windows import Scale, Windows, divide
@@ -45,7 +49,7 @@ class FittedDetectors:
     threshold: float
 
 
-def watch(
+def fit_and_score(
     metrics: pl.DataFrame, settings: AnomalySettings
 ) -> tuple[dict[str, FittedDetectors], dict[str, pl.DataFrame]]:
     """Score the windows of every log that has enough of them.
@@ -68,32 +72,36 @@ def _watch(
     metrics: pl.DataFrame, settings: AnomalySettings
 ) -> tuple[dict[str, FittedDetectors], dict[str, pl.DataFrame]]:
     logs, windows, alerts = [], [], []
-    kept: dict[str, FittedDetectors] = {}
+    fitted: dict[str, FittedDetectors] = {}
     for log in all_series(metrics, settings.metrics_present):
         parts = divide(log, settings)
         reason = _too_few(parts, settings)
         counters = tuple(sorted({name for series in log for name in series.counters}))
-        watcher = None if reason else start_watch(log[0].metrics, counters, parts, settings)
-        logs.append(_log_row(log, parts, watcher, reason))
-        if watcher is not None:
-            kept[log[0].file] = watcher
-            for part, own in parts.items():
-                if len(own):
+        fitted_log = None if reason else fit_log(log[0].metrics, counters, parts, settings)
+        logs.append(_log_row(log, parts, fitted_log, reason))
+        if fitted_log is not None:
+            fitted[log[0].file] = fitted_log
+            for part, windows_of_part in parts.items():
+                if len(windows_of_part):
                     scores = {
-                        n: d.score(watcher.scale.apply(own.values))
-                        for n, d in watcher.detectors.items()
+                        n: d.score(fitted_log.scale.apply(windows_of_part.values))
+                        for n, d in fitted_log.detectors.items()
                     }
-                    windows += _window_rows(log[0].file, part, own, watcher, scores)
+                    windows += _window_rows(log[0].file, part, windows_of_part, fitted_log, scores)
                     # what trained a detector is its usual
-                    alerts += alert_rows(log[0].file, own, watcher) if part == "latest" else []
-    return kept, {
+                    alerts += (
+                        alert_rows(log[0].file, windows_of_part, fitted_log)
+                        if part == "latest"
+                        else []
+                    )
+    return fitted, {
         ANOMALY_SERIES.name: ANOMALY_SERIES.frame(logs),
         ANOMALY_WINDOWS.name: ANOMALY_WINDOWS.frame(windows),
         ANOMALY_ALERTS.name: ANOMALY_ALERTS.frame(alerts),
     }
 
 
-def start_watch(
+def fit_log(
     metrics: tuple[str, ...],
     counters: tuple[str, ...],
     parts: dict[str, Windows],
@@ -106,22 +114,26 @@ def start_watch(
     """
     train = parts["train"].values
     scale = Scale.fit(train.reshape(-1, train.shape[-1]))
-    held = scale.apply(parts["threshold"].values)
+    held_out = scale.apply(parts["threshold"].values)
     single = fit_detectors(scale.apply(train), settings)
-    detectors = {"mean": Together.fit(list(single.values()), held), **single}
-    chosen, criterion = choose(detectors, held, settings)
-    threshold = conformal_reach(detectors[chosen].score(held), 1 - settings.alarm_share)
-    return FittedDetectors(metrics, counters, scale, detectors, chosen, criterion, threshold)
+    detectors = {"mean": DetectorEnsemble.fit(list(single.values()), held_out), **single}
+    name, criterion = choose_detector(detectors, held_out, settings)
+    threshold = conformal_reach(detectors[name].score(held_out), 1 - settings.alarm_share)
+    return FittedDetectors(metrics, counters, scale, detectors, name, criterion, threshold)
 
 
 def _too_few(parts: dict[str, Windows], settings: AnomalySettings) -> str | None:
-    learnt, held = len(parts["train"]), len(parts["threshold"])
-    if learnt < settings.min_windows:
+    train_windows, threshold_windows = len(parts["train"]), len(parts["threshold"])
+    if train_windows < settings.min_windows:
         return (
-            f"{learnt} windows of {settings.window} records to learn from; at least "
+            f"{train_windows} windows of {settings.window} records to learn from; at least "
             f"{settings.min_windows} (anomalies.min_windows) are needed"
         )
-    return None if held else "no window left to choose a detector and set its threshold by"
+    return (
+        None
+        if threshold_windows
+        else "no window left to choose a detector and set its threshold by"
+    )
 
 
 def _log_row(
@@ -146,50 +158,54 @@ def _log_row(
 
 
 def _window_rows(
-    file: str, part: str, own: Windows, watcher: FittedDetectors, scores: dict[str, np.ndarray]
+    file: str,
+    part: str,
+    log_windows: Windows,
+    watcher: FittedDetectors,
+    scores: dict[str, np.ndarray],
 ) -> list[dict[str, Any]]:
     return [
         {
             "file": file,
-            "subject": own.subjects[place],
-            "start": own.starts[place],
-            "end": own.ends[place],
-            "place": place,
+            "subject": log_windows.subjects[index],
+            "start": log_windows.starts[index],
+            "end": log_windows.ends[index],
+            "place": index,
             "part": part,
-            **{name: float(scores[name][place]) for name in DETECTORS},
-            "score": float(scores[watcher.chosen][place]),
-            "alert": bool(scores[watcher.chosen][place] > watcher.threshold),
+            **{name: float(scores[name][index]) for name in DETECTORS},
+            "score": float(scores[watcher.chosen][index]),
+            "alert": bool(scores[watcher.chosen][index] > watcher.threshold),
         }
-        for place in range(len(own))
+        for index in range(len(log_windows))
     ]
 
 
-def alert_rows(file: str, own: Windows, watcher: FittedDetectors) -> list[dict[str, Any]]:
+def alert_rows(file: str, log_windows: Windows, watcher: FittedDetectors) -> list[dict[str, Any]]:
     """Rows of ``schemas.ANOMALY_ALERTS`` for held-out windows."""
-    if not len(own):
+    if not len(log_windows):
         return []
-    scaled = watcher.scale.apply(own.values)
-    chosen = watcher.detectors[watcher.chosen]
-    scores, blame = chosen.score(scaled), chosen.blame(scaled)
+    scaled = watcher.scale.apply(log_windows.values)
+    detector = watcher.detectors[watcher.chosen]
+    scores, blame = detector.score(scaled), detector.blame(scaled)
     rows = []
-    for place in np.flatnonzero(scores > watcher.threshold).tolist():
-        metric = int(blame[place].argmax())
-        values = own.values[place][:, metric]
+    for index in np.flatnonzero(scores > watcher.threshold).tolist():
+        metric = int(blame[index].argmax())
+        values = log_windows.values[index][:, metric]
         usual = float(watcher.scale.centre[metric])
         furthest = values[np.abs(values - usual).argmax()]
         rows.append(
             {
                 "file": file,
-                "subject": own.subjects[place],
-                "start": own.starts[place],
-                "end": own.ends[place],
-                "place": place,
-                "score": float(scores[place]),
+                "subject": log_windows.subjects[index],
+                "start": log_windows.starts[index],
+                "end": log_windows.ends[index],
+                "place": index,
+                "score": float(scores[index]),
                 "threshold": watcher.threshold,
                 "metric": watcher.metrics[metric],
                 "observed": float(furthest),
                 "usual": usual,
-                "blame": float(blame[place][metric] / max(blame[place].sum(), 1e-12)),
+                "blame": float(blame[index][metric] / max(blame[index].sum(), 1e-12)),
             }
         )
     return rows

@@ -1,9 +1,9 @@
 """Choose a detector without labelled anomalies, by synthetic disturbances.
 
-Logs seldom say what was unusual. So held-out windows are taken twice, once as they are and once
-with something put in, and a detector is the better the more often it puts the second above the
-first (the injection criterion of Goswami and others, ICLR 2023). It compares detectors on the same
-series; it is no evidence of how many real failures one would find.
+Logs seldom say what was unusual. So held-out windows are scored twice, as they are and disturbed,
+and a detector is better the more often it scores the disturbed window higher
+ (the injection criterion of Goswami and others, ICLR 2023). It compares detectors on the same
+series; it does not show how many real failures one would find.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ def disturbed(windows: np.ndarray, settings: AnomalySettings) -> np.ndarray:
         kind = DISTURBANCES[digest[0] % len(DISTURBANCES)]
         metric = int.from_bytes(digest[1:5], "big") % windows.shape[2]
         size = settings.disturbance * (1 if digest[5] % 2 else -1)
-        place = digest[6] % windows.shape[1]
+        record = digest[6] % windows.shape[1]
         if kind == "spike":
-            window[place, metric] += size
+            window[record, metric] += size
         elif kind == "shift":
             window[:, metric] += size
         elif kind == "trend":
@@ -59,7 +59,7 @@ def outscored_shares(
     return np.asarray((below + upto) / (2 * len(usual)))
 
 
-def choose(
+def choose_detector(
     detectors: dict[str, AnomalyDetector], windows: np.ndarray, settings: AnomalySettings
 ) -> tuple[str, dict[str, float]]:
     """The detector to use, and every detector's area under the ROC curve.
@@ -76,8 +76,8 @@ def choose(
     shares = {
         name: outscored_shares(detector, windows, changed) for name, detector in detectors.items()
     }
-    chosen = select_model(
+    selected = select_model(
         [(name, 1 - share) for name, share in shares.items()],
         errors=_ERRORS * sqrt(settings.window),
     )
-    return chosen, {name: float(share.mean()) for name, share in shares.items()}
+    return selected, {name: float(share.mean()) for name, share in shares.items()}

@@ -14,9 +14,9 @@ from cortex_pipelines.monitoring.anomalies.detect import FittedDetectors, alert_
 from cortex_pipelines.monitoring.anomalies.detectors import (
     AnomalyDetector,
     Autoencoder,
-    Components,
-    Forest,
-    Together,
+    DetectorEnsemble,
+    IsolationForestDetector,
+    PcaDetector,
 )
 from cortex_pipelines.monitoring.anomalies.series import series_of
 from cortex_pipelines.monitoring.anomalies.windows import Scale, all_windows
@@ -32,28 +32,28 @@ class DetectorError(ValueError):
     """A folder holds no detectors, or none for a log."""
 
 
-def save_detectors(folder: Path, watchers: Mapping[str, FittedDetectors], window: int) -> None:
+def save_detectors(folder: Path, fitted_logs: Mapping[str, FittedDetectors], window: int) -> None:
     """Save the detectors of all logs to a folder.
 
     Args:
-        folder: Where.
-        watchers: Detectors by log.
+        folder: Output folder.
+        fitted_logs: Detectors by log.
         window: Records of a window.
     """
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {}
     logs: dict[str, dict[str, Any]] = {}
-    for number, (file, watcher) in enumerate(sorted(watchers.items())):
-        together = watcher.detectors["mean"]
-        assert isinstance(together, Together)  # nosec B101: what detect.py makes
+    for number, (file, watcher) in enumerate(sorted(fitted_logs.items())):
+        ensemble = watcher.detectors["mean"]
+        assert isinstance(ensemble, DetectorEnsemble)  # nosec B101: what detect.py makes
         logs[file] = {
             "metrics": list(watcher.metrics),
             "counters": list(watcher.counters),
             "chosen": watcher.chosen,
             "criterion": watcher.criterion,
             "threshold": watcher.threshold,
-            "mean": {name: list(getattr(together, name)) for name in _SCALES},
+            "mean": {name: list(getattr(ensemble, name)) for name in _SCALES},
         }
         parts = {"scale": _arrays(watcher.scale)} | {
             name: _arrays(watcher.detectors[name]) for name in _SINGLE
@@ -82,7 +82,7 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
         stored = json.loads((folder / DETECTORS_FILE).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS_FILE)
         detectors = {
-            file: _restored(values, _of(tensors, number))
+            file: _restored(values, _log_tensors(tensors, number))
             for number, (file, values) in enumerate(sorted(stored["logs"].items()))
         }
         return int(stored["window"]), detectors
@@ -94,26 +94,26 @@ def load_detectors(folder: Path) -> tuple[int, dict[str, FittedDetectors]]:
 
 
 def score_records(
-    metrics: pl.DataFrame, file: str, watcher: FittedDetectors, window: int
+    metrics: pl.DataFrame, file: str, fitted_log: FittedDetectors, window: int
 ) -> tuple[int, pl.DataFrame]:
     """Alerts for new records by detectors fitted earlier.
 
     Args:
         metrics: ``schemas.WORKER_METRICS`` of the new records, in the counters of the watcher.
         file: Log that the records belong to.
-        watcher: Its detectors.
+        fitted_log: Its detectors.
         window: Records of a window.
 
     Returns:
         How many windows there are, and a frame of ``schemas.ANOMALY_ALERTS``.
     """
-    series = series_of(metrics, watcher.metrics)
+    series = series_of(metrics, fitted_log.metrics)
     if not series:
         return 0, ANOMALY_ALERTS.empty()
     windows = all_windows(series, window)
     # a metric that never stands in the new records is as usual
-    np.copyto(windows.values, watcher.scale.centre, where=np.isnan(windows.values))
-    return len(windows), ANOMALY_ALERTS.frame(alert_rows(file, windows, watcher))
+    np.copyto(windows.values, fitted_log.scale.centre, where=np.isnan(windows.values))
+    return len(windows), ANOMALY_ALERTS.frame(alert_rows(file, windows, fitted_log))
 
 
 _SCALES = ("floors", "centres", "spreads")
@@ -122,19 +122,21 @@ _SCALES = ("floors", "centres", "spreads")
 def _arrays(part: Any) -> dict[str, np.ndarray]:
     if isinstance(part, Autoencoder):
         return {
-            f"{place}.{name}": array
-            for place, layer in enumerate(part.layers)
+            f"{index}.{name}": array
+            for index, layer in enumerate(part.layers)
             for name, array in zip(("weight", "bias"), layer, strict=True)
         }
     return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
-def _of(tensors: Mapping[str, np.ndarray], number: int) -> dict[str, dict[str, np.ndarray]]:
+def _log_tensors(
+    tensors: Mapping[str, np.ndarray], number: int
+) -> dict[str, dict[str, np.ndarray]]:
     parts: dict[str, dict[str, np.ndarray]] = {}
     for name, array in tensors.items():
-        log, part, rest = name.split(".", 2)
+        log, part, tensor = name.split(".", 2)
         if log == str(number):
-            parts.setdefault(part, {})[rest] = array
+            parts.setdefault(part, {})[tensor] = array
     return parts
 
 
@@ -143,12 +145,12 @@ def _restored(
 ) -> FittedDetectors:
     layers = arrays["autoencoder"]
     single: dict[str, AnomalyDetector] = {
-        "pca": Components(**arrays["pca"]),
-        "forest": Forest(**arrays["forest"]),
+        "pca": PcaDetector(**arrays["pca"]),
+        "forest": IsolationForestDetector(**arrays["forest"]),
         "autoencoder": Autoencoder(
             tuple(
-                (layers[f"{place}.weight"], layers[f"{place}.bias"])
-                for place in range(len(layers) // 2)
+                (layers[f"{index}.weight"], layers[f"{index}.bias"])
+                for index in range(len(layers) // 2)
             )
         ),
     }
@@ -157,7 +159,7 @@ def _restored(
         metrics=tuple(values["metrics"]),
         counters=tuple(values["counters"]),
         scale=Scale(**arrays["scale"]),
-        detectors={"mean": Together(tuple(single.values()), *scales), **single},
+        detectors={"mean": DetectorEnsemble(tuple(single.values()), *scales), **single},
         chosen=values["chosen"],
         criterion=values["criterion"],
         threshold=values["threshold"],

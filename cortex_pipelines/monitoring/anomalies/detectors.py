@@ -29,7 +29,7 @@ class AnomalyDetector(Protocol):
 
 
 @dataclass(frozen=True)
-class Components:
+class PcaDetector:
     """Principal component analysis; the score is the reconstruction error.
 
     Args:
@@ -41,14 +41,14 @@ class Components:
     axes: np.ndarray
 
     @classmethod
-    def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "Components":
+    def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "PcaDetector":
         """Fit components that explain ``settings.variance_kept`` of the variance."""
         flat = windows.reshape(len(windows), -1)
         mean = flat.mean(axis=0)
         _, lengths, axes = np.linalg.svd(flat - mean, full_matrices=False)
-        held = np.cumsum(lengths**2) / max(float((lengths**2).sum()), 1e-12)
+        explained = np.cumsum(lengths**2) / max(float((lengths**2).sum()), 1e-12)
         # at least one direction is left out, or nothing would ever be unusual
-        count = min(int(np.searchsorted(held, settings.variance_kept)) + 1, flat.shape[1] - 1)
+        count = min(int(np.searchsorted(explained, settings.variance_kept)) + 1, flat.shape[1] - 1)
         return cls(mean, axes[:count])
 
     def score(self, windows: np.ndarray) -> np.ndarray:
@@ -58,12 +58,12 @@ class Components:
     def blame(self, windows: np.ndarray) -> np.ndarray:
         """Squared reconstruction error of each metric."""
         flat = windows.reshape(len(windows), -1) - self.mean
-        rest = flat - flat @ self.axes.T @ self.axes
-        return np.asarray((rest.reshape(windows.shape) ** 2).sum(axis=1))
+        residual = flat - flat @ self.axes.T @ self.axes
+        return np.asarray((residual.reshape(windows.shape) ** 2).sum(axis=1))
 
 
 @dataclass(frozen=True)
-class Forest:
+class IsolationForestDetector:
     """Isolation forest (Liu and others, 2008).
 
     Plain arrays over the nodes of all trees, so that it is kept without pickling.
@@ -87,46 +87,46 @@ class Forest:
     usual: np.ndarray
 
     @classmethod
-    def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "Forest":
+    def fit(cls, windows: np.ndarray, settings: AnomalySettings) -> "IsolationForestDetector":
         """Fit ``settings.trees`` trees."""
         from sklearn.ensemble import IsolationForest
 
         model = IsolationForest(n_estimators=settings.trees, random_state=settings.seed)
         model.fit(windows.reshape(len(windows), -1))
         trees = [tree.tree_ for tree in model.estimators_]
-        lengths = [_depths(tree) + _further(tree.n_node_samples) for tree in trees]
+        lengths = [_depths(tree) + _average_path_length(tree.n_node_samples) for tree in trees]
         sizes = [tree.node_count for tree in trees]
         roots = np.cumsum([0, *sizes[:-1]])
 
-        def below(children: str) -> np.ndarray:
-            moved = [
-                np.where(places < 0, -1, places + root)
+        def child_nodes(children: str) -> np.ndarray:
+            shifted = [
+                np.where(nodes < 0, -1, nodes + root)
                 for tree, root in zip(trees, roots, strict=True)
-                for places in [getattr(tree, children)]
+                for nodes in [getattr(tree, children)]
             ]
-            return np.concatenate(moved).astype(np.int32)
+            return np.concatenate(shifted).astype(np.int32)
 
         return cls(
-            left=below("children_left"),
-            right=below("children_right"),
+            left=child_nodes("children_left"),
+            right=child_nodes("children_right"),
             feature=np.concatenate([tree.feature for tree in trees]).astype(np.int32),
             threshold=np.concatenate([tree.threshold for tree in trees]),
             length=np.concatenate(lengths),
             roots=roots.astype(np.int32),
-            usual=_further(np.array([model.max_samples_])),
+            usual=_average_path_length(np.array([model.max_samples_])),
         )
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """The forest's anomaly score, 0 to 1."""
         values = windows.reshape(len(windows), -1).astype(np.float32)  # as the trees were grown
-        place = np.broadcast_to(self.roots, (len(values), len(self.roots)))
-        while (self.left[place] >= 0).any():
-            inner = self.left[place] >= 0
-            own = np.take_along_axis(values, np.maximum(self.feature[place], 0), axis=1)
-            low = own <= self.threshold[place]
-            step = np.where(low, self.left[place], self.right[place])
-            place = np.where(inner, step, place)
-        return np.asarray(2.0 ** -(self.length[place].mean(axis=1) / self.usual[0]))
+        nodes = np.broadcast_to(self.roots, (len(values), len(self.roots)))
+        while (self.left[nodes] >= 0).any():
+            inner = self.left[nodes] >= 0
+            tested_values = np.take_along_axis(values, np.maximum(self.feature[nodes], 0), axis=1)
+            goes_left = tested_values <= self.threshold[nodes]
+            children = np.where(goes_left, self.left[nodes], self.right[nodes])
+            nodes = np.where(inner, children, nodes)
+        return np.asarray(2.0 ** -(self.length[nodes].mean(axis=1) / self.usual[0]))
 
     def blame(self, windows: np.ndarray) -> np.ndarray:
         """Squared distance of each metric from the centre, as a forest has no attribution."""
@@ -143,7 +143,7 @@ def _depths(tree: Any) -> np.ndarray:
     return depths
 
 
-def _further(samples: np.ndarray) -> np.ndarray:
+def _average_path_length(samples: np.ndarray) -> np.ndarray:
     """Average path length for a number of samples (Liu and others, 2008, eq. 1)."""
     many = np.maximum(samples, 3).astype(np.float64)
     mean = 2.0 * (np.log(many - 1.0) + np.euler_gamma) - 2.0 * (many - 1.0) / many
@@ -210,7 +210,7 @@ class Autoencoder:
 
 
 @dataclass(frozen=True)
-class Together:
+class DetectorEnsemble:
     """Mean of the detectors' standardised scores.
 
     Args:
@@ -226,7 +226,7 @@ class Together:
     spreads: tuple[float, ...]
 
     @classmethod
-    def fit(cls, detectors: Sequence[AnomalyDetector], windows: np.ndarray) -> "Together":
+    def fit(cls, detectors: Sequence[AnomalyDetector], windows: np.ndarray) -> "DetectorEnsemble":
         """Learn the score scales from held-out scaled windows."""
         scores = [detector.score(windows) for detector in detectors]
         floors = [float(np.median(score)) * _FLOOR + 1e-12 for score in scores]
@@ -253,15 +253,17 @@ class Together:
         """Mean share of each metric in the score."""
         shares = []
         for detector in self.detectors:
-            own = detector.blame(windows)
-            shares.append(own / np.maximum(own.sum(axis=1, keepdims=True), 1e-12))
+            contributions = detector.blame(windows)
+            shares.append(
+                contributions / np.maximum(contributions.sum(axis=1, keepdims=True), 1e-12)
+            )
         return np.asarray(np.mean(shares, axis=0))
 
 
 def fit_detectors(windows: np.ndarray, settings: AnomalySettings) -> dict[str, AnomalyDetector]:
     """Fit all detectors to the same scaled windows of shape (windows, records, metrics)."""
     return {
-        "pca": Components.fit(windows, settings),
-        "forest": Forest.fit(windows, settings),
+        "pca": PcaDetector.fit(windows, settings),
+        "forest": IsolationForestDetector.fit(windows, settings),
         "autoencoder": Autoencoder.fit(windows, settings),
     }

@@ -77,15 +77,15 @@ def score_series(values: np.ndarray, learnt: int) -> Scores:
 
     scale = Scale.fit(values[:learnt])
     scaled = np.clip(scale.apply(values), -_MOST_SPREADS, _MOST_SPREADS).astype(np.float32)
-    held = learnt - learnt // 3
+    calibrated = learnt - learnt // 3
     lengths = [length for length in LENGTHS if length * _LEARNT_A_WINDOW <= learnt]
     with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
         parts = [
-            _standardised(distances, held, learnt)
+            _standardised(distances, calibrated, learnt)
             for length in lengths
-            for distances in _distances(scaled, length, held, learnt)
+            for distances in _distances(scaled, length, calibrated, learnt)
         ]
-    return Scores(np.mean(parts, axis=0), held)
+    return Scores(np.mean(parts, axis=0), calibrated)
 
 
 def _windows(scaled: Floats, length: int) -> Floats:
@@ -94,20 +94,24 @@ def _windows(scaled: Floats, length: int) -> Floats:
     return np.lib.stride_tricks.sliding_window_view(padded, length, axis=0)
 
 
-def _distances(scaled: Floats, length: int, held: int, learnt: int) -> tuple[Doubles, Doubles]:
+def _distances(
+    scaled: Floats, length: int, calibrated: int, learnt: int
+) -> tuple[Doubles, Doubles]:
     """Squared distance of each window from the nearest learnt one, and from that or a past one.
 
-    Records from ``held`` up to ``learnt`` are compared with those before ``held`` alone, as if they
-    came later: a window that was learnt from is nearer to its kind than a new one.
+    Records from ``calibrated`` up to ``learnt`` are compared only with those before ``calibrated``,
+    as if they came later: a window that was learnt from is nearer to its kind than a new one.
     """
     windows = _windows(scaled, length)
     fixed, adapted = np.empty(len(windows)), np.empty(len(windows))
-    for part in _chunks(len(windows), (held, learnt)):
-        own = windows[part].reshape(part.stop - part.start, -1)
-        until = held if part.start < learnt else learnt
-        fixed[part] = _nearest(windows, own, part, range(length - 1, until), length)
+    for part in _chunks(len(windows), (calibrated, learnt)):
+        chunk_windows = windows[part].reshape(part.stop - part.start, -1)
+        until = calibrated if part.start < learnt else learnt
+        fixed[part] = _nearest(windows, chunk_windows, part, range(length - 1, until), length)
         past = range(learnt, max(learnt, part.start - _DELAY * learnt))
-        adapted[part] = np.minimum(fixed[part], _nearest(windows, own, part, past, length))
+        adapted[part] = np.minimum(
+            fixed[part], _nearest(windows, chunk_windows, part, past, length)
+        )
     return fixed, adapted
 
 
@@ -118,22 +122,24 @@ def _chunks(count: int, borders: Sequence[int]) -> Iterator[slice]:
             yield slice(start, min(start + _CHUNK, end))
 
 
-def _nearest(windows: Floats, own: Floats, part: slice, library: range, length: int) -> Doubles:
+def _nearest(windows: Floats, queries: Floats, part: slice, library: range, length: int) -> Doubles:
     """Squared distance from the nearest window of a library that does not overlap."""
     if not library:
-        return np.full(len(own), np.inf)
-    places = np.array(library[:: len(library) // _LIBRARY + 1])
-    others = windows[places].reshape(len(places), -1)
-    squares = (own**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * own @ others.T
-    overlap = np.abs(np.arange(part.start, part.stop)[:, None] - places) < length
+        return np.full(len(queries), np.inf)
+    indices = np.array(library[:: len(library) // _LIBRARY + 1])
+    candidates = windows[indices].reshape(len(indices), -1)
+    squares = (
+        (queries**2).sum(axis=1)[:, None] + (candidates**2).sum(axis=1) - 2 * queries @ candidates.T
+    )
+    overlap = np.abs(np.arange(part.start, part.stop)[:, None] - indices) < length
     squares[overlap] = np.inf
     return np.asarray(np.maximum(squares.min(axis=1), 0.0), dtype=np.float64)
 
 
-def _standardised(distances: Doubles, held: int, learnt: int) -> Doubles:
+def _standardised(distances: Doubles, calibrated: int, learnt: int) -> Doubles:
     """Logarithms in spreads of those of the held-out records."""
-    usual = distances[held:learnt]
+    usual = distances[calibrated:learnt]
     floor = _FLOOR * float(np.median(usual)) + 1e-9
     logs = np.log(distances + floor)
-    low, centre, high = np.percentile(logs[held:learnt], [16, 50, 84])
+    low, centre, high = np.percentile(logs[calibrated:learnt], [16, 50, 84])
     return np.asarray((logs - centre) / max((high - low) / 2, _LEAST_SPREAD))

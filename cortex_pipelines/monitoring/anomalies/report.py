@@ -53,9 +53,9 @@ def anomaly_report(tables: dict[str, pl.DataFrame], alarm_share: float, sample: 
     return page("Unusual behaviour of workers", parts)
 
 
-def _choice(criterion: str, chosen: str) -> str:
+def _choice(criterion: str, selected: str) -> str:
     rows = [
-        (name + (" (used)" if name == chosen else ""), f"{value:.3f}")
+        (name + (" (used)" if name == selected else ""), f"{value:.3f}")
         for name, value in sorted(json.loads(criterion).items(), key=lambda item: -item[1])
     ]
     return table(("detector", "disturbed windows found"), rows)

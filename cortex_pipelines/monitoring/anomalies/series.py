@@ -35,8 +35,8 @@ class Series:
 def all_series(metrics: pl.DataFrame, present: float) -> list[list[Series]]:
     """The series of each log, sorted by log and worker.
 
-    A value that is missing is the one before it, or else the median of the log. A metric that is
-    missing too often, or is no number, is left out.
+    A missing value is filled by the one before it, or else by the median of the log. Metrics that
+    are not numbers or are missing too often are left out.
 
     Args:
         metrics: ``schemas.WORKER_METRICS`` and ``schemas.SYSTEM_METRICS``.
@@ -70,28 +70,32 @@ def _of_log(log: pl.DataFrame, present: float) -> Iterator[Series]:
     timed = _timed(log)
     records = timed["event_id"].n_unique()
     counts = timed.group_by("metric").agg(pl.col("measured").count().alias("count"))
-    kept = counts.filter(pl.col("count") >= present * max(records, 1))["metric"].sort().to_list()
-    if kept:
-        yield from _series(timed, str(log["file"][0]), kept)
+    used_metrics = (
+        counts.filter(pl.col("count") >= present * max(records, 1))["metric"].sort().to_list()
+    )
+    if used_metrics:
+        yield from _series(timed, str(log["file"][0]), used_metrics)
 
 
-def _series(timed: pl.DataFrame, file: str, kept: list[str]) -> Iterator[Series]:
-    own = timed.filter(pl.col("metric").is_in(kept))
-    counters = own.filter("counter")["metric"].unique().sort().to_list()
-    wide = own.pivot("metric", index=["worker", "occurred_at", "byte_offset"], values="measured")
-    missing = [name for name in kept if name not in wide.columns]
+def _series(timed: pl.DataFrame, file: str, used_metrics: list[str]) -> Iterator[Series]:
+    used_rows = timed.filter(pl.col("metric").is_in(used_metrics))
+    counters = used_rows.filter("counter")["metric"].unique().sort().to_list()
+    wide = used_rows.pivot(
+        "metric", index=["worker", "occurred_at", "byte_offset"], values="measured"
+    )
+    missing = [name for name in used_metrics if name not in wide.columns]
     wide = (
         wide.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in missing)
         .sort("worker", "occurred_at", "byte_offset")
-        .with_columns(pl.col(kept).forward_fill().over("worker"))
-        .with_columns(pl.col(kept).fill_null(pl.col(kept).median()))
+        .with_columns(pl.col(used_metrics).forward_fill().over("worker"))
+        .with_columns(pl.col(used_metrics).fill_null(pl.col(used_metrics).median()))
     )
     for (worker,), rows in wide.group_by("worker", maintain_order=True):
         yield Series(
             file=file,
             subject=str(worker),
-            metrics=tuple(kept),
+            metrics=tuple(used_metrics),
             times=tuple(rows["occurred_at"]),
-            values=rows.select(kept).to_numpy().astype(np.float64),
+            values=rows.select(used_metrics).to_numpy().astype(np.float64),
             counters=tuple(counters),
         )

@@ -18,8 +18,8 @@ _MISSING = ("", "nan", "null", "none", "na", "n/a", "-")
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What was scored.
+class ScoringSummary:
+    """Summary of a scored table.
 
     Args:
         records: Lines of the table.
@@ -36,7 +36,7 @@ class Scored:
     ignored: tuple[str, ...]
 
 
-def score_table(path: Path, fit_share: float, out: Path) -> Scored:
+def score_table(path: Path, fit_share: float, out: Path) -> ScoringSummary:
     """Score the records of a CSV file and write ``timestamp,score,alarm``, a line for a line.
 
     Args:
@@ -45,7 +45,7 @@ def score_table(path: Path, fit_share: float, out: Path) -> Scored:
         out: Where scores go.
 
     Raises:
-        TableError: the file is no such table, has too few records, or is where scores would go.
+        TableError: the file is not such a table, has too few records, or is the output itself.
     """
     if is_same_file(out, path):
         raise TableError(f"{out} is the table itself; name another file with --out")
@@ -69,16 +69,16 @@ def score_table(path: Path, fit_share: float, out: Path) -> Scored:
     alarms = np.zeros(frame.height, dtype=bool)
     began = scores.calibrated
     alarms[began:] = raise_alarms(scores.values[began:], learnt - began)
-    place = np.argsort(order, kind="stable")
+    original_order = np.argsort(order, kind="stable")
     lines = pl.DataFrame(
         {
             TIME: frame[TIME].fill_null(""),
-            "score": scores.values[place].round(6),
-            "alarm": alarms[place].astype(np.int8),
+            "score": scores.values[original_order].round(6),
+            "alarm": alarms[original_order].astype(np.int8),
         }
     )
     write_whole(out, lines.write_csv())
-    return Scored(frame.height, learnt, int(alarms.sum()), tuple(columns), tuple(ignored))
+    return ScoringSummary(frame.height, learnt, int(alarms.sum()), tuple(columns), tuple(ignored))
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -108,8 +108,8 @@ def _numbers(column: pl.Series) -> np.ndarray | None:
     """Values of a column, NaN where one is missing; None if it holds text, or nothing."""
     words = column.str.strip_chars()
     numbers = words.cast(pl.Float64, strict=False)
-    known = words.is_not_null() & ~words.str.to_lowercase().is_in(_MISSING)
-    if (known & numbers.is_null()).any():
+    non_empty = words.is_not_null() & ~words.str.to_lowercase().is_in(_MISSING)
+    if (non_empty & numbers.is_null()).any():
         return None
     values = numbers.fill_null(math.nan).to_numpy().astype(np.float64)
     values = np.where(np.abs(values) < 1e100, values, math.nan)
@@ -120,6 +120,6 @@ def _filled(values: np.ndarray, learnt: int) -> np.ndarray:
     """Gaps filled by the value before them; at the beginning by the usual one."""
     usual = values[:learnt][np.isfinite(values[:learnt])]
     start = float(np.median(usual)) if len(usual) else 0.0
-    places = np.where(np.isfinite(values), np.arange(len(values)), -1)
-    latest = np.maximum.accumulate(places)
+    valid_indices = np.where(np.isfinite(values), np.arange(len(values)), -1)
+    latest = np.maximum.accumulate(valid_indices)
     return np.where(latest < 0, start, values[np.maximum(latest, 0)])

@@ -45,8 +45,8 @@ class Scale:
         """Fit to records of shape (records, metrics)."""
         low, centre, high = np.percentile(values, [16, 50, 84], axis=0)
         spread, deviation = (high - low) / 2, values.std(axis=0)
-        least = np.maximum(_ROUNDING * np.abs(values).max(axis=0), _LEAST_SPREAD)
-        spread = np.maximum(np.where(spread > 0, spread, deviation), least)
+        min_spread = np.maximum(_ROUNDING * np.abs(values).max(axis=0), _LEAST_SPREAD)
+        spread = np.maximum(np.where(spread > 0, spread, deviation), min_spread)
         still = values.min(axis=0) == values.max(axis=0)
         return cls(centre, spread, np.where(still, _STILL_SPREADS, MOST_SPREADS))
 
@@ -84,15 +84,15 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
     """
     times = sorted(time for series in log for time in series.times)
     shares = (settings.train_share, settings.train_share + settings.threshold_share)
-    # the first record of a part; past the end there is none
+    # the first record of a part, at most the last one
     first = [times[min(round(len(times) * share), len(times) - 1)] for share in shares]
     by_part: dict[str, list[tuple[str, datetime, datetime, np.ndarray]]] = {p: [] for p in PARTS}
     for series in log:
-        part_of = [sum(time >= begin for begin in first) for time in series.times]
+        record_parts = [sum(time >= begin for begin in first) for time in series.times]
         for start in range(len(series.times) - settings.window + 1):
             end = start + settings.window
-            if part_of[start] == part_of[end - 1]:
-                by_part[PARTS[part_of[start]]].append(
+            if record_parts[start] == record_parts[end - 1]:
+                by_part[PARTS[record_parts[start]]].append(
                     (
                         series.subject,
                         series.times[start],
@@ -101,7 +101,7 @@ def divide(log: Sequence[Series], settings: AnomalySettings) -> dict[str, Window
                     )
                 )
     shape = (0, settings.window, len(log[0].metrics))
-    return {part: _together(windows, shape) for part, windows in by_part.items()}
+    return {part: _stack_windows(windows, shape) for part, windows in by_part.items()}
 
 
 def all_windows(log: Sequence[Series], size: int) -> Windows:
@@ -117,10 +117,10 @@ def all_windows(log: Sequence[Series], size: int) -> Windows:
         for start in range(len(series.times) - size + 1)
         for values in [series.values[start : start + size]]
     ]
-    return _together(windows, (0, size, len(log[0].metrics)))
+    return _stack_windows(windows, (0, size, len(log[0].metrics)))
 
 
-def _together(
+def _stack_windows(
     windows: Sequence[tuple[str, datetime, datetime, np.ndarray]], empty: tuple[int, ...]
 ) -> Windows:
     if not windows:

@@ -20,7 +20,7 @@ from cortex_pipelines.monitoring.anomalies.detector_store import (
 
 
 @dataclass(frozen=True)
-class Watched:
+class DetectorScores:
     """Detector scores of new records.
 
     Args:
@@ -42,7 +42,7 @@ class Watched:
         return {"log": self.log, "windows": self.windows, "alerts": alerts}
 
 
-def watch_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> Watched:
+def score_file(path: Path, log: str | None, detectors: Path, params: Parameters) -> DetectorScores:
     """Score the records of a file.
 
     Args:
@@ -53,11 +53,11 @@ def watch_file(path: Path, log: str | None, detectors: Path, params: Parameters)
         params: Parameters; of them the sections coordination and privacy count.
 
     Raises:
-        DetectorError: there are no detectors, or none for such a log.
-        CoordinationError: the file is not there or is no log.
+        DetectorError: no detectors are fitted, or none for the log.
+        CoordinationError: the file is missing or is not a log.
     """
-    window, watchers = load_detectors(detectors)
-    chosen = _log_of(path.name, log, sorted(watchers))
+    window, fitted_logs = load_detectors(detectors)
+    log_name = _log_of(path.name, log, sorted(fitted_logs))
     folder = path.resolve().parent
     if not path.is_file():
         raise CoordinationError(f"no such file: {path}; expected a log in JSON lines")
@@ -66,15 +66,15 @@ def watch_file(path: Path, log: str | None, detectors: Path, params: Parameters)
     if not pin["files"]:
         raise CoordinationError(f"{path} is not a log; log files are named *.jsonl or *.ndjson")
     events = read_logs(folder, pin, params.coordination, params.privacy).events
-    watcher = watchers[chosen]
-    metrics = metrics_with_counters(events, watcher.counters)
-    return Watched(chosen, *score_records(metrics, chosen, watcher, window))
+    fitted_log = fitted_logs[log_name]
+    metrics = metrics_with_counters(events, fitted_log.counters)
+    return DetectorScores(log_name, *score_records(metrics, log_name, fitted_log, window))
 
 
-def watch_records(
+def score_new_records(
     records: Sequence[Mapping[str, Any]], log: str, detectors: Path, params: Parameters
-) -> Watched:
-    """The same for records that are in no file; see ``watch_file``.
+) -> DetectorScores:
+    """The same for records that are in no file; see ``score_file``.
 
     Args:
         records: New records, oldest first.
@@ -82,19 +82,19 @@ def watch_records(
         detectors: Output of ``worker_anomalies``.
         params: Parameters; of them the sections coordination and privacy count.
     """
-    known = sorted(load_detectors(detectors)[1])
-    chosen = _log_of(log, log if log in known else None, known)
+    fitted_logs = sorted(load_detectors(detectors)[1])
+    log_name = _log_of(log, log if log in fitted_logs else None, fitted_logs)
     with temporary_folder("records") as folder:
-        path = folder / Path(chosen).name
+        path = folder / Path(log_name).name
         path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-        return watch_file(path, chosen, detectors, params)
+        return score_file(path, log_name, detectors, params)
 
 
-def _log_of(name: str, log: str | None, known: list[str]) -> str:
-    matching = [file for file in known if (file == log if log else Path(file).name == name)]
+def _log_of(name: str, log: str | None, fitted_logs: list[str]) -> str:
+    matching = [file for file in fitted_logs if (file == log if log else Path(file).name == name)]
     if len(matching) != 1:
         raise DetectorError(
             f"{len(matching)} of the fitted logs match {log or name}; choose one of them with "
-            f"--log: {', '.join(known) or 'none is fitted'}"
+            f"--log: {', '.join(fitted_logs) or 'none is fitted'}"
         )
     return matching[0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cortex_pipelines.monitoring.drift.kinds import as_text, as_values, flat, kind_of
-from cortex_pipelines.monitoring.drift.result import Drift, Feature, Kind, Tested
+from cortex_pipelines.monitoring.drift.result import Drift, Feature, Kind, TwoSampleTest
 from cortex_pipelines.monitoring.drift.texts import compare_texts
 from cortex_pipelines.statistics.significance import holm
 
@@ -23,7 +23,7 @@ _MOST_TEXTS = 1_000
 """Texts of each sample that are compared; the cost grows with their cube."""
 
 CHARACTERS = 800
-"""Beginning of a text that is to be embedded: about 200 tokens, which bounds the cost."""
+"""Characters of a text that are embedded: about 200 tokens, which bounds the cost."""
 
 _EXPECTED = 5.0
 """Smallest expected count of a level for the chi-squared distribution to hold (Cochran 1954)."""
@@ -34,7 +34,7 @@ Encode = Callable[[Sequence[str]], np.ndarray]
 def compare(
     reference: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]], encode: Encode
 ) -> Drift:
-    """Which columns are no longer distributed as they were.
+    """Test which columns have drifted.
 
     A column that one sample lacks is one whose values are all missing there.
 
@@ -86,46 +86,49 @@ def _kind(name: str, reference: Sequence[Any], current: Sequence[Any]) -> Kind:
 
 def _compare_column(
     reference: Sequence[Any], current: Sequence[Any], kind: Kind, encode: Encode, permutations: int
-) -> Tested | None:
+) -> TwoSampleTest | None:
     """The likelier of two changes, of values or of how many are missing; None if neither is."""
     samples = _present(reference), _present(current)
-    lacking = [
-        len(all_) - len(own) for all_, own in zip((reference, current), samples, strict=True)
+    missing = [
+        len(all_) - len(present)
+        for all_, present in zip((reference, current), samples, strict=True)
     ]
     tests = []
     if all(samples) and kind in ("number", "category", "text"):
         tests.append(_compare_values(*samples, kind, encode, permutations))
-    if any(lacking):
-        counts = np.array([lacking, [len(own) for own in samples]])
+    if any(missing):
+        counts = np.array([missing, [len(present) for present in samples]])
         tests.append(_compare_counts(counts, "missing values, "))
     if not tests:
-        return Tested("constant", 0.0, 1.0) if kind == "constant" else None
-    least = min(tests, key=lambda test: test.p_value)
-    return Tested(least.test, least.statistic, min(1.0, len(tests) * least.p_value))
+        return TwoSampleTest("constant", 0.0, 1.0) if kind == "constant" else None
+    strongest = min(tests, key=lambda test: test.p_value)
+    return TwoSampleTest(
+        strongest.test, strongest.statistic, min(1.0, len(tests) * strongest.p_value)
+    )
 
 
 def _compare_values(
     reference: list[Any], current: list[Any], kind: Kind, encode: Encode, permutations: int
-) -> Tested:
+) -> TwoSampleTest:
     if kind == "number":
         return _compare_numbers(reference, current)
     if kind == "category":
         return _compare_categories(reference, current)
-    first, second = _drawn(reference), _drawn(current)
+    first, second = _sampled(reference), _sampled(current)
     texts = [as_text(value) for value in (*first, *second)]
-    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    embeddings = encode(list(places))[[places[text] for text in texts]]
+    text_rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    embeddings = encode(list(text_rows))[[text_rows[text] for text in texts]]
     return compare_texts(texts, embeddings, len(first), permutations, _SEED)
 
 
-def _drawn(values: list[Any]) -> list[Any]:
+def _sampled(values: list[Any]) -> list[Any]:
     if len(values) <= _MOST_TEXTS:
         return values
-    drawn = np.random.default_rng(_SEED).choice(len(values), _MOST_TEXTS, replace=False)
-    return [values[n] for n in np.sort(drawn)]
+    indices = np.random.default_rng(_SEED).choice(len(values), _MOST_TEXTS, replace=False)
+    return [values[n] for n in np.sort(indices)]
 
 
-def _compare_numbers(reference: list[float], current: list[float]) -> Tested:
+def _compare_numbers(reference: list[float], current: list[float]) -> TwoSampleTest:
     from scipy.stats import ks_2samp
 
     # an integer may have more digits than a floating-point number can hold
@@ -133,35 +136,37 @@ def _compare_numbers(reference: list[float], current: list[float]) -> Tested:
         [min(max(value, -1e300), 1e300) for value in values] for values in (reference, current)
     ]
     result = ks_2samp(*(np.array(values, dtype=np.float64) for values in samples))
-    return Tested("Kolmogorov-Smirnov", float(result.statistic), float(result.pvalue))
+    return TwoSampleTest("Kolmogorov-Smirnov", float(result.statistic), float(result.pvalue))
 
 
-def _compare_categories(reference: list[Any], current: list[Any]) -> Tested:
+def _compare_categories(reference: list[Any], current: list[Any]) -> TwoSampleTest:
     """Counts of levels; those that are rare in both together are one level."""
     counters = [Counter(as_text(value) for value in values) for values in (reference, current)]
     smaller = min(len(reference), len(current)) / (len(reference) + len(current))
     both = counters[0] + counters[1]
     frequent = [level for level, count in sorted(both.items()) if count * smaller >= _EXPECTED]
     rows = [[counter[level] for counter in counters] for level in frequent]
-    rest = [counter.total() - sum(counter[level] for level in frequent) for counter in counters]
+    rare_counts = [
+        counter.total() - sum(counter[level] for level in frequent) for counter in counters
+    ]
     if not rows:  # so few that no level is frequent: the commonest against the rest
         (level, _), *_ = both.most_common(1)
         rows = [[counter[level] for counter in counters]]
-        rest = [counter.total() - counter[level] for counter in counters]
-    if any(rest):
-        rows.append(rest)
+        rare_counts = [counter.total() - counter[level] for counter in counters]
+    if any(rare_counts):
+        rows.append(rare_counts)
     return _compare_counts(np.array(rows))
 
 
-def _compare_counts(counts: np.ndarray, what: str = "") -> Tested:
+def _compare_counts(counts: np.ndarray, prefix: str = "") -> TwoSampleTest:
     """Two columns of counts; shape (levels, 2)."""
     from scipy.stats import chi2_contingency, fisher_exact
 
     if len(counts) < 2:
-        return Tested(f"{what}constant", 0.0, 1.0)
+        return TwoSampleTest(f"{prefix}constant", 0.0, 1.0)
     if len(counts) == 2:
         result = fisher_exact(counts)
         shares = counts[0] / counts.sum(axis=0)
-        return Tested(f"{what}Fisher", float(shares[1] - shares[0]), float(result.pvalue))
+        return TwoSampleTest(f"{prefix}Fisher", float(shares[1] - shares[0]), float(result.pvalue))
     result = chi2_contingency(counts)
-    return Tested(f"{what}chi-squared", float(result.statistic), float(result.pvalue))
+    return TwoSampleTest(f"{prefix}chi-squared", float(result.statistic), float(result.pvalue))

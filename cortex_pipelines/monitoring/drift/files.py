@@ -25,14 +25,14 @@ class RecordFileError(ValueError):
 
 
 def drift_between(reference: Path, current: Path) -> Drift:
-    """Which columns of a file are no longer distributed as in another.
+    """Test which columns have drifted between two files.
 
     Args:
         reference: JSON lines, which may be packed by gzip, or Parquet.
         current: The same.
 
     Raises:
-        SampleError: a file is not there, is neither, or holds no record.
+        RecordFileError: a file is missing, is neither, or holds no record.
         WeightsError: a column holds text and the sentence encoder is not on this machine.
     """
     return compare(_records(reference), _records(current), _encode)
@@ -53,11 +53,11 @@ def _records(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _drawn(count: int) -> list[int]:
+def _sampled_rows(count: int) -> list[int]:
     if count <= _MOST_ROWS:
         return list(range(count))
-    drawn = np.random.default_rng(1).choice(count, _MOST_ROWS, replace=False)
-    return [int(place) for place in np.sort(drawn)]
+    indices = np.random.default_rng(1).choice(count, _MOST_ROWS, replace=False)
+    return [int(index) for index in np.sort(indices)]
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise RecordFileError(f"{path} begins like Parquet but cannot be read: {error}") from error
-    return frame[_drawn(frame.height)].to_dicts()
+    return frame[_sampled_rows(frame.height)].to_dicts()
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
@@ -75,17 +75,17 @@ def _json_lines(path: Path) -> list[dict[str, Any]]:
     except UNPACKING_ERRORS as error:
         raise RecordFileError(f"{path} cannot be unpacked: {error}") from error
     records = []
-    for place in _drawn(len(numbered)):
-        number, line = numbered[place]
+    for index in _sampled_rows(len(numbered)):
+        number, line = numbered[index]
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise RecordFileError(
-                f"{path} line {number} is no JSON ({error}); expected JSON lines or Parquet"
+                f"{path} line {number} is not JSON ({error}); expected JSON lines or Parquet"
             ) from error
         if not isinstance(record, dict):
             raise RecordFileError(
-                f'{path} line {number} is no JSON object; expected {{"name": value}}'
+                f'{path} line {number} is not a JSON object; expected {{"name": value}}'
             )
         records.append(record)
     return records

@@ -1,4 +1,4 @@
-"""What a column holds, judged by the values of both samples together.
+"""Infer a column's kind from the values of both samples together.
 
 The judgement must not depend on which sample a value is from: else a test that it leads to would no
 longer keep its rate of false alarms.
@@ -83,7 +83,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    # a code such as 00417 is no quantity
+    # a code such as 00417 is not a quantity
     if not isinstance(value, str):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return (

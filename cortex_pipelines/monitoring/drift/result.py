@@ -8,11 +8,11 @@ Kind = Literal["number", "category", "text", "time", "identifier", "constant"]
 
 
 @dataclass(frozen=True)
-class Tested:
+class TwoSampleTest:
     """One test of two samples.
 
     Args:
-        test: Which.
+        test: Name of the test.
         statistic: Its statistic.
         p_value: Probability of one at least as extreme if both samples are of one distribution.
     """

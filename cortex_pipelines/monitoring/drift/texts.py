@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cortex_pipelines.monitoring.drift.result import Tested
+from cortex_pipelines.monitoring.drift.result import TwoSampleTest
 
 Doubles = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ _CHUNK = 512
 
 def compare_texts(
     texts: Sequence[str], embeddings: np.ndarray, first: int, permutations: int, seed: int
-) -> Tested:
+) -> TwoSampleTest:
     """Test whether the first texts and the others are of one distribution.
 
     Args:
@@ -50,13 +50,13 @@ def compare_texts(
     order = random.permutation(len(texts))
     with threadpool_limits(limits=1):  # sums do not depend on the machine's cores
         meaning = embeddings[order].astype(np.float64)
-        parts = (meaning @ meaning.T, _spelling([texts[place] for place in order]))
-        form = _levelled(_neighbours(*parts))
+        parts = (meaning @ meaning.T, _spelling([texts[index] for index in order]))
+        form = _spectral_filter(_neighbours(*parts))
         # both sum to 0 over all texts, so that unequal sizes do no harm
         labels = np.where(order < first, -1 / first, 1 / (len(texts) - first))
         statistics = _standardised(_statistics(form, labels, permutations, random))
     reached = float((statistics >= statistics[0] - 1e-9).mean())
-    return Tested("nearest neighbours, permuted", float(statistics[0]), reached)
+    return TwoSampleTest("nearest neighbours, permuted", float(statistics[0]), reached)
 
 
 def _spelling(texts: Sequence[str]) -> Doubles:
@@ -80,21 +80,21 @@ def _centred(kernel: Doubles) -> Doubles:
 
 def _neighbours(meaning: Doubles, spelling: Doubles) -> Doubles:
     """Adjacency of the graph of nearest neighbours; 2 where it is mutual."""
-    near = np.zeros_like(meaning)
+    affinity = np.zeros_like(meaning)
     for part, weight in ((meaning, _EMBEDDING_WEIGHT), (spelling, 1.0)):
         centred = _centred(part)
-        near += weight * centred / max(float(np.sqrt((centred**2).mean())), 1e-12)
-    np.fill_diagonal(near, -np.inf)
-    count = min(_NEIGHBOURS, len(near) - 1)
-    hub = np.sort(near, axis=1)[:, -count:].mean(axis=1)
-    near = 2 * near - hub - hub[:, None]
-    nearest = np.argsort(-near, axis=1, kind="stable")[:, :count]
-    graph = np.zeros_like(near)
+        affinity += weight * centred / max(float(np.sqrt((centred**2).mean())), 1e-12)
+    np.fill_diagonal(affinity, -np.inf)
+    count = min(_NEIGHBOURS, len(affinity) - 1)
+    hub = np.sort(affinity, axis=1)[:, -count:].mean(axis=1)
+    affinity = 2 * affinity - hub - hub[:, None]
+    nearest = np.argsort(-affinity, axis=1, kind="stable")[:, :count]
+    graph = np.zeros_like(affinity)
     np.put_along_axis(graph, nearest, 1.0, axis=1)
     return np.asarray(graph + graph.T)
 
 
-def _levelled(graph: Doubles) -> Doubles:
+def _spectral_filter(graph: Doubles) -> Doubles:
     """The graph, normalised by degrees, its largest eigenvalues cut and no negative ones."""
     degrees = np.sqrt(np.maximum(graph.sum(axis=1), 1.0))
     values, vectors = np.linalg.eigh(_centred(graph / np.outer(degrees, degrees)))
@@ -110,14 +110,14 @@ def _statistics(
     form: Doubles, labels: Doubles, permutations: int, random: np.random.Generator
 ) -> Doubles:
     """The form of the labels as they are, and of permuted ones."""
-    drawn: list[Doubles] = []
+    statistics: list[Doubles] = []
     for start in range(0, permutations + 1, _CHUNK):
         size = min(_CHUNK, permutations + 1 - start)
         rows = random.permuted(np.tile(labels, (size, 1)), axis=1)
         if not start:
             rows[0] = labels
-        drawn.append(np.einsum("ij,ij->i", rows @ form, rows))
-    return np.concatenate(drawn)
+        statistics.append(np.einsum("ij,ij->i", rows @ form, rows))
+    return np.concatenate(statistics)
 
 
 def _standardised(values: Doubles) -> Doubles:

@@ -54,24 +54,26 @@ def routing_audit(
     )
     scores = pl.read_parquet(task_router_evaluation / f"{ROUTING_SCORES.name}.parquet")
     test = pl.read_parquet(routing_dataset / "test.parquet")
-    logged, wanted = logged_decisions(
+    logged, policy = logged_decisions(
         attempts(decisions, outcomes, features, predictors), decisions, scores
     )
     support = Support(audit.min_items, audit.min_effective)
-    estimates = off_policy_table(evaluate_policy(logged, wanted, support, evaluation))
+    estimates = off_policy_table(evaluate_policy(logged, policy, support, evaluation))
     groups = audit_groups(audited_tasks(scores, test, features), audit.min_group, evaluation)
-    figures = _figures(estimates, groups, audit.min_group, coordination.sample)
+    metrics = _metrics(estimates, groups, audit.min_group, coordination.sample)
     (out / "metrics.json").write_text(
-        json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
     table = groups_table(groups)
-    left = scores.filter(pl.col("decided_by") == PERSON).height
-    report = audit_report(estimates, table, left, deciding_models(decisions), coordination.sample)
+    abstained = scores.filter(pl.col("decided_by") == PERSON).height
+    report = audit_report(
+        estimates, table, abstained, deciding_models(decisions), coordination.sample
+    )
     (out / "report.html").write_text(report, encoding="utf-8")
     return {OFF_POLICY.name: estimates, AUDIT_GROUPS.name: table}
 
 
-def _figures(
+def _metrics(
     estimates: pl.DataFrame, groups: list[AuditGroup], min_group: int, sample: bool
 ) -> dict[str, float]:
     """Metrics by name, without those that the logs do not support."""

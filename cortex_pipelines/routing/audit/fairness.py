@@ -58,62 +58,65 @@ def audit_groups(
     """
     rows = []
     for attribute in ATTRIBUTES:
-        named = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
-        values = sorted(named[attribute].unique().to_list())
-        groups = [_group(named, attribute, value, settings) for value in values]
-        rows += _warned(groups, min_items, 1 - settings.confidence)
+        tasks_with_value = tasks.with_columns(pl.col(attribute).fill_null(NOT_KNOWN))
+        values = sorted(tasks_with_value[attribute].unique().to_list())
+        groups = [_group(tasks_with_value, attribute, value, settings) for value in values]
+        rows += _with_warnings(groups, min_items, 1 - settings.confidence)
     return rows
 
 
 def _group(
     tasks: pl.DataFrame, attribute: str, value: str, settings: EvaluationSettings
 ) -> AuditGroup:
-    own = tasks.filter(pl.col(attribute) == value)
-    rest = tasks.filter(pl.col(attribute) != value)
-    right, left = int(own["right"].sum()), int(own["abstained"].sum())
-    gaps = own["confidence"].to_numpy() - own["right"].to_numpy().astype(float)
+    group = tasks.filter(pl.col(attribute) == value)
+    others = tasks.filter(pl.col(attribute) != value)
+    right, abstained = int(group["right"].sum()), int(group["abstained"].sum())
+    gaps = group["confidence"].to_numpy() - group["right"].to_numpy().astype(float)
     return AuditGroup(
         attribute=attribute,
         value=value,
-        items=own.height,
-        accuracy=wilson(right, own.height, settings.confidence),
-        confidence=float(own["confidence"].to_numpy().mean()),
+        items=group.height,
+        accuracy=wilson(right, group.height, settings.confidence),
+        confidence=float(group["confidence"].to_numpy().mean()),
         overconfidence=paired_bootstrap(
             gaps.tolist(),
             resamples=settings.resamples,
             confidence=settings.confidence,
             seed=settings.seed,
         ),
-        abstention=wilson(left, own.height, settings.confidence),
-        p_accuracy=_p_fewer(right, own.height, int(rest["right"].sum()), rest.height),
+        abstention=wilson(abstained, group.height, settings.confidence),
+        p_accuracy=_p_fewer(right, group.height, int(others["right"].sum()), others.height),
         p_abstention=_p_fewer(
-            own.height - left, own.height, rest.height - int(rest["abstained"].sum()), rest.height
+            group.height - abstained,
+            group.height,
+            others.height - int(others["abstained"].sum()),
+            others.height,
         ),
         warnings=(),
     )
 
 
-def _p_fewer(successes: int, trials: int, other_successes: int, others: int) -> float | None:
+def _p_fewer(successes: int, trials: int, other_successes: int, other_trials: int) -> float | None:
     """P-value that a group succeeds less often than the rest: one-sided Fisher's exact test."""
     from scipy.stats import hypergeom
 
-    if not others:
+    if not other_trials:
         return None
-    total, good = trials + others, successes + other_successes
+    total, good = trials + other_trials, successes + other_successes
     return float(hypergeom.cdf(successes, total, good, trials))
 
 
-def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
+def _with_warnings(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[AuditGroup]:
     """Groups with their warnings."""
     tested = [group for group in groups if group.items >= min_items]
     worse = rejected([group.p_accuracy for group in tested], alpha)
-    left = rejected([group.p_abstention for group in tested], alpha)
+    abstaining = rejected([group.p_abstention for group in tested], alpha)
     warnings: dict[str, list[str]] = {group.value: [] for group in groups}
-    for group, falls, is_left in zip(tested, worse, left, strict=True):
-        own = warnings[group.value]
-        own += ["right less often than the rest"] if falls else []
-        own += ["left to a person more often than the rest"] if is_left else []
-        own += ["more confident than right"] if group.overconfidence.low > 0 else []
+    for group, less_accurate, abstains_more in zip(tested, worse, abstaining, strict=True):
+        group_warnings = warnings[group.value]
+        group_warnings += ["right less often than the rest"] if less_accurate else []
+        group_warnings += ["left to a person more often than the rest"] if abstains_more else []
+        group_warnings += ["more confident than right"] if group.overconfidence.low > 0 else []
     return [
         AuditGroup(**{**vars(group), "warnings": tuple(warnings[group.value])}) for group in groups
     ]
@@ -122,7 +125,7 @@ def _warned(groups: Sequence[AuditGroup], min_items: int, alpha: float) -> list[
 def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
     """Hypotheses rejected at family-wise error rate ``alpha`` (Holm).
 
-    A missing p-value is no hypothesis.
+    Missing p-values do not count as hypotheses.
     """
     corrected = iter(holm([p for p in p_values if p is not None]))
     return [p is not None and next(corrected) <= alpha for p in p_values]
@@ -130,7 +133,7 @@ def rejected(p_values: Sequence[float | None], alpha: float) -> list[bool]:
 
 def largest_gap(groups: Sequence[AuditGroup], attribute: str, min_items: int) -> float | None:
     """Accuracy difference of the best and worst group of an attribute; None without two."""
-    known = [
+    accuracies = [
         g.accuracy.estimate for g in groups if g.attribute == attribute and g.items >= min_items
     ]
-    return float(np.max(known) - np.min(known)) if len(known) > 1 else None
+    return float(np.max(accuracies) - np.min(accuracies)) if len(accuracies) > 1 else None

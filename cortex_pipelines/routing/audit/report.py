@@ -32,7 +32,7 @@ _GROUPS = (
 def audit_report(
     off_policy: pl.DataFrame,
     groups: pl.DataFrame,
-    left_to_person: int,
+    abstained: int,
     deciding: Mapping[str, int],
     sample: bool,
 ) -> str:
@@ -41,13 +41,13 @@ def audit_report(
     Args:
         off_policy: ``schemas.OFF_POLICY``.
         groups: ``schemas.AUDIT_GROUPS``.
-        left_to_person: Held-out tasks that the router does not decide.
+        abstained: Held-out tasks that the router does not decide.
         deciding: Logged decisions by the DataVersion of the router that took them.
         sample: Whether the logs are a hand-written sample.
     """
     parts = [paragraph(SAMPLE, warning=True)] if sample else []
     parts += [heading("What the logs say of this router"), paragraph(_OFF_POLICY)]
-    parts += _estimates(off_policy, left_to_person)
+    parts += _estimates(off_policy, abstained)
     if deciding:
         counts = [(version, str(count)) for version, count in deciding.items()]
         parts.append(table(("logged decisions by the router", "decisions"), counts))
@@ -59,8 +59,8 @@ def audit_report(
     ]
     if warned.is_empty():
         parts.append(paragraph("No group falls behind by more than chance explains."))
-    for (attribute,), own in groups.group_by("attribute", maintain_order=True):
-        parts += [heading(f"By {attribute}"), _groups(own)]
+    for (attribute,), group_rows in groups.group_by("attribute", maintain_order=True):
+        parts += [heading(f"By {attribute}"), _groups(group_rows)]
     return page("Audit of the task router", parts)
 
 
@@ -81,7 +81,7 @@ def _estimates(off_policy: pl.DataFrame, left_to_person: int) -> list[str]:
     ]
 
 
-def _groups(own: pl.DataFrame) -> str:
+def _groups(group_rows: pl.DataFrame) -> str:
     head = ("", "tasks", "accuracy", "confidence", "confidence less accuracy", "left to a person")
     return table(
         head,
@@ -94,7 +94,7 @@ def _groups(own: pl.DataFrame) -> str:
                 _span(row, "overconfidence"),
                 _span(row, "abstention"),
             )
-            for row in own.iter_rows(named=True)
+            for row in group_rows.iter_rows(named=True)
         ],
     )
 

@@ -20,14 +20,14 @@ def audited_tasks(scores: pl.DataFrame, test: pl.DataFrame, features: pl.DataFra
         test: The side ``test`` of ``schemas.ROUTING_DATASET``, which says where a task is from.
         features: ``schemas.FEATURES``, which say its priority.
     """
-    known = _by_text(features.filter(pl.col("priority").is_not_null()), "priority")
+    priorities = _by_text(features.filter(pl.col("priority").is_not_null()), "priority")
     rows = [
         {
             "right": row["challenger_right"],
             "confidence": row["confidence"],
             "abstained": row["decided_by"] == PERSON,
             "master": row["master"],
-            "priority": known.get(normalised(row["text"])),
+            "priority": priorities.get(normalised(row["text"])),
             "source": row["origin"],
             "language": task_language(row["text"]),
         }
@@ -52,25 +52,29 @@ def logged_decisions(
         decisions: ``schemas.DECISIONS``, which say the propensity.
         scores: ``schemas.ROUTING_SCORES``.
     """
-    wanted = {
+    choices = {
         normalised(row["text"]): row["challenger"]
         for row in scores.filter(pl.col("decided_by") != PERSON).iter_rows(named=True)
         if row["challenger"] is not None
     }
-    drawn = decisions.filter(pl.col("propensity").is_not_null()).sort(
+    with_propensity = decisions.filter(pl.col("propensity").is_not_null()).sort(
         "decided_at", "file", "byte_offset", nulls_last=True
     )
     propensity: dict[str, float] = {}
-    for row in drawn.iter_rows(named=True):
+    for row in with_propensity.iter_rows(named=True):
         propensity.setdefault(row["attempt_id"], row["propensity"])
-    known = attempts.filter(pl.col("success").is_not_null() & pl.col("cluster").is_in(list(wanted)))
-    logged = LoggedDecisions(
-        actions=known["master"].to_list(),
-        rewards=known["success"].to_list(),
-        propensities=[propensity.get(attempt_id) for attempt_id in known["attempt_id"]],
-        clusters=known["cluster"].to_list(),
+    attempts_with_outcome = attempts.filter(
+        pl.col("success").is_not_null() & pl.col("cluster").is_in(list(choices))
     )
-    return logged, [{wanted[cluster]: 1.0} for cluster in logged.clusters]
+    logged = LoggedDecisions(
+        actions=attempts_with_outcome["master"].to_list(),
+        rewards=attempts_with_outcome["success"].to_list(),
+        propensities=[
+            propensity.get(attempt_id) for attempt_id in attempts_with_outcome["attempt_id"]
+        ],
+        clusters=attempts_with_outcome["cluster"].to_list(),
+    )
+    return logged, [{choices[cluster]: 1.0} for cluster in logged.clusters]
 
 
 def deciding_models(decisions: pl.DataFrame) -> dict[str, int]:
@@ -79,8 +83,8 @@ def deciding_models(decisions: pl.DataFrame) -> dict[str, int]:
     Args:
         decisions: ``schemas.DECISIONS``; those that name no version are left out.
     """
-    named = decisions.filter(pl.col("model_version").is_not_null() & ~pl.col("test_row"))
-    counts = named.group_by("model_version").len().sort("model_version")
+    versioned = decisions.filter(pl.col("model_version").is_not_null() & ~pl.col("test_row"))
+    counts = versioned.group_by("model_version").len().sort("model_version")
     return dict(counts.iter_rows())
 
 

@@ -33,7 +33,7 @@ _WORDS = {
     "prima tutti come perché",
     "dutch": "de het een en of is zijn niet met van voor als dat op bij na zonder alle hoe waarom",
 }
-_TELLING = {name: frozenset(words.split()) for name, words in _WORDS.items()}
+_MARKER_WORDS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
 
 
 def task_language(text: str) -> str | None:
@@ -44,7 +44,9 @@ def task_language(text: str) -> str | None:
     if script is not None and count * 2 > len(letters):
         return script
     words = ["".join(c for c in word if c.isalpha()) for word in text.casefold().split()]
-    votes = {name: sum(word in known for word in words) for name, known in _TELLING.items()}
+    votes = {
+        name: sum(word in markers for word in words) for name, markers in _MARKER_WORDS.items()
+    }
     best = max(votes.values())
     first = [name for name, count in votes.items() if count == best]
     return first[0] if best and len(first) == 1 else None

@@ -25,12 +25,12 @@ def build_dataset(
 ) -> dict[str, pl.DataFrame]:
     """Build the routing data set.
 
-    Only labels that an outcome bears out are used to judge (validation, test); tasks that were
-    merely routed, and commits, only ever train. The side is decided by a hash of the text alone:
-    so it is the same for repeated tasks, nearly stratified by master, and never changes as the
-    logs grow. Otherwise an older champion could meet tasks in the test that it was trained on.
-    For the same reason a task that was merely routed is left out where its hash is not for
-    training: its outcome may be known one day.
+    Only labels that an outcome confirmed are used for evaluation (validation, test); tasks that
+    were merely routed, and commits, are for training only. A hash of the text alone decides the
+    split: so it is the same for repeated tasks, nearly stratified by master, and never changes as
+    the logs grow. Otherwise an older champion could be tested on tasks that it was trained on. For
+    the same reason a task that was merely routed is left out if its hash is not for training: its
+    outcome may be known one day.
 
     Args:
         events: ``schemas.COORDINATION_EVENTS``.
@@ -41,29 +41,30 @@ def build_dataset(
         ``schemas.SPLITS`` to frames of ``schemas.ROUTING_DATASET``.
 
     Raises:
-        TooFewTasksError: too few tasks or masters, or a side would be empty.
+        TooFewTasksError: too few tasks or masters, or a split would be empty.
     """
-    sides: dict[str, list[dict[str, Any]]] = {side: [] for side in SPLITS}
-    logged = _one_a_text(labelled_tasks(events))
+    splits: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    logged = _deduplicated(labelled_tasks(events))
     for key, task in sorted(logged.items()):
-        side = side_of(key, settings)
+        split = split_of(key, settings)
         if task.source == "outcome":
-            sides[side].append(_row(task, "outcome", 1.0))
-        elif side == "train":
-            sides[side].append(_row(task, "decision", settings.decision_weight))
-    _require_enough(sides, settings)
+            splits[split].append(_row(task, "outcome", 1.0))
+        elif split == "train":
+            splits[split].append(_row(task, "decision", settings.decision_weight))
+    _require_enough(splits, settings)
     for key, commit in sorted(_weak_by_text(commits, settings).items()):
         if key not in logged:
-            sides["train"].append(_row(commit, "weak:commit", settings.weak_weight))
+            splits["train"].append(_row(commit, "weak:commit", settings.weak_weight))
     return {
-        side: table.frame(sides[side]) for side, table in zip(SPLITS, ROUTING_DATASET, strict=True)
+        split: table.frame(splits[split])
+        for split, table in zip(SPLITS, ROUTING_DATASET, strict=True)
     }
 
 
 def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFrame:
     """All labelled tasks of logs, for training outside the asset graph.
 
-    Nothing is set aside: what is said of the router is said out of fold.
+    No test split: the router is evaluated out of fold.
 
     Args:
         events: ``schemas.COORDINATION_EVENTS``.
@@ -72,7 +73,7 @@ def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFr
     Returns:
         A frame as ``build_dataset`` gives for training, without weak labels.
     """
-    logged = _one_a_text(labelled_tasks(events))
+    logged = _deduplicated(labelled_tasks(events))
     rows = [
         _row(task, "outcome", 1.0)
         if task.source == "outcome"
@@ -82,17 +83,17 @@ def training_tasks(events: pl.DataFrame, settings: RoutingSettings) -> pl.DataFr
     return ROUTING_DATASET[0].frame(rows)
 
 
-def side_of(key: str, settings: RoutingSettings) -> str:
+def split_of(key: str, settings: RoutingSettings) -> str:
     """Split of a normalised text."""
     digest = hashlib.sha256(f"{settings.seed}\n{key}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < settings.test_share:
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    if position < settings.test_share:
         return "test"
-    return "validation" if place < settings.test_share + settings.validation_share else "train"
+    return "validation" if position < settings.test_share + settings.validation_share else "train"
 
 
 def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
-    """The keyword rules next to the logs; None if there are none.
+    """The keyword rules next to the logs, or None.
 
     Where there are several, the ones nearest to the top of the logs folder count: backups lie
     deeper.
@@ -112,7 +113,7 @@ def logged_rules(events: pl.DataFrame) -> dict[str, Any] | None:
     return rules
 
 
-def _one_a_text(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
+def _deduplicated(tasks: Sequence[LabelledTask]) -> dict[str, LabelledTask]:
     """Deduplicate by text: keep the most often confirmed label, then the latest."""
     by_text: dict[str, list[LabelledTask]] = defaultdict(list)
     for task in tasks:
@@ -124,9 +125,9 @@ def _most_certain(group: Sequence[LabelledTask]) -> LabelledTask:
     counts = Counter((task.source == "outcome", task.master) for task in group)
 
     def certainty(task: LabelledTask) -> tuple[bool, int, str, str, str]:
-        borne_out = task.source == "outcome"
+        confirmed = task.source == "outcome"
         when = task.occurred_at.isoformat() if task.occurred_at else ""
-        return borne_out, counts[borne_out, task.master], when, task.master, task.text
+        return confirmed, counts[confirmed, task.master], when, task.master, task.text
 
     return max(group, key=certainty)
 
@@ -134,11 +135,11 @@ def _most_certain(group: Sequence[LabelledTask]) -> LabelledTask:
 def _weak_by_text(
     commits: Mapping[str, pl.DataFrame], settings: RoutingSettings
 ) -> dict[str, WeakTask]:
-    kept: dict[str, WeakTask] = {}
+    weak_by_text: dict[str, WeakTask] = {}
     for project, frame in sorted(commits.items()):
         for task in weak_tasks(frame, project, settings.weak_rules, settings.weak_per_master):
-            kept.setdefault(normalised(task.text), task)
-    return kept
+            weak_by_text.setdefault(normalised(task.text), task)
+    return weak_by_text
 
 
 def _row(task: LabelledTask | WeakTask, source: str, weight: float) -> dict[str, Any]:
@@ -155,20 +156,25 @@ def _row(task: LabelledTask | WeakTask, source: str, weight: float) -> dict[str,
 
 
 def _require_enough(
-    sides: Mapping[str, Sequence[Mapping[str, Any]]], settings: RoutingSettings
+    splits: Mapping[str, Sequence[Mapping[str, Any]]], settings: RoutingSettings
 ) -> None:
     counts = Counter(
-        row["master"] for rows in sides.values() for row in rows if row["label_source"] == "outcome"
+        row["master"]
+        for rows in splits.values()
+        for row in rows
+        if row["label_source"] == "outcome"
     )
-    held = ", ".join(f"{master} {count}" for master, count in sorted(counts.items())) or "none"
+    counts_text = (
+        ", ".join(f"{master} {count}" for master, count in sorted(counts.items())) or "none"
+    )
     total = sum(counts.values())
     if total < settings.min_tasks or len(counts) < 2:
         raise TooFewTasksError(
-            f"coordination logs: {total} tasks with text, master and known outcome ({held}); at "
-            f"least {settings.min_tasks} (routing.min_tasks) over two masters are needed. Name a "
-            "folder with more logs in coordination.logs and run `cortex update`"
+            f"coordination logs: {total} tasks with text, master and known outcome "
+            f"({counts_text}); at least {settings.min_tasks} (routing.min_tasks) over two masters "
+            "are needed. Name a folder with more logs in coordination.logs and run `cortex update`"
         )
-    empty = [side for side in SPLITS if not sides[side]]
+    empty = [split for split in SPLITS if not splits[split]]
     if empty:
         raise TooFewTasksError(
             f"coordination logs: none of {total} tasks is in {', '.join(empty)}; add logs, or set "

@@ -23,10 +23,10 @@ class LabelledTask:
     Args:
         text: Title or description.
         master: The master.
-        source: ``outcome`` where the label has been borne out; ``decision`` where the task was
-            only sent there.
+        source: ``outcome`` if the label was confirmed; ``decision`` if the task was only sent
+            there.
         origin: Log file.
-        occurred_at: When it was last heard of; None if no record has a time.
+        occurred_at: Time of its last record; None if no record has a time.
     """
 
     text: str
@@ -37,7 +37,7 @@ class LabelledTask:
 
 
 def normalised(text: str) -> str:
-    """The words of a text as they are compared; equal texts are the same task."""
+    """The normalised words of a text; equal texts are the same task."""
     parts = (part for word in folded_words(text) for part in _WITHIN.split(word) if part)
     return " ".join(parts) or text
 
@@ -49,11 +49,11 @@ def labelled_tasks(events: pl.DataFrame) -> list[LabelledTask]:
     different tasks were given the same id. A master where the task failed, or that it was taken
     away from, gives no label. Rows from tests are left out.
     """
-    wanted = events.filter(
+    records = events.filter(
         pl.col("kind").is_in(_KINDS) & pl.col("master").is_not_null() & ~pl.col("test_row")
     )
     by_id: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in wanted.sort("file", "byte_offset").iter_rows(named=True):
+    for row in records.sort("file", "byte_offset").iter_rows(named=True):
         by_id[row["task_id"] or f"\n{row['text']}"].append(row)
     return [task for rows in by_id.values() for task in _tasks_of(rows)]
 
@@ -64,27 +64,27 @@ def _tasks_of(rows: Sequence[dict[str, Any]]) -> Iterable[LabelledTask]:
         if row["text"]:
             texts.setdefault(normalised(row["text"]), row["text"])
     for key, text in texts.items():
-        own = [
+        task_rows = [
             row
             for row in rows
             if (normalised(row["text"]) == key if row["text"] else len(texts) == 1)
         ]
-        own.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
-        label = _label(own)
+        task_rows.sort(key=lambda row: row["occurred_at"] or _LONG_AGO)
+        label = _label(task_rows)
         if label:
-            yield LabelledTask(text, *label, own[-1]["file"], own[-1]["occurred_at"])
+            yield LabelledTask(text, *label, task_rows[-1]["file"], task_rows[-1]["occurred_at"])
 
 
 def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
     """Label and its source; None if only a wrong master is known."""
     right: str | None = None
     wrong: set[str] = set()
-    at: str | None = None
+    current: str | None = None
     for step in steps:
         master = step["master"]
-        if at is not None and master != at:  # taken away from where it was
-            wrong.add(at)
-        at = master
+        if current is not None and master != current:  # taken away from where it was
+            wrong.add(current)
+        current = master
         if step["success"] is False:
             wrong.add(master)
         if step["success"] is True or step["ideal_master"]:
@@ -92,4 +92,4 @@ def _label(steps: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
             wrong.discard(right)
     if right is not None and right not in wrong:
         return right, "outcome"
-    return None if at is None or at in wrong else (at, "decision")
+    return None if current is None or current in wrong else (current, "decision")

@@ -16,11 +16,11 @@ from cortex_pipelines.routing.evaluation.model_scores import (
     area_under_risk,
     coverage_risk,
     learning_curve,
-    plainest_learner,
-    voter_figures,
+    tfidf_predictions,
+    voter_metrics,
 )
 from cortex_pipelines.routing.evaluation.report import routing_report
-from cortex_pipelines.routing.evaluation.scope import requests_to_judge_by, scope_metrics
+from cortex_pipelines.routing.evaluation.scope import held_out_requests, scope_metrics
 from cortex_pipelines.routing.evaluation.scores import routing_metrics, score_tasks
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
@@ -51,22 +51,22 @@ def task_router_evaluation(
     texts = test["text"].to_list()
     encoder = weights_folder(sentence_encoder.source, dict(sentence_encoder.pin), root)
     router = Router.load(task_router, encoder, versions["task_router"])
-    baseline, known, notes = _baseline(router, routing_dataset, texts)
+    baseline, known_masters, notes = _baseline(router, routing_dataset, texts)
     champion, remark = _champion(reference, root, texts)
     train = pl.concat(
         [pl.read_parquet(routing_dataset / f"{side}.parquet") for side in ("train", "validation")]
     )
-    decisions, requests = router.route(texts), requests_to_judge_by()
-    strangers = router.route(requests)
-    tfidf = plainest_learner(router, train, test, routing)
-    scores = score_tasks(test, decisions, baseline, tfidf, champion)
+    decisions, requests = router.route(texts), held_out_requests()
+    scope_decisions = router.route(requests)
+    tfidf_masters = tfidf_predictions(router, train, test, routing)
+    scores = score_tasks(test, decisions, baseline, tfidf_masters, champion)
     risk = coverage_risk(scores["confidence"].to_list(), scores["challenger_right"].to_list())
     metrics = {
         **routing_metrics(
-            scores, known, routing, coordination.sample, set(router.weights) == {"lexical"}
+            scores, known_masters, routing, coordination.sample, set(router.weights) == {"lexical"}
         ),
-        **scope_metrics(decisions, strangers, router.in_scope, routing),
-        **voter_figures(router, test),
+        **scope_metrics(decisions, scope_decisions, router.in_scope, routing),
+        **voter_metrics(router, test),
         "aurc": area_under_risk(risk),
     }
     (out / "metrics.json").write_text(
@@ -75,13 +75,13 @@ def task_router_evaluation(
     page = routing_report(
         scores,
         metrics,
-        known,
+        known_masters,
         [f"Version {router.version}.", *notes, *remark],
         json.loads((task_router / "candidates.json").read_text(encoding="utf-8")),
         learning_curve(router, train, test, routing),
         [
             (text, str(decision.master))
-            for text, decision in zip(requests, strangers, strict=True)
+            for text, decision in zip(requests, scope_decisions, strict=True)
             if not decision.abstained
         ],
     )
@@ -104,7 +104,7 @@ def _baseline(
 def _champion(
     reference: ReferenceModel | None, root: Path, texts: Sequence[str]
 ) -> tuple[list[str | None] | None, list[str]]:
-    """Masters chosen by the champion; None if there is none or it cannot run any more."""
+    """Masters chosen by the champion; None if missing or unreadable."""
     if reference is None:
         return None, []
     try:

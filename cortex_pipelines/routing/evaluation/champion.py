@@ -1,4 +1,4 @@
-"""What a router of an earlier version decides today, as far as it can still be run."""
+"""Decisions of an earlier version's router, if it can still run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def champion_decisions(
     """Decisions of a champion about tasks, in their order.
 
     Raises:
-        UnreadableChampionError: its form is another, or its encoder is not here.
+        UnreadableChampionError: its format is outdated, or its encoder is missing.
     """
     try:
         return open_trained(folder, root, version).route(texts)

@@ -63,11 +63,11 @@ def voters_table(metrics: Mapping[str, float]) -> list[str]:
 def reliability_picture(scores: pl.DataFrame) -> str:
     """Reliability diagram: confidence against accuracy, one point per bin."""
     bins = reliability(scores["confidence"].to_list(), scores["challenger_right"].to_list())
-    stated, true, tasks = zip(*bins, strict=True)
+    confidences, true, tasks = zip(*bins, strict=True)
 
     def draw(axes: Any) -> None:
         axes.plot((0, 1), (0, 1), color="0.7")
-        axes.scatter(stated, true, [10 + 150 * some / max(tasks) for some in tasks], COLOUR)
+        axes.scatter(confidences, true, [10 + 150 * count / max(tasks) for count in tasks], COLOUR)
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="accuracy")
 
     return figure("Reliability: accuracy against confidence", chart(draw, _INCHES, _INCHES))
@@ -100,13 +100,16 @@ def class_rows(scores: pl.DataFrame) -> list[str]:
 
 
 def curve_table(points: Sequence[CurvePoint]) -> list[str]:
-    """Learning curve as a table; empty where there is none."""
+    """Learning curve as a table; empty without points."""
     if not points:
         return []
-    rows = [(f"{point.tasks}", _within(point.lexical), _within(point.semantic)) for point in points]
+    rows = [
+        (f"{point.tasks}", _interval_text(point.lexical), _interval_text(point.semantic))
+        for point in points
+    ]
     head = ("Training tasks", "TF-IDF + logistic regression", "Encoder + logistic regression")
     return [heading("Learning curve"), table(head, rows)]
 
 
-def _within(interval: Interval) -> str:
+def _interval_text(interval: Interval) -> str:
     return f"{interval.estimate:.3f} ({interval.low:.3f} to {interval.high:.3f})"

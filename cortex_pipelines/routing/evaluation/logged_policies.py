@@ -31,8 +31,8 @@ def value_from_log(path: Path, low: float | None = None, high: float | None = No
         high: Largest possible reward.
 
     Raises:
-        LogError: there is no such file, it holds no decision, a line is not one, or the range of
-            rewards is none.
+        LogError: the file is missing or holds no decision, a line is not valid, or the range of
+            rewards is empty.
     """
     bounds = _bounds(low, high)
     if not path.is_file():
@@ -56,8 +56,8 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float] | None
         raise LogError("a range of rewards needs both ends, --low and --high")
     if not -_MOST_REWARD <= low < high <= _MOST_REWARD:
         raise LogError(
-            f"--low {low:g} and --high {high:g} are no range of rewards; expected a smallest and a "
-            f"greater one, of at most {_MOST_REWARD:g}"
+            f"--low {low:g} and --high {high:g} are not a range of rewards; expected a smallest "
+            f"and a greater one, of at most {_MOST_REWARD:g}"
         )
     return low, high
 
@@ -70,20 +70,20 @@ def _decisions(path: Path) -> Iterator[tuple[float, ...]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            place = f"{path} line {number}"
+            location = f"{path} line {number}"
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise LogError(f"{place} is no JSON ({error}); expected {_EXAMPLE}") from error
+                raise LogError(f"{location} is not JSON ({error}); expected {_EXAMPLE}") from error
             if not isinstance(record, dict):
-                raise LogError(f"{place} is no JSON object; expected {_EXAMPLE}")
-            yield tuple(_number(record, key, place) for key in _KEYS)
+                raise LogError(f"{location} is not a JSON object; expected {_EXAMPLE}")
+            yield tuple(_number(record, key, location) for key in _KEYS)
 
 
-def _number(record: dict[str, Any], key: str, place: str) -> float:
+def _number(record: dict[str, Any], key: str, where: str) -> float:
     if key not in record:
-        raise LogError(f"{place} has no {key}; expected {_EXAMPLE}")
-    shown = json.dumps(record[key])[:40]
+        raise LogError(f"{where} has no {key}; expected {_EXAMPLE}")
+    value_text = json.dumps(record[key])[:40]
     # a success may be logged as true; a probability may not
     plain = isinstance(record[key], float | int) and (
         key == "reward" or not isinstance(record[key], bool)
@@ -93,14 +93,14 @@ def _number(record: dict[str, Any], key: str, place: str) -> float:
     except OverflowError:  # an integer of hundreds of digits
         value = math.inf
     if not math.isfinite(value):
-        raise LogError(f"{place}: {key} is {shown}; expected a finite number")
+        raise LogError(f"{where}: {key} is {value_text}; expected a finite number")
     if key == "reward" and abs(value) > _MOST_REWARD:
-        raise LogError(f"{place}: reward is {shown}; expected one of at most {_MOST_REWARD:g}")
+        raise LogError(f"{where}: reward is {value_text}; expected one of at most {_MOST_REWARD:g}")
     if key == "propensity" and not _LEAST_PROPENSITY <= value <= 1:
         raise LogError(
-            f"{place}: propensity is {shown}; expected the probability with which the decision was "
-            f"taken, {_LEAST_PROPENSITY:g} to 1"
+            f"{where}: propensity is {value_text}; expected the probability with which the "
+            f"decision was taken, {_LEAST_PROPENSITY:g} to 1"
         )
     if key == "target" and not 0 <= value <= 1:
-        raise LogError(f"{place}: target is {shown}; expected a probability, 0 to 1")
+        raise LogError(f"{where}: target is {value_text}; expected a probability, 0 to 1")
     return value

@@ -11,10 +11,10 @@ from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.embeddings.threads import pinned_threads
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.embedding_logreg import Semantic
-from cortex_pipelines.routing.models.tfidf import Lexical
+from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
+from cortex_pipelines.routing.models.tfidf import TfidfLogreg
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
-from cortex_pipelines.routing.selection.ensemble import combined
+from cortex_pipelines.routing.selection.ensemble import combine
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.settings import RoutingSettings
 from cortex_pipelines.statistics.intervals import Interval, wilson
@@ -39,7 +39,7 @@ class CurvePoint:
     semantic: Interval
 
 
-def voter_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
+def voter_metrics(router: Router, test: pl.DataFrame) -> dict[str, float]:
     """Metrics of each voter, their average and the ensemble on held-out tasks.
 
     ``voter_NAME`` is the accuracy of a voter; ``plain_average`` and ``ensemble`` those of the two
@@ -54,23 +54,27 @@ def voter_figures(router: Router, test: pl.DataFrame) -> dict[str, float]:
     scores = router.candidate_scores(texts, router.encode(texts))
     if not scores:
         return {}
-    place = {name: number for number, name in enumerate(names)}
-    labels = np.array([place.get(name, -1) for name in test["master"]])
-    average = combined(list(scores.values()), [1.0 / len(scores)] * len(scores))
-    decided = combined(list(scores.values()), [router.weights[name] for name in scores])
-    plain, joined = average.argmax(axis=1) == labels, decided.argmax(axis=1) == labels
+    master_index = {name: number for number, name in enumerate(names)}
+    labels = np.array([master_index.get(name, -1) for name in test["master"]])
+    average = combine(list(scores.values()), [1.0 / len(scores)] * len(scores))
+    ensemble = combine(list(scores.values()), [router.weights[name] for name in scores])
+    average_right, ensemble_right = (
+        average.argmax(axis=1) == labels,
+        ensemble.argmax(axis=1) == labels,
+    )
     confidence = np.exp(average.max(axis=1)).tolist()
     return {
         **{
             f"voter_{name}": float((s.argmax(axis=1) == labels).mean())
             for name, s in scores.items()
         },
-        "plain_average": float(plain.mean()),
-        "ensemble": float(joined.mean()),
+        "plain_average": float(average_right.mean()),
+        "ensemble": float(ensemble_right.mean()),
         "average_mcnemar_p": mcnemar_exact(
-            int((joined & ~plain).sum()), int((~joined & plain).sum())
+            int((ensemble_right & ~average_right).sum()),
+            int((~ensemble_right & average_right).sum()),
         ),
-        "ece_before": expected_calibration_error(confidence, plain.tolist()),
+        "ece_before": expected_calibration_error(confidence, average_right.tolist()),
     }
 
 
@@ -94,14 +98,20 @@ def learning_curve(
         ).hexdigest(),
     )
     train = train[order]
-    known, unknown = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    train_embeddings, test_embeddings = (
+        router.encode(frame["text"].to_list()) for frame in (train, test)
+    )
     with pinned_threads(settings.threads):
         return [
             point
             for share in _SHARES
             if (
                 point := _point(
-                    train.head(round(train.height * share)), test, known, unknown, settings
+                    train.head(round(train.height * share)),
+                    test,
+                    train_embeddings,
+                    test_embeddings,
+                    settings,
                 )
             )
         ]
@@ -110,29 +120,29 @@ def learning_curve(
 def _point(
     train: pl.DataFrame,
     test: pl.DataFrame,
-    known: Floats,
-    unknown: Floats,
+    train_embeddings: Floats,
+    test_embeddings: Floats,
     settings: RoutingSettings,
 ) -> CurvePoint | None:
     names = sorted(train["master"].unique())
     if len(names) < 2:
         return None
-    place = {name: number for number, name in enumerate(names)}
-    training, extractor = _training_data(train, known[: train.height], names, settings)
-    features = extractor.features(test["text"].to_list(), unknown)
-    right = np.array([place.get(name, -1) for name in test["master"]])
+    master_index = {name: number for number, name in enumerate(names)}
+    training, extractor = _training_data(train, train_embeddings[: train.height], names, settings)
+    features = extractor.features(test["text"].to_list(), test_embeddings)
+    right = np.array([master_index.get(name, -1) for name in test["master"]])
     shares = [
         wilson(
             int((fit(training).scores(features).argmax(axis=1) == right).sum()),
             test.height,
             settings.confidence,
         )
-        for fit in (Lexical.fit, Semantic.fit)
+        for fit in (TfidfLogreg.fit, EmbeddingLogreg.fit)
     ]
     return CurvePoint(train.height, shares[0], shares[1])
 
 
-def plainest_learner(
+def tfidf_predictions(
     router: Router, train: pl.DataFrame, test: pl.DataFrame, settings: RoutingSettings
 ) -> list[str]:
     """Masters chosen by TF-IDF with logistic regression on the same training tasks.
@@ -144,22 +154,27 @@ def plainest_learner(
         settings: The section ``routing``.
     """
     names = sorted(train["master"].unique())
-    known, unknown = (router.encode(frame["text"].to_list()) for frame in (train, test))
+    train_embeddings, test_embeddings = (
+        router.encode(frame["text"].to_list()) for frame in (train, test)
+    )
     with pinned_threads(settings.threads):
-        training, extractor = _training_data(train, known, names, settings)
-        features = extractor.features(test["text"].to_list(), unknown)
-        best = Lexical.fit(training).scores(features).argmax(axis=1)
-    return [names[place] for place in best]
+        training, extractor = _training_data(train, train_embeddings, names, settings)
+        features = extractor.features(test["text"].to_list(), test_embeddings)
+        best = TfidfLogreg.fit(training).scores(features).argmax(axis=1)
+    return [names[index] for index in best]
 
 
 def _training_data(
     train: pl.DataFrame, embeddings: Floats, names: Sequence[str], settings: RoutingSettings
 ) -> tuple[TrainingData, FeatureExtractor]:
-    texts, place = train["text"].to_list(), {name: number for number, name in enumerate(names)}
+    texts, master_index = (
+        train["text"].to_list(),
+        {name: number for number, name in enumerate(names)},
+    )
     extractor = FeatureExtractor.fit(texts, embeddings, settings.dimensions)
     training = TrainingData(
         extractor.features(texts, embeddings),
-        np.array([place[name] for name in train["master"]], dtype=np.int64),
+        np.array([master_index[name] for name in train["master"]], dtype=np.int64),
         train["weight"].to_numpy().astype(np.float32),
         len(names),
         settings,
@@ -187,14 +202,14 @@ def class_table(scores: pl.DataFrame) -> list[Mapping[str, float | str]]:
     """Tasks, precision and recall of the challenger by master, worst recall first."""
     rows: list[Mapping[str, float | str]] = []
     for master in sorted(set(scores["master"])):
-        own = scores.filter(pl.col("master") == master)
-        sent = scores.filter(pl.col("challenger") == master)
+        belonging = scores.filter(pl.col("master") == master)
+        routed = scores.filter(pl.col("challenger") == master)
         row: dict[str, float | str] = {
             "master": master,
-            "tasks": float(own.height),
-            "recall": int(own["challenger_right"].sum()) / own.height,
+            "tasks": float(belonging.height),
+            "recall": int(belonging["challenger_right"].sum()) / belonging.height,
         }
-        if sent.height:
-            row["precision"] = int(sent["challenger_right"].sum()) / sent.height
+        if routed.height:
+            row["precision"] = int(routed["challenger_right"].sum()) / routed.height
         rows.append(row)
     return sorted(rows, key=lambda row: (float(row["recall"]), str(row["master"])))

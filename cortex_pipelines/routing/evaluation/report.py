@@ -26,28 +26,28 @@ _EXAMPLES = 20
 def routing_report(
     scores: pl.DataFrame,
     metrics: Mapping[str, float],
-    known: Sequence[str],
+    known_masters: Sequence[str],
     notes: Sequence[str],
     steps: Sequence[Mapping[str, Any]],
     curve: Sequence[CurvePoint],
-    strangers: Sequence[tuple[str, str]] = (),
+    misrouted: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Render the report; the same figures give the same bytes.
 
     Args:
         scores: A frame of ``schemas.ROUTING_SCORES``.
         metrics: As ``routing_metrics`` gives them.
-        known: Masters that the keyword rules know.
+        known_masters: Masters that the keyword rules know.
         notes: Further remarks on the comparison, each a paragraph.
         steps: Results of model selection, from ``candidates.json``.
         curve: The learning curve.
-        strangers: Requests that belong to no master and were sent to one all the same, with it.
+        misrouted: Requests that belong to no master and were sent to one all the same, with it.
     """
     parts = [
         *([paragraph(_SAMPLE, warning=True)] if metrics["hand_written_sample"] else []),
         *map(paragraph, notes),
-        *_accuracies(metrics, known),
-        *_scope(metrics, strangers),
+        *_accuracies(metrics, known_masters),
+        *_scope(metrics, misrouted),
         *candidates_table(steps),
         *voters_table(metrics),
         heading("Can it be trusted?"),
@@ -63,12 +63,14 @@ def routing_report(
     return page("Task router on held-out tasks", parts)
 
 
-def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> list[str]:
+def _accuracies(metrics: Mapping[str, float], known_masters: Sequence[str]) -> list[str]:
     rows = [("Router", _span(metrics, "challenger"))]
-    rows += _compared(metrics, "Keyword rules", "rules", "baseline", "baseline_")
-    rows += _compared(metrics, "TF-IDF, trained on the same tasks", "TF-IDF", "tfidf", "tfidf_")
+    rows += _comparison_rows(metrics, "Keyword rules", "rules", "baseline", "baseline_")
+    rows += _comparison_rows(
+        metrics, "TF-IDF, trained on the same tasks", "TF-IDF", "tfidf", "tfidf_"
+    )
     if "champion" in metrics:
-        rows += _compared(metrics, "Champion", "champion", "champion", "")
+        rows += _comparison_rows(metrics, "Champion", "champion", "champion", "")
     rows += [
         ("Decided without a person", f"{metrics['coverage']:.3f}"),
         ("Right among these", _span(metrics, "covered") if "covered" in metrics else "none"),
@@ -77,25 +79,27 @@ def _accuracies(metrics: Mapping[str, float], known: Sequence[str]) -> list[str]
     parts = [table(("", f"{metrics['items']:.0f} tasks, accuracy"), rows)]
     if "known_items" in metrics:
         known_rows = [("Router", _span(metrics, "known_challenger"))]
-        known_rows += _compared(metrics, "Keyword rules", "rules", "known_baseline", "known_")
+        known_rows += _comparison_rows(
+            metrics, "Keyword rules", "rules", "known_baseline", "known_"
+        )
         parts += [
-            heading(f"Only the masters that the rules know ({', '.join(known)})"),
+            heading(f"Only the masters that the rules know ({', '.join(known_masters)})"),
             table(("", f"{metrics['known_items']:.0f} tasks, accuracy"), known_rows),
         ]
     return parts
 
 
-def _compared(
-    metrics: Mapping[str, float], title: str, name: str, figure: str, prefix: str
+def _comparison_rows(
+    metrics: Mapping[str, float], title: str, name: str, metric: str, prefix: str
 ) -> list[tuple[str, str]]:
     return [
-        (title, _span(metrics, figure)),
+        (title, _span(metrics, metric)),
         (f"Router minus {name}", _span(metrics, f"{prefix}difference")),
         ("McNemar's exact p", f"{metrics[f'{prefix}mcnemar_p']:.4f}"),
     ]
 
 
-def _scope(metrics: Mapping[str, float], strangers: Sequence[tuple[str, str]]) -> list[str]:
+def _scope(metrics: Mapping[str, float], misrouted: Sequence[tuple[str, str]]) -> list[str]:
     """How often out-of-scope requests are left to a person; empty where not measured."""
     if "out_of_scope_items" not in metrics:
         return []
@@ -110,30 +114,35 @@ def _scope(metrics: Mapping[str, float], strangers: Sequence[tuple[str, str]]) -
         "was learnt from. Requests nearer to the tasks of a team are harder to tell."
     )
     parts = [heading("Does it know what it does not know?"), paragraph(text), table(head, rows)]
-    return [*parts, table(("Sent all the same", "To"), strangers)] if strangers else parts
+    return [*parts, table(("Sent all the same", "To"), misrouted)] if misrouted else parts
 
 
 def _confusion(scores: pl.DataFrame) -> str:
     counts = {
-        (right, sent): count
-        for right, sent, count in scores.group_by("master", "challenger").len().rows()
+        (right, routed_to): count
+        for right, routed_to, count in scores.group_by("master", "challenger").len().rows()
     }
-    sent_to = sorted({sent for _, sent in counts if sent is not None})
-    masters = sorted({right for right, _ in counts} | set(sent_to))
+    routed_masters = sorted({routed_to for _, routed_to in counts if routed_to is not None})
+    masters = sorted({right for right, _ in counts} | set(routed_masters))
     return confusion(counts, masters)
 
 
 def _examples(scores: pl.DataFrame, title: str, *, gained: bool) -> list[str]:
     right, wrong = ("challenger", "baseline") if gained else ("baseline", "challenger")
-    chosen = scores.filter(pl.col(f"{right}_right") & ~pl.col(f"{wrong}_right")).sort("example_id")
+    examples = scores.filter(pl.col(f"{right}_right") & ~pl.col(f"{wrong}_right")).sort(
+        "example_id"
+    )
     rows = [
         (row["text"], row["master"], row[wrong] or "nobody")
-        for row in chosen.head(_EXAMPLES).iter_rows(named=True)
+        for row in examples.head(_EXAMPLES).iter_rows(named=True)
     ]
-    shown = f"{len(rows)} of {chosen.height} shown" if chosen.height > len(rows) else ""
-    what = "Rules said" if gained else "Router said"
-    parts = [heading(f"{title} ({chosen.height})"), table(("Task", "Belongs to", what), rows)]
-    return [*parts, paragraph(shown)] if shown else parts
+    shown_note = f"{len(rows)} of {examples.height} shown" if examples.height > len(rows) else ""
+    column_title = "Rules said" if gained else "Router said"
+    parts = [
+        heading(f"{title} ({examples.height})"),
+        table(("Task", "Belongs to", column_title), rows),
+    ]
+    return [*parts, paragraph(shown_note)] if shown_note else parts
 
 
 def _span(metrics: Mapping[str, float], name: str) -> str:

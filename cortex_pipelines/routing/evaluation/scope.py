@@ -11,7 +11,7 @@ from cortex_pipelines.statistics.intervals import wilson
 _REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
 
 
-def requests_to_judge_by() -> list[str]:
+def held_out_requests() -> list[str]:
     """Everyday requests that no router is trained or selected on."""
     return read_requests(_REQUESTS)
 
@@ -36,8 +36,8 @@ def scope_metrics(
     """
     from sklearn.metrics import roc_auc_score
 
-    kept = sum(decision.in_scope >= limit for decision in tasks)
-    left = sum(decision.abstained for decision in requests)
+    in_scope = sum(decision.in_scope >= limit for decision in tasks)
+    abstained = sum(decision.abstained for decision in requests)
     metrics = {
         "out_of_scope_items": float(len(requests)),
         "scope_auroc": float(
@@ -48,8 +48,8 @@ def scope_metrics(
         ),
     }
     for name, interval in (
-        ("in_scope_kept", wilson(kept, len(tasks), settings.confidence)),
-        ("out_of_scope_abstained", wilson(left, len(requests), settings.confidence)),
+        ("in_scope_kept", wilson(in_scope, len(tasks), settings.confidence)),
+        ("out_of_scope_abstained", wilson(abstained, len(requests), settings.confidence)),
     ):
         metrics |= interval.as_metrics(name)
     return metrics

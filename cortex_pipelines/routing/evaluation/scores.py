@@ -48,14 +48,16 @@ def score_tasks(
     Args:
         test: ``schemas.ROUTING_DATASET``.
         challenger: The router's decisions, in the order of the tasks.
-        baseline: Master by the baseline; None where it has no answer, which counts as wrong.
+        baseline: Master by the baseline; no answer (None) counts as wrong.
         tfidf: Master by the plainest learner.
-        champion: Master by the champion; None if there is no champion to compare with.
+        champion: Master by the champion; None without a champion.
 
     Returns:
         A frame of ``schemas.ROUTING_SCORES``.
     """
-    before: Sequence[str | None] = champion if champion is not None else [None] * test.height
+    champion_masters: Sequence[str | None] = (
+        champion if champion is not None else [None] * test.height
+    )
     rows = [
         {
             "example_id": task["example_id"],
@@ -68,13 +70,13 @@ def score_tasks(
             "decided_by": decision.decided_by,
             "baseline": rule,
             "baseline_right": rule == task["master"],
-            "tfidf": learnt,
-            "tfidf_right": learnt == task["master"],
-            "champion": old,
-            "champion_right": None if champion is None else old == task["master"],
+            "tfidf": tfidf_master,
+            "tfidf_right": tfidf_master == task["master"],
+            "champion": champion_master,
+            "champion_right": None if champion is None else champion_master == task["master"],
         }
-        for task, decision, rule, learnt, old in zip(
-            test.iter_rows(named=True), challenger, baseline, tfidf, before, strict=True
+        for task, decision, rule, tfidf_master, champion_master in zip(
+            test.iter_rows(named=True), challenger, baseline, tfidf, champion_masters, strict=True
         )
     ]
     return ROUTING_SCORES.frame(rows)
@@ -84,28 +86,31 @@ def compare(scores: pl.DataFrame, other: str, settings: RoutingSettings) -> Rout
     """Compare the challenger with ``baseline``, ``tfidf`` or ``champion``.
 
     Raises:
-        ValueError: there is no task.
+        ValueError: no tasks.
     """
-    mine = scores["challenger_right"].to_numpy()
-    theirs = scores[f"{other}_right"].to_numpy().astype(bool)
-    differences = mine.astype(float) - theirs.astype(float)
+    challenger_right = scores["challenger_right"].to_numpy()
+    other_right = scores[f"{other}_right"].to_numpy().astype(bool)
+    differences = challenger_right.astype(float) - other_right.astype(float)
     return RouterComparison(
         items=scores.height,
-        first=wilson(int(mine.sum()), len(mine), settings.confidence),
-        second=wilson(int(theirs.sum()), len(theirs), settings.confidence),
+        first=wilson(int(challenger_right.sum()), len(challenger_right), settings.confidence),
+        second=wilson(int(other_right.sum()), len(other_right), settings.confidence),
         difference=paired_bootstrap(
             differences.tolist(),
             resamples=settings.resamples,
             confidence=settings.confidence,
             seed=settings.seed,
         ),
-        p_value=mcnemar_exact(int((mine & ~theirs).sum()), int((~mine & theirs).sum())),
+        p_value=mcnemar_exact(
+            int((challenger_right & ~other_right).sum()),
+            int((~challenger_right & other_right).sum()),
+        ),
     )
 
 
 def routing_metrics(
     scores: pl.DataFrame,
-    known: Sequence[str],
+    known_masters: Sequence[str],
     settings: RoutingSettings,
     sample: bool,
     is_tfidf: bool = False,
@@ -120,7 +125,7 @@ def routing_metrics(
 
     Args:
         scores: A frame of ``schemas.ROUTING_SCORES``.
-        known: Masters that the baseline knows.
+        known_masters: Masters that the baseline knows.
         settings: Confidence, resamples and seed.
         sample: Whether the tasks are a hand-written sample.
         is_tfidf: Whether the challenger is nothing but TF-IDF, which cannot beat itself.
@@ -129,7 +134,7 @@ def routing_metrics(
     has_champion = scores["champion_right"].null_count() == 0
     against = compare(scores, "champion", settings) if has_champion else against_rules
     against_tfidf = compare(scores, "tfidf", settings)
-    least = against if is_tfidf else min(against, against_tfidf, key=lambda c: c.difference.low)
+    weakest = against if is_tfidf else min(against, against_tfidf, key=lambda c: c.difference.low)
     certain = scores.filter(pl.col("decided_by") != "person")
     metrics = {
         "items": float(scores.height),
@@ -149,13 +154,15 @@ def routing_metrics(
         **against_tfidf.second.as_metrics("tfidf"),
         **against_tfidf.difference.as_metrics("tfidf_difference"),
         "tfidf_mcnemar_p": against_tfidf.p_value,
-        **least.difference.as_metrics("least_difference"),
+        **weakest.difference.as_metrics("least_difference"),
     }
     if has_champion:
         metrics |= against.second.as_metrics("champion")
     if certain.height:
         metrics |= compare(certain, "baseline", settings).first.as_metrics("covered")
-    return metrics | _known_metrics(scores.filter(pl.col("master").is_in(list(known))), settings)
+    return metrics | _known_metrics(
+        scores.filter(pl.col("master").is_in(list(known_masters))), settings
+    )
 
 
 def recalls(scores: pl.DataFrame) -> dict[str, float]:
@@ -167,11 +174,11 @@ def recalls(scores: pl.DataFrame) -> dict[str, float]:
 def _known_metrics(scores: pl.DataFrame, settings: RoutingSettings) -> dict[str, float]:
     if not scores.height:
         return {}
-    among = compare(scores, "baseline", settings)
+    comparison = compare(scores, "baseline", settings)
     return {
-        "known_items": float(among.items),
-        **among.first.as_metrics("known_challenger"),
-        **among.second.as_metrics("known_baseline"),
-        **among.difference.as_metrics("known_difference"),
-        "known_mcnemar_p": among.p_value,
+        "known_items": float(comparison.items),
+        **comparison.first.as_metrics("known_challenger"),
+        **comparison.second.as_metrics("known_baseline"),
+        **comparison.difference.as_metrics("known_difference"),
+        "known_mcnemar_p": comparison.p_value,
     }

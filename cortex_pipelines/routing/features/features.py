@@ -16,10 +16,10 @@ Indices = npt.NDArray[np.int64]
 
 _NOTHING = np.zeros(0, dtype=np.float32)
 
-_FAINTEST = 1e-6
+_MIN_VARIANCE_SHARE = 1e-6
 """Share of the largest variance below which a component is rounding noise."""
 
-_CHARACTERS = 20_000
+_MAX_CHARACTERS = 20_000
 """Most characters of a task that are counted, which bounds the cost of huge texts."""
 
 
@@ -44,14 +44,14 @@ class Features:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, places: Indices) -> "Features":
+    def take(self, indices: Indices) -> "Features":
         """The features of selected tasks."""
         return Features(
-            tuple(self.texts[place] for place in places),
-            self.embeddings[places],
-            self.sentence[places],
-            self.projected[places],
-            self.lexical[places],
+            tuple(self.texts[index] for index in indices),
+            self.embeddings[indices],
+            self.sentence[indices],
+            self.projected[indices],
+            self.lexical[indices],
         )
 
 
@@ -90,8 +90,8 @@ class FeatureExtractor:
             dimensions: Most dimensions of the projection.
         """
         terms, weights = [], []
-        for place in (0, 1):
-            names, inverse = _count(place, texts)
+        for level in (0, 1):
+            names, inverse = _count(level, texts)
             terms.append(names)
             weights.append(inverse)
         mean, components = _components(embeddings, dimensions)
@@ -107,8 +107,8 @@ class FeatureExtractor:
         for text in texts:
             clipped = _clean(text)
             for counter in self._counters:
-                places, weights = counter.weigh(clipped)
-                columns += places
+                term_columns, weights = counter.weigh(clipped)
+                columns += term_columns
                 values.append(weights)
             ends.append(len(columns))
         lexical = csr_matrix(
@@ -150,11 +150,11 @@ class FeatureExtractor:
 
 
 def _clean(text: str) -> str:
-    clipped = text[:_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    clipped = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
     return clipped if clipped.isascii() else fold(clipped)
 
 
-def _options(place: int) -> dict[str, Any]:
+def _options(level: int) -> dict[str, Any]:
     """Word 1-2-grams and character 2-5-grams: the usual baseline for short texts."""
     words: dict[str, Any] = {
         "tokenizer": folded_words,
@@ -163,16 +163,16 @@ def _options(place: int) -> dict[str, Any]:
     }
     words |= {"lowercase": False}  # .NET is told by its case
     letters = {"analyzer": "char_wb", "ngram_range": (2, 5)}
-    return {**(letters if place else words), "sublinear_tf": True, "dtype": np.float32}
+    return {**(letters if level else words), "sublinear_tf": True, "dtype": np.float32}
 
 
-def _count(place: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
+def _count(level: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
     """Terms and their inverse document frequencies; empty if no text has a term."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     # letters that only one task has cost memory and say little
-    fewest = 2 if place and len(texts) > 1 else 1
-    counter = TfidfVectorizer(**_options(place), min_df=fewest)
+    fewest = 2 if level and len(texts) > 1 else 1
+    counter = TfidfVectorizer(**_options(level), min_df=fewest)
     try:
         counter.fit([_clean(text) for text in texts])
     except ValueError:  # an empty vocabulary, or none left
@@ -180,8 +180,8 @@ def _count(place: int, texts: Sequence[str]) -> tuple[list[str], Floats]:
     return counter.get_feature_names_out().tolist(), counter.idf_.astype(np.float32)
 
 
-_KEPT_WORDS, _LONG_WORD = 50_000, 40
-"""Words whose letters are remembered, and characters from which a word is no word."""
+_CACHED_WORDS, _LONG_WORD = 50_000, 40
+"""Words whose character n-grams are cached, and length from which a word is not cached."""
 
 
 class _Counter:
@@ -190,17 +190,17 @@ class _Counter:
     They take ten times as long as the counting, which matters where a decision takes milliseconds.
     """
 
-    def __init__(self, place: int, terms: Sequence[str], first: int, weights: Floats) -> None:
+    def __init__(self, level: int, terms: Sequence[str], first: int, weights: Floats) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         self._terms_of: Callable[[str], list[str]] = TfidfVectorizer(
-            **_options(place)
+            **_options(level)
         ).build_analyzer()
         self._columns = {term: first + number for number, term in enumerate(terms)}
         self._first, self._weights = first, weights
-        self._within_words = bool(place)
+        self._within_words = bool(level)
         # a task's words are seldom new, and the letters within a word are always the same
-        self._columns_of_word = lru_cache(_KEPT_WORDS)(self._known)
+        self._columns_of_word = lru_cache(_CACHED_WORDS)(self._known_columns)
 
     def weigh(self, text: str) -> tuple[list[int], Floats]:
         """Sorted columns and their weights (1 + log count) x idf, normalised to length 1."""
@@ -210,21 +210,23 @@ class _Counter:
         columns = sorted(counts)
         if not columns:
             return [], _NOTHING
-        often = np.array([counts[column] for column in columns], dtype=np.float32)
-        places = np.array(columns) - self._first
-        tfidf = (1.0 + np.log(often)) * self._weights[places]
-        weighed: Floats = (tfidf / np.sqrt((tfidf * tfidf).sum())).astype(np.float32)
-        return columns, weighed
+        occurrences = np.array([counts[column] for column in columns], dtype=np.float32)
+        positions = np.array(columns) - self._first
+        tfidf = (1.0 + np.log(occurrences)) * self._weights[positions]
+        normalised: Floats = (tfidf / np.sqrt((tfidf * tfidf).sum())).astype(np.float32)
+        return columns, normalised
 
     def _columns_in(self, text: str) -> Iterator[int]:
         """Columns of known terms, once per occurrence."""
         if not self._within_words:
-            yield from self._known(text)
+            yield from self._known_columns(text)
             return
         for word in text.lower().split():
-            yield from (self._columns_of_word if len(word) < _LONG_WORD else self._known)(word)
+            yield from (self._columns_of_word if len(word) < _LONG_WORD else self._known_columns)(
+                word
+            )
 
-    def _known(self, text: str) -> list[int]:
+    def _known_columns(self, text: str) -> list[int]:
         columns = (self._columns.get(term) for term in self._terms_of(text))
         return [column for column in columns if column is not None]
 
@@ -240,10 +242,10 @@ def _components(embeddings: Floats, dimensions: int) -> tuple[Floats, Floats]:
     tasks, columns = centred.shape
     square = centred @ centred.T if tasks < columns else centred.T @ centred
     values, vectors = np.linalg.eigh(square / tasks)
-    kept = max(1, int((values > _FAINTEST * max(values[-1], 1e-12)).sum()))
-    chosen = vectors[:, ::-1][:, : min(dimensions, kept)]
+    rank = max(1, int((values > _MIN_VARIANCE_SHARE * max(values[-1], 1e-12)).sum()))
+    components = vectors[:, ::-1][:, : min(dimensions, rank)]
     if tasks < columns:
-        chosen = centred.T @ chosen
-        lengths = np.linalg.norm(chosen, axis=0)
-        chosen = chosen / np.where(lengths > 0, lengths, 1.0)
-    return mean, np.ascontiguousarray(chosen, dtype=np.float32)
+        components = centred.T @ components
+        lengths = np.linalg.norm(components, axis=0)
+        components = components / np.where(lengths > 0, lengths, 1.0)
+    return mean, np.ascontiguousarray(components, dtype=np.float32)

@@ -32,26 +32,26 @@ class TrainingData:
     masters: int
     settings: RoutingSettings
 
-    def take(self, places: Indices) -> "TrainingData":
+    def take(self, indices: Indices) -> "TrainingData":
         """The training data of selected tasks."""
         return TrainingData(
-            self.features.take(places),
-            self.labels[places],
-            self.weights[places],
+            self.features.take(indices),
+            self.labels[indices],
+            self.weights[indices],
             self.masters,
             self.settings,
         )
 
-    def refitted(self, places: Indices) -> tuple["TrainingData", FeatureExtractor]:
-        """The selected tasks, with features refitted on them alone.
+    def refit(self, indices: Indices) -> tuple["TrainingData", FeatureExtractor]:
+        """The selected tasks, with features refit on them alone.
 
-        What is held out must not be among the tasks that terms are counted and components fitted
-        on, or a comparison out of fold is none.
+        Held-out tasks must not be used to count terms or fit components, or a comparison is not out
+        of fold.
         """
-        part = self.take(places)
-        texts, embeddings = part.features.texts, part.features.embeddings
+        subset = self.take(indices)
+        texts, embeddings = subset.features.texts, subset.features.embeddings
         extractor = FeatureExtractor.fit(texts, embeddings, self.settings.dimensions)
-        return replace(part, features=extractor.features(texts, embeddings)), extractor
+        return replace(subset, features=extractor.features(texts, embeddings)), extractor
 
 
 class CandidateModel(Protocol):

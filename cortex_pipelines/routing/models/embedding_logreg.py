@@ -10,7 +10,7 @@ from cortex_pipelines.routing.models.base import TrainingData
 from cortex_pipelines.routing.models.softmax import fit_softmax, log_softmax
 
 
-class Semantic:
+class EmbeddingLogreg:
     """A trained candidate: logistic regression on the embedding.
 
     Args:
@@ -21,7 +21,7 @@ class Semantic:
         self._weights = weights
 
     @classmethod
-    def fit(cls, training: TrainingData) -> "Semantic":
+    def fit(cls, training: TrainingData) -> "EmbeddingLogreg":
         """Train it."""
         penalty = training.settings.semantic_penalty
         return cls(
@@ -44,6 +44,6 @@ class Semantic:
         return {"weights": self._weights}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "Semantic":
+    def restore(cls, arrays: Mapping[str, Floats]) -> "EmbeddingLogreg":
         """Rebuild from ``arrays``."""
         return cls(arrays["weights"])

@@ -21,7 +21,7 @@ _FEATURES_A_TASK = 8
 """Random features per task beyond which only the cost grows."""
 
 
-class Kernel:
+class KernelRidge:
     """A trained candidate: kernel ridge regression.
 
     Args:
@@ -34,7 +34,7 @@ class Kernel:
         self._directions, self._phases, self._weights = directions, phases, weights
 
     @classmethod
-    def fit(cls, training: TrainingData) -> "Kernel":
+    def fit(cls, training: TrainingData) -> "KernelRidge":
         """Train it."""
         from sklearn.kernel_approximation import RBFSampler
         from sklearn.linear_model import Ridge
@@ -47,10 +47,10 @@ class Kernel:
         directions, phases = (
             array.astype(np.float32) for array in (sampler.random_weights_, sampler.random_offset_)
         )
-        drawn = cls(directions, phases, np.zeros((count, training.masters), dtype=np.float32))
-        wanted = np.eye(training.masters)[training.labels]
+        sampled = cls(directions, phases, np.zeros((count, training.masters), dtype=np.float32))
+        targets = np.eye(training.masters)[training.labels]
         ridge = Ridge(alpha=settings.kernel_ridge, fit_intercept=False, solver="cholesky")
-        ridge.fit(drawn.features(tasks).astype(np.float64), wanted, training.weights)
+        ridge.fit(sampled.features(tasks).astype(np.float64), targets, training.weights)
         return cls(directions, phases, ridge.coef_.T.astype(np.float32))
 
     def features(self, tasks: Features) -> Floats:
@@ -75,6 +75,6 @@ class Kernel:
         }
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "Kernel":
+    def restore(cls, arrays: Mapping[str, Floats]) -> "KernelRidge":
         """Rebuild from ``arrays``."""
         return cls(arrays["directions"], arrays["phases"], arrays["weights"])

@@ -8,11 +8,11 @@ from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import Doubles, Features
 from cortex_pipelines.routing.keyword_rules import Rules
 
-_DOUBT = 0.05
+_UNMATCHED_SCORE = 0.05
 """Score of a master without a matching keyword."""
 
 
-class Keywords:
+class KeywordRules:
     """The keyword rules as a candidate without training.
 
     Args:
@@ -27,7 +27,7 @@ class Keywords:
 
     def scores(self, features: Features) -> Doubles:
         """See ``CandidateModel``."""
-        shares = np.full((len(features), len(self._numbers)), _DOUBT)
+        shares = np.full((len(features), len(self._numbers)), _UNMATCHED_SCORE)
         for row, text in enumerate(features.texts):
             decision = self._rules.decide(text)
             for master, score in decision.scores.items():
@@ -39,5 +39,5 @@ class Keywords:
         return logs
 
     def arrays(self) -> Mapping[str, Floats]:
-        """Empty: there are no learnt parameters."""
+        """Empty: nothing is learnt."""
         return {}

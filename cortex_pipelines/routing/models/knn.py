@@ -17,12 +17,12 @@ transformers' losses)."""
 _DOUBT = 1e-3
 """Share of the votes spread evenly over all masters."""
 
-_FEW_TASKS, _MANY_VECTORS, _SPARE = 8, 2_000, 64
+_FEW_TASKS, _MANY_VECTORS, _EXTRA_CANDIDATES = 8, 2_000, 64
 """Up to so many tasks are first looked up by bytes, where there are so many to choose from; so many
 more than wanted are then compared exactly. On Banking77 an eighth of that missed none."""
 
 
-class Retrieval:
+class KnnClassifier:
     """A trained candidate: k-nearest neighbours.
 
     Args:
@@ -40,7 +40,7 @@ class Retrieval:
         self._masters, self._neighbours = masters, neighbours
 
     @classmethod
-    def fit(cls, training: TrainingData) -> "Retrieval":
+    def fit(cls, training: TrainingData) -> "KnnClassifier":
         """Store the tasks."""
         return cls(
             training.features.sentence,
@@ -53,14 +53,14 @@ class Retrieval:
     def nearest(self, features: Features, count: int) -> tuple[Indices, Floats]:
         """Indices and cosines of the nearest tasks, best first; shape (tasks, at most count)."""
         many = len(features) > _FEW_TASKS or len(self._vectors) < _MANY_VECTORS
-        if many or count + _SPARE > len(self._vectors):
+        if many or count + _EXTRA_CANDIDATES > len(self._vectors):
             return nearest(features.sentence @ self._vectors.T, count)
-        places = self._likely(features.sentence, count + _SPARE)
-        cosines = np.matmul(self._vectors[places], features.sentence[:, :, None])[:, :, 0]
+        neighbours = self._likely_neighbours(features.sentence, count + _EXTRA_CANDIDATES)
+        cosines = np.matmul(self._vectors[neighbours], features.sentence[:, :, None])[:, :, 0]
         order, values = nearest(cosines, count)
-        return np.take_along_axis(places, order, axis=1), values
+        return np.take_along_axis(neighbours, order, axis=1), values
 
-    def _likely(self, sentences: Floats, count: int) -> Indices:
+    def _likely_neighbours(self, sentences: Floats, count: int) -> Indices:
         """Indices of likely nearest tasks, sorted, by int8 instead of float products.
 
         All past tasks are read for each decision, and what is read decides how long it takes.
@@ -68,13 +68,13 @@ class Retrieval:
         import torch
 
         scale = np.abs(sentences).max(axis=1, keepdims=True)
-        rough = torch.from_numpy(_in_bytes(sentences, np.maximum(scale, 1e-12)))
-        top = torch.topk(torch._int_mm(rough, self._rough), count, dim=1, sorted=False)
-        places: Indices = np.sort(top.indices.numpy(), axis=1)
-        return places
+        quantised = torch.from_numpy(_in_bytes(sentences, np.maximum(scale, 1e-12)))
+        top = torch.topk(torch._int_mm(quantised, self._quantised), count, dim=1, sorted=False)
+        indices: Indices = np.sort(top.indices.numpy(), axis=1)
+        return indices
 
     @cached_property
-    def _rough(self) -> Any:
+    def _quantised(self) -> Any:
         import torch
 
         scale = np.maximum(np.abs(self._vectors).max(), 1e-12)
@@ -84,13 +84,13 @@ class Retrieval:
         """See ``CandidateModel``."""
         return self.votes(*self.nearest(features, self._neighbours))
 
-    def votes(self, places: Indices, cosines: Floats) -> Doubles:
+    def votes(self, neighbours: Indices, cosines: Floats) -> Doubles:
         """Scores by weighted votes of the nearest of the given neighbours."""
-        places, cosines = places[:, : self._neighbours], cosines[:, : self._neighbours]
-        votes = np.exp(_SHARPNESS * (cosines.astype(np.float64) - 1.0)) * self._weights[places]
-        shares = np.zeros((len(places), self._masters))
-        rows = np.repeat(np.arange(len(places)), places.shape[1])
-        np.add.at(shares, (rows, self._labels[places].ravel()), votes.ravel())
+        neighbours, cosines = neighbours[:, : self._neighbours], cosines[:, : self._neighbours]
+        votes = np.exp(_SHARPNESS * (cosines.astype(np.float64) - 1.0)) * self._weights[neighbours]
+        shares = np.zeros((len(neighbours), self._masters))
+        rows = np.repeat(np.arange(len(neighbours)), neighbours.shape[1])
+        np.add.at(shares, (rows, self._labels[neighbours].ravel()), votes.ravel())
         shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
         logs: Doubles = np.log(shares * (1 - _DOUBT) + _DOUBT / self._masters)
         return logs
@@ -104,7 +104,9 @@ class Retrieval:
         }
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Floats], masters: int, neighbours: int) -> "Retrieval":
+    def restore(
+        cls, arrays: Mapping[str, Floats], masters: int, neighbours: int
+    ) -> "KnnClassifier":
         """Rebuild from ``arrays``."""
         labels = arrays["labels"].astype(np.int64)
         return cls(arrays["vectors"], labels, arrays["weights"], masters, neighbours)
@@ -119,6 +121,6 @@ def nearest(cosines: Floats, count: int) -> tuple[Indices, Floats]:
     import torch
 
     best = torch.topk(torch.from_numpy(cosines), min(count, cosines.shape[1]), dim=1)
-    values, places = best.values.numpy(), best.indices.numpy()
-    order = np.lexsort((places, -values), axis=1)
-    return np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+    values, indices = best.values.numpy(), best.indices.numpy()
+    order = np.lexsort((indices, -values), axis=1)
+    return np.take_along_axis(indices, order, axis=1), np.take_along_axis(values, order, axis=1)

@@ -40,7 +40,7 @@ class NeuralSettings:
     dropout: float
 
 
-class Neural:
+class NeuralClassifier:
     """A trained candidate: neural network with a numpy forward pass.
 
     Args:
@@ -53,20 +53,23 @@ class Neural:
 
     @classmethod
     def fit(
-        cls, training: TrainingData, chosen: NeuralSettings, watch: "Watch | None" = None
-    ) -> "Neural":
+        cls,
+        training: TrainingData,
+        hyperparameters: NeuralSettings,
+        on_epoch: "EpochCallback | None" = None,
+    ) -> "NeuralClassifier":
         """Train it; deterministic for the same tasks, settings and seed.
 
         Args:
-            training: What it learns from.
-            chosen: What the search chose, or tries.
-            watch: Gets the number of each pass, from 1, and the candidate as it is then.
+            training: Training data.
+            hyperparameters: Hyperparameters to train with.
+            on_epoch: Called after each epoch with its number, from 1, and the candidate.
         """
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.settings.seed)
-            return cls(_trained(training, chosen, watch))
+            return cls(_train(training, hyperparameters, on_epoch))
 
     def scores(self, features: Features) -> Doubles:
         """See ``CandidateModel``."""
@@ -79,7 +82,7 @@ class Neural:
         return self._arrays
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "Neural":
+    def restore(cls, arrays: Mapping[str, Floats]) -> "NeuralClassifier":
         """Rebuild from ``arrays``."""
         return cls(arrays)
 
@@ -92,39 +95,45 @@ class Neural:
         return normalized
 
 
-Watch = Callable[[int, Neural], None]
+EpochCallback = Callable[[int, NeuralClassifier], None]
 
 
-def _trained(
-    training: TrainingData, chosen: NeuralSettings, watch: Watch | None
+def _train(
+    training: TrainingData, hyperparameters: NeuralSettings, on_epoch: EpochCallback | None
 ) -> dict[str, Floats]:
     import torch
 
     inputs = torch.tensor(training.features.projected)
     labels, weights = torch.tensor(training.labels), torch.tensor(training.weights)
-    parts = _first_weights(inputs, labels, training.masters)
-    matrices = [parts[name] for name in _DECAYED]
-    others = [value for name, value in parts.items() if name not in _DECAYED]
+    weights_by_name = _first_weights(inputs, labels, training.masters)
+    matrices = [weights_by_name[name] for name in _DECAYED]
+    undecayed = [value for name, value in weights_by_name.items() if name not in _DECAYED]
     optimiser = torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": chosen.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": matrices, "weight_decay": hyperparameters.weight_decay},
+            {"params": undecayed, "weight_decay": 0.0},
         ],
-        lr=chosen.learning_rate,
+        lr=hyperparameters.learning_rate,
     )
     size = min(_MINIBATCH, len(training.labels))
     total = training.settings.epochs * -(-len(training.labels) // size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
     for epoch in range(1, training.settings.epochs + 1):
-        for places in torch.split(torch.randperm(len(training.labels)), size):
+        for indices in torch.split(torch.randperm(len(training.labels)), size):
             optimiser.zero_grad()
-            loss = _loss(parts, inputs[places], labels[places], weights[places], chosen.dropout)
+            loss = _loss(
+                weights_by_name,
+                inputs[indices],
+                labels[indices],
+                weights[indices],
+                hyperparameters.dropout,
+            )
             loss.backward()
             optimiser.step()
             schedule.step()
-        if watch is not None:
-            watch(epoch, Neural(_finished(parts)))
-    return _finished(parts)
+        if on_epoch is not None:
+            on_epoch(epoch, NeuralClassifier(_to_numpy(weights_by_name)))
+    return _to_numpy(weights_by_name)
 
 
 _DECAYED = ("inward", "outward", "masters")
@@ -149,17 +158,19 @@ def _first_weights(inputs: Any, labels: Any, masters: int) -> dict[str, Any]:
     }
 
 
-def _loss(parts: dict[str, Any], inputs: Any, labels: Any, weights: Any, dropout: float) -> Any:
+def _loss(tensors: dict[str, Any], inputs: Any, labels: Any, weights: Any, dropout: float) -> Any:
     import torch
 
     functional = torch.nn.functional
-    kept = functional.dropout(inputs, dropout)
-    hidden = functional.dropout(torch.relu(kept @ parts["inward"] + parts["inward_bias"]), dropout)
-    tasks = functional.normalize(kept + hidden @ parts["outward"], dim=1)
-    logits = parts["scale"] * (tasks @ parts["masters"].T) + parts["bias"]
+    dropped = functional.dropout(inputs, dropout)
+    hidden = functional.dropout(
+        torch.relu(dropped @ tensors["inward"] + tensors["inward_bias"]), dropout
+    )
+    tasks = functional.normalize(dropped + hidden @ tensors["outward"], dim=1)
+    logits = tensors["scale"] * (tasks @ tensors["masters"].T) + tensors["bias"]
     losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=_SMOOTHING)
     return (losses * weights).sum() / weights.sum()
 
 
-def _finished(parts: dict[str, Any]) -> dict[str, Floats]:
-    return {name: value.detach().numpy().copy() for name, value in parts.items()}
+def _to_numpy(tensors: dict[str, Any]) -> dict[str, Floats]:
+    return {name: value.detach().numpy().copy() for name, value in tensors.items()}

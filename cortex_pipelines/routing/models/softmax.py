@@ -24,9 +24,9 @@ def fit_softmax(
     import torch
 
     inputs = torch.tensor(features)
-    turned = inputs.T.contiguous()
+    transposed = inputs.T.contiguous()
     shares = torch.tensor(weights / weights.sum())[:, None]
-    wanted = torch.nn.functional.one_hot(torch.tensor(labels), masters).float() * shares
+    targets = torch.nn.functional.one_hot(torch.tensor(labels), masters).float() * shares
     decay = 1.0 / (penalty * float(weights.sum()))
     values = torch.zeros(features.shape[1] + 1, masters)
     # scipy's L-BFGS-B spends ten times as long on its own bookkeeping as on the products
@@ -41,11 +41,11 @@ def fit_softmax(
 
     def loss() -> float:
         logs = torch.log_softmax(inputs @ values[:-1] + values[-1], dim=1)
-        error = logs.exp() * shares - wanted
+        error = logs.exp() * shares - targets
         values.grad = torch.cat(
-            [turned @ error + decay * values[:-1], error.sum(dim=0, keepdim=True)]
+            [transposed @ error + decay * values[:-1], error.sum(dim=0, keepdim=True)]
         )
-        return float(-(wanted * logs).sum() + decay / 2 * (values[:-1] ** 2).sum())
+        return float(-(targets * logs).sum() + decay / 2 * (values[:-1] ** 2).sum())
 
     with torch.no_grad():
         solver.step(loss)  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ _UNSEEN = -12.0
 """Logit of a master without tasks."""
 
 
-class Lexical:
+class TfidfLogreg:
     """A trained candidate: logistic regression on TF-IDF.
 
     Args:
@@ -30,7 +30,7 @@ class Lexical:
         self._weights, self._biases = weights, biases
 
     @classmethod
-    def fit(cls, training: TrainingData) -> "Lexical":
+    def fit(cls, training: TrainingData) -> "TfidfLogreg":
         """Train it."""
         terms = training.features.lexical.shape[1]
         weights = np.zeros((terms, training.masters), dtype=np.float32)
@@ -42,7 +42,7 @@ class Lexical:
         matrix = training.features.lexical.astype(np.float64)
         # liblinear lets other threads run; which of them is first changes nothing
         with ThreadPoolExecutor(training.settings.solver_threads) as pool:
-            fitted = pool.map(lambda master: _against_the_rest(training, matrix, master), present)
+            fitted = pool.map(lambda master: _fit_one_vs_rest(training, matrix, master), present)
             for master, (column, bias) in zip(present, fitted, strict=True):
                 weights[:, master] = column
                 biases[master] = bias
@@ -64,12 +64,12 @@ class Lexical:
         return {"weights": self._weights, "biases": self._biases}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> "Lexical":
+    def restore(cls, arrays: Mapping[str, Floats]) -> "TfidfLogreg":
         """Rebuild from ``arrays``."""
         return cls(arrays["weights"], arrays["biases"])
 
 
-def _against_the_rest(training: TrainingData, matrix: object, master: int) -> tuple[Floats, float]:
+def _fit_one_vs_rest(training: TrainingData, matrix: object, master: int) -> tuple[Floats, float]:
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning

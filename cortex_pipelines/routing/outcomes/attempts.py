@@ -36,46 +36,48 @@ def attempts(
         independent), ``success`` (0 or 1), ``duration_seconds``, ``tokens``, ``complexity`` and
         ``complexity_score`` (all may be null); in the order of time.
     """
-    known = _known(outcomes, settings)
-    by_task = _of_tasks(outcomes)
-    left = _left(decisions)
+    outcome_by_attempt = _outcomes_by_attempt(outcomes, settings)
+    by_task = _task_values(outcomes)
+    reassigned = _reassigned_attempts(decisions)
     rows = []
     for row in features.filter(~pl.col("test_row") & pl.col("text").is_not_null()).iter_rows(
         named=True
     ):
-        outcome = known.get(row["attempt_id"], {})
-        of_task = by_task.get(row["task_id"] or "", {})
+        outcome = outcome_by_attempt.get(row["attempt_id"], {})
+        task_values = by_task.get(row["task_id"] or "", {})
         success = outcome.get("success")
-        if success is None and row["attempt_id"] in left:
+        if success is None and row["attempt_id"] in reassigned:
             success = False
         rows.append(
             row
-            | {name: outcome.get(name, of_task.get(name)) for name in _AMOUNTS}
+            | {name: outcome.get(name, task_values.get(name)) for name in _AMOUNTS}
             | {
                 "success": None if success is None else float(success),
                 "when": row["decided_at"] or outcome.get("when"),
                 "cluster": normalised(row["text"]),
             }
         )
-    more: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(
+    targets: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(
         ("success", *_AMOUNTS), pl.Float64
     )
     schema = pl.Schema(
-        {**features.schema, **more, "when": pl.Datetime("us", "UTC"), "cluster": pl.String}
+        {**features.schema, **targets, "when": pl.Datetime("us", "UTC"), "cluster": pl.String}
     )
     return pl.DataFrame(rows, schema=schema, orient="row").sort(
         "when", "attempt_id", nulls_last=False
     )
 
 
-def _known(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dict[str, Any]]:
+def _outcomes_by_attempt(
+    outcomes: pl.DataFrame, settings: PredictorSettings
+) -> dict[str, dict[str, Any]]:
     """Outcome of each attempt; the latest record with a value wins."""
-    ordered = outcomes.filter(pl.col("attempt_id").is_not_null()).sort(
+    by_time = outcomes.filter(pl.col("attempt_id").is_not_null()).sort(
         "occurred_at", "file", "byte_offset", nulls_last=False
     )
     by_attempt: dict[str, dict[str, Any]] = defaultdict(dict)
-    for row in ordered.iter_rows(named=True):
-        kept = by_attempt[row["attempt_id"]]
+    for row in by_time.iter_rows(named=True):
+        values = by_attempt[row["attempt_id"]]
         reported = {
             "success": row["success"],
             "duration_seconds": row["duration_seconds"] or None,
@@ -83,12 +85,12 @@ def _known(outcomes: pl.DataFrame, settings: PredictorSettings) -> dict[str, dic
             "complexity": _in_numbers(row["complexity"], settings.complexity_words),
             "complexity_score": row["complexity_score"],
         }
-        kept.setdefault("when", row["occurred_at"])
-        kept |= {name: value for name, value in reported.items() if value is not None}
+        values.setdefault("when", row["occurred_at"])
+        values |= {name: value for name, value in reported.items() if value is not None}
     return dict(by_attempt)
 
 
-def _of_tasks(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def _task_values(outcomes: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """Values from task records without a master."""
     by_task: dict[str, dict[str, Any]] = {}
     rows = outcomes.filter(pl.col("master").is_null() & pl.col("task_id").is_not_null())
@@ -102,17 +104,17 @@ def _in_numbers(word: str | None, words: Mapping[str, float]) -> float | None:
     return words.get(word.strip().lower()) if word else None
 
 
-def _left(decisions: pl.DataFrame) -> set[str]:
+def _reassigned_attempts(decisions: pl.DataFrame) -> set[str]:
     """Attempts of tasks that were reassigned to another master."""
     steps = decisions.filter(
         pl.col("task_id").is_not_null() & pl.col("decided_at").is_not_null() & ~pl.col("test_row")
     ).sort("decided_at", "file", "byte_offset")
-    at: dict[str, tuple[str, str]] = {}
-    left: set[str] = set()
+    current: dict[str, tuple[str, str]] = {}
+    reassigned: set[str] = set()
     for row in steps.iter_rows(named=True):
-        before = at.get(row["task_id"])
-        if before and before[0] != row["master"]:
-            left.add(before[1])
-        at[row["task_id"]] = (row["master"], row["attempt_id"])
-        left.discard(row["attempt_id"])  # it came back
-    return left
+        previous = current.get(row["task_id"])
+        if previous and previous[0] != row["master"]:
+            reassigned.add(previous[1])
+        current[row["task_id"]] = (row["master"], row["attempt_id"])
+        reassigned.discard(row["attempt_id"])  # it came back
+    return reassigned

@@ -1,7 +1,7 @@
 """Encode features numerically for linear models, fitted on training tasks only.
 
-That a field is missing is no feature. Which fields a record has depends on the file it stands in,
-and some files hold only what was finished: a model would learn that from the gap.
+Missing fields are not a feature. Which fields a record has depends on its file, and some files hold
+only finished tasks: a model would learn that from the gap.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def _long_words(text: str) -> list[str]:
     return [word for word in folded_words(text) if len(word) > 1 or not word.isascii()]
 
 
-_OF_WORDS: dict[str, Any] = {
+_TFIDF_OPTIONS: dict[str, Any] = {
     **{"tokenizer": _long_words, "token_pattern": None, "lowercase": False},
     **{"sublinear_tf": True},
 }
@@ -100,10 +100,10 @@ class Encoding:
             min_documents: Fewest texts that a word has to stand in.
         """
         numbers = _numbers(rows, columns)
-        there = ~np.isnan(numbers)
-        count = np.maximum(there.sum(axis=0), 1)
-        centre = np.where(there, numbers, 0.0).sum(axis=0) / count
-        spread = np.sqrt((np.where(there, numbers - centre, 0.0) ** 2).sum(axis=0) / count)
+        present = ~np.isnan(numbers)
+        count = np.maximum(present.sum(axis=0), 1)
+        centre = np.where(present, numbers, 0.0).sum(axis=0) / count
+        spread = np.sqrt((np.where(present, numbers - centre, 0.0) ** 2).sum(axis=0) / count)
         words, idf = _vocabulary(rows, columns.text, vocabulary, min_documents)
         return cls(
             columns=columns,
@@ -122,13 +122,13 @@ class Encoding:
 
         numbers = _numbers(rows, self.columns)
         scaled = np.nan_to_num((numbers - np.array(self.centre)) / np.array(self.spread))
-        known = [
+        one_hot = [
             np.array(
                 [[value == category for category in values] for value in _category(rows, name)]
             )
             for name, values in zip(self.columns.categories, self.categories, strict=True)
         ]
-        parts = [scaled, *known]
+        parts = [scaled, *one_hot]
         dense = [sparse.csr_matrix(p.reshape(rows.height, -1).astype(np.float64)) for p in parts]
         return sparse.hstack([*dense, self._texts(rows)], format="csr")
 
@@ -138,7 +138,7 @@ class Encoding:
 
         if not self.words or self.columns.text is None:
             return sparse.csr_matrix((rows.height, 0))
-        vectorizer = TfidfVectorizer(**_OF_WORDS, vocabulary=list(self.words))
+        vectorizer = TfidfVectorizer(**_TFIDF_OPTIONS, vocabulary=list(self.words))
         vectorizer.idf_ = np.array(self.idf)
         return vectorizer.transform(_texts_of(rows, self.columns.text))
 
@@ -159,13 +159,13 @@ def _texts_of(rows: pl.DataFrame, name: str) -> list[str]:
 
 
 def _vocabulary(
-    rows: pl.DataFrame, name: str | None, most: int, min_documents: int
+    rows: pl.DataFrame, name: str | None, max_words: int, min_documents: int
 ) -> tuple[tuple[str, ...], tuple[float, ...]]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    if name is None or not most:
+    if name is None or not max_words:
         return (), ()
-    vectorizer = TfidfVectorizer(**_OF_WORDS, min_df=min_documents, max_features=most)
+    vectorizer = TfidfVectorizer(**_TFIDF_OPTIONS, min_df=min_documents, max_features=max_words)
     try:
         vectorizer.fit(_texts_of(rows, name))
     except ValueError:  # no word stands in enough texts

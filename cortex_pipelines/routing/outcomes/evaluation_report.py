@@ -29,30 +29,30 @@ def outcome_report(
     parts = [paragraph(SAMPLE, warning=True)] if sample else []
     parts.append(paragraph(_HOW))
     for row in targets.iter_rows(named=True):
-        own = [score for score in scores if score.target == row["target"]]
+        target_scores = [score for score in scores if score.target == row["target"]]
         parts.append(heading(row["target"]))
-        parts += _target(row["left_out"], own, coverage, by_factors=row["by_factors"])
+        parts += _target(row["left_out"], target_scores, coverage, by_factors=row["by_factors"])
     return page("Outcomes of tasks, before they are sent", parts)
 
 
 def _target(
-    left_out: str | None, own: list[CandidateScore], coverage: float, *, by_factors: bool
+    left_out: str | None, scores: list[CandidateScore], coverage: float, *, by_factors: bool
 ) -> list[str]:
     if left_out is not None:
         return [paragraph(f"Not predicted: {left_out}.")]
-    if not own:
+    if not scores:
         return [paragraph("No later task has a known value.")]
     head, rows = ["model", "loss", "gain over the plainest (interval)"], []
-    amount = own[0].coverage is not None
+    amount = scores[0].coverage is not None
     head += ["held by the interval", "its median width"] if amount else ["ECE", "AUROC"]
-    for score in own:
+    for score in scores:
         mark = " (used)" if score.chosen else ""
         row = [_WORDS[score.candidate] + mark, f"{score.loss:.4f}", _span(score.gain)]
         rows.append([*row, *_amount(score)] if amount else [*row, *_probability(score)])
     return [
-        paragraph(f"{own[0].items} later tasks. {_loss_in_words(amount, by_factors, coverage)}"),
+        paragraph(f"{scores[0].items} later tasks. {_loss_in_words(amount, by_factors, coverage)}"),
         table(head, rows),
-        paragraph(_verdict(own)),
+        paragraph(_verdict(scores)),
     ]
 
 
@@ -78,15 +78,15 @@ def _probability(score: CandidateScore) -> list[str]:
     ]
 
 
-def _verdict(own: list[CandidateScore]) -> str:
-    used = next(score for score in own if score.chosen)
-    if used.candidate == BASELINE:
+def _verdict(scores: list[CandidateScore]) -> str:
+    selected = next(score for score in scores if score.chosen)
+    if selected.candidate == BASELINE:
         return "Nothing earned its place over the plainest model, so that one is used."
-    if used.gain.low > 0:
-        return f"'{used.candidate}' is better than the plainest model on the later tasks."
-    if used.gain.high < 0:
-        return f"'{used.candidate}' LOSES against the plainest model on the later tasks."
-    return f"Whether '{used.candidate}' beats the simplest model cannot be told from these."
+    if selected.gain.low > 0:
+        return f"'{selected.candidate}' is better than the plainest model on the later tasks."
+    if selected.gain.high < 0:
+        return f"'{selected.candidate}' LOSES against the plainest model on the later tasks."
+    return f"Whether '{selected.candidate}' beats the simplest model cannot be told from these."
 
 
 def _span(interval: Interval) -> str:

@@ -52,25 +52,27 @@ def score_predictions(
 
 
 def _scores(predictions: pl.DataFrame, settings: EvaluationSettings) -> Iterator[CandidateScore]:
-    for (target,), own in predictions.group_by("target", maintain_order=True):
-        plain = own.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
-        for (candidate,), rows in own.group_by("model", maintain_order=True):
-            ordered = rows.sort("attempt_id")
+    for (target,), target_rows in predictions.group_by("target", maintain_order=True):
+        baseline_loss = (
+            target_rows.filter(pl.col("model") == BASELINE).sort("attempt_id")["loss"].to_numpy()
+        )
+        for (candidate,), rows in target_rows.group_by("model", maintain_order=True):
+            by_attempt = rows.sort("attempt_id")
             gain = paired_bootstrap(
-                (plain - ordered["loss"].to_numpy()).tolist(),
-                clusters=ordered["cluster"].to_list(),
+                (baseline_loss - by_attempt["loss"].to_numpy()).tolist(),
+                clusters=by_attempt["cluster"].to_list(),
                 resamples=settings.resamples,
                 confidence=settings.confidence,
                 seed=settings.seed,
             )
-            yield _score(str(target), str(candidate), ordered, gain, settings.confidence)
+            yield _score(str(target), str(candidate), by_attempt, gain, settings.confidence)
 
 
 def _score(
     target: str, candidate: str, rows: pl.DataFrame, gain: Interval, confidence: float
 ) -> CandidateScore:
     amount = rows["low"].null_count() == 0
-    held = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
+    covered = (rows["actual"] >= rows["low"]) & (rows["actual"] <= rows["high"])
     return CandidateScore(
         target=target,
         candidate=candidate,
@@ -78,7 +80,7 @@ def _score(
         items=rows.height,
         loss=float(rows["loss"].to_numpy().mean()),
         gain=gain,
-        coverage=wilson(int(held.sum()), rows.height, confidence) if amount else None,
+        coverage=wilson(int(covered.sum()), rows.height, confidence) if amount else None,
         width=float(np.median((rows["high"] - rows["low"]).to_numpy())) if amount else None,
         calibration=None if amount else (_ece(rows, "uncalibrated"), _ece(rows, "predicted")),
         auroc=None if amount else _auroc(rows),

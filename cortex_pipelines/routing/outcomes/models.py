@@ -15,7 +15,7 @@ RUNGS = ("constant", "master", "linear")
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A fitted linear model: a constant plus one weight per feature.
 
     Args:
@@ -44,16 +44,16 @@ class Fitted:
         return np.array([self.by_master.get(name, self.base) for name in rows["master"].to_list()])
 
 
-Fit = Callable[[pl.DataFrame, np.ndarray], Fitted]
+FitModel = Callable[[pl.DataFrame, np.ndarray], FittedModel]
 """Fits a model to training tasks and their values."""
 
 
 def candidate_models(
     kind: Kind, columns: Columns, settings: PredictorSettings
-) -> dict[str, list[Fit]]:
+) -> dict[str, list[FitModel]]:
     """Candidate models of a target by name; several variants of one are all tried."""
     return {
-        "constant": [lambda rows, values: Fitted(_middle(kind, values), {}, None, ())],
+        "constant": [lambda rows, values: FittedModel(_middle(kind, values), {}, None, ())],
         "master": [lambda rows, values: _by_master(kind, rows, values, settings.shrinkage)],
         "linear": [_linear(kind, columns, settings, strength) for strength in settings.strengths],
     }
@@ -63,20 +63,20 @@ def _middle(kind: Kind, values: np.ndarray) -> float:
     return float(values.mean() if kind == "probability" else np.median(values))
 
 
-def _by_master(kind: Kind, rows: pl.DataFrame, values: np.ndarray, shrinkage: float) -> Fitted:
+def _by_master(kind: Kind, rows: pl.DataFrame, values: np.ndarray, shrinkage: float) -> FittedModel:
     """Mean of each master, shrunk to the overall mean where tasks are few."""
     base = _middle(kind, values)
     masters = np.array(rows["master"].to_list())
     offsets = {}
     for master in sorted(set(masters.tolist())):
-        own = values[masters == master]
-        share = len(own) / (len(own) + shrinkage)
-        offsets[master] = share * _middle(kind, own) + (1 - share) * base
-    return Fitted(base, offsets, None, ())
+        master_values = values[masters == master]
+        weight = len(master_values) / (len(master_values) + shrinkage)
+        offsets[master] = weight * _middle(kind, master_values) + (1 - weight) * base
+    return FittedModel(base, offsets, None, ())
 
 
-def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength: float) -> Fit:
-    def fit(rows: pl.DataFrame, values: np.ndarray) -> Fitted:
+def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength: float) -> FitModel:
+    def fit(rows: pl.DataFrame, values: np.ndarray) -> FittedModel:
         from sklearn.linear_model import LogisticRegression, Ridge
 
         encoding = Encoding.fit(rows, columns, settings.vocabulary, settings.min_documents)
@@ -85,10 +85,12 @@ def _linear(kind: Kind, columns: Columns, settings: PredictorSettings, strength:
         if kind == "probability":
             model = LogisticRegression(C=1 / strength, max_iter=1000, tol=1e-6)
             model.fit(matrix, values > 0.5)
-            return Fitted(float(model.intercept_[0]), {}, encoding, tuple(model.coef_[0].tolist()))
+            return FittedModel(
+                float(model.intercept_[0]), {}, encoding, tuple(model.coef_[0].tolist())
+            )
         model = Ridge(alpha=strength, solver="sparse_cg", tol=1e-8)
         model.fit(matrix, values)
-        return Fitted(float(model.intercept_), {}, encoding, tuple(model.coef_.tolist()))
+        return FittedModel(float(model.intercept_), {}, encoding, tuple(model.coef_.tolist()))
 
     return fit
 
@@ -108,10 +110,10 @@ def select_model(candidates: Sequence[tuple[str, np.ndarray]], errors: float = 2
         candidates: Model names from the simplest, each with its losses on the same held-out items.
         errors: How many standard errors; more than one where items overlap.
     """
-    chosen, own = candidates[0]
+    selected, selected_losses = candidates[0]
     for name, other in candidates[1:]:
-        gained = own - other
-        error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else np.inf
-        if gained.mean() > errors * error:
-            chosen, own = name, other
-    return chosen
+        gains = selected_losses - other
+        error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.inf
+        if gains.mean() > errors * error:
+            selected, selected_losses = name, other
+    return selected

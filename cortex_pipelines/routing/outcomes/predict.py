@@ -14,7 +14,7 @@ from cortex_pipelines.routing.outcomes.predictors import OutcomePredictors, Pred
 from cortex_pipelines.schemas.coordination import DECISIONS, OUTCOMES
 from cortex_pipelines.schemas.outcomes import PREDICTED_TARGETS
 
-_ASKED = "asked before it is sent"
+_TASK_ID = "asked before it is sent"
 """Placeholder for the task's id that no log uses."""
 
 
@@ -46,25 +46,28 @@ def expect(
     """
     models = OutcomePredictors.load(predictors)
     decisions, outcomes = (_table(tables, name) for name in (DECISIONS.name, OUTCOMES.name))
-    known = sorted({*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()})
-    if master is not None and master not in known:
+    known_masters = sorted(
+        {*decisions["master"].unique(), *outcomes["master"].drop_nulls().unique()}
+    )
+    if master is not None and master not in known_masters:
         raise PredictorError(
-            f"the logs have no master {master!r}; known masters: {', '.join(known) or 'none'}"
+            f"the logs have no master {master!r}; known masters: "
+            f"{', '.join(known_masters) or 'none'}"
         )
-    asked = known if master is None else [master]
+    masters = known_masters if master is None else [master]
     # half a surrogate pair, as an argument may hold it, fits in no table
     clean = text.encode("utf-8", "replace").decode("utf-8")
-    rows = _asked(clean, asked, when, decisions, outcomes, settings)
+    rows = _task_features(clean, masters, when, decisions, outcomes, settings)
     predictions = models.predict(rows).with_columns(rows["master"])
     left_out = _left_out(predictors)
     used = {name: predictor.candidate for name, predictor in sorted(models.predictors.items())}
     return [
-        {"master": row["master"], **_answer(models, row), "models": used, "left_out": left_out}
+        {"master": row["master"], **_predictions(models, row), "models": used, "left_out": left_out}
         for row in predictions.iter_rows(named=True)
     ]
 
 
-def _asked(
+def _task_features(
     text: str,
     masters: Sequence[str],
     when: datetime,
@@ -74,20 +77,24 @@ def _asked(
 ) -> pl.DataFrame:
     """Features of the task, computed by the same code as those of the logs."""
     empty = dict.fromkeys(decisions.columns)
-    asked = [
+    decision_rows = [
         {
             **empty,
-            **{"attempt_id": attempt_id(_ASKED, text, name), "task_id": _ASKED, "text": text},
+            **{"attempt_id": attempt_id(_TASK_ID, text, name), "task_id": _TASK_ID, "text": text},
             **{"master": name, "decided_at": when, "file": "", "byte_offset": 0},
             **{"test_row": False, "scored_masters": [], "scores": []},
         }
         for name in masters
     ]
-    every = pl.concat([decisions, pl.DataFrame(asked, schema=decisions.schema)])
-    return features(every, outcomes, settings).filter(pl.col("task_id") == _ASKED).sort("master")
+    all_decisions = pl.concat([decisions, pl.DataFrame(decision_rows, schema=decisions.schema)])
+    return (
+        features(all_decisions, outcomes, settings)
+        .filter(pl.col("task_id") == _TASK_ID)
+        .sort("master")
+    )
 
 
-def _answer(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:
+def _predictions(models: OutcomePredictors, row: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     for name, predictor in sorted(models.predictors.items()):
         if predictor.target.kind == "probability":

@@ -45,17 +45,17 @@ class OutcomePredictors:
         """Load the predictors saved by the asset ``outcome_predictors``.
 
         Raises:
-            PredictorError: there are none.
+            PredictorError: the folder holds no predictors.
         """
         try:
             stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
             return cls(TypeAdapter(dict[str, Predictor]).validate_python(stored))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"])) or "all of it"
-            raise _none(folder, f"{FILE}: {place}: {first['msg']}") from error
+            location = ".".join(map(str, first["loc"])) or "all of it"
+            raise _missing(folder, f"{FILE}: {location}: {first['msg']}") from error
         except (OSError, ValueError, RecursionError) as error:
-            raise _none(folder, error) from error
+            raise _missing(folder, error) from error
 
     def save(self, folder: Path) -> None:
         """Save to a folder, as JSON."""
@@ -82,9 +82,9 @@ class OutcomePredictors:
         return pl.DataFrame(columns)
 
 
-def _none(folder: Path, why: object) -> PredictorError:
+def _missing(folder: Path, reason: object) -> PredictorError:
     return PredictorError(
-        f"{folder}: no outcome predictors ({why}); run `cortex run outcome_predictors` first"
+        f"{folder}: no outcome predictors ({reason}); run `cortex run outcome_predictors` first"
     )
 
 
@@ -104,15 +104,15 @@ def build_predictors(
     predictors: dict[str, Predictor] = {}
     targets, predictions = [], []
     for target in TARGETS:
-        known = attempts.filter(pl.col(target.name).is_not_null())
-        test = known.tail(round(known.height * settings.test_share))
-        past = known.head(known.height - test.height)
-        reason = _too_few(target, past, known.height, settings)
+        with_value = attempts.filter(pl.col(target.name).is_not_null())
+        test = with_value.tail(round(with_value.height * settings.test_share))
+        past = with_value.head(with_value.height - test.height)
+        reason = _too_few(target, past, with_value.height, settings)
         trained = None if reason else train(past, target, columns, settings)
         targets.append(_target_row(target, trained, past.height, test.height, reason))
         if trained is not None:
             predictors[target.name] = trained.predictors[trained.chosen]
-            predictions += _tried(target, trained, test)
+            predictions += _prediction_rows(target, trained, test)
     tables = {
         PREDICTED_TARGETS.name: PREDICTED_TARGETS.frame(targets),
         PREDICTIONS.name: PREDICTIONS.frame(predictions),
@@ -121,11 +121,11 @@ def build_predictors(
 
 
 def _too_few(
-    target: PredictionTarget, past: pl.DataFrame, known: int, settings: PredictorSettings
+    target: PredictionTarget, past: pl.DataFrame, known_count: int, settings: PredictorSettings
 ) -> str | None:
-    if known < settings.min_items:
+    if known_count < settings.min_items:
         return (
-            f"{known} tasks have a known {target.name}; at least {settings.min_items} "
+            f"{known_count} tasks have a known {target.name}; at least {settings.min_items} "
             "(predictors.min_items) are needed"
         )
     if target.kind == "probability":
@@ -159,31 +159,31 @@ def _target_row(
     }
 
 
-def _tried(
+def _prediction_rows(
     target: PredictionTarget, trained: TrainedCandidates, test: pl.DataFrame
 ) -> list[dict[str, Any]]:
     actual = test[target.name].to_numpy()
-    wanted = scaled(actual, target)
+    scaled_actual = scaled(actual, target)
     rows = []
     for candidate, predictor in trained.predictors.items():
         predicted, low, high = predictor.predict(test)
-        lost = losses(target.kind, scaled(predicted, target), wanted)
-        before = predictor.uncalibrated(test)
+        row_losses = losses(target.kind, scaled(predicted, target), scaled_actual)
+        uncalibrated = predictor.uncalibrated(test)
         rows += [
             {
                 "target": target.name,
                 "model": candidate,
                 "chosen": candidate == trained.chosen,
-                "attempt_id": test["attempt_id"][place],
-                "cluster": test["cluster"][place],
-                "master": test["master"][place],
-                "actual": float(actual[place]),
-                "predicted": float(predicted[place]),
-                "low": float(low[place]) if target.kind == "amount" else None,
-                "high": float(high[place]) if target.kind == "amount" else None,
-                "uncalibrated": float(before[place]),
-                "loss": float(lost[place]),
+                "attempt_id": test["attempt_id"][row],
+                "cluster": test["cluster"][row],
+                "master": test["master"][row],
+                "actual": float(actual[row]),
+                "predicted": float(predicted[row]),
+                "low": float(low[row]) if target.kind == "amount" else None,
+                "high": float(high[row]) if target.kind == "amount" else None,
+                "uncalibrated": float(uncalibrated[row]),
+                "loss": float(row_losses[row]),
             }
-            for place in range(test.height)
+            for row in range(test.height)
         ]
     return rows

@@ -10,8 +10,8 @@ import polars as pl
 
 from cortex_pipelines.routing.outcomes.encoding import Columns
 from cortex_pipelines.routing.outcomes.models import (
-    Fit,
-    Fitted,
+    FitModel,
+    FittedModel,
     Kind,
     candidate_models,
     losses,
@@ -61,7 +61,7 @@ class Predictor:
 
     target: PredictionTarget
     candidate: str
-    model: Fitted
+    model: FittedModel
     slope: float
     shift: float
     reach: float
@@ -84,7 +84,7 @@ class Predictor:
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
         if self.target.kind == "probability":
-            return _chance(raw) if self.candidate == "linear" else np.clip(raw, 0.0, 1.0)
+            return _sigmoid(raw) if self.candidate == "linear" else np.clip(raw, 0.0, 1.0)
         return np.maximum(np.expm1(raw), 0.0) if self.target.by_factors else raw
 
 
@@ -147,7 +147,7 @@ def scaled(values: np.ndarray, target: PredictionTarget) -> np.ndarray:
 def _loss(
     target: PredictionTarget, candidate: str, raw: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
-    predicted = _chance(raw) if target.kind == "probability" and candidate == "linear" else raw
+    predicted = _sigmoid(raw) if target.kind == "probability" and candidate == "linear" else raw
     return losses(target.kind, predicted, values)
 
 
@@ -156,22 +156,24 @@ def _fold(cluster: str, settings: PredictorSettings) -> int:
     return int.from_bytes(digest[:8], "big") % settings.folds
 
 
-def _out_of_fold(rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: Fit) -> np.ndarray:
+def _out_of_fold(
+    rows: pl.DataFrame, values: np.ndarray, fold: np.ndarray, fit: FitModel
+) -> np.ndarray:
     """Predictions for each task by a model trained without its fold."""
     predicted = np.zeros(len(values))
     for number in np.unique(fold):
-        held = fold == number
-        if held.all() or _one_class_less(values[~held], values):
-            predicted[held] = fit(rows, values).raw(rows.filter(pl.Series(held)))
+        in_fold = fold == number
+        if in_fold.all() or _lacks_class(values[~in_fold], values):
+            predicted[in_fold] = fit(rows, values).raw(rows.filter(pl.Series(in_fold)))
             continue
-        model = fit(rows.filter(pl.Series(~held)), values[~held])
-        predicted[held] = model.raw(rows.filter(pl.Series(held)))
+        model = fit(rows.filter(pl.Series(~in_fold)), values[~in_fold])
+        predicted[in_fold] = model.raw(rows.filter(pl.Series(in_fold)))
     return predicted
 
 
-def _one_class_less(some: np.ndarray, values: np.ndarray) -> bool:
+def _lacks_class(subset: np.ndarray, values: np.ndarray) -> bool:
     """Whether a subset of the tasks lacks a class."""
-    return set(np.unique(values)) == {0.0, 1.0} and len(np.unique(some)) < 2
+    return set(np.unique(values)) == {0.0, 1.0} and len(np.unique(subset)) < 2
 
 
 def _calibration(
@@ -209,15 +211,15 @@ def _platt(raw: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     from scipy.optimize import minimize
 
     positive, negative = values.sum(), (1 - values).sum()
-    wanted = np.where(values > 0.5, (positive + 1) / (positive + 2), 1 / (negative + 2))
+    targets = np.where(values > 0.5, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
     def loss(parameters: Sequence[float]) -> float:
         odds = parameters[0] * raw + parameters[1]
-        return float((np.logaddexp(0.0, odds) - wanted * odds).mean())
+        return float((np.logaddexp(0.0, odds) - targets * odds).mean())
 
     slope, shift = minimize(loss, [1.0, 0.0], method="BFGS").x
     return float(slope), float(shift)
 
 
-def _chance(odds: np.ndarray) -> np.ndarray:
+def _sigmoid(odds: np.ndarray) -> np.ndarray:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -500, 500))))

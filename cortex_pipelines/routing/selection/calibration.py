@@ -13,15 +13,15 @@ def reliability(
 ) -> list[tuple[float, float, int]]:
     """Mean confidence, accuracy and number of tasks per non-empty bin."""
     confidences, correct = np.asarray(confidence, dtype=float), np.asarray(right, dtype=float)
-    place = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    bin_index = np.minimum((confidences * BINS).astype(int), BINS - 1)
     return [
         (
-            float(confidences[place == number].mean()),
-            float(correct[place == number].mean()),
-            int((place == number).sum()),
+            float(confidences[bin_index == number].mean()),
+            float(correct[bin_index == number].mean()),
+            int((bin_index == number).sum()),
         )
         for number in range(BINS)
-        if (place == number).any()
+        if (bin_index == number).any()
     ]
 
 

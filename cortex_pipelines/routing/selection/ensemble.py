@@ -11,7 +11,7 @@ _PRIOR = 3.0
 """Weight of the plain average, in tasks: with few tasks the weights stay near it."""
 
 
-def combined(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
+def combine(scores: Sequence[Doubles], weights: Sequence[float]) -> Doubles:
     """Normalised log-probabilities of the weighted sum of the candidates' scores.
 
     The sum of the weights is the inverse of a temperature, so the result is calibrated if the
@@ -47,16 +47,16 @@ def learn_weights(scores: Sequence[Doubles], labels: Indices, shares: Doubles) -
         logs = log_softmax(np.tensordot(weights, stacked, axes=1))
         expected = np.einsum("rtm,tm->rt", stacked, np.exp(logs), optimize=True)
         gradient = ((expected - right) * shares).sum(axis=1) / total
-        away = weights - start
+        deviation = weights - start
         value = -float((logs[rows, labels] * shares).sum()) / total
-        pull = _PRIOR / total
-        return value + pull * float((away**2).sum()), gradient + 2 * pull * away
+        strength = _PRIOR / total
+        return value + strength * float((deviation**2).sum()), gradient + 2 * strength * deviation
 
     optimum = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(scores))
     return [round(float(weight), 6) for weight in optimum.x]
 
 
-def cross_fitted(
+def cross_fit(
     scores: Sequence[Doubles], labels: Indices, shares: Doubles, folds: Indices
 ) -> Doubles:
     """Log-probabilities of each fold, with weights learnt on the other folds.
@@ -66,9 +66,11 @@ def cross_fitted(
     """
     scores_out_of_fold = np.zeros_like(scores[0])
     for fold in np.unique(folds):
-        held, others = folds == fold, folds != fold
-        if not others.any():
-            return combined(scores, [1.0 / len(scores)] * len(scores))
-        weights = learn_weights([s[others] for s in scores], labels[others], shares[others])
-        scores_out_of_fold[held] = combined([score[held] for score in scores], weights)
+        in_fold, out_of_fold = folds == fold, folds != fold
+        if not out_of_fold.any():
+            return combine(scores, [1.0 / len(scores)] * len(scores))
+        weights = learn_weights(
+            [s[out_of_fold] for s in scores], labels[out_of_fold], shares[out_of_fold]
+        )
+        scores_out_of_fold[in_fold] = combine([score[in_fold] for score in scores], weights)
     return scores_out_of_fold

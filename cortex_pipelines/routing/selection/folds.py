@@ -21,9 +21,9 @@ def folds_of(keys: Sequence[str], labels: Indices, folds: int) -> Indices:
     fold_of = np.zeros(len(labels), dtype=np.int64)
     dealt = 0
     for label in np.unique(labels):
-        places = np.flatnonzero(labels == label).tolist()
-        own = sorted(places, key=lambda place: (keys[place], place))
-        for place in own:
-            fold_of[place] = dealt % folds
+        rows = np.flatnonzero(labels == label).tolist()
+        ordered_rows = sorted(rows, key=lambda row: (keys[row], row))
+        for row in ordered_rows:
+            fold_of[row] = dealt % folds
             dealt += 1
     return fold_of

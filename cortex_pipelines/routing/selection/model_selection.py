@@ -1,11 +1,11 @@
 """Model selection: a candidate is adopted only if it beats a simpler one on the same folds.
 
-Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So it begins
-with the plainest, and the next to take its place is the plainest candidate that gets more tasks
-right and is shown to be better: by McNemar's exact test of who is right, or, which sees smaller
+Several learned routers lose to a simple baseline (LLMRouterBench, arXiv 2601.07206). So selection
+begins with the simplest, and the next to be adopted is the simplest candidate that gets more tasks
+right and is significantly better: by McNemar's exact test of who is right, or, which sees smaller
 gains, by the paired t-test of the likelihood that the two give to the right masters. The p-values
 of both tests of all candidates above are corrected together (Holm), so that among many candidates
-one that is no better is adopted with a probability of at most the level. All that a candidate
+one that is not better is adopted with a probability of at most the level. All that a candidate
 learns, terms and components included, it learns without the fold that it is compared on.
 """
 
@@ -19,20 +19,20 @@ import numpy as np
 from cortex_pipelines.progress import track
 from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.models.base import CandidateModel, TrainingData
-from cortex_pipelines.routing.models.embedding_logreg import Semantic
-from cortex_pipelines.routing.models.kernel_ridge import Kernel
-from cortex_pipelines.routing.models.keywords import Keywords
-from cortex_pipelines.routing.models.knn import Retrieval
-from cortex_pipelines.routing.models.network import Neural, NeuralSettings
-from cortex_pipelines.routing.models.tfidf import Lexical
+from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
+from cortex_pipelines.routing.models.kernel_ridge import KernelRidge
+from cortex_pipelines.routing.models.keywords import KeywordRules
+from cortex_pipelines.routing.models.knn import KnnClassifier
+from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
+from cortex_pipelines.routing.models.tfidf import TfidfLogreg
 from cortex_pipelines.routing.selection.calibration import expected_calibration_error
-from cortex_pipelines.routing.selection.ensemble import combined, cross_fitted, learn_weights
+from cortex_pipelines.routing.selection.ensemble import combine, cross_fit, learn_weights
 from cortex_pipelines.statistics.significance import higher_likelihood_p, holm, mcnemar_exact
 
 ORDER = ("rules", "lexical", "semantic", "retrieval", "kernel", "neural")
 """Candidates, simplest first; rules are absent without a rules file."""
 
-_ASIDE = ("lexical", "semantic")
+_SECOND_THREAD = ("lexical", "semantic")
 """Candidates trained in a thread of their own, as they use no random numbers of torch."""
 
 AVERAGE, ENSEMBLE = "average", "ensemble"
@@ -82,68 +82,68 @@ class ModelSelection:
         candidates: The candidates, trained on all tasks.
         weights: Weight of each candidate in the decision; a candidate that has no say is absent.
         steps: The table.
-        figures: Figures of the adopted decision, out of fold.
+        metrics: Metrics of the adopted decision, out of fold.
     """
 
     candidates: Mapping[str, CandidateModel]
     weights: Mapping[str, float]
     steps: tuple[SelectionStep, ...]
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
 
 
 def select_model(
     training: TrainingData,
-    judged: Indices,
+    compared: Indices,
     folds: Indices,
-    rules: Keywords | None,
-    chosen: NeuralSettings,
+    rules: KeywordRules | None,
+    hyperparameters: NeuralSettings,
 ) -> ModelSelection:
     """Run the model selection.
 
     Args:
         training: All tasks.
-        judged: Places of the tasks that count in the comparison: those whose label is borne out
+        compared: Places of the tasks that count in the comparison: those whose label is borne out
             and that no setting was chosen on.
         folds: Fold of each task.
         rules: The keyword rules, if there are any.
-        chosen: Settings of the neural candidate.
+        hyperparameters: Settings of the neural candidate.
     """
-    fits = _fits(chosen)
-    whole, held = _all_scores(training, folds, fits)
+    fits = _fit_functions(hyperparameters)
+    trained, out_of_fold = _all_scores(training, folds, fits)
     if rules is not None:
-        whole = {"rules": rules, **whole}
-        held = {"rules": rules.scores(training.features), **held}
-    order = [name for name in ORDER if name in whole]
-    table = {name: held[name][judged] for name in order}
-    labels, shares = training.labels[judged], np.ones(len(judged))
-    steps, top, logs = _steps(table, labels, shares, folds[judged], training.settings.adopt_p)
+        trained = {"rules": rules, **trained}
+        out_of_fold = {"rules": rules.scores(training.features), **out_of_fold}
+    order = [name for name in ORDER if name in trained]
+    table = {name: out_of_fold[name][compared] for name in order}
+    labels, shares = training.labels[compared], np.ones(len(compared))
+    steps, top, logs = _steps(table, labels, shares, folds[compared], training.settings.adopt_p)
     voters = order if top == ENSEMBLE else [top]
     weights = dict(
         zip(voters, learn_weights([table[n] for n in voters], labels, shares), strict=True)
     )
     right = logs.argmax(axis=1) == labels
-    figures = _figures(logs, labels) | {
+    metrics = _metrics(logs, labels) | {
         "ece_before": _uncalibrated([table[name] for name in voters], labels)
     }
     if right.any() and not right.all():
         from sklearn.metrics import roc_auc_score
 
-        figures["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
+        metrics["confidence_auroc"] = float(roc_auc_score(right, logs.max(axis=1)))
     return ModelSelection(
-        whole,
+        trained,
         {name: weight for name, weight in weights.items() if weight > 0},
         steps,
-        figures,
+        metrics,
     )
 
 
-def _fits(chosen: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
+def _fit_functions(hyperparameters: NeuralSettings) -> dict[str, Callable[[TrainingData], Any]]:
     return {
-        "lexical": Lexical.fit,
-        "semantic": Semantic.fit,
-        "retrieval": Retrieval.fit,
-        "kernel": Kernel.fit,
-        "neural": lambda training: Neural.fit(training, chosen),
+        "lexical": TfidfLogreg.fit,
+        "semantic": EmbeddingLogreg.fit,
+        "retrieval": KnnClassifier.fit,
+        "kernel": KernelRidge.fit,
+        "neural": lambda training: NeuralClassifier.fit(training, hyperparameters),
     }
 
 
@@ -152,27 +152,27 @@ def _all_scores(
 ) -> tuple[dict[str, Any], dict[str, Doubles]]:
     """Candidates trained on all tasks, and out-of-fold scores of each."""
     shape = (len(training.labels), training.masters)
-    held = {name: np.zeros(shape) for name in fits}
-    with ThreadPoolExecutor(1) as aside:
+    scores = {name: np.zeros(shape) for name in fits}
+    with ThreadPoolExecutor(1) as executor:
         for fold in track(list(np.unique(folds)), "Comparing routers"):
             inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            part, extractor = training.refitted(outside)
+            part, extractor = training.refit(outside)
             unseen = training.features.take(inside)
             features = extractor.features(unseen.texts, unseen.embeddings)
-            for name, candidate in _fitted(fits, part, aside).items():
-                held[name][inside] = candidate.scores(features)
-        return _fitted(fits, training, aside), held
+            for name, candidate in _fit_all(fits, part, executor).items():
+                scores[name][inside] = candidate.scores(features)
+        return _fit_all(fits, training, executor), scores
 
 
-def _fitted(
+def _fit_all(
     fits: Mapping[str, Callable[[TrainingData], Any]],
     training: TrainingData,
-    aside: ThreadPoolExecutor,
+    executor: ThreadPoolExecutor,
 ) -> dict[str, Any]:
     """Fit all candidates, two of them in a second thread to balance the time."""
-    beside = aside.submit(lambda: {name: fits[name](training) for name in _ASIDE})
-    main = {name: fit(training) for name, fit in fits.items() if name not in _ASIDE}
-    return main | beside.result()
+    second_thread = executor.submit(lambda: {name: fits[name](training) for name in _SECOND_THREAD})
+    first_thread = {name: fit(training) for name, fit in fits.items() if name not in _SECOND_THREAD}
+    return first_thread | second_thread.result()
 
 
 def _steps(
@@ -180,26 +180,36 @@ def _steps(
 ) -> tuple[tuple[SelectionStep, ...], str, Doubles]:
     """The comparison table, the adopted candidate, and its calibrated out-of-fold output."""
     candidates = {
-        name: cross_fitted([scores], labels, shares, folds) for name, scores in table.items()
+        name: cross_fit([scores], labels, shares, folds) for name, scores in table.items()
     }
-    everything = list(table.values())
-    candidates[AVERAGE] = combined(everything, [1.0 / len(everything)] * len(everything))
-    candidates[ENSEMBLE] = cross_fitted(everything, labels, shares, folds)
+    all_scores = list(table.values())
+    candidates[AVERAGE] = combine(all_scores, [1.0 / len(all_scores)] * len(all_scores))
+    candidates[ENSEMBLE] = cross_fit(all_scores, labels, shares, folds)
     names = list(candidates)
     top = names[0]
-    own = _figures(candidates[top], labels)
+    top_metrics = _metrics(candidates[top], labels)
     steps = {
         top: SelectionStep(
-            top, own["accuracy"], own["loss"], own["ece"], None, 0, 0, None, None, None, True
+            top,
+            top_metrics["accuracy"],
+            top_metrics["loss"],
+            top_metrics["ece"],
+            None,
+            0,
+            0,
+            None,
+            None,
+            None,
+            True,
         )
     }
     better: str | None = top
     while better is not None:
         top = better
-        rest = names[names.index(top) + 1 :]
-        compared = compare_above(top, {name: candidates[name] for name in [top, *rest]}, labels)
-        better = next((step.model for step in compared if beats(step, limit)), None)
-        steps |= {step.model: replace(step, adopted=step.model == better) for step in compared}
+        above = names[names.index(top) + 1 :]
+        comparisons = compare_above(top, {name: candidates[name] for name in [top, *above]}, labels)
+        better = next((step.model for step in comparisons if beats(step, limit)), None)
+        steps |= {step.model: replace(step, adopted=step.model == better) for step in comparisons}
     return tuple(steps.values()), top, candidates[top]
 
 
@@ -219,26 +229,26 @@ def compare_above(
         labels: Number of each task's master.
     """
     below, tasks = candidates[top], np.arange(len(labels))
-    other = below.argmax(axis=1) == labels
+    below_right = below.argmax(axis=1) == labels
     steps = []
     for name in (name for name in candidates if name != top):
         logs = candidates[name]
-        right, own = logs.argmax(axis=1) == labels, _figures(logs, labels)
-        gained, lost = int((right & ~other).sum()), int((~right & other).sum())
+        right, metrics = logs.argmax(axis=1) == labels, _metrics(logs, labels)
+        gained, lost = int((right & ~below_right).sum()), int((~right & below_right).sum())
         p_value = mcnemar_exact(gained, lost)
         p_loss = higher_likelihood_p(logs[tasks, labels], below[tasks, labels])
-        figures = own["accuracy"], own["loss"], own["ece"]
-        steps.append(SelectionStep(name, *figures, top, gained, lost, p_value, p_loss, None, False))
+        values = metrics["accuracy"], metrics["loss"], metrics["ece"]
+        steps.append(SelectionStep(name, *values, top, gained, lost, p_value, p_loss, None, False))
     # the average is there to be beaten: the ensemble has learnt weights and is calibrated
-    may = [step for step in steps if step.model != AVERAGE]
+    eligible = [step for step in steps if step.model != AVERAGE]
     corrected = iter(
-        holm([p for step in may for p in (step.p_value, step.p_loss) if p is not None])
+        holm([p for step in eligible for p in (step.p_value, step.p_loss) if p is not None])
     )
-    smallest = {step.model: min(next(corrected), next(corrected)) for step in may}
-    return [replace(step, p_corrected=smallest.get(step.model)) for step in steps]
+    p_corrected = {step.model: min(next(corrected), next(corrected)) for step in eligible}
+    return [replace(step, p_corrected=p_corrected.get(step.model)) for step in steps]
 
 
-def _figures(logs: Doubles, labels: Indices) -> dict[str, float]:
+def _metrics(logs: Doubles, labels: Indices) -> dict[str, float]:
     right = logs.argmax(axis=1) == labels
     confidence = np.exp(logs.max(axis=1))
     return {
@@ -250,4 +260,4 @@ def _figures(logs: Doubles, labels: Indices) -> dict[str, float]:
 
 def _uncalibrated(scores: Sequence[Doubles], labels: Indices) -> float:
     """Calibration error of the ensemble before calibration."""
-    return _figures(combined(scores, [1.0 / len(scores)] * len(scores)), labels)["ece"]
+    return _metrics(combine(scores, [1.0 / len(scores)] * len(scores)), labels)["ece"]

@@ -19,7 +19,7 @@ NEAREST = 10
 
 _REQUESTS = Path(__file__).parent / "out_of_scope_requests.txt"
 
-_AT_ONCE = 1024
+_BLOCK_ROWS = 1024
 """Tasks per block of the similarity matrix."""
 
 _STRENGTH = 100.0
@@ -55,9 +55,9 @@ class OutOfScopeModel:
             cosines: To the nearest known tasks, best first, shape (tasks, at least ``NEAREST``).
             sentences: The tasks' sentence embeddings, shape (tasks, width).
         """
-        return self.of(familiarity(cosines, sentences @ self.requests.T))
+        return self.probability(familiarity(cosines, sentences @ self.requests.T))
 
-    def of(self, familiar: Doubles) -> Doubles:
+    def probability(self, familiar: Doubles) -> Doubles:
         """The score for a familiarity."""
         logits = np.clip(self.slope * familiar + self.bias, -50, 50)
         score: Doubles = 1.0 / (1.0 + np.exp(-logits))
@@ -65,7 +65,7 @@ class OutOfScopeModel:
 
 
 @dataclass(frozen=True)
-class LearntScope:
+class FittedOutOfScope:
     """A scope with its leave-one-out performance on the training items.
 
     Args:
@@ -84,50 +84,61 @@ def familiarity(to_tasks: Floats, to_requests: Floats) -> Doubles:
     return _mean_of_nearest(to_tasks) - _mean_of_nearest(to_requests)
 
 
-def learn_scope(sentences: Floats, judged: Indices, requests: Floats, kept: float) -> LearntScope:
+def learn_scope(
+    sentences: Floats, confirmed: Indices, requests: Floats, in_scope_share: float
+) -> FittedOutOfScope:
     """Learn the score from known tasks and out-of-scope requests, leave-one-out.
 
     Args:
         sentences: Sentence embeddings of the known tasks, rows of length 1.
-        judged: Places of the tasks that set the limit: those whose label is borne out.
+        confirmed: Places of the tasks that set the limit: those whose label is borne out.
         requests: Sentence embeddings of requests that belong to no master.
-        kept: Share of the judged tasks that are to be in scope.
+        in_scope_share: Share of the judged tasks that are to be in scope.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
 
-    known = np.concatenate(
+    task_familiarity = np.concatenate(
         [
             familiarity(
-                _without_itself(sentences[start : start + _AT_ONCE] @ sentences.T, start),
-                sentences[start : start + _AT_ONCE] @ requests.T,
+                _without_self(sentences[start : start + _BLOCK_ROWS] @ sentences.T, start),
+                sentences[start : start + _BLOCK_ROWS] @ requests.T,
             )
-            for start in range(0, len(sentences), _AT_ONCE)
+            for start in range(0, len(sentences), _BLOCK_ROWS)
         ]
     )
-    unknown = familiarity(requests @ sentences.T, _without_itself(requests @ requests.T, 0))
-    both = np.concatenate([known, unknown])
-    wanted = np.arange(len(both)) < len(known)
-    model = LogisticRegression(C=_STRENGTH, class_weight="balanced").fit(both[:, None], wanted)
+    request_familiarity = familiarity(
+        requests @ sentences.T, _without_self(requests @ requests.T, 0)
+    )
+    familiarities = np.concatenate([task_familiarity, request_familiarity])
+    labels = np.arange(len(familiarities)) < len(task_familiarity)
+    model = LogisticRegression(C=_STRENGTH, class_weight="balanced").fit(
+        familiarities[:, None], labels
+    )
     # more familiar never means less in scope
     slope = max(0.0, round(float(model.coef_[0, 0]), 6))
     scope = OutOfScopeModel(requests, slope, round(float(model.intercept_[0]), 6), 0.0)
-    limit = float(np.floor(np.quantile(scope.of(known[judged]), 1.0 - kept) * 1e6) / 1e6)
-    return LearntScope(
+    limit = float(
+        np.floor(
+            np.quantile(scope.probability(task_familiarity[confirmed]), 1.0 - in_scope_share) * 1e6
+        )
+        / 1e6
+    )
+    return FittedOutOfScope(
         replace(scope, limit=limit),
-        float(roc_auc_score(wanted, both)),
-        float((scope.of(unknown) < limit).mean()),
+        float(roc_auc_score(labels, familiarities)),
+        float((scope.probability(request_familiarity) < limit).mean()),
     )
 
 
-def _without_itself(cosines: Floats, first: int) -> Floats:
+def _without_self(cosines: Floats, first: int) -> Floats:
     """Drop each row's own column, which is ``first`` for the first row."""
     rows, width = cosines.shape
     if width < 2:
         return cosines
-    others = np.arange(width) != (first + np.arange(rows))[:, None]
-    kept: Floats = cosines[others].reshape(rows, width - 1)
-    return kept
+    off_diagonal = np.arange(width) != (first + np.arange(rows))[:, None]
+    without_self: Floats = cosines[off_diagonal].reshape(rows, width - 1)
+    return without_self
 
 
 def _mean_of_nearest(cosines: Floats) -> Doubles:

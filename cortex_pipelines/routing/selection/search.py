@@ -10,71 +10,71 @@ import numpy as np
 from cortex_pipelines.hyperparameter_search import SearchResult, search
 from cortex_pipelines.routing.features.features import Indices
 from cortex_pipelines.routing.models.base import TrainingData
-from cortex_pipelines.routing.models.network import Neural, NeuralSettings
-from cortex_pipelines.routing.selection.ensemble import combined, learn_weights
+from cortex_pipelines.routing.models.network import NeuralClassifier, NeuralSettings
+from cortex_pipelines.routing.selection.ensemble import combine, learn_weights
 from cortex_pipelines.routing.settings import RoutingSettings
 
 OBJECTIVE = "negative log-likelihood of held-out tasks, calibrated"
 
 
 def search_neural(
-    training: TrainingData, judged: Indices, folds: Indices, studies: Path
+    training: TrainingData, confirmed: Indices, folds: Indices, studies: Path
 ) -> tuple[NeuralSettings, SearchResult]:
     """The settings with the best likelihood on one fold, and every trial.
 
     Args:
         training: All tasks; the search takes the first ``search_tasks`` in the order they come in.
-        judged: Places of tasks whose label is borne out.
+        confirmed: Places of tasks whose label is borne out.
         folds: Fold of each task; that of the first judged one is the ``search_fold``.
         studies: Folder for the trials of a search that is not over.
     """
     settings = training.settings
-    inside, outside = _sides(judged, folds, settings)
-    train, extractor = training.refitted(outside)
+    inside, outside = _search_rows(confirmed, folds, settings)
+    train, extractor = training.refit(outside)
     unseen = training.features.take(inside)
-    held = replace(
+    validation = replace(
         training.take(inside), features=extractor.features(unseen.texts, unseen.embeddings)
     )
     # a third of the passes: before, the learning rate alone decides which is ahead
     outcome = search(
-        lambda trial: _tried(trial, train, held),
+        lambda trial: _trial_loss(trial, train, validation),
         settings.trials,
         settings.seed,
         settings.epochs // 3,
-        studies / f"router-{_identity(train, held)}.jsonl",
+        studies / f"router-{_study_key(train, validation)}.jsonl",
         "Searching the router's settings",
     )
     return NeuralSettings(**outcome.best.parameters), outcome
 
 
-def search_fold(judged: Indices, folds: Indices) -> int:
+def search_fold(confirmed: Indices, folds: Indices) -> int:
     """The fold used for the search, which is excluded from evaluation."""
-    return int(folds[judged][0])
+    return int(folds[confirmed][0])
 
 
-def _tried(trial: Any, train: TrainingData, held: TrainingData) -> float:
+def _trial_loss(trial: Any, train: TrainingData, validation: TrainingData) -> float:
     """Loss of one trial, pruned early if it falls behind."""
     import optuna
 
     losses = [0.0]
 
-    def watch(epoch: int, candidate: Neural) -> None:
-        losses.append(_loss(candidate, held))
+    def report_epoch(epoch: int, candidate: NeuralClassifier) -> None:
+        losses.append(_loss(candidate, validation))
         trial.report(losses[-1], epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    Neural.fit(train, _choose(trial, train.settings), watch)
+    NeuralClassifier.fit(train, _suggest(trial, train.settings), report_epoch)
     return losses[-1]
 
 
-def _loss(candidate: Neural, held: TrainingData) -> float:
-    scores, tasks = candidate.scores(held.features), np.arange(len(held.labels))
-    logs = combined([scores], learn_weights([scores], held.labels, np.ones(len(tasks))))
-    return float(-logs[tasks, held.labels].mean())
+def _loss(candidate: NeuralClassifier, validation: TrainingData) -> float:
+    scores, tasks = candidate.scores(validation.features), np.arange(len(validation.labels))
+    logs = combine([scores], learn_weights([scores], validation.labels, np.ones(len(tasks))))
+    return float(-logs[tasks, validation.labels].mean())
 
 
-def _identity(*parts: TrainingData) -> str:
+def _study_key(*parts: TrainingData) -> str:
     """Hash of everything a trial depends on: tasks, settings and this package's code."""
     digest = hashlib.sha256(parts[0].settings.model_dump_json().encode())
     for training in parts:
@@ -85,15 +85,17 @@ def _identity(*parts: TrainingData) -> str:
     return digest.hexdigest()[:24]
 
 
-def _sides(judged: Indices, folds: Indices, settings: RoutingSettings) -> tuple[Indices, Indices]:
+def _search_rows(
+    confirmed: Indices, folds: Indices, settings: RoutingSettings
+) -> tuple[Indices, Indices]:
     """Indices for evaluation and training, no more than requested."""
-    fold = search_fold(judged, folds)
-    inside, outside = judged[folds[judged] == fold], np.flatnonzero(folds != fold)
+    fold = search_fold(confirmed, folds)
+    inside, outside = confirmed[folds[confirmed] == fold], np.flatnonzero(folds != fold)
     share = max(1, settings.search_tasks // settings.folds)
     return inside[:share], outside[: max(1, settings.search_tasks - share)]
 
 
-def _choose(trial: Any, settings: RoutingSettings) -> NeuralSettings:
+def _suggest(trial: Any, settings: RoutingSettings) -> NeuralSettings:
     return NeuralSettings(
         learning_rate=trial.suggest_float("learning_rate", *settings.learning_rate, log=True),
         weight_decay=trial.suggest_float("weight_decay", *settings.weight_decay, log=True),

@@ -11,12 +11,12 @@ from cortex_pipelines.embeddings.encoder import Floats
 from cortex_pipelines.routing.features.features import FeatureExtractor
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules, parse_rules
 from cortex_pipelines.routing.models.base import CandidateModel
-from cortex_pipelines.routing.models.embedding_logreg import Semantic
-from cortex_pipelines.routing.models.kernel_ridge import Kernel
-from cortex_pipelines.routing.models.keywords import Keywords
-from cortex_pipelines.routing.models.knn import Retrieval
-from cortex_pipelines.routing.models.network import Neural
-from cortex_pipelines.routing.models.tfidf import Lexical
+from cortex_pipelines.routing.models.embedding_logreg import EmbeddingLogreg
+from cortex_pipelines.routing.models.kernel_ridge import KernelRidge
+from cortex_pipelines.routing.models.keywords import KeywordRules
+from cortex_pipelines.routing.models.knn import KnnClassifier
+from cortex_pipelines.routing.models.network import NeuralClassifier
+from cortex_pipelines.routing.models.tfidf import TfidfLogreg
 from cortex_pipelines.routing.selection.out_of_scope import OutOfScopeModel
 from cortex_pipelines.versioning.content import content_md5
 
@@ -26,7 +26,7 @@ VOCABULARY_FILE = "vocabulary.json"
 NEIGHBOURS_FILE = "neighbours.jsonl"
 RULES_FILE = "rules.json"
 
-_ALWAYS = ("retrieval",)
+_ALWAYS_SAVED = ("retrieval",)
 """Candidates always saved: they give the evidence and the familiarity."""
 
 
@@ -79,9 +79,9 @@ class RouterBundle:
 
     Args:
         config: Its configuration.
-        extractor: What makes views of tasks.
-        candidates: The candidates by name; those with a say, and always retrieval.
-        scope: What tells known from unknown.
+        extractor: Extracts the features of tasks.
+        candidates: Candidates by name: those with a weight, and always retrieval.
+        scope: Tells tasks in scope from others.
         neighbours: Past tasks, in the order in which the retrieval knows them.
         rules: The keyword rules, if there are any.
         version: Its DataVersion: DVC's hash of the files that the training wrote.
@@ -108,19 +108,19 @@ def save_router(
     """Save a router for ``load_router``.
 
     Args:
-        folder: Where.
+        folder: Output folder.
         config: Its configuration.
-        extractor: What makes views of tasks.
+        extractor: Extracts the features of tasks.
         candidates: All candidates; those that are not needed to decide are left out.
         neighbours: Past tasks, in the order of the retrieval's vectors.
         rules: The keyword rules, if there are any.
-        requests: Embeddings of requests that belong to no master (see ``Scope``).
+        requests: Embeddings of requests that belong to no master (see ``OutOfScopeModel``).
     """
     import numpy as np
     from safetensors.numpy import save_file
 
     tensors = {f"extractor.{name}": value for name, value in extractor.arrays().items()}
-    for candidate in sorted({*config.weights, *_ALWAYS}):
+    for candidate in sorted({*config.weights, *_ALWAYS_SAVED}):
         tensors |= {
             f"{candidate}.{name}": value for name, value in candidates[candidate].arrays().items()
         }
@@ -140,7 +140,7 @@ def load_router(folder: Path, version: str | None = None) -> RouterBundle:
     """Load a router saved by ``save_router``.
 
     Args:
-        folder: Where.
+        folder: Folder that ``save_router`` wrote.
         version: Its DataVersion; None to compute it of all files in the folder.
 
     Raises:
@@ -192,22 +192,24 @@ def load_config(folder: Path) -> RouterConfig:
 def _candidates(
     config: RouterConfig, grouped: Mapping[str, Mapping[str, Floats]], rules: Rules | None
 ) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "lexical": Lexical,
-        "semantic": Semantic,
-        "kernel": Kernel,
-        "neural": Neural,
+    classes: dict[str, Any] = {
+        "lexical": TfidfLogreg,
+        "semantic": EmbeddingLogreg,
+        "kernel": KernelRidge,
+        "neural": NeuralClassifier,
     }
     candidates: dict[str, Any] = {
-        "retrieval": Retrieval.restore(grouped["retrieval"], len(config.masters), config.neighbours)
+        "retrieval": KnnClassifier.restore(
+            grouped["retrieval"], len(config.masters), config.neighbours
+        )
     }
-    for name in sorted({*config.weights, *_ALWAYS} - {"retrieval"}):
+    for name in sorted({*config.weights, *_ALWAYS_SAVED} - {"retrieval"}):
         if name != "rules":
-            candidates[name] = plain[name].restore(grouped[name])
+            candidates[name] = classes[name].restore(grouped[name])
         elif rules is None:
             raise KeyError(RULES_FILE)
         else:
-            candidates[name] = Keywords(rules, config.masters, config.fallback_master)
+            candidates[name] = KeywordRules(rules, config.masters, config.fallback_master)
     return candidates
 
 

@@ -8,12 +8,12 @@ from cortex_pipelines.routing.serving.router import Decision
 
 
 @dataclass(frozen=True)
-class Sent:
+class Routing:
     """Destination of a task.
 
     Args:
-        routed_to: The master; None where a person is asked, which is no decision of the policy.
-        propensity: Probability with which the policy sends such a task there; None with it.
+        routed_to: The master; None if a person decides instead of the policy.
+        propensity: Probability with which the policy sends such a task there, or None.
         policy: ``greedy``, or ``explore:<share>``.
     """
 
@@ -30,7 +30,7 @@ class Sent:
         }
 
 
-def send(decision: Decision, explore: float, chance: random.Random) -> Sent:
+def send(decision: Decision, explore: float, rng: random.Random) -> Routing:
     """Send a task to the best master, or to a random one for a share of the tasks.
 
     It is drawn evenly from the best master and the named alternatives. So no propensity is
@@ -41,13 +41,13 @@ def send(decision: Decision, explore: float, chance: random.Random) -> Sent:
     Args:
         decision: What the router says.
         explore: Share of the tasks that are drawn for, 0 to 1; 0 always takes the best master.
-        chance: What is drawn from.
+        rng: What is drawn from.
     """
     policy = f"explore:{explore:g}" if explore else "greedy"
     best = decision.master
     if decision.abstained or best is None:
-        return Sent(None, None, policy)
+        return Routing(None, None, policy)
     candidates = [best, *(name for name, _ in decision.alternatives)]
-    drawn = chance.choice(candidates) if chance.random() < explore else best
+    sampled = rng.choice(candidates) if rng.random() < explore else best
     share = explore / len(candidates)
-    return Sent(drawn, 1.0 - explore + share if drawn == best else share, policy)
+    return Routing(sampled, 1.0 - explore + share if sampled == best else share, policy)

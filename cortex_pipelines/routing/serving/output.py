@@ -7,12 +7,12 @@ from cortex_pipelines.routing.serving.exploration import send
 from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.routing.serving.tasks import Task
 
-_CHANCE = random.SystemRandom()
+_RANDOM = random.SystemRandom()
 """System randomness, so that exploration is unpredictable."""
 
 
-def answers(
-    router: Router, tasks: Sequence[Task], explore: float = 0.0, chance: random.Random = _CHANCE
+def route_lines(
+    router: Router, tasks: Sequence[Task], explore: float = 0.0, rng: random.Random = _RANDOM
 ) -> list[str]:
     """One JSON line per task, in order; an error object where a line holds no task.
 
@@ -22,7 +22,7 @@ def answers(
         router: What decides.
         tasks: Tasks and bad lines.
         explore: Share of the tasks that are sent to a master drawn at random (see ``policy``).
-        chance: What is drawn from.
+        rng: What is drawn from.
     """
     texts = [task.text for task in tasks if task.text is not None]
     decisions = iter(router.route(texts))
@@ -32,6 +32,6 @@ def answers(
             lines.append(task.line({"error": task.error}))
             continue
         decision = next(decisions)
-        sent = send(decision, explore, chance)
-        lines.append(task.line({**decision.as_json(), **sent.as_json()}))
+        routing = send(decision, explore, rng)
+        lines.append(task.line({**decision.as_json(), **routing.as_json()}))
     return lines

@@ -13,7 +13,7 @@ from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder
 from cortex_pipelines.embeddings.threads import serving_threads, side_by_side
 from cortex_pipelines.routing.features.features import Doubles, Indices
 from cortex_pipelines.routing.keyword_rules import Rules, load_rules
-from cortex_pipelines.routing.selection.ensemble import combined
+from cortex_pipelines.routing.selection.ensemble import combine
 from cortex_pipelines.routing.selection.out_of_scope import NEAREST
 from cortex_pipelines.routing.serving.bundle import (
     RouterBundle,
@@ -28,10 +28,10 @@ RULES = "rules"
 _DIGITS = 6
 """Decimals of a decision; later ones depend on the batch."""
 
-_AT_ONCE = 4096
+_BATCH = 4096
 """Tasks embedded together, of equal length, so that nothing is padded."""
 
-_PART = 256
+_CHUNK = 256
 """Tasks decided together, so that their similarities fit a processor cache."""
 
 
@@ -42,7 +42,7 @@ class Decision:
     Args:
         master: The best guess, also where a person should decide; None if nothing speaks for any.
         confidence: With a model the calibrated probability that ``master`` is right; with rules
-            alone their score, which is no probability.
+            alone their score, which is not a probability.
         in_scope: 0 to 1; low where the task is like none that the router knows. With rules alone
             1 if they know a word of it, else 0.
         supporting: Other masters to involve, best first.
@@ -89,34 +89,34 @@ class Decision:
 class Router:
     """A router: a trained one, or rules only where no model is promoted.
 
-    It loads once and decides as often as asked::
+    Load it once, then route any number of tasks::
 
         router = Router.load(folder, encoder_folder)
         (decision,) = router.route(["Rotate the leaked key"])
 
     Args:
-        package: The trained router, if there is one.
+        bundle: The trained router, if there is one.
         encoder: Makes the encoder, once it is needed.
         rules: The keyword rules, if there are any.
         fallback_master: Master of tasks that the rules say nothing about, if any.
 
     Raises:
-        RouterError: there is neither a model nor rules.
+        RouterError: neither a model nor rules.
     """
 
     def __init__(
         self,
-        package: RouterBundle | None,
+        bundle: RouterBundle | None,
         encoder: Callable[[], SentenceEncoder] | None,
         rules: Rules | None,
         fallback_master: str | None,
     ) -> None:
-        if package is None and rules is None:
+        if bundle is None and rules is None:
             raise RouterError(
                 "no router: no model is promoted and the logs hold no routing-patterns.json; "
                 "run `cortex run` to train one, or put a rules file beside the logs"
             )
-        self._package = package
+        self._bundle = bundle
         self._make_encoder = encoder
         self._rules = rules
         self._fallback = fallback_master
@@ -162,54 +162,54 @@ class Router:
     @property
     def version(self) -> str:
         """DataVersion of the model; ``rules`` without one."""
-        return self._package.version if self._package is not None else RULES
+        return self._bundle.version if self._bundle is not None else RULES
 
     @property
     def in_scope(self) -> float:
         """Score threshold below which a task goes to a person; 0 without a model."""
-        return self._package.config.in_scope if self._package is not None else 0.0
+        return self._bundle.config.in_scope if self._bundle is not None else 0.0
 
     @property
     def masters(self) -> tuple[str, ...]:
         """The masters it can choose."""
-        if self._package is not None:
-            return self._package.config.masters
+        if self._bundle is not None:
+            return self._bundle.config.masters
         return self._rules.masters if self._rules else ()
 
     @property
     def weights(self) -> Mapping[str, float]:
         """Weight of each adopted candidate; empty without a model."""
-        return self._package.config.weights if self._package is not None else {}
+        return self._bundle.config.weights if self._bundle is not None else {}
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
         """Route tasks."""
-        if self._package is None or self._make_encoder is None:
+        if self._bundle is None or self._make_encoder is None:
             return [self.by_rules(text) for text in texts]
         if self._encoder is None and texts:
             self._encoder = self._make_encoder()
         decisions: list[Decision] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            part = texts[start : start + _AT_ONCE]
-            began = perf_counter()
+        for start in range(0, len(texts), _BATCH):
+            part = texts[start : start + _BATCH]
+            start_time = perf_counter()
             assert self._encoder is not None  # nosec B101: there is a text
             embeddings = self._encoder.serve(part)
-            spent = _since(began, len(part))
-            decisions += self._decide_all(self._package, part, embeddings, spent)
+            spent = _since(start_time, len(part))
+            decisions += self._decide_chunks(self._bundle, part, embeddings, spent)
         return decisions
 
     def route_embedded(self, texts: Sequence[str], embeddings: Floats) -> list[Decision]:
         """Route tasks with known embeddings."""
-        if self._package is None or not texts:
+        if self._bundle is None or not texts:
             return [self.by_rules(text) for text in texts]
-        return self._decide_all(self._package, texts, embeddings, 0.0)
+        return self._decide_chunks(self._bundle, texts, embeddings, 0.0)
 
     def candidate_scores(self, texts: Sequence[str], embeddings: Floats) -> dict[str, Doubles]:
         """Log-probabilities of each master by each adopted candidate."""
-        if self._package is None:
+        if self._bundle is None:
             return {}
-        features = self._package.extractor.features(texts, embeddings)
-        candidates = self._package.candidates
-        return {name: candidates[name].scores(features) for name in self._package.config.weights}
+        features = self._bundle.extractor.features(texts, embeddings)
+        candidates = self._bundle.candidates
+        return {name: candidates[name].scores(features) for name in self._bundle.config.weights}
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Embeddings for decisions; empty without a model."""
@@ -226,13 +226,15 @@ class Router:
             return Decision(None, 0.0, 0.0, (), (), PERSON, (), True, _since(began, 1), RULES, {})
         decision = self._rules.decide(text)
         ranked = sorted(decision.scores, key=lambda name: (-decision.scores[name], name))
-        others = tuple((name, decision.scores[name]) for name in ranked if name != decision.master)
+        other_scores = tuple(
+            (name, decision.scores[name]) for name in ranked if name != decision.master
+        )
         return Decision(
             master=decision.master or self._fallback,
             confidence=decision.score,
             in_scope=float(max(decision.scores.values()) > 0),
             supporting=decision.supporting,
-            alternatives=tuple(pair for pair in others if pair[1] > 0),
+            alternatives=tuple(pair for pair in other_scores if pair[1] > 0),
             decided_by=RULES if decision.master else PERSON,
             evidence=(),
             abstained=decision.master is None,
@@ -241,70 +243,70 @@ class Router:
             probabilities=decision.scores,
         )
 
-    def _decide_all(
-        self, package: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
+    def _decide_chunks(
+        self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
     ) -> list[Decision]:
         """As ``_decide``, in parallel parts where there are many tasks."""
-        if len(texts) <= _PART:
+        if len(texts) <= _CHUNK:
             with serving_threads(1):
-                return self._decide(package, texts, embeddings, spent)
-        starts = range(0, len(texts), _PART)
+                return self._decide(bundle, texts, embeddings, spent)
+        starts = range(0, len(texts), _CHUNK)
 
         def decide(start: int) -> list[Decision]:
-            part = slice(start, start + _PART)
-            return self._decide(package, texts[part], embeddings[part], spent)
+            part = slice(start, start + _CHUNK)
+            return self._decide(bundle, texts[part], embeddings[part], spent)
 
-        with serving_threads(1), side_by_side(decide, starts, 1) as made:
-            return [decision for part in made for decision in part.result()]
+        with serving_threads(1), side_by_side(decide, starts, 1) as futures:
+            return [decision for part in futures for decision in part.result()]
 
     def _decide(
-        self, package: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
+        self, bundle: RouterBundle, texts: Sequence[str], embeddings: Floats, spent: float
     ) -> list[Decision]:
         """Decisions, given ``spent`` milliseconds per task on the embedding."""
         began = perf_counter()
-        config = package.config
-        features = package.extractor.features(texts, embeddings)
-        retrieval = package.candidates["retrieval"]
-        places, cosines = retrieval.nearest(
+        config = bundle.config
+        features = bundle.extractor.features(texts, embeddings)
+        retrieval = bundle.candidates["retrieval"]
+        neighbours, cosines = retrieval.nearest(
             features, max(config.neighbours, config.evidence, NEAREST)
         )
         scores = [
-            retrieval.votes(places, cosines)  # the neighbours are known
+            retrieval.votes(neighbours, cosines)  # the neighbours are known
             if name == "retrieval"
-            else package.candidates[name].scores(features)
+            else bundle.candidates[name].scores(features)
             for name in config.weights
         ]
         weights = list(config.weights.values())
-        logs = combined(scores, weights)
+        logs = combine(scores, weights)
         has_words = np.array([any(char.isalnum() for char in text) for text in texts])
         if not has_words.all():
-            logs[~has_words] = _shares_of(package)
-        scope = package.scope.score(cosines, features.sentence)
+            logs[~has_words] = _shares_of(bundle)
+        scope = bundle.scope.score(cosines, features.sentence)
         scope[~has_words] = 0.0
-        evidence = _evidence(package, places, cosines, has_words)
+        evidence = _evidence(bundle, neighbours, cosines, has_words)
         voters = _voters(list(config.weights), scores, weights, logs)
         took = round(spent + _since(began, len(texts)), 3)
         return [
-            self._decision(package, text, np.exp(row), float(familiar), voter, shown, took)
-            for text, row, familiar, voter, shown in zip(
+            self._decision(bundle, text, np.exp(row), float(familiar), voter, task_evidence, took)
+            for text, row, familiar, voter, task_evidence in zip(
                 texts, logs, scope, voters, evidence, strict=True
             )
         ]
 
     def _decision(
         self,
-        package: RouterBundle,
+        bundle: RouterBundle,
         text: str,
         row: Doubles,
         in_scope: float,
         voter: str,
         evidence: tuple[Mapping[str, Any], ...],
-        took: float,
+        latency_ms: float,
     ) -> Decision:
-        config = package.config
+        config = bundle.config
         ranked = np.argsort(-row, kind="stable")
         names = config.masters
-        shares = [round(float(row[place]), _DIGITS) for place in ranked]
+        shares = [round(float(row[index]), _DIGITS) for index in ranked]
         master = names[ranked[0]]
         by = PERSON
         if in_scope >= config.in_scope:  # keywords know nothing of what is unlike all tasks
@@ -315,18 +317,18 @@ class Router:
             confidence=shares[0],
             in_scope=round(in_scope, _DIGITS),
             supporting=tuple(
-                names[place]
-                for place, share in zip(ranked[1:], shares[1:], strict=True)
+                names[index]
+                for index, share in zip(ranked[1:], shares[1:], strict=True)
                 if share >= config.supporting
             ),
             alternatives=tuple(
-                (names[place], share) for place, share in zip(ranked[1:], shares[1:], strict=True)
+                (names[index], share) for index, share in zip(ranked[1:], shares[1:], strict=True)
             )[: config.alternatives],
             decided_by=by,
             evidence=evidence,
             abstained=by == PERSON,
-            latency_ms=took,
-            model_version=package.version,
+            latency_ms=latency_ms,
+            model_version=bundle.version,
             probabilities=dict(zip(names, map(float, row), strict=True)),
         )
 
@@ -345,33 +347,33 @@ def _voters(
     if logs.shape[1] < 2:
         return [names[0]] * len(logs)
     ranked = np.argsort(-logs, axis=1, kind="stable")[:, :2]
-    says = [
+    margins = [
         weight * (np.take_along_axis(score, ranked, axis=1) @ np.array([1.0, -1.0]))
         for score, weight in zip(scores, weights, strict=True)
     ]
-    return [names[place] for place in np.argmax(np.stack(says), axis=0)]
+    return [names[index] for index in np.argmax(np.stack(margins), axis=0)]
 
 
-def _shares_of(package: RouterBundle) -> Doubles:
+def _shares_of(bundle: RouterBundle) -> Doubles:
     """Log of each master's share of past tasks, used for empty texts."""
-    counts = Counter(task["master"] for task in package.neighbours)
-    shares = np.array([counts[name] + 1.0 for name in package.config.masters])
+    counts = Counter(task["master"] for task in bundle.neighbours)
+    shares = np.array([counts[name] + 1.0 for name in bundle.config.masters])
     logs: Doubles = np.log(shares / shares.sum())
     return logs
 
 
 def _evidence(
-    package: RouterBundle, places: Indices, cosines: Floats, has_words: Any
+    bundle: RouterBundle, neighbours: Indices, cosines: Floats, has_words: Any
 ) -> list[tuple[Mapping[str, Any], ...]]:
-    count = package.config.evidence
+    count = bundle.config.evidence
     return [
         tuple(
-            {**package.neighbours[place], "similarity": round(float(cosine), _DIGITS)}
-            for place, cosine in zip(row[:count], near[:count], strict=True)
+            {**bundle.neighbours[index], "similarity": round(float(cosine), _DIGITS)}
+            for index, cosine in zip(row[:count], task_cosines[:count], strict=True)
         )
         if any_word
         else ()
-        for row, near, any_word in zip(places, cosines, has_words, strict=True)
+        for row, task_cosines, any_word in zip(neighbours, cosines, has_words, strict=True)
     ]
 
 

@@ -31,18 +31,18 @@ class Task:
     def line(self, answer: Mapping[str, Any]) -> str:
         """The task's id and its decision, as one line of JSON."""
         # as it was written, unless that cannot be written: half a surrogate pair
-        rest = json.dumps(answer, ensure_ascii=False)
+        body = json.dumps(answer, ensure_ascii=False)
         try:
-            rest.encode("utf-8")
+            body.encode("utf-8")
         except UnicodeEncodeError:
-            rest = json.dumps(answer)
-        return f'{{"task_id": {self.raw_id}, {rest[1:]}'
+            body = json.dumps(answer)
+        return f'{{"task_id": {self.raw_id}, {body[1:]}'
 
 
 def read_tasks(path: Path) -> list[Task]:
     """A task for each line of a file of JSON lines, in order.
 
-    A line that is no task gives one with an error at its place, also an empty line between others.
+    A line that is not a task becomes one with an error, as does an empty line between others.
 
     Raises:
         TaskFileError: the file cannot be read.
@@ -57,7 +57,7 @@ def read_tasks(path: Path) -> list[Task]:
 
 
 def find_rules(logs: Path, name: str = "routing-patterns.json") -> Path | None:
-    """The keyword rules beside the logs, nearest to the top; None if there are none."""
+    """The keyword rules beside the logs, nearest to the top, or None."""
     candidates = [(len(path.relative_to(logs).parts), path.as_posix()) for path in logs.rglob(name)]
     return Path(min(candidates)[1]) if candidates else None
 
@@ -67,14 +67,14 @@ class _Number(float):
 
     written: str
 
-    def __new__(cls, written: str) -> "_Number":
-        number = super().__new__(cls, written)
-        number.written = written
+    def __new__(cls, spelling: str) -> "_Number":
+        number = super().__new__(cls, spelling)
+        number.written = spelling
         return number
 
 
-def _no_json(written: str) -> Any:
-    raise ValueError(f"{written} is not JSON")
+def _reject_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _task(line: bytes, number: int) -> Task:
@@ -83,7 +83,7 @@ def _task(line: bytes, number: int) -> Task:
             line.decode("utf-8-sig"),
             parse_int=_Number,
             parse_float=_Number,
-            parse_constant=_no_json,
+            parse_constant=_reject_constant,
         )
     except (ValueError, RecursionError) as error:
         return _bad(f"line {number}: not JSON ({error}); one object a line is expected")
@@ -95,8 +95,8 @@ def _task(line: bytes, number: int) -> Task:
         return _bad(f"line {number}: task_id is nested; a string or a number is expected")
     texts = [value[key] for key in TEXT_KEYS if isinstance(value.get(key), str)]
     if not texts:
-        wanted = ", ".join(TEXT_KEYS)
-        return Task(raw, None, f"line {number}: no text; expected a string under {wanted}")
+        keys = ", ".join(TEXT_KEYS)
+        return Task(raw, None, f"line {number}: no text; expected a string under {keys}")
     return Task(raw, next((text for text in texts if text.strip()), texts[0]))
 
 

@@ -84,8 +84,10 @@ def build_assets(
     # Observable sources are marked as beta; that is known, and no news for whoever runs this.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     pins = [_source(project, pin, partitions) for pin in project.graph.pins.values()]
-    made = [_asset(project, asset, partitions, tracker, validate) for asset in project.graph.order]
-    return [*pins, *made]
+    assets = [
+        _asset(project, asset, partitions, tracker, validate) for asset in project.graph.order
+    ]
+    return [*pins, *assets]
 
 
 def _source(
@@ -136,19 +138,19 @@ def _asset(
     )
     def run(context: dg.AssetExecutionContext) -> Iterator[Any]:
         partition = context.partition_key if asset.partitioned else None
-        yield from made_by_step(context, project, asset, partition, tracker, validate)
+        yield from run_step(context, project, asset, partition, tracker, validate)
 
     return run
 
 
-def made_by_step(
+def run_step(
     context: dg.OpExecutionContext | dg.AssetExecutionContext,
     project: Project,
     asset: VersionedAsset,
     partition: str | None,
     tracker: Tracker,
     validate: Validate | None,
-    known: Callable[[], bool] = lambda: False,
+    is_known: Callable[[], bool] = lambda: False,
 ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
     """Materialise one asset and partition within a Dagster step and report it.
 
@@ -159,7 +161,7 @@ def made_by_step(
         partition: Project it is for; None if the asset has no partitions.
         tracker: Where the version is remembered.
         validate: Further check of a table before it is published.
-        known: Asked of an unchanged version: True if Dagster knows it, so that nothing is said.
+        is_known: Asked of an unchanged version: True if Dagster knows it, so that nothing is said.
 
     Raises:
         Failure: it cannot be made; retried only if what went wrong passes by itself.
@@ -175,7 +177,7 @@ def made_by_step(
         with _failing(opened):
             version = materialise(project, asset, partition, validate, watch)
             run_id = opened[0].finish(version) if opened else None
-        if run_id is None and known():
+        if run_id is None and is_known():
             return
         if run_id is None:
             run_id = _remember(context, project, asset, partition, version, tracker)
@@ -336,7 +338,7 @@ def _alarm_result(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty if there is no file."""
+    """A JSON object from a file; empty if the file is missing."""
     if not path.exists():
         return {}
     loaded = json.loads(path.read_text(encoding="utf-8"))
@@ -406,7 +408,7 @@ def column_lineage(table: Table, upstream: Iterable[VersionedAsset]) -> dg.Table
     deps: dict[str, list[dg.TableColumnDep]] = {}
     for other in upstream:
         for column in other.tables[0].columns if other.tables else ():
-            if any(column is mine for mine in table.columns):
+            if any(column is own_column for own_column in table.columns):
                 dep = dg.TableColumnDep(dg.AssetKey(other.name), column.name)
                 deps.setdefault(column.name, []).append(dep)
     return dg.TableColumnLineage(deps)

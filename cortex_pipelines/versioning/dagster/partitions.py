@@ -24,11 +24,11 @@ def partitions_definition() -> "DynamicPartitionsDefinition":
 
 def follow_projects(instance: "DagsterInstance", project: Project) -> int:
     """Make Dagster's partitions those of ``params.yaml``; returns how many came or went."""
-    known = set(instance.get_dynamic_partitions(NAME))
-    new = [name for name in project.partitions if name not in known]
-    gone = sorted(known.difference(project.partitions))
+    registered = set(instance.get_dynamic_partitions(NAME))
+    new = [name for name in project.partitions if name not in registered]
+    removed = sorted(registered.difference(project.partitions))
     if new:
         instance.add_dynamic_partitions(NAME, new)
-    for name in gone:
+    for name in removed:
         instance.delete_dynamic_partition(NAME, name)
-    return len(new) + len(gone)
+    return len(new) + len(removed)

@@ -35,7 +35,7 @@ def table_plots(table: Table, frame: pl.LazyFrame) -> dict[str, str]:
 
 
 def curves(training: Mapping[str, Any]) -> dict[str, str]:
-    """The loss curve of a training in Markdown; empty if there is none."""
+    """The loss curve of a training in Markdown; empty without measurements."""
     series = {
         name: [(float(point["step"]), float(point["loss"])) for point in training.get(key) or []]
         for name, key in (("training loss", "steps"), ("validation loss", "validation"))

@@ -45,7 +45,7 @@ def latest_record(
 
 
 def recorded_version(record: "EventLogRecord | None") -> str | None:
-    """Data version in an event; None if there is no event."""
+    """Data version in an event, or None."""
     if record is None:
         return None
     return (record.event_log_entry.tags or {}).get(DATA_VERSION)
@@ -75,7 +75,7 @@ def event_tags(
     for pin in wiring.pins:
         consumed = snapshot.pin_version(pin, made_from, partition)
         tags[INPUT_VERSION + pin.name] = consumed
-        record = latest_record(instance, pin.name, _of(pin, partition), observed=True)
+        record = latest_record(instance, pin.name, _partition_of(pin, partition), observed=True)
         tags[INPUT_POINTER + pin.name] = (
             str(record.storage_id)
             if record and recorded_version(record) == consumed
@@ -89,7 +89,7 @@ def observe_pins(
     project: Project,
     pins: Iterable[Pin],
     partition: str | None,
-    known: Callable[[str, str | None], str | None] | None = None,
+    known_version: Callable[[str, str | None], str | None] | None = None,
 ) -> int:
     """Report pins with versions unknown to Dagster; returns how many.
 
@@ -98,7 +98,7 @@ def observe_pins(
         project: The project.
         pins: The pins.
         partition: The project that they are looked at for; None for all.
-        known: Gives the version of a pin that Dagster has, if many were read at once.
+        known_version: Gives the version of a pin that Dagster has, if many were read at once.
     """
     import dagster as dg
 
@@ -107,9 +107,9 @@ def observe_pins(
 
     reported = 0
     for pin in pins:
-        key = _of(pin, partition)
+        key = _partition_of(pin, partition)
         version = project.pin_version(pin, key)
-        if (known or latest)(pin.name, key) != version:
+        if (known_version or latest)(pin.name, key) != version:
             instance.report_runless_asset_event(
                 dg.AssetObservation(pin.name, partition=key, tags={DATA_VERSION: version})
             )
@@ -117,7 +117,7 @@ def observe_pins(
     return reported
 
 
-def _of(node: Pin | VersionedAsset, partition: str | None) -> str | None:
+def _partition_of(node: Pin | VersionedAsset, partition: str | None) -> str | None:
     return partition if node.partitioned else None
 
 
@@ -136,7 +136,7 @@ def _asset_pointer(
             name: content_md5(project.output(other.name, name)) for name in project.partitions
         }
     else:
-        versions = {_of(other, partition): consumed}  # type: ignore[dict-item]
+        versions = {_partition_of(other, partition): consumed}  # type: ignore[dict-item]
     newest = [0]
     for name, version in versions.items():
         record = latest_record(instance, other.name, name)

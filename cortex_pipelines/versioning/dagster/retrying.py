@@ -60,9 +60,9 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        seen.append(error)
+    visited: list[BaseException] = []
+    while error is not None and error not in visited:
+        visited.append(error)
         yield error
         error = error.__cause__ or error.__context__
 

@@ -51,28 +51,28 @@ def locked_repo(root: Path) -> Iterator[Any]:
     require_no_conflicts(root)  # of which DVC says that the file is corrupted
     logging.getLogger("dvc").setLevel(logging.WARNING)  # importing dvc sets it to INFO
     quicken_dvc()
-    whole = _whole_files()
-    with Repo(str(root), fs=whole, _wait_for_lock=True) as repo, lock_repo(repo):
+    file_system = _atomic_file_system()
+    with Repo(str(root), fs=file_system, _wait_for_lock=True) as repo, lock_repo(repo):
         mend_lockfile(root, _LOG.warning)
         yield repo
 
 
 @lru_cache(maxsize=1)
-def _whole_files() -> Any:
+def _atomic_file_system() -> Any:
     """DVC's file system with atomic writes of dvc.lock and rwlock."""
     from dvc.fs import LocalFileSystem
 
     class WholeFiles(LocalFileSystem):  # type: ignore[misc]
         def open(self, path: Any, mode: str = "r", **kwargs: Any) -> Any:
             if mode in ("w", "w+"):
-                return _written_aside(Path(path))
+                return _atomic_write(Path(path))
             return super().open(path, mode=mode, **kwargs)
 
     return WholeFiles()
 
 
 @contextmanager
-def _written_aside(path: Path) -> Iterator[Any]:
+def _atomic_write(path: Path) -> Iterator[Any]:
     with atomic_file(path) as scratch, scratch.open("w+", encoding="utf-8") as file:
         yield file
 
@@ -101,18 +101,18 @@ def mend_unless_busy(root: Path) -> list[str]:
 
     Nothing is looked at while another process holds the lock that it writes them under.
     """
-    done: list[str] = []
+    messages: list[str] = []
     if not (root / ".dvc").is_dir():
-        return done
+        return messages
     temporary = root / ".dvc" / "tmp"
     temporary.mkdir(exist_ok=True)
     with _unless_busy(temporary / "lock") as free:
         if free:
-            mend_lockfile(root, done.append)
+            mend_lockfile(root, messages.append)
     with _unless_busy(temporary / "rwlock.lock") as free:
         if free:
-            done += _mend_rwlock(root, temporary / "rwlock")
-    return done
+            messages += _mend_rwlock(root, temporary / "rwlock")
+    return messages
 
 
 @contextmanager
@@ -138,12 +138,12 @@ def _mend_rwlock(root: Path, path: Path) -> list[str]:
     """
     if not path.exists():
         return []
-    if why := rwlock_damage(path):
+    if problem := rwlock_damage(path):
         remains = retained_outputs.set_aside(root, path)
-        return [f".dvc/tmp/rwlock {why}: DVC creates a new one; the damaged file is {remains}"]
-    held = _held_locks(path)
-    living = [lock for lock in held if began_before(int(lock[2]["pid"]), path) is not False]
-    if living != held:
+        return [f".dvc/tmp/rwlock {problem}: DVC creates a new one; the damaged file is {remains}"]
+    locks = _held_locks(path)
+    living = [lock for lock in locks if began_before(int(lock[2]["pid"]), path) is not False]
+    if living != locks:
         write_whole(path, _as_rwlock(living))
     return []
 
@@ -157,30 +157,36 @@ def rwlock_damage(path: Path) -> str | None:
     return None
 
 
-_Held = tuple[str, str, dict[str, Any]]
+_HeldLock = tuple[str, str, dict[str, Any]]
 """``write`` or ``read``, a path, and the holding process: ``pid`` and ``cmd``."""
 
 
-def _held_locks(path: Path) -> list[_Held]:
+def _held_locks(path: Path) -> list[_HeldLock]:
     values = json.loads(path.read_text(encoding="utf-8"))
-    held = [("write", place, who) for place, who in values.get("write", {}).items()]
-    held += [("read", place, who) for place, all_ in values.get("read", {}).items() for who in all_]
-    for _, _, who in held:
-        int(who["pid"])
-    return held
+    locks = [
+        ("write", locked_path, process) for locked_path, process in values.get("write", {}).items()
+    ]
+    locks += [
+        ("read", locked_path, process)
+        for locked_path, all_ in values.get("read", {}).items()
+        for process in all_
+    ]
+    for _, _, process in locks:
+        int(process["pid"])
+    return locks
 
 
-def _as_rwlock(held: list[_Held]) -> str:
+def _as_rwlock(locks: list[_HeldLock]) -> str:
     values: dict[str, Any] = {"write": {}, "read": {}}
-    for mode, place, who in held:
+    for mode, path, process in locks:
         if mode == "write":
-            values[mode][place] = who
+            values[mode][path] = process
         else:
-            values[mode].setdefault(place, []).append(who)
+            values[mode].setdefault(path, []).append(process)
     return json.dumps(values)
 
 
-def patiently(root: Path, act: Callable[[], T]) -> T:
+def retry_while_locked(root: Path, act: Callable[[], T]) -> T:
     """Retry a call while DVC's locks are held by another process.
 
     Raises:
@@ -248,7 +254,7 @@ def write_parameters(project: Project) -> None:
             record_parameters(project, repo)
 
     if not project.resolve().is_written(project.root):
-        patiently(project.root, act)
+        retry_while_locked(project.root, act)
 
 
 def record_parameters(project: Project, repo: Any) -> None:
@@ -289,14 +295,14 @@ def unchanged_version(project: Project, address: str) -> str | None:
             stage = find_stage(repo, address)
             return None if stage.changed() else locked_version(stage)
 
-    return patiently(project.root, ask)
+    return retry_while_locked(project.root, ask)
 
 
 @contextmanager
 def reading(root: Path, paths: list[str]) -> Iterator[None]:
     """Hold DVC's read lock on paths relative to the root, without the repository lock."""
     with ExitStack() as stack:
-        patiently(root, lambda: stack.enter_context(_rwlock(root, read=paths, write=[])))
+        retry_while_locked(root, lambda: stack.enter_context(_rwlock(root, read=paths, write=[])))
         yield
 
 
@@ -308,7 +314,7 @@ def _rwlock(root: Path, read: list[str], write: list[str]) -> Iterator[None]:
     temporary.mkdir(parents=True, exist_ok=True)
     with rwlock(
         str(temporary),
-        _whole_files(),
+        _atomic_file_system(),
         # The same words as DVC uses itself: its own locks inside commit() are then no strangers.
         " ".join(sys.argv),
         [str(root / path) for path in read],
@@ -347,7 +353,7 @@ def commit(
             retained_outputs.keep(root, retained_outputs.DVC_LOCK)
             return str(stage.outs[0].hash_info.value), locked_snapshot(stage)
 
-    return patiently(root, act)
+    return retry_while_locked(root, act)
 
 
 def restore(root: Path, version: str, target: Path) -> bool:

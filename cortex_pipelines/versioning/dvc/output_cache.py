@@ -26,7 +26,7 @@ def restore_outputs(project: Project) -> int:
             stages = dvc_store.stages_by_address(repo).values()
             return sum(_store(project.root, out) for stage in stages for out in stage.outs)
 
-    count = dvc_store.patiently(project.root, act)
+    count = dvc_store.retry_while_locked(project.root, act)
     if count:
         _LOG.warning(
             "DVC's cache lacked %d outputs that are in the workspace; they are stored there again",

@@ -32,10 +32,10 @@ class _Yaml12(yaml.CSafeLoader):
     """Parser in C of what YAML 1.2 and 1.1 write alike; an error for everything else."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        found = super().construct_mapping(node, deep)
-        if len(found) < len(node.value):
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
             raise ConstructorError(None, None, "a key is there twice", node.start_mark)
-        return found
+        return mapping
 
     def construct_decimal(self, node: Any) -> int | float:
         if not _DECIMAL.fullmatch(node.value):
@@ -45,7 +45,7 @@ class _Yaml12(yaml.CSafeLoader):
 
 @cache
 def _read_as_yaml12() -> None:
-    """Tell the parser which words are no text, from the list of DVC's own parser.
+    """Tell the parser which words are not text, from the list of DVC's own parser.
 
     Of other tags it makes nothing: its constructor of what is undefined raises.
     """
@@ -68,13 +68,13 @@ def parsed_lock(text: str) -> dict[str, Any] | None:
     """What a lock says, each of its stages parsed once; None for what is better parsed whole.
 
     The text is divided where DVC begins a stage. A stage that does not parse alone, like one that
-    refers to another's anchor, is no reason for an error: that is for the whole text to say.
+    refers to another's anchor, does not raise an error: the complete text decides.
     """
     form, parts = _divided(text)
     if form is None:
         return None
     try:
-        # unpickled anew each time, because whoever asks may change it
+        # unpickled each time, because the caller may change it
         pairs = [pickle.loads(_pair(part)) for part in parts]  # nosec B301: of this process
         lock = dict(_quickly(form[1]))
     except (yaml.YAMLError, ValueError):
@@ -103,10 +103,10 @@ def _divided(text: str) -> tuple[re.Match[str] | None, list[str]]:
 @lru_cache(maxsize=_STAGES)
 def _pair(part: str) -> bytes:
     """A stage's name and what a lock says of it, pickled."""
-    found = _quickly(part)
-    if not isinstance(found, dict) or len(found) != 1:
+    parsed = _quickly(part)
+    if not isinstance(parsed, dict) or len(parsed) != 1:
         raise ValueError("no stage")
-    return pickle.dumps(next(iter(found.items())))
+    return pickle.dumps(next(iter(parsed.items())))
 
 
 def _quickly(text: str) -> Any:
@@ -132,10 +132,10 @@ def quicken_dvc() -> None:
     @lru_cache(maxsize=_TEXTS)
     def pickled(text: str) -> bytes:
         try:
-            found = parsed_lock(text) or _quickly(text) or {}
+            parsed = parsed_lock(text) or _quickly(text) or {}
         except (yaml.YAMLError, ValueError):
-            found = parse(text, "")
-        return pickle.dumps(found)
+            parsed = parse(text, "")
+        return pickle.dumps(parsed)
 
     def remembered(text: str, path: str, typ: str = "safe") -> Any:
         if typ != "safe":
@@ -153,13 +153,13 @@ def quicken_dvc() -> None:
         key = (text or "", id(schema))
         if text and key in valid:
             return data
-        found = validate(data, schema, text, *where, **more)
+        parsed = validate(data, schema, text, *where, **more)
         valid[key] = schema  # held, or another one could get its identity
         if len(valid) > _TEXTS:
             valid.popitem(last=False)
-        return found
+        return parsed
 
-    def written(part: Any) -> str:
+    def dump_quoted(part: Any) -> str:
         text = StringIO()
         dump(part, text)
         return text.getvalue()
@@ -167,7 +167,7 @@ def quicken_dvc() -> None:
     @lru_cache(maxsize=_STAGES)
     def stage_written(stage: bytes) -> str:
         # below the key, because lines are broken by how far they are indented
-        text = written({"stages": dict([pickle.loads(stage)])})  # nosec B301: as above
+        text = dump_quoted({"stages": dict([pickle.loads(stage)])})  # nosec B301: as above
         return text.removeprefix("stages:\n")
 
     def dump_changed(data: Any, stream: TextIO) -> None:
@@ -179,7 +179,7 @@ def quicken_dvc() -> None:
                 stages = (stage_written(pickle.dumps(stage)) for stage in value.items())
                 stream.write("stages:\n" + "".join(stages))
             else:
-                stream.write(written({key: value}))
+                stream.write(dump_quoted({key: value}))
 
     strictyaml.parse_yaml = _yaml.parse_yaml = remembered
     strictyaml.validate = validated

@@ -5,7 +5,7 @@ changes what is in the workspace or in ``dvc.lock`` without Dagster hearing of i
 and partition, in topological order, sync reports an event where, and only where, the two views
 differ:
 
-* the data version is that of the bytes in the workspace (``NULL`` if there are none);
+* the data version is that of the bytes in the workspace (``NULL`` if missing);
 * the code version and the input tags are those of ``dvc.lock``, so that Dagster finds an edited
   parameter or an input that moved by itself;
 * where DVC says changed for a reason that Dagster cannot see (somebody edited an output, the
@@ -56,7 +56,7 @@ class DvcView:
         partition: The partition, or None.
         changed: Whether ``dvc repro`` would run the stage.
         reasons: What changed, in DVC's words; empty if nothing did.
-        version: Hash of the output in the workspace; None if there is none.
+        version: Hash of the output in the workspace, or None.
         locked: Hash of the output in ``dvc.lock``; None if it was never committed.
         made_from: What the lock says the output was made from.
     """
@@ -71,7 +71,7 @@ class DvcView:
 
 
 Describe = Callable[[DvcView], dict[str, Any]]
-_Asked = dict[tuple[str, str | None], list[str]]
+_DependencyReasons = dict[tuple[str, str | None], list[str]]
 
 
 def dvc_views(project: Project) -> list[DvcView]:
@@ -85,26 +85,26 @@ def dvc_views(project: Project) -> list[DvcView]:
     def ask() -> list[DvcView]:
         with dvc_store.locked_repo(project.root) as repo:
             dvc_store.record_parameters(project, repo)
-            known = dvc_store.stages_by_address(repo)
-            asked: _Asked = {}
+            stages_by_address = dvc_store.stages_by_address(repo)
+            reasons_by_dependency: _DependencyReasons = {}
             return [
-                _view(project, asset, partition, known, asked)
+                _view(project, asset, partition, stages_by_address, reasons_by_dependency)
                 for asset in project.graph.order
                 for partition in project.partitions_of(asset)
             ]
 
-    return dvc_store.patiently(project.root, ask)
+    return dvc_store.retry_while_locked(project.root, ask)
 
 
 def _view(
     project: Project,
     asset: VersionedAsset,
     partition: str | None,
-    known: dict[str, Any],
-    asked: _Asked,
+    stages_by_address: dict[str, Any],
+    reasons_by_dependency: _DependencyReasons,
 ) -> DvcView:
-    stage = known[project.address(asset, partition)]
-    reasons = _reasons(project.root, stage, asked)
+    stage = stages_by_address[project.address(asset, partition)]
+    reasons = _reasons(project.root, stage, reasons_by_dependency)
     dvc_store.forget_listings()
     return DvcView(
         asset=asset,
@@ -117,13 +117,13 @@ def _view(
     )
 
 
-def _reasons(root: Path, stage: Any, asked: _Asked) -> list[str]:
+def _reasons(root: Path, stage: Any, reasons_by_dependency: _DependencyReasons) -> list[str]:
     """Why ``dvc repro`` would run a stage, in words; empty if it would not.
 
     Args:
         root: Project root.
         stage: The stage.
-        asked: What was said of each file and hash before; most stages share most of their code.
+        reasons_by_dependency: Reasons by file and hash; most stages share most of their code.
     """
     from dvc.dependency.param import ParamsDependency
 
@@ -133,41 +133,41 @@ def _reasons(root: Path, stage: Any, asked: _Asked) -> list[str]:
             reasons += _changed_parameters(root, dep)
             continue
         key = (dep.def_path, str(dep.hash_info.value) if dep.hash_info else None)
-        if key not in asked:
-            asked[key] = list(_in_words(dep))
-        reasons += asked[key]
-    return reasons + [words for out in stage.outs for words in _in_words(out)]
+        if key not in reasons_by_dependency:
+            reasons_by_dependency[key] = list(_status_texts(dep))
+        reasons += reasons_by_dependency[key]
+    return reasons + [words for out in stage.outs for words in _status_texts(out)]
 
 
-def _in_words(entry: Any) -> Iterator[str]:
-    """DVC's status of an input or output, in words."""
-    for what in entry.status().values():
-        if isinstance(what, dict):
-            yield from (f"{entry.def_path}:{key} {state}" for key, state in sorted(what.items()))
+def _status_texts(entry: Any) -> Iterator[str]:
+    """DVC's status of an input or output, as text."""
+    for states in entry.status().values():
+        if isinstance(states, dict):
+            yield from (f"{entry.def_path}:{key} {state}" for key, state in sorted(states.items()))
         else:
-            yield f"{entry.def_path} {what}"
+            yield f"{entry.def_path} {states}"
 
 
 def _changed_parameters(root: Path, entry: Any) -> list[str]:
-    """Changed parameters of a file; DVC would parse it anew for every stage."""
+    """Changed parameters of a file; DVC would parse it again for every stage."""
     # by the name of what a person edits
-    place = FILE if entry.def_path.startswith(f"{FOLDER}/") else entry.def_path
+    file = FILE if entry.def_path.startswith(f"{FOLDER}/") else entry.def_path
     if entry.hash_info.value is None:
-        return [f"{place} new"]
-    locked, now = entry.hash_info.value, read_values(root / entry.def_path)
+        return [f"{file} new"]
+    locked, current = entry.hash_info.value, read_values(root / entry.def_path)
     changes = []
     for key in sorted(entry.params):
-        there, value = _at(now, key)
-        if not there:
-            changes.append(f"{place}:{key} deleted")
+        is_present, value = _look_up(current, key)
+        if not is_present:
+            changes.append(f"{file}:{key} deleted")
         elif key not in locked:
-            changes.append(f"{place}:{key} new")
+            changes.append(f"{file}:{key} new")
         elif value != locked[key]:
-            changes.append(f"{place}:{key} modified")
+            changes.append(f"{file}:{key} modified")
     return changes
 
 
-def _at(values: Any, dotted: str) -> tuple[bool, Any]:
+def _look_up(values: Any, dotted: str) -> tuple[bool, Any]:
     """Whether a dotted key has a value, and the value."""
     for part in dotted.split("."):
         if not isinstance(values, dict) or part not in values:
@@ -197,18 +197,18 @@ def sync(
     """
     remove_stray_partitions(project)
     follow_projects(instance, project)
-    known = partial(staleness.snapshot().version, observed=True)
+    observed_version = partial(staleness.snapshot().version, observed=True)
     events = sum(
-        observe_pins(instance, project, [pin], partition, known)
+        observe_pins(instance, project, [pin], partition, observed_version)
         for pin in project.graph.pins.values()
         for partition in project.partitions_of(pin)
     )
-    reading, read_at = staleness.snapshot(), events
+    status_snapshot, read_at = staleness.snapshot(), events
     for _, views in groupby(_cached_views(project), key=lambda view: view.asset.name):
         if events != read_at:  # reported of an asset before, which changes what is said of this
-            reading, read_at = staleness.snapshot(), events
+            status_snapshot, read_at = staleness.snapshot(), events
         for view in views:
-            if unknown(view) or not _agree(reading, view):
+            if unknown(view) or not _agree(status_snapshot, view):
                 events += _sync_one(project, instance, view, staleness, describe, emit_inputs)
     return events
 
@@ -227,14 +227,14 @@ def _is_uncached(reason: str) -> bool:
     return reason.endswith(" not in cache")
 
 
-def _agree(reading: StatusSnapshot, view: DvcView) -> bool:
+def _agree(status_snapshot: StatusSnapshot, view: DvcView) -> bool:
     """Whether Dagster and DVC agree on an asset and partition."""
     name, partition = view.asset.name, view.partition
-    known = reading.version(name, partition)
-    if known is None and view.version is None:
+    dagster_version = status_snapshot.version(name, partition)
+    if dagster_version is None and view.version is None:
         return True
-    stale = reading.status(name, partition)[0] != "FRESH"
-    return known == (view.version or NOTHING) and stale == view.changed
+    stale = status_snapshot.status(name, partition)[0] != "FRESH"
+    return dagster_version == (view.version or NOTHING) and stale == view.changed
 
 
 def remove_stray_partitions(project: Project) -> None:

@@ -22,17 +22,17 @@ _KEY = "${key}"
 
 def stages(project: Project) -> dict[str, Any]:
     """The content of ``dvc.yaml``: a stage per asset, and per project where partitioned."""
-    made = {asset.name: _stage(project, asset) for asset in project.graph.order}
-    return {"stages": {parameters.STAGE: _parameters_stage(project), **made}}
+    stages_by_name = {asset.name: _stage(project, asset) for asset in project.graph.order}
+    return {"stages": {parameters.STAGE: _parameters_stage(project), **stages_by_name}}
 
 
 def _parameters_stage(project: Project) -> dict[str, Any]:
     layout = project.effective.layout
-    own = [layout.profiles] if (project.root / layout.profiles).is_dir() else []
+    profile_folders = [layout.profiles] if (project.root / layout.profiles).is_dir() else []
     return {
         "cmd": parameters.COMMAND,
         "desc": "What params.yaml and its profile come to, for all and for each project.",
-        "deps": sorted([*own, parameters.FILE]),
+        "deps": sorted([*profile_folders, parameters.FILE]),
         # in git, where a change is seen; and never deleted, so that nobody finds it missing
         "outs": [{parameters.FOLDER: {"cache": False, "persist": True}}],
     }
@@ -60,12 +60,12 @@ def figures(project: Project) -> dict[str, Any]:
     metrics: list[str] = []
     plots: list[dict[str, Any]] = []
     for asset in project.graph.order:
-        shown = project.figures.get(asset.name, AssetMetrics(metrics=()))
+        declared = project.figures.get(asset.name, AssetMetrics(metrics=()))
         for partition in project.partitions_of(asset):
             address = project.address(asset, partition)
             folder = f"data/{asset.name}" + (f"/{partition}" if partition else "")
-            metrics += [f"{folder}/{file}" for file in shown.metrics]
-            plots += [plot_entry(plot, address, folder) for plot in shown.plots]
+            metrics += [f"{folder}/{file}" for file in declared.metrics]
+            plots += [plot_entry(plot, address, folder) for plot in declared.plots]
     fields: dict[str, Any] = {"metrics": metrics, "plots": plots}
     return {key: value for key, value in fields.items() if value}
 
@@ -80,11 +80,11 @@ def _stages_text(project: Project) -> str:
 
 
 def _text(values: dict[str, Any]) -> str:
-    return _written(json.dumps(values)) if values else ""
+    return _quoted(json.dumps(values)) if values else ""
 
 
 @lru_cache(maxsize=8)
-def _written(values: str) -> str:
+def _quoted(values: str) -> str:
     """JSON as YAML; remembered, because it takes long and is asked for before each asset."""
     return yaml_text(json.loads(values), WIDTH)
 

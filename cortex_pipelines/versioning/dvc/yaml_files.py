@@ -18,7 +18,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML 1.2 mapping as DVC does; a missing file is empty.
 
     Raises:
-        ProjectError: the file cannot be parsed or is no mapping; gives file, line and column.
+        ProjectError: the file cannot be parsed or is not a mapping; names file, line and column.
     """
     return copy.deepcopy(peek_yaml(path))
 
@@ -58,7 +58,7 @@ def yaml_text(value: Mapping[str, Any], width: int | None = None) -> str:
 
 
 def look_up(values: Mapping[str, Any], dotted: str) -> Any:
-    """The value under a dotted key; None if there is none."""
+    """The value under a dotted key, or None."""
     value: Any = values
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, dict) else None

@@ -60,8 +60,8 @@ class YamlTextError(ValueError):
     """
 
     def __init__(self, name: str, words: str, line: int | None = None) -> None:
-        where = f" line {line}:" if line is not None else ""
-        super().__init__(f"{name} cannot be read:{where} {words}")
+        line_prefix = f" line {line}:" if line is not None else ""
+        super().__init__(f"{name} cannot be read:{line_prefix} {words}")
 
 
 def parse_yaml(data: bytes, name: str) -> Any:
@@ -85,10 +85,10 @@ def parse_yaml(data: bytes, name: str) -> Any:
     try:
         return _parsed(text, name)
     except YamlTextError as error:
-        if (at := marker_line(data)) is None:
+        if (marker := marker_line(data)) is None:
             raise
         raise YamlTextError(
-            name, f"conflict markers of a git merge; {Conflict(name, at).remedy}", at
+            name, f"conflict markers of a git merge; {Conflict(name, marker).remedy}", marker
         ) from error
 
 
@@ -127,13 +127,13 @@ def describe_errors(error: ValidationError, text: str, model: type[BaseModel], *
         loc = [part for part in item["loc"] if part != "[key]"]
         key = ".".join([*prefix, *(_short(part, as_text=str) for part in loc)])
         line = _line_of(tree, [*prefix, *loc])
-        where = f"line {line}: " if line is not None else ""
+        line_prefix = f"line {line}: " if line is not None else ""
         words = item["msg"].removeprefix("Value error, ")
         # of a key that is missing, what is found is all that stands around it
         has_value = item["type"] != "missing" or isinstance(loc[-1], int)
         has_value &= not isinstance(item.get("ctx", {}).get("error"), UnquotedError)
         value = f" (found {_short(item['input'])})" if has_value else ""
-        phrases.append(f"{where}{key}: {words}{value}; {_remedy(item, loc, model)}")
+        phrases.append(f"{line_prefix}{key}: {words}{value}; {_remedy(item, loc, model)}")
     more = error.error_count() - len(phrases)
     return "; ".join(phrases) + (f"; and {more} more" if more > 0 else "")
 
@@ -153,9 +153,9 @@ def lines_of(text: str) -> dict[tuple[str, ...], int]:
 
 def _remedy(item: ErrorDetails, loc: Sequence[int | str], model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(loc[-1]), _siblings(model, loc), 1)
-        if near:
-            return f"did you mean {near[0]}?"
+        suggestions = difflib.get_close_matches(str(loc[-1]), _siblings(model, loc), 1)
+        if suggestions:
+            return f"did you mean {suggestions[0]}?"
         if len(loc) > 1 and str(loc[-1]) in model.model_fields:
             return "set it for all projects, at the top of params.yaml"
     return _TAKES.get(item["type"], "correct that value").format(**item.get("ctx", {}))
@@ -185,7 +185,7 @@ def _is_union(annotation: Any) -> bool:
 
 def _require_small(value: Any, chars: int, name: str) -> None:
     """Raise on values larger than their text or endless, as aliases allow."""
-    left = 4 * chars + 1000
+    remaining = 4 * chars + 1000
     waiting = [(value, 0)]
     while waiting:
         node, depth = waiting.pop()
@@ -194,8 +194,8 @@ def _require_small(value: Any, chars: int, name: str) -> None:
             inside = [*node.keys(), *node.values()]
         elif isinstance(node, (list, set, tuple)):
             inside = list(node)
-        left -= 1 + len(inside)
-        if left < 0:
+        remaining -= 1 + len(inside)
+        if remaining < 0:
             raise YamlTextError(name, f"it grows far beyond its own size; {_ALIASES}")
         if depth > _DEEPEST:
             raise YamlTextError(name, f"it is {_NESTING}")

@@ -162,7 +162,7 @@ class _Splitter:
             )
         if kind == "<":
             self._size, self._opened = len(line.split()[0]), number
-        # without a base in each conflict there is no whole text of it
+        # unless each conflict has a base, its full text is unknown
         self._based &= not (kind == "=" and self._side == "ours")
         self._side = {"<": "ours", "|": "base", "=": "theirs", ">": None}[kind]
 

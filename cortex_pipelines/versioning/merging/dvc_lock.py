@@ -37,26 +37,26 @@ def join_dvc_locks(
     Returns:
         The joined content, and what was decided, in sentences.
     """
-    rest = [
+    other_keys = [
         {k: v for k, v in (each or {}).items() if k != "stages"} for each in (base, ours, theirs)
     ]
     entries = [dict((each or {}).get("stages") or {}) for each in (base, ours, theirs)]
     stages, notes = _join_stages(entries[0], entries[1], entries[2], fits)
-    return {**join_values(*rest), "stages": stages}, notes
+    return {**join_values(*other_keys), "stages": stages}, notes
 
 
 def _join_stages(
     base: Entries, ours: Entries, theirs: Entries, fits: Fits
 ) -> tuple[dict[str, Any], list[str]]:
     notes: list[str] = []
-    joined: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     versions: dict[str, str] = {}
     names = join_keys(base, ours, theirs)
 
-    def is_consistent(entry: Mapping[str, Any], side: Entries) -> bool:
-        before = _outputs(side)
+    def is_consistent(entry: Mapping[str, Any], entries: Entries) -> bool:
+        outputs = _outputs(entries)
         return all(
-            all(before.get(out) == versions.get(out) for out in _below(path, before, versions))
+            all(outputs.get(out) == versions.get(out) for out in _below(path, outputs, versions))
             if path not in versions
             else versions[path] == dep.get("md5")
             for dep in entry.get("deps") or ()
@@ -66,13 +66,17 @@ def _join_stages(
     for name in _upstream_first(names, ours, theirs):
         both = False
 
-        def decide(mine: Any, other: Any) -> Any:
+        def decide(our_entry: Any, their_entry: Any) -> Any:
             nonlocal both
-            if mine is ABSENT or other is ABSENT:  # removed on one side, run on the other
-                return other if mine is ABSENT else mine
+            if (
+                our_entry is ABSENT or their_entry is ABSENT
+            ):  # removed on one side, run on the other
+                return their_entry if our_entry is ABSENT else our_entry
             both = True
-            sides = ((mine, ours), (other, theirs))
-            return next((e for e, side in sides if is_consistent(e, side) and fits(e)), ABSENT)
+            candidates = ((our_entry, ours), (their_entry, theirs))
+            return next(
+                (e for e, entries in candidates if is_consistent(e, entries) and fits(e)), ABSENT
+            )
 
         entry = choose(
             base.get(name, ABSENT), ours.get(name, ABSENT), theirs.get(name, ABSENT), decide
@@ -80,9 +84,9 @@ def _join_stages(
         if both:
             notes.append(_note(name, entry, ours))
         if entry is not ABSENT:
-            joined[name] = entry
+            merged[name] = entry
             versions |= _outputs({name: entry})
-    return {name: joined[name] for name in names if name in joined}, notes
+    return {name: merged[name] for name in names if name in merged}, notes
 
 
 def _outputs(entries: Entries) -> dict[str, Any]:
@@ -102,15 +106,15 @@ def _below(path: str, *outputs: Mapping[str, Any]) -> set[str]:
 def _note(name: str, entry: Any, ours: Entries) -> str:
     if entry is ABSENT:
         return f"{name}: both branches ran it, on inputs that neither has now; it is run again"
-    side = "this branch" if entry == ours.get(name) else "the other branch"
-    return f"{name}: both branches ran it; the entry of {side} is taken"
+    branch = "this branch" if entry == ours.get(name) else "the other branch"
+    return f"{name}: both branches ran it; the entry of {branch} is taken"
 
 
-def _upstream_first(names: list[str], *sides: Entries) -> Iterator[str]:
+def _upstream_first(names: list[str], *versions: Entries) -> Iterator[str]:
     """The stages, each after those whose outputs it reads on either side."""
     made_by: dict[str, set[str]] = {}
-    for side in sides:
-        for name, entry in side.items():
+    for entries in versions:
+        for name, entry in entries.items():
             for out in _outputs({name: entry}):
                 # the folder of all projects, too: a fan-in stage reads that
                 for path in (out, out.rpartition("/")[0]):
@@ -118,8 +122,8 @@ def _upstream_first(names: list[str], *sides: Entries) -> Iterator[str]:
     upstream = {
         name: {
             maker
-            for side in sides
-            for dep in (side.get(name) or {}).get("deps") or ()
+            for entries in versions
+            for dep in (entries.get(name) or {}).get("deps") or ()
             for maker in made_by.get(str(dep["path"]), ())
             if maker != name
         }

@@ -36,21 +36,21 @@ def join_file(file: str, versions: Versions, fits: Fits = lambda _: True) -> tup
     try:
         base = None if versions.base is None else _read(name, versions.base, "the base")
     except ConflictError:
-        base = None  # of style zdiff3 it is no whole text
+        base = None  # in style zdiff3 the base is incomplete
     if name == "dvc.lock":
-        joined, notes = join_dvc_locks(base, ours, theirs, fits)
-        return _lock_text(joined, versions), notes
+        merged, notes = join_dvc_locks(base, ours, theirs, fits)
+        return _lock_text(merged, versions), notes
     if name == "sources.lock":
-        joined, notes = join_sources_locks(base, ours, theirs)
-        return yaml_text(joined), notes
+        merged, notes = join_sources_locks(base, ours, theirs)
+        return yaml_text(merged), notes
     if name == "releases.lock":
-        joined, notes = join_releases_locks(base, ours, theirs)
-        return yaml_text(joined), notes
+        merged, notes = join_releases_locks(base, ours, theirs)
+        return yaml_text(merged), notes
     generated = join_values(base or {}, ours, theirs)
     return json_text(generated) if name.endswith(".json") else _dvc_yaml(generated), []
 
 
-def _read(name: str, text: str, side: str) -> dict[str, Any]:
+def _read(name: str, text: str, branch: str) -> dict[str, Any]:
     try:
         loaded = (
             json.loads(text or "{}")
@@ -59,11 +59,11 @@ def _read(name: str, text: str, side: str) -> dict[str, Any]:
         )
     except (YamlTextError, ValueError) as error:
         raise ConflictError(
-            f"{name}: the version of {side} cannot be read ({error}); keep one side by `git "
+            f"{name}: the version of {branch} cannot be read ({error}); keep one side by `git "
             f"checkout --ours {name}` or `--theirs`"
         ) from error
     if loaded is not None and not isinstance(loaded, dict):
-        raise ConflictError(f"{name}: the version of {side} has no keys and values at the top")
+        raise ConflictError(f"{name}: the version of {branch} has no keys and values at the top")
     return loaded or {}
 
 
@@ -73,18 +73,18 @@ def _dvc_yaml(values: Mapping[str, Any]) -> str:
     return HEADER + "".join(yaml_text(part, WIDTH) for part in parts)
 
 
-def _lock_text(joined: Mapping[str, Any], versions: Versions) -> str:
+def _lock_text(merged: Mapping[str, Any], versions: Versions) -> str:
     """The text of a ``dvc.lock``, each stage as the side that it is from wrote it."""
     texts: dict[str, list[tuple[Any, str]]] = {}
     for text in (versions.ours, versions.theirs):
-        for name, (entry, written) in (stage_texts(text.replace("\r\n", "\n")) or {}).items():
-            texts.setdefault(name, []).append((entry, written))
-    stages = joined.get("stages") or {}
+        for name, (entry, stage_text) in (stage_texts(text.replace("\r\n", "\n")) or {}).items():
+            texts.setdefault(name, []).append((entry, stage_text))
+    stages = merged.get("stages") or {}
     parts = [
-        next((written for of, written in texts.get(name, ()) if of == entry), None)
+        next((stage_text for of, stage_text in texts.get(name, ()) if of == entry), None)
         for name, entry in stages.items()
     ]
     if None in parts or not stages:
-        return yaml_text(joined)
-    rest = {key: value for key, value in joined.items() if key != "stages"}
-    return yaml_text(rest) + "stages:\n" + "".join(filter(None, parts))
+        return yaml_text(merged)
+    other_keys = {key: value for key, value in merged.items() if key != "stages"}
+    return yaml_text(other_keys) + "stages:\n" + "".join(filter(None, parts))

@@ -59,8 +59,8 @@ def set_driver(root: Path) -> bool:
     Git takes no program from a file that is checked in, so each clone has to be told.
     """
     # git starts it where the environment may not be active, hence the path
-    beside = Path(sys.executable).with_name("cortex")
-    program = str(beside) if beside.exists() else shutil.which("cortex")
+    executable = Path(sys.executable).with_name("cortex")
+    program = str(executable) if executable.exists() else shutil.which("cortex")
     if program is None or not has_attributes(root) or has_driver(root):
         return False
     if not is_repository(root):
@@ -77,8 +77,8 @@ def unmerged_versions(root: Path) -> dict[str, Versions]:
     A version that a side does not have is empty.
     """
     blobs: dict[str, dict[str, str]] = {}
-    listed = _git(root, "ls-files", "--unmerged", "-z").decode("utf-8", "surrogateescape")
-    for entry in filter(None, listed.split("\0")):
+    listing = _git(root, "ls-files", "--unmerged", "-z").decode("utf-8", "surrogateescape")
+    for entry in filter(None, listing.split("\0")):
         facts, _, path = entry.partition("\t")
         _, blob, stage = facts.split()
         blobs.setdefault(path, {})[stage] = blob
@@ -99,9 +99,9 @@ def stage_files(root: Path, files: list[str]) -> None:
     """
     if not files:
         return
-    done = _run(root, "add", "--all", "--", *files)
-    if done.returncode:
-        raise ProjectError(f"`git add` failed: {done.stderr.decode(errors='replace').strip()}")
+    process = _run(root, "add", "--all", "--", *files)
+    if process.returncode:
+        raise ProjectError(f"`git add` failed: {process.stderr.decode(errors='replace').strip()}")
 
 
 def _blob(root: Path, name: str) -> str:
@@ -110,8 +110,8 @@ def _blob(root: Path, name: str) -> str:
 
 def _git(root: Path, *words: str) -> bytes:
     """What git prints; nothing where it fails, is missing, or this is not a repository."""
-    done = _run(root, *words)
-    return done.stdout if done.returncode == 0 else b""
+    process = _run(root, *words)
+    return process.stdout if process.returncode == 0 else b""
 
 
 def _run(root: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":

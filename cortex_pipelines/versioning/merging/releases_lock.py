@@ -23,18 +23,23 @@ def join_releases_locks(
     """
     versions = (base or {}, ours, theirs)
     ledgers = [list(each.get("ledger") or []) for each in versions]
-    before, mine, other = (_pins(each.get("champions") or {}) for each in versions)
+    base_pins, our_pins, their_pins = (_pins(each.get("champions") or {}) for each in versions)
     notes: list[dict[str, Any]] = []
     champions: dict[str, Any] = {}
-    for key in join_keys(before, mine, other):
+    for key in join_keys(base_pins, our_pins, their_pins):
         asset, project = key
 
-        def decide(one: Any, two: Any, model: str = model_name(asset, project)) -> Any:
-            if one is ABSENT or two is ABSENT:
-                return two if one is ABSENT else one
-            return _later(model, one, two, ledgers, notes)
+        def decide(our_pin: Any, their_pin: Any, model: str = model_name(asset, project)) -> Any:
+            if our_pin is ABSENT or their_pin is ABSENT:
+                return their_pin if our_pin is ABSENT else our_pin
+            return _later(model, our_pin, their_pin, ledgers, notes)
 
-        pin = choose(before.get(key, ABSENT), mine.get(key, ABSENT), other.get(key, ABSENT), decide)
+        pin = choose(
+            base_pins.get(key, ABSENT),
+            our_pins.get(key, ABSENT),
+            their_pins.get(key, ABSENT),
+            decide,
+        )
         if pin is not ABSENT and project is None:
             champions[asset] = pin
         elif pin is not ABSENT:
@@ -54,7 +59,7 @@ def _with_distinct_numbers(ledger: list[Any]) -> tuple[list[Any], list[str]]:
         model, version, number = line.get("model"), line.get("version"), line.get("number")
         if not version or not number or (model, version) in numbers:
             continue
-        used = {known for (name, _), known in numbers.items() if name == model}
+        used = {used_number for (name, _), used_number in numbers.items() if name == model}
         free = number
         while free in used:
             front, _, patch = free.rpartition(".")
@@ -85,23 +90,23 @@ def _pins(champions: Mapping[str, Any]) -> dict[tuple[str, str | None], Any]:
 
 
 def _later(
-    model: str, mine: Any, other: Any, ledgers: list[list[Any]], notes: list[dict[str, Any]]
+    model: str, our_pin: Any, their_pin: Any, ledgers: list[list[Any]], notes: list[dict[str, Any]]
 ) -> Any:
     """The champion's entry of the side that decided last, with a note of both."""
     _, ours, theirs = ledgers
-    decisions = [(_last_decision(model, ours), mine), (_last_decision(model, theirs), other)]
-    (line, taken), (passed, _) = sorted(decisions, key=_rank, reverse=True)
+    decisions = [(_last_decision(model, ours), our_pin), (_last_decision(model, theirs), their_pin)]
+    (line, winning_pin), (overruled, _) = sorted(decisions, key=_rank, reverse=True)
     if line:
-        why = f"two branches decided; the later decision stands: {_in_words(line)}"
-        why += f"; not: {_in_words(passed)}" if passed else ""
-        champion, previous = (taken or {}).get("champion"), (passed or {}).get("version")
+        explanation = f"two branches decided; the later decision stands: {_describe(line)}"
+        explanation += f"; not: {_describe(overruled)}" if overruled else ""
+        champion, previous = (winning_pin or {}).get("champion"), (overruled or {}).get("version")
         notes.append(
             {
                 **{"at": line["at"], "by": line["by"], "action": MERGE, "model": model},
-                **{"version": champion, "previous": previous, "why": why},
+                **{"version": champion, "previous": previous, "why": explanation},
             }
         )
-    return taken
+    return winning_pin
 
 
 def _last_decision(model: str, ledger: list[Any]) -> Mapping[str, Any] | None:
@@ -115,7 +120,7 @@ def _rank(decision: tuple[Mapping[str, Any] | None, Any]) -> tuple[datetime, str
     return _moment(line) if line else _NEVER, str((pin or {}).get("champion") or "")
 
 
-def _in_words(line: Mapping[str, Any]) -> str:
+def _describe(line: Mapping[str, Any]) -> str:
     version = str(line.get("number") or line.get("version") or "the baseline")
     return f"{line['action']} of {version} at {line['at']}"
 
@@ -125,7 +130,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 def _moment(line: Mapping[str, Any]) -> datetime:
     try:
-        at = datetime.fromisoformat(str(line["at"]))
+        moment = datetime.fromisoformat(str(line["at"]))
     except (ValueError, KeyError):
         return _NEVER
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -18,15 +18,15 @@ def join_sources_locks(
     of models and logs, ours: nothing in a pin says which is later.
     """
     joiner = _PinJoiner()
-    joined = {}
+    merged = {}
     for key in join_keys(base or {}, ours, theirs):
         versions = [each.get(key, ABSENT) for each in (base or {}, ours, theirs)]
         value = joiner.join(key, versions)
         if value is not ABSENT:
-            joined[key] = value
-    if isinstance(projects := joined.get("projects"), dict):
-        joined["projects"] = dict(sorted(projects.items()))
-    return joined, joiner.notes
+            merged[key] = value
+    if isinstance(projects := merged.get("projects"), dict):
+        merged["projects"] = dict(sorted(projects.items()))
+    return merged, joiner.notes
 
 
 class _PinJoiner:
@@ -35,62 +35,65 @@ class _PinJoiner:
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def join(self, place: str, versions: list[Any]) -> Any:
+    def join(self, key_path: str, versions: list[Any]) -> Any:
         """Join what stands at a dotted key; mappings by key, lists of pins by source."""
         base, ours, theirs = versions
 
-        def decide(mine: Any, other: Any) -> Any:
-            if mine is ABSENT or other is ABSENT:
-                return other if mine is ABSENT else mine
-            if isinstance(mine, list) and isinstance(other, list):
+        def decide(our_value: Any, their_value: Any) -> Any:
+            if our_value is ABSENT or their_value is ABSENT:
+                return their_value if our_value is ABSENT else our_value
+            if isinstance(our_value, list) and isinstance(their_value, list):
                 pins = base if isinstance(base, list) else []
-                pick = self._picker(place)
-                return join_lists(pins, mine, other, _identity, pick)
-            if _is_section(place, mine) and _is_section(place, other):
+                pick = self._picker(key_path)
+                return join_lists(pins, our_value, their_value, _identity, pick)
+            if _is_section(key_path, our_value) and _is_section(key_path, their_value):
                 before = base if isinstance(base, Mapping) else {}
-                keys = join_keys(before, mine, other)
+                keys = join_keys(before, our_value, their_value)
                 values = {
                     key: self.join(
-                        f"{place}.{key}", [each.get(key, ABSENT) for each in (before, mine, other)]
+                        f"{key_path}.{key}",
+                        [each.get(key, ABSENT) for each in (before, our_value, their_value)],
                     )
                     for key in keys
                 }
                 return {key: value for key, value in values.items() if value is not ABSENT}
-            return self._picker(place)(mine, other)
+            return self._picker(key_path)(our_value, their_value)
 
         return choose(base, ours, theirs, decide)
 
-    def _picker(self, place: str) -> Any:
-        def pick(mine: Any, other: Any) -> Any:
-            if mine is ABSENT or other is ABSENT:
-                return other if mine is ABSENT else mine
-            mapped = mine if isinstance(mine, Mapping) else {}
-            label = ":".join(map(str, next(iter(mapped.items()), ())))
-            later = _commits(other) > _commits(mine)
-            side = "the other branch" if later else "this branch"
-            why = "the later one" if _commits(other) != _commits(mine) else f"that of {side}"
-            project = place.removeprefix("projects.") if place.startswith("projects.") else ""
+    def _picker(self, key_path: str) -> Any:
+        def pick(our_pin: Any, their_pin: Any) -> Any:
+            if our_pin is ABSENT or their_pin is ABSENT:
+                return their_pin if our_pin is ABSENT else our_pin
+            mapping = our_pin if isinstance(our_pin, Mapping) else {}
+            label = ":".join(map(str, next(iter(mapping.items()), ())))
+            later = _commits(their_pin) > _commits(our_pin)
+            branch = "the other branch" if later else "this branch"
+            choice = (
+                "the later one" if _commits(their_pin) != _commits(our_pin) else f"that of {branch}"
+            )
+            project = key_path.removeprefix("projects.") if key_path.startswith("projects.") else ""
             update = f"`cortex update {project}`" if project else "`cortex update`"
             self.notes.append(
-                f"{place}{f' {label}' if project else ''}: both branches moved this pin; {why} is "
-                f"taken; {update} moves it to the current source"
+                f"{key_path}{f' {label}' if project else ''}: both branches moved this pin; "
+                f"{choice} is taken; {update} moves it to the current source"
             )
-            return other if later else mine
+            return their_pin if later else our_pin
 
         return pick
 
 
-def _is_section(place: str, value: Any) -> bool:
+def _is_section(key_path: str, value: Any) -> bool:
     """Whether a value holds pins by name; a pin itself is taken whole."""
-    named = place in ("projects", "models", "coordination", "feedback")
-    return named and isinstance(value, Mapping)
+    has_names = key_path in ("projects", "models", "coordination", "feedback")
+    return has_names and isinstance(value, Mapping)
 
 
 def _identity(pin: Any) -> str:
     if not isinstance(pin, Mapping):
         return repr(pin)
-    place = next(iter(pin.items()), ())
-    return repr((place, *(pin.get(key) for key in _IDENTITY)))
+    first_item = next(iter(pin.items()), ())
+    return repr((first_item, *(pin.get(key) for key in _IDENTITY)))
 
 
 def _commits(pin: Any) -> int:

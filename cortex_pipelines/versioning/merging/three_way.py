@@ -28,20 +28,20 @@ def choose(base: Any, ours: Any, theirs: Any, decide: Decide) -> Any:
 
 def join_keys(base: Mapping[K, Any], ours: Mapping[K, Any], theirs: Mapping[K, Any]) -> list[K]:
     """The keys of all versions: in our order, those of theirs after the key they follow there."""
-    return _ordered(list(ours), list(theirs), list(base))
+    return _merge_order(list(ours), list(theirs), list(base))
 
 
 def join_values(base: Any, ours: Any, theirs: Any) -> Any:
     """Join nested mappings by key and lists by item; otherwise ours where both changed."""
 
-    def decide(mine: Any, other: Any) -> Any:
-        if mine is ABSENT or other is ABSENT:
-            return other if mine is ABSENT else mine
-        if isinstance(mine, Mapping) and isinstance(other, Mapping):
-            return _join_mappings(base if isinstance(base, Mapping) else {}, mine, other)
-        if isinstance(mine, list) and isinstance(other, list):
-            return join_lists(base if isinstance(base, list) else [], mine, other)
-        return mine
+    def decide(our_value: Any, their_value: Any) -> Any:
+        if our_value is ABSENT or their_value is ABSENT:
+            return their_value if our_value is ABSENT else our_value
+        if isinstance(our_value, Mapping) and isinstance(their_value, Mapping):
+            return _join_mappings(base if isinstance(base, Mapping) else {}, our_value, their_value)
+        if isinstance(our_value, list) and isinstance(their_value, list):
+            return join_lists(base if isinstance(base, list) else [], our_value, their_value)
+        return our_value
 
     return choose(base, ours, theirs, decide)
 
@@ -55,29 +55,36 @@ def join_lists(
 ) -> list[Any]:
     """Join lists whose items are known by a key; by default by all that they say."""
     of = key or (lambda item: json.dumps(item, sort_keys=True, default=str))
-    before, mine, other = ({of(item): item for item in items} for items in (base, ours, theirs))
-    joined = []
-    for name in _ordered(list(mine), list(other), list(before)):
+    base_items, our_items, their_items = (
+        {of(item): item for item in items} for items in (base, ours, theirs)
+    )
+    merged = []
+    for name in _merge_order(list(our_items), list(their_items), list(base_items)):
         item = choose(
-            before.get(name, ABSENT), mine.get(name, ABSENT), other.get(name, ABSENT), decide
+            base_items.get(name, ABSENT),
+            our_items.get(name, ABSENT),
+            their_items.get(name, ABSENT),
+            decide,
         )
         if item is not ABSENT:
-            joined.append(item)
-    return joined
+            merged.append(item)
+    return merged
 
 
 def _join_mappings(
     base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    joined = {}
+    merged = {}
     for key in join_keys(base, ours, theirs):
         value = join_values(*(each.get(key, ABSENT) for each in (base, ours, theirs)))
         if value is not ABSENT:
-            joined[key] = value
-    return joined
+            merged[key] = value
+    return merged
 
 
-def _ordered(ours: list[Any], theirs: Iterable[Hashable], base: Iterable[Hashable]) -> list[Any]:
+def _merge_order(
+    ours: list[Any], theirs: Iterable[Hashable], base: Iterable[Hashable]
+) -> list[Any]:
     order, previous = list(ours), None
     present = set(ours)
     for name in theirs:
@@ -88,10 +95,10 @@ def _ordered(ours: list[Any], theirs: Iterable[Hashable], base: Iterable[Hashabl
     return order + [name for name in base if name not in present]
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if one is ABSENT or other is ABSENT:
-        return one is other
+def _equal(first: Any, second: Any) -> bool:
+    if first is ABSENT or second is ABSENT:
+        return first is second
     # 1, 1.0 and true are equal to Python, but not the same in a file
-    return bool(one == other) and json.dumps(one, sort_keys=True, default=str) == json.dumps(
-        other, sort_keys=True, default=str
+    return bool(first == second) and json.dumps(first, sort_keys=True, default=str) == json.dumps(
+        second, sort_keys=True, default=str
     )
