@@ -36,7 +36,7 @@ from cortex_pipelines.retrieval.ranking import FOR_FILES, FOR_UNITS, SignalWeigh
 from cortex_pipelines.retrieval.search import Searcher
 from cortex_pipelines.retrieval.terms import EXACT, terms
 from cortex_pipelines.statistics.intervals import paired_bootstrap
-from cortex_pipelines.words import words
+from cortex_pipelines.words import split_words
 
 TRAINING = frozenset({"click", "celery", "gin", "ripgrep"})
 """Repositories on which the weights were tuned."""
@@ -181,7 +181,7 @@ def _by_words(split: Callable[[str], list[str]], *, counting: bool = False) -> S
 
 
 def _plain(text: str) -> list[str]:
-    return [word.lower() for word in words(text)]
+    return [word.lower() for word in split_words(text)]
 
 
 def _stemmed(text: str) -> list[str]:

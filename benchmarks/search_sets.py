@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.api import load_parameters
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.documents import FileText, ReadingLimits
 from cortex_pipelines.retrieval.index import read_folder
@@ -146,7 +146,7 @@ def _changed(repository: Path, commit: str, path: str) -> Iterator[str]:
     diff = git(repository, "show", "--format=", "-U0", "--no-renames", commit, "--", path)
     hunks = re.findall(r"^@@ -(\d+)(?:,(\d+))? ", diff.decode(errors="replace"), re.M)
     before = git(repository, "show", f"{commit}^:{path}")
-    units = units_of(before, str(language_of(path, "")), path, _EXTRACTION)
+    units = file_units(before, str(language_of(path, "")), path, _EXTRACTION)
     for unit in units:
         if unit.kind not in ("function", "method"):
             continue

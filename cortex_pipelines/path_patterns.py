@@ -1,7 +1,7 @@
-"""Patterns of paths, read as a line of ``.gitignore`` is: the one reading in the whole project.
+"""Patterns of paths, read like a line of ``.gitignore``, everywhere in the project.
 
 ``*`` and ``?`` stay within a folder, ``**`` goes over folders or none, a pattern without a slash
-holds at any depth, one with a slash from the root, and a folder stands for everything in it.
+matches at any depth, one with a slash from the root, and a folder includes everything in it.
 """
 
 import re
@@ -14,13 +14,13 @@ from pathspec.patterns.gitignore.base import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 from pydantic import AfterValidator, Field
 
-_LONGEST = 1_000
-_FEW_STARS = 2
+_MAX_CHARS = 1_000
+_MAX_BACKTRACKING_STARS = 2
 """Up to which Python's backtracking is quick on any path; polars' engine is linear with more."""
 
 _CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 _SET_OPERATION = re.compile(r".\[|&&|~~|--", re.DOTALL)
-"""What Python and polars read differently within brackets."""
+"""Constructs within brackets that Python and polars interpret differently."""
 
 _LITERAL = re.compile(r"\[([][*?])\]")
 
@@ -34,8 +34,8 @@ class PathPattern:
     """A pattern of paths.
 
     Args:
-        text: As it was written.
-        regex: What is searched for in a path, in a dialect that Python and polars share.
+        text: The original text.
+        regex: Regular expression to search in a path, valid in Python and polars.
     """
 
     text: str
@@ -44,12 +44,12 @@ class PathPattern:
     def matches(self, path: str) -> bool:
         """Whether a file's path, relative to the root, matches; case counts."""
         path = path.removeprefix("./")
-        if self.text.count("*") <= _FEW_STARS:
+        if self.text.count("*") <= _MAX_BACKTRACKING_STARS:
             return re.search(self.regex, path) is not None
-        return bool(self.among(pl.Series([path]))[0])
+        return bool(self.match_all(pl.Series([path]))[0])
 
-    def among(self, paths: pl.Series, *, any_case: bool = False) -> pl.Series:
-        """Which of some files' paths match, as a Boolean series."""
+    def match_all(self, paths: pl.Series, *, any_case: bool = False) -> pl.Series:
+        """Whether each path matches, as a Boolean series."""
         return paths.str.contains(f"(?i){self.regex}" if any_case else self.regex)
 
 
@@ -64,7 +64,7 @@ def path_pattern(text: str) -> PathPattern:
         PathPatternError: it has backslashes, leaves the root, or matches nothing for its form.
     """
     try:
-        regex, _ = GitIgnoreSpecPattern.pattern_to_regex(_normalised(text))
+        regex, _ = GitIgnoreSpecPattern.pattern_to_regex(_normalise(text))
         if regex is not None:
             # as in git, no class matches a slash
             regex = re.sub(r"(?<!\\)\[\^(?!/)", "[^/", regex)
@@ -88,9 +88,9 @@ PathPatternText = Annotated[str, Field(min_length=1), AfterValidator(_valid)]
 """A pattern in ``params.yaml``."""
 
 
-def _normalised(text: str) -> str:
-    """A pattern as git takes it: without ``.`` and double slashes, and what is special escaped."""
-    _refuse(text)
+def _normalise(text: str) -> str:
+    """A pattern in git's form: without ``.`` and double slashes, special characters escaped."""
+    _check(text)
     segments = text.strip().split("/")
     names = [_segment(segment) for segment in segments if segment not in ("", ".")]
     if not names:
@@ -98,24 +98,24 @@ def _normalised(text: str) -> str:
     anchored = segments[0] in ("", ".") or len(names) > 1
     folder = segments[-1] in ("", ".")
     if folder and names[-1] == "**":
-        names.append("*")  # the folders below, not the files beside them
-    whole = "/".join(names)
-    escaped = f"\\{whole}" if whole[0] in "!#" and not anchored else whole
+        names.append("*")  # the folders below, not the files next to them
+    joined_path = "/".join(names)
+    escaped = f"\\{joined_path}" if joined_path[0] in "!#" and not anchored else joined_path
     return "/" * (anchored and names[0] != "**") + escaped + "/" * folder
 
 
-def _refuse(text: str) -> None:
-    why = None
+def _check(text: str) -> None:
+    problem = None
     if "\\" in text:
-        why = "write / between folders, and [*], [?] or [[] for a sign itself"
+        problem = "write / between folders, and [*], [?] or [[] for a sign itself"
     elif re.match(r"\s*(?:[A-Za-z]:[/]|~)", text) or ".." in text.strip().split("/"):
-        why = "it leaves the root; write the path relative to the root, such as src/**/*.py"
-    elif len(text) > _LONGEST or re.search(r"[\x00-\x1f\x7f]", text):
-        why = f"it has control characters, or more than {_LONGEST:,} of all"
+        problem = "it leaves the root; write the path relative to the root, such as src/**/*.py"
+    elif len(text) > _MAX_CHARS or re.search(r"[\x00-\x1f\x7f]", text):
+        problem = f"it has control characters, or more than {_MAX_CHARS:,} of all"
     elif any(_is_ambiguous(bracket) for bracket in _CLASS.findall(_LITERAL.sub("", text))):
-        why = "brackets hold single characters and ranges such as [a-z0-9_]"
-    if why is not None:
-        raise PathPatternError(f"{text!r} is not a pattern of paths: {why}")
+        problem = "brackets hold single characters and ranges such as [a-z0-9_]"
+    if problem is not None:
+        raise PathPatternError(f"{text!r} is not a pattern of paths: {problem}")
 
 
 def _is_ambiguous(bracket: str) -> bool:

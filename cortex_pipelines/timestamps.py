@@ -1,6 +1,6 @@
-"""Time stamps of every common form as moments in UTC: the one reading of logs and interchange.
+"""Time stamps of every common form as moments in UTC, for logs and interchange.
 
-A text that allows two moments is not read. What has to be assumed to read one is said with it.
+An ambiguous text is refused. The result names the assumptions that reading required.
 """
 
 import re
@@ -21,7 +21,7 @@ UNKNOWN_FORM = "not a time stamp of a known form"
 NO_YEAR = "it has no year of four digits"
 IMPOSSIBLE = "there is no such day, weekday or hour"
 
-_LONGEST = 100
+_MAX_CHARS = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = (1, 10**3, 10**6, 10**9)
 _FROM, _UNTIL = 10**9, 42 * 10**8
@@ -69,7 +69,7 @@ class Timestamp:
 
     Args:
         at: In UTC, to the microsecond.
-        assumed: What was assumed to read it; None if nothing was.
+        assumed: The assumption made in reading it; None without one.
     """
 
     at: datetime
@@ -82,7 +82,7 @@ def read_timestamp(value: Any) -> Timestamp:
     Args:
         value: Text in ISO 8601 (also weeks and ordinal dates), RFC 5322, as C, web servers or
             JavaScript write it, or with an English month; or a number or its digits, of seconds,
-            milliseconds, microseconds or nanoseconds since 1970, told apart by size.
+            milliseconds, microseconds or nanoseconds since 1970, distinguished by size.
 
     Raises:
         TimestampError: it is not one, or can be read as two; the message says which.
@@ -91,9 +91,9 @@ def read_timestamp(value: Any) -> Timestamp:
         raise TimestampError(UNKNOWN_FORM)
     try:
         text = value.isoformat() if isinstance(value, date) else str(value).strip()
-        if len(text) > _LONGEST:
+        if len(text) > _MAX_CHARS:
             raise TimestampError(UNKNOWN_FORM)
-        return _of_digits(text) if _NUMBER.fullmatch(text) else _of_text(text)
+        return _from_digits(text) if _NUMBER.fullmatch(text) else _from_text(text)
     except TimestampError:
         raise
     except (ValueError, OverflowError) as error:
@@ -117,12 +117,12 @@ def moment(value: Any) -> datetime | None:
         return None
 
 
-def _of_digits(text: str) -> Timestamp:
+def _from_digits(text: str) -> Timestamp:
     parts = _RUN_TOGETHER.fullmatch(text)
     if parts:
         day = date(int(parts[1]), int(parts[2]), int(parts[3]))
         clock = _clock(parts[4], parts[5], parts[6], None, None) if parts[4] else None
-        return _joined(day, None, clock, None)
+        return _combine(day, None, clock, None)
     number = Decimal(text)
     for unit in _UNITS:
         if _FROM * unit <= number < _UNTIL * unit:
@@ -131,26 +131,26 @@ def _of_digits(text: str) -> Timestamp:
 
 
 @lru_cache(maxsize=1024)
-def _of_text(text: str) -> Timestamp:
+def _from_text(text: str) -> Timestamp:
     text = _TRAILING.sub("", text.strip("'\" ").replace("\u2212", "-")).strip("[] ")
-    dated = _DATE_WITH_ZONE.fullmatch(text)
-    found = _COLONS.search(text) or _COMPACT.search(text)
-    if dated or found is None:
-        zone, _ = _offset(dated[2]) if dated else (None, "")
-        return _joined(*_date(dated[1] if dated else text), None, zone)
-    zone, rest = _offset(text[found.end() :])
-    day, assumed = _date(f"{text[: found.start()]} {rest}")
-    return _joined(day, assumed, _clock(*found.groups()), zone)
+    date_and_zone = _DATE_WITH_ZONE.fullmatch(text)
+    clock_match = _COLONS.search(text) or _COMPACT.search(text)
+    if date_and_zone or clock_match is None:
+        zone, _ = _offset(date_and_zone[2]) if date_and_zone else (None, "")
+        return _combine(*_date(date_and_zone[1] if date_and_zone else text), None, zone)
+    zone, remainder = _offset(text[clock_match.end() :])
+    day, assumed = _date(f"{text[: clock_match.start()]} {remainder}")
+    return _combine(day, assumed, _clock(*clock_match.groups()), zone)
 
 
-def _joined(
+def _combine(
     day: date, assumed: str | None, clock: timedelta | None, zone: timedelta | None
 ) -> Timestamp:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    at = midnight + (clock or timedelta()) - (zone or timedelta())
+    moment_utc = midnight + (clock or timedelta()) - (zone or timedelta())
     if clock is None:
         assumed = assumed or (NO_CLOCK if zone is None else None)
-    return Timestamp(at, assumed or (NO_ZONE if zone is None else None))
+    return Timestamp(moment_utc, assumed or (NO_ZONE if zone is None else None))
 
 
 def _clock(
@@ -169,7 +169,7 @@ def _clock(
 
 
 def _offset(text: str) -> tuple[timedelta | None, str]:
-    """The zone at the beginning of a text as an offset of UTC, None if there is none; the rest."""
+    """The zone at the start of a text as UTC offset (None if missing), and the remainder."""
     zone = _ZONE.match(text)
     if zone is None:  # every part of it may be missing
         return None, text
@@ -178,17 +178,17 @@ def _offset(text: str) -> tuple[timedelta | None, str]:
         return None, text
     if name and (name not in _OFFSETS | _AMERICAN or (zone[2] and name not in _OFFSETS)):
         raise TimestampError(UNKNOWN_ZONE)
-    rest = text[zone.end() :]
+    remainder = text[zone.end() :]
     if not zone[2]:
-        return timedelta(hours=(_OFFSETS | _AMERICAN)[name]) if name else None, rest
+        return timedelta(hours=(_OFFSETS | _AMERICAN)[name]) if name else None, remainder
     if int(zone[3]) > 23 or int(zone[4] or 0) > 59:
         raise TimestampError(IMPOSSIBLE)
     size = timedelta(hours=int(zone[3]), minutes=int(zone[4] or 0))
-    return size if zone[2] == "+" else -size, rest
+    return size if zone[2] == "+" else -size, remainder
 
 
 def _date(text: str) -> tuple[date, str | None]:
-    """A day, and what was assumed to read it."""
+    """A day, and the assumption made in reading it."""
     text = re.sub(r"(?<=\d)[Tt_:]$", "", text.strip(" ,;")).strip(" ,")
     weekday = _WEEKDAY.match(text)
     text = text[weekday.end() :] if weekday else text
@@ -210,11 +210,11 @@ def _day(text: str) -> tuple[date, str | None]:
             raise TimestampError(IMPOSSIBLE)
         return day_of_year, None
     if match := _YEAR_LAST.fullmatch(text):
-        return _day_of_figures(int(match[1]), int(match[3]), int(match[4]), match[2])
-    return _day_of_words(text), None
+        return _day_from_numbers(int(match[1]), int(match[3]), int(match[4]), match[2])
+    return _day_from_words(text), None
 
 
-def _day_of_figures(first: int, second: int, year: int, sign: str) -> tuple[date, str | None]:
+def _day_from_numbers(first: int, second: int, year: int, sign: str) -> tuple[date, str | None]:
     """Day and month before a year, where one of them can only be a day; dots are day first."""
     if first > 12 or first == second:
         return date(year, second, first), None
@@ -225,13 +225,13 @@ def _day_of_figures(first: int, second: int, year: int, sign: str) -> tuple[date
     raise TimestampError(AMBIGUOUS)
 
 
-def _day_of_words(text: str) -> date:
+def _day_from_words(text: str) -> date:
     """A day with the name of its month, in any order."""
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", text.lower()))
-    named = [word for word in words if _MONTH.fullmatch(word)]
-    if len(named) != 1:
+    month_names = [word for word in words if _MONTH.fullmatch(word)]
+    if len(month_names) != 1:
         raise TimestampError(UNKNOWN_FORM)
-    if set(words) - {*named, "at", "on", "of", "the"}:
+    if set(words) - {*month_names, "at", "on", "of", "the"}:
         raise TimestampError(UNKNOWN_ZONE if ":" not in text else UNKNOWN_FORM)
     figures = re.findall(r"\d+", text)
     years = [int(figure) for figure in figures if len(figure) == 4]
@@ -240,4 +240,4 @@ def _day_of_words(text: str) -> date:
         raise TimestampError(NO_YEAR)
     if len(days) != 1 or len(figures) != 2:
         raise TimestampError(UNKNOWN_FORM)
-    return date(years[0], _MONTHS.index(named[0][:3]) + 1, days[0])
+    return date(years[0], _MONTHS.index(month_names[0][:3]) + 1, days[0])

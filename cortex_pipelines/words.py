@@ -1,6 +1,6 @@
 """Split text in any language into words, and words into parts that compare equal.
 
-The one tokeniser of search, notes, the router's features and of what counts as the same task.
+The tokeniser of search, notes, the router's features and the comparison of tasks.
 
 - Forms of one character are one (NFKC): fullwidth and halfwidth letters, ligatures, combining marks
   that follow their letter. Case is folded in full (``ß`` is ``ss``, ``İ`` and ``ı`` are ``i``, a
@@ -14,7 +14,7 @@ The one tokeniser of search, notes, the router's features and of what counts as 
   retrieval", 2000).
 - ``C++``, ``C#``, ``F#`` and ``.NET`` are words of their own, and so is a version such as
   ``v3.12`` or ``1.2.3``; ``3.12`` may be a number.
-- Emoji and other symbols are no words.
+- Emoji and other symbols are not words.
 """
 
 import re
@@ -22,8 +22,8 @@ import unicodedata
 from functools import cache, lru_cache
 from itertools import groupby, pairwise
 
-LONGEST = 100
-"""Characters of a word that is a word; longer ones are data (keys, encoded bytes)."""
+MAX_WORD_CHARS = 100
+"""Longest word in characters; longer ones are data (keys, encoded bytes)."""
 
 
 _WITHOUT_SPACES = (
@@ -65,13 +65,13 @@ _SIGNS = re.compile(r"[cCgG]\+\+|[cCfFjJqQ]#|\.[nN][eE][tT]\b|[vV]\d+\.\d|\d\.\d
 # A word that nothing of note follows, which most are, is matched without a look at the rest.
 _USUAL = r"[A-Za-z_][A-Za-z0-9_]*+(?![^\x00-\x7f]|[+#]|\.\d)"
 _ASCII_WITH_SIGNS = re.compile(r"{}|{}|\w+{}|{}".format(_USUAL, *_with_signs(_START)))
-_NAMED = {
+_SPELT_OUT = {
     **{"c++": "cplusplus", "g++": "gplusplus", ".net": "dotnet"},
     **{"c#": "csharp", "f#": "fsharp", "j#": "jsharp", "q#": "qsharp"},
 }
-"""Words with signs, spelt in letters, as an index may not hold signs."""
+"""Words with signs, spelt in letters, for indexes that cannot hold signs."""
 
-# Symbols that NFKC would make letters, and what joins characters without being one.
+# Symbols that NFKC would turn into letters, and invisible joiners.
 _SYMBOLS = re.compile("[\u2100-\u214f\u24b6-\u24e9\u3297\u3299\U0001f100-\U0001f2ff\u200b]")
 _INVISIBLE = re.compile("[\u00ad\u200c-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 
@@ -126,8 +126,8 @@ def _cluster() -> re.Pattern[str]:
     return re.compile(rf".[{_marks()}]*")
 
 
-def words(text: str) -> list[str]:
-    """The words of a text as they are written, in their order; identifiers are not split.
+def split_words(text: str) -> list[str]:
+    """The words of a text as written, in order; identifiers are not split.
 
     A run of a script without spaces is one word here, which ``parts_of_word`` cuts;
     ``Python3の設定`` are two.
@@ -138,39 +138,39 @@ def words(text: str) -> list[str]:
 
 
 def folded_words(text: str) -> list[str]:
-    """The words of a text as they are compared: folded, and those without spaces in pairs."""
+    """The words of a text in comparable form: folded, scripts without spaces in pairs."""
     if text.isascii() and not _has_signs(text):
         return _ASCII.findall(text.lower())
-    return [part for word in words(text) for part in _folded_word(word)]
+    return [part for word in split_words(text) for part in _folded_word(word)]
 
 
 def word_count(text: str) -> int:
-    """About how many words a text has."""
-    return len(words(text)) + unseparated_words(text)
+    """Approximate number of words of a text."""
+    return len(split_words(text)) + unseparated_words(text)
 
 
 def unseparated_words(text: str) -> int:
     """About how many words more a text has than its spaces show: each two characters are one."""
     if text.isascii():
         return 0
-    runs = (characters_of_word(word) for word in words(text))
+    runs = (characters_of_word(word) for word in split_words(text))
     return sum((len(characters) - 1) // 2 for characters in runs if characters)
 
 
 def whole_word(word: str, endings: str = "") -> re.Pattern[str]:
-    """Finds a word in ``fold``ed text, but not within a longer one: not ``C`` in ``C++``.
+    """Pattern of a word in ``fold``ed text, but not within a longer one: not ``C`` in ``C++``.
 
     Args:
         word: One word or several.
         endings: A pattern of regular endings, which may follow it.
     """
-    folded = fold(word)
-    start, end = (_in_pairs(char) for char in (folded[0], folded[-1]))
-    signs = r"(?!\+\+|#)" if re.search(r"(?<!\w)[cgfjq]\Z", folded) else ""
-    dot = r"(?<!\.)" if folded == "net" else ""
+    folded_word = fold(word)
+    start, end = (_in_pairs(char) for char in (folded_word[0], folded_word[-1]))
+    signs = r"(?!\+\+|#)" if re.search(r"(?<!\w)[cgfjq]\Z", folded_word) else ""
+    dot = r"(?<!\.)" if folded_word == "net" else ""
     before = "" if start else dot + _START_IN_ANY
     after = "" if end else rf"(?:{endings})?(?![^\W{_WITHOUT_SPACES}]){signs}"
-    return re.compile(before + re.escape(folded) + after, re.IGNORECASE)
+    return re.compile(before + re.escape(folded_word) + after, re.IGNORECASE)
 
 
 def _in_pairs(char: str) -> bool:
@@ -179,11 +179,11 @@ def _in_pairs(char: str) -> bool:
 
 
 def parts_of_word(word: str) -> list[str]:
-    """The parts of an identifier, folded; none of what is too long for a word.
+    """The parts of an identifier, folded; empty for a text too long to be a word.
 
     ``HTTPServer2`` is ``http``, ``server``, ``2``; ``设置文件`` is ``设置``, ``置文``, ``文件``.
     """
-    if len(word) > LONGEST and word.isascii():
+    if len(word) > MAX_WORD_CHARS and word.isascii():
         return []
     if word.isascii() and word.isalpha():
         return [part.lower() for part in _ASCII_PART.findall(word)]
@@ -191,7 +191,7 @@ def parts_of_word(word: str) -> list[str]:
 
 
 def characters_of_word(word: str) -> list[str]:
-    """The single characters of what ``parts_of_word`` gives in pairs."""
+    """The single characters of the text that ``parts_of_word`` splits into pairs."""
     if word.isascii():
         return []
     runs = (_cluster().findall(run["pairs"] or "") for run in _run().finditer(_composed(word)))
@@ -204,7 +204,7 @@ def is_name(text: str) -> bool:
     return all(part.replace("$", "_").isidentifier() for part in parts)
 
 
-def same_name(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A name as it is looked up: compilers take forms of one character for one (NFKC)."""
     return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
@@ -212,7 +212,7 @@ def same_name(name: str) -> str:
 def split_name(name: str) -> list[str]:
     """The words of an identifier in any convention as they are written: ``get``, ``HTTP``, ``Url``.
 
-    What is written without spaces is one word.
+    A run of a script without spaces is one word.
     """
     if name.isascii():
         return _ASCII_PART.findall(name)
@@ -221,18 +221,20 @@ def split_name(name: str) -> list[str]:
 
 
 def fold(text: str) -> str:
-    """A text without what does not count in a comparison of words: case, accents, forms."""
+    """A text in the form that words are compared in: without case, accents and character forms."""
     if text.isascii():
         return text.lower()
-    folded = unicodedata.normalize("NFKD", _composed(text).casefold())
-    folded = _POINTS.sub("", _CYRILLIC.sub("", _ACCENTS.sub("", folded))).translate(_LETTERS)
-    return unicodedata.normalize("NFC", "".join(map(_digit, folded)))
+    decomposed = unicodedata.normalize("NFKD", _composed(text).casefold())
+    decomposed = _POINTS.sub("", _CYRILLIC.sub("", _ACCENTS.sub("", decomposed))).translate(
+        _LETTERS
+    )
+    return unicodedata.normalize("NFC", "".join(map(_digit, decomposed)))
 
 
 def _has_signs(text: str) -> bool:
-    """Whether some words of an ASCII text have signs; most have none, which is told first."""
-    some = any(sign in text for sign in ("++", "#", ".net", ".NET", ".Net"))
-    return (some or _DECIMAL.search(text) is not None) and _SIGNS.search(text) is not None
+    """Whether some words of an ASCII text have signs; a quick check rules out most texts."""
+    may_have_signs = any(sign in text for sign in ("++", "#", ".net", ".NET", ".Net"))
+    return (may_have_signs or _DECIMAL.search(text) is not None) and _SIGNS.search(text) is not None
 
 
 def _composed(text: str) -> str:
@@ -248,14 +250,14 @@ def _digit(char: str) -> str:
 @lru_cache(maxsize=1 << 16)
 def _folded_word(word: str) -> tuple[str, ...]:
     if word.isascii():
-        return (_NAMED.get(word.lower(), word.lower()),)
+        return (_SPELT_OUT.get(word.lower(), word.lower()),)
     return tuple(_pairs(word)) if _in_pairs(word[0]) else (fold(word),)
 
 
 @lru_cache(maxsize=1 << 16)
 def _parts(word: str) -> tuple[str, ...]:
-    if named := _NAMED.get(word.lower()):
-        return (named,)
+    if spelt_name := _SPELT_OUT.get(word.lower()):
+        return (spelt_name,)
     if _GROUPED.fullmatch(word):
         return (word.replace("_", ""),)
     parts: list[str] = []
@@ -266,14 +268,14 @@ def _parts(word: str) -> tuple[str, ...]:
             parts += [part for hump in _humps(match["letters"]) if (part := fold(hump))]
         else:
             parts.append(fold(match[0]))
-    return tuple(part for part in parts if len(part) <= LONGEST)
+    return tuple(part for part in parts if len(part) <= MAX_WORD_CHARS)
 
 
 def _pairs(run: str) -> list[str]:
     clusters = [fold(cluster) for cluster in _cluster().findall(run)]
     if len(clusters) < 2:
         return clusters
-    return [left + right for left, right in pairwise(clusters)]
+    return [first + second for first, second in pairwise(clusters)]
 
 
 def _humps(run: str) -> list[str]:
@@ -285,9 +287,9 @@ def _humps(run: str) -> list[str]:
         [test(cluster[0]) for cluster in clusters] for test in (str.isupper, str.islower)
     )
     borders = [
-        at
-        for at in range(1, len(clusters))
-        if upper[at] and (lower[at - 1] or any(lower[at + 1 : at + 2]))
+        index
+        for index in range(1, len(clusters))
+        if upper[index] and (lower[index - 1] or any(lower[index + 1 : index + 2]))
     ]
     edges = zip([0, *borders], [*borders, len(clusters)], strict=True)
     return ["".join(clusters[start:end]) for start, end in edges]

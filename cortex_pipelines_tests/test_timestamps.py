@@ -1,4 +1,4 @@
-"""Time stamps of every form are one moment; two meanings are none."""
+"""Time stamps of every form are one moment; a text with two meanings is refused."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -86,10 +86,10 @@ def test_a_day_is_its_midnight(value: Any) -> None:
 
 
 def test_fractions_and_days_of_figures() -> None:
-    at = TEN + timedelta(microseconds=123456)
+    expected = TEN + timedelta(microseconds=123456)
     values = (1772359200.123456, "1772359200.123456", 1772359200123456, 1772359200123456789)
     for value in (*values, "2026-03-01T10:00:00.123456789Z", "2026-03-01 10:00:00,123456+00:00"):
-        assert read_timestamp(value).at == at
+        assert read_timestamp(value).at == expected
     assert moment("13/04/2026 10:00") == moment("04/13/2026 10:00") == moment("2026-04-13 10:00")
     assert moment("04/04/2026") == moment("2026-04-04")
     assert moment("2026-03-01+01:00") == moment("2026-02-28T23:00Z")
@@ -131,21 +131,21 @@ MOMENTS = st.datetimes(
 
 
 @given(MOMENTS, st.integers(-14 * 60, 14 * 60))
-def test_what_programs_write_is_read_back(at: datetime, minutes: int) -> None:
-    local = at.astimezone(timezone(timedelta(minutes=minutes)))
-    assert read_timestamp(local.isoformat()) == Timestamp(at)
-    assert read_timestamp(local.strftime("%Y%m%dT%H%M%S.%f%z")).at == at
-    whole = local.replace(microsecond=0)
+def test_what_programs_write_is_read_back(written: datetime, minutes: int) -> None:
+    local = written.astimezone(timezone(timedelta(minutes=minutes)))
+    assert read_timestamp(local.isoformat()) == Timestamp(written)
+    assert read_timestamp(local.strftime("%Y%m%dT%H%M%S.%f%z")).at == written
+    whole_seconds = local.replace(microsecond=0)
     for text in (
-        format_datetime(whole),
-        whole.strftime("%G-W%V-%uT%H:%M:%S%z"),
-        whole.strftime("%d/%b/%Y:%H:%M:%S %z"),
-        whole.strftime("%A, %B %d, %Y %I:%M:%S %p %z"),
-        at.strftime("%a %b %d %H:%M:%S %Y"),
-        round(whole.timestamp()),
-        round(whole.timestamp()) * 1_000,
+        format_datetime(whole_seconds),
+        whole_seconds.strftime("%G-W%V-%uT%H:%M:%S%z"),
+        whole_seconds.strftime("%d/%b/%Y:%H:%M:%S %z"),
+        whole_seconds.strftime("%A, %B %d, %Y %I:%M:%S %p %z"),
+        written.strftime("%a %b %d %H:%M:%S %Y"),
+        round(whole_seconds.timestamp()),
+        round(whole_seconds.timestamp()) * 1_000,
     ):
-        assert moment(text) == at.replace(microsecond=0)
+        assert moment(text) == written.replace(microsecond=0)
 
 
 @given(st.text(st.sampled_from("0123456789-/:.,+TZW MarSunEPe年[]()"), max_size=30))

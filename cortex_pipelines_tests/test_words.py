@@ -10,10 +10,10 @@ from cortex_pipelines.words import (
     is_name,
     parts_of_word,
     split_name,
+    split_words,
     unseparated_words,
     whole_word,
     word_count,
-    words,
 )
 
 
@@ -50,11 +50,11 @@ from cortex_pipelines.words import (
     ],
 )  # fmt: skip
 def test_a_text_is_split_into_folded_parts(text: str, parts: str) -> None:
-    assert [part for word in words(text) for part in parts_of_word(word)] == parts.split()
+    assert [part for word in split_words(text) for part in parts_of_word(word)] == parts.split()
 
 
 @pytest.mark.parametrize(
-    ("text", "whole"),
+    ("text", "folded"),
     [
         ("Fix getUserByName, please", "fix getuserbyname please"),
         ("snake_case v3.12", "snake_case v3.12"),
@@ -62,8 +62,8 @@ def test_a_text_is_split_into_folded_parts(text: str, parts: str) -> None:
         ("naïveBayes", "naivebayes"),
     ],
 )
-def test_whole_words_are_folded_and_not_split_at_their_humps(text: str, whole: str) -> None:
-    assert folded_words(text) == whole.split()
+def test_whole_words_are_folded_and_not_split_at_their_humps(text: str, folded: str) -> None:
+    assert folded_words(text) == folded.split()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_is_another_word_is_not(query: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "equal"),
+    ("first", "second", "equal"),
     [
         ("Fix the C parser", "fix the c parser!", True),
         ("Fix the C parser", "Fix the C++ parser", False),
@@ -104,8 +104,8 @@ def test_what_is_another_word_is_not(query: str, text: str) -> None:
         ("Set the my_flag option", "set the my flag option", True),
     ],
 )
-def test_equal_words_are_the_same_task(one: str, other: str, equal: bool) -> None:
-    assert (normalised(one) == normalised(other)) is equal
+def test_equal_words_are_the_same_task(first: str, second: str, equal: bool) -> None:
+    assert (normalised(first) == normalised(second)) is equal
 
 
 @pytest.mark.parametrize(

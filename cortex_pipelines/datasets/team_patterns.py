@@ -17,14 +17,14 @@ from cortex_pipelines.extraction.patterns.pattern_files import (
     folder_patterns,
     may_hold_patterns,
     project_checks,
-    usable,
-    written_patterns,
+    read_patterns,
+    valid_patterns,
 )
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks, PatternMatch
 from cortex_pipelines.extraction.patterns.proposals import (
     Proposal,
-    proposals_of_code,
-    proposals_of_history,
+    propose_from_code,
+    propose_from_history,
 )
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.retrieval.listing import list_files
@@ -79,7 +79,7 @@ def project_patterns(project: Project, name: str) -> list[PatternFile]:
     """
     folder = _output_folder(project, _FILES, name)
     columns = ("source", "path", "language", "text")
-    return written_patterns(REPOSITORY_FILES.read(folder, *columns))
+    return read_patterns(REPOSITORY_FILES.read(folder, *columns))
 
 
 def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[PatternViolation]:
@@ -92,7 +92,7 @@ def check_paths(paths: Sequence[Path], checks: PatternChecks) -> Iterator[Patter
         text = path.read_text("utf-8", "replace")
         language = language_of(path.as_posix(), text)
         if language in checks.languages:
-            for match in checks.places(text, str(language), path.as_posix()):
+            for match in checks.find_matches(text, str(language), path.as_posix()):
                 yield PatternViolation(path.as_posix(), match)
 
 
@@ -122,10 +122,10 @@ def proposed_patterns(
     names = units.filter(pl.col("kind").is_in(_DEFINED))["name"]
     code = files.filter(pl.Series(is_train_file, dtype=pl.Boolean) & ~may_hold_patterns())
     return [
-        *proposals_of_history(
+        *propose_from_history(
             pairs.filter(pl.Series(in_train, dtype=pl.Boolean)), code, min_support
         ),
-        *proposals_of_code(code, names, min_support),
+        *propose_from_code(code, names, min_support),
     ]
 
 
@@ -159,7 +159,7 @@ def accept(names: Sequence[str], folder: Path) -> list[Path]:
     """
     moves = []
     accepted_names = (
-        {pattern_file.name for pattern_file in usable(folder_patterns(folder))}
+        {pattern_file.name for pattern_file in valid_patterns(folder_patterns(folder))}
         if folder.is_dir()
         else set()
     )

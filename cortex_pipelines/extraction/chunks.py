@@ -1,9 +1,9 @@
 """Split a large unit at syntactic borders; each chunk keeps its context.
 
 A node that is too large is entered. Of one with a body, what precedes the body (``def f(a):``,
-``if x {``) is the head of all parts of the body; of a list (statements, members, elements) small
-ones that stand together are a part; of another expression the only large child is entered. So
-parts are whole statements, members or elements, and with their heads they are the unit.
+``if x {``) is the head of all chunks of the body; of a list (statements, members, elements)
+consecutive small ones form a chunk; of another expression the only large child is entered. So
+chunks are whole statements, members or elements, and together with their heads make up the unit.
 """
 
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
-# A deeper node is not entered: each level adds its head to every part.
+# A deeper node is not entered: each level adds its head to every chunk.
 _MAX_DEPTH = 16
 # A longer first branch is left out before another one.
 _SMALL_BODY = 80
-# A shorter one is repeated behind the first: a try is none without its handler.
-_SHORT_REST = 400
-# A longer head is some huge expression.
+# A shorter one is repeated after the first: a try is invalid without its handler.
+_SHORT_BRANCH = 400
+# A longer head is a huge expression.
 _MAX_HEAD = 2_000
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
 class Chunk(NamedTuple):
-    """A part of a unit.
+    """A chunk of a unit.
 
     Args:
         start_byte: Where it begins in the file's text.
         end_byte: Byte after its last one.
-        code: The part between the heads of what encloses it and their closing brackets.
+        code: The chunk with the heads of its enclosing nodes and their closing brackets.
     """
 
     start_byte: int
@@ -38,7 +38,7 @@ class Chunk(NamedTuple):
     code: str
 
 
-class _Part(NamedTuple):
+class _Span(NamedTuple):
     node: Node | None
     start: int
     end: int
@@ -47,29 +47,29 @@ class _Part(NamedTuple):
     tails: tuple[bytes, ...]
 
 
-def chunks_of(
+def split_unit(
     data: bytes, node: Node, start: int, end: int, settings: ExtractionSettings
 ) -> list[Chunk]:
-    """The parts of a unit; none if it is small, or cannot be divided.
+    """The chunks of a unit; empty if it is small or cannot be divided.
 
     Args:
         data: The file's text.
         node: The unit's widest node.
-        start: First byte of the unit; what lies before the node (attributes) is part of its head.
+        start: First byte of the unit; text before the node (attributes) belongs to its head.
         end: Byte after the unit.
-        settings: ``chunk_bytes`` is the size that a part has at most if there is a border.
+        settings: ``chunk_bytes`` is the maximum size of a chunk that can be divided.
     """
     if end - start <= settings.chunk_bytes:
         return []
-    parts = _Splitter(data, settings.chunk_bytes).parts(node, start, end)
-    parts = [part for part in parts if data[part.start : part.end].strip()]
-    return [_chunk(data, part) for part in parts] if len(parts) > 1 else []
+    spans = _Splitter(data, settings.chunk_bytes).parts(node, start, end)
+    spans = [span for span in spans if data[span.start : span.end].strip()]
+    return [_chunk(data, part) for part in spans] if len(spans) > 1 else []
 
 
-def _chunk(data: bytes, part: _Part) -> Chunk:
-    inside = data[part.start : part.end]
-    code = b"".join([*part.heads, inside, *reversed(part.tails)])
-    start, end = part.end - len(inside.lstrip()), part.start + len(inside.rstrip())
+def _chunk(data: bytes, span: _Span) -> Chunk:
+    body = data[span.start : span.end]
+    code = b"".join([*span.heads, body, *reversed(span.tails)])
+    start, end = span.end - len(body.lstrip()), span.start + len(body.rstrip())
     return Chunk(start, end, code.decode(errors="replace").strip("\r\n"))
 
 
@@ -78,104 +78,104 @@ class _Splitter:
     data: bytes
     limit: int
 
-    def parts(self, node: Node, start: int, end: int) -> list[_Part]:
-        """Parts of a node in order, depth first, without recursion."""
-        done: list[_Part] = []
-        waiting = [_Part(node, start, end, 0, (), ())]
-        while waiting:
-            part = waiting.pop()
-            if part.node is None or part.end - part.start <= self.limit or not _is_entered(part):
-                done.append(part)
+    def parts(self, node: Node, start: int, end: int) -> list[_Span]:
+        """Spans of a node in order, depth first, without recursion."""
+        finished: list[_Span] = []
+        pending = [_Span(node, start, end, 0, (), ())]
+        while pending:
+            span = pending.pop()
+            if span.node is None or span.end - span.start <= self.limit or not _is_divisible(span):
+                finished.append(span)
             else:
-                waiting += reversed(self._divided(part.node, part))
-        return done
+                pending += reversed(self._divide(span.node, span))
+        return finished
 
-    def _divided(self, node: Node, part: _Part) -> list[_Part]:
+    def _divide(self, node: Node, span: _Span) -> list[_Span]:
         """Split an oversized node into its children; text without a node if it has none."""
         body = node.child_by_field_name("body") or node.child_by_field_name("consequence")
         if body is not None:
-            return self._with_body(node, body, part)
-        children = _between(node, part.start, part.end)
+            return self._split_body(node, body, span)
+        children = _children_between(node, span.start, span.end)
         if _is_list(node, children):
-            return self._of_list(children, part)
+            return self._split_list(children, span)
         large = [child for child in children if child.end_byte - child.start_byte > self.limit]
-        return [self._entered(part, large[0])] if len(large) == 1 else [part._replace(node=None)]
+        return [self._enter(span, large[0])] if len(large) == 1 else [span._replace(node=None)]
 
-    def _entered(self, part: _Part, child: Node, end: int | None = None) -> _Part:
+    def _enter(self, span: _Span, child: Node, end: int | None = None) -> _Span:
         """Split a child: preceding text joins its head, following text its tail."""
-        start, stop = max(child.start_byte, part.start), min(child.end_byte, part.end)
-        heads = (*part.heads, self._text(part.start, start))
-        tails = (*part.tails, self._text(stop, part.end if end is None else end))
-        return _Part(child, start, stop, part.depth + 1, heads, tails)
+        start, stop = max(child.start_byte, span.start), min(child.end_byte, span.end)
+        heads = (*span.heads, self._text(span.start, start))
+        tails = (*span.tails, self._text(stop, span.end if end is None else end))
+        return _Span(child, start, stop, span.depth + 1, heads, tails)
 
-    def _with_body(self, node: Node, body: Node, part: _Part) -> list[_Part]:
-        """The body with its head, then what follows it: another branch, a handler."""
-        stop = min(body.end_byte, part.end)
-        others = _between(node, stop, part.end)
-        if not any(child.is_named for child in others):
-            return [self._entered(part, body)]
+    def _split_body(self, node: Node, body: Node, span: _Span) -> list[_Span]:
+        """The body with its head, then the nodes after it: another branch, a handler."""
+        stop = min(body.end_byte, span.end)
+        following = _children_between(node, stop, span.end)
+        if not any(child.is_named for child in following):
+            return [self._enter(span, body)]
         # a branch needs one to branch from
-        first = self._text(body.start_byte, stop)
-        if len(first) > _SMALL_BODY:
-            first = b"{ }" if first.startswith(b"{") else b"pass"
-        heads = (*part.heads, self._text(part.start, body.start_byte), first)
-        rest = _Part(None, stop, part.end, part.depth + 1, heads, part.tails)
-        short = part.end - stop <= _SHORT_REST
-        inside = self._entered(part, body, part.end if short else stop)
-        return [inside, *self._grouped(others, rest)]
+        first_branch = self._text(body.start_byte, stop)
+        if len(first_branch) > _SMALL_BODY:
+            first_branch = b"{ }" if first_branch.startswith(b"{") else b"pass"
+        heads = (*span.heads, self._text(span.start, body.start_byte), first_branch)
+        remainder = _Span(None, stop, span.end, span.depth + 1, heads, span.tails)
+        short = span.end - stop <= _SHORT_BRANCH
+        body_span = self._enter(span, body, span.end if short else stop)
+        return [body_span, *self._group(following, remainder)]
 
-    def _of_list(self, children: list[Node], part: _Part) -> list[_Part]:
-        heads, tails, start, end = part.heads, part.tails, part.start, part.end
+    def _split_list(self, children: list[Node], span: _Span) -> list[_Span]:
+        heads, tails, start, end = span.heads, span.tails, span.start, span.end
         if children[0].type in _OPENING:
             heads = (*heads, self._text(start, children[0].end_byte))
             start = children[0].end_byte
             children = children[1:]
         if children and children[-1].type in _CLOSING:
-            before = children[-2].end_byte if len(children) > 1 else start
-            tails, end = (*tails, self._text(before, end)), before
+            inner_end = children[-2].end_byte if len(children) > 1 else start
+            tails, end = (*tails, self._text(inner_end, end)), inner_end
             children = children[:-1]
-        return self._grouped(children, _Part(None, start, end, part.depth + 1, heads, tails))
+        return self._group(children, _Span(None, start, end, span.depth + 1, heads, tails))
 
-    def _grouped(self, children: list[Node], part: _Part) -> list[_Part]:
-        """Group small children; each large child stands alone."""
-        groups: list[_Part] = []
-        here = last = part.start
+    def _group(self, children: list[Node], span: _Span) -> list[_Span]:
+        """Group small children; each large child is alone."""
+        groups: list[_Span] = []
+        group_start = previous_end = span.start
         for child in children:
-            stop = min(child.end_byte, part.end)
-            if stop - max(child.start_byte, part.start) > self.limit:
-                if here < last:
-                    groups.append(part._replace(start=here, end=last))
-                groups.append(part._replace(node=child, start=last, end=stop))
-                here = stop
+            stop = min(child.end_byte, span.end)
+            if stop - max(child.start_byte, span.start) > self.limit:
+                if group_start < previous_end:
+                    groups.append(span._replace(start=group_start, end=previous_end))
+                groups.append(span._replace(node=child, start=previous_end, end=stop))
+                group_start = stop
             elif "comment" in child.type:
-                # a comment belongs to what follows it
+                # a comment belongs to the next node
                 continue
-            elif child.is_named and here < last and stop - here > self.limit:
-                # what separates elements stays with the one before
-                groups.append(part._replace(start=here, end=last))
-                here = last
-            last = stop
-        if here < part.end:
-            groups.append(part._replace(start=here))
+            elif child.is_named and group_start < previous_end and stop - group_start > self.limit:
+                # a separator stays with the element before it
+                groups.append(span._replace(start=group_start, end=previous_end))
+                group_start = previous_end
+            previous_end = stop
+        if group_start < span.end:
+            groups.append(span._replace(start=group_start))
         return groups
 
     def _text(self, start: int, end: int) -> bytes:
         return self.data[start : min(end, start + _MAX_HEAD)]
 
 
-def _is_entered(part: _Part) -> bool:
-    kind = part.node.type if part.node else ""
-    # a border inside of a text says nothing
-    return part.depth < _MAX_DEPTH and "string" not in kind and "comment" not in kind
+def _is_divisible(span: _Span) -> bool:
+    kind = span.node.type if span.node else ""
+    # a border inside a string or comment is meaningless
+    return span.depth < _MAX_DEPTH and "string" not in kind and "comment" not in kind
 
 
-def _between(node: Node, start: int, end: int) -> list[Node]:
+def _children_between(node: Node, start: int, end: int) -> list[Node]:
     return [child for child in node.children if child.start_byte < end and child.end_byte > start]
 
 
 def _is_list(node: Node, children: list[Node]) -> bool:
-    """Whether the children are alike: statements, members or elements, not call arguments."""
+    """Whether the children are of one kind: statements, members or elements, not call arguments."""
     if "argument" in node.type or "parameter" in node.type or len(children) < 2:
         return False
-    places = {*range(min(4, node.child_count)), node.child_count - 1}
-    return all(node.field_name_for_child(place) is None for place in places)
+    positions = {*range(min(4, node.child_count)), node.child_count - 1}
+    return all(node.field_name_for_child(position) is None for position in positions)

@@ -6,31 +6,31 @@ from cortex_pipelines.extraction.nesting import Unit, nested_units
 from cortex_pipelines.extraction.outline import outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.syntax.grammars import TooManyStepsError, grammar_for
-from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
+from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 
 
 def read_code(
     text: str | bytes, language: str, path: str, settings: ExtractionSettings
-) -> tuple[list[Unit], Unparsed | None]:
-    """Units of one file, and test cases that are no units (``it("…", …)``, kind ``test``).
+) -> tuple[list[Unit], SkipReason | None]:
+    """Units of one file, and test cases that are not units (``it("…", …)``, kind ``test``).
 
     Returns:
-        The units; why there are none, if the file was not parsed.
+        The units; the reason if the file was not parsed.
     """
     data = text.encode(errors="replace") if isinstance(text, str) else text
     grammar = grammar_for(language, path)
     tree = syntax_tree(data, grammar, settings.max_file_bytes)
-    if isinstance(tree, Unparsed):
+    if isinstance(tree, SkipReason):
         return [], tree
     try:
         file_outline = outline(tree.root_node, grammar, data)
     except TooManyStepsError as error:
-        return [], Unparsed("too_many_steps", str(error))
+        return [], SkipReason("too_many_steps", str(error))
     return nested_units(data, file_outline, settings), None
 
 
 def unit_id(source: str, path: str, blob: str, unit: Unit) -> str:
     """Identifier of a unit: a hash of its file, kind, name and span."""
-    place = f"{unit.kind}\0{unit.name}\0{unit.start_byte}\0{unit.end_byte}"
-    identity = f"{source}\0{path}\0{blob}\0{place}".encode(errors="replace")
+    location = f"{unit.kind}\0{unit.name}\0{unit.start_byte}\0{unit.end_byte}"
+    identity = f"{source}\0{path}\0{blob}\0{location}".encode(errors="replace")
     return blake2b(identity, digest_size=16).hexdigest()

@@ -18,11 +18,11 @@ from cortex_pipelines.syntax.grammars import PARSED
 
 # PEP 263
 _CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*([-\w.]+)")
-# Encodings of text that are read as fast as they are long.
-_KNOWN = re.compile(
+# Encodings whose decoding takes linear time.
+_FAST_ENCODINGS = re.compile(
     r"(?i)(latin|iso|cp|windows|koi8|mac|euc|shift|sjis|gb|big5|utf.?(8|16|32)|ascii)"
 )
-_MARKS = (
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -42,20 +42,20 @@ def extract_path(path: Path, settings: ExtractionSettings) -> Extraction:
         settings: Limits.
 
     Returns:
-        The tables, their source ``directory:.``; units in order of path and place.
+        The tables, their source ``directory:.``; units in order of path and position.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: the path does not exist.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; give an existing path")
     candidates = [_row(file, path, settings) for file in files_below(path)]
     rows = [row for row in candidates if row is not None]
     files = pl.DataFrame(rows, schema=REPOSITORY_FILES.schema, orient="row")
-    made = extract(files, settings)
+    extraction = extract(files, settings)
     order = ["path", "start_byte", "end_byte", "kind", "name"]
     down = [False, False, True, False, False]
-    return replace(made, units=made.units.sort(order, descending=down))
+    return replace(extraction, units=extraction.units.sort(order, descending=down))
 
 
 def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any] | None:
@@ -63,7 +63,7 @@ def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any]
     # without an ending only the first line can tell
     if file.suffix and language_of(name, "") not in PARSED:
         return None
-    # of a file that is too large only the row that says so is wanted
+    # a file that is too large only needs a row that says so
     with file.open("rb") as stream:
         data = stream.read(settings.max_file_bytes + 1)
     text = _text(data)
@@ -72,18 +72,25 @@ def _row(file: Path, root: Path, settings: ExtractionSettings) -> dict[str, Any]
         return None
     blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
     row = {"source": "directory:.", "path": _printable(name), "blob": blob, "language": language}
-    known = {"generated": False, "trainable": False, "notebook": False, "tested_paths": []}
-    return {**row, **known, "size_bytes": len(data), "revision": "", "text": text}
+    constant_columns = {
+        "generated": False,
+        "trainable": False,
+        "notebook": False,
+        "tested_paths": [],
+    }
+    return {**row, **constant_columns, "size_bytes": len(data), "revision": "", "text": text}
 
 
 def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        named = _CODING.match(data[:1000])
-        marked = next((name for mark, name in _MARKS if data.startswith(mark)), None)
-    encoding = marked or (named[1].decode() if named else "")
-    if not _KNOWN.match(encoding):
+        declared = _CODING.match(data[:1000])
+        bom_encoding = next(
+            (name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None
+        )
+    encoding = bom_encoding or (declared[1].decode() if declared else "")
+    if not _FAST_ENCODINGS.match(encoding):
         encoding = "latin-1"
     try:
         return data.decode(encoding)
@@ -92,5 +99,5 @@ def _text(data: bytes) -> str:
 
 
 def _printable(name: str) -> str:
-    """A path that a table can hold, whatever bytes its name has."""
+    """A path as valid UTF-8, whatever bytes its name has."""
     return name.encode(errors="replace").decode()

@@ -16,18 +16,18 @@ def start_with_attributes(data: bytes, start: int, file_outline: Outline) -> tup
     stay outside of the unit.
 
     Returns:
-        The first byte; the end of the nearest doc comment, None if there is none.
+        The first byte; the end of the nearest doc comment, None without one.
     """
-    first, here, doc_end = start, start, None
-    while (end := _end_before(data, here)) is not None:
+    first, position, doc_end = start, start, None
+    while (end := _end_before(data, position)) is not None:
         if end in file_outline.attributes:
-            first = here = file_outline.attributes[end]
+            first = position = file_outline.attributes[end]
         elif end in file_outline.comments and _trails_no_code(
             data, file_outline.comments[end], file_outline
         ):
             if doc_end is None and end in file_outline.docs:
                 doc_end = end
-            here = file_outline.comments[end]
+            position = file_outline.comments[end]
         else:
             break
     return first, doc_end
@@ -38,37 +38,37 @@ def end_of_last_statement(data: bytes, start: int, end: int, file_outline: Outli
     while True:
         while end > start and data[end - 1] in _BLANK:
             end -= 1
-        before = file_outline.comments.get(end, file_outline.trailing.get(end))
-        if before is None or before <= start:
+        comment_start = file_outline.comments.get(end, file_outline.trailing.get(end))
+        if comment_start is None or comment_start <= start:
             return end
-        end = before
+        end = comment_start
 
 
 def doc_comments(data: bytes, end: int, file_outline: Outline) -> bytes:
-    """The doc comments that stand together and end at a byte."""
+    """Consecutive doc comments that end at a byte."""
     start: int | None = file_outline.docs[end]
     first = end
     while start is not None:
         first = start
-        before = _end_before(data, first)
-        start = file_outline.docs.get(before) if before is not None else None
+        comment_end = _end_before(data, first)
+        start = file_outline.docs.get(comment_end) if comment_end is not None else None
         if start is not None and not _begins_line(data, start):
             break
     return data[first:end]
 
 
-def without(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:
-    """Bytes from ``start`` to ``end`` without the given stretches, which are in order."""
-    kept, here = [], start
+def remove_spans(data: bytes, start: int, end: int, cuts: list[tuple[int, int]]) -> bytes:
+    """Bytes from ``start`` to ``end`` without some spans, given in order."""
+    segments, position = [], start
     for cut_start, cut_end in cuts:
-        if here <= cut_start < end:
-            kept.append(data[here:cut_start])
-            here = cut_end
-    return b" ".join([*kept, data[here:end]])
+        if position <= cut_start < end:
+            segments.append(data[position:cut_start])
+            position = cut_end
+    return b" ".join([*segments, data[position:end]])
 
 
 def _end_before(data: bytes, start: int) -> int | None:
-    """End of what precedes ``start`` with at most one line break between; None if nothing does."""
+    """End of what precedes ``start`` with at most one line break between; else None."""
     line_ends = 0
     while start and data[start - 1] in _BLANK:
         start -= 1

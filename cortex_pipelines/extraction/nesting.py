@@ -10,27 +10,27 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from cortex_pipelines.extraction.chunks import Chunk, chunks_of
+from cortex_pipelines.extraction.chunks import Chunk, split_unit
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
 from cortex_pipelines.extraction.layout import (
     doc_comments,
     end_of_last_statement,
+    remove_spans,
     start_with_attributes,
-    without,
 )
-from cortex_pipelines.extraction.names import DECLARATIONS, constants, names_of, text_of
+from cortex_pipelines.extraction.names import DECLARATIONS, constants, defined_names, name_text
 from cortex_pipelines.extraction.outline import Definition, Outline
 from cortex_pipelines.extraction.settings import ExtractionSettings
 
 _TYPES = frozenset({"class", "struct", "trait", "interface", "enum", "type"})
-# Headers, each as long as they may be, that a unit repeats of what encloses it.
+# Enclosing headers of full length that a unit repeats at most.
 _MAX_REPEATED = 4
 
 
 class Unit(NamedTuple):
     """One unit of a file; the columns of ``CODE_UNITS`` without those that name the file.
 
-    ``chunks`` are its parts if it is large, else none.
+    ``chunks`` is empty unless it is large.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Unit(NamedTuple):
     chunks: list[Chunk]
 
 
-class _Enclosing(NamedTuple):
+class _EnclosingScope(NamedTuple):
     """A definition that may enclose others, with the ``path`` and ``context`` it gives them."""
 
     end: int
@@ -60,11 +60,11 @@ class _Enclosing(NamedTuple):
     context: str
 
 
-_OUTSIDE = _Enclosing(0, "", "", "")
+_MODULE_SCOPE = _EnclosingScope(0, "", "", "")
 
 
 class _Span(NamedTuple):
-    """Extent of a unit and all of it that does not depend on its name."""
+    """Extent of a unit and its values that do not depend on its name."""
 
     start: int
     end: int
@@ -79,12 +79,12 @@ class _Span(NamedTuple):
 
 @dataclass(slots=True)
 class _File:
-    """A file being turned into units; ``cuts`` are its comments, in order."""
+    """A file being turned into units; ``comment_spans`` are its comments, in order."""
 
     data: bytes
     outline: Outline
-    cuts: list[tuple[int, int]]
-    attributes: list[tuple[int, int]]
+    comment_spans: list[tuple[int, int]]
+    attribute_spans: list[tuple[int, int]]
     settings: ExtractionSettings
 
 
@@ -99,57 +99,65 @@ def nested_units(data: bytes, file_outline: Outline, settings: ExtractionSetting
     comments = sorted((start, end) for end, start in file_outline.comments.items())
     attributes = sorted((start, end) for end, start in file_outline.attributes.items())
     file = _File(data, file_outline, comments, attributes, settings)
-    # two definitions in one stretch (broken code) are one unit
+    # two definitions with one span (broken code) are one unit
     units: dict[tuple[str, str, int, int], Unit] = {}
-    around: list[_Enclosing] = []
-    ordered = sorted(map(_placed, file_outline.definitions.values()), key=_outer_first)
-    starts = [*(start for start, *_ in ordered), len(data)]
-    for (start, below, _, definition), following in zip(ordered, starts[1:], strict=True):
-        end = -below
-        while around and around[-1].end <= start:
-            around.pop()
-        if following >= end and (definition.role == "scope" or _is_local(definition, around)):
+    scopes: list[_EnclosingScope] = []
+    by_position = sorted(map(_sort_key, file_outline.definitions.values()), key=_outer_first)
+    starts = [*(start for start, *_ in by_position), len(data)]
+    for (start, negative_end, _, definition), next_start in zip(
+        by_position, starts[1:], strict=True
+    ):
+        end = -negative_end
+        while scopes and scopes[-1].end <= start:
+            scopes.pop()
+        if next_start >= end and (definition.role == "scope" or _is_local(definition, scopes)):
             continue  # no unit, and nothing is inside
-        kind, names = _kind(definition, around), names_of(data, definition, settings)
-        home = _home(data, definition, around)
+        kind, names = _kind(definition, scopes), defined_names(data, definition, settings)
+        parent = _parent_scope(data, definition, scopes)
         header = _header(file, definition)
-        if _is_unit(definition, around, settings):
-            for unit in _units(file, definition, kind, names, header, home):
+        if _is_unit(definition, scopes, settings):
+            for unit in _units(file, definition, kind, names, header, parent):
                 units.setdefault((unit.kind, unit.name, unit.start_byte, unit.end_byte), unit)
-        # the title of a test case is no name
+        # the title of a test case is not a name
         name = names[0][0] if names and kind != "test" else ""
-        around.append(_enclosing(end, kind, name, header, home, len(around), settings))
+        scopes.append(_scope(end, kind, name, header, parent, len(scopes), settings))
     return list(units.values())
 
 
-def _home(data: bytes, definition: Definition, around: list[_Enclosing]) -> _Enclosing:
+def _parent_scope(
+    data: bytes, definition: Definition, scopes: list[_EnclosingScope]
+) -> _EnclosingScope:
     """The enclosing definition; the type that a method names belongs to its path."""
-    outer = around[-1] if around else _OUTSIDE
+    innermost = scopes[-1] if scopes else _MODULE_SCOPE
     receiver = definition.first("receiver")
-    return outer._replace(path=f"{outer.path}{text_of(data, receiver)}.") if receiver else outer
+    return (
+        innermost._replace(path=f"{innermost.path}{name_text(data, receiver)}.")
+        if receiver
+        else innermost
+    )
 
 
-def _enclosing(
+def _scope(
     end: int,
     kind: str,
     name: str,
     header: str,
-    home: _Enclosing,
+    parent: _EnclosingScope,
     level: int,
     settings: ExtractionSettings,
-) -> _Enclosing:
+) -> _EnclosingScope:
     if level >= settings.max_nesting:
         # nothing inside is a unit
-        return _Enclosing(end, kind, "", "")
+        return _EnclosingScope(end, kind, "", "")
     limit = settings.max_header_chars
-    path = f"{home.path}{name[:limit]}." if name else home.path
-    context = f"{home.context}\n{header[:limit]}" if home.context and header else header[:limit]
+    path = f"{parent.path}{name[:limit]}." if name else parent.path
+    context = f"{parent.context}\n{header[:limit]}" if parent.context and header else header[:limit]
     # every unit inside repeats them: long ones of many levels would be gigabytes
-    most = _MAX_REPEATED * limit
-    return _Enclosing(end, kind, path[:most], (context or home.context)[-most:])
+    max_chars = _MAX_REPEATED * limit
+    return _EnclosingScope(end, kind, path[:max_chars], (context or parent.context)[-max_chars:])
 
 
-def _placed(definition: Definition) -> tuple[int, int, int, Definition]:
+def _sort_key(definition: Definition) -> tuple[int, int, int, Definition]:
     node = definition.node
     return node.start_byte, -node.end_byte, definition.pattern, definition
 
@@ -158,28 +166,28 @@ _outer_first = itemgetter(0, 1, 2)
 
 
 def _is_unit(
-    definition: Definition, around: list[_Enclosing], settings: ExtractionSettings
+    definition: Definition, scopes: list[_EnclosingScope], settings: ExtractionSettings
 ) -> bool:
-    if definition.role == "scope" or len(around) > settings.max_nesting:
+    if definition.role == "scope" or len(scopes) > settings.max_nesting:
         return False
-    return not _is_local(definition, around)
+    return not _is_local(definition, scopes)
 
 
-def _is_local(definition: Definition, around: list[_Enclosing]) -> bool:
+def _is_local(definition: Definition, scopes: list[_EnclosingScope]) -> bool:
     """Whether it declares a local variable."""
-    return definition.kind in DECLARATIONS and _nearest(around) in ("function", "method")
+    return definition.kind in DECLARATIONS and _nearest(scopes) in ("function", "method")
 
 
-def _kind(definition: Definition, around: list[_Enclosing]) -> str:
+def _kind(definition: Definition, scopes: list[_EnclosingScope]) -> str:
     kind = definition.kind
-    if kind == "function" and _nearest(around) in _TYPES:
+    if kind == "function" and _nearest(scopes) in _TYPES:
         return "method"
-    return "constant" if kind == "variable" and "constant" in definition.pieces else kind
+    return "constant" if kind == "variable" and "constant" in definition.captures else kind
 
 
-def _nearest(around: list[_Enclosing]) -> str | None:
+def _nearest(scopes: list[_EnclosingScope]) -> str | None:
     """Kind of the innermost enclosing type, function or module."""
-    for unit in reversed(around):
+    for unit in reversed(scopes):
         if unit.kind not in DECLARATIONS:
             return unit.kind
     return None
@@ -191,49 +199,49 @@ def _units(
     kind: str,
     names: list[tuple[str, Node]],
     header: str,
-    home: _Enclosing,
+    parent: _EnclosingScope,
 ) -> list[Unit]:
     """One unit per name; only declarations have more than one."""
     if not any(name for name, _ in names):
         return []
-    whole = file.outline.widest(definition.node)
-    span = _span(file, definition, whole, "" if kind == "import" else header)
+    widest = file.outline.widest(definition.node)
+    span = _span(file, definition, widest, "" if kind == "import" else header)
     code = file.data[span.start : span.end].decode(errors="replace")
     chunks = []
-    # a table of numbers is not worth its parts
+    # a table of numbers is not worth splitting
     if kind not in DECLARATIONS:
-        chunks = chunks_of(file.data, whole, span.start, span.end, file.settings)
+        chunks = split_unit(file.data, widest, span.start, span.end, file.settings)
     constant = constants(definition.settings.get("constant", "")) if kind == "variable" else None
-    mark = definition.node if kind == "import" else definition.first("keyword")
+    line_node = definition.node if kind == "import" else definition.first("keyword")
     return [
         Unit(
             "constant" if constant and constant.match(name) else kind,
-            name, home.path + name, span.start, span.end, span.first_line,
-            span.last_line, (mark or node).start_point[0] + 1, span.signature, span.docstring,
-            code, span.body_start, home.context, span.calls, span.has_error, chunks,
+            name, parent.path + name, span.start, span.end, span.first_line,
+            span.last_line, (line_node or node).start_point[0] + 1, span.signature, span.docstring,
+            code, span.body_start, parent.context, span.calls, span.has_error, chunks,
         )
         for name, node in names
         if name
     ]  # fmt: skip
 
 
-def _span(file: _File, definition: Definition, whole: Node, signature: str) -> _Span:
-    data, first, last = file.data, whole.start_byte, whole.end_byte
+def _span(file: _File, definition: Definition, widest: Node, signature: str) -> _Span:
+    data, first, last = file.data, widest.start_byte, widest.end_byte
     start, doc_end = start_with_attributes(data, first, file.outline)
     end = end_of_last_statement(data, start, last, file.outline)
     docstring, body_start = _documentation(file, definition, doc_end)
     return _Span(
         start, end,
-        whole.start_point[0] + 1 - data.count(b"\n", start, first),
-        whole.end_point[0] + 1 - data.count(b"\n", end, last),
-        signature, docstring, body_start, _calls(file, start, end), whole.has_error,
+        widest.start_point[0] + 1 - data.count(b"\n", start, first),
+        widest.end_point[0] + 1 - data.count(b"\n", end, last),
+        signature, docstring, body_start, _calls(file, start, end), widest.has_error,
     )  # fmt: skip
 
 
 def _calls(file: _File, start: int, end: int) -> list[str]:
     calls = file.outline.calls
-    inside = calls[bisect_left(calls, (start,)) : bisect_left(calls, (end,))]
-    return sorted({name for _, name in inside}) if inside else []
+    calls_inside = calls[bisect_left(calls, (start,)) : bisect_left(calls, (end,))]
+    return sorted({name for _, name in calls_inside}) if calls_inside else []
 
 
 def _documentation(
@@ -241,14 +249,14 @@ def _documentation(
 ) -> tuple[str | None, int | None]:
     """Documentation, and where the implementation starts."""
     body = definition.first("body")
-    inside = file.outline.documented.get(body.id) if body else None
-    if inside:
-        rest = inside.get("implementation")
-        literal = inside["docstring"][0]
+    documented = file.outline.documented.get(body.id) if body else None
+    if documented:
+        implementation = documented.get("implementation")
+        literal = documented["docstring"][0]
         text = docstring_text(
             file.data[literal.start_byte : literal.end_byte].decode(errors="replace")
         )
-        return text, rest[0].start_byte if rest else None
+        return text, implementation[0].start_byte if implementation else None
     start = body.start_byte if body else None
     if doc_end is None:
         return None, start
@@ -258,19 +266,22 @@ def _documentation(
 
 def _header(file: _File, definition: Definition) -> str:
     """Signature from the first modifier to the body, without decorators and comments."""
-    names = definition.pieces.get("name")
+    names = definition.captures.get("name")
     if names is None or definition.kind in ("import", "test"):
         return ""
-    whole, body = file.outline.widest(definition.node), definition.first("body")
-    start, end = whole.start_byte, body.start_byte if body else whole.end_byte
+    widest, body = file.outline.widest(definition.node), definition.first("body")
+    start, end = widest.start_byte, body.start_byte if body else widest.end_byte
     name = names[0].start_byte
     # an annotation before the name decorates the unit; one behind it, a parameter
-    cuts = [*_within(file.attributes, start, name), *_within(file.cuts, start, end)]
-    cuts.sort()
-    text = without(file.data, start, end, cuts) if cuts else file.data[start:end]
+    removed = [
+        *_spans_within(file.attribute_spans, start, name),
+        *_spans_within(file.comment_spans, start, end),
+    ]
+    removed.sort()
+    text = remove_spans(file.data, start, end, removed) if removed else file.data[start:end]
     return " ".join(text.decode(errors="replace").split()).rstrip("; ")
 
 
-def _within(stretches: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
-    first = bisect_left(stretches, (start,))
-    return stretches[first : bisect_left(stretches, (end,), first)]
+def _spans_within(spans: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    first = bisect_left(spans, (start,))
+    return spans[first : bisect_left(spans, (end,), first)]

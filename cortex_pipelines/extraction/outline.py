@@ -7,7 +7,7 @@ The captures of ``queries/<language>.scm``:
   whose name matches the pattern's ``#set! constant`` is a constant), ``@keyword`` (def, class,
   func, ...), ``@body`` (where the implementation begins), ``@receiver`` (type of a Go method) and
   ``@constant`` (what makes a variable one);
-* ``@scope.type``, ``@scope.module``, ``@scope.function``: encloses units, but is none itself;
+* ``@scope.type``, ``@scope.module``, ``@scope.function``: encloses units, but is not a unit;
 * ``@whole``: a declaration that belongs to the span of what it declares if that is one thing only;
   a pattern's ``#set! whole`` names the one type of node that can be it;
 * ``@wrapped`` in ``@wrapper``: a definition in what also belongs to its span (decorators, export),
@@ -18,7 +18,7 @@ The captures of ``queries/<language>.scm``:
 * ``@docstring`` in ``@documented``: documentation inside of a body, with the ``@implementation``;
 * ``@call``: the simple name of what is called; ``@member``: what is called where the pattern's
   ``#set! field`` names the field with the simple name. A pattern for the name itself would wait for
-  it through all that stands before, and in ``x.a().b().c()`` every link of the chain would.
+  it through all nodes before it, and in ``x.a().b().c()`` every link of the chain would.
 
 ``#set! body`` names the field of a definition with its body, for the same reason: each name of
 ``var a, b, c`` would wait for the value.
@@ -41,9 +41,9 @@ Captures = dict[str, list[Node]]
 
 _SCOPES = ("type", "module", "function", "method")
 # Role and kind by the capture, which is looked up once a definition.
-_DEFINING = {f"definition.{kind}": ("definition", kind) for kind in (*UNIT_KINDS, "test")} | {
-    f"scope.{kind}": ("scope", kind) for kind in _SCOPES
-}
+_DEFINITION_CAPTURES = {
+    f"definition.{kind}": ("definition", kind) for kind in (*UNIT_KINDS, "test")
+} | {f"scope.{kind}": ("scope", kind) for kind in _SCOPES}
 
 
 @dataclass(slots=True)
@@ -55,32 +55,32 @@ class Definition:
         role: ``definition`` or ``scope``.
         kind: Kind of unit, or of scope.
         pattern: Number of the pattern that found it; the first in the file wins.
-        pieces: Its other captures.
-        settings: What the pattern says of it: ``name``, ``constant``, ``whole``.
+        captures: Its other captures.
+        settings: Directives of the pattern: ``name``, ``constant``, ``whole``.
     """
 
     node: Node
     role: str
     kind: str
     pattern: int
-    pieces: Captures
+    captures: Captures
     settings: dict[str, str]
 
     def first(self, capture: str) -> Node | None:
         """The first node of a capture, or None."""
-        return self.pieces[capture][0] if capture in self.pieces else None
+        return self.captures[capture][0] if capture in self.captures else None
 
 
 @dataclass(slots=True)
 class Outline:
-    """Definitions of a file, and what surrounds them.
+    """Definitions of a file, with their comments, attributes and wrappers.
 
     Args:
         definitions: By the id of their node.
-        wrappers: What belongs to the span of a node, by the id of that node.
+        wrappers: Enclosing node that extends the span of a node, by the id of that node.
         documented: Captures ``docstring`` and ``implementation`` by the id of the body.
         comments, docs, attributes, trailing: End byte to start byte of each.
-        calls: Byte where a call's name stands, and the name, in the order of the text.
+        calls: Byte offset and name of each call, in order of position.
     """
 
     definitions: dict[int, Definition] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Outline:
     calls: list[tuple[int, str]] = field(default_factory=list)
 
     def widest(self, node: Node) -> Node:
-        """The node with all that is wrapped around it."""
+        """The node with all its wrappers."""
         while wrapper := self.wrappers.get(node.id):
             node = wrapper
         return node
@@ -101,7 +101,7 @@ class Outline:
 
 def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
     """Run the language's query under a node."""
-    collected = Outline()
+    result = Outline()
     calls: list[tuple[int, bytes]] = []
     grouped: list[int] = []
     settings, doc_words = _settings(grammar), _doc_words(grammar)
@@ -117,40 +117,42 @@ def outline(root: Node, grammar: Grammar, data: bytes) -> Outline:
                 start = member.start_byte
                 calls.append((start, data[start : member.end_byte]))
         elif "comment" in captures:
-            _add_comment(collected, captures["comment"][0], data, doc_words[pattern])
+            _add_comment(result, captures["comment"][0], data, doc_words[pattern])
         elif "wrapper" in captures:
-            collected.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
+            result.wrappers[captures["wrapped"][0].id] = captures["wrapper"][0]
         elif "grouped" in captures:
             grouped.append(captures["grouped"][0].id)
         elif "attribute" in captures:
-            _add_stretches(collected.attributes, captures["attribute"])
+            _add_spans(result.attributes, captures["attribute"])
         elif "trailing" in captures:
-            _add_stretches(collected.trailing, captures["trailing"])
+            _add_spans(result.trailing, captures["trailing"])
         elif "documented" in captures:
-            collected.documented[captures["documented"][0].id] = captures
+            result.documented[captures["documented"][0].id] = captures
         else:
-            _add_definition(collected, pattern, captures, settings[pattern])
+            _add_definition(result, pattern, captures, settings[pattern])
     for node_id in grouped:
-        collected.wrappers.pop(node_id, None)
-    collected.wrappers |= _wholes(collected.definitions.values())
+        result.wrappers.pop(node_id, None)
+    result.wrappers |= _sole_declarations(result.definitions.values())
     words = {name: name.decode(errors="replace") for _, name in calls}
-    collected.calls = sorted((start, words[name]) for start, name in calls)
-    return collected
+    result.calls = sorted((start, words[name]) for start, name in calls)
+    return result
 
 
-def _wholes(definitions: Iterable[Definition]) -> dict[int, Node]:
+def _sole_declarations(definitions: Iterable[Definition]) -> dict[int, Node]:
     """The declaration around each definition that is the only one in it."""
-    wholes: dict[int, Node] = {}
+    declarations: dict[int, Node] = {}
     kinds: dict[int, Counter[str]] = {}  # children of a declaration are counted once for all
     for definition in definitions:
-        whole = definition.first("whole")
-        if whole is None or whole.type != definition.settings.get("whole", whole.type):
+        declaration = definition.first("whole")
+        if declaration is None or declaration.type != definition.settings.get(
+            "whole", declaration.type
+        ):
             continue
-        if whole.id not in kinds:
-            kinds[whole.id] = Counter(child.type for child in whole.named_children)
-        if kinds[whole.id][definition.node.type] == 1:
-            wholes[definition.node.id] = whole
-    return wholes
+        if declaration.id not in kinds:
+            kinds[declaration.id] = Counter(child.type for child in declaration.named_children)
+        if kinds[declaration.id][definition.node.type] == 1:
+            declarations[definition.node.id] = declaration
+    return declarations
 
 
 @cache
@@ -166,33 +168,37 @@ def _doc_words(grammar: Grammar) -> list[tuple[bytes, ...]]:
     return [() if setting is None else tuple(setting.encode().split(b" ")) for setting in words]
 
 
-def _add_comment(collected: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]) -> None:
+def _add_comment(
+    file_outline: Outline, node: Node, data: bytes, doc_words: tuple[bytes, ...]
+) -> None:
     start, end = node.start_byte, node.end_byte
     # a line comment of Rust holds the end of its line
     if data[end - 1 : end] == b"\n":
         end -= 1
-    collected.comments[end] = start
+    file_outline.comments[end] = start
     if data.startswith(doc_words, start):
-        collected.docs[end] = start
+        file_outline.docs[end] = start
 
 
-def _add_stretches(ends: dict[int, int], nodes: list[Node]) -> None:
+def _add_spans(ends: dict[int, int], nodes: list[Node]) -> None:
     for node in nodes:
         ends[node.end_byte] = node.start_byte
 
 
 def _add_definition(
-    collected: Outline, pattern: int, captures: Captures, settings: dict[str, str]
+    file_outline: Outline, pattern: int, captures: Captures, settings: dict[str, str]
 ) -> None:
-    capture = next(name for name in captures if name in _DEFINING)
+    capture = next(name for name in captures if name in _DEFINITION_CAPTURES)
     node = captures.pop(capture)[0]
-    known = collected.definitions.get(node.id)
-    if known is None or pattern < known.pattern:
-        role, kind = _DEFINING[capture]
+    existing = file_outline.definitions.get(node.id)
+    if existing is None or pattern < existing.pattern:
+        role, kind = _DEFINITION_CAPTURES[capture]
         body = node.child_by_field_name(settings["body"]) if "body" in settings else None
         if body is not None:
             captures["body"] = [body]
-        collected.definitions[node.id] = Definition(node, role, kind, pattern, captures, settings)
-    elif known.pattern == pattern:
+        file_outline.definitions[node.id] = Definition(
+            node, role, kind, pattern, captures, settings
+        )
+    elif existing.pattern == pattern:
         for name, nodes in captures.items():
-            known.pieces.setdefault(name, []).extend(nodes)
+            existing.captures.setdefault(name, []).extend(nodes)

@@ -16,13 +16,13 @@ import polars as pl
 
 from cortex_pipelines.extraction.testcases import in_test_file
 
-_TESTED = ("function", "method", "class", "struct", "enum")
+_TESTED_KINDS = ("function", "method", "class", "struct", "enum")
 _FAMILY = {"typescript": "javascript"}
 _REQUIRED = re.compile(r"(?:require|import)\(\s*['\"]([^'\"]+)['\"]")
 _ENDING = re.compile(r"(\.d)?\.\w+$")
 # Folders that a module's name does not show.
 _ROOTS = re.compile(r"^(.*/)?(src/(main|test)/java|src/(main|test)|src|lib)/")
-# Parts of a module's name that are looked for in a path.
+# Most trailing parts of a path that are indexed as a module name.
 _MAX_PARTS = 6
 MAX_TESTS = 5
 """Most tests paired with a unit."""
@@ -40,20 +40,20 @@ def pair_tests(units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame) ->
         Columns ``unit_id`` and ``tests``: ids, those that are named after the unit and the shortest
         first, at most ``MAX_TESTS``.
     """
-    reached = _reached(units, tests, files)
+    reachable = _reachable_files(units, tests, files)
     targets = _targets(units.filter(pl.col("name").is_in(_all_called(tests))))
     candidates: dict[str, list[tuple[bool, int, str]]] = defaultdict(list)
     columns = ("unit_id", "source", "path", "name", "calls", "code")
     for case, source, path, name, calls, code in tests.select(columns).iter_rows():
-        near = reached.get((source, path), [])
-        for unit, called in _called(near, calls, targets, source):
+        reachable_files = reachable.get((source, path), [])
+        for unit, called in _called_units(reachable_files, calls, targets, source):
             if unit != case:
-                unlike = _plain(called) not in _plain(name)
-                candidates[unit].append((unlike, len(code), case))
+                differs_in_name = _normalised(called) not in _normalised(name)
+                candidates[unit].append((differs_in_name, len(code), case))
     ids = sorted(candidates)
-    best = [[case for *_, case in sorted(candidates[unit])[:MAX_TESTS]] for unit in ids]
+    closest_tests = [[case for *_, case in sorted(candidates[unit])[:MAX_TESTS]] for unit in ids]
     schema = pl.Schema({"unit_id": pl.String(), "tests": pl.List(pl.String)})
-    return pl.DataFrame({"unit_id": ids, "tests": best}, schema=schema)
+    return pl.DataFrame({"unit_id": ids, "tests": closest_tests}, schema=schema)
 
 
 def _all_called(tests: pl.DataFrame) -> list[str]:
@@ -65,10 +65,10 @@ _Targets = dict[tuple[str, str], dict[str, list[tuple[str, str]]]]
 
 def _targets(units: pl.DataFrame) -> _Targets:
     """Testable units by source and path, then by simple name: id and enclosing type."""
-    wanted = units.filter(pl.col("kind").is_in(_TESTED) & _is_tested())
+    testable = units.filter(pl.col("kind").is_in(_TESTED_KINDS) & _is_tested())
     targets: _Targets = {}
     columns = ("source", "path", "name", "unit_id", "qualified_name", "kind")
-    for source, path, name, unit, qualified, kind in wanted.select(columns).iter_rows():
+    for source, path, name, unit, qualified, kind in testable.select(columns).iter_rows():
         parts = qualified.split(".")
         owner = parts[-2] if kind == "method" and len(parts) > 1 else ""
         targets.setdefault((source, path), {}).setdefault(name, []).append((unit, owner))
@@ -76,42 +76,46 @@ def _targets(units: pl.DataFrame) -> _Targets:
 
 
 def _is_tested() -> pl.Expr:
-    # the tests of Rust lie in the file that they test, in a module of their own
-    inside = (pl.col("language") == "rust") & pl.col("context").str.contains(r"\bmod tests?\b")
-    return ~in_test_file() & ~inside
+    # Rust's unit tests are in a module of the file that they test
+    in_test_module = (pl.col("language") == "rust") & pl.col("context").str.contains(
+        r"\bmod tests?\b"
+    )
+    return ~in_test_file() & ~in_test_module
 
 
-def _called(
-    near: list[str], calls: list[str], targets: _Targets, source: str
+def _called_units(
+    paths: list[str], calls: list[str], targets: _Targets, source: str
 ) -> Iterator[tuple[str, str]]:
     """Units that the calls refer to unambiguously, with the called name."""
     called = set(calls)
     for name in calls:
-        known = [
-            target for path in near for target in targets.get((source, path), {}).get(name, ())
+        matches = [
+            target for path in paths for target in targets.get((source, path), {}).get(name, ())
         ]
-        if len(known) > 1:
-            known = [(unit, owner) for unit, owner in known if owner and owner in called]
-        if len(known) == 1:
-            yield known[0][0], name
+        if len(matches) > 1:
+            matches = [(unit, owner) for unit, owner in matches if owner and owner in called]
+        if len(matches) == 1:
+            yield matches[0][0], name
 
 
-def _reached(
+def _reachable_files(
     units: pl.DataFrame, tests: pl.DataFrame, files: pl.DataFrame
 ) -> dict[tuple[str, str], list[str]]:
     """Files that each test file imports or lies next to, sorted."""
-    reached: dict[tuple[str, str], set[str]] = defaultdict(set)
-    testing = tests.select("source", "path", "language").unique(maintain_order=True)
-    imports = _imports(units, testing)
+    reachable: dict[tuple[str, str], set[str]] = defaultdict(set)
+    test_files = tests.select("source", "path", "language").unique(maintain_order=True)
+    imports = _imports(units, test_files)
     for (source, language), index in _indices(units).items():
-        for test_source, path, test_language in testing.iter_rows():
+        for test_source, path, test_language in test_files.iter_rows():
             if test_source == source and _FAMILY.get(test_language, test_language) == language:
                 names = imports.get((source, path), [])
-                reached[source, path] |= set(_near(path, language, names, index))
-    paired = files.filter(pl.col("tested_paths").list.len() > 0)
-    for source, path, tested in paired.select("source", "path", "tested_paths").iter_rows():
-        reached[source, path] |= set(tested)
-    return {key: sorted(paths) for key, paths in reached.items()}
+                reachable[source, path] |= set(_candidate_files(path, language, names, index))
+    files_with_tests = files.filter(pl.col("tested_paths").list.len() > 0)
+    for source, path, tested in files_with_tests.select(
+        "source", "path", "tested_paths"
+    ).iter_rows():
+        reachable[source, path] |= set(tested)
+    return {key: sorted(paths) for key, paths in reachable.items()}
 
 
 @dataclass(slots=True)
@@ -152,17 +156,17 @@ def _module_names(path: str) -> list[str]:
     return sorted(names)
 
 
-def _imports(units: pl.DataFrame, testing: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
+def _imports(units: pl.DataFrame, test_files: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
     """Imports and requires of each test file, as written."""
-    inside = units.join(testing, on=["source", "path"], how="semi")
+    test_file_units = units.join(test_files, on=["source", "path"], how="semi")
     imported_names: dict[tuple[str, str], list[str]] = defaultdict(list)
-    imports = inside.filter(pl.col("kind") == "import").sort("path", "start_byte")
+    imports = test_file_units.filter(pl.col("kind") == "import").sort("path", "start_byte")
     for source, path, name, code in imports.select("source", "path", "name", "code").iter_rows():
         imported_names[source, path] += _imported(name, code)
-    required = inside.filter(
+    units_with_require = test_file_units.filter(
         pl.col("calls").list.contains("require") & (pl.col("kind") != "import")
     )
-    for source, path, code in required.select("source", "path", "code").iter_rows():
+    for source, path, code in units_with_require.select("source", "path", "code").iter_rows():
         imported_names[source, path] += _REQUIRED.findall(code)
     return imported_names
 
@@ -171,12 +175,14 @@ def _imported(name: str, code: str) -> list[str]:
     """Possible meanings of an import: in ``from a import b``, module ``a`` or ``b`` in it."""
     if not code.startswith("from"):
         return [name]
-    after = code.partition("import")[2].replace("(", " ").replace(")", " ").split(",")
-    words = [part.split()[0] for part in after if part.split()]
+    imported = code.partition("import")[2].replace("(", " ").replace(")", " ").split(",")
+    words = [part.split()[0] for part in imported if part.split()]
     return [name, *(f"{name}.{word}".replace("..", ".") for word in words if word.isidentifier())]
 
 
-def _near(path: str, language: str, names: Iterable[str], index: _Index) -> Iterator[str]:
+def _candidate_files(
+    path: str, language: str, names: Iterable[str], index: _Index
+) -> Iterator[str]:
     folder = dirname(path)
     if language == "go":
         yield from index.folders.get(folder, ())
@@ -215,5 +221,5 @@ def _python_files(folder: str, name: str, index: _Index) -> Iterator[str]:
             yield from index.folders.get(dirname(path), ())
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return name.replace("_", "").replace(" ", "").lower()

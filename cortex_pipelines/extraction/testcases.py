@@ -20,23 +20,25 @@ _FILES = {
 }
 _NAMES = {"python": r"^test", "go": r"^(Test|Example|Fuzz)([^a-z]|$)", "java": r"^test[A-Z_0-9]"}
 # An annotation or attribute makes it a test, in whatever file it is.
-_MARKS = {
+_MARKERS = {
     "java": r"@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b",
     "rust": r"#\[\s*(\w+\s*::\s*)*(test|test_case|rstest|quickcheck|proptest)\b",
 }
-# Marks stand before the function: no need to look through its body.
+# Markers precede the function, so its body is not searched.
 _HEAD_CHARS = 400
 
 
 def in_test_file() -> pl.Expr:
     """Whether a unit's path is a test file in its language."""
     matches = pl.lit(False)
-    for language, form in _FILES.items():
-        matches = matches | ((pl.col("language") == language) & pl.col("path").str.contains(form))
+    for language, pattern in _FILES.items():
+        matches = matches | (
+            (pl.col("language") == language) & pl.col("path").str.contains(pattern)
+        )
     return matches
 
 
-def cases_in(definitions: pl.DataFrame) -> pl.DataFrame:
+def select_test_cases(definitions: pl.DataFrame) -> pl.DataFrame:
     """The test cases among definitions.
 
     Args:
@@ -46,13 +48,13 @@ def cases_in(definitions: pl.DataFrame) -> pl.DataFrame:
         Rows of ``TEST_CASES``.
     """
     name, language = pl.col("name"), pl.col("language")
-    named = pl.lit(False)
-    for name_language, form in _NAMES.items():
-        named = named | ((language == name_language) & name.str.contains(form))
-    marked = pl.lit(False)
-    for name_language, form in _MARKS.items():
+    has_test_name = pl.lit(False)
+    for name_language, pattern in _NAMES.items():
+        has_test_name = has_test_name | ((language == name_language) & name.str.contains(pattern))
+    has_marker = pl.lit(False)
+    for name_language, pattern in _MARKERS.items():
         head = pl.col("code").str.head(_HEAD_CHARS)
-        marked = marked | ((language == name_language) & head.str.contains(form))
-    function = pl.col("kind").is_in(_FUNCTIONS) & (named & in_test_file() | marked)
+        has_marker = has_marker | ((language == name_language) & head.str.contains(pattern))
+    function = pl.col("kind").is_in(_FUNCTIONS) & (has_test_name & in_test_file() | has_marker)
     call = (pl.col("kind") == "test") & in_test_file()
     return definitions.filter(function | call).select(list(TEST_CASES.schema))

@@ -1,23 +1,23 @@
 """Units of code: functions, methods, types, imports and declarations, with exact spans.
 
-What a unit is in a language, its query says; this module knows no language. A span begins with the
+The query of a language defines its units; this module knows no language. A span begins with the
 first decorator, annotation, attribute or modifier (``export`` too) and ends with the last
-statement or closing brace, not with comments that trail it. The conventions where languages
+statement or closing brace, not with trailing comments. Conventions where languages
 differ:
 
 * A function whose nearest enclosing type, function or module is a type is a method; constructors,
   getters, shorthand methods of an object and ``Foo.prototype.bar = function`` are methods too. A
-  property of an object whose value is a function is none, and no unit.
-* A function or class that is assigned to a name goes by that name, and is no variable. A function
-  expression that is passed on or returned is no unit, even if it has a name of its own.
+  property of an object whose value is a function is neither, and is not a unit.
+* A function or class that is assigned to a name has that name, and is not a variable. A function
+  expression that is passed on or returned is not a unit, even if it has its own name.
 * Variables and constants are those of modules, classes and objects; locals and parameters are not
   units. In Python an assignment in any block of a module or class declares too. Each name of
   ``a, b = 1, 2`` is a unit with the span of the declaration. Constant is what the language says
   cannot be assigned again (``const``, ``static final``, members of a Java enum); in Python a name
   in capitals.
-* An import is a unit a statement (in Go, a line of it), called after the module imported.
+* Each import statement is a unit (in Go, a line of it), named after the imported module.
 * ``record`` is a class, ``@interface`` an interface, ``union`` a struct; other type aliases are
-  not units. What an ``impl`` or a receiver names is part of the qualified name.
+  not units. The type named by an ``impl`` or a receiver is part of the qualified name.
 """
 
 import gc
@@ -34,33 +34,33 @@ from cortex_pipelines.extraction.codefile import read_code, unit_id
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.extraction.test_pairing import pair_tests
-from cortex_pipelines.extraction.testcases import cases_in
+from cortex_pipelines.extraction.testcases import select_test_cases
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.code_units import CODE_UNITS, TEST_CASES, UNIT_CHUNKS, UNPARSED_FILES
 from cortex_pipelines.syntax.grammars import PARSED
-from cortex_pipelines.syntax.unparsable import Unparsed
+from cortex_pipelines.syntax.unparsable import SkipReason
 
 _KEY = "cache_key"
-# What a file's rows are made from; the rest of its row is put beside them afterwards.
-_MADE_FROM = ("source", "path", "blob", "language")
-_OF_FILE = {
+# Columns that a file's rows depend on; the other columns are joined afterwards.
+_CACHED_FILE_COLUMNS = ("source", "path", "blob", "language")
+_FILE_COLUMNS = {
     "generated": "generated",
     "revision": "commit",
     "licence": "licence",
     "trainable": "trainable",
     "author": "author",
 }
-_OF_UNIT = tuple(name for name in Unit._fields if name != "chunks")
+_UNIT_COLUMNS = tuple(name for name in Unit._fields if name != "chunks")
 _CHUNKS = {"starts": pl.List(pl.Int64), "ends": pl.List(pl.Int64), "codes": pl.List(pl.String)}
 _SEPARATOR = "\0"
-_WHY = Unparsed._fields
+_REASON_COLUMNS = SkipReason._fields
 _SCHEMA = {
     _KEY: pl.String,
     "unit_id": pl.String,
-    **{name: CODE_UNITS.schema[name] for name in (*_MADE_FROM, *_OF_UNIT)},
+    **{name: CODE_UNITS.schema[name] for name in (*_CACHED_FILE_COLUMNS, *_UNIT_COLUMNS)},
     **_CHUNKS,
-    **dict.fromkeys(_WHY, pl.String),
+    **dict.fromkeys(_REASON_COLUMNS, pl.String),
 }
 
 
@@ -81,7 +81,7 @@ class Extraction:
     unparsed: pl.DataFrame
 
 
-def units_of(
+def file_units(
     text: str | bytes, language: str, path: str, settings: ExtractionSettings
 ) -> list[Unit]:
     """The units of one file in byte order, outermost first.
@@ -94,7 +94,7 @@ def units_of(
 
     Returns:
         The units; offsets count bytes of the UTF-8 text. Around a syntax error as many as the
-        parser could make out. None for a file that is not parsed (``garbage.py``).
+        parser could make out. Empty for a file that is not parsed (``syntax/unparsable.py``).
 
     Raises:
         UnknownLanguageError: no grammar parses the language.
@@ -128,24 +128,26 @@ def extract(
         files: Rows of ``REPOSITORY_FILES``, in any order.
         settings: Limits.
         project: Project that the files belong to; empty outside of one.
-        cache: Where the rows of files that did not change are found.
+        cache: Rows of unchanged files.
 
     Returns:
         The tables; the same with and without a cache.
     """
-    wanted = files.filter(pl.col("language").is_in(sorted(PARSED))).sort("source", "path")
-    keyed = wanted.with_columns(_keys(wanted))
+    parsed_files = files.filter(pl.col("language").is_in(sorted(PARSED))).sort("source", "path")
+    keyed = parsed_files.with_columns(_keys(parsed_files))
 
     def compute(keys: pl.Series) -> pl.DataFrame:
         return _rows(keyed.filter(pl.col(_KEY).is_in(keys.to_list())), settings)
 
     rows = cache.rows(f"units-{project}", keyed[_KEY], compute) if cache else compute(keyed[_KEY])
-    of_file = keyed.select("source", "path", pl.col(list(_OF_FILE)).name.map(_OF_FILE.__getitem__))
-    rows = rows.join(of_file, on=["source", "path"], how="left")
-    defined = rows.filter(pl.col("reason").is_null())
-    tests = cases_in(defined)
-    units = defined.filter(pl.col("kind") != "test").with_columns(project=pl.lit(project))
-    units = units.join(pair_tests(units, tests, wanted), on="unit_id", how="left")
+    file_columns = keyed.select(
+        "source", "path", pl.col(list(_FILE_COLUMNS)).name.map(_FILE_COLUMNS.__getitem__)
+    )
+    rows = rows.join(file_columns, on=["source", "path"], how="left")
+    definitions = rows.filter(pl.col("reason").is_null())
+    tests = select_test_cases(definitions)
+    units = definitions.filter(pl.col("kind") != "test").with_columns(project=pl.lit(project))
+    units = units.join(pair_tests(units, tests, parsed_files), on="unit_id", how="left")
     units = units.with_columns(pl.col("tests").fill_null([]))
     return Extraction(
         CODE_UNITS.conform(units),
@@ -157,7 +159,7 @@ def extract(
 
 def _keys(files: pl.DataFrame) -> pl.Series:
     """For each file, a hash of everything its rows depend on."""
-    columns = [files[name] for name in (*_MADE_FROM, "text")]
+    columns = [files[name] for name in (*_CACHED_FILE_COLUMNS, "text")]
     hashes = [
         blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
         for parts in zip(*columns, strict=True)
@@ -166,34 +168,34 @@ def _keys(files: pl.DataFrame) -> pl.Series:
 
 
 def _rows(files: pl.DataFrame, settings: ExtractionSettings) -> pl.DataFrame:
-    """A row per definition, or one that gives the reason why a file has none."""
-    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA if name not in _WHY}
+    """A row per definition, or one with the reason why a file has none."""
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA if name not in _REASON_COLUMNS}
     unparsed: list[tuple[str, ...]] = []
-    rows = files.select(_KEY, *_MADE_FROM, "text").iter_rows()
-    with _without_collector():
-        for *of_file, text in track(list(rows), "Extracting units"):
-            _, source, path, blob, language = of_file
-            units, why = _read(text, language, path, settings)
-            if why:
-                unparsed.append((*of_file, *why))
-            for name, value in zip((_KEY, *_MADE_FROM), of_file, strict=True):
+    rows = files.select(_KEY, *_CACHED_FILE_COLUMNS, "text").iter_rows()
+    with _garbage_collection_off():
+        for *file_values, text in track(list(rows), "Extracting units"):
+            _, source, path, blob, language = file_values
+            units, skip_reason = _read(text, language, path, settings)
+            if skip_reason:
+                unparsed.append((*file_values, *skip_reason))
+            for name, value in zip((_KEY, *_CACHED_FILE_COLUMNS), file_values, strict=True):
                 columns[name] += [value] * len(units)
             columns["unit_id"] += [unit_id(source, path, blob, unit) for unit in units]
             _add_units(columns, units)
     schema = {name: _SCHEMA[name] for name in columns} | {"calls": pl.String}
-    made = pl.DataFrame(columns, schema=schema).with_columns(
+    unit_rows = pl.DataFrame(columns, schema=schema).with_columns(
         pl.col("calls").str.split(_SEPARATOR).fill_null([]), pl.col(list(_CHUNKS)).fill_null([])
     )
-    reasons = {name: _SCHEMA[name] for name in (_KEY, *_MADE_FROM, *_WHY)}
-    without = pl.DataFrame(unparsed, schema=reasons, orient="row")
-    return pl.concat([made, without], how="diagonal").select(list(_SCHEMA))
+    reasons = {name: _SCHEMA[name] for name in (_KEY, *_CACHED_FILE_COLUMNS, *_REASON_COLUMNS)}
+    unparsed_rows = pl.DataFrame(unparsed, schema=reasons, orient="row")
+    return pl.concat([unit_rows, unparsed_rows], how="diagonal").select(list(_SCHEMA))
 
 
 def _read(
     text: str, language: str, path: str, settings: ExtractionSettings
-) -> tuple[list[Unit], Unparsed | None]:
+) -> tuple[list[Unit], SkipReason | None]:
     outcome = attempt(lambda: read_code(text, language, path, settings))
-    return ([], Unparsed("damaged", outcome.words)) if isinstance(outcome, Damage) else outcome
+    return ([], SkipReason("damaged", outcome.words)) if isinstance(outcome, Damage) else outcome
 
 
 def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:
@@ -207,7 +209,7 @@ def _add_units(columns: dict[str, list[Any]], units: list[Unit]) -> None:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def _garbage_collection_off() -> Iterator[None]:
     """Switch off garbage collection: millions of small acyclic values, a tenth of the time."""
     was_on = gc.isenabled()
     gc.disable()

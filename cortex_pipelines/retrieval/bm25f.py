@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from cortex_pipelines.retrieval.terms import terms_of_word
-from cortex_pipelines.words import words
+from cortex_pipelines.words import split_words
 
 Floats = npt.NDArray[np.float32]
 
@@ -66,7 +66,7 @@ class FieldTermCounts:
     def add(self, row: int, text: str, vocabulary: Vocabulary) -> None:
         """Count the terms of a text."""
         term_counts: Counter[int] = Counter()
-        for word, count in Counter(words(text)).items():
+        for word, count in Counter(split_words(text)).items():
             for term in vocabulary.word_terms(word):
                 term_counts[term] += count
         self.rows += [row] * len(term_counts)

@@ -22,7 +22,7 @@ from cortex_pipelines.retrieval.bm25f import (
 )
 from cortex_pipelines.retrieval.documents import FIELDS, NOT_CODE, FileText, embedded_text
 from cortex_pipelines.retrieval.encoder_text import UNITS, text_number
-from cortex_pipelines.words import same_name
+from cortex_pipelines.words import normalise_name
 
 Encode = Callable[[Sequence[str]], Floats]
 """Texts to vectors of length 1, one a row."""
@@ -220,7 +220,7 @@ class Collection:
         numbers_by_name: dict[str, list[int]] = {}
         units = self.documents.with_row_index().filter(pl.col("kind").is_in(UNITS))
         for number, name in units.select("index", "name").iter_rows():
-            numbers_by_name.setdefault(same_name(name.rpartition(".")[2]), []).append(number)
+            numbers_by_name.setdefault(normalise_name(name.rpartition(".")[2]), []).append(number)
         return numbers_by_name
 
     @cached_property
@@ -228,7 +228,7 @@ class Collection:
         """Files by each ending of their paths, without the ending of the name."""
         numbers_by_ending: dict[str, list[int]] = {}
         for number, path in enumerate(self.files["path"]):
-            parts = same_name(path).lower().split("/")
+            parts = normalise_name(path).lower().split("/")
             name = parts[-1]
             stem = name.rpartition(".")[0] or name
             if stem in _FOLDER_FILES and len(parts) > 1:

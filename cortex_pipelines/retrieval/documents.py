@@ -16,7 +16,7 @@ from cortex_pipelines.annotation.detector import is_test
 from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.ingestion.entries import blob_id
 from cortex_pipelines.ingestion.files.generated import is_generated
 from cortex_pipelines.ingestion.files.languages import language_of
@@ -249,7 +249,7 @@ def _documents(
     text: str, path: str, language: str | None, settings: ExtractionSettings
 ) -> Iterator[Document]:
     if language in PARSED:
-        units = attempt(lambda: units_of(text, str(language), path, settings))
+        units = attempt(lambda: file_units(text, str(language), path, settings))
         if not isinstance(units, Damage) and units:
             yield from _unit_documents(text, path, units)
             return

@@ -7,7 +7,7 @@ from functools import cached_property
 from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.retrieval.encoder_text import ISSUE, UNITS
 from cortex_pipelines.syntax.grammars import PARSED
 
@@ -65,7 +65,7 @@ class ExcerptSource:
         if self._language not in PARSED:
             return {}
         language, path = str(self._language), self._path
-        units = attempt(lambda: units_of(self._text, language, path, self._settings))
+        units = attempt(lambda: file_units(self._text, language, path, self._settings))
         if isinstance(units, Damage):
             return {}
         return {(u.qualified_name, u.start_line): u for u in units if u.kind in UNITS}

@@ -17,7 +17,7 @@ from cortex_pipelines.retrieval.terms import (
     stop_terms,
     terms,
 )
-from cortex_pipelines.words import same_name, word_count, words
+from cortex_pipelines.words import normalise_name, split_words, word_count
 
 LONGEST = 1_000_000
 """Most characters of a query; issue texts of 5,000 words have some 50,000."""
@@ -36,7 +36,7 @@ _DOTTED = re.compile(r"\b[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _QUOTED = re.compile(r"`([^`\n]{2,80})`")
 _TESTS = frozenset(terms("test tests testing unittest pytest"))
 # What questions about code always say.
-_QUESTION = words(
+_QUESTION = split_words(
     "how what function functions method methods code example examples snippet way program "
     "implement implementation implemented implements"
 )
@@ -106,15 +106,15 @@ def parse_query(text: str, options: QueryOptions = QueryOptions()) -> ParsedQuer
         )
     if "\0" in text:
         raise QueryError("the query holds NUL bytes, so it is not text; give words or code")
-    query_words = words(text)
+    query_words = split_words(text)
     long = word_count(text) >= LONG
     languages = frozenset(
         LANGUAGE_WORDS[word.lower()] for word in query_words if word.lower() in LANGUAGE_WORDS
     )
     identifiers = Counter(word for word in query_words if is_identifier(word))
     for quoted in _QUOTED.findall(text):
-        identifiers.update(word for word in words(quoted) if len(word) > 2)
-    paths = Counter(_mentions(same_name(text)))
+        identifiers.update(word for word in split_words(quoted) if len(word) > 2)
+    paths = Counter(_mentions(normalise_name(text)))
     weights = _weights(text, query_words, identifiers, options, long)
     tests = not long and not _TESTS.isdisjoint(weights)
     return ParsedQuery(text, weights, dict(identifiers), dict(paths), long, tests, languages)

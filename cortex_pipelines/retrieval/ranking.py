@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cortex_pipelines.retrieval.bm25f import Floats, Vocabulary
 from cortex_pipelines.retrieval.collection import Collection
 from cortex_pipelines.retrieval.queries import ParsedQuery
-from cortex_pipelines.words import is_name, same_name
+from cortex_pipelines.words import is_name, normalise_name
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,11 @@ def _exact_scores(collection: Collection, name: str) -> Floats:
     scores = np.zeros(collection.documents.height, dtype=np.float32)
     if len(name) > _LONGEST_NAME or not is_name(name):
         return scores
-    name = same_name(name)
+    name = normalise_name(name)
     parts = re.split(r"\.|::", name)
     documents = collection.documents_by_name.get(parts[-1], ())
     for document in documents if len(documents) <= _MOST_NAMED else ():
-        scores[document] = _agreement(parts, same_name(collection.names[document]).split("."))
+        scores[document] = _agreement(parts, normalise_name(collection.names[document]).split("."))
     if not documents:
         files = collection.files_by_ending.get("/".join(parts).lower(), ())
         module_documents = collection.outside_units & np.isin(collection.file_numbers, list(files))

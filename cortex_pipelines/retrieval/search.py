@@ -28,7 +28,7 @@ from cortex_pipelines.retrieval.ranking import (
     score_collection,
 )
 from cortex_pipelines.retrieval.terms import query_terms_of_word
-from cortex_pipelines.words import words
+from cortex_pipelines.words import split_words
 
 _OVERLAY_BYTES = 1_500_000
 """Bytes of changed files that are read again at once: less than a second of one core."""
@@ -474,7 +474,7 @@ class Searcher:
     def _shared_words(self, part: CollectionScores, document: int, query: ParsedQuery) -> list[str]:
         """Words of the query that a document has, those first that count most."""
         worth: dict[str, float] = {}
-        for word in dict.fromkeys(words(query.text)):
+        for word in dict.fromkeys(split_words(query.text)):
             for term in query_terms_of_word(word):
                 number = self.index.terms.numbers.get(term)
                 if term not in query.weights or number is None:
@@ -506,7 +506,7 @@ def _matching_documents(collection: Collection, filters: Filters) -> npt.NDArray
     files = _matches(collection.files, filters.file_conditions())
     if filters.path is not None:
         paths = collection.files["path"]
-        files &= path_pattern(filters.path).among(paths).to_numpy()
+        files &= path_pattern(filters.path).match_all(paths).to_numpy()
     return documents & files[collection.file_numbers]
 
 
@@ -545,7 +545,7 @@ def _case_hint(collection: Collection, filters: Filters) -> str:
     if filters.path is None:
         return ""
     paths, pattern = collection.files["path"], path_pattern(filters.path)
-    matches = paths.filter(pattern.among(paths, any_case=True) & ~pattern.among(paths))
+    matches = paths.filter(pattern.match_all(paths, any_case=True) & ~pattern.among(paths))
     return f"; case counts in --path: there is {matches.sort()[0]}" if len(matches) else ""
 
 

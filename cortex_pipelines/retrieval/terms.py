@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import snowballstemmer
 
-from cortex_pipelines.words import characters_of_word, parts_of_word, split_name, words
+from cortex_pipelines.words import characters_of_word, parts_of_word, split_name, split_words
 
 EXACT = "="
 """What a term begins with that stands for a whole identifier of several parts, or a version."""
@@ -42,7 +42,7 @@ def query_terms_of_word(word: str) -> tuple[str, ...]:
 
 # Function words of English and of questions; where a query has nothing else they count.
 STOP_WORDS = frozenset(
-    words(
+    split_words(
         """
         a about after again all also although am an and any are as at be because been before
         being below between both but by can cannot could did do does doing done down during each
@@ -61,12 +61,12 @@ STOP_WORDS = frozenset(
 
 def terms(text: str) -> list[str]:
     """The terms of a text, in the order of its words."""
-    return [term for word in words(text) for term in terms_of_word(word)]
+    return [term for word in split_words(text) for term in terms_of_word(word)]
 
 
 def query_terms(text: str) -> list[str]:
     """The terms that a query looks for, in the order of its words."""
-    return [term for word in words(text) for term in query_terms_of_word(word)]
+    return [term for word in split_words(text) for term in query_terms_of_word(word)]
 
 
 def is_identifier(word: str) -> bool:

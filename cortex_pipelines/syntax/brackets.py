@@ -2,15 +2,15 @@
 
 Where a line within brackets begins a new element and no comma stands before it (a bracket that is
 not closed, say, with statements after it), the parser carries all comments along for each further
-line: 160 KB of both in turn take 18 seconds. Time is no measure, since it differs from machine to
-machine, but the lines and comments can be counted.
+line: 160 KB of both in turn take 18 seconds. Time cannot be the measure, since it differs between
+machines, but lines and comments can be counted.
 """
 
 import re
 
 _TOKEN = re.compile(rb"\"\"\"|'''|[\"'#()\[\]{}\n]|[^\s\"'#()\[\]{}]+")
 _OPENING, _CLOSING = (b"(", b"[", b"{"), (b")", b"]", b"}")
-# What may end a string, or hide its end, by how it begins.
+# What may end a string, or hide its end, by its opening quote.
 _STRINGS = {
     quote: re.compile(rb"\\[\s\S]|" + quote + (b"|\n" if len(quote) == 1 else b""))
     for quote in (b'"', b"'", b'"""', b"'''")
@@ -19,25 +19,25 @@ _GOES_ON = re.compile(rb"(?:[^\w\"')\]}]|\b(?:and|or|not|in|is|if|else|for|lambd
 _CONTINUES = re.compile(rb"[^\w\"'\[({@~]|(?:and|or|in|is|if|else|for|async)\b")
 
 
-def carried(data: bytes) -> int:
+def bracket_cost(data: bytes) -> int:
     """Estimate the parser's work: lines times pending comments, per bracket.
 
     Args:
         data: Python.
     """
-    work = depth = comments = lines = at = 0
+    work = depth = comments = lines = position = 0
     last, new_line = b"", False
-    while match := _TOKEN.search(data, at):
-        token, at = match[0], match.end()
+    while match := _TOKEN.search(data, position):
+        token, position = match[0], match.end()
         if token == b"\n":
             new_line = True
         elif token == b"#":
             comments += depth > 0
-            at = _end_of_line(data, at)
+            position = _end_of_line(data, position)
         else:
             lines += depth > 0 and new_line and _begins_element(last, token)
             if token in _STRINGS:
-                at = _end_of_string(data, at, token)
+                position = _end_of_string(data, position, token)
             depth = max(depth + (token in _OPENING) - (token in _CLOSING), 0)
             if not depth:
                 work, comments, lines = work + comments * lines, 0, 0
@@ -52,14 +52,14 @@ def _begins_element(last: bytes, token: bytes) -> bool:
     return not _GOES_ON.search(last) and not _CONTINUES.match(token)
 
 
-def _end_of_line(data: bytes, at: int) -> int:
-    end = data.find(b"\n", at)
+def _end_of_line(data: bytes, start: int) -> int:
+    end = data.find(b"\n", start)
     return len(data) if end < 0 else end
 
 
-def _end_of_string(data: bytes, at: int, quote: bytes) -> int:
+def _end_of_string(data: bytes, start: int, quote: bytes) -> int:
     """End of the string that starts before a position: its quote, line or text end."""
-    for match in _STRINGS[quote].finditer(data, at):
+    for match in _STRINGS[quote].finditer(data, start):
         if match[0] == quote:
             return match.end()
         if match[0] == b"\n":

@@ -1,16 +1,16 @@
 """Rewrite valid code that a grammar rejects or parses endlessly.
 
-What is shown has the same bytes and lines, so every offset holds for the text itself.
+The rewritten text has the same length and lines, so every offset also holds for the original.
 """
 
 import re
 
-# What a function without a name is called; queries/typescript.scm gives it its own name again.
-_UNNAMED = b"$dfault"
+# Temporary name of a function without one; queries/typescript.scm restores it.
+_PLACEHOLDER_NAME = b"$dfault"
 
 # Repetitions are bounded, or hostile lines would cost the square of their length. Each expression
-# begins with a literal, which is looked for a hundred times as fast.
-# A type imported in place, import("react").FC<Props>; import("react").then(...) is none.
+# begins with a literal, which makes the search a hundred times as fast.
+# A type imported in place, import("react").FC<Props>; but not import("react").then(...).
 _IMPORTED = re.compile(
     rb"""import\((?:"[^"\n]{0,400}"|'[^'\n]{0,400}')\)(?=(?:\.[\w$]{1,100}){1,9}(?![\w$(.]))"""
 )
@@ -25,17 +25,17 @@ _USING = re.compile(rb"using(?=[ ]?[:,?)])")
 
 
 # Python's grammar looks ahead over all comments that follow for each of them: eight thousand lines
-# take three seconds, and twice as many four times that. Of a longer run it is shown the end, which
-# may document what follows. A quote might end a string that only looks like comments.
+# take three seconds, and twice as many four times that. Of a longer run it gets the end, which
+# may document the next definition. A quote might end a string that only looks like comments.
 _COMMENT_LINES = re.compile(rb"(?:^[ \t]*#[^\n\"']*\n)+", re.MULTILINE)
-_MOST_COMMENTS = 500
+_MAX_COMMENTS = 500
 _NOT_BLANK = re.compile(rb"[^\s]")
 
 
-def readable(data: bytes, language: str) -> bytes:
+def parseable_text(data: bytes, language: str) -> bytes:
     """The text as its grammar can parse it, with the same length and lines."""
-    if language == "python" and data.count(b"#") > _MOST_COMMENTS:
-        return _COMMENT_LINES.sub(_the_last_ones, data)
+    if language == "python" and data.count(b"#") > _MAX_COMMENTS:
+        return _COMMENT_LINES.sub(_last_comments, data)
     if language != "typescript":
         return data
     data = _IMPORTED.sub(_as_name, data)
@@ -44,12 +44,12 @@ def readable(data: bytes, language: str) -> bytes:
     return _USING.sub(_as_name, data)
 
 
-def _the_last_ones(match: re.Match[bytes]) -> bytes:
-    if match[0].count(b"\n") <= _MOST_COMMENTS:
+def _last_comments(match: re.Match[bytes]) -> bytes:
+    if match[0].count(b"\n") <= _MAX_COMMENTS:
         return match[0]
     lines = match[0].splitlines(keepends=True)
-    blank = (_NOT_BLANK.sub(b" ", line) for line in lines[:-_MOST_COMMENTS])
-    return b"".join([*blank, *lines[-_MOST_COMMENTS:]])
+    blank = (_NOT_BLANK.sub(b" ", line) for line in lines[:-_MAX_COMMENTS])
+    return b"".join([*blank, *lines[-_MAX_COMMENTS:]])
 
 
 def _as_name(match: re.Match[bytes]) -> bytes:
@@ -60,7 +60,7 @@ def _as_name(match: re.Match[bytes]) -> bytes:
 
 def _with_name(match: re.Match[bytes]) -> bytes:
     exported = match.string.endswith(b"export ", 0, match.start())
-    return b"function " + _UNNAMED if exported else match[0]
+    return b"function " + _PLACEHOLDER_NAME if exported else match[0]
 
 
 def _after_semicolon(match: re.Match[bytes]) -> bytes:

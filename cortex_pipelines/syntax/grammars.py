@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
-from cortex_pipelines.syntax.gaps import readable
+from cortex_pipelines.syntax.gaps import parseable_text
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ _MATCH_LIMIT = 1024
 # A query looks through all later siblings of each, so an error costs the square of its tokens.
 _MAX_ERROR_TOKENS = 20_000
 
-_PIECE = 16_384
+_READ_BYTES = 16_384
 
 # The parser reports each hundred of its operations. Of 4,000 real files none takes more than 2.2 of
 # them for a byte, what is broken and still linear 11; a<b>(c)< in TypeScript takes the square.
-_REPORTED = 100
+_OPERATIONS_PER_REPORT = 100
 _OPERATIONS_PER_BYTE, _OPERATIONS = 25, 100_000
 # Bytes that it reads, and reads again where it goes back: real files are read at most four times,
 # comments of Python 250 times (gaps.py); r#" over and over in Rust to the end each time.
-_COUNTED_PIECE = 1_024
+_COUNTED_READ_BYTES = 1_024
 _BYTES_PER_BYTE, _BYTES = 300, 1_000_000
 # What chooses between two readings of a text weighs their trees against each other.
 _WEIGHED = "select_"
@@ -107,60 +107,60 @@ def parse(data: bytes, grammar: Grammar, edited: Tree | None = None) -> Tree:
             rest again.
     """
     parser = Parser(_language(grammar))
-    data = readable(data, grammar.language)
+    data = parseable_text(data, grammar.language)
     return parser.parse(data) if edited is None else parser.parse(data, edited)
 
 
-def readings(data: bytes, grammar: Grammar, most: int) -> int:
-    """Count the parser's reads of a text, in 16 KB pieces; stop after ``most``.
+def count_reads(data: bytes, grammar: Grammar, limit: int) -> int:
+    """Count the parser's reads of a text, in 16 KB pieces; stop after ``limit``.
 
     Depends on the text alone, where the time that it takes would on the machine too.
     """
-    shown = readable(data, grammar.language)
-    asked = 0
+    parseable = parseable_text(data, grammar.language)
+    reads = 0
 
-    def piece(offset: int, _: object) -> bytes:
-        nonlocal asked
-        asked += 1
+    def read_chunk(offset: int, _: object) -> bytes:
+        nonlocal reads
+        reads += 1
         # the text ends for the parser: it would swallow an exception
-        return shown[offset : offset + _PIECE] if asked <= most else b""
+        return parseable[offset : offset + _READ_BYTES] if reads <= limit else b""
 
-    Parser(_language(grammar)).parse(piece)
-    return asked
+    Parser(_language(grammar)).parse(read_chunk)
+    return reads
 
 
 class TooManyStepsError(OverflowError):
     """The parser or a query takes more steps than any real code needs."""
 
 
-class _Steps:
+class _StepCounter:
     """Text source for a parser that counts the parser's steps."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
         self._is_parsed = False
         self.operations = self.bytes = 0
-        self._most = len(text) * _OPERATIONS_PER_BYTE + _OPERATIONS
-        self._most_bytes = len(text) * _BYTES_PER_BYTE + _BYTES
+        self._max_operations = len(text) * _OPERATIONS_PER_BYTE + _OPERATIONS
+        self._max_bytes = len(text) * _BYTES_PER_BYTE + _BYTES
 
     @property
     def are_too_many(self) -> bool:
-        return self.operations > self._most or self.bytes > self._most_bytes
+        return self.operations > self._max_operations or self.bytes > self._max_bytes
 
-    def piece(self, offset: int, _: object) -> bytes:
-        piece = self._text[offset : offset + _COUNTED_PIECE]
+    def read_chunk(self, offset: int, _: object) -> bytes:
+        chunk = self._text[offset : offset + _COUNTED_READ_BYTES]
         if self._is_parsed:
-            return piece
-        self.bytes += len(piece)
+            return chunk
+        self.bytes += len(chunk)
         # the text ends for the parser, which will ask `stop` before long
-        return b"" if self.are_too_many else piece
+        return b"" if self.are_too_many else chunk
 
     def finish(self) -> None:
         """Stop counting: from now on only nodes read their text."""
         self._is_parsed = True
 
     def stop(self, _: int, __: bool) -> bool:
-        self.operations += _REPORTED
+        self.operations += _OPERATIONS_PER_REPORT
         return self.are_too_many
 
 
@@ -185,17 +185,17 @@ def parse_counted(data: bytes, grammar: Grammar) -> ParseCost:
     Raises:
         TooManyStepsError: the parser was stopped.
     """
-    counted = _Steps(readable(data, grammar.language))
+    counter = _StepCounter(parseable_text(data, grammar.language))
     try:
-        tree = Parser(_language(grammar)).parse(counted.piece, progress_callback=counted.stop)
+        tree = Parser(_language(grammar)).parse(counter.read_chunk, progress_callback=counter.stop)
     except ValueError as error:
-        if not counted.are_too_many:
+        if not counter.are_too_many:
             raise
         raise TooManyStepsError(
-            f"more than {counted.operations} operations, or {counted.bytes} bytes read"
+            f"more than {counter.operations} operations, or {counter.bytes} bytes read"
         ) from error
-    counted.finish()
-    return ParseCost(tree, counted.operations, counted.bytes)
+    counter.finish()
+    return ParseCost(tree, counter.operations, counter.bytes)
 
 
 def weighed(data: bytes, grammar: Grammar) -> int:
@@ -206,7 +206,7 @@ def weighed(data: bytes, grammar: Grammar) -> int:
         nonlocal count
         count += message.startswith(_WEIGHED)
 
-    Parser(_language(grammar), logger=log).parse(readable(data, grammar.language))
+    Parser(_language(grammar), logger=log).parse(parseable_text(data, grammar.language))
     return count
 
 
@@ -215,11 +215,11 @@ def matches(grammar: Grammar, root: Node, queries: Path) -> list[tuple[int, dict
 
     Args:
         grammar: Grammar of the tree.
-        root: Where to look.
+        root: Root of the search.
         queries: Folder that holds one ``<language>.scm`` a language.
 
     Returns:
-        The matches; none where the text is such garbage that looking would take hours.
+        The matches; none if the text is so broken that matching would take hours.
 
     Raises:
         TooManyStepsError: so many matches were begun at once that some were given up.
@@ -238,7 +238,7 @@ def captures(grammar: Grammar, root: Node, queries: Path) -> dict[str, list[Node
 
     Args:
         grammar: Grammar of the tree.
-        root: Where to look.
+        root: Root of the search.
         queries: Folder that holds one ``<language>.scm`` a language.
 
     Raises:
@@ -266,12 +266,12 @@ def _cursor(grammar: Grammar, queries: Path) -> QueryCursor:
 
 def _is_garbage(root: Node) -> bool:
     """Whether the parser failed on thousands of tokens in a row."""
-    inside = [root]
-    while inside:
-        node = inside.pop()
+    pending = [root]
+    while pending:
+        node = pending.pop()
         if node.is_error and node.child_count > _MAX_ERROR_TOKENS:
             return True
-        inside += [child for child in node.children if child.has_error]
+        pending += [child for child in node.children if child.has_error]
     return False
 
 

@@ -1,9 +1,9 @@
 """Detect files that are not worth parsing from samples, before they cost hours.
 
 A parser that has lost its way is slow: random tokens parse at 0.1 MB/s and ``a<a<a<`` in Java takes
-the square of its length (80 KB: 37 s; all measured). Time is no measure, since it differs from
-machine to machine, so large files are judged by samples of their text, in which code is easily
-told from what is none.
+the square of its length (80 KB: 37 s; all measured). Time cannot be the measure, since it differs
+between machines, so large files are judged by samples of their text, in which code is easily told
+from other content.
 """
 
 import re
@@ -12,41 +12,41 @@ from typing import NamedTuple
 
 from tree_sitter import Node, Tree
 
-from cortex_pipelines.syntax.brackets import carried
+from cortex_pipelines.syntax.brackets import bracket_cost
 from cortex_pipelines.syntax.grammars import (
     Grammar,
     TooManyStepsError,
+    count_reads,
     parse,
     parse_counted,
-    readings,
     weighed,
 )
 
 # Smaller files take a few seconds at the worst, and are not sampled.
-_SMALL = 24_576
-# A sample in each stretch: one part in thirty-two of the text is parsed twice.
-_STRETCH, _SAMPLE = 32_768, 1_024
+_SMALL_FILE = 24_576
+# A sample in each interval: one thirty-second of the text is parsed twice.
+_SAMPLE_INTERVAL, _SAMPLE_BYTES = 32_768, 1_024
 # Minified code has up to 135 levels in a kilobyte, written code 50; a<a<a< has five hundred.
 _MAX_LEVELS = 300
 # Errors in a kilobyte: code has a few where it is cut; comments and tables up to 90 where a sample
 # begins inside of them. So nearly all samples have to be wrong, the first one too, and of smaller
 # files even random tokens take a second only.
 _MAX_ERRORS = 25
-_LARGE, _MOST = 131_072, 0.9
+_LARGE_FILE, _MAX_BAD_SHARE = 131_072, 0.9
 # Python's grammar looks ahead over all comments that follow for each of them. A parser asks for the
 # pieces of code once or twice, of 1,700 real files at most 42 times; ten thousand take a second.
-_COMMENTS = 2_000
-_READINGS = 10_000
+_MIN_COMMENTS = 2_000
+_MAX_READS = 10_000
 # Lines without a comma times comments within brackets: so many take a second, and of 2,000 real
 # files none has more than 400.
-_CARRIED = 10_000_000
+_MAX_BRACKET_COST = 10_000_000
 # Where a grammar is ambiguous, the parser follows each reading and weighs their trees at the end of
 # the text, each with all that is open: of List<List<List< (48 KB: 4 s and 1.2 GB) or a=>a=>a=> (12
 # KB: 18 s) in Java more than 200 in a kilobyte, of 2,400 samples of real files at most 20.
 # Brackets tell which kilobytes to look at.
 _MAX_WEIGHED = 100
-_ANGLES = 32
-_LEAST, _BETWEEN = 2_048, 4_096
+_MIN_ANGLES = 32
+_MIN_BYTES, _WINDOW_STEP = 2_048, 4_096
 # Samples miss what is padded: with long names or comments between brackets, or with code between
 # samples. So a text of more brackets than cost a second is weighed in whole, from bracket to
 # bracket however far apart: of 34 such real files 180 trees at most, of a=>a=>a=> twenty a bracket.
@@ -55,15 +55,15 @@ _MANY_ANGLES, _WINDOW = 1_000, 128
 _MAX_WEIGHED_IN_ALL = 1_000
 
 
-class Unparsed(NamedTuple):
-    """Why a file is not parsed: a short code and an explanation."""
+class SkipReason(NamedTuple):
+    """Reason for not parsing a file: a short code and an explanation."""
 
     reason: str
     detail: str
 
 
-def why_unparsed(data: bytes, grammar: Grammar, max_bytes: int) -> Unparsed | None:
-    """Why a file has no units, or None if it is parsed.
+def skip_reason(data: bytes, grammar: Grammar, max_bytes: int) -> SkipReason | None:
+    """Reason for not parsing a file, or None.
 
     Args:
         data: Content, in UTF-8.
@@ -71,67 +71,77 @@ def why_unparsed(data: bytes, grammar: Grammar, max_bytes: int) -> Unparsed | No
         max_bytes: A larger file is not parsed.
     """
     if len(data) > max_bytes:
-        return Unparsed("too_large", f"{len(data)} bytes, at most {max_bytes}")
-    why = _why_garbage(data, grammar) if len(data) > _SMALL else None
-    if why is None and is_ambiguous(data, grammar):
-        most = f"{_MAX_WEIGHED} readings of {_SAMPLE} bytes, or {_MAX_WEIGHED_IN_ALL} of all"
-        return Unparsed("ambiguous", f"more than {most}")
-    return why
+        return SkipReason("too_large", f"{len(data)} bytes, at most {max_bytes}")
+    reason = _garbage_reason(data, grammar) if len(data) > _SMALL_FILE else None
+    if reason is None and is_ambiguous(data, grammar):
+        limits = (
+            f"{_MAX_WEIGHED} readings of {_SAMPLE_BYTES} bytes, or {_MAX_WEIGHED_IN_ALL} of all"
+        )
+        return SkipReason("ambiguous", f"more than {limits}")
+    return reason
 
 
-def _why_garbage(data: bytes, grammar: Grammar) -> Unparsed | None:
-    """Judge a large text by samples of it."""
-    samples = [_sample(data, place, grammar) for place in range(0, len(data), _STRETCH)]
+def _garbage_reason(data: bytes, grammar: Grammar) -> SkipReason | None:
+    """Judge a large text by samples."""
+    samples = [_sample(data, start, grammar) for start in range(0, len(data), _SAMPLE_INTERVAL)]
     deepest = max(levels for levels, _ in samples)
     if deepest > _MAX_LEVELS:
-        return Unparsed("too_deep", f"more than {_MAX_LEVELS} levels in {_SAMPLE} bytes")
-    wrong = [errors > _MAX_ERRORS for _, errors in samples]
-    if len(data) > _LARGE and wrong[0] and sum(wrong) > _MOST * len(wrong):
-        detail = f"{sum(wrong)} of {len(wrong)} samples are no {grammar.language}"
-        return Unparsed("garbage", detail)
+        return SkipReason("too_deep", f"more than {_MAX_LEVELS} levels in {_SAMPLE_BYTES} bytes")
+    has_many_errors = [errors > _MAX_ERRORS for _, errors in samples]
+    if (
+        len(data) > _LARGE_FILE
+        and has_many_errors[0]
+        and sum(has_many_errors) > _MAX_BAD_SHARE * len(has_many_errors)
+    ):
+        detail = (
+            f"{sum(has_many_errors)} of {len(has_many_errors)} samples are no {grammar.language}"
+        )
+        return SkipReason("garbage", detail)
     if is_unreadable(data, grammar):
-        return Unparsed("unreadable", "its comments would send the parser back thousands of times")
+        return SkipReason(
+            "unreadable", "its comments would send the parser back thousands of times"
+        )
     return None
 
 
-def syntax_tree(data: bytes, grammar: Grammar, max_bytes: int) -> Tree | Unparsed:
-    """The syntax tree of an untrusted file, or why it is not parsed.
+def syntax_tree(data: bytes, grammar: Grammar, max_bytes: int) -> Tree | SkipReason:
+    """The syntax tree of an untrusted file, or the reason for not parsing it.
 
     Args:
         data: Content, in UTF-8.
         grammar: Its grammar.
         max_bytes: A larger file is not parsed.
     """
-    why = why_unparsed(data, grammar, max_bytes)
-    if why:
-        return why
+    reason = skip_reason(data, grammar, max_bytes)
+    if reason:
+        return reason
     try:
         return parse_counted(data, grammar).tree
     except TooManyStepsError as error:
-        return Unparsed("too_many_steps", str(error))
+        return SkipReason("too_many_steps", str(error))
 
 
 def is_ambiguous(data: bytes, grammar: Grammar) -> bool:
     """Whether a parser would follow so many readings of a text that it takes seconds."""
-    at = 0
-    while len(data) > _LEAST and at < len(data):
-        end = at + _SAMPLE
-        if data.count(b"<", at, end) + data.count(b">", at, end) < _ANGLES:
-            at = end
-        elif weighed(data[at:end], grammar) > _MAX_WEIGHED:
+    start = 0
+    while len(data) > _MIN_BYTES and start < len(data):
+        end = start + _SAMPLE_BYTES
+        if data.count(b"<", start, end) + data.count(b">", start, end) < _MIN_ANGLES:
+            start = end
+        elif weighed(data[start:end], grammar) > _MAX_WEIGHED:
             return True
         else:
-            at += _BETWEEN
+            start += _WINDOW_STEP
     return _is_ambiguous_in_all(data, grammar)
 
 
 def _is_ambiguous_in_all(data: bytes, grammar: Grammar) -> bool:
-    """Whether the stretches between brackets, each parsed alone, are ambiguous in sum."""
+    """Whether the spans between brackets, each parsed alone, are ambiguous in sum."""
     if data.count(b"<") + data.count(b">") <= _MANY_ANGLES:
         return False
-    places = [bracket.start() for bracket in _BRACKET.finditer(data)]
+    positions = [bracket.start() for bracket in _BRACKET.finditer(data)]
     count = 0
-    for start, end in pairwise([0, *places[_WINDOW::_WINDOW], len(data)]):
+    for start, end in pairwise([0, *positions[_WINDOW::_WINDOW], len(data)]):
         count += weighed(data[start:end], grammar)
         if count > _MAX_WEIGHED_IN_ALL:
             return True
@@ -143,16 +153,16 @@ def is_unreadable(data: bytes, grammar: Grammar) -> bool:
     if grammar.language != "python":
         return False
     comments = data.count(b"#")
-    if comments * data.count(b"\n") > _CARRIED and carried(data) > _CARRIED:
+    if comments * data.count(b"\n") > _MAX_BRACKET_COST and bracket_cost(data) > _MAX_BRACKET_COST:
         return True
-    return comments > _COMMENTS and readings(data, grammar, _READINGS) > _READINGS
+    return comments > _MIN_COMMENTS and count_reads(data, grammar, _MAX_READS) > _MAX_READS
 
 
-def _sample(data: bytes, place: int, grammar: Grammar) -> tuple[int, int]:
+def _sample(data: bytes, position: int, grammar: Grammar) -> tuple[int, int]:
     """Depth and errors of the tree of a sample that starts at the next line."""
-    end = data.find(b"\n", place, place + _SAMPLE)
-    start = end + 1 if place and end >= 0 else place
-    return _levels_and_errors(parse(data[start : start + _SAMPLE], grammar).root_node)
+    end = data.find(b"\n", position, position + _SAMPLE_BYTES)
+    start = end + 1 if position and end >= 0 else position
+    return _levels_and_errors(parse(data[start : start + _SAMPLE_BYTES], grammar).root_node)
 
 
 def _levels_and_errors(root: Node) -> tuple[int, int]:
@@ -176,9 +186,9 @@ def _levels(root: Node) -> int:
 
 def _errors(root: Node) -> int:
     errors = 0
-    inside = [root]
-    while inside:
-        node = inside.pop()
+    pending = [root]
+    while pending:
+        node = pending.pop()
         errors += node.is_error or node.is_missing
-        inside += [child for child in node.children if child.has_error]
+        pending += [child for child in node.children if child.has_error]
     return errors

@@ -15,7 +15,7 @@ from cortex_pipelines.annotation.comment_markers import marks_of
 from cortex_pipelines.annotation.complexity.halstead import Halstead
 from cortex_pipelines.annotation.complexity.measure import Complexity, complexity_of
 from cortex_pipelines.annotation.complexity.treewalk import walk
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 from cortex_pipelines_tests.parameters import EXTRACTION
 
@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[2] / "cortex_pipelines"
 def measures(language: str, text: str, path: str = "") -> dict[str, Complexity]:
     data, grammar = text.encode(), grammar_for(language, path)
     tree = parse(data, grammar)
-    units = [unit for unit in units_of(text, language, path, EXTRACTION) if unit.kind != "import"]
+    units = [unit for unit in file_units(text, language, path, EXTRACTION) if unit.kind != "import"]
     offsets = {offset for unit in units for offset in (unit.start_byte, unit.body_start_byte)} - {
         None
     }
@@ -253,7 +253,7 @@ def test_a_type_is_the_sum_of_its_methods() -> None:
 )
 def test_parameters_without_the_receiver(language: str, code: str, name: str, count: int) -> None:
     grammar = grammar_for(language)
-    unit = next(u for u in units_of(code, language, "", EXTRACTION) if u.qualified_name == name)
+    unit = next(u for u in file_units(code, language, "", EXTRACTION) if u.qualified_name == name)
     _, starts = marks_of(parse(code.encode(), grammar).root_node, grammar, 0)
     end = unit.end_byte if unit.body_start_byte is None else unit.body_start_byte
     assert sum(unit.start_byte <= start < end for start in starts) == count

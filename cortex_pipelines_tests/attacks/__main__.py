@@ -23,34 +23,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--state", type=Path, default=ROOT / ".cortex" / "attack", help="folder for the results"
     )
     parser.add_argument("--tests", type=Path, default=Path(__file__).parent, help="the stages")
-    chosen = parser.parse_args(arguments)
-    stages = stages_in(chosen.tests, chosen.state)
-    unknown = set(chosen.names) - {stage.name for stage in stages}
+    options = parser.parse_args(arguments)
+    stages = stages_in(options.tests, options.state)
+    unknown = set(options.names) - {stage.name for stage in stages}
     if unknown:
-        there = ", ".join(stage.name for stage in stages)
-        parser.error(f"no stage {', '.join(sorted(unknown))}; there are: {there}")
-    stages = [stage for stage in stages if not chosen.names or stage.name in chosen.names]
+        names = ", ".join(stage.name for stage in stages)
+        parser.error(f"no stage {', '.join(sorted(unknown))}; there are: {names}")
+    stages = [stage for stage in stages if not options.names or stage.name in options.names]
     if not stages:
-        parser.error(f"{chosen.tests}: no stages; give a folder with files of attacks to --tests")
+        parser.error(f"{options.tests}: no stages; give a folder with files of attacks to --tests")
     code = code_version(ROOT)
-    done = {} if chosen.again else {s.name: kept for s in stages if (kept := s.done(code))}
+    finished = {} if options.again else _current_results(stages, code)
     for stage in stages:
-        print(_plan(stage, stage.name in done))
-    left = sum(stage.estimate() or 0 for stage in stages if stage.name not in done)
-    print(f"about {left:.0f} minutes in all")
-    if chosen.plan:
+        print(_plan(stage, stage.name in finished))
+    remaining_minutes = sum(stage.estimate() or 0 for stage in stages if stage.name not in finished)
+    print(f"about {remaining_minutes:.0f} minutes in all")
+    if options.plan:
         return 0
-    results = [(stage.name, done.get(stage.name) or _run(stage, code)) for stage in stages]
+    results = [(stage.name, finished.get(stage.name) or _run(stage, code)) for stage in stages]
     table = markdown(results)
-    (chosen.state / "attack.md").write_text(table, encoding="utf-8")
-    print(f"\n{table}\nwritten to {chosen.state / 'attack.md'}")
+    (options.state / "attack.md").write_text(table, encoding="utf-8")
+    print(f"\n{table}\nwritten to {options.state / 'attack.md'}")
     return 0 if all(result.status == 0 for _, result in results) else 1
 
 
-def _plan(stage: Stage, done: bool) -> str:
+def _current_results(stages: list[Stage], code: str) -> dict[str, Result]:
+    results = ((stage.name, stage.current_result(code)) for stage in stages)
+    return {name: result for name, result in results if result}
+
+
+def _plan(stage: Stage, is_done: bool) -> str:
     minutes = stage.estimate()
     lasts = "minutes not known" if minutes is None else f"about {minutes:.1f} minutes"
-    return f"{stage.name:<14} {'done before' if done else lasts:<20} {stage.about}"
+    return f"{stage.name:<14} {'done before' if is_done else lasts:<20} {stage.summary}"
 
 
 def _run(stage: Stage, code: str) -> Result:

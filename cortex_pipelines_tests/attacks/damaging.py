@@ -11,23 +11,23 @@ SNIPPETS = (
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
     """Some bytes changed, cut, repeated, moved, or nothing at all of what there was."""
-    found = bytearray(data)
+    damaged_data = bytearray(data)
     for _ in range(chance.randrange(1, 5)):
-        place = chance.randrange(len(found) + 1)
+        position = chance.randrange(len(damaged_data) + 1)
         match chance.randrange(7):
             case 0:
-                found[place : place + 1] = chance.randbytes(1)
+                damaged_data[position : position + 1] = chance.randbytes(1)
             case 1:
-                del found[place:]
+                del damaged_data[position:]
             case 2:
-                found[place:place] = chance.choice(SNIPPETS)
+                damaged_data[position:position] = chance.choice(SNIPPETS)
             case 3:
-                end = chance.randrange(place, len(found) + 1)
-                found[place:place] = found[place:end]
+                end = chance.randrange(position, len(damaged_data) + 1)
+                damaged_data[position:position] = damaged_data[position:end]
             case 4:
-                del found[place : place + chance.randrange(1, 40)]
+                del damaged_data[position : position + chance.randrange(1, 40)]
             case 5:
-                found = bytearray(chance.randbytes(chance.randrange(60)))
+                damaged_data = bytearray(chance.randbytes(chance.randrange(60)))
             case _:
-                found[place:place] = b"[" * chance.choice((3, 5000))
-    return bytes(found)
+                damaged_data[position:position] = b"[" * chance.choice((3, 5000))
+    return bytes(damaged_data)

@@ -39,8 +39,8 @@ _LOADED = (
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended.
+class CommandOutcome:
+    """Outcome of a command.
 
     Args:
         status: Exit status; negative: the signal that ended it.
@@ -66,13 +66,13 @@ class Killer:
         temporary.mkdir(parents=True, exist_ok=True)
         self._report = temporary.parent / "killer.json"
         alone = ("DVC_", "CORTEX_", "COV_", "DAGSTER_", "PYTEST_")
-        known = {k: v for k, v in os.environ.items() if not k.startswith(alone)}
-        bin_folder = f"{Path(sys.executable).parent}{os.pathsep}{known['PATH']}"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(alone)}
+        bin_folder = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cortex_pipelines_tests.attacks.killer", str(self._report)],
             cwd=Path(__file__).parents[2],
             env={
-                **known,
+                **environment,
                 "PATH": bin_folder,
                 "TMPDIR": str(temporary),
                 "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -83,21 +83,21 @@ class Killer:
             text=True,
         )
 
-    def run(self, root: Path, *words: str, at: int = 0, delay: float = 0.0) -> Ended:
+    def run(self, root: Path, *words: str, kill_at: int = 0, delay: float = 0.0) -> CommandOutcome:
         """Run a command in a project.
 
         Args:
             root: The project.
             words: ``cortex …`` or ``dvc …``.
-            at: Which event to kill it at; 0 for never.
+            kill_at: Which event to kill it at; 0 for never.
             delay: Seconds between that event and the kill.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout
-        asked = {"root": str(root), "words": words, "at": at, "delay": delay}
-        print(json.dumps(asked), file=stdin, flush=True)
-        return Ended(**json.loads(stdout.readline()))
+        request = {"root": str(root), "words": words, "kill_at": kill_at, "delay": delay}
+        print(json.dumps(request), file=stdin, flush=True)
+        return CommandOutcome(**json.loads(stdout.readline()))
 
     def close(self) -> None:
         """End the process."""
@@ -109,23 +109,23 @@ class Killer:
 class _Fuse:
     """An audit hook that counts and kills."""
 
-    def __init__(self, root: str, at: int, delay: float) -> None:
+    def __init__(self, root: str, kill_at: int, delay: float) -> None:
         self.count = 0
-        self._root, self._at, self._delay = root, at, delay
+        self._root, self._kill_at, self._delay = root, kill_at, delay
 
-    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            if not isinstance(given[2], int) or not given[2] & _WRITES:
+            if not isinstance(arguments[2], int) or not arguments[2] & _WRITES:
                 return
         elif event not in _EVENTS:
             return
-        place = os.fspath(given[0]) if isinstance(given[0], str | bytes | Path) else ""
-        if isinstance(place, bytes):
-            place = place.decode(errors="replace")
-        if self._root not in os.path.abspath(place):  # noqa: PTH100 - no work within a hook
+        path = os.fspath(arguments[0]) if isinstance(arguments[0], str | bytes | Path) else ""
+        if isinstance(path, bytes):
+            path = path.decode(errors="replace")
+        if self._root not in os.path.abspath(path):  # noqa: PTH100 - no work within a hook
             return
         self.count += 1
-        if self.count == self._at:
+        if self.count == self._kill_at:
             if self._delay:
                 threading.Timer(self._delay, os.killpg, (os.getpgrp(), signal.SIGKILL)).start()
             else:
@@ -136,19 +136,19 @@ def _serve(report: Path, answers: IO[str]) -> None:
     for name in _LOADED:
         __import__(name)
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         report.unlink(missing_ok=True)
         output = report.with_suffix(".txt")
         child = os.fork()
         if child == 0:
-            _command(asked, report, output)
+            _command(request, report, output)
         _, raw, used = os.wait4(child, 0)
         status = os.waitstatus_to_exitcode(raw)
         events, modules = json.loads(report.read_text()) if report.exists() else (0, [])
         text = output.read_text(errors="replace") if output.exists() else ""
         seconds = used.ru_utime + used.ru_stime
-        ended = {"status": status, "output": text, "events": events, "seconds": seconds}
-        print(json.dumps(ended), file=answers, flush=True)
+        outcome = {"status": status, "output": text, "events": events, "seconds": seconds}
+        print(json.dumps(outcome), file=answers, flush=True)
         for name in modules:
             _load(name)
 
@@ -159,7 +159,7 @@ def _load(name: str) -> None:
         importlib.import_module(name)
 
 
-def _command(asked: dict[str, Any], report: Path, output: Path) -> None:
+def _command(request: dict[str, Any], report: Path, output: Path) -> None:
     os.setsid()
     signal.alarm(_LONGEST)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -167,13 +167,13 @@ def _command(asked: dict[str, Any], report: Path, output: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the inherited one is at its end
-    os.chdir(asked["root"])
+    os.chdir(request["root"])
     before = set(sys.modules)
-    fuse = _Fuse(asked["root"], asked["at"], asked["delay"])
+    fuse = _Fuse(request["root"], request["kill_at"], request["delay"])
     sys.addaudithook(fuse)
     status: Any = 1
     try:
-        program, *words = asked["words"]
+        program, *words = request["words"]
         sys.argv = [program, *words]
         if program == "dvc":
             from dvc.cli import main as dvc

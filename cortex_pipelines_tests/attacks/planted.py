@@ -20,26 +20,28 @@ _DRAW = random.Random(20)
 _LETTERS = string.ascii_letters + string.digits
 
 
-def drawn(count: int, letters: str = _LETTERS) -> str:
+def random_text(count: int, letters: str = _LETTERS) -> str:
     return "".join(_DRAW.choice(letters) for _ in range(count))
 
 
 class Planted:
-    """One set of private values for a place, so that a leak tells where it came from.
+    """One set of private values, so that a leak tells where it came from.
 
     Args:
-        place: Where they are planted; part of names, so no two places share one.
+        marker: Names what holds the values, uniquely; part of each name.
     """
 
-    def __init__(self, place: str) -> None:
-        self.place = place
-        self.aws = "AKIA" + drawn(16, "ABCDEFGHJKLMNPQRSTUVWXYZ234567")
-        self.github = "ghp_" + drawn(36)
-        self.password = "Tr0ub" + drawn(9) + "7q"
-        self.mail = f"{place}.{drawn(5, string.ascii_lowercase)}@kestrel-{drawn(4, 'abcd')}.io"
+    def __init__(self, marker: str) -> None:
+        self.marker = marker
+        self.aws = "AKIA" + random_text(16, "ABCDEFGHJKLMNPQRSTUVWXYZ234567")
+        self.github = "ghp_" + random_text(36)
+        self.password = "Tr0ub" + random_text(9) + "7q"
+        self.mail = (
+            f"{marker}.{random_text(5, string.ascii_lowercase)}@kestrel-{random_text(4, 'abcd')}.io"
+        )
         self.address = f"93.{_DRAW.randrange(100, 250)}.{_DRAW.randrange(100, 250)}.77"
         self.phone = f"+49 151 {_DRAW.randrange(23456780, 89999999)}"
-        self.material = [drawn(64) for _ in range(3)]
+        self.material = [random_text(64) for _ in range(3)]
 
     @property
     def key(self) -> str:
@@ -76,8 +78,8 @@ class Planted:
 
 def leaks(folder: Path, planted: list[Planted], left_out: tuple[Path, ...] = ()) -> list[str]:
     """Where a planted value stands below a folder: in names, bytes, and what bytes unpack to."""
-    values = {v.encode(): f"{one.place}: {v}" for one in planted for v in one.values}
-    found = []
+    values = {v.encode(): f"{item.marker}: {v}" for item in planted for v in item.values}
+    holders = []
     for path in sorted(folder.rglob("*")):
         if any(path.is_relative_to(other) for other in left_out):
             continue
@@ -85,10 +87,12 @@ def leaks(folder: Path, planted: list[Planted], left_out: tuple[Path, ...] = ())
         texts = [name.encode()]
         if path.is_file():
             texts += unpacked(path)
-        found += [
-            f"{name} holds {what}" for v, what in values.items() if any(v in text for text in texts)
+        holders += [
+            f"{name} holds {label}"
+            for v, label in values.items()
+            if any(v in text for text in texts)
         ]
-    return found
+    return holders
 
 
 def unpacked(path: Path) -> Iterator[bytes]:
@@ -102,17 +106,17 @@ def unpacked(path: Path) -> Iterator[bytes]:
         with suppress(zlib.error):
             yield zlib.decompress(data)
     elif data[:4] == b"PAR1":
-        yield _said(pl.read_parquet(io.BytesIO(data)))
+        yield _frame_text(pl.read_parquet(io.BytesIO(data)))
     elif data[:16] == b"SQLite format 3\0":
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
             yield "\n".join(database.iterdump()).encode("utf-8", "surrogatepass")
-    at = data.find(b"ARROW1\0\0")
-    while at >= 0:  # the row cache, also where it packs several tables into a file
-        following = data.find(b"ARROW1\0\0", at + 1)
+    start = data.find(b"ARROW1\0\0")
+    while start >= 0:  # the row cache, also where it packs several tables into a file
+        following = data.find(b"ARROW1\0\0", start + 1)
         # a file ends in the same word; a hash may stand behind it
-        end = data.rfind(b"ARROW1", at, None if following < 0 else following) + len(b"ARROW1")
-        yield _said(pl.read_ipc(io.BytesIO(data[at:end])))
-        at = following
+        end = data.rfind(b"ARROW1", start, None if following < 0 else following) + len(b"ARROW1")
+        yield _frame_text(pl.read_ipc(io.BytesIO(data[start:end])))
+        start = following
 
 
 def _from_json(data: bytes) -> Iterator[bytes]:
@@ -123,5 +127,5 @@ def _from_json(data: bytes) -> Iterator[bytes]:
         return
 
 
-def _said(frame: pl.DataFrame) -> bytes:
+def _frame_text(frame: pl.DataFrame) -> bytes:
     return frame.write_ndjson().encode("utf-8", "surrogatepass")

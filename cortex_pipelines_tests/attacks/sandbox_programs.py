@@ -100,10 +100,10 @@ def program(attacks: list[Attack]) -> str:
     """
     numbers = json.dumps(seccomp.numbers())
     functions = [
-        f"def attack_{n}():\n{textwrap.indent(one.body.strip(), '    ')}\n"
-        for n, one in enumerate(attacks)
+        f"def attack_{n}():\n{textwrap.indent(attack.body.strip(), '    ')}\n"
+        for n, attack in enumerate(attacks)
     ]
-    table = ", ".join(f"{one.name!r}: attack_{n}" for n, one in enumerate(attacks))
+    table = ", ".join(f"{attack.name!r}: attack_{n}" for n, attack in enumerate(attacks))
     by_itself = f"print(json.dumps([{attacks[0].name!r}, answer(attack_0)]), flush=True)\n"
     run = by_itself if len(attacks) == 1 else f"ATTACKS = {{{table}}}\n{_RUNNER}"
     return "\n".join([_PRELUDE % numbers, *functions, run])

@@ -38,7 +38,7 @@ class Result:
     minutes: float
 
     @property
-    def ended(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether pytest came to its end; if not, the stage is run again."""
         return self.status in (_PASSED, _FAILED)
 
@@ -61,7 +61,7 @@ class Stage:
         return re.sub(r"^test_attacks?_", "", self.file.stem)
 
     @property
-    def about(self) -> str:
+    def summary(self) -> str:
         """First line of the file's docstring."""
         doc = ast.get_docstring(ast.parse(self._text())) or ""
         return doc.split("\n", 1)[0]
@@ -76,18 +76,18 @@ class Stage:
         path = self.folder / f"{self.name}.json"
         return Result(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
-    def done(self, code: str) -> Result | None:
-        """Result for this version of the code; None if there is none, or it was cut short."""
+    def current_result(self, code: str) -> Result | None:
+        """Result for this version of the code; None if missing or cut short."""
         last = self.last()
-        return last if last is not None and last.code == code and last.ended else None
+        return last if last is not None and last.code == code and last.is_complete else None
 
     def estimate(self) -> float | None:
         """Minutes: of the last run that ended, else what the file says (``MINUTES = 5``)."""
         last = self.last()
-        if last is not None and last.ended:
+        if last is not None and last.is_complete:
             return last.minutes
-        stated = _MINUTES.search(self._text())
-        return float(stated[1]) if stated else None
+        declared = _MINUTES.search(self._text())
+        return float(declared[1]) if declared else None
 
     def run(self, code: str) -> Result:
         """Run the tests marked ``attack``, or all of a file that marks none; keep the result."""
@@ -105,10 +105,10 @@ class Stage:
             ).returncode
         minutes = round((time.monotonic() - begun) / 60, 2)
         result = Result(code, status, *_counts(report), minutes)
-        kept = self.folder / f"{self.name}.json"
-        aside = kept.with_suffix(".part")
-        aside.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-        aside.replace(kept)
+        result_path = self.folder / f"{self.name}.json"
+        partial_path = result_path.with_suffix(".part")
+        partial_path.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+        partial_path.replace(result_path)
         return result
 
     def _text(self) -> str:
@@ -126,7 +126,7 @@ def _counts(report: Path) -> tuple[int, int, int]:
     A test that does many attacks says how many by ``record_property("attacks", n)``. One that
     failed counts for nothing held: nobody knows how far it came.
     """
-    held = broken = skipped = 0
+    succeeded = broken = skipped = 0
     if report.exists():
         for case in ElementTree.parse(report).iter("testcase"):
             if case.find("failure") is not None or case.find("error") is not None:
@@ -135,13 +135,13 @@ def _counts(report: Path) -> tuple[int, int, int]:
                 skipped += 1
             else:
                 number = case.find("properties/property[@name='attacks']")
-                held += 1 if number is None else int(number.attrib["value"])
-    return held, broken, skipped
+                succeeded += 1 if number is None else int(number.attrib["value"])
+    return succeeded, broken, skipped
 
 
 def code_version(root: Path) -> str:
     """Hash over the names and bytes of all that git tracks, or would, in a working tree."""
-    listed = subprocess.run(
+    tracked = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
         check=True,
@@ -149,7 +149,7 @@ def code_version(root: Path) -> str:
         text=True,
     ).stdout
     digest = hashlib.sha256()
-    for name in sorted(set(listed.split("\0")) - {""}):
+    for name in sorted(set(tracked.split("\0")) - {""}):
         path = root / name
         if path.is_file():
             digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
@@ -168,7 +168,7 @@ def markdown(results: Iterable[tuple[str, Result]]) -> str:
         row = (result.held + result.broken, result.held, result.broken, result.skipped)
         sums = [total + number for total, number in zip(sums, row, strict=True)]
         minutes += result.minutes
-        note = "" if result.ended else f" (did not end: status {result.status})"
+        note = "" if result.is_complete else f" (did not end: status {result.status})"
         lines.append(_line(name + note, row, result.minutes))
     lines.append(_line("all", sums, minutes))
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """Secrets and personal data are planted wherever a source can hold them, and looked for after.
 
-The short form makes all that reads sources and logs, the long one what is made of their outputs
-too.
+The short form runs every asset that reads sources or logs, the long one also the assets that depend
+on their outputs.
 """
 
 import io
@@ -49,20 +49,20 @@ BEFORE = "def total(values):\n    result = 0\n    for value in values:\n        
 CALL = "    return result\n\n\ndef show(values):\n    print(total(values))\n"
 
 
-def ids(one: Planted) -> list[str]:
-    return [f"task-{one.mail}", f"{one.mail}-42", f"my_{one.github}", f"host-{one.address}"]
+def ids(item: Planted) -> list[str]:
+    return [f"task-{item.mail}", f"{item.mail}-42", f"my_{item.github}", f"host-{item.address}"]
 
 
 def records() -> Iterator[dict[str, Any]]:
     """Records of a log with private values in each of its parts."""
     title, outcome, person, payload = (
-        PLANTED[place] for place in ("title", "outcome", "person", "payload")
+        PLANTED[key] for key in ("title", "outcome", "person", "payload")
     )
     for number, prose in enumerate(title.prose.split("; ")):
         yield {"task_id": f"task-{number}", "title": prose, "routed_to": "security"}
     for number, name in enumerate(title.names):
-        said = {"title": f"look at keys/{name}, please", "routed_to": "cicd"}
-        yield {"task_id": f"task-9{number}", **said, "outcome": "completed"}
+        task = {"title": f"look at keys/{name}, please", "routed_to": "cicd"}
+        yield {"task_id": f"task-9{number}", **task, "outcome": "completed"}
     yield {"task_id": "task-1", "routed_to": "security", "outcome": f"failed: {outcome.prose}"}
     for name in ids(PLANTED["taskid"]):
         yield {"task_id": name, "title": f"Scan for {name}", "routed_to": "security"}
@@ -84,11 +84,11 @@ def records() -> Iterator[dict[str, Any]]:
 
 def write_logs(folder: Path) -> None:
     shutil.copytree(ROOT / "data" / "samples" / "coordination", folder)
-    one = PLANTED["logname"]
+    item = PLANTED["logname"]
     lines = "".join(json.dumps(record) + "\n" for record in records())
-    place = folder / one.names[0] / f"{one.mail}.jsonl"
-    place.parent.mkdir()
-    place.write_text(lines)
+    log_file = folder / item.names[0] / f"{item.mail}.jsonl"
+    log_file.parent.mkdir()
+    log_file.write_text(lines)
 
 
 def write_history(folder: Path) -> None:
@@ -96,16 +96,16 @@ def write_history(folder: Path) -> None:
     folder.mkdir(parents=True)
     git(folder, "init", "-q", "-b", "main")
     (folder / "app.py").write_text(f'"""Begin.\n\n{PLANTED["text"].prose}"""\n')
-    named, kept = PLANTED["filename"].names, PLANTED["folder"].names
-    for name in named:
+    file_names, folder_names = PLANTED["filename"].names, PLANTED["folder"].names
+    for name in file_names:
         (folder / name).write_text(BEFORE + CALL)
-    for name in kept:
+    for name in folder_names:
         (folder / name).mkdir()
         (folder / name / "inside.py").write_text(f"import app\nNAME = {len(name)}\n")
     (folder / "notebook.ipynb").write_text(json.dumps(notebook()))
     (folder / "picture.png").write_bytes(picture(PLANTED["image"].prose))
     commit(folder, "Begin with all of it")
-    (folder / named[0]).write_text((BEFORE + CALL).replace("total", "sum_of_all"))
+    (folder / file_names[0]).write_text((BEFORE + CALL).replace("total", "sum_of_all"))
     commit(folder, f"Rename the function that adds up\n\n{PLANTED['message'].prose}")
     for number, name in enumerate(PLANTED["branch"].names[:2]):
         git(folder, "branch", f"fix-{number}/{name}")
@@ -114,7 +114,7 @@ def write_history(folder: Path) -> None:
 
 
 def commit(folder: Path, message: str) -> None:
-    one = PLANTED["author"]
+    item = PLANTED["author"]
     git(folder, "add", "-A")
     run_in(
         folder,
@@ -122,15 +122,15 @@ def commit(folder: Path, message: str) -> None:
         **{
             f"GIT_{role}_{key}": value
             for role in ("AUTHOR", "COMMITTER")
-            for key, value in (("NAME", one.github), ("EMAIL", one.mail))
+            for key, value in (("NAME", item.github), ("EMAIL", item.mail))
         },
     )
 
 
 def notebook() -> dict[str, Any]:
-    said = {"output_type": "stream", "name": "stdout", "text": [PLANTED["output"].prose]}
+    output = {"output_type": "stream", "name": "stdout", "text": [PLANTED["output"].prose]}
     source = [f"# {line}\n" for line in PLANTED["cell"].prose.splitlines()]
-    cell = {"cell_type": "code", "metadata": {}, "source": source, "outputs": [said]}
+    cell = {"cell_type": "code", "metadata": {}, "source": source, "outputs": [output]}
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
 
 
@@ -220,7 +220,7 @@ def test_nothing_private_is_kept_by_what_is_made_of_it(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    record_property("attacks", sum(len(one.values) for one in PLANTED.values()))
+    record_property("attacks", sum(len(item.values) for item in PLANTED.values()))
     mini = attacked[0].copy(tmp_path / "further")
     nothing_private_in(mini, attacked[1] + mini.cortex("run", *FURTHER).output)
     assert all((mini.root / "data" / name).is_dir() for name in FURTHER)
@@ -230,18 +230,22 @@ def nothing_private_in(mini: MiniProject, printed: str) -> None:
     clones = (mini.root / "sources", mini.root / ".cortex" / "cache" / "git")
     assert all(leaks(clone, list(PLANTED.values())) for clone in clones)
     assert leaks(mini.root, list(PLANTED.values()), clones) == []
-    assert not [v for one in PLANTED.values() for v in one.values if v in printed]
+    assert not [v for item in PLANTED.values() for v in item.values if v in printed]
 
 
 def test_what_was_taken_out_is_counted(attacked: tuple[MiniProject, str]) -> None:
     data = attacked[0].root / "data"
     logs = json.loads((data / "coordination_events" / "compliance.json").read_text())
-    rules = {found["rule"] for found in logs["found"]}
+    rules = {finding["rule"] for finding in logs["found"]}
     assert rules >= {"aws-access-key", "github-token", "email", "phone", "password", "person"}
     assert logs["records"]["redacted"] >= len(PLANTED["title"].names)
     report = json.loads((data / "compliance" / "alpha" / "compliance.json").read_text())
-    in_paths = [place for place in report["places"] if place["line"] == 0]
-    assert {place["rule"] for place in in_paths} >= {"aws-access-key", "github-token", "email"}
+    in_paths = [location for location in report["places"] if location["line"] == 0]
+    assert {location["rule"] for location in in_paths} >= {
+        "aws-access-key",
+        "github-token",
+        "email",
+    }
 
 
 def test_records_and_paths_stay_joinable(attacked: tuple[MiniProject, str]) -> None:
@@ -253,9 +257,9 @@ def test_records_and_paths_stay_joinable(attacked: tuple[MiniProject, str]) -> N
     assert "task-1000" in set(events["task_id"])  # of the sample, as it was
     files = pl.read_parquet(data / "repository_files" / "alpha" / "files.parquet")
     history = pl.read_parquet(data / "repository_commits" / "alpha" / "commits.parquet")
-    mine = set(files.filter(pl.col("source") == "git:sources/alpha")["path"])
-    assert mine - {"picture.png"} <= set(history["paths"].explode())
-    assert {"app.py", "notebook.ipynb"} < mine
+    alpha_paths = set(files.filter(pl.col("source") == "git:sources/alpha")["path"])
+    assert alpha_paths - {"picture.png"} <= set(history["paths"].explode())
+    assert {"app.py", "notebook.ipynb"} < alpha_paths
     python = files.filter(language="python")["path"].to_list()
     assert sum(path.startswith("redacted-") for path in python) >= 1 + len(PLANTED["folder"].names)
     pairs = REFACTORING_PAIRS.read(data / "refactoring_pairs" / "alpha")
@@ -264,15 +268,15 @@ def test_records_and_paths_stay_joinable(attacked: tuple[MiniProject, str]) -> N
 
 @pytest.mark.parametrize("key", ["ref", "directory"])
 def test_a_private_place_is_refused_without_a_word_of_it(tmp_path: Path, key: str) -> None:
-    one = PLANTED["branch"]
-    for name in one.names:
-        place = {"git": "alpha", "ref": name} if key == "ref" else {"directory": f"code/{name}"}
+    item = PLANTED["branch"]
+    for name in item.names:
+        source = {"git": "alpha", "ref": name} if key == "ref" else {"directory": f"code/{name}"}
         values = read_yaml(ROOT / "params.yaml")
-        values["projects"]["alpha"] = {"sources": [place]}
+        values["projects"]["alpha"] = {"sources": [source]}
         write_yaml(tmp_path / "params.yaml", values)
         with pytest.raises(ProjectError, match=rf"projects\.alpha\.sources\.0\.{key}") as refused:
             load_parameters(tmp_path)
-        assert not [value for value in one.values if value in str(refused.value)]
+        assert not [value for value in item.values if value in str(refused.value)]
 
 
 def test_errors_of_ingestion_name_no_private_branch(
@@ -293,14 +297,14 @@ def test_errors_of_ingestion_name_no_private_branch(
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parameters:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    found = load_parameters(ROOT)
+    parameters = load_parameters(ROOT)
     (tmp_path / "encoder").mkdir()
     source = ModelSource(directory=str(make_tiny_encoder(tmp_path / "encoder")))
     quick = {"trials": 1, "epochs": 2, "max_tokens": 32, "kernel_features": 64, "folds": 3}
-    return found.model_copy(
+    return parameters.model_copy(
         update={
-            "models": found.models.model_copy(update={"encoder": source}),
-            "routing": found.routing.model_copy(update=quick),
+            "models": parameters.models.model_copy(update={"encoder": source}),
+            "routing": parameters.routing.model_copy(update=quick),
         }
     )
 
@@ -316,4 +320,4 @@ def test_a_router_trained_outside_the_graph_has_nothing_private(
     assert "redacted-" in neighbours
     (decision,) = open_model(tmp_path / "out").route([PLANTED["title"].prose])
     answered = json.dumps(decision.as_json())
-    assert not [value for one in planted for value in one.values if value in answered]
+    assert not [value for item in planted for value in item.values if value in answered]

@@ -83,8 +83,8 @@ class Workplace:
     def word(self) -> str:
         return self.chance.choice(WORDS)
 
-    def words(self, most: int) -> list[str]:
-        return [self.word() for _ in range(self.chance.randrange(most + 1))]
+    def random_words(self, limit: int) -> list[str]:
+        return [self.word() for _ in range(self.chance.randrange(limit + 1))]
 
     def file(self, name: str, data: bytes) -> str:
         path = self.root / "in" / name
@@ -93,32 +93,32 @@ class Workplace:
         return str(path.relative_to(self.root))
 
 
-def route_file(place: Workplace) -> list[str]:
-    return ["route", "--file", place.file("tasks.jsonl", TASKS), "--out", "decisions.jsonl"]
+def route_file(workplace: Workplace) -> list[str]:
+    return ["route", "--file", workplace.file("tasks.jsonl", TASKS), "--out", "decisions.jsonl"]
 
 
-def logs(place: Workplace) -> list[str]:
-    source = place.chance.choice(sorted((place.root / SAMPLES).rglob("*.jsonl")))
-    return ["logs", place.file("logs.jsonl", source.read_bytes()[:4000]), "--json"]
+def logs(workplace: Workplace) -> list[str]:
+    source = workplace.chance.choice(sorted((workplace.root / SAMPLES).rglob("*.jsonl")))
+    return ["logs", workplace.file("logs.jsonl", source.read_bytes()[:4000]), "--json"]
 
 
-def code(place: Workplace) -> list[str]:
+def code(workplace: Workplace) -> list[str]:
     """Code in any language, notebooks and files that only look like it."""
-    ending = place.chance.choice(("py", "go", "java", "js", "ts", "rs", "ipynb", "xyz", "json"))
+    ending = workplace.chance.choice(("py", "go", "java", "js", "ts", "rs", "ipynb", "xyz", "json"))
     notebook = json.dumps({"cells": [{"cell_type": "code", "source": ["x = 1\n"]}]}).encode()
-    name = place.file(f"code.{ending}", notebook if ending == "ipynb" else CODE)
-    return place.chance.choice(
+    name = workplace.file(f"code.{ending}", notebook if ending == "ipynb" else CODE)
+    return workplace.chance.choice(
         (
             ["mutate", name, "--json", "--limit", "3"],
             ["extract", name, "--out", "units.parquet"],
             ["scan", name, "--json"],
             ["refactorings", "in", "in", "--json"],
-            ["refactorings", ".", "--commit", place.word()],
+            ["refactorings", ".", "--commit", workplace.word()],
         )
     )
 
 
-def bundle(place: Workplace) -> list[str]:
+def bundle(workplace: Workplace) -> list[str]:
     """A folder that looks like an export, an adapter, GGUF, or a router."""
     for name, data in (
         ("manifest.json", b'{"base": null, "files": {}, "model": "m", "version": "v"}\n'),
@@ -130,24 +130,35 @@ def bundle(place: Workplace) -> list[str]:
         ("weights.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
         ("vocabulary.json", b"{}"),
     ):
-        place.file(f"bundle/{name}", data)
-    return place.chance.choice(
+        workplace.file(f"bundle/{name}", data)
+    return workplace.chance.choice(
         (
             ["verify", "in/bundle"],
             ["verify", "in/bundle", "--trust", "in/bundle/manifest.json"],
             ["route", "--model", "in/bundle", "scan"],
             ["export", "task_router", "--out", "in/bundle"],
-            ["export", place.word(), "--format", "ollama", "--out", "o", "--base", "params.yaml"],
+            [
+                "export",
+                workplace.word(),
+                "--format",
+                "ollama",
+                "--out",
+                "o",
+                "--base",
+                "params.yaml",
+            ],
         )
     )
 
 
-def project_file(place: Workplace) -> list[str]:
+def project_file(workplace: Workplace) -> list[str]:
     """What a command says of a project one of whose files is damaged; it is put back afterwards."""
-    name = place.chance.choice(("params.yaml", "sources.lock", "releases.lock", "dvc.lock"))
-    path = place.root / name
-    path.write_bytes(damaged(path.read_bytes() if path.exists() else b"a: {b: c}\n", place.chance))
-    return place.chance.choice(
+    name = workplace.chance.choice(("params.yaml", "sources.lock", "releases.lock", "dvc.lock"))
+    path = workplace.root / name
+    path.write_bytes(
+        damaged(path.read_bytes() if path.exists() else b"a: {b: c}\n", workplace.chance)
+    )
+    return workplace.chance.choice(
         (
             ["route", "scan the repository"],
             ["dictionary", "--check"],
@@ -161,48 +172,56 @@ def project_file(place: Workplace) -> list[str]:
     )
 
 
-def tables(place: Workplace) -> list[str]:
+def tables(workplace: Workplace) -> list[str]:
     """Parquet tables and predictors that are not what they were."""
     out = io.BytesIO()
     pl.DataFrame({"task_id": ["a", "b"], "value": [1, 2]}).write_parquet(out)
-    folder = place.root / "data"
+    folder = workplace.root / "data"
     for asset in ("coordination_tables", "outcome_predictors"):
         (folder / asset).mkdir(exist_ok=True)
         for name in ("decisions", "outcomes", "features", "metrics"):
-            (folder / asset / f"{name}.parquet").write_bytes(damaged(out.getvalue(), place.chance))
-        (folder / asset / "predictors.json").write_bytes(damaged(b'{"success": {}}', place.chance))
+            (folder / asset / f"{name}.parquet").write_bytes(
+                damaged(out.getvalue(), workplace.chance)
+            )
+        (folder / asset / "predictors.json").write_bytes(
+            damaged(b'{"success": {}}', workplace.chance)
+        )
     return [
         "predict",
-        place.word(),
-        *(["--master", place.word()] if place.chance.random() < 0.5 else []),
+        workplace.word(),
+        *(["--master", workplace.word()] if workplace.chance.random() < 0.5 else []),
     ]
 
 
-def archive(place: Workplace) -> list[str]:
+def archive(workplace: Workplace) -> list[str]:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as file:
         member = tarfile.TarInfo("a.py")
         member.size = len(CODE)
         file.addfile(member, io.BytesIO(CODE))
-    name = place.file("a.tar.gz", out.getvalue())
-    return ["add", place.word(), place.chance.choice((name, "in", "pypi:=", "npm:@", place.word()))]
+    name = workplace.file("a.tar.gz", out.getvalue())
+    return [
+        "add",
+        workplace.word(),
+        workplace.chance.choice((name, "in", "pypi:=", "npm:@", workplace.word())),
+    ]
 
 
 ARGUMENTS = tuple(sorted(main.commands))
 
 
-def arguments(place: Workplace) -> list[str]:
+def arguments(workplace: Workplace) -> list[str]:
     """Any command with any words."""
-    command = place.chance.choice(ARGUMENTS)
+    command = workplace.chance.choice(ARGUMENTS)
     options = [
         word
         for param in main.commands[command].params
-        for word in (param.opts[0], place.word())
-        if param.param_type_name == "option" and place.chance.random() < 0.3
+        for word in (param.opts[0], workplace.word())
+        if param.param_type_name == "option" and workplace.chance.random() < 0.3
     ]
     # without a name `run` makes all there is, which takes minutes
-    names = [place.word()] if command == "run" else []
-    return [command, *names, *place.words(3), *options]
+    names = [workplace.word()] if command == "run" else []
+    return [command, *names, *workplace.random_words(3), *options]
 
 
 KINDS: tuple[Callable[[Workplace], list[str]], ...] = (
@@ -231,19 +250,21 @@ def run(root: Path, words: list[str]) -> Result:
 
 
 def check(root: Path, words: list[str], result: Result) -> None:
-    shown = f"{[word[:60] for word in words]}: {result.output[-600:]}"
+    context = f"{[word[:60] for word in words]}: {result.output[-600:]}"
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         problem = "".join(traceback.format_exception(result.exception))
-        raise AssertionError(f"{shown}\n{problem}")
-    assert result.exit_code in (0, 1, 2), shown
-    assert "Traceback" not in result.output, shown
+        raise AssertionError(f"{context}\n{problem}")
+    assert result.exit_code in (0, 1, 2), context
+    assert "Traceback" not in result.output, context
     if result.exit_code:
         # what the doctor misses is its answer
-        said = result.stderr.strip() or "Usage:" in result.output or "MISSING" in result.output
-        assert said, f"failed silently: {shown}"
+        has_message = (
+            result.stderr.strip() or "Usage:" in result.output or "MISSING" in result.output
+        )
+        assert has_message, f"failed silently: {context}"
     if "this is a fault of" in result.stderr:
         (log, *_) = sorted((root / ".cortex" / "logs").glob("error-*.log"))[::-1]
-        raise AssertionError(f"{shown}\n{log.read_text()}")
+        raise AssertionError(f"{context}\n{log.read_text()}")
 
 
 def nothing_lost(root: Path, words: list[str], result: Result) -> None:
@@ -274,8 +295,8 @@ def attack(begun: Path, tmp_path: Path, first: int, count: int) -> None:
     shutil.copytree(begun, root)
     params = (root / "params.yaml").read_bytes()
     for number in range(first, first + count):
-        place = Workplace(root, random.Random(number))
-        words = KINDS[number % len(KINDS)](place)
+        workplace = Workplace(root, random.Random(number))
+        words = KINDS[number % len(KINDS)](workplace)
         begun_at = time.process_time()
         result = run(root, words)
         seconds = time.process_time() - begun_at
@@ -303,7 +324,7 @@ def library_errors() -> list[tuple[BaseException, str]]:
     import sqlalchemy.exc
     from pydantic import TypeAdapter, ValidationError
 
-    found: list[tuple[BaseException, str]] = [
+    errors: list[tuple[BaseException, str]] = [
         (dvc.exceptions.DvcException("busy"), "DVC: busy; see `dvc status`"),
         (sqlalchemy.exc.SQLAlchemyError("locked\nby 7"), "Dagster or MLflow: locked by 7; if"),
         (pl.exceptions.ComputeError("torn"), "a table: torn; if a file"),
@@ -323,8 +344,8 @@ def library_errors() -> list[tuple[BaseException, str]]:
     try:
         TypeAdapter(int).validate_python("x")
     except ValidationError as error:
-        found.append((error, "a wrong value: 1 validation error for int Input should be"))
-    return found
+        errors.append((error, "a wrong value: 1 validation error for int Input should be"))
+    return errors
 
 
 @pytest.mark.parametrize(("error", "words"), library_errors(), ids=lambda part: type(part).__name__)

@@ -38,7 +38,7 @@ ledger:
 
 
 @pytest.fixture(scope="module")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     bench = Workbench.create(tmp_path_factory.mktemp("cut") / "p")
     (bench.root / "releases.lock").write_text(LOCK)
     for name, partition in bench.all_stages():
@@ -48,14 +48,14 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 
 
 @pytest.fixture
-def bench(_made: Workbench, tmp_path: Path) -> Iterator[Workbench]:
-    shutil.copytree(_made.root, tmp_path / "p", symlinks=True)
+def bench(_template: Workbench, tmp_path: Path) -> Iterator[Workbench]:
+    shutil.copytree(_template.root, tmp_path / "p", symlinks=True)
     yield Workbench(tmp_path / "p")
     store.connect.cache_clear()
 
 
 def looked_at(root: Path) -> dict[str, doctor.CheckResult]:
-    return {one.what: one for one in doctor.check_stores(root)}
+    return {finding.what: finding for finding in doctor.check_stores(root)}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def mlflow_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.database(root)
 
 
-def put(database: Path, root: Path) -> Path:
+def install_database(database: Path, root: Path) -> Path:
     path = store.database(root)
     shutil.copytree(database.parent, path.parent, dirs_exist_ok=True)
     return path
@@ -76,17 +76,17 @@ def put(database: Path, root: Path) -> Path:
 
 def lengths(text: bytes) -> list[int]:
     """Nothing, one byte, in the middle of a line, at the ends of lines, all but one byte."""
-    ends = [place + 1 for place, byte in enumerate(text) if byte == ord("\n")]
-    some = {0, 1, len(text) // 3, len(text) // 2, ends[0], ends[len(ends) // 2], ends[-2]}
-    return sorted({*some, ends[-4], ends[-5], len(text) - 1})
+    ends = [index + 1 for index, byte in enumerate(text) if byte == ord("\n")]
+    cuts = {0, 1, len(text) // 3, len(text) // 2, ends[0], ends[len(ends) // 2], ends[-2]}
+    return sorted({*cuts, ends[-4], ends[-5], len(text) - 1})
 
 
 @pytest.mark.parametrize("name", retained_outputs.BY_MACHINE)
 def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
     path = bench.root / name
-    whole = path.read_bytes()
-    for length in lengths(whole):
-        path.write_bytes(whole[:length])
+    content = path.read_bytes()
+    for length in lengths(content):
+        path.write_bytes(content[:length])
         finding = looked_at(bench.root)[f"whole: {name}"]
         assert not finding.good, length
         assert "restores the last good copy" in finding.remedy
@@ -94,31 +94,31 @@ def test_a_lock_cut_anywhere_comes_back(bench: Workbench, name: str) -> None:
         assert sentence.startswith(
             f"{name} is {'cut off' if length else 'empty'}: restored the last good"
         )
-        assert path.read_bytes() == whole
+        assert path.read_bytes() == content
         kept_there = bench.root / sentence.rpartition(" ")[2]
-        assert kept_there.read_bytes() == whole[:length]
+        assert kept_there.read_bytes() == content[:length]
         assert recover(bench.root) == []
         assert looked_at(bench.root)[f"whole: {name}"].good
 
 
 def test_a_dvc_lock_cut_while_a_command_runs_is_mended_under_its_lock(bench: Workbench) -> None:
     path = bench.root / "dvc.lock"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     assert not bench.make("words", "a").computed
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == content
 
 
 def test_a_first_dvc_lock_that_was_cut_is_begun_anew_with_the_same_bytes(tmp_path: Path) -> None:
     bench = Workbench.create(tmp_path / "p")
     bench.make("words", "a")
-    whole = (bench.root / "dvc.lock").read_bytes()
+    content = (bench.root / "dvc.lock").read_bytes()
     (bench.root / ".cortex" / "kept" / "dvc.lock").unlink()
-    (bench.root / "dvc.lock").write_bytes(whole[:40])
+    (bench.root / "dvc.lock").write_bytes(content[:40])
     (sentence,) = recover(bench.root)
     assert sentence.startswith("dvc.lock is cut off and has no good copy")
     bench.make("words", "a")
-    assert (bench.root / "dvc.lock").read_bytes() == whole
+    assert (bench.root / "dvc.lock").read_bytes() == content
 
 
 def test_without_a_copy_the_committed_one_comes_back_or_it_is_said_what_to_type(
@@ -175,22 +175,22 @@ def test_a_cut_rwlock_is_begun_anew(bench: Workbench, text: str) -> None:
 
 def test_a_lock_whose_owners_number_another_process_has_is_dropped(bench: Workbench) -> None:
     path = bench.root / ".dvc" / "tmp" / "rwlock"
-    place = str(bench.root / "data" / "words" / "a")
-    path.write_text(json.dumps({"write": {place: {"pid": os.getpid(), "cmd": "dvc repro"}}}))
+    locked_path = str(bench.root / "data" / "words" / "a")
+    path.write_text(json.dumps({"write": {locked_path: {"pid": os.getpid(), "cmd": "dvc repro"}}}))
     os.utime(path, (1, 1))  # written before this process began
     assert recover(bench.root) == []
     assert json.loads(path.read_text()) == {"write": {}, "read": {}}
-    own = {"write": {place: {"pid": os.getpid(), "cmd": "dvc repro"}}}
-    path.write_text(json.dumps(own))
+    lock_content = {"write": {locked_path: {"pid": os.getpid(), "cmd": "dvc repro"}}}
+    path.write_text(json.dumps(lock_content))
     recover(bench.root)
-    assert json.loads(path.read_text()) == own
+    assert json.loads(path.read_text()) == lock_content
 
 
 def test_what_dvc_writes_within_this_process_is_whole(bench: Workbench) -> None:
     names = ("dvc.lock", ".dvc/tmp/rwlock")
-    with ExitStack() as held:  # no new file is given the number of one that is open
+    with ExitStack() as open_files:  # no new file is given the number of one that is open
         for name in names:
-            held.enter_context((bench.root / name).open("rb"))
+            open_files.enter_context((bench.root / name).open("rb"))
         before = {name: (bench.root / name).stat().st_ino for name in names}
         bench.edit("sources.lock", lambda v: v["projects"].update(a=["new"]))
         bench.make("words", "a")
@@ -215,8 +215,8 @@ def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
     (sentence,) = recover(bench.root)
     assert sentence.startswith(f".dagster/{name} is ")
     assert "run `cortex sync` to report existing versions" in sentence
-    moved = next((bench.root / ".cortex" / "damaged").glob(f"{path.name}.*"))
-    assert moved.stat().st_size == size
+    damaged_copy = next((bench.root / ".cortex" / "damaged").glob(f"{path.name}.*"))
+    assert damaged_copy.stat().st_size == size
     bench.reopen()
     bench.sync()
     staleness = bench.staleness()
@@ -228,7 +228,7 @@ def test_a_cut_database_of_dagster_is_set_aside_and_sync_tells_it_all(
 def test_a_cut_or_deleted_database_of_mlflow_begins_anew(
     bench: Workbench, mlflow_made: Path, part: float | None
 ) -> None:
-    path = put(mlflow_made, bench.root)
+    path = install_database(mlflow_made, bench.root)
     if part is None:
         path.unlink()
     else:
@@ -248,14 +248,14 @@ def test_a_database_that_a_killed_process_had_half_made_is_made_again(tmp_path: 
     store.database(tmp_path).write_bytes(b"")
     assert experiments.experiment_id(tmp_path, "words")
     store.connect.cache_clear()
-    (moved,) = (tmp_path / ".cortex" / "damaged").iterdir()
-    assert moved.name.startswith("mlflow.db.")
+    (damaged_copy,) = (tmp_path / ".cortex" / "damaged").iterdir()
+    assert damaged_copy.name.startswith("mlflow.db.")
 
 
 def test_a_page_that_was_overwritten_is_found_by_the_doctor(
     bench: Workbench, mlflow_made: Path
 ) -> None:
-    path = put(mlflow_made, bench.root)
+    path = install_database(mlflow_made, bench.root)
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(b"\xff" * 20000)
@@ -265,8 +265,8 @@ def test_a_page_that_was_overwritten_is_found_by_the_doctor(
 def test_a_cut_row_cache_is_computed_again(tmp_path: Path) -> None:
     keys = pl.Series(["a", "b"])
 
-    def compute(wanted: pl.Series) -> pl.DataFrame:
-        return pl.DataFrame({"cache_key": wanted, "size": wanted.str.len_bytes()})
+    def compute(missing_keys: pl.Series) -> pl.DataFrame:
+        return pl.DataFrame({"cache_key": missing_keys, "size": missing_keys.str.len_bytes()})
 
     cache = RowCache(tmp_path, "1")
     first = cache.rows("t", keys, compute)

@@ -100,14 +100,14 @@ def parameters() -> Parameters:
 
 
 def damaged(data: bytes, damage: list[tuple[str, float, bytes]]) -> bytes:
-    for how, share, piece in damage:
-        at = int(len(data) * share)
-        if how == "cut":
-            data = data[:at]
-        elif how == "insert":
-            data = data[:at] + piece + data[at:]
+    for mode, share, insertion in damage:
+        position = int(len(data) * share)
+        if mode == "cut":
+            data = data[:position]
+        elif mode == "insert":
+            data = data[:position] + insertion + data[position:]
         else:
-            data = piece
+            data = insertion
     return data
 
 
@@ -119,9 +119,11 @@ def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
             continue
         content = content_of(File(path, data), parameters.ingestion, parameters.privacy, bytes(32))
         if content["reason"] is None:
-            known = {name: content[name] for name in ("blob", "language", "generated", "notebook")}
+            columns = {
+                name: content[name] for name in ("blob", "language", "generated", "notebook")
+            }
             rows.append(
-                known
+                columns
                 | {"source": SOURCE, "path": path, "size_bytes": len(data), "revision": "one"}
                 | {"licence": "MIT", "licence_source": "file", "trainable": True, "author": None}
                 | {"tested_paths": [], "text": content["text"]}
@@ -131,13 +133,17 @@ def frame(files: dict[str, bytes], parameters: Parameters) -> pl.DataFrame:
 
 def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
     """The rows of each stage that belong to files."""
-    found = extract(files, parameters.extraction)
-    facts = architecture_facts(files, found.units, parameters.architecture, parameters.extraction)
-    known = annotate(found.units, files, parameters.annotation, parameters.extraction)
-    made = augment(known.units, parameters.augmentation)
-    splits = split_units(known.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets)
+    extraction = extract(files, parameters.extraction)
+    facts = architecture_facts(
+        files, extraction.units, parameters.architecture, parameters.extraction
+    )
+    annotation = annotate(extraction.units, files, parameters.annotation, parameters.extraction)
+    augmentation = augment(annotation.units, parameters.augmentation)
+    splits = split_units(
+        annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets
+    )
     project = project_units(
-        "shop", known.units, files, REDACTIONS.empty(), splits, parameters.datasets
+        "shop", annotation.units, files, REDACTIONS.empty(), splits, parameters.datasets
     )
     examples = pl.concat(
         [
@@ -147,40 +153,40 @@ def stages(files: pl.DataFrame, parameters: Parameters) -> Stages:
             ),
         ]
     )
-    places = known.units.select("unit_id", "path")
+    unit_paths = annotation.units.select("unit_id", "path")
     augmented = {
-        name: table.join(places, on="unit_id", how="inner", maintain_order="left")
-        for name, table in made.items()
+        name: table.join(unit_paths, on="unit_id", how="inner", maintain_order="left")
+        for name, table in augmentation.items()
     }
     return {
-        "units": found.units,
-        "chunks": found.chunks.join(places, on="unit_id"),
-        "unparsed": found.unparsed,
+        "units": extraction.units,
+        "chunks": extraction.chunks.join(unit_paths, on="unit_id"),
+        "unparsed": extraction.unparsed,
         "facts": facts,
-        "annotated": known.units,
-        "findings": known.findings,
+        "annotated": annotation.units,
+        "findings": annotation.findings,
         # which side a unit is on depends on all of them; that it is judged does not
-        "examples": examples.join(places, on="unit_id"),
+        "examples": examples.join(unit_paths, on="unit_id"),
         "judged": splits.select("unit_id", "path", "kind"),
     } | augmented
 
 
 @pytest.fixture(scope="module")
 def undamaged(parameters: Parameters) -> Stages:
-    made = stages(frame(bytes_of(WHOLE), parameters), parameters)
+    outputs = stages(frame(bytes_of(WHOLE), parameters), parameters)
     for name in ("units", "facts", "annotated", "renamed_units", "injected_errors"):
-        assert made[name].height, name
-    return made
+        assert outputs[name].height, name
+    return outputs
 
 
 def bytes_of(texts: dict[str, str]) -> dict[str, bytes]:
     return {path: text.encode() for path, text in texts.items()}
 
 
-def of_others(made: Stages) -> dict[str, list[tuple[object, ...]]]:
+def of_others(outputs: Stages) -> dict[str, list[tuple[object, ...]]]:
     return {
         name: sorted(table.filter(pl.col("path").is_in(list(WHOLE))).rows(), key=repr)
-        for name, table in made.items()
+        for name, table in outputs.items()
     }
 
 

@@ -117,11 +117,11 @@ def attack(home: Path, count: int, seed: int) -> None:
         assert again[key] == expected[key]
     assert again["choices"] == expected["choices"]
     path = home / "state" / FILE
-    kept = set(events(path.read_text())) if path.exists() else set()
-    assert acknowledged <= kept
-    left = {path.name for path in (home / "state").iterdir()}
-    assert left - {FILE} == {AUDIT}
-    assert FILE in left or not acknowledged
+    events_kept = set(events(path.read_text())) if path.exists() else set()
+    assert acknowledged <= events_kept
+    remaining_files = {path.name for path in (home / "state").iterdir()}
+    assert remaining_files - {FILE} == {AUDIT}
+    assert FILE in remaining_files or not acknowledged
     chain = verify(home / "state" / AUDIT)
     assert not chain.problem
     assert chain.entries >= len(acknowledged)

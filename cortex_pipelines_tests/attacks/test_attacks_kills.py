@@ -20,7 +20,7 @@ from cortex_pipelines.tracking.store import connect, open_client
 from cortex_pipelines.versioning import retained_outputs
 from cortex_pipelines.versioning.dagster.instance import DATABASES
 from cortex_pipelines.versioning.project import read_yaml
-from cortex_pipelines_tests.attacks.killer import Ended, Killer
+from cortex_pipelines_tests.attacks.killer import CommandOutcome, Killer
 from cortex_pipelines_tests.conftest import made_once
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
@@ -55,7 +55,7 @@ def promoted(mini: MiniProject) -> None:
     mini.cortex("promote", MODEL, "--why", "first")
 
 
-def moved(mini: MiniProject) -> None:
+def relocate(mini: MiniProject) -> None:
     (mini.root / "sources" / "beta" / "stack.go").unlink()
 
 
@@ -74,16 +74,16 @@ SCENES = {
     "promote": Scene(PROMOTE, (PROMOTE,)),
     "promote, then releases": Scene(PROMOTE, (("cortex", "releases"), PROMOTE), like="promote"),
     "rollback": Scene(ROLLBACK, (ROLLBACK,), promoted),
-    "update": Scene(UPDATE, (UPDATE,), moved),
+    "update": Scene(UPDATE, (UPDATE,), relocate),
     "add": Scene(ADD, (("cortex", "doctor"), SYNC)),
 }
 
 
 @pytest.fixture(scope="module")
 def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
-    one = Killer(tmp_path_factory.mktemp("killer") / "temporary")
-    yield one
-    one.close()
+    process = Killer(tmp_path_factory.mktemp("killer") / "temporary")
+    yield process
+    process.close()
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ class Attack:
         scene: What is killed.
         start: The project, with something to do for the command.
         events: About how many events the command comes to.
-        wanted: The state in which all has to end.
+        expected: The state that every run has to reach.
     """
 
     def __init__(
@@ -154,10 +154,10 @@ class Attack:
         scene: Scene,
         start: MiniProject,
         events: int,
-        wanted: dict[str, object],
+        expected: dict[str, object],
     ) -> None:
         self._killer, self._scene, self._start = killer, scene, start
-        self._events, self._wanted = events, wanted
+        self._events, self._expected = events, expected
 
     @classmethod
     def begin(cls, killer: Killer, name: str, prepared: MiniProject, work: Path) -> "Attack":
@@ -167,16 +167,16 @@ class Attack:
         start = prepared.copy(work / name / "start")
         scene.begin(start)
         mini = start.copy(work / name / "alone")
-        whole = well(killer, mini, alone.command)
+        complete = well(killer, mini, alone.command)
         for words in alone.after:
             if words != alone.command:
                 well(killer, mini, words)
-        assert whole.events > 5
-        wanted = state(mini)
+        assert complete.events > 5
+        expected = state(mini)
         shutil.rmtree(mini.root)
         # the command of a stage counts on in a process of its own, so no one reports their sum
-        events = whole.events if scene.command[0] == "cortex" else whole.events // 4
-        return cls(killer, scene, start, events, wanted)
+        events = complete.events if scene.command[0] == "cortex" else complete.events // 4
+        return cls(killer, scene, start, events, expected)
 
     def kill(self, chance: random.Random, times: int) -> int:
         """Kill some times in a row, then look; how often it was killed before it ended."""
@@ -184,36 +184,40 @@ class Attack:
         moments, killed = [], 0
         for _ in range(times):
             late = chance.random() < 0.5
-            at = chance.randint(1, self._events)
+            event_number = chance.randint(1, self._events)
             delay = chance.uniform(0.0005, LONGEST_DELAY) if late else 0.0
-            ended = self._killer.run(mini.root, *self._scene.command, at=at, delay=delay)
-            assert "Traceback" not in ended.output, ended.output
-            killed += ended.status == -9
-            moments.append(f"{at} + {delay:.4f} s")
+            outcome = self._killer.run(
+                mini.root, *self._scene.command, kill_at=event_number, delay=delay
+            )
+            assert "Traceback" not in outcome.output, outcome.output
+            killed += outcome.status == -9
+            moments.append(f"{event_number} + {delay:.4f} s")
         for words in self._scene.after:
             if words == SYNC and self._scene.command == ADD:
                 self._add_unless_there(mini)
             well(self._killer, mini, words)
-        there = state(mini)
-        different = [key for key in {**self._wanted, **there} if self._differs(key, there)]
+        after_kill = state(mini)
+        different = [
+            key for key in {**self._expected, **after_kill} if self._differs(key, after_kill)
+        ]
         assert not different, f"killed at {moments}: {different}; {mini.root}"
         assert not left_over(mini)
         shutil.rmtree(mini.root)
         return killed
 
-    def _differs(self, key: str, there: dict[str, object]) -> bool:
-        return there.get(key) != self._wanted.get(key)
+    def _differs(self, key: str, actual: dict[str, object]) -> bool:
+        return actual.get(key) != self._expected.get(key)
 
     def _add_unless_there(self, mini: MiniProject) -> None:
         if "gamma" not in read_yaml(mini.root / "params.yaml")["projects"]:
             well(self._killer, mini, ADD)
 
 
-def well(killer: Killer, mini: MiniProject, words: tuple[str, ...]) -> Ended:
-    ended = killer.run(mini.root, *words)
-    assert ended.status == 0 or words[1] == "doctor", f"{words}: {ended.output}"
-    assert "Traceback" not in ended.output, ended.output
-    return ended
+def well(killer: Killer, mini: MiniProject, words: tuple[str, ...]) -> CommandOutcome:
+    outcome = killer.run(mini.root, *words)
+    assert outcome.status == 0 or words[1] == "doctor", f"{words}: {outcome.output}"
+    assert "Traceback" not in outcome.output, outcome.output
+    return outcome
 
 
 @pytest.mark.slow
@@ -232,19 +236,19 @@ def test_what_was_cut_off_is_reported_by_the_doctor_and_mended_by_the_next_comma
     for name in cut:
         text = (mini.root / name).read_bytes()
         (mini.root / name).write_bytes(text[: -3 if name == "params.yaml" else len(text) // 2])
-    said = killer.run(mini.root, "cortex", "doctor")
-    assert said.status == 1
-    assert [name for name in cut if f"MISSING whole: {name}" not in said.output] == []
-    said = killer.run(mini.root, "cortex", "sync")
-    assert said.status == 0, said.output
-    assert "Traceback" not in said.output
-    mended = {line.split()[0] for line in said.output.splitlines() if ".cortex/damaged" in line}
+    report = killer.run(mini.root, "cortex", "doctor")
+    assert report.status == 1
+    assert [name for name in cut if f"MISSING whole: {name}" not in report.output] == []
+    report = killer.run(mini.root, "cortex", "sync")
+    assert report.status == 0, report.output
+    assert "Traceback" not in report.output
+    mended = {line.split()[0] for line in report.output.splitlines() if ".cortex/damaged" in line}
     assert mended == set(cut)
     assert mini.outputs() == before
-    found = find_run(mini.root, "code_units", "beta", mini.version("code_units@beta"))
-    assert found, "MLflow knows again what is here"
-    said = killer.run(mini.root, "cortex", "sync")
-    assert said.output.endswith("0 versions reported, 0 aliases moved\n")
+    run = find_run(mini.root, "code_units", "beta", mini.version("code_units@beta"))
+    assert run, "MLflow knows again what is here"
+    report = killer.run(mini.root, "cortex", "sync")
+    assert report.output.endswith("0 versions reported, 0 aliases moved\n")
     assert "MISSING whole" not in killer.run(mini.root, "cortex", "doctor").output
 
 
@@ -274,9 +278,9 @@ def test_many_kills_lose_nothing(
     part: int, attacks: dict[str, Attack], record_property: Callable[[str, object], None]
 ) -> None:
     chance = random.Random(f"{os.environ.get('CORTEX_KILLS_SEED', '0')} {part}")
-    wanted, killed = COUNT // PARTS, 0
-    while killed < wanted:
+    target, killed = COUNT // PARTS, 0
+    while killed < target:
         name = chance.choice(list(SCENES))
-        times = chance.randint(1, min(MOST_IN_A_ROW, wanted - killed))
+        times = chance.randint(1, min(MOST_IN_A_ROW, target - killed))
         killed += attacks[name].kill(chance, times)
     record_property("attacks", killed)

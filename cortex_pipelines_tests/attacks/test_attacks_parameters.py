@@ -62,8 +62,8 @@ CASES = [(key, value) for key, values in TABLE.items() for value in values]
 
 @cache
 def tree() -> Node:
-    found: Node = YAML().compose(REAL)
-    return found
+    document: Node = YAML().compose(REAL)
+    return document
 
 
 def pair_of(dotted: str) -> tuple[Node, Node]:
@@ -80,10 +80,10 @@ def changed(dotted: str, value: str) -> str:
     """The real file with one value in place of another; all else, also the lines, as it was."""
     key, old = pair_of(dotted)
     text = REAL[: key.end_mark.index] + f": {value}"
-    rest = REAL[old.end_mark.index :]
+    remainder = REAL[old.end_mark.index :]
     if isinstance(old, CollectionNode) and not old.flow_style:
-        rest = "\n" + rest
-    return text + rest
+        remainder = "\n" + remainder
+    return text + remainder
 
 
 def refusal(folder: Path, data: str | bytes) -> str:
@@ -156,9 +156,9 @@ def aliases() -> str:
     ],
 )
 def test_a_file_that_is_no_parameter_file(tmp_path: Path, data: str | bytes, words: str) -> None:
-    said = refusal(tmp_path, data)
-    assert words in said
-    assert ";" in said, "what to do"
+    message = refusal(tmp_path, data)
+    assert words in message
+    assert ";" in message, "what to do"
 
 
 def test_a_key_that_is_misspelt_is_recognised(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_key_that_is_misspelt_is_recognised(tmp_path: Path) -> None:
 )
 def test_a_command_says_it_in_one_line(tmp_path: Path, key: str, value: str) -> None:
     words = refusal(tmp_path, changed(key, value))
-    done = subprocess.run(
+    result = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -190,8 +190,8 @@ def test_a_command_says_it_in_one_line(tmp_path: Path, key: str, value: str) -> 
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    assert done.stderr.strip() == f"Error: {words}"
+    assert result.returncode == 1
+    assert result.stderr.strip() == f"Error: {words}"
 
 
 def test_the_code_location_shows_the_sentence_alone(

@@ -14,11 +14,11 @@ import pytest
 from cortex_pipelines.annotation.labels.labelling import label_units
 from cortex_pipelines.config import Parameters, load_parameters
 from cortex_pipelines.damage import CAUSES
-from cortex_pipelines.extraction.architecture.collect import facts_of
+from cortex_pipelines.extraction.architecture.collect import facts_in_file
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.codefile import read_code
 from cortex_pipelines.extraction.outline import outline
-from cortex_pipelines.extraction.refactoring.reading import read_file
+from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 from cortex_pipelines.extraction.units import extract
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines.syntax.grammars import (
@@ -27,7 +27,7 @@ from cortex_pipelines.syntax.grammars import (
     parse_counted,
     weighed,
 )
-from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
+from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 from cortex_pipelines_tests.attacks.bombs import BOMBS, LANGUAGES, Shape, repeated
 
 MINUTES = 5
@@ -54,10 +54,10 @@ def test_twice_the_text_takes_twice_the_steps_or_is_refused(
         counts = []
         for size in (SMALL, 2 * SMALL):
             data = shape(size).encode()
-            if isinstance(syntax_tree(data, grammar, most_bytes), Unparsed):
+            if isinstance(syntax_tree(data, grammar, most_bytes), SkipReason):
                 break
-            counted = parse_counted(data, grammar)
-            counts.append((counted.operations + 1_000, counted.bytes + 4_000))
+            cost = parse_counted(data, grammar)
+            counts.append((cost.operations + 1_000, cost.bytes + 4_000))
         else:
             (operations, read), (twice_operations, twice_read) = counts
             assert twice_operations < GROWTH * operations, name
@@ -82,17 +82,17 @@ def test_twice_the_text_takes_twice_the_steps_or_is_refused(
 def test_a_parser_that_would_take_minutes_is_not_asked(
     language: str, text: str, reason: str, parameters: Parameters
 ) -> None:
-    units, why = read_code(text, language, "", parameters.extraction)
+    units, skipped = read_code(text, language, "", parameters.extraction)
     assert units == []
-    assert why is not None
-    assert why.reason == reason
-    assert (units, why) == read_code(text, language, "", parameters.extraction)
+    assert skipped is not None
+    assert skipped.reason == reason
+    assert (units, skipped) == read_code(text, language, "", parameters.extraction)
 
 
 def test_code_between_many_brackets_is_read(parameters: Parameters) -> None:
     text = "".join(f"class A{n} {{ Map<String, List<Integer>> a; }}\n" for n in range(600))
-    units, why = read_code(text, "java", "A.java", parameters.extraction)
-    assert why is None
+    units, reason = read_code(text, "java", "A.java", parameters.extraction)
+    assert reason is None
     assert sum(unit.kind == "class" for unit in units) == 600
 
 
@@ -100,13 +100,13 @@ def test_a_file_is_set_aside_if_its_query_begins_too_many_matches(parameters: Pa
     def cases(count: int) -> str:
         return "it('a',()=>{" * count + "})" * count
 
-    units, why = read_code(cases(100), "javascript", "a.js", parameters.extraction)
-    assert why is None
+    units, reason = read_code(cases(100), "javascript", "a.js", parameters.extraction)
+    assert reason is None
     assert units
     # some of the 1,500 would be missing, without a word
-    units, why = read_code(cases(1_500), "javascript", "a.js", parameters.extraction)
+    units, reason = read_code(cases(1_500), "javascript", "a.js", parameters.extraction)
     assert units == []
-    assert why == Unparsed("too_many_steps", "more than 1024 matches of a query begun at once")
+    assert reason == SkipReason("too_many_steps", "more than 1024 matches of a query begun at once")
     most = parameters.extraction.max_file_bytes
     assert read_file("a.js", cases(100), most) is not None
     assert read_file("a.js", cases(1_500), most) is None
@@ -118,7 +118,7 @@ def test_architecture_sets_a_file_aside_if_its_query_begins_too_many_matches(
     text = "package a\nfunc f() { " + "f(" * 2_000 + "x" + ")" * 2_000 + " }\n"
     file = SourceFile("a.go", "go", text, parameters.architecture, parameters.extraction)
     with pytest.raises(CAUSES, match="begun at once"):  # what `attempted` sets a file aside for
-        list(facts_of(file))
+        list(facts_in_file(file))
 
 
 def test_labels_of_a_query_that_begins_too_many_matches_are_left_out_and_said(
@@ -176,8 +176,8 @@ def test_every_call_of_a_long_chain_is_seen(language: str, shape: Shape, call: s
     # longer than the limit of matches that wait
     data = shape(8_000).encode()
     grammar = grammar_for(language)
-    found = outline(parse_counted(data, grammar).tree.root_node, grammar, data)
-    assert [name for _, name in found.calls] == [call] * (data.count(b".b()"))
+    file_outline = outline(parse_counted(data, grammar).tree.root_node, grammar, data)
+    assert [name for _, name in file_outline.calls] == [call] * (data.count(b".b()"))
 
 
 def test_every_name_of_a_long_declaration_is_a_unit(parameters: Parameters) -> None:
@@ -185,8 +185,8 @@ def test_every_name_of_a_long_declaration_is_a_unit(parameters: Parameters) -> N
     text = f"package a\nvar {', '.join(names)} int\n"
     # beyond the limit of repeated bytes they are one unit
     settings = parameters.extraction.model_copy(update={"max_repeated_bytes": 1 << 40})
-    units, why = read_code(text, "go", "a.go", settings)
-    assert why is None
+    units, reason = read_code(text, "go", "a.go", settings)
+    assert reason is None
     assert [unit.name for unit in units] == names
 
 
@@ -201,12 +201,14 @@ def files_of(text: str, language: str) -> pl.DataFrame:
 
 
 def of_language(language: str) -> list[tuple[str, Shape]]:
-    return [(name, shape) for one, name, shape in BOMBS if one == language]
+    return [(name, shape) for bomb_language, name, shape in BOMBS if bomb_language == language]
 
 
 @pytest.mark.attack
 @pytest.mark.parametrize(
-    ("language", "name", "shape"), BOMBS, ids=[f"{one}-{name}" for one, name, _ in BOMBS]
+    ("language", "name", "shape"),
+    BOMBS,
+    ids=[f"{bomb_language}-{name}" for bomb_language, name, _ in BOMBS],
 )
 def test_200_kilobytes_cost_seconds(
     language: str,
@@ -218,9 +220,9 @@ def test_200_kilobytes_cost_seconds(
     text = shape(LARGE)
     files = files_of(text, language)
     begun = time.process_time()
-    found = extract(files, parameters.extraction)
-    if found.units.height:
-        label_units(found.units, {("directory:a", "a", "b"): text}, parameters.annotation)
+    extraction = extract(files, parameters.extraction)
+    if extraction.units.height:
+        label_units(extraction.units, {("directory:a", "a", "b"): text}, parameters.annotation)
     seconds = time.process_time() - begun
     record_property("processor_seconds", round(seconds, 2))
     record_property("within_target", seconds < TARGET_SECONDS)

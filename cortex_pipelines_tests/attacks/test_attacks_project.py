@@ -18,7 +18,7 @@ import pytest
 from cortex_pipelines.cli.main import main
 from cortex_pipelines_tests.attacks import test_attacks_commands, tiny
 from cortex_pipelines_tests.attacks.damaging import damaged
-from cortex_pipelines_tests.attacks.killer import Ended, Killer
+from cortex_pipelines_tests.attacks.killer import CommandOutcome, Killer
 from cortex_pipelines_tests.integration.miniproject import MiniProject
 
 MINUTES = 22
@@ -149,21 +149,21 @@ class Restorer:
     root: Path
 
     @classmethod
-    def begin(cls, made: Path, root: Path) -> "Restorer":
-        shutil.copytree(made, root, symlinks=True)
-        return cls(made, root)
+    def begin(cls, project: Path, root: Path) -> "Restorer":
+        shutil.copytree(project, root, symlinks=True)
+        return cls(project, root)
 
     def restore(self) -> None:
         """Put back what was changed or is gone, and remove what was added."""
-        wanted, there = _looks(self.made), _looks(self.root)
-        for name in sorted(there.keys() - wanted.keys(), reverse=True):
+        expected, actual = _looks(self.made), _looks(self.root)
+        for name in sorted(actual.keys() - expected.keys(), reverse=True):
             path = self.root / name
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
             else:
                 path.unlink()
-        for name in sorted(wanted):
-            if there.get(name) != wanted[name]:
+        for name in sorted(expected):
+            if actual.get(name) != expected[name]:
                 self._put_back(name)
 
     def _put_back(self, name: str) -> None:
@@ -181,16 +181,16 @@ class Restorer:
 
 def _looks(root: Path) -> dict[str, tuple[int, ...]]:
     """Kind, size and time of everything below a folder; times of folders do not count."""
-    found = {}
+    entries = {}
     for path in root.rglob("*"):
-        about = path.lstat()
+        stat = path.lstat()
         folder = path.is_dir() and not path.is_symlink()
-        looks = (0,) if folder else (about.st_mode, about.st_size, about.st_mtime_ns)
-        found[path.relative_to(root).as_posix()] = looks
-    return found
+        looks = (0,) if folder else (stat.st_mode, stat.st_size, stat.st_mtime_ns)
+        entries[path.relative_to(root).as_posix()] = looks
+    return entries
 
 
-class Whole:
+class FinishedProject:
     """A tiny project of which everything is made.
 
     Args:
@@ -208,43 +208,43 @@ class Whole:
 
         Args:
             commands: The commands, one after the other.
-            name: A file; what was made of it is made anew where it is empty, too, so the more of
+            name: A file. Its outputs are recomputed when it is empty, too, so the larger of
                 both times counts, with it as it was and empty.
         """
         return max(self._last(commands, emptied).seconds for emptied in (None, name))
 
-    def _last(self, commands: tuple[Words, ...], emptied: str | None = None) -> Ended:
-        place = Restorer.begin(self.mini.root, self.mini.root.with_name("alone"))
+    def _last(self, commands: tuple[Words, ...], emptied: str | None = None) -> CommandOutcome:
+        restorer = Restorer.begin(self.mini.root, self.mini.root.with_name("alone"))
         if emptied:
-            (place.root / emptied).unlink()  # a link of DVC's cache may be the same file
-            (place.root / emptied).touch()
+            (restorer.root / emptied).unlink()  # a link of DVC's cache may be the same file
+            (restorer.root / emptied).touch()
         for words in commands:
-            ended = self._killer.run(place.root, "cortex", *words)
-        shutil.rmtree(place.root)
-        return ended
+            outcome = self._killer.run(restorer.root, "cortex", *words)
+        shutil.rmtree(restorer.root)
+        return outcome
 
 
 @pytest.fixture(scope="module")
 def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
-    one = Killer(tmp_path_factory.mktemp("project") / "temporary")
-    yield one
-    one.close()
+    process = Killer(tmp_path_factory.mktemp("project") / "temporary")
+    yield process
+    process.close()
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, killer: Killer) -> Whole:
-    mini = tiny.create(tmp_path_factory.mktemp("whole") / "made")
+def finished_project(tmp_path_factory: pytest.TempPathFactory, killer: Killer) -> FinishedProject:
+    mini = tiny.create(tmp_path_factory.mktemp("project") / "made")
     mini.cortex("run")
     return finished(mini, killer)
 
 
-def finished(mini: MiniProject, killer: Killer) -> Whole:
+def finished(mini: MiniProject, killer: Killer) -> FinishedProject:
     """Put a model to use and export it, in a project of which everything is made."""
     mini.cortex("promote", ROUTER, "--why", "first")
     mini.cortex("export", f"{ADAPTER}@challenger", "--out", "exported")
     mini.cortex("sync")
     mini.commit("made")
-    return Whole(mini, killer)
+    return FinishedProject(mini, killer)
 
 
 def commands() -> set[Words]:
@@ -265,14 +265,14 @@ class Attack:
     """One file damaged, one sequence of commands.
 
     Args:
-        whole: The project as it was made.
+        finished_project: The project as it was made.
         root: The copy that is attacked.
         number: Chooses file, damage and commands.
     """
 
-    def __init__(self, whole: Whole, root: Path, number: int) -> None:
+    def __init__(self, finished_project: FinishedProject, root: Path, number: int) -> None:
         chance = random.Random(number)
-        self._whole, self._root = whole, root
+        self._finished, self._root = finished_project, root
         self.kind = list(KINDS)[number % len(KINDS)]
         kind = KINDS[self.kind]
         files = sorted(
@@ -294,73 +294,77 @@ class Attack:
         path.unlink()  # a link of DVC's cache may be the same file
         path.write_bytes(self._data)
         path.chmod(mode)
-        ended: list[Ended] = []
+        outcomes: list[CommandOutcome] = []
         for words in self.commands:
-            ended.append(killer.run(self._root, "cortex", *words))
-            self._check(words, self.commands[: len(ended)], ended[-1])
-        if all(one.status == 0 for one in ended):
-            self._nothing_lost(ended[-1])
+            outcomes.append(killer.run(self._root, "cortex", *words))
+            self._check(words, self.commands[: len(outcomes)], outcomes[-1])
+        if all(outcome.status == 0 for outcome in outcomes):
+            self._nothing_lost(outcomes[-1])
 
-    def _check(self, words: Words, so_far: tuple[Words, ...], ended: Ended) -> None:
-        shown = f"{self}: {words} gave {ended.status}: {ended.output[-3000:]}"
-        assert ended.status in (0, 1, 2), shown
-        assert "Traceback" not in ended.output, shown
-        assert "this is a fault of" not in ended.output, shown
-        assert ended.status == 0 or ended.output.strip(), shown
-        if ended.seconds >= MORE_SECONDS:
-            more = ended.seconds - self._whole.seconds(so_far, self.name)
-            assert more < MORE_SECONDS, f"{more:.1f} s more than without damage: {shown}"
+    def _check(self, words: Words, so_far: tuple[Words, ...], outcome: CommandOutcome) -> None:
+        context = f"{self}: {words} gave {outcome.status}: {outcome.output[-3000:]}"
+        assert outcome.status in (0, 1, 2), context
+        assert "Traceback" not in outcome.output, context
+        assert "this is a fault of" not in outcome.output, context
+        assert outcome.status == 0 or outcome.output.strip(), context
+        if outcome.seconds >= MORE_SECONDS:
+            more = outcome.seconds - self._finished.seconds(so_far, self.name)
+            assert more < MORE_SECONDS, f"{more:.1f} s more than without damage: {context}"
 
-    def _nothing_lost(self, last: Ended) -> None:
+    def _nothing_lost(self, last: CommandOutcome) -> None:
         words = self.commands[-1]
         if words == ("status", "--json") and self.kind in ("databases", "kept", "git"):
-            assert states(last.output) == self._whole.states, str(self)
+            assert states(last.output) == self._finished.states, str(self)
         if words == FILES_AND_UNITS and self.kind == "sources":
-            mine = self.name.removeprefix("sources/beta/")
-            before = {k: v for k, v in self._whole.texts.items() if k != mine}
-            now = texts(self._root)
+            damaged_path = self.name.removeprefix("sources/beta/")
+            before = {k: v for k, v in self._finished.texts.items() if k != damaged_path}
+            current_texts = texts(self._root)
             if self.name.startswith("sources/beta/"):
-                assert before.items() <= now.items(), str(self)
+                assert before.items() <= current_texts.items(), str(self)
 
 
 def attack(
-    whole: Whole, killer: Killer, work: Path, numbers: range, log: Callable[[str], None]
+    finished_project: FinishedProject,
+    killer: Killer,
+    work: Path,
+    numbers: range,
+    log: Callable[[str], None],
 ) -> None:
-    place = Restorer.begin(whole.mini.root, work / "attacked")
+    restorer = Restorer.begin(finished_project.mini.root, work / "attacked")
     problems = []
     for number in numbers:
-        one = Attack(whole, place.root, number)
+        attempt = Attack(finished_project, restorer.root, number)
         try:
-            one.make(killer)
+            attempt.make(killer)
         except AssertionError as problem:
             problems.append(f"{number}: {problem}")
             log(problems[-1])
-        place.restore()
+        restorer.restore()
     assert not problems, f"{len(problems)} of {len(numbers)}:\n" + "\n\n".join(problems)
 
 
 def test_every_command_is_attacked() -> None:
-    here = {words[0] for words in commands()}
+    attacked_commands = {words[0] for words in commands()}
     by_arguments = set(test_attacks_commands.ARGUMENTS)
-    assert here | by_arguments == set(main.commands)
-    assert here >= {"run", "sync", "status", "reproduce", "doctor", "update"}
+    assert attacked_commands | by_arguments == set(main.commands)
+    assert attacked_commands >= {"run", "sync", "status", "reproduce", "doctor", "update"}
 
 
 def test_a_project_is_put_back_as_it_was(tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    (made / "a" / "b").mkdir(parents=True)
-    (made / "a" / "b" / "c").write_text("1")
-    (made / "d").write_text("2")
-    (made / "e").symlink_to("d")
-    place = Restorer.begin(made, tmp_path / "attacked")
-    shutil.rmtree(place.root / "a")
-    (place.root / "a").write_text("no folder any more")
-    (place.root / "d").write_text("3")
-    (place.root / "new" / "deep").mkdir(parents=True)
-    (place.root / "new" / "deep" / "file").write_text("4")
-    place.restore()
-    assert _looks(place.root) == _looks(made)
-    assert (place.root / "d").read_text() == "2"
+    project = tmp_path / "made"
+    (project / "a" / "b").mkdir(parents=True)
+    (project / "a" / "b" / "c").write_text("1")
+    (project / "d").write_text("2")
+    (project / "e").symlink_to("d")
+    restorer = Restorer.begin(project, tmp_path / "attacked")
+    shutil.rmtree(restorer.root / "a")
+    (restorer.root / "a").write_text("no folder any more")
+    (restorer.root / "d").write_text("3")
+    (restorer.root / "new" / "deep").mkdir(parents=True)
+    (restorer.root / "new" / "deep" / "file").write_text("4")
+    restorer.restore()
+    assert _looks(restorer.root) == _looks(project)
+    assert (restorer.root / "d").read_text() == "2"
 
 
 @pytest.mark.attack
@@ -368,11 +372,11 @@ def test_a_project_is_put_back_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_damaged_file_costs_a_sentence(
     part: int,
-    whole: Whole,
+    finished_project: FinishedProject,
     killer: Killer,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
     size = COUNT // PARTS
-    attack(whole, killer, tmp_path, range(part * size, (part + 1) * size), print)
+    attack(finished_project, killer, tmp_path, range(part * size, (part + 1) * size), print)
     record_property("attacks", size)

@@ -51,8 +51,8 @@ def door(request: pytest.FixtureRequest) -> Door:
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder to run in, and things outside of it that are worth having."""
     folder, outside = tmp_path / "box", tmp_path / "outside"
-    for place in (folder, outside):
-        place.mkdir()
+    for directory in (folder, outside):
+        directory.mkdir()
     secret = outside / "secret"
     secret.write_text(_WORD)
     (folder / "link").symlink_to(secret)
@@ -67,8 +67,8 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path = Path(os.path.relpath(outside / "socket"))
         listeners["abstract"].bind(f"\0{name}")
         listeners["socket"].bind(str(path))
-        for one in ("abstract", "socket"):
-            listeners[one].listen()
+        for kind in ("abstract", "socket"):
+            listeners[kind].listen()
         process = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
@@ -109,7 +109,7 @@ def answers(output: bytes) -> dict[str, str]:
     return dict(json.loads(line) for line in output.splitlines() if line.startswith(b"["))
 
 
-def held(attack: Attack, result: CommandResult) -> bool:
+def was_contained(attack: Attack, result: CommandResult) -> bool:
     if result.stopped:
         return result.stopped in attack.stops
     if result.status >= 128:
@@ -118,22 +118,25 @@ def held(attack: Attack, result: CommandResult) -> bool:
 
 
 def test_the_table_is_large_and_names_differ() -> None:
-    assert len({one.name for one in ATTACKS}) == len(ATTACKS) >= 160
-    assert set(_ALONE) <= {one.name for one in ATTACKS if one.alone}
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 160
+    assert set(_ALONE) <= {attack.name for attack in ATTACKS if attack.alone}
 
 
 def test_attacks_that_can_share_a_sandbox_are_held(box: Path, door: Door) -> None:
     result = inside(box, door, _TOGETHER)
-    came = answers(result.stdout)
-    assert {name: words for name, words in came.items() if words != "HELD"} == {}
-    assert set(came) == {one.name for one in _TOGETHER}, (result.stopped, result.stderr[-500:])
+    reported = answers(result.stdout)
+    assert {name: words for name, words in reported.items() if words != "HELD"} == {}
+    assert set(reported) == {attack.name for attack in _TOGETHER}, (
+        result.stopped,
+        result.stderr[-500:],
+    )
 
 
 @pytest.mark.parametrize("name", _ALONE)
 def test_what_a_limit_ends(box: Path, door: Door, name: str) -> None:
-    attack = next(one for one in ATTACKS if one.name == name)
+    attack = next(candidate for candidate in ATTACKS if candidate.name == name)
     result = inside(box, door, [attack])
-    assert held(attack, result), (
+    assert was_contained(attack, result), (
         result.status,
         result.stopped,
         result.stdout,
@@ -142,14 +145,14 @@ def test_what_a_limit_ends(box: Path, door: Door, name: str) -> None:
 
 
 def test_outside_of_the_sandbox_they_succeed(box: Path) -> None:
-    """The control: what is called held above is not held by chance."""
+    """The control: what counts as contained above is not contained by chance."""
     (box / "attack.py").write_text(program(_CONTROLS))
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "attack.py"], cwd=box, capture_output=True, check=False, timeout=120
     )
-    came = answers(done.stdout)
-    assert {one.name for one in _CONTROLS} == set(came), done.stderr
-    assert {name: words for name, words in came.items() if not words.startswith("BROKEN")} == {}
+    reported = answers(result.stdout)
+    assert {attack.name for attack in _CONTROLS} == set(reported), result.stderr
+    assert {name: words for name, words in reported.items() if not words.startswith("BROKEN")} == {}
 
 
 @pytest.mark.attack
@@ -157,7 +160,7 @@ def test_outside_of_the_sandbox_they_succeed(box: Path) -> None:
 def test_an_attack_in_a_sandbox_of_its_own_is_held(box: Path, door: Door, attack: Attack) -> None:
     changes = _SHORT_OF_TIME if "time" in attack.stops else {}
     result = inside(box, door, [attack], **changes)
-    assert held(attack, result), (
+    assert was_contained(attack, result), (
         result.status,
         result.stopped,
         result.stdout,

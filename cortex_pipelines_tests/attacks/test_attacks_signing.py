@@ -46,7 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _here(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _in_project(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CORTEX_ROOT", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(project)
@@ -73,26 +73,26 @@ def trained(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
         for number in range(8)
     ]
     (logs / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = load_parameters(ROOT)
+    parameters = load_parameters(ROOT)
     quick = {"trials": 1, "epochs": 1, "max_tokens": 32, "kernel_features": 32, "folds": 2}
-    params = found.model_copy(
+    params = parameters.model_copy(
         update={
-            "models": found.models.model_copy(
+            "models": parameters.models.model_copy(
                 update={"encoder": ModelSource(directory=str(encoder))}
             ),
-            "routing": found.routing.model_copy(update=quick),
+            "routing": parameters.routing.model_copy(update=quick),
         }
     )
-    made: dict[bool, Path] = {}
+    models: dict[bool, Path] = {}
 
     def train(signed: bool) -> Path:
-        if signed not in made:
+        if signed not in models:
             out = work / f"router-{signed}"
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(project if signed else work)
                 train_on_logs(logs, out, params)
-            made[signed] = out
-        return made[signed]
+            models[signed] = out
+        return models[signed]
 
     return train
 
@@ -106,18 +106,18 @@ def damaged(folder: Path, out: Path, count: int) -> Iterator[tuple[str, Path]]:
         copy = out / str(number)
         shutil.copytree(folder, copy)
         data = bytearray((copy / name).read_bytes())
-        place = chance.randrange(len(data))
-        how = chance.choice(("flip", "cut", "grow", "space"))
-        if how == "flip":
-            data[place] ^= chance.randrange(1, 256)
-        elif how == "cut":
-            del data[place:]
-        elif how == "grow":
-            data[place:place] = chance.randbytes(chance.randrange(1, 9))
+        position = chance.randrange(len(data))
+        mode = chance.choice(("flip", "cut", "grow", "space"))
+        if mode == "flip":
+            data[position] ^= chance.randrange(1, 256)
+        elif mode == "cut":
+            del data[position:]
+        elif mode == "grow":
+            data[position:position] = chance.randbytes(chance.randrange(1, 9))
         else:
             data += b"\n"
         (copy / name).write_bytes(bytes(data))
-        yield f"{name}: {how} at {place}", copy
+        yield f"{name}: {mode} at {position}", copy
         shutil.rmtree(copy)
 
 
@@ -137,10 +137,10 @@ def test_no_damaged_router_answers(
         monkeypatch.chdir(tmp_path)
     assert (folder / "manifest.sig").exists() == signed
     assert set(open_model(folder).masters) == set(SAYS)
-    for what, copy in damaged(folder, tmp_path / "copies", count):
+    for damage, copy in damaged(folder, tmp_path / "copies", count):
         with pytest.raises(REFUSALS) as refused:
             open_model(copy)
-        assert "\n" not in str(refused.value), what
+        assert "\n" not in str(refused.value), damage
 
 
 def test_a_router_without_its_manifest_is_refused(
@@ -177,12 +177,12 @@ def test_no_damaged_adapter_is_verified(
 ) -> None:
     record_property("attacks", count)
     version = str(content_md5(adapter))
-    kept = sign_version(project, adapter, "code_adapter-demo", version, None)
-    verify(project, adapter, kept, "code_adapter-demo", version)
-    for what, copy in damaged(adapter, tmp_path / "copies", count):
+    signature_path = sign_version(project, adapter, "code_adapter-demo", version, None)
+    verify(project, adapter, signature_path, "code_adapter-demo", version)
+    for damage, copy in damaged(adapter, tmp_path / "copies", count):
         with pytest.raises(UntrustedModelError, match="changed") as refused:
-            verify(project, copy, kept, "code_adapter-demo", version)
-        assert copy.name in str(refused.value), what
+            verify(project, copy, signature_path, "code_adapter-demo", version)
+        assert copy.name in str(refused.value), damage
 
 
 @pytest.mark.parametrize("count", DAMAGES)
@@ -195,10 +195,10 @@ def test_no_damaged_bundle_is_verified(
     write_signed(project, make_manifest(bundle, "code_adapter-demo", "v", None), bundle)
     assert verify(project, bundle, bundle).version == "v"
     assert {path.name for path in bundle.iterdir()} >= set(SIGNED)
-    for what, copy in damaged(bundle, tmp_path / "copies", count):
+    for damage, copy in damaged(bundle, tmp_path / "copies", count):
         with pytest.raises(UntrustedModelError) as refused:
             verify(project, copy, copy)
-        assert "\n" not in str(refused.value), what
+        assert "\n" not in str(refused.value), damage
 
 
 def write(value: object) -> Callable[[dict[str, object]], str]:
@@ -277,22 +277,22 @@ def foreign() -> bytes:
 
 def test_a_public_key_that_is_not_the_private_ones_is_refused(tmp_path: Path) -> None:
     mark, pem = public_key(tmp_path)
-    own = tmp_path / ".cortex" / "keys" / "signing.pub"
-    own.write_bytes(foreign())
+    key_file = tmp_path / ".cortex" / "keys" / "signing.pub"
+    key_file.write_bytes(foreign())
     for act in (known_keys, private_key):
         with pytest.raises(UntrustedModelError, match=r"does not match.*delete signing\.pub"):
             act(tmp_path)
-    own.unlink()
+    key_file.unlink()
     assert public_key(tmp_path) == (mark, pem), "the remedy works"
-    own.with_name("signing.key").unlink()
+    key_file.with_name("signing.key").unlink()
     with pytest.raises(UntrustedModelError, match=r"without its signing\.key"):
         known_keys(tmp_path)
 
 
 def test_a_trusted_key_is_the_one_that_its_file_is_called_by(tmp_path: Path) -> None:
-    theirs = tmp_path / "theirs.pub"
-    theirs.write_bytes(foreign())
-    mark = trust(tmp_path, theirs)
+    foreign_key = tmp_path / "theirs.pub"
+    foreign_key.write_bytes(foreign())
+    mark = trust(tmp_path, foreign_key)
     assert set(known_keys(tmp_path)) == {mark}
     (tmp_path / ".cortex" / "keys" / "trusted" / f"{mark}.pub").write_bytes(foreign())
     with pytest.raises(UntrustedModelError, match="differs from its file name"):

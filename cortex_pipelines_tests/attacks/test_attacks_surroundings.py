@@ -54,7 +54,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digests(sources: Path, surroundings: dict[str, str]) -> dict[str, str]:
     """Each output of a process in these surroundings, by its name."""
     listing = surroundings["LISTING"]
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, __file__, str(sources), listing],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | surroundings,
         cwd=ROOT,
@@ -62,15 +62,15 @@ def digests(sources: Path, surroundings: dict[str, str]) -> dict[str, str]:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    assert result.returncode == 0, result.stderr[-3000:]
+    digests_by_name: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
+    return digests_by_name
 
 
 def compare(sources: Path, pair: tuple[dict[str, str], dict[str, str]]) -> None:
-    one, other = (digests(sources, surroundings) for surroundings in pair)
-    assert {"units", "facts", "annotated", "injected_errors", "splits", "style"} <= one.keys()
-    assert one == other
+    first, other = (digests(sources, surroundings) for surroundings in pair)
+    assert {"units", "facts", "annotated", "injected_errors", "splits", "style"} <= first.keys()
+    assert first == other
 
 
 def test_outputs_are_the_same_in_other_surroundings(sources: Path) -> None:
@@ -81,12 +81,15 @@ def test_outputs_are_the_same_in_other_surroundings(sources: Path) -> None:
 def projects(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """Hashes of the outputs of the same project, made in each of the surroundings."""
     work = tmp_path_factory.mktemp("projects")
-    return [whole_project(work / str(number), one) for number, one in enumerate(sum(PAIRS, ()))]
+    return [
+        whole_project(work / str(number), surroundings)
+        for number, surroundings in enumerate(sum(PAIRS, ()))
+    ]
 
 
 def whole_project(folder: Path, surroundings: dict[str, str]) -> dict[str, str]:
     """Make a tiny project in a process in these surroundings."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", tiny.__name__, str(folder), surroundings["LISTING"]],
         env=os.environ | {"PYTHONPATH": str(ROOT)} | surroundings,
         cwd=ROOT,
@@ -94,9 +97,9 @@ def whole_project(folder: Path, surroundings: dict[str, str]) -> dict[str, str]:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    made: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return made
+    assert result.returncode == 0, f"{result.stdout[-3000:]}{result.stderr[-3000:]}"
+    outputs: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
+    return outputs
 
 
 @pytest.mark.attack
@@ -105,16 +108,18 @@ def whole_project(folder: Path, surroundings: dict[str, str]) -> dict[str, str]:
 def test_a_whole_project_is_the_same_in_other_surroundings(
     projects: list[dict[str, str]], pair: int, record_property: Callable[[str, object], None]
 ) -> None:
-    one, other = projects[2 * pair : 2 * pair + 2]
-    assets = {name.split("/")[1] for name in one if name.startswith("data/")}
+    first, other = projects[2 * pair : 2 * pair + 2]
+    assets = {name.split("/")[1] for name in first if name.startswith("data/")}
     assert assets >= {asset.name for asset in ASSETS}
-    assert [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)] == []
-    assert one == projects[0]
+    assert [
+        name for name in first.keys() | other.keys() if first.get(name) != other.get(name)
+    ] == []
+    assert first == projects[0]
     record_property("attacks", 2)
-    record_property("outputs", len(one))
+    record_property("outputs", len(first))
 
 
-def made(sources: Path) -> Iterator[tuple[str, bytes]]:
+def stage_outputs(sources: Path) -> Iterator[tuple[str, bytes]]:
     """What the libraries make of a folder, as bytes."""
     from cortex_pipelines.annotation.annotate import annotate
     from cortex_pipelines.augmentation.augment import augment
@@ -133,8 +138,8 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
     from cortex_pipelines.schemas.repositories import REPOSITORY_COMMITS, REPOSITORY_FILES
 
     parameters = load_parameters(ROOT)
-    listed = extract_path(sources, parameters.extraction).units
-    texts = {path: (sources / path).read_bytes() for path in sorted(set(listed["path"]))}
+    unit_rows = extract_path(sources, parameters.extraction).units
+    texts = {path: (sources / path).read_bytes() for path in sorted(set(unit_rows["path"]))}
     files = REPOSITORY_FILES.frame(
         [
             dict.fromkeys(REPOSITORY_FILES.schema)
@@ -142,34 +147,38 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
             | {"blob": blob, "language": language, "size_bytes": len(texts[path])}
             | {"generated": False, "trainable": True, "notebook": False}
             | {"tested_paths": [], "revision": "one"}
-            for path, blob, language in listed.select("path", "blob", "language")
+            for path, blob, language in unit_rows.select("path", "blob", "language")
             .unique(maintain_order=True)
             .iter_rows()
         ]
     )
-    found = extract(files, parameters.extraction)
-    known = annotate(found.units, files, parameters.annotation, parameters.extraction)
+    extraction = extract(files, parameters.extraction)
+    annotation = annotate(extraction.units, files, parameters.annotation, parameters.extraction)
     styles = [learn_style([("python", text.decode())]) for text in texts.values()]
     # each pair: a sum of a few floats seldom shows in what order it was taken
     distances = [
-        (style_distance(one, team), distances_by_feature(one, team))
-        for one in styles
+        (style_distance(style, team), distances_by_feature(style, team))
+        for style in styles
         for team in styles
     ]
-    facts = architecture_facts(files, found.units, parameters.architecture, parameters.extraction)
-    known_tables = GraphTables(files, found.units, found.tests, facts, REPOSITORY_COMMITS.empty())
+    facts = architecture_facts(
+        files, extraction.units, parameters.architecture, parameters.extraction
+    )
+    known_tables = GraphTables(
+        files, extraction.units, extraction.tests, facts, REPOSITORY_COMMITS.empty()
+    )
     tables = {
-        "listed": listed,
-        "units": found.units,
-        "chunks": found.chunks,
+        "listed": unit_rows,
+        "units": extraction.units,
+        "chunks": extraction.chunks,
         "facts": facts,
         "graph": code_graph(known_tables, parameters.architecture, parameters.extraction),
-        "annotated": known.units,
-        "findings": known.findings,
+        "annotated": annotation.units,
+        "findings": annotation.findings,
         "splits": split_units(
-            known.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets
+            annotation.units, files, REPOSITORY_COMMITS.empty(), (), parameters.datasets
         ),
-        **augment(known.units, parameters.augmentation),
+        **augment(annotation.units, parameters.augmentation),
     }
     for name, table in tables.items():
         yield name, repr(table.rows()).encode()
@@ -179,5 +188,5 @@ def made(sources: Path) -> Iterator[tuple[str, bytes]]:
 
 if __name__ == "__main__":
     with tiny.listed_backwards() if sys.argv[2] == "backwards" else nullcontext():
-        outputs = dict(made(Path(sys.argv[1])))
+        outputs = dict(stage_outputs(Path(sys.argv[1])))
     print(json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in outputs.items()}))

@@ -107,10 +107,10 @@ def test_a_broken_stage_is_reported_and_the_others_still_run(
 def test_a_stage_that_was_cut_short_is_run_again(tests: Path) -> None:
     (tests / "test_attacks_doors.py").write_text("import no_such_module\n")
     assert attack(tests) == 1
-    kept = json.loads((tests.parent / "state/doors.json").read_text())
-    assert kept["status"] == 2
+    results = json.loads((tests.parent / "state/doors.json").read_text())
+    assert results["status"] == 2
     (stage,) = stages_in(tests, tests.parent / "state")
-    assert stage.done(kept["code"]) is None
+    assert stage.current_result(results["code"]) is None
 
 
 def test_a_stage_without_a_name_is_refused(tests: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +130,7 @@ def test_the_version_of_the_code_is_that_of_its_bytes(tmp_path: Path) -> None:
 
 
 def test_every_file_of_attacks_is_a_stage_that_says_what_it_is() -> None:
-    here = Path(stages.__file__).parent
-    for stage in stages_in(here, here):
-        assert stage.about.endswith("."), stage.file
+    attacks_folder = Path(stages.__file__).parent
+    for stage in stages_in(attacks_folder, attacks_folder):
+        assert stage.summary.endswith("."), stage.file
         assert stage.estimate(), f"{stage.file} does not say how many MINUTES it takes"

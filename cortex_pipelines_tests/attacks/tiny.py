@@ -50,7 +50,6 @@ def create(root: Path, backwards: bool = False) -> MiniProject:
     """A project with its pins taken; nothing is made yet.
 
     Args:
-        root: Where.
         backwards: Whether its files are written in the reverse order of their names.
     """
     return MiniProject.create(root, lambda sources: write(sources, backwards), make_tiny)
@@ -63,12 +62,12 @@ def write(sources: Path, backwards: bool) -> None:
     miniproject.git(alpha, "init", "-q", "-b", "main")
     for rooms in COMMITS:
         modules = [
-            one for room in rooms for one in (REPOSITORY / "cortex_pipelines" / room).glob("*.py")
+            path for room in rooms for path in (REPOSITORY / "cortex_pipelines" / room).glob("*.py")
         ]
         for module in sorted(modules, reverse=backwards):
-            place = alpha / module.parent.name / module.name
-            place.parent.mkdir(exist_ok=True)
-            shutil.copy(module, place)
+            target = alpha / module.parent.name / module.name
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(module, target)
         miniproject.commit(alpha, f"Add the code for {' and '.join(rooms)}")
     (sources / "beta").mkdir()
     for name in sorted(OTHERS, reverse=backwards):
@@ -76,9 +75,9 @@ def write(sources: Path, backwards: bool) -> None:
     write_archive(sources / "gamma.tar.gz")
     logs = REPOSITORY / "data" / "samples" / "coordination"
     for path in sorted(logs.rglob("*.*"), reverse=backwards):
-        place = sources / "logs" / path.relative_to(logs)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, place)
+        target = sources / "logs" / path.relative_to(logs)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
     encoder = sources.parent / "models" / "encoder"
     encoder.mkdir(parents=True, exist_ok=True)
     make_tiny_encoder(encoder)
@@ -116,7 +115,7 @@ def make_tiny(values: Any) -> None:
 @contextmanager
 def listed_backwards() -> Iterator[None]:
     """Let the system list folders in the reverse order of their names."""
-    listed, scanned = os.listdir, os.scandir
+    listdir, scanned = os.listdir, os.scandir
 
     class Entries:
         """What ``os.scandir`` gives."""
@@ -140,12 +139,12 @@ def listed_backwards() -> Iterator[None]:
         def close(self) -> None:
             self._entries = iter(())
 
-    os.listdir = lambda *place: sorted(listed(*place), reverse=True)  # type: ignore[assignment]
+    os.listdir = lambda *place: sorted(listdir(*place), reverse=True)  # type: ignore[assignment]
     os.scandir = Entries  # type: ignore[assignment]
     try:
         yield
     finally:
-        os.listdir, os.scandir = listed, scanned
+        os.listdir, os.scandir = listdir, scanned
 
 
 def digests(mini: MiniProject) -> dict[str, str]:
@@ -161,12 +160,12 @@ def main(folder: str, listing: str) -> None:
     """Make the whole of a tiny project and print the hashes as JSON, as the last line."""
     if listing == "backwards":
         with listed_backwards():
-            made = create(Path(folder), backwards=True)
-            made.cortex("run")
+            project = create(Path(folder), backwards=True)
+            project.cortex("run")
     else:
-        made = create(Path(folder))
-        made.cortex("run")
-    print(json.dumps(digests(made)))
+        project = create(Path(folder))
+        project.cortex("run")
+    print(json.dumps(digests(project)))
 
 
 if __name__ == "__main__":

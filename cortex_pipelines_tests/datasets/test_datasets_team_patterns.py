@@ -11,7 +11,7 @@ from cortex_pipelines.api import load_parameters
 from cortex_pipelines.catalog import open_project
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.datasets.team_patterns import proposed_patterns, served_patterns
-from cortex_pipelines.extraction.patterns.pattern_files import written_patterns
+from cortex_pipelines.extraction.patterns.pattern_files import read_patterns
 from cortex_pipelines.schemas.datasets.unit_splits import UNIT_SPLITS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 from cortex_pipelines_tests.integration.miniproject import MiniProject
@@ -97,7 +97,9 @@ def test_a_project_proposes_from_train_and_leaves_what_is_there(
     splits = UNIT_SPLITS.read(exact_made.root / "data/unit_splits/alpha")
     held_out = set(splits.filter(pl.col("split") != "train")["path"])
     assert proposals
-    assert not held_out.intersection(path for proposal in proposals for path in proposal.places)
+    assert not held_out.intersection(
+        path for proposal in proposals for path in proposal.occurrences
+    )
     out = tmp_path / "proposed"
     words = ("learn", "--project", "alpha", "--least", "2", "--most", "2", "--out", str(out))
     learnt = cortex(*words)
@@ -128,6 +130,6 @@ def test_the_gateway_reads_the_patterns_of_the_pinned_files(
     ).languages
     assert not served_patterns(project, "gamma", None).languages
     files = REPOSITORY_FILES.read(exact_made.root / "data/repository_files/alpha")
-    assert written_patterns(files) == []
+    assert read_patterns(files) == []
     message = cortex("check", "sources/alpha", "--project", "alpha").stderr
     assert "0 patterns checked, 0 places break one" in message

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cortex_pipelines.evaluation.metrics.patterns import broken_patterns, pattern_metrics
-from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.extraction.patterns.pattern import parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.schemas.adapter_scores import GENERATIONS
 from cortex_pipelines_tests.evaluation.test_evaluation_generations import ROW
@@ -14,7 +14,7 @@ from cortex_pipelines_tests.evaluation.workshop import Workshop
 
 CHECKS = PatternChecks(
     [
-        pattern_of(
+        parse_pattern(
             {
                 **{"name": "no_none", "when": "Always.", "languages": "python"},
                 **{"example": "return 0", "counter_example": "return None"},

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 
 LIMITS = ExtractionSettings(
     max_file_bytes=500_000,
@@ -23,14 +23,14 @@ LIMITS = ExtractionSettings(
 
 def chunked(text: str, language: str, path: str):
     data = text.encode()
-    for unit in units_of(text, language, path, LIMITS):
-        here = unit.start_byte
+    for unit in file_units(text, language, path, LIMITS):
+        position = unit.start_byte
         for chunk in unit.chunks:
-            assert here <= chunk.start_byte < chunk.end_byte <= unit.end_byte
+            assert position <= chunk.start_byte < chunk.end_byte <= unit.end_byte
             part = data[chunk.start_byte : chunk.end_byte].decode()
             assert part == part.strip()
             assert part in chunk.code
-            here = chunk.end_byte
+            position = chunk.end_byte
         assert len(unit.chunks) != 1
         if unit.chunks:
             assert unit.end_byte - unit.start_byte > LIMITS.chunk_bytes
@@ -53,9 +53,9 @@ def test_parts_of_real_functions_are_small_and_leave_no_statement_out(module: st
     stand_alone = total = 0
     for unit in large:
         names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-        said = " ".join(chunk.code for chunk in unit.chunks)
+        all_code = " ".join(chunk.code for chunk in unit.chunks)
         assert {name for name in names if name in unit.code} <= {
-            name for name in names if name in said
+            name for name in names if name in all_code
         }
         stand_alone += sum(parses(chunk.code) for chunk in unit.chunks)
         total += len(unit.chunks)
@@ -71,7 +71,7 @@ def test_a_part_has_its_heads_and_closing_brackets() -> None:
         assert chunk.code.startswith("export async function f(a) {")
         assert chunk.code.endswith("}")
         assert chunk.end_byte - chunk.start_byte <= LIMITS.chunk_bytes
-        (again,) = units_of(chunk.code, "javascript", "a.js", LIMITS)
+        (again,) = file_units(chunk.code, "javascript", "a.js", LIMITS)
         assert not again.has_error
 
 

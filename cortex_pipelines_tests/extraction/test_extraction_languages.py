@@ -2,7 +2,7 @@
 
 import pytest
 
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import UnknownLanguageError
 
 JAVASCRIPT = """\
@@ -349,22 +349,22 @@ OUTLINES = {
 
 
 def by_name(text: str, language: str, path: str, settings) -> dict:
-    found: dict = {}
-    for unit in units_of(text, language, path, settings):
-        found.setdefault(unit.qualified_name, unit)
-    return found
+    units_by_name: dict = {}
+    for unit in file_units(text, language, path, settings):
+        units_by_name.setdefault(unit.qualified_name, unit)
+    return units_by_name
 
 
 @pytest.mark.parametrize(("language", "path"), OUTLINES)
 def test_units_with_names_and_lines(language: str, path: str, settings) -> None:
     text, outline = OUTLINES[(language, path)]
-    units = units_of(text, language, path, settings)
-    found = [
+    units = file_units(text, language, path, settings)
+    extracted = [
         f"{unit.kind} {unit.qualified_name.replace(', ', ',')} "
         f"{unit.start_line} {unit.name_line} {unit.end_line}"
         for unit in units
     ]
-    assert found == [line.strip() for line in outline.strip().split("\n")]
+    assert extracted == [line.strip() for line in outline.strip().split("\n")]
     assert not any(unit.has_error for unit in units)
 
 
@@ -372,7 +372,7 @@ def test_units_with_names_and_lines(language: str, path: str, settings) -> None:
 def test_spans_are_exact_bytes_and_whole_constructs(language: str, path: str, settings) -> None:
     text, _ = OUTLINES[(language, path)]
     data = text.encode()
-    for unit in units_of(text, language, path, settings):
+    for unit in file_units(text, language, path, settings):
         assert unit.code.encode() == data[unit.start_byte : unit.end_byte]
         assert unit.code == unit.code.strip()
         assert "trailing" not in unit.code.split("\n")[-1]
@@ -422,7 +422,11 @@ def test_spans_are_exact_bytes_and_whole_constructs(language: str, path: str, se
 def test_documentation_and_signature(
     language: str, path: str, name: str, docstring: str | None, signature: str, settings
 ) -> None:
-    text = next(code for (one, _), (code, _) in OUTLINES.items() if one == language)
+    text = next(
+        code
+        for (outline_language, _), (code, _) in OUTLINES.items()
+        if outline_language == language
+    )
     unit = by_name(text, language, path, settings)[name]
     assert unit.docstring == docstring
     assert unit.signature == signature
@@ -467,7 +471,7 @@ CALLS = {
 @pytest.mark.parametrize(("language", "path"), CALLS)
 def test_calls_by_their_simple_names(language: str, path: str, settings) -> None:
     code, names = CALLS[(language, path)]
-    assert units_of(code, language, path, settings)[0].calls == names
+    assert file_units(code, language, path, settings)[0].calls == names
 
 
 def test_a_member_of_a_group_is_not_the_group(settings) -> None:
@@ -482,9 +486,9 @@ def test_a_member_of_a_group_is_not_the_group(settings) -> None:
 
 def test_each_name_of_a_declaration_is_a_unit_unless_there_is_much_to_repeat(settings) -> None:
     text = "(a, b) = [c, *d] = 1, 2\ne = f = g.h = I = 3\nx.y = z = [w, V] = 1\nJ, k = 1, 2\n"
-    found = [(unit.kind, unit.name) for unit in units_of(text, "python", "a.py", settings)]
+    names = [(unit.kind, unit.name) for unit in file_units(text, "python", "a.py", settings)]
     variables = [("variable", name) for name in "abef"]
-    assert found == [
+    assert names == [
         *variables,
         ("constant", "I"),
         ("variable", "z"),
@@ -493,9 +497,9 @@ def test_each_name_of_a_declaration_is_a_unit_unless_there_is_much_to_repeat(set
     ]
     many = ", ".join(f"n{number}" for number in range(100))
     values = "0, " * (settings.max_repeated_bytes // 300)
-    units = units_of(f"const [{many}] = x;", "javascript", "a.js", settings)
+    units = file_units(f"const [{many}] = x;", "javascript", "a.js", settings)
     assert [unit.name for unit in units] == many.split(", ")
-    (unit,) = units_of(f"const [{many}] = [{values}];", "javascript", "a.js", settings)
+    (unit,) = file_units(f"const [{many}] = [{values}];", "javascript", "a.js", settings)
     assert (unit.kind, unit.name) == ("constant", many)
 
 
@@ -510,7 +514,7 @@ if (a) { const [q] = r; }
 
 @pytest.mark.parametrize(("language", "path"), [("javascript", "a.js"), ("typescript", "a.ts")])
 def test_names_of_what_takes_a_value_apart(language: str, path: str, settings) -> None:
-    units = units_of(DESTRUCTURED, language, path, settings)
+    units = file_units(DESTRUCTURED, language, path, settings)
     constants = [(unit.name, unit.start_line) for unit in units if unit.kind == "constant"]
     assert constants == [(name, 1) for name in "acdfhjkm"]
     assert [(unit.name, unit.start_line) for unit in units if unit.kind == "variable"] == [("o", 2)]
@@ -522,20 +526,20 @@ def test_a_declaration_in_any_block_of_a_module_or_class_is_one_of_it(settings) 
         "class G:\n    match h:\n        case 1:\n            i = 1\n"
         "def j():\n    with k:\n        l = 1\n"
     )
-    units = units_of(text, "python", "a.py", settings)
-    found = [unit.qualified_name for unit in units if unit.kind == "variable"]
-    assert found == ["c", "f", "G.i"]
+    units = file_units(text, "python", "a.py", settings)
+    names = [unit.qualified_name for unit in units if unit.kind == "variable"]
+    assert names == ["c", "f", "G.i"]
 
 
 def test_what_is_inside_of_a_go_method_is_below_its_type(settings) -> None:
     text = "package a\nfunc (s *Store) Load() {\n\ttype row struct{ id int }\n}\n"
-    names = [unit.qualified_name for unit in units_of(text, "go", "a.go", settings)]
+    names = [unit.qualified_name for unit in file_units(text, "go", "a.go", settings)]
     assert names == ["Store.Load", "Store.Load.row"]
 
 
 def test_a_comment_behind_an_attribute_does_not_part_it_from_its_unit(settings) -> None:
     text = "#[test] // why\n#[cfg(x)] /* and */\nfn a() {}\nfn b() {} // trailing\nfn c() {}\n"
-    units = units_of(text, "rust", "a.rs", settings)
+    units = file_units(text, "rust", "a.rs", settings)
     assert [(unit.name, unit.start_line) for unit in units] == [("a", 1), ("b", 4), ("c", 5)]
 
 
@@ -559,9 +563,9 @@ async function load() { return import("x").then((all) => all.y); }
 
 
 def test_valid_code_that_the_grammar_does_not_know(settings) -> None:
-    units = units_of(GAPS, "typescript", "a.d.ts", settings)
-    found = [(unit.kind, unit.name, unit.name_line, unit.end_line) for unit in units]
-    assert found == [
+    units = file_units(GAPS, "typescript", "a.d.ts", settings)
+    lines = [(unit.kind, unit.name, unit.name_line, unit.end_line) for unit in units]
+    assert lines == [
         ("constant", "_default", 1, 3),
         ("function", "default", 4, 6),
         ("interface", "Factory", 7, 12),
@@ -575,10 +579,10 @@ def test_valid_code_that_the_grammar_does_not_know(settings) -> None:
 
 def test_a_language_without_grammar_is_named(settings) -> None:
     with pytest.raises(UnknownLanguageError, match=r"a\.rb: no grammar for 'ruby'.*rust"):
-        units_of("x", "ruby", "a.rb", settings)
+        file_units("x", "ruby", "a.rb", settings)
 
 
 def test_each_constant_of_a_go_list_is_a_unit(settings) -> None:
     text = "package a\nconst X, Y = 1, 2\nconst (\n\tA, B int = iota, iota\n\tC, D\n)\n"
-    names = [unit.name for unit in units_of(text, "go", "a.go", settings)]
+    names = [unit.name for unit in file_units(text, "go", "a.go", settings)]
     assert names == ["X", "Y", "A", "B", "C", "D"]

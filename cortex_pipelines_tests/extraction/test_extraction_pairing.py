@@ -32,9 +32,9 @@ def extracted(
     return extract(REPOSITORY_FILES.frame(rows), settings, "p")
 
 
-def pairs(found: Extraction) -> dict[str, list[str]]:
-    names = dict(found.tests.select("unit_id", "name").iter_rows())
-    tested = found.units.filter(pl.col("tests").list.len() > 0)
+def pairs(extraction: Extraction) -> dict[str, list[str]]:
+    names = dict(extraction.tests.select("unit_id", "name").iter_rows())
+    tested = extraction.units.filter(pl.col("tests").list.len() > 0)
     return {
         row["qualified_name"]: [names[test] for test in row["tests"]]
         for row in tested.sort("path", "start_byte").iter_rows(named=True)
@@ -111,20 +111,20 @@ RUST = {
     ids=["python", "javascript", "java", "go", "rust"],
 )
 def test_a_test_is_paired_with_what_it_calls_and_reaches(settings, texts, expected) -> None:
-    found = extracted(settings, texts)
+    extraction = extracted(settings, texts)
     if texts is JAVASCRIPT:
         by_path = {
             row["path"]: row["tests"]
-            for row in found.units.filter(pl.col("name") == "add").iter_rows(named=True)
+            for row in extraction.units.filter(pl.col("name") == "add").iter_rows(named=True)
         }
-        names = dict(found.tests.select("unit_id", "name").iter_rows())
-        assert {path: [names[one] for one in tests] for path, tests in by_path.items()} == {
+        names = dict(extraction.tests.select("unit_id", "name").iter_rows())
+        assert {path: [names[test] for test in tests] for path, tests in by_path.items()} == {
             "lib/math.js": ["adds"],
             "lib/text.js": ["adds text"],
         }
-    assert pairs(found).keys() == expected.keys()
+    assert pairs(extraction).keys() == expected.keys()
     if texts is not JAVASCRIPT:
-        assert pairs(found) == expected
+        assert pairs(extraction) == expected
 
 
 def test_a_name_of_two_units_within_reach_is_not_paired(settings) -> None:
@@ -159,8 +159,8 @@ def test_few_tests_of_many_the_closest_first(settings) -> None:
 def test_the_order_of_files_does_not_matter(settings) -> None:
     texts = PYTHON | JAVASCRIPT | JAVA | GO | RUST
     backwards = dict(reversed(texts.items()))
-    one, other = (pairs(extracted(settings, each)) for each in (texts, backwards))
-    assert one == other
+    forwards, other = (pairs(extracted(settings, each)) for each in (texts, backwards))
+    assert forwards == other
 
 
 def test_a_test_of_qunit_is_one_and_its_module_is_none(settings) -> None:

@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.config import Parameters, load_parameters
-from cortex_pipelines.extraction.pairs.commits import changed_files, chosen_commits
-from cortex_pipelines.extraction.pairs.messages import cleaned, is_noise
+from cortex_pipelines.extraction.pairs.commits import changed_files, select_commits
+from cortex_pipelines.extraction.pairs.messages import clean_message, is_noise
 from cortex_pipelines.extraction.pairs.mining import PairMiner, mine_history
 from cortex_pipelines.extraction.pairs.purposes import (
     depth,
@@ -60,14 +60,14 @@ THIRD = SECOND.replace("values, indent=2", "items, indent=2").replace(
 
 
 def git(folder: Path, *words: str) -> str:
-    who = [
+    identity = [
         *("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"),
         *("-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"),
     ]
-    done = subprocess.run(
-        ["git", *who, *words], cwd=folder, capture_output=True, text=True, check=True
+    result = subprocess.run(
+        ["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True
     )
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 class History:
@@ -132,10 +132,10 @@ def settings(parameters: Parameters) -> PairSettings:
 
 @pytest.fixture
 def history(tmp_path: Path) -> History:
-    made = History(tmp_path / "repository")
-    made.commit("Add reading and writing", {"files.py": FIRST})
-    made.commit("Call reading by what it does (#12)\n\nSee: #11\n", {"files.py": SECOND})
-    return made
+    repository = History(tmp_path / "repository")
+    repository.commit("Add reading and writing", {"files.py": FIRST})
+    repository.commit("Call reading by what it does (#12)\n\nSee: #11\n", {"files.py": SECOND})
+    return repository
 
 
 def miner(parameters: Parameters, settings: PairSettings) -> PairMiner:
@@ -156,8 +156,8 @@ def mined(
 def test_a_renamed_function_is_a_pair(
     history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
 ) -> None:
-    found = mined(history, parameters, settings, RowCache(tmp_path / "cache", "1"))
-    (row,) = found.filter(pl.col("type") == "Rename Method").to_dicts()
+    pairs = mined(history, parameters, settings, RowCache(tmp_path / "cache", "1"))
+    (row,) = pairs.filter(pl.col("type") == "Rename Method").to_dicts()
     assert (row["name_before"], row["name_after"]) == ("load", "read_kept")
     assert row["before"].startswith("def load(path, verbose):")
     assert row["after"].startswith("def read_kept(path, verbose):")
@@ -165,7 +165,7 @@ def test_a_renamed_function_is_a_pair(
     assert row["purity"] == "pure"
     assert row["message"] == "Call reading by what it does"
     assert row["language"] == "python"
-    assert found.equals(REFACTORING_PAIRS.conform(found))
+    assert pairs.equals(REFACTORING_PAIRS.conform(pairs))
 
 
 def test_only_new_commits_are_looked_at_again(
@@ -178,13 +178,13 @@ def test_only_new_commits_are_looked_at_again(
     cache = RowCache(tmp_path / "cache", "1")
     mined(history, parameters, settings, cache)
     looked_at: list[int] = []
-    real = PairMiner.mine
+    real = PairMiner.mine_pairs
 
     def watched(self: PairMiner, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
         looked_at.append(commits.height)
         return real(self, mirror, commits)
 
-    monkeypatch.setattr(PairMiner, "mine", watched)
+    monkeypatch.setattr(PairMiner, "mine_pairs", watched)
     history.commit("Name what is saved better", {"files.py": THIRD})
     again = mined(history, parameters, settings, cache)
     assert looked_at == [1]
@@ -199,12 +199,12 @@ def test_private_values_are_taken_out(
     secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
     line = f'    token = "{secret}"\n    send(path, token, "jane.miller@acme-widgets.de")\n'
     first = FIRST.replace("    text = path.read_text()\n", f"    text = path.read_text()\n{line}")
-    made = History(tmp_path / "repository")
-    made.commit("Add reading and writing", {"files.py": first})
-    made.commit("Say what it does", {"files.py": first.replace("def load(", "def read_kept(")})
-    found = mined(made, parameters, settings, RowCache(tmp_path / "cache", "1"))
-    assert found.height == 1
-    text = found["before"][0] + found["after"][0]
+    history = History(tmp_path / "repository")
+    history.commit("Add reading and writing", {"files.py": first})
+    history.commit("Say what it does", {"files.py": first.replace("def load(", "def read_kept(")})
+    pairs = mined(history, parameters, settings, RowCache(tmp_path / "cache", "1"))
+    assert pairs.height == 1
+    text = pairs["before"][0] + pairs["after"][0]
     assert "jane.miller@acme-widgets.de" not in text
     assert "read_kept" in text
 
@@ -242,12 +242,12 @@ def test_a_file_gives_pairs_of_its_newest_commits(
     history: History, parameters: Parameters, settings: PairSettings, tmp_path: Path
 ) -> None:
     last = history.commit("Name what is saved better", {"files.py": THIRD})
-    one = settings.model_copy(update={"max_commits_per_path": 1})
-    found = mined(history, parameters, one, RowCache(tmp_path / "cache", "1"))
-    assert set(found["commit"]) == {last}
+    one_commit_per_path = settings.model_copy(update={"max_commits_per_path": 1})
+    pairs = mined(history, parameters, one_commit_per_path, RowCache(tmp_path / "cache", "1"))
+    assert set(pairs["commit"]) == {last}
     everything = settings.model_copy(update={"max_commits_per_path": None})
-    found = mined(history, parameters, everything, RowCache(tmp_path / "more", "1"))
-    assert found["commit"].n_unique() == 2
+    pairs = mined(history, parameters, everything, RowCache(tmp_path / "more", "1"))
+    assert pairs["commit"].n_unique() == 2
 
 
 def test_very_small_and_very_large_units_are_thinned_out(
@@ -265,17 +265,17 @@ def test_commits_are_chosen_by_what_they_are(history: History, settings: PairSet
     history.commit("Add a great many files", many)
     git(history.folder, "checkout", "-q", "-b", "side", "HEAD~1")
     history.commit("Count the characters once more", {"files.py": FIRST})
-    chosen = chosen_commits(history.commits, settings)
-    assert chosen["subject"].to_list() == [
+    selected = select_commits(history.commits, settings)
+    assert selected["subject"].to_list() == [
         "Count the characters once more",
         "Call reading by what it does (#12)",
     ]
     newest = settings.model_copy(update={"max_commits": 1})
-    assert chosen_commits(history.commits, newest)["subject"].to_list() == [
+    assert select_commits(history.commits, newest)["subject"].to_list() == [
         "Count the characters once more"
     ]
     merge = history.commits.with_columns(pl.lit(["a", "b"]).alias("parents"))
-    assert chosen_commits(merge, settings).is_empty()
+    assert select_commits(merge, settings).is_empty()
 
 
 def test_files_that_are_no_code_of_ours_are_left_out(
@@ -292,13 +292,13 @@ def test_files_that_are_no_code_of_ours_are_left_out(
         "odd\nname.py": FIRST,
     }
     commit = history.commit("Move and add some things", files)
-    shown = PathRedactor(parameters.privacy, project_key("demo", parameters.privacy))
-    (found,) = changed_files(
-        history.folder / ".git", history.rows[-1:], settings, parameters.ingestion, shown
+    redactor = PathRedactor(parameters.privacy, project_key("demo", parameters.privacy))
+    (contents,) = changed_files(
+        history.folder / ".git", history.rows[-1:], settings, parameters.ingestion, redactor
     )
     assert history.rows[-1]["commit"] == commit
-    assert found.before == {"files.py": SECOND}
-    assert found.after == {"moved.py": FIRST}
+    assert contents.before == {"files.py": SECOND}
+    assert contents.after == {"moved.py": FIRST}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_telling_subject_is_kept(subject: str, settings: PairSettings) -> None
 
 
 @pytest.mark.parametrize(
-    ("message", "left"),
+    ("message", "cleaned"),
     [
         ("Extract it (#123)", "Extract it"),
         ("Fix #12: do it well", "do it well"),
@@ -339,17 +339,17 @@ def test_a_telling_subject_is_kept(subject: str, settings: PairSettings) -> None
         ("[ABC-12] DEF-3 is done", "DEF-3 is done"),
     ],
 )  # fmt: skip
-def test_a_message_is_cleaned(message: str, left: str) -> None:
+def test_a_message_is_cleaned(message: str, cleaned: str) -> None:
     subject, _, body = message.partition("\n")
-    assert cleaned(subject, body.strip("\n")).split() == left.split()
+    assert clean_message(subject, body.strip("\n")).split() == cleaned.split()
 
 
 @hypothesis_settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=200))
 def test_any_message_can_be_cleaned_and_twice_is_once(subject: str, body: str) -> None:
-    found = cleaned(subject.replace("\n", " "), body)
-    assert "Signed-off-by:" not in found
-    assert len(found) <= len(subject) + len(body) + 1
+    message = clean_message(subject.replace("\n", " "), body)
+    assert "Signed-off-by:" not in message
+    assert len(message) <= len(subject) + len(body) + 1
     is_noise(subject, 3)
 
 

@@ -6,7 +6,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.syntax.grammars import GRAMMARS
 
 LIMITS = ExtractionSettings(
@@ -45,9 +45,9 @@ PIECES = [
 
 
 def check(data: bytes, language: str) -> None:
-    units = units_of(data, language, "a.tsx" if language == "typescript" else "", LIMITS)
+    units = file_units(data, language, "a.tsx" if language == "typescript" else "", LIMITS)
     lines = data.count(b"\n") + 1
-    seen = set()
+    codes = set()
     for unit in units:
         assert unit.code == data[unit.start_byte : unit.end_byte].decode()
         assert 0 <= unit.start_byte < unit.end_byte <= len(data)
@@ -55,8 +55,8 @@ def check(data: bytes, language: str) -> None:
         assert data.count(b"\n", 0, unit.start_byte) + 1 == unit.start_line
         assert data.count(b"\n", 0, unit.end_byte) + 1 == unit.end_line
         assert unit.name
-        seen.add((unit.kind, unit.name, unit.start_byte, unit.end_byte))
-    assert len(seen) == len(units)
+        codes.add((unit.kind, unit.name, unit.start_byte, unit.end_byte))
+    assert len(codes) == len(units)
 
 
 @given(st.sampled_from(LANGUAGES), st.text(max_size=200))
@@ -83,7 +83,7 @@ def test_code_cut_anywhere(language: str, data: st.DataObject) -> None:
 @given(st.sampled_from(LANGUAGES), st.binary(max_size=120))
 @hypothesis_settings(max_examples=100, deadline=None)
 def test_bytes_that_are_no_text(language: str, data: bytes) -> None:
-    for unit in units_of(data, language, "", LIMITS):
+    for unit in file_units(data, language, "", LIMITS):
         assert unit.code == data[unit.start_byte : unit.end_byte].decode(errors="replace")
 
 
@@ -102,7 +102,7 @@ def test_bytes_that_are_no_text(language: str, data: bytes) -> None:
     ],
 )
 def test_deep_and_endless_code(language: str, text: str, most: int) -> None:
-    units = units_of(text, language, "", LIMITS)
+    units = file_units(text, language, "", LIMITS)
     assert len(units) <= most
     # what nests is repeated no more often than the limit allows
     assert sum(len(unit.code) for unit in units) <= (LIMITS.max_nesting + 1) * len(text)
@@ -110,13 +110,13 @@ def test_deep_and_endless_code(language: str, text: str, most: int) -> None:
 
 def test_a_file_above_the_limit_has_no_units() -> None:
     text = "def f(): pass\n"
-    assert units_of(text, "python", "a.py", LIMITS)
-    assert units_of(text + "#" * 200_000, "python", "a.py", LIMITS) == []
+    assert file_units(text, "python", "a.py", LIMITS)
+    assert file_units(text + "#" * 200_000, "python", "a.py", LIMITS) == []
 
 
 def test_a_long_header_is_repeated_only_in_part() -> None:
     text = f"class {'A' * 500}:\n    def f(self): pass\n"
-    outer, inner = units_of(text, "python", "a.py", LIMITS)
+    outer, inner = file_units(text, "python", "a.py", LIMITS)
     assert len(outer.name) == 500
     assert len(inner.context) == LIMITS.max_header_chars
     assert inner.qualified_name == "A" * LIMITS.max_header_chars + ".f"
@@ -125,13 +125,13 @@ def test_a_long_header_is_repeated_only_in_part() -> None:
 def test_line_ends_of_other_systems() -> None:
     data = b"\xef\xbb\xbfdef f():\r\n    return 1\r\n\r\nclass A:\r\n    x = 1\r\n"
     check(data, "python")
-    function, kind, _ = units_of(data, "python", "a.py", LIMITS)
+    function, kind, _ = file_units(data, "python", "a.py", LIMITS)
     assert (function.code, kind.start_line, kind.end_line) == ("def f():\r\n    return 1", 4, 5)
 
 
 def test_long_names_of_many_levels_are_repeated_only_in_part() -> None:
     name = "A" * 5_000
-    units = units_of(
+    units = file_units(
         f"class {name} {{" * 7 + "void f() {}" * 50 + "}" * 7, "java", "A.java", LIMITS
     )
     assert len(units) == 57
@@ -144,5 +144,5 @@ def test_long_names_of_many_levels_are_repeated_only_in_part() -> None:
 def test_one_line_of_megabytes(language: str) -> None:
     limits = LIMITS.model_copy(update={"max_file_bytes": 3_000_000})
     text = "x = [" + "'ä', 1, f(2), " * 75_000 + "]"
-    units = units_of(text, language, "a.tsx" if language == "typescript" else "", limits)
+    units = file_units(text, language, "a.tsx" if language == "typescript" else "", limits)
     assert sum(len(unit.code) for unit in units) <= 3 * len(text)

@@ -51,8 +51,8 @@ FILES = files(
 def test_the_table_keeps_its_contract_and_the_facts_of_the_file(settings) -> None:
     units = extract_units(FILES, settings)
     assert units.schema == CODE_UNITS.schema
-    found = units.sort("path", "start_byte").select("path", "kind", "name", "generated").rows()
-    assert found == [
+    unit_rows = units.sort("path", "start_byte").select("path", "kind", "name", "generated").rows()
+    assert unit_rows == [
         ("a.go", "function", "F", False),
         ("a_gen.py", "class", "A", True),
         ("a_gen.py", "constant", "X", True),
@@ -81,12 +81,12 @@ def test_no_files_are_no_units(settings) -> None:
 
 def test_the_asset_reads_what_ingestion_wrote(settings, tmp_path: Path) -> None:
     FILES.write_parquet(tmp_path / "files.parquet")
-    made = code_units(tmp_path, settings, "p", RowCache(tmp_path / "cache", "1"))
-    assert set(made) == {"units", "chunks", "tests", "unparsed_files"}
-    assert made["units"].equals(extract(FILES, settings, "p").units)
-    assert set(made["units"]["project"]) == {"p"}
-    assert set(made["units"]["commit"]) == {"1.0"}
-    assert set(made["units"]["licence"]) == {"MIT"}
+    outputs = code_units(tmp_path, settings, "p", RowCache(tmp_path / "cache", "1"))
+    assert set(outputs) == {"units", "chunks", "tests", "unparsed_files"}
+    assert outputs["units"].equals(extract(FILES, settings, "p").units)
+    assert set(outputs["units"]["project"]) == {"p"}
+    assert set(outputs["units"]["commit"]) == {"1.0"}
+    assert set(outputs["units"]["licence"]) == {"MIT"}
 
 
 def test_only_changed_files_are_read_again_and_the_tables_are_the_same(
@@ -122,9 +122,9 @@ def test_only_changed_files_are_read_again_and_the_tables_are_the_same(
 
 def test_a_file_that_is_not_parsed_is_named(settings) -> None:
     long = files(("big.py", "python", "x = 1\n" * 400_000), ("b.py", "python", "y = 1\n"))
-    made = extract(long, settings)
-    assert made.unparsed.select("path", "reason").rows() == [("big.py", "too_large")]
-    assert made.units["name"].to_list() == ["y"]
+    extraction = extract(long, settings)
+    assert extraction.unparsed.select("path", "reason").rows() == [("big.py", "too_large")]
+    assert extraction.units["name"].to_list() == ["y"]
 
 
 @pytest.fixture

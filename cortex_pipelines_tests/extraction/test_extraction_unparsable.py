@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortex_pipelines.extraction.codefile import read_code
-from cortex_pipelines.syntax.brackets import carried
-from cortex_pipelines.syntax.gaps import readable
-from cortex_pipelines.syntax.grammars import grammar_for, readings
-from cortex_pipelines.syntax.unparsable import is_unreadable, why_unparsed
+from cortex_pipelines.syntax.brackets import bracket_cost
+from cortex_pipelines.syntax.gaps import parseable_text
+from cortex_pipelines.syntax.grammars import count_reads, grammar_for
+from cortex_pipelines.syntax.unparsable import is_unreadable, skip_reason
 
 TOKENS = [
     "def",
@@ -48,38 +48,38 @@ STDLIB = Path(random.__file__).parent
 
 
 def tokens(length: int) -> bytes:
-    drawn = random.Random(20)
-    return " ".join(drawn.choice(TOKENS) for _ in range(length)).encode()
+    generator = random.Random(20)
+    return " ".join(generator.choice(TOKENS) for _ in range(length)).encode()
 
 
 @pytest.mark.parametrize("language", ["javascript", "typescript"])
 def test_random_tokens_are_garbage(language: str, settings) -> None:
-    why = why_unparsed(tokens(60_000), grammar_for(language), settings.max_file_bytes)
-    assert why is not None
-    assert why.reason == "garbage"
+    reason = skip_reason(tokens(60_000), grammar_for(language), settings.max_file_bytes)
+    assert reason is not None
+    assert reason.reason == "garbage"
 
 
 def test_open_type_arguments_are_too_deep(settings) -> None:
-    why = why_unparsed(
+    reason = skip_reason(
         b"class A {}\n" + b"a<" * 40_000, grammar_for("java"), settings.max_file_bytes
     )
-    assert why is not None
-    assert why.reason == "too_deep"
+    assert reason is not None
+    assert reason.reason == "too_deep"
 
 
 def test_a_limit_of_bytes(settings) -> None:
-    why = why_unparsed(
+    reason = skip_reason(
         b"\n" * (settings.max_file_bytes + 1), grammar_for("go"), settings.max_file_bytes
     )
-    assert why is not None
-    assert why.reason == "too_large"
+    assert reason is not None
+    assert reason.reason == "too_large"
 
 
 def test_real_code_is_not(settings) -> None:
     # among them long docstrings, which a sample cuts
     for path in sorted(STDLIB.glob("[s-z]*.py")):
         assert (
-            why_unparsed(path.read_bytes(), grammar_for("python"), settings.max_file_bytes) is None
+            skip_reason(path.read_bytes(), grammar_for("python"), settings.max_file_bytes) is None
         ), path
 
 
@@ -91,16 +91,16 @@ def test_real_code_is_not(settings) -> None:
     ],
 )
 def test_data_and_prose_inside_of_code_are_not(text: bytes, settings) -> None:
-    assert why_unparsed(text, grammar_for("go"), settings.max_file_bytes) is None
+    assert skip_reason(text, grammar_for("go"), settings.max_file_bytes) is None
 
 
 def test_a_parser_that_goes_back_and_forth_is_stopped(settings) -> None:
     # the grammar looks ahead over all comments again for each of them, which squares the work
     text = "f(a b\n" + "    # it's a comment\n" * 20_000 + "def g():\n    return 1\n"
-    units, why = read_code(text, "python", "a.py", settings)
+    units, reason = read_code(text, "python", "a.py", settings)
     assert not units
-    assert why is not None
-    assert why.reason == "unreadable"
+    assert reason is not None
+    assert reason.reason == "unreadable"
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_a_parser_that_goes_back_and_forth_is_stopped(settings) -> None:
     ],
 )
 def test_brackets_without_commas_are_told_by_their_comments(text: str, settings) -> None:
-    units, why = read_code(text, "python", "a.py", settings)
+    units, reason = read_code(text, "python", "a.py", settings)
     assert not units
-    assert why is not None
-    assert why.reason == "unreadable"
+    assert reason is not None
+    assert reason.reason == "unreadable"
 
 
 @pytest.mark.parametrize(
@@ -129,15 +129,15 @@ def test_brackets_without_commas_are_told_by_their_comments(text: str, settings)
     ],
 )
 def test_tables_with_comments_are_read(text: str) -> None:
-    assert carried(text.encode()) == 0
+    assert bracket_cost(text.encode()) == 0
     assert not is_unreadable(text.encode(), grammar_for("python"))
 
 
 @pytest.mark.parametrize("head", ["f(a, b)\n", "f(a b\n", "f(a,\n", "def f():\n    x = 1\n", ""])
 def test_thousands_of_comments_are_not_read_thousands_of_times(head: str, settings) -> None:
     text = head + "    # a comment\n" * 20_000 + "# what g does\ndef g():\n    return 1\n"
-    units, why = read_code(text, "python", "a.py", settings)
-    assert why is None
+    units, reason = read_code(text, "python", "a.py", settings)
+    assert reason is None
     if not head.startswith("f(a ") and not head.endswith(",\n"):
         assert units[-1].name == "g"
         assert text.encode()[units[-1].start_byte :] == b"def g():\n    return 1\n"
@@ -146,14 +146,14 @@ def test_thousands_of_comments_are_not_read_thousands_of_times(head: str, settin
 @given(st.lists(st.sampled_from(["# a", "    # b\x0c", "x = 1", '# "c', "", "s = '''", "'''"])))
 def test_text_shown_to_a_grammar_keeps_bytes_and_lines(lines: list[str]) -> None:
     data = "\n".join([line for line in lines for _ in range(300)]).encode()
-    shown = readable(data, "python")
-    assert len(shown) == len(data)
-    assert [at for at, byte in enumerate(shown) if byte == 10] == [
-        at for at, byte in enumerate(data) if byte == 10
+    parseable = parseable_text(data, "python")
+    assert len(parseable) == len(data)
+    assert [index for index, byte in enumerate(parseable) if byte == 10] == [
+        index for index, byte in enumerate(data) if byte == 10
     ]
 
 
 def test_real_code_is_read_a_few_times() -> None:
     for path in sorted(STDLIB.glob("[ad-f]*.py")):
         data = path.read_bytes()
-        assert readings(data, grammar_for("python"), 1000) < 50 + len(data) / 16_384, path
+        assert count_reads(data, grammar_for("python"), 1000) < 50 + len(data) / 16_384, path

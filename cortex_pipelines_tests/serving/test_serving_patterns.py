@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.extraction.patterns.pattern import parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.serving.catalogue import Catalogue
 from cortex_pipelines.serving.engines.engine import Event, Job, TextDelta
@@ -38,7 +38,7 @@ def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
 
     def patterns() -> PatternChecks:
         opened.append("shop")
-        return PatternChecks([pattern_of(PATTERN)])
+        return PatternChecks([parse_pattern(PATTERN)])
 
     def read() -> Catalogue:
         made = tinygateway.catalogue(home)

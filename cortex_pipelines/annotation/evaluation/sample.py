@@ -19,7 +19,7 @@ from cortex_pipelines.annotation.labels.labelling import FileKey, label_units
 from cortex_pipelines.annotation.settings import AnnotationSettings
 from cortex_pipelines.extraction.nesting import Unit
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.schemas.vocabulary import LANGUAGES
 
 _SAMPLE = Path(__file__).parent / "sample"
@@ -110,7 +110,7 @@ def _units(extraction: ExtractionSettings) -> tuple[pl.DataFrame, dict[FileKey, 
     rows: list[dict[str, Any]] = []
     texts: dict[FileKey, str] = {}
     for number, case in enumerate(cases()):
-        parsed = units_of(case.code, case.language, case.path, extraction)
+        parsed = file_units(case.code, case.language, case.path, extraction)
         named_units = [
             unit for unit in parsed if unit.qualified_name == case.name and unit.kind != "import"
         ]

@@ -18,7 +18,7 @@ from cortex_pipelines.augmentation.python_code import PythonUnit, header_for
 from cortex_pipelines.augmentation.settings import AugmentationSettings
 from cortex_pipelines.augmentation.snippets import parse_file
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 
 _KINDS = split_words("function method class struct trait interface enum variable constant")
 
@@ -62,7 +62,7 @@ def _units(
 ) -> list[tuple[int, int, str]]:
     """Start, end and name of each unit and top-level statement, outer ones first."""
     spans = [(node.start_byte, node.end_byte, "") for node in view.nodes[0].named_children]
-    for unit in units_of(view.text, view.language, path, extraction):
+    for unit in file_units(view.text, view.language, path, extraction):
         if unit.kind in _KINDS:
             spans.append((unit.start_byte, unit.end_byte, unit.name))
     # of two with one span the named one counts

@@ -31,14 +31,14 @@ def patterns() -> None:
 def check(paths: tuple[Path, ...], project: str | None, folder: Path) -> None:
     """List the places in PATHS, files or folders, that break a pattern; fail if there is any."""
     from cortex_pipelines.datasets.team_patterns import check_paths
-    from cortex_pipelines.extraction.patterns.pattern_files import usable
+    from cortex_pipelines.extraction.patterns.pattern_files import valid_patterns
     from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 
     pattern_files = _load_patterns(project, folder)
     invalid = [file for file in pattern_files if file.pattern is None]
     for file in invalid:
         click.echo(f"no pattern: {file.sentence}", err=True)
-    usable_patterns = usable(pattern_files)
+    usable_patterns = valid_patterns(pattern_files)
     violations = 0
     for violation in check_paths(paths, PatternChecks(usable_patterns)):
         violations += 1
@@ -92,7 +92,7 @@ def learn(project: str, out: Path, least: int, most: int) -> None:
     for proposal, _ in new_proposals:
         pattern = proposal.pattern
         codes = (pattern.counter_example or "", pattern.example)
-        table.add_row(pattern.name, str(len(proposal.places)), proposal.origin, *codes)
+        table.add_row(pattern.name, str(len(proposal.occurrences)), proposal.origin, *codes)
     if table.row_count:
         Console(markup=False, emoji=False).print(table)
     existing = len(selected) - len(new_proposals)

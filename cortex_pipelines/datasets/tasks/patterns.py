@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.extraction.pairs.purposes import said_purpose
-from cortex_pipelines.extraction.patterns.pattern import Pattern, filled
-from cortex_pipelines.extraction.patterns.pattern_files import PatternFile, written_patterns
+from cortex_pipelines.extraction.pairs.purposes import purpose_in_message
+from cortex_pipelines.extraction.patterns.pattern import Pattern, fill_metavariables
+from cortex_pipelines.extraction.patterns.pattern_files import PatternFile, read_patterns
 from cortex_pipelines.privacy.pseudonyms import project_key
 from cortex_pipelines.privacy.redaction import redact_text
 from cortex_pipelines.privacy.settings import PrivacySettings
@@ -38,7 +38,7 @@ def pattern_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) ->
         for source, path, revision in files.select("source", "path", "revision").iter_rows()
     }
     rows: list[dict[str, Any]] = []
-    for pattern_file in written_patterns(files):
+    for pattern_file in read_patterns(files):
         location = {"source": pattern_file.source, "path": pattern_file.path}
         location["revision"] = revisions[pattern_file.source, pattern_file.path]
         file_rows = (
@@ -60,9 +60,12 @@ def _rows(pattern: Pattern, privacy: PrivacySettings, key: bytes) -> list[dict[s
         {
             "language": language,
             "name": pattern.name,
-            **{field: redacted(filled(code, language), field) for field, code in codes.items()},
+            **{
+                field: redacted(fill_metavariables(code, language), field)
+                for field, code in codes.items()
+            },
             "explanation": when,
-            "purpose": said_purpose(when),
+            "purpose": purpose_in_message(when),
             "why_not": None if pattern.counter_example else NO_COUNTER_EXAMPLE,
         }
         for language in pattern.languages

@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 
 from cortex_pipelines.datasets.prompts.unit_text import FileKey
-from cortex_pipelines.extraction.pairs.purposes import said_purpose
-from cortex_pipelines.extraction.reviews.exports import exported_reviews, is_export
-from cortex_pipelines.extraction.reviews.mail import is_mailbox, mailed_reviews
+from cortex_pipelines.extraction.pairs.purposes import purpose_in_message
+from cortex_pipelines.extraction.reviews.exports import is_export, read_export
+from cortex_pipelines.extraction.reviews.mail import is_mailbox, read_mailbox
 from cortex_pipelines.extraction.reviews.review import DAMAGED, Review
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.privacy.pseudonyms import project_key
@@ -65,8 +65,8 @@ def review_rows(files: pl.DataFrame, project: str, privacy: PrivacySettings) -> 
 
 def _reviews(path: str, language: str | None, text: str) -> list[Review]:
     if language == "json" or path.lower().endswith(".ndjson"):
-        return exported_reviews(text) if is_export(text) else []
-    return mailed_reviews(text) if is_mailbox(path, text) else []
+        return read_export(text) if is_export(text) else []
+    return read_mailbox(text) if is_mailbox(path, text) else []
 
 
 def _redacted(review: Review, privacy: PrivacySettings, key: bytes) -> Review:
@@ -92,6 +92,6 @@ def _row(review: Review, languages: Mapping[FileKey, str | None]) -> dict[str, A
         "before": review.before,
         "after": review.after,
         "explanation": review.remark,
-        "purpose": said_purpose(review.remark),
+        "purpose": purpose_in_message(review.remark),
         "why_not": review.why_not,
     }

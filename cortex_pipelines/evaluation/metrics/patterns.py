@@ -28,7 +28,7 @@ def broken_patterns(
         return None
     line = prompt.rpartition("\n")[2]
     indent = line[: len(line) - len(line.lstrip())]
-    return checks.broken(textwrap.dedent(indent + output), language, path)
+    return checks.violated_patterns(textwrap.dedent(indent + output), language, path)
 
 
 def pattern_metrics(generations: pl.DataFrame, checks: PatternChecks) -> dict[str, float]:

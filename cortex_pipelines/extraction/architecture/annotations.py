@@ -11,10 +11,10 @@ def annotations(node: Node) -> dict[str, Node]:
     """Annotations of a declaration by simple name; the first of each."""
     annotated: dict[str, Node] = {}
     for child in node.children:
-        for mark in child.children if child.type == "modifiers" else ():
-            if mark.type in ("annotation", "marker_annotation"):
-                name = text(mark.child_by_field_name("name")).rsplit(".", 1)[-1]
-                annotated.setdefault(name, mark)
+        for modifier in child.children if child.type == "modifiers" else ():
+            if modifier.type in ("annotation", "marker_annotation"):
+                name = text(modifier.child_by_field_name("name")).rsplit(".", 1)[-1]
+                annotated.setdefault(name, modifier)
     return annotated
 
 
@@ -36,8 +36,8 @@ def texts(value: Node | None) -> list[str]:
         return []
     if value.type == "element_value_array_initializer":
         return [inner for child in value.named_children for inner in texts(child)]
-    own = string_value(value)
-    return [own if own is not None else "{" + text(value) + "}"]
+    literal = string_value(value)
+    return [literal if literal is not None else "{" + text(value) + "}"]
 
 
 def members(node: Node, *types: str) -> Iterator[Node]:

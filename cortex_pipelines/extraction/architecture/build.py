@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.extraction.architecture.collect import collected
-from cortex_pipelines.extraction.architecture.doc_comments import UnitNotes
-from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, UNREAD
+from cortex_pipelines.extraction.architecture.collect import collect_facts
+from cortex_pipelines.extraction.architecture.doc_comments import UnitDocstrings
+from cortex_pipelines.extraction.architecture.facts import CONFIG, IMPORT, MOUNT, NAME, SKIPPED_FILE
 from cortex_pipelines.extraction.architecture.mounts import Mounts
 from cortex_pipelines.extraction.architecture.resolvers import ImportResolver
 from cortex_pipelines.extraction.architecture.resolvers.index import (
@@ -22,7 +22,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     SourcePackage,
     parsed_detail,
 )
-from cortex_pipelines.extraction.architecture.route import plain_path
+from cortex_pipelines.extraction.architecture.route import normalise_path
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
@@ -47,34 +47,36 @@ def architecture_facts(
     """Extract imports, routes, APIs, schemas, deployment and services of a project.
 
     Args:
-        files: Rows of ``REPOSITORY_FILES``; generated and vendored ones state nothing.
-        units: Rows of ``CODE_UNITS`` of the same project: they say what modules declare and what
-            handlers and models are for.
+        files: Rows of ``REPOSITORY_FILES``; generated and vendored ones are skipped.
+        units: Rows of ``CODE_UNITS`` of the same project: source of module declarations and of
+            the documentation of handlers and models.
         settings: Limits.
-        parsing: Limits of what is parsed as code.
-        cache: Where the facts of single files are kept; None computes all.
+        parsing: Limits of code parsing.
+        cache: Facts of single files; None computes all.
         project: Name of the project, for the cache.
 
     Returns:
         Rows of ``ARCHITECTURE_FACTS``.
     """
-    stated = collected(files, settings, parsing, cache, project)
+    file_facts = collect_facts(files, settings, parsing, cache, project)
     by_source: dict[str, list[Row]] = defaultdict(list)
-    for row in stated.iter_rows(named=True):
+    for row in file_facts.iter_rows(named=True):
         by_source[row["source"]].append(row)
-        if row["fact"] == UNREAD:
-            place = f"{row['path']} of {row['source']}"
-            _LOG.warning("%s: skipped, no architecture facts: %s", place, row["object"])
+        if row["fact"] == SKIPPED_FILE:
+            location = f"{row['path']} of {row['source']}"
+            _LOG.warning("%s: skipped, no architecture facts: %s", location, row["object"])
     rows: list[Row] = []
-    for (source,), inside in files.sort("source", "path").group_by("source", maintain_order=True):
-        notes = UnitNotes(units.filter(pl.col("source") == source))
-        resolved = _source_facts(by_source[str(source)], inside, notes)
-        texts = dict(inside.select("path", "text").iter_rows())
-        rows += _finished(resolved, texts, str(source), settings)
+    for (source,), source_files in files.sort("source", "path").group_by(
+        "source", maintain_order=True
+    ):
+        notes = UnitDocstrings(units.filter(pl.col("source") == source))
+        resolved = _resolve_source(by_source[str(source)], source_files, notes)
+        texts = dict(source_files.select("path", "text").iter_rows())
+        rows += _identified(resolved, texts, str(source), settings)
     return ARCHITECTURE_FACTS.frame(rows)
 
 
-def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> list[Row]:
+def _resolve_source(rows: list[Row], files: pl.DataFrame, notes: UnitDocstrings) -> list[Row]:
     """Resolve the facts of one source against each other."""
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -103,14 +105,26 @@ def _source_facts(rows: list[Row], files: pl.DataFrame, notes: UnitNotes) -> lis
         ),
         *_needs(kinds["service-dependency"], index),
     ]
-    passed = {"module", "route", "service-dependency", IMPORT, MOUNT, NAME, CONFIG, UNREAD}
-    facts += [row for kind in sorted(kinds.keys() - passed) for row in kinds[kind]]
+    rewritten_kinds = {
+        "module",
+        "route",
+        "service-dependency",
+        IMPORT,
+        MOUNT,
+        NAME,
+        CONFIG,
+        SKIPPED_FILE,
+    }
+    facts += [row for kind in sorted(kinds.keys() - rewritten_kinds) for row in kinds[kind]]
     for row in facts:
         if row["description"] is None:
-            # a model is about its table, and documented under its own name
+            # a model describes its table, and is documented under its own name
             names = (row["subject"], row["object"])
             row["description"] = next(
-                filter(None, (notes.about(row["path"], n, row["start_line"]) for n in names)), None
+                filter(
+                    None, (notes.docstring_at(row["path"], n, row["start_line"]) for n in names)
+                ),
+                None,
             )
             row["description_source"] = "docstring" if row["description"] else None
         package = index.package_of(row["path"])
@@ -148,7 +162,7 @@ def _index(kinds: Mapping[str, list[Row]], paths: frozenset[str]) -> SourceIndex
     return SourceIndex(paths, packages, aliases, names)
 
 
-def _modules(rows: list[Row], notes: UnitNotes) -> Iterator[Row]:
+def _modules(rows: list[Row], notes: UnitDocstrings) -> Iterator[Row]:
     for row in rows:
         declared = ", ".join(notes.declared(row["path"]))
         yield {**row, "subject": row["path"], "object": declared}
@@ -158,8 +172,8 @@ def _imports(
     rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]]
 ) -> Iterator[Row]:
     for number, row in enumerate(rows):
-        reached = dict.fromkeys((t.object, t.scope) for t in imports[row["path"], number])
-        for target, scope in reached:
+        unique_targets = dict.fromkeys((t.object, t.scope) for t in imports[row["path"], number])
+        for target, scope in unique_targets:
             if target != row["path"]:
                 yield {**row, "fact": "module-dependency", "subject": row["path"],
                        "object": target, "scope": scope}  # fmt: skip
@@ -169,27 +183,29 @@ def _crossings(
     rows: list[Row], imports: Mapping[tuple[str, int], list[ImportTarget]], index: SourceIndex
 ) -> Iterator[Row]:
     """The first import in each file that crosses from one package of the source into another."""
-    seen = set()
+    crossed = set()
     for number, row in enumerate(rows):
-        own = index.package_of(row["path"])
+        importer = index.package_of(row["path"])
         for target in imports[row["path"], number]:
-            if target.scope != INTERNAL or own is None:
+            if target.scope != INTERNAL or importer is None:
                 continue
             is_folder = target.object in index.folders
-            other = index.package_of(f"{target.object}/x" if is_folder else target.object)
-            if other is None or own.root == other.root:
+            imported = index.package_of(f"{target.object}/x" if is_folder else target.object)
+            if imported is None or importer.root == imported.root:
                 continue
-            if (row["path"], other.root) not in seen:
-                seen.add((row["path"], other.root))
-                yield {**row, "fact": "service-dependency", "subject": own.name,
-                       "object": other.name, "scope": INTERNAL}  # fmt: skip
+            if (row["path"], imported.root) not in crossed:
+                crossed.add((row["path"], imported.root))
+                yield {**row, "fact": "service-dependency", "subject": importer.name,
+                       "object": imported.name, "scope": INTERNAL}  # fmt: skip
 
 
 def _needs(rows: list[Row], index: SourceIndex) -> Iterator[Row]:
     names = {package.name for package in index.packages}
     for row in rows:
-        own = index.package_of(row["path"])
-        subject = row["subject"] or (own.name if own else row["path"].rpartition("/")[0] or ".")
+        importer = index.package_of(row["path"])
+        subject = row["subject"] or (
+            importer.name if importer else row["path"].rpartition("/")[0] or "."
+        )
         scope = INTERNAL if row["object"] in names else EXTERNAL
         yield {**row, "subject": subject, "scope": scope}
 
@@ -198,54 +214,57 @@ def _with_frameworks(
     routes: list[Row], mounts: list[Row], languages: Mapping[str, str | None]
 ) -> Iterator[Row]:
     """Give routes of unknown framework the only framework of their language in the source."""
-    known: dict[str | None, set[str]] = defaultdict(set)
+    frameworks: dict[str | None, set[str]] = defaultdict(set)
     for row in (*routes, *mounts):
         if row["technology"]:
-            known[languages[row["path"]]].add(row["technology"])
+            frameworks[languages[row["path"]]].add(row["technology"])
     for row in routes:
-        only = known[languages[row["path"]]]
-        yield {**row, "technology": row["technology"] or (min(only) if len(only) == 1 else None)}
+        candidates = frameworks[languages[row["path"]]]
+        yield {
+            **row,
+            "technology": row["technology"] or (min(candidates) if len(candidates) == 1 else None),
+        }
 
 
 def _routes(
-    row: Row, mounts: Mounts, notes: UnitNotes, imports: Mapping[str, list[ImportTarget]]
+    row: Row, mounts: Mounts, notes: UnitDocstrings, imports: Mapping[str, list[ImportTarget]]
 ) -> Iterator[Row]:
     detail = parsed_detail(row["detail"])
-    about = row["description"] or notes.handler(row["path"], row["object"], imports)
-    source = row["description_source"] or ("docstring" if about else None)
+    description = row["description"] or notes.handler_docstring(row["path"], row["object"], imports)
+    source = row["description_source"] or ("docstring" if description else None)
     for prefix in mounts.prefixes(row["path"], detail["router"]):
-        path = plain_path(f"{prefix}/{detail['path']}" if detail["path"] else prefix)
-        yield {**row, "subject": f"{detail['method']} {path}", "description": about,
+        path = normalise_path(f"{prefix}/{detail['path']}" if detail["path"] else prefix)
+        yield {**row, "subject": f"{detail['method']} {path}", "description": description,
                "description_source": source}  # fmt: skip
 
 
-def _finished(
+def _identified(
     rows: list[Row], texts: Mapping[str, str], source: str, settings: ArchitectureSettings
 ) -> Iterator[Row]:
     """Add identity and evidence to the rows and drop duplicates."""
     lines: dict[str, list[str]] = {}
-    seen = set()
-    most, names = settings.max_evidence_chars, list(ARCHITECTURE_FACTS.schema)
+    fact_ids = set()
+    max_chars, names = settings.max_evidence_chars, list(ARCHITECTURE_FACTS.schema)
     for row in sorted(rows, key=lambda row: row["path"]):
         path = row["path"]
         if path not in lines:
             lines = {path: texts[path].split("\n")}
         row = {"scope": None, **row, "source": source}
-        about = row["description"]
-        row["description"] = _described(about)[:most] or None
+        description = row["description"]
+        row["description"] = _summary(description)[:max_chars] or None
         row["description_source"] = row["description_source"] if row["description"] else None
         parts = [row[name] for name in _IDENTITY]
         identity = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
-        if identity not in seen:
-            seen.add(identity)
-            evidence = "\n".join(lines[path][row["start_line"] - 1 : row["end_line"]])[:most]
+        if identity not in fact_ids:
+            fact_ids.add(identity)
+            evidence = "\n".join(lines[path][row["start_line"] - 1 : row["end_line"]])[:max_chars]
             row |= {"fact_id": identity, "evidence": evidence}
             yield {name: row[name] for name in names}
 
 
-def _described(about: str | None) -> str:
+def _summary(doc: str | None) -> str:
     """A description up to its first tag, on one line; empty if it has fewer than two words."""
-    words = _TAG.split(about or "", maxsplit=1)[0].split()
+    words = _TAG.split(doc or "", maxsplit=1)[0].split()
     return " ".join(words) if sum(word[:1].isalpha() for word in words) > 1 else ""
 
 

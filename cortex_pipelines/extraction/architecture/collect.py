@@ -13,17 +13,17 @@ import polars as pl
 
 from cortex_pipelines.damage import Damage, attempt
 from cortex_pipelines.extraction.architecture import readers
-from cortex_pipelines.extraction.architecture.facts import STATED, UNREAD, Fact, row
+from cortex_pipelines.extraction.architecture.facts import FACT_COLUMNS, SKIPPED_FILE, Fact, row
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.progress import track
 from cortex_pipelines.rowcache import RowCache
 
-_KEYED = pl.Schema([("cache_key", pl.String), *STATED.items()])
+_CACHE_SCHEMA = pl.Schema([("cache_key", pl.String), *FACT_COLUMNS.items()])
 
 
-def collected(
+def collect_facts(
     files: pl.DataFrame,
     settings: ArchitectureSettings,
     parsing: ExtractionSettings,
@@ -35,22 +35,22 @@ def collected(
     Args:
         files: Rows of ``REPOSITORY_FILES``.
         settings: Limits.
-        parsing: Limits of what is parsed as code.
-        cache: Where what was found before is kept; None computes all.
+        parsing: Limits of code parsing.
+        cache: Facts of unchanged files; None computes all.
         project: Name that keeps projects apart in the cache.
 
     Returns:
-        Columns ``source``, ``path`` and those of ``STATED``; rows in order of source, path, place
-        of the reader, and as it states them.
+        Columns ``source``, ``path`` and those of ``FACT_COLUMNS``; rows in order of source,
+        path and reader, then as the reader yields them.
     """
-    wanted = files.filter(~pl.col("generated")).sort("source", "path")
-    keys = [_key(*parts) for parts in wanted.select("path", "language", "text").iter_rows()]
-    keyed = wanted.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
+    readable_files = files.filter(~pl.col("generated")).sort("source", "path")
+    keys = [_key(*parts) for parts in readable_files.select("path", "language", "text").iter_rows()]
+    keyed = readable_files.with_columns(pl.Series("cache_key", keys, dtype=pl.String))
 
     def compute(missing: pl.Series) -> pl.DataFrame:
-        left = keyed.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
-        return _computed(
-            left.unique("cache_key", keep="first", maintain_order=True), settings, parsing
+        uncached = keyed.join(missing.alias("cache_key").to_frame(), on="cache_key", how="semi")
+        return _read_facts(
+            uncached.unique("cache_key", keep="first", maintain_order=True), settings, parsing
         )
 
     computed = (
@@ -58,22 +58,27 @@ def collected(
         if cache is None
         else cache.rows(f"architecture/{project}", keyed["cache_key"], compute)
     )
-    placed = keyed.select("source", "path", "cache_key")
-    return placed.join(
-        computed.select(list(_KEYED)), on="cache_key", how="inner", maintain_order="left_right"
+    file_keys = keyed.select("source", "path", "cache_key")
+    return file_keys.join(
+        computed.select(list(_CACHE_SCHEMA)),
+        on="cache_key",
+        how="inner",
+        maintain_order="left_right",
     ).drop("cache_key")
 
 
-def facts_of(file: SourceFile) -> Iterator[dict[str, Any]]:
-    """The facts in one file, as rows of ``STATED``."""
+def facts_in_file(file: SourceFile) -> Iterator[dict[str, Any]]:
+    """The facts in one file, as rows of ``FACT_COLUMNS``."""
     if len(file.text) > file.settings.max_file_bytes:
         return
-    stated = (fact for reader in _readers() if reader.reads(file) for fact in reader.facts(file))
-    for fact in islice(stated, file.settings.max_facts_per_file):
+    facts = (
+        fact for reader in _readers() if reader.applies_to(file) for fact in reader.facts(file)
+    )
+    for fact in islice(facts, file.settings.max_facts_per_file):
         yield row(fact)
 
 
-def _computed(
+def _read_facts(
     files: pl.DataFrame, settings: ArchitectureSettings, parsing: ExtractionSettings
 ) -> pl.DataFrame:
     rows = [
@@ -81,15 +86,15 @@ def _computed(
         for key, path, language, text in track(
             files.select("cache_key", "path", "language", "text").rows(), "Reading architecture"
         )
-        for fact in _of_file(SourceFile(path, language, text, settings, parsing))
+        for fact in _facts_or_damage(SourceFile(path, language, text, settings, parsing))
     ]
-    return pl.DataFrame(rows, schema=_KEYED, orient="row")
+    return pl.DataFrame(rows, schema=_CACHE_SCHEMA, orient="row")
 
 
-def _of_file(file: SourceFile) -> list[dict[str, Any]]:
-    facts = attempt(lambda: list(facts_of(file)))
+def _facts_or_damage(file: SourceFile) -> list[dict[str, Any]]:
+    facts = attempt(lambda: list(facts_in_file(file)))
     if isinstance(facts, Damage):
-        return [row(Fact(1, 1, UNREAD, file.path, "set-aside", facts.words))]
+        return [row(Fact(1, 1, SKIPPED_FILE, file.path, "set-aside", facts.words))]
     return facts
 
 

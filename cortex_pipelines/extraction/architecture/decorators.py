@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from cortex_pipelines.extraction.architecture.syntax import (
-    first_inside,
+    first_named_child,
     positional,
     string_value,
     text,
@@ -14,36 +14,36 @@ from cortex_pipelines.extraction.architecture.syntax import (
 
 def class_decorators(node: Node) -> list[Node]:
     """The decorators of a class; before ``export`` they belong to the statement around it."""
-    own = [child for child in node.children if child.type == "decorator"]
+    decorators = [child for child in node.children if child.type == "decorator"]
     outer = node.parent
     if outer is not None and outer.type == "export_statement":
-        own = [child for child in outer.children if child.type == "decorator"] + own
-    return own
+        decorators = [child for child in outer.children if child.type == "decorator"] + decorators
+    return decorators
 
 
 def decorated_members(node: Node) -> Iterator[tuple[Node, list[Node]]]:
     """The members of a class with their decorators, which the grammar puts before or inside."""
     body = node.child_by_field_name("body")
-    waiting: list[Node] = []
+    pending: list[Node] = []
     for child in body.named_children if body is not None else ():
         if child.type == "decorator":
-            waiting.append(child)
+            pending.append(child)
         elif child.type != "comment":
             inner = [part for part in child.children if part.type == "decorator"]
-            yield child, waiting + inner
-            waiting = []
+            yield child, pending + inner
+            pending = []
 
 
 def decorator_name(decorator: Node) -> str:
     """Name of a decorator without its arguments."""
-    inner = first_inside(decorator)
+    inner = first_named_child(decorator)
     called = inner.child_by_field_name("function") if inner is not None else None
     return text(called or inner).rsplit(".", 1)[-1]
 
 
 def decorator_arguments(decorator: Node) -> list[Node]:
     """Arguments of a decorator."""
-    inner = first_inside(decorator)
+    inner = first_named_child(decorator)
     if inner is None or inner.type != "call_expression":
         return []
     return positional(inner.child_by_field_name("arguments"))

@@ -12,11 +12,11 @@ UNIT_COLUMNS = (
     *("path", "kind", "name", "qualified_name", "start_line", "docstring"),
     *("start_byte", "end_byte"),
 )
-"""Columns of CODE_UNITS that notes are made from."""
+"""Columns of CODE_UNITS that the documentation is read from."""
 
 
-class UnitNotes:
-    """Documentation of the units of one source, by where they stand and by name.
+class UnitDocstrings:
+    """Documentation of the units of one source, by path and name.
 
     Args:
         units: Rows of ``CODE_UNITS``.
@@ -25,15 +25,15 @@ class UnitNotes:
     def __init__(self, units: pl.DataFrame) -> None:
         self._documented: dict[tuple[str, str], tuple[int, str]] = {}
         self._declared: dict[str, dict[str, None]] = {}
-        kept = units.select(UNIT_COLUMNS).sort(
+        ordered_units = units.select(UNIT_COLUMNS).sort(
             "path", "start_byte", "end_byte", descending=[False, False, True]
         )
-        for path, kind, name, qualified, line, about in kept.select(
+        for path, kind, name, qualified, line, docstring in ordered_units.select(
             "path", "kind", "name", "qualified_name", "start_line", "docstring"
         ).iter_rows():
-            if about and kind != "import":
-                self._documented.setdefault((path, qualified), (line, about))
-                self._documented.setdefault((path, name), (line, about))
+            if docstring and kind != "import":
+                self._documented.setdefault((path, qualified), (line, docstring))
+                self._documented.setdefault((path, name), (line, docstring))
             if kind in _DECLARED and name == qualified:
                 self._declared.setdefault(path, {}).setdefault(name)
 
@@ -42,18 +42,18 @@ class UnitNotes:
         names = [name for name in self._declared.get(path, ()) if not name.startswith("_")]
         return names[:_MAX_DECLARED]
 
-    def about(self, path: str, subject: str, line: int) -> str | None:
+    def docstring_at(self, path: str, subject: str, line: int) -> str | None:
         """Documentation of the unit with a name that begins on a line."""
         documented = self._documented.get((path, subject))
         return documented[1] if documented and documented[0] == line else None
 
-    def handler(
+    def handler_docstring(
         self, path: str, handler: str, imports: Mapping[str, list[ImportTarget]]
     ) -> str | None:
         """Documentation of a handler: in its file, or where an import finds it."""
-        own = self._documented.get((path, handler))
-        if own:
-            return own[1]
+        local = self._documented.get((path, handler))
+        if local:
+            return local[1]
         words = handler.replace("::", ".").split(".")
         for target in imports.get(path, ()):
             if target.scope == INTERNAL and target.local == words[0]:

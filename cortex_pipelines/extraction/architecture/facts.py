@@ -9,9 +9,9 @@ import polars as pl
 from cortex_pipelines.damage import encodable
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 
-# Between readers and resolvers only: what is no fact by itself.
+# Intermediate kinds, passed from readers to resolvers; not facts of the output.
 IMPORT, MOUNT, NAME, CONFIG = "import", "mount", "name", "config"
-UNREAD = "unread"
+SKIPPED_FILE = "unread"
 """Kind of the fact that marks a skipped file; ``object`` holds the reason."""
 
 
@@ -23,13 +23,13 @@ class Fact:
         start_line: First line of the evidence, from 1.
         end_line: Last line, inclusive.
         fact: Kind of fact.
-        subject: What it is about.
+        subject: Subject of the relation.
         relation: How subject and object belong together.
-        object: The other side.
-        technology: Format or framework that states it.
-        description: What people say about it.
-        description_source: Where that stands: comment, summary, docstring, readme.
-        detail: What resolving it across files needs, as JSON; empty if nothing.
+        object: Object of the relation.
+        technology: Format or framework that it is declared in.
+        description: Description written by people.
+        description_source: Source of the description: comment, summary, docstring, readme.
+        detail: Data for resolving it across files, as JSON; empty without any.
     """
 
     start_line: int
@@ -44,7 +44,7 @@ class Fact:
     detail: str = ""
 
 
-STATED = pl.Schema(
+FACT_COLUMNS = pl.Schema(
     {column.name: ARCHITECTURE_FACTS.schema.get(column.name, pl.String) for column in fields(Fact)}
 )
 """Columns of a frame of facts, as the fields of ``Fact``."""
@@ -57,5 +57,5 @@ def detail(**values: Any) -> str:
 
 def row(fact: Fact) -> dict[str, Any]:
     """The fields of a fact by name, with all text encodable as UTF-8."""
-    values = ((name, getattr(fact, name)) for name in STATED)
+    values = ((name, getattr(fact, name)) for name in FACT_COLUMNS)
     return {name: encodable(value) if isinstance(value, str) else value for name, value in values}

@@ -8,7 +8,7 @@ from itertools import islice
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 
-_MAX_NEEDS = 1000  # each is looked for in the whole manifest
+_MAX_DEPENDENCIES = 1000  # each is searched for in the whole manifest
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,34 @@ class PackageManifest:
         name: Name of the package.
         technology: Format of the manifest.
         line: Line that names it.
-        about: Its description; empty if none.
-        needs: Names of the packages it depends on.
-        detail: What resolving needs, as JSON.
+        description: Its description; empty if none.
+        dependencies: Names of the packages it depends on.
+        detail: Data for resolving, as JSON.
     """
 
     name: str
     technology: str
     line: int
-    about: str
-    needs: tuple[str, ...]
+    description: str
+    dependencies: tuple[str, ...]
     detail: str = ""
 
 
 def manifest_facts(file: SourceFile, manifest: PackageManifest) -> Iterator[Fact]:
     """Facts for a manifest: its package and each dependency at its line."""
     yield Fact(
-        manifest.line, manifest.line, "service", manifest.name, "rooted-at", file.folder,
-        manifest.technology, manifest.about or None, "manifest" if manifest.about else None,
+        manifest.line,
+        manifest.line,
+        "service",
+        manifest.name,
+        "rooted-at",
+        file.folder,
+        manifest.technology,
+        manifest.description or None,
+        "manifest" if manifest.description else None,
         manifest.detail,
-    )  # fmt: skip
-    for need in islice(dict.fromkeys(manifest.needs), _MAX_NEEDS):
-        line = file.line_with(rf"(?<![\w.@/-]){re.escape(need)}(?![\w-])")
-        yield Fact(line, line, "service-dependency", manifest.name, "depends-on", need,
+    )
+    for dependency in islice(dict.fromkeys(manifest.dependencies), _MAX_DEPENDENCIES):
+        line = file.line_with(rf"(?<![\w.@/-]){re.escape(dependency)}(?![\w-])")
+        yield Fact(line, line, "service-dependency", manifest.name, "depends-on", dependency,
                    manifest.technology)  # fmt: skip

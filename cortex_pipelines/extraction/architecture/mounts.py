@@ -15,7 +15,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
 Router = tuple[str, str]
 """A router: file, and name in it (for Go and Rust the function and the name)."""
 
-_MAX_PLACES = 4  # of one router
+_MAX_MOUNTS = 4  # of one router
 _MAX_DEPTH = 8
 
 
@@ -24,7 +24,7 @@ class Mounts:
 
     Args:
         rows: Facts ``route`` and ``mount`` of the source, as rows.
-        imports: File to what it imports.
+        imports: Import targets by file.
         resolver: Finds the modules that a mount names itself.
     """
 
@@ -42,13 +42,13 @@ class Mounts:
         self._symbols: dict[str, dict[str, None]] = defaultdict(dict)
         self._files: dict[str, list[str]] = defaultdict(list)
         self._prefixes_of: dict[Router, list[str]] = {}
-        self._own: dict[Router, str] = {}
-        self._above: dict[Router, list[tuple[Router, str, bool]]] = defaultdict(list)
+        self._own_prefixes: dict[Router, str] = {}
+        self._mounts: dict[Router, list[tuple[Router, str, bool]]] = defaultdict(list)
         for row in rows:
             path, detail = row["path"], parsed_detail(row["detail"])
             self._symbols[path].setdefault(detail["router"])
             if row["fact"] == "mount" and not detail["router"]:
-                self._own[path, row["object"]] = row["subject"]
+                self._own_prefixes[path, row["object"]] = row["subject"]
         for path in sorted(self._symbols):
             self._files[dirname(path)].append(path)
         for row in rows:
@@ -62,17 +62,17 @@ class Mounts:
             self._prefixes_of[node] = self._prefixes(node, frozenset())
         return self._prefixes_of[node]
 
-    def _prefixes(self, node: Router, seen: frozenset[Router]) -> list[str]:
-        own = self._own.get(node, "")
-        above = self._above.get(node, [])[:_MAX_PLACES]
-        if not above or node in seen or len(seen) >= _MAX_DEPTH:
-            return [own]
+    def _prefixes(self, node: Router, visited: frozenset[Router]) -> list[str]:
+        own_prefix = self._own_prefixes.get(node, "")
+        mounts = self._mounts.get(node, [])[:_MAX_MOUNTS]
+        if not mounts or node in visited or len(visited) >= _MAX_DEPTH:
+            return [own_prefix]
         prefixes: dict[str, None] = {}
-        for outer, prefix, replaces in above:
-            inner = prefix if replaces else _joined(prefix, own)
-            for before in self._prefixes(outer, seen | {node}):
-                prefixes.setdefault(_joined(before, inner))
-        return list(prefixes)[:_MAX_PLACES]
+        for outer, prefix, replaces in mounts:
+            inner = prefix if replaces else _join_paths(prefix, own_prefix)
+            for outer_prefix in self._prefixes(outer, visited | {node}):
+                prefixes.setdefault(_join_paths(outer_prefix, inner))
+        return list(prefixes)[:_MAX_MOUNTS]
 
     def _add(self, row: dict[str, Any]) -> None:
         path, detail = row["path"], parsed_detail(row["detail"])
@@ -80,17 +80,17 @@ class Mounts:
             return
         edge = ((path, detail["router"]), row["subject"], detail["replaces"])
         for node in self._routers_of(path, row["object"], 0):
-            if node != edge[0] and edge not in self._above[node]:
-                self._above[node].append(edge)
+            if node != edge[0] and edge not in self._mounts[node]:
+                self._mounts[node].append(edge)
 
     def _routers_of(self, path: str, name: str, depth: int) -> list[Router]:
         """The routers that a name refers to in a file."""
-        kind, _, rest = name.partition(" ")
+        kind, _, target_name = name.partition(" ")
         if kind == "module":
-            return self._roots(self._resolver.module(path, rest), "")
+            return self._roots(self._resolver.module(path, target_name), "")
         if kind in ("returned", "parameter"):
-            return self._made(path, rest)
-        if name in self._symbols[path] or (path, name) in self._own or depth > _MAX_DEPTH:
+            return self._function_routers(path, target_name)
+        if name in self._symbols[path] or (path, name) in self._own_prefixes or depth > _MAX_DEPTH:
             return [(path, name)]
         words = name.replace("::", ".").split(".")
         target = self._imports.get(path, {}).get(words[0])
@@ -105,7 +105,7 @@ class Mounts:
             return self._routers_of(target.object, symbol, depth + 1)
         return []
 
-    def _made(self, path: str, name: str) -> list[Router]:
+    def _function_routers(self, path: str, name: str) -> list[Router]:
         """Routers that a function creates or receives."""
         words = name.replace("::", ".").split(".")
         files = self._files[dirname(path)] if path.endswith(".go") else [path]
@@ -120,16 +120,16 @@ class Mounts:
         for usual in ("urlpatterns", "default"):
             if usual in symbols:
                 return [(str(path), usual)]
-        inner = set(self._inside(str(path), symbols))
+        inner = set(self._mounted_in_file(str(path), symbols))
         return [(str(path), name) for name in symbols if name and name not in inner]
 
-    def _inside(self, path: str, symbols: list[str]) -> Iterator[str]:
+    def _mounted_in_file(self, path: str, symbols: list[str]) -> Iterator[str]:
         for name in symbols:
-            if any(outer[0] == path for outer, _, _ in self._above.get((path, name), ())):
+            if any(outer[0] == path for outer, _, _ in self._mounts.get((path, name), ())):
                 yield name
 
 
-def _joined(before: str, after: str) -> str:
-    if not before or not after:
-        return before or after
-    return before.rstrip("/") + "/" + after.lstrip("/")
+def _join_paths(base: str, suffix: str) -> str:
+    if not base or not suffix:
+        return base or suffix
+    return base.rstrip("/") + "/" + suffix.lstrip("/")

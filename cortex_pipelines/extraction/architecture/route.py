@@ -16,8 +16,8 @@ def route(
     router: str = "",
     start_line: int | None = None,
     end_line: int | None = None,
-    about: str | None = None,
-    about_source: str = "comment",
+    description: str | None = None,
+    description_source: str = "comment",
 ) -> Fact:
     """A fact for a route: method, path and handler.
 
@@ -26,19 +26,25 @@ def route(
         method: HTTP method in capitals, or ``ANY``.
         path: Path as written; where it is mounted is resolved later.
         handler: Name of the function or class that answers.
-        technology: Framework, if the file tells.
-        router: Name of what the route is registered on, for mounts; empty if there is none.
+        technology: Framework, if the file shows it.
+        router: Name of the router that the route is registered on, for mounts; empty if none.
         start_line: First line of the evidence if it is not the node's.
         end_line: Last line of the evidence if it is not the node's.
-        about: What people say of it.
-        about_source: Where that stands.
+        description: Description written by people.
+        description_source: Source of the description.
     """
     return Fact(
-        start_line or first_line(node), end_line or last_line(node), "route",
-        f"{method} {plain_path(path)}",
-        "handled-by", handler, technology, about or None, about_source if about else None,
+        start_line or first_line(node),
+        end_line or last_line(node),
+        "route",
+        f"{method} {normalise_path(path)}",
+        "handled-by",
+        handler,
+        technology,
+        description or None,
+        description_source if description else None,
         detail(method=method, path=path, router=router),
-    )  # fmt: skip
+    )
 
 
 def mount(
@@ -54,19 +60,19 @@ def mount(
 
     Args:
         node: Evidence.
-        router: Name of what it is mounted on; empty for a prefix that ``target`` has by itself.
+        router: Name of the outer router; empty for a prefix of ``target`` itself.
         prefix: Path that comes before.
         target: Name of a router of this file, or of what an import names; after ``module`` the
             module that holds it, after ``returned`` or ``parameter`` a function that makes it or
             fills the one it is given.
-        technology: Framework, if the file tells.
-        replaces: The prefix takes the place of the target's own (Flask).
+        technology: Framework, if the file shows it.
+        replaces: The prefix replaces the target's own (Flask).
     """
     return Fact(first_line(node), last_line(node), MOUNT, prefix, "mounts", target, technology,
                 detail=detail(router=router, replaces=replaces))  # fmt: skip
 
 
-def plain_path(path: str) -> str:
+def normalise_path(path: str) -> str:
     """Normalise a path: one leading slash, no doubled slashes."""
     plain = "/" + path.strip()
     while "//" in plain:

@@ -14,14 +14,14 @@ from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
 from cortex_pipelines.extraction.documentation import comment_text
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
-from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
+from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 
 _QUERIES = Path(__file__).parent / "queries"
 _COMMENT = re.compile(r"[ \t]*(#(?!\[|!)|//|/\*|\*|--)")
 _HASHES = re.compile(r"^[ \t]*(?:#+|--+)[ \t]?", re.MULTILINE)
 _MAX_COMMENT_LINES = 60
 _MAX_CAPTURES = 5_000  # of one kind in a file
-NOT_ABOUT = re.compile(
+NOT_DESCRIPTIVE = re.compile(
     r"(?i)copyright|licen[sc]ed?\b|SPDX|all rights reserved|eslint|@ts-|@flow|prettier|jshint|"
     r"go:build|\+build|Code generated|use strict|<reference|noqa|yaml-language-server"
 )
@@ -39,7 +39,7 @@ class SourceFile:
         language: Language as ingestion found it, if known.
         text: Content.
         settings: Limits.
-        parsing: Limits of what is parsed as code.
+        parsing: Limits of code parsing.
     """
 
     path: str
@@ -70,7 +70,7 @@ class SourceFile:
         if self.language in PARSED:
             grammar = grammar_for(self.language or "", self.path)
             tree = syntax_tree(self.text.encode(), grammar, self.parsing.max_file_bytes)
-            if isinstance(tree, Unparsed):
+            if isinstance(tree, SkipReason):
                 return by_kind
             for _, captures in matches(grammar, tree.root_node, _QUERIES):
                 for kind in [name for name in captures if not name.startswith("_")][:1]:
@@ -93,23 +93,23 @@ class SourceFile:
 
     def line_with(self, pattern: str, after: int = 1) -> int:
         """First line from ``after`` on that matches a pattern; ``after`` if none does."""
-        form = re.compile(pattern)
+        regex = re.compile(pattern)
         numbered = enumerate(self.lines[after - 1 :], after)
-        return next((number for number, line in numbered if form.search(line)), after)
+        return next((number for number, line in numbered if regex.search(line)), after)
 
     def comment_above(self, line: int) -> str | None:
         """The comment that ends on the line before, without its markers."""
         block: list[str] = []
-        for above in self._upwards(line - 2):
-            block.append(above)
+        for line_above in self._upwards(line - 2):
+            block.append(line_above)
         if not block:
             return None
-        joined = "\n".join(reversed(block))
-        about = comment_text(_HASHES.sub("", joined))
-        return about if about and not NOT_ABOUT.search(about) else None
+        full_text = "\n".join(reversed(block))
+        comment = comment_text(_HASHES.sub("", full_text))
+        return comment if comment and not NOT_DESCRIPTIVE.search(comment) else None
 
     def _upwards(self, index: int) -> Iterator[str]:
-        for at in range(index, max(index - _MAX_COMMENT_LINES, -1), -1):
-            if not _COMMENT.match(self.lines[at]):
+        for number in range(index, max(index - _MAX_COMMENT_LINES, -1), -1):
+            if not _COMMENT.match(self.lines[number]):
                 return
-            yield self.lines[at]
+            yield self.lines[number]

@@ -8,8 +8,8 @@ _STRINGS = frozenset(
     {"string", "template_string", "string_literal", "interpreted_string_literal"}
     | {"raw_string_literal", "concatenated_string", "text_block"}
 )
-_HOLES = frozenset({"interpolation", "template_substitution", "string_interpolation"})
-_MAX_OPERANDS = 8
+_INTERPOLATIONS = frozenset({"interpolation", "template_substitution", "string_interpolation"})
+_MAX_NESTING = 8
 _MAX_LEVELS = 64
 
 
@@ -20,7 +20,7 @@ def text(node: Node | None) -> str:
     return node.text.decode("utf-8", "replace")
 
 
-def first_inside(node: Node | None) -> Node | None:
+def first_named_child(node: Node | None) -> Node | None:
     """The first named child; None without one, as in a tree around a syntax error."""
     return next(iter(node.named_children), None) if node is not None else None
 
@@ -37,7 +37,7 @@ def last_line(node: Node) -> int:
 
 
 def head_end(node: Node) -> int:
-    """Last line of a definition's head: where its body begins, or all of it without a body."""
+    """Last line of a definition's head: where its body begins, or its end without a body."""
     body = node.child_by_field_name("body")
     if body is None:
         return last_line(node)
@@ -46,43 +46,43 @@ def head_end(node: Node) -> int:
 
 
 def string_value(node: Node | None) -> str | None:
-    """Text of a string literal, interpolations in braces; None if it is no string."""
-    return _string(node, _MAX_OPERANDS)
+    """Text of a string literal, interpolations in braces; None for another node."""
+    return _string_text(node, _MAX_NESTING)
 
 
-def _string(node: Node | None, left: int) -> str | None:
-    if node is None or not left:
+def _string_text(node: Node | None, max_depth: int) -> str | None:
+    if node is None or not max_depth:
         return None
     if node.type == "parenthesized_expression" and node.named_child_count == 1:
-        return _string(first_inside(node), left - 1)
+        return _string_text(first_named_child(node), max_depth - 1)
     if node.type in ("binary_expression", "binary_operator"):
-        return _sum(node, left - 1)
+        return _concatenated(node, max_depth - 1)
     if node.type not in _STRINGS:
         return None
     if node.type == "concatenated_string":
-        return "".join(_string(part, left - 1) or "" for part in node.named_children)
+        return "".join(_string_text(part, max_depth - 1) or "" for part in node.named_children)
     if node.type in ("raw_string_literal", "interpreted_string_literal"):
         raw = text(node)
         return raw[raw.find('"') + 1 : raw.rfind('"')] if '"' in raw else raw.strip("`")
-    return "".join(_pieces(node))
+    return "".join(_string_fragments(node))
 
 
-def _sum(node: Node, left: int) -> str | None:
-    sides = (node.child_by_field_name("left"), node.child_by_field_name("right"))
-    if text(node.child_by_field_name("operator")) != "+" or None in sides:
+def _concatenated(node: Node, max_depth: int) -> str | None:
+    operands = (node.child_by_field_name("left"), node.child_by_field_name("right"))
+    if text(node.child_by_field_name("operator")) != "+" or None in operands:
         return None
-    values = [_string(side, left) for side in sides]
+    values = [_string_text(operand, max_depth) for operand in operands]
     if values == [None, None]:
         return None
     return "".join(
-        f"{{{text(side)}}}" if value is None else value
-        for side, value in zip(sides, values, strict=True)
+        f"{{{text(operand)}}}" if value is None else value
+        for operand, value in zip(operands, values, strict=True)
     )
 
 
-def _pieces(node: Node) -> Iterator[str]:
+def _string_fragments(node: Node) -> Iterator[str]:
     for child in node.named_children:
-        if child.type in _HOLES:
+        if child.type in _INTERPOLATIONS:
             inner = child.named_children
             yield "{" + (text(inner[0]) if inner else "") + "}"
         elif child.type in ("string_content", "string_fragment", "multiline_string_fragment"):
@@ -109,39 +109,39 @@ def keyword(arguments: Node | None, *names: str) -> Node | None:
 
 def ancestors(node: Node) -> Iterator[Node]:
     """The nodes around a node, innermost first, up to a bound."""
-    here = node.parent
+    ancestor = node.parent
     for _ in range(_MAX_LEVELS):  # finding a parent costs its depth
-        if here is None:
+        if ancestor is None:
             return
-        yield here
-        here = here.parent
+        yield ancestor
+        ancestor = ancestor.parent
 
 
-def top_of_chain(node: Node, links: frozenset[str], known: dict[int, Node]) -> Node:
+def top_of_chain(node: Node, links: frozenset[str], tops: dict[int, Node]) -> Node:
     """The outermost call of a chain ``a.b().c()`` that a call is part of.
 
     Args:
         node: A call.
         links: Types of the nodes that make a chain.
-        known: What was found before in the same tree: finding a parent costs its depth, so each
-            link of a chain is looked for once.
+        tops: Results so far in the same tree: finding a parent costs its depth, so each link of a
+            chain is visited once.
     """
-    passed = []
-    while node.id not in known:
-        passed.append(node.id)
+    links_visited = []
+    while node.id not in tops:
+        links_visited.append(node.id)
         outer = node.parent
         if outer is None or outer.type not in links:
-            known[node.id] = node
+            tops[node.id] = node
         else:
             node = outer
-    top = known[node.id]
-    known.update(dict.fromkeys(passed, top))
+    top = tops[node.id]
+    tops.update(dict.fromkeys(links_visited, top))
     return top
 
 
-def short_text(node: Node | None, most: int = 200) -> str:
+def short_text(node: Node | None, max_bytes: int = 200) -> str:
     """Source text of a node; empty if it is too long to be a name."""
-    fits = node is not None and node.end_byte - node.start_byte <= most
+    fits = node is not None and node.end_byte - node.start_byte <= max_bytes
     return text(node) if fits else ""
 
 
@@ -159,7 +159,7 @@ def strings_in(node: Node | None) -> list[str]:
     """All strings directly in a list, tuple, set or array; or the string itself."""
     if node is None:
         return []
-    own = string_value(node)
-    if own is not None:
-        return [own]
+    literal = string_value(node)
+    if literal is not None:
+        return [literal]
     return [value for child in node.named_children if (value := string_value(child)) is not None]

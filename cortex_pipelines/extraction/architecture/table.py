@@ -6,12 +6,12 @@ from cortex_pipelines.extraction.architecture.facts import Fact
 
 
 @dataclass(frozen=True)
-class ColumnOf:
+class ColumnDefinition:
     """A column.
 
     Args:
         name: Its name.
-        type: Its type as written; empty if none is.
+        type: Its type as written; empty if none.
         start_line: First line of its declaration.
         end_line: Last line.
         references: Table or model that it refers to; empty if none.
@@ -25,17 +25,17 @@ class ColumnOf:
 
 
 @dataclass(frozen=True)
-class TableOf:
+class TableDefinition:
     """A table, document or model.
 
     Args:
-        name: Name of the table if the declaration says it, else of the model.
-        kind: What declares it: table, view, model, enum.
+        name: Name of the table if declared, else of the model.
+        kind: Kind of its declaration: table, view, model, enum.
         technology: Format or framework.
         start_line: First line of the declaration.
         end_line: Last line.
         columns: Its columns.
-        about: What people say of it.
+        comment: Comment on the table.
         model: Name of the class, where it is not the table's.
     """
 
@@ -44,24 +44,24 @@ class TableOf:
     technology: str
     start_line: int
     end_line: int
-    columns: list[ColumnOf] = field(default_factory=list)
-    about: str | None = None
+    columns: list[ColumnDefinition] = field(default_factory=list)
+    comment: str | None = None
     model: str = ""
 
 
-def table_facts(table: TableOf) -> list[Fact]:
+def table_facts(table: TableDefinition) -> list[Fact]:
     """Facts for a table, its columns and its references."""
-    about = table.about or None
+    comment = table.comment or None
     facts = [
         Fact(
             table.start_line, table.end_line, "schema", table.name, table.kind,
-            table.model or table.name, table.technology, about, "comment" if about else None,
+            table.model or table.name, table.technology, comment, "comment" if comment else None,
         )
     ]  # fmt: skip
     for column in table.columns:
         lines = (column.start_line, column.end_line)
-        described = f"{column.name} {' '.join(column.type.split())}".strip()
-        facts.append(Fact(*lines, "schema", table.name, "column", described, table.technology))
+        declaration = f"{column.name} {' '.join(column.type.split())}".strip()
+        facts.append(Fact(*lines, "schema", table.name, "column", declaration, table.technology))
         if column.references:
             facts.append(
                 Fact(*lines, "schema", table.name, "references", column.references,

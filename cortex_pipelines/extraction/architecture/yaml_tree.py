@@ -1,8 +1,8 @@
 """YAML (and so JSON) as a tree with line numbers, safe for untrusted input.
 
 Built from the parser's events: nothing is constructed from a tag, an alias stays a name (so no
-document grows by reading it), and nesting, size and number of nodes are bounded. What stands before
-an error is kept. Helm templates are read with their actions blanked out.
+document grows by reading it), and nesting, size and number of nodes are bounded. Nodes before an
+error are kept. Helm templates are read with their actions blanked out.
 """
 
 import re
@@ -25,8 +25,8 @@ from ruamel.yaml.events import (
 
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 
-# The parser's own error, and what it lets through on hostile input.
-_BROKEN = (YAMLError, ValueError, RecursionError, AssertionError, IndexError)
+# The parser's own error, and others that hostile input raises.
+_PARSE_ERRORS = (YAMLError, ValueError, RecursionError, AssertionError, IndexError)
 _MAX_NODES = 100_000
 _ACTION_LINE = re.compile(r"^[ \t]*\{\{.*\}\}[ \t]*$", re.MULTILINE)
 _ACTION = re.compile(r"\{\{[^\n]{0,400}?\}\}")
@@ -56,16 +56,16 @@ class Yaml:
 
     def get(self, *keys: str) -> "Yaml | None":
         """The value under a path of keys, or None."""
-        here = self
+        node = self
         for key in keys:
-            child = next((value for name, _, value in here.entries if name == key), None)
+            child = next((value for name, _, value in node.entries if name == key), None)
             if child is None:
                 return None
-            here = child
-        return here
+            node = child
+        return node
 
     def scalar(self, *keys: str) -> str:
-        """Text of the scalar under a path of keys; empty if there is none."""
+        """Text of the scalar under a path of keys; empty if missing."""
         node = self.get(*keys)
         return node.value if node else ""
 
@@ -96,7 +96,7 @@ def documents(text: str, settings: ArchitectureSettings) -> list[Yaml]:
     if "{{" in text:
         text = _ACTION.sub(_placeholder, _ACTION_LINE.sub("", text))
     roots: list[Yaml] = []
-    with suppress(*_BROKEN):  # what stands before the error is kept
+    with suppress(*_PARSE_ERRORS):  # nodes before the error are kept
         _build(YAML(typ="safe", pure=True).parse(text), roots, settings.max_yaml_depth)
     return roots
 
@@ -141,13 +141,13 @@ def _attach(node: Yaml, open_nodes: list[tuple[Yaml, list[Yaml]]], roots: list[Y
     if not open_nodes:
         roots.append(node)
         return
-    parent, waiting = open_nodes[-1]
+    parent, pending_keys = open_nodes[-1]
     if parent.is_list:
         parent.items.append(node)
-    elif waiting:
-        key = waiting.pop()
+    elif pending_keys:
+        key = pending_keys.pop()
         parent.entries.append((key.value, key, node))
     else:
-        waiting.append(node)
+        pending_keys.append(node)
     for outer, _ in open_nodes:
         outer.end_line = max(outer.end_line, node.end_line)

@@ -36,11 +36,11 @@ class ChangedFiles:
     after: dict[str, str]
 
 
-def chosen_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
+def select_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
     """The commits to mine, newest first.
 
-    Merges and first commits, commits without code or with too much of it, and those whose message
-    tells nothing or that a machine made, are left out.
+    Merges and first commits, commits without code or with too much of it, and those with an
+    uninformative message or made by a machine, are left out.
 
     Args:
         commits: REPOSITORY_COMMITS.
@@ -51,12 +51,12 @@ def chosen_commits(commits: pl.DataFrame, settings: PairSettings) -> pl.DataFram
         for parents, paths in commits.select("parents", "paths").iter_rows()
     ]
     noise = [is_noise(subject, settings.min_subject_words) for subject in commits["subject"]]
-    kept = commits.with_columns(
+    suitable = commits.with_columns(
         pl.Series("code", code, dtype=pl.Int64), pl.Series("noise", noise, dtype=pl.Boolean)
     ).filter(pl.col("code").is_between(1, settings.max_files), ~pl.col("noise"))
-    newest = kept.sort("committed_at", "source", "commit", descending=[True, False, False])
-    most = newest.height if settings.max_commits is None else settings.max_commits
-    return newest.head(most).drop("code", "noise")
+    newest = suitable.sort("committed_at", "source", "commit", descending=[True, False, False])
+    limit = newest.height if settings.max_commits is None else settings.max_commits
+    return newest.head(limit).drop("code", "noise")
 
 
 def changed_files(
@@ -64,7 +64,7 @@ def changed_files(
     commits: list[dict[str, Any]],
     settings: PairSettings,
     ingestion: IngestionSettings,
-    shown: PathRedactor,
+    redactor: PathRedactor,
 ) -> Iterator[ChangedFiles]:
     """Changed code of each commit, in order, without generated or oversized files.
 
@@ -72,8 +72,8 @@ def changed_files(
         mirror: Bare repository that holds the commits.
         commits: Rows of REPOSITORY_COMMITS with one parent each.
         settings: Largest file.
-        ingestion: How generated code is told.
-        shown: What the tables call a path.
+        ingestion: Settings that detect generated code.
+        redactor: Redacts paths as the tables do.
     """
     with (
         stream(mirror, "cat-file", "--batch-check") as check,
@@ -81,33 +81,33 @@ def changed_files(
     ):
         for commit in commits:
             paths = [path for path in commit["paths"] if _is_code(path)]
-            names = _names_in_git(mirror, commit["commit"], paths, shown)
+            names = _names_in_git(mirror, commit["commit"], paths, redactor)
             before: dict[str, str] = {}
             after: dict[str, str] = {}
-            for side, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
+            for texts, revision in ((before, commit["parents"][0]), (after, commit["commit"])):
                 for path in paths:
-                    blob = _blob_of(
+                    blob = _blob_id(
                         check, f"{revision}:{names.get(path, path)}", 4 * settings.max_file_chars
                     )
                     text = _text(_content(read, blob), path, settings, ingestion) if blob else None
                     if text is not None:
-                        side[path] = text
+                        texts[path] = text
             yield ChangedFiles(before, after)
 
 
 def _names_in_git(
-    mirror: Path, commit: str, paths: list[str], shown: PathRedactor
+    mirror: Path, commit: str, paths: list[str], redactor: PathRedactor
 ) -> dict[str, str]:
     """Original names of paths whose private parts were replaced in the tables."""
     if not any(PLACEHOLDER.search(path) for path in paths):
         return {}
-    ((_, changed),) = look_up_commits(mirror, [commit], "%P", "--diff-merges=first-parent")
-    real = (path.decode("utf-8", "surrogateescape") for path in changed)
-    return {shown(path): path for path in real}
+    ((_, raw_paths),) = look_up_commits(mirror, [commit], "%P", "--diff-merges=first-parent")
+    original_paths = (path.decode("utf-8", "surrogateescape") for path in raw_paths)
+    return {redactor(path): path for path in original_paths}
 
 
 def _is_code(path: str) -> bool:
-    # git takes one name a line, and only the ending is known yet
+    # git takes one name per line, and only the extension is known yet
     return "\n" not in path and language_of(path, "") in PARSED
 
 
@@ -119,21 +119,21 @@ def _text(
     except UnicodeDecodeError:
         return None
     language = language_of(path, text)
-    unwanted = len(text) > settings.max_file_chars or language not in PARSED
-    return None if unwanted or is_generated(path, language, text, ingestion) else text
+    unsuitable = len(text) > settings.max_file_chars or language not in PARSED
+    return None if unsuitable or is_generated(path, language, text, ingestion) else text
 
 
-def _blob_of(check: Pipes, name: str, most: int) -> bytes | None:
+def _blob_id(check: Pipes, name: str, max_bytes: int) -> bytes | None:
     """Blob id of a file at a revision; None if it is missing or too large."""
-    header = _asked(check, name.encode("utf-8", "surrogateescape"))
+    header = _send_request(check, name.encode("utf-8", "surrogateescape"))
     parts = header.split(b" ")
     if len(parts) != 3 or parts[1] != b"blob":
         return None
-    return parts[0] if int(parts[2]) <= most else None
+    return parts[0] if int(parts[2]) <= max_bytes else None
 
 
 def _content(read: Pipes, blob: bytes) -> bytes:
-    header = _asked(read, blob).split(b" ")
+    header = _send_request(read, blob).split(b" ")
     if len(header) != 3:
         name = blob.decode(errors="replace")
         raise SourceError(f"git object {name} is missing or damaged; delete .cortex/cache/git")
@@ -142,7 +142,7 @@ def _content(read: Pipes, blob: bytes) -> bytes:
     return data
 
 
-def _asked(pipes: Pipes, name: bytes) -> bytes:
+def _send_request(pipes: Pipes, name: bytes) -> bytes:
     pipes[0].write(name + b"\n")
     pipes[0].flush()
     return pipes[1].readline().rstrip(b"\n")

@@ -27,11 +27,11 @@ _REFERENCE = re.compile(
     r"|(?:[\w.-]+/[\w.-]+)?(?<![&\w])(?:#|GH-)\d+\b",
     re.IGNORECASE,
 )
-# Only where a tracker's key stands by habit: SHA-256 and RFC-7231 are no tickets.
+# Only at the usual positions of a ticket number: SHA-256 and RFC-7231 are not tickets.
 _TICKET = re.compile(r"^(?:[A-Z][A-Z0-9]+-\d+:?\s+)+|[\[(][A-Z][A-Z0-9]+-\d+[\])]", re.MULTILINE)
-_PLACE = re.compile(r"\bhttps?://\S+|\bgit-svn-id:.*|\bsvn\s+r?\d+\b|(?<![\w@])@[\w-]+")
-# What matters is said first; hostile messages have megabytes without a blank.
-_MOST_CHARS = 4000
+_REFERENCE_NOISE = re.compile(r"\bhttps?://\S+|\bgit-svn-id:.*|\bsvn\s+r?\d+\b|(?<![\w@])@[\w-]+")
+# The important part comes first; hostile messages have megabytes without a blank.
+_MAX_CHARS = 4000
 _EMPTY = re.compile(
     r"wip|updates?|updated|fix(?:es|ed|up)?|changes?|misc|stuff|tests?|typos?|cleanup|minor|initial"
     r"|commit|tmp|temp|save|checkpoint|refactor",
@@ -56,16 +56,16 @@ def is_noise(subject: str, min_words: int) -> bool:
     )
 
 
-def cleaned(subject: str, body: str) -> str:
+def clean_message(subject: str, body: str) -> str:
     """The message without trailers, issue numbers, links and names of people.
 
     Args:
         subject: First line of the message.
-        body: The rest.
+        body: The other lines.
     """
-    lines = [line for line in body[:_MOST_CHARS].splitlines() if not _TRAILER.match(line.strip())]
-    text = "\n".join([subject[:_MOST_CHARS], *lines])
-    text = _REFERENCE.sub("", _TICKET.sub("", _PLACE.sub("", text)))
-    kept = [re.sub(r"[ \t]{2,}", " ", line).strip(" \t:;,") for line in text.splitlines()]
-    paragraphs = re.sub(r"\n{3,}", "\n\n", "\n".join(kept))
+    lines = [line for line in body[:_MAX_CHARS].splitlines() if not _TRAILER.match(line.strip())]
+    text = "\n".join([subject[:_MAX_CHARS], *lines])
+    text = _REFERENCE.sub("", _TICKET.sub("", _REFERENCE_NOISE.sub("", text)))
+    cleaned_lines = [re.sub(r"[ \t]{2,}", " ", line).strip(" \t:;,") for line in text.splitlines()]
+    paragraphs = re.sub(r"\n{3,}", "\n\n", "\n".join(cleaned_lines))
     return paragraphs.strip()

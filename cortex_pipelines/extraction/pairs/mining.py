@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, chosen_commits
-from cortex_pipelines.extraction.pairs.messages import cleaned
+from cortex_pipelines.extraction.pairs.commits import ChangedFiles, changed_files, select_commits
+from cortex_pipelines.extraction.pairs.messages import clean_message
 from cortex_pipelines.extraction.pairs.purposes import purpose_of, smell_gone
 from cortex_pipelines.extraction.pairs.settings import PairSettings
 from cortex_pipelines.extraction.refactoring.detection import Refactoring, detect
@@ -35,8 +35,8 @@ class PairMiner:
         project: Name of the project.
         settings: Which commits and pairs are kept.
         refactoring: Thresholds of the detection.
-        ingestion: How generated code is told.
-        privacy: What is taken out of the code.
+        ingestion: Settings that detect generated code.
+        privacy: Redaction of the code.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class PairMiner:
         self._privacy = privacy
         self._key = project_key(project, privacy)
 
-    def mine(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
+    def mine_pairs(self, mirror: Path, commits: pl.DataFrame) -> pl.DataFrame:
         """Rows of REFACTORING_PAIRS for some commits, with their ``cache_key``."""
-        wanted = commits.to_dicts()
+        commit_rows = commits.to_dicts()
         contents = changed_files(
             mirror,
-            wanted,
+            commit_rows,
             self._settings,
             self._ingestion,
             PathRedactor(self._privacy, self._key),
         )
         frames = [pl.DataFrame(schema=_ROWS)]
-        for commit in track(wanted, "Looking for refactorings"):
+        for commit in track(commit_rows, "Looking for refactorings"):
             rows = list(self._pairs(commit, next(contents)))
             if rows:
                 frames.append(pl.DataFrame(rows, schema=_ROWS, orient="row"))
@@ -75,17 +75,17 @@ class PairMiner:
         refactorings = detect(files.before, files.after, self._refactoring)
         if len(refactorings) > self._settings.max_pairs:
             return
-        seen = set()
+        seen_codes = set()
         for refactoring in refactorings:
             codes = (refactoring.code_before, refactoring.code_after)
-            if codes not in seen and self._is_kept(refactoring, commit):
-                seen.add(codes)
+            if codes not in seen_codes and self._is_selected(refactoring, commit):
+                seen_codes.add(codes)
                 yield self._row(refactoring, commit)
 
-    def _is_kept(self, refactoring: Refactoring, commit: dict[str, Any]) -> bool:
+    def _is_selected(self, refactoring: Refactoring, commit: dict[str, Any]) -> bool:
         before, after = refactoring.code_before, refactoring.code_after
         if " ".join(before.split()) == " ".join(after.split()):
-            return False  # a mere move: nothing to write
+            return False  # only moved: nothing to learn
         lines = max(before.count("\n"), after.count("\n")) + 1
         if self._settings.small_lines < lines < self._settings.large_lines:
             return True
@@ -94,7 +94,7 @@ class PairMiner:
         return int.from_bytes(digest[:8], "big") < self._settings.extreme_share * 2**64
 
     def _row(self, refactoring: Refactoring, commit: dict[str, Any]) -> dict[str, Any]:
-        message = cleaned(commit["subject"], commit["body"])
+        message = clean_message(commit["subject"], commit["body"])
         smell = smell_gone(refactoring, self._settings)
         contract = refactoring.contract()
         identity = [commit["source"], commit["commit"], *(str(part) for part in contract.values())]
@@ -139,14 +139,14 @@ def mine_history(
         commits: REPOSITORY_COMMITS of the project.
         project: Name of the project.
         root: Project root.
-        miner: What finds the pairs.
-        settings: Which commits are looked at.
-        cache: Rows by commit; only new commits are looked at again.
+        miner: Finds the pairs.
+        settings: Selection of commits.
+        cache: Rows by commit; only new commits are mined.
 
     Raises:
-        SourceError: a pinned revision cannot be had any more.
+        SourceError: a pinned revision is no longer available.
     """
-    chosen = _with_keys(chosen_commits(commits, settings))
+    keyed_commits = _with_keys(select_commits(commits, settings))
     mirrors = {
         entry.label: open_revision(entry, pin, root, root / CACHE)
         for entry, pin in matching_pins(source, project)
@@ -154,14 +154,14 @@ def mine_history(
     }
 
     def compute(missing: pl.Series) -> pl.DataFrame:
-        wanted = chosen.filter(pl.col("cache_key").is_in(missing.to_list()))
+        uncached = keyed_commits.filter(pl.col("cache_key").is_in(missing.to_list()))
         frames = [
-            miner.mine(mirror, wanted.filter(pl.col("source") == label))
+            miner.mine_pairs(mirror, uncached.filter(pl.col("source") == label))
             for label, mirror in mirrors.items()
         ]
         return pl.concat([pl.DataFrame(schema=_ROWS), *frames])
 
-    rows = cache.rows(f"pairs/{project}", chosen["cache_key"], compute)
+    rows = cache.rows(f"pairs/{project}", keyed_commits["cache_key"], compute)
     return REFACTORING_PAIRS.conform(_newest(rows, settings))
 
 
@@ -174,10 +174,10 @@ def _with_keys(commits: pl.DataFrame) -> pl.DataFrame:
 
 def _newest(rows: pl.DataFrame, settings: PairSettings) -> pl.DataFrame:
     """The pairs of each file's newest commits, each change of code once."""
-    ordered = rows.sort("committed_at", "commit", "pair_id", descending=[True, False, False])
-    alone = ordered.unique(["source", "before", "after"], keep="first", maintain_order=True)
+    by_age = rows.sort("committed_at", "commit", "pair_id", descending=[True, False, False])
+    distinct = by_age.unique(["source", "before", "after"], keep="first", maintain_order=True)
     if settings.max_commits_per_path is not None:
         rank = pl.struct("committed_at", "commit").rank("dense", descending=True)
-        place = rank.over("source", "path_after")
-        alone = alone.filter(place <= settings.max_commits_per_path)
-    return alone.unique("pair_id", keep="first", maintain_order=True)
+        commit_rank = rank.over("source", "path_after")
+        distinct = distinct.filter(commit_rank <= settings.max_commits_per_path)
+    return distinct.unique("pair_id", keep="first", maintain_order=True)

@@ -29,14 +29,16 @@ _STRUCTURAL = ("Extract", "Inline", "Move", "Pull Up", "Push Down", "Remove Para
 
 def purpose_of(refactoring: Refactoring, message: str, smell: str | None) -> str:
     """``security``, ``performance``, ``smell`` or ``readability``: a weak label by keywords."""
-    said = said_purpose(message)
-    if said == "security" or (said == "performance" and not refactoring.type.startswith(_READABLE)):
-        return said
+    stated_purpose = purpose_in_message(message)
+    if stated_purpose == "security" or (
+        stated_purpose == "performance" and not refactoring.type.startswith(_READABLE)
+    ):
+        return stated_purpose
     structural = refactoring.type.startswith(_STRUCTURAL)
     return "smell" if smell or structural else "readability"
 
 
-def said_purpose(message: str) -> str:
+def purpose_in_message(message: str) -> str:
     """``security`` or ``performance`` if a text names it, else ``readability``."""
     if _SECURITY.search(message):
         return "security"

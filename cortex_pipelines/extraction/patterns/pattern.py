@@ -1,4 +1,4 @@
-"""A pattern: what a team writes, what it does not, and when that applies.
+"""A pattern: code that a team writes, code that it avoids, and when this applies.
 
 Code of a pattern may hold metavariables in ast-grep's notation: ``$NAME`` is one node, ``$$$NAME``
 any number of them.
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 Language = Literal["python", "javascript", "typescript", "java", "go", "rust"]
 
 METAVARIABLE = re.compile(r"\$\$\$([A-Z_][A-Z0-9_]*)?|\$([A-Z_][A-Z0-9_]*)")
-# Several nodes in a statement's place: alone on a line, or all that stands between braces.
+# Several nodes in place of a statement: alone on a line, or all code between braces.
 _STATEMENTS = re.compile(r"(?:(?<=\{)|^)([ \t]*)\$\$\$([A-Z0-9_]*)(?=[ \t]*(?:\}|$))", re.MULTILINE)
 _KEYWORDS = frozenset(
     {
@@ -28,7 +28,7 @@ _KEYWORDS = frozenset(
         *("while", "with", "yield"),
     }
 )
-"""Of any of the languages: no metavariable is called so when it is filled in."""
+"""Keywords of all languages; a filled-in metavariable avoids them."""
 
 
 class PatternError(ValueError):
@@ -50,24 +50,24 @@ class Pattern(BaseModel):
     """Code as it should be."""
 
     counter_example: str | None = Field(None, max_length=10_000)
-    """The same as it should not be; null for a pattern that nothing is checked against."""
+    """The same code as it should not be; null for a pattern without a check."""
 
     languages: tuple[Language, ...] = Field(min_length=1)
     """Languages of the code; several only where it reads the same in all."""
 
     @model_validator(mode="before")
     @classmethod
-    def _as_written(cls, given: Any) -> Any:
+    def _as_written(cls, raw: Any) -> Any:
         """Accept a hyphen in a key, and one language without brackets."""
-        if not isinstance(given, Mapping):
-            return given
-        known = {str(key).replace("-", "_"): value for key, value in given.items()}
-        languages = known.get("languages")
+        if not isinstance(raw, Mapping):
+            return raw
+        fields = {str(key).replace("-", "_"): value for key, value in raw.items()}
+        languages = fields.get("languages")
         if isinstance(languages, str):
-            known["languages"] = (languages,)
+            fields["languages"] = (languages,)
         elif isinstance(languages, list):
-            known["languages"] = tuple(languages)
-        return known
+            fields["languages"] = tuple(languages)
+        return fields
 
     @field_validator("when")
     @classmethod
@@ -80,21 +80,21 @@ class Pattern(BaseModel):
         return None if text is None else _not_empty(text.strip("\n").rstrip())
 
 
-def pattern_of(given: Any) -> Pattern:
+def parse_pattern(value: Any) -> Pattern:
     """The pattern that a YAML value holds.
 
     Raises:
-        PatternError: it is none; names the key.
+        PatternError: not a valid pattern; the message names the key.
     """
     try:
-        return Pattern.model_validate(given)
+        return Pattern.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(map(str, first["loc"][:1])) or "pattern"
-        raise PatternError(f"{key}: {_words(first)}") from error
+        raise PatternError(f"{key}: {_error_text(first)}") from error
 
 
-def filled(code: str, language: str) -> str:
+def fill_metavariables(code: str, language: str) -> str:
     """The code with names in place of its metavariables: ``$PATH`` becomes ``path``.
 
     Args:
@@ -102,8 +102,8 @@ def filled(code: str, language: str) -> str:
         language: Says how a call is written where statements are meant.
     """
     end = "()" if language in ("python", "go") else "();"
-    called = _STATEMENTS.sub(lambda match: f"{match[1]}{_name(match[2])}{end}", code)
-    return METAVARIABLE.sub(lambda match: _name(match[1] or match[2] or ""), called)
+    with_calls = _STATEMENTS.sub(lambda match: f"{match[1]}{_name(match[2])}{end}", code)
+    return METAVARIABLE.sub(lambda match: _name(match[1] or match[2] or ""), with_calls)
 
 
 def _name(metavariable: str) -> str:
@@ -117,14 +117,14 @@ def _not_empty(text: str) -> str:
     return text
 
 
-def _words(error: Mapping[str, Any]) -> str:
+def _error_text(error: Mapping[str, Any]) -> str:
     if error["type"] == "literal_error":
         return f"takes {', '.join(get_args(Language))}"
     if error["type"] == "string_pattern_mismatch":
         return "takes an identifier: letters, digits, - and _, at most 64"
     if error["type"] == "extra_forbidden":
-        return f"is no key of a pattern; it has {', '.join(Pattern.model_fields)}"
+        return f"is not a key of a pattern; valid keys: {', '.join(Pattern.model_fields)}"
     if error["type"] == "model_type":
-        return f"is no mapping with the keys {', '.join(Pattern.model_fields)}"
-    words = str(error["msg"]).removeprefix("Value error, ")
-    return words[0].lower() + words[1:]
+        return f"is not a mapping with the keys {', '.join(Pattern.model_fields)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]

@@ -1,8 +1,8 @@
 """Look for the counter-examples of patterns in code, by ast-grep.
 
-ast-grep parses the code of a pattern by itself. Some fragments are read otherwise than where they
-stand (``f(x)`` alone is a conversion in Go, an error in Java), so each is set into the surroundings
-of its language, and only the node that it is there is looked for.
+ast-grep parses the code of a pattern by itself. Some fragments parse differently than in context
+(``f(x)`` alone is a conversion in Go, an error in Java), so each is embedded in a context of its
+language, and only the node that it becomes there is searched for.
 """
 
 import re
@@ -16,7 +16,7 @@ from cortex_pipelines.extraction.patterns.pattern import (
     METAVARIABLE,
     Pattern,
     PatternError,
-    filled,
+    fill_metavariables,
 )
 
 Rule = dict[str, Any]
@@ -36,15 +36,15 @@ _SURROUNDINGS: Mapping[str, Sequence[str]] = {
     "go": ("package p\nfunc f() {{\n{}\n}}", "package p\n{}"),
     "rust": ("{}", "fn f() {{\n{}\n}}", "impl S {{\n{}\n}}"),
 }
-# What is left of a pattern that any code of its kind matches.
-_ANYTHING = re.compile(r"(?:[\s().,;:\[\]{}]|(?<!=)=(?!=))*")
+# Remainder of a pattern that matches any code of its kind.
+_MATCHES_ANYTHING = re.compile(r"(?:[\s().,;:\[\]{}]|(?<!=)=(?!=))*")
 _MEMBER = re.compile(r"\s*(?:@\w+(?:\([^()]*\))?\s+)*(?:public|protected|private|static)\b")
-_ALONE = re.compile(r"\$\$\$[A-Z0-9_]*")
+_ELLIPSIS = re.compile(r"\$\$\$[A-Z0-9_]*")
 
 
 @dataclass(frozen=True)
 class PatternMatch:
-    """Code that breaks a pattern.
+    """Code that violates a pattern.
 
     Args:
         name: The pattern's.
@@ -66,13 +66,13 @@ class _Check:
 
 
 class PatternChecks:
-    """Looks for what breaks patterns.
+    """Finds violations of patterns.
 
     Args:
         patterns: The patterns; those without a counter-example check nothing.
 
     Raises:
-        PatternError: one of them cannot be looked for.
+        PatternError: one of them cannot be searched for.
     """
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
@@ -85,70 +85,70 @@ class PatternChecks:
 
     @property
     def languages(self) -> frozenset[str]:
-        """Languages that anything is checked in."""
+        """Languages with at least one check."""
         return frozenset(self._by_language)
 
-    def places(self, text: str, language: str, path: str = "") -> list[PatternMatch]:
-        """What breaks a pattern in a text, in the order of its lines.
+    def find_matches(self, text: str, language: str, path: str = "") -> list[PatternMatch]:
+        """Violations in a text, in order of line.
 
         Args:
             text: The code.
-            language: Its language; nothing is found in one that no pattern is for.
+            language: Its language; without patterns for it, nothing is found.
             path: Of its file, where known: ``.tsx`` has a grammar of its own.
         """
         checks = self._by_language.get(language)
         if not checks:
             return []
         root = _root(text, "tsx" if path.endswith(".tsx") else language)
-        found = [place for check in checks for place in _places(root, check)]
-        return sorted(found, key=lambda place: (place.line, place.name))
+        matches = [match for check in checks for match in _violations(root, check)]
+        return sorted(matches, key=lambda violation: (violation.line, violation.name))
 
-    def broken(self, text: str, language: str, path: str = "") -> list[str]:
-        """Names of the patterns that a text breaks, each once, sorted."""
-        return sorted({place.name for place in self.places(text, language, path)})
+    def violated_patterns(self, text: str, language: str, path: str = "") -> list[str]:
+        """Names of the violated patterns, each once, sorted."""
+        return sorted({match.name for match in self.find_matches(text, language, path)})
 
 
 def _check(pattern: Pattern, language: str) -> _Check | None:
-    """What is looked for, after it was tried on the pattern's own code."""
+    """The rules of a pattern, verified on its own code."""
     if pattern.counter_example is None:
         _rule(pattern.example, language, "example")
         return None
     counter = _rule(pattern.counter_example, language, "counter_example")
     example = _rule(pattern.example, language, "example")
-    if _ANYTHING.fullmatch(METAVARIABLE.sub("", pattern.counter_example)):
+    if _MATCHES_ANYTHING.fullmatch(METAVARIABLE.sub("", pattern.counter_example)):
         raise PatternError(
             "counter_example: any code matches it; leave a name or an operator as it is"
         )
     check = _Check(pattern.name, pattern.when, counter, example)
     try:
-        found = _found_in_itself(check, pattern.counter_example, language)
+        matches_itself = _matches_code(check, pattern.counter_example, language)
     except RuntimeError as error:  # ast-grep's own; what follows the first line is a traceback
         raise PatternError(f"counter_example: {str(error).partition(chr(10))[0]}") from error
-    if not found:
+    if not matches_itself:
         raise PatternError(f"counter_example: does not match itself as {language}")
-    if _found_in_itself(check, pattern.example, language):
+    if _matches_code(check, pattern.example, language):
         raise PatternError("counter_example: matches the example, too, so nothing could keep it")
     return check
 
 
-def _found_in_itself(check: _Check, code: str, language: str) -> bool:
+def _matches_code(check: _Check, code: str, language: str) -> bool:
     for surroundings in _surroundings(code, language):
-        root = _root(surroundings.format(filled(code, language)), language)
+        root = _root(surroundings.format(fill_metavariables(code, language)), language)
         if not root.find(kind="ERROR"):
-            return any(True for _ in _places(root, check))
+            return any(True for _ in _violations(root, check))
     return False
 
 
-def _places(root: SgNode, check: _Check) -> Iterator[PatternMatch]:
-    found = _all(root, check.counter_example)
-    if found:
-        right = {_span(node) for node in _all(root, check.example)}
-        for node in found:
-            if _span(node) not in right:
+def _violations(root: SgNode, check: _Check) -> Iterator[PatternMatch]:
+    matches = _find_all(root, check.counter_example)
+    if matches:
+        correct_spans = {_span(node) for node in _find_all(root, check.example)}
+        for node in matches:
+            if _span(node) not in correct_spans:
                 yield PatternMatch(check.name, check.when, node.range().start.line + 1)
 
 
-def _all(root: SgNode, rule: Rule) -> list[SgNode]:
+def _find_all(root: SgNode, rule: Rule) -> list[SgNode]:
     return root.find_all(cast(Config, {"rule": rule}))
 
 
@@ -156,22 +156,26 @@ def _rule(code: str, language: str, key: str) -> Rule:
     """The rule that finds code, one statement or several in a row.
 
     Raises:
-        PatternError: the code is none.
+        PatternError: the code is not a pattern.
     """
-    anything = PatternError(f"{key}: any code matches it; leave a name or an operator as it is")
+    too_general = PatternError(f"{key}: any code matches it; leave a name or an operator as it is")
     if METAVARIABLE.fullmatch(code.strip()):
-        raise anything
+        raise too_general
     for surroundings in _surroundings(code, language):
-        if _root(surroundings.format(filled(code, language)), language).find(kind="ERROR"):
+        if _root(surroundings.format(fill_metavariables(code, language)), language).find(
+            kind="ERROR"
+        ):
             continue
         before, after = surroundings.format("\0").split("\0")
-        nodes = _nodes(_named(before + code + after, language), len(before), len(before + code))
+        nodes = _nodes(
+            _without_metavariables(before + code + after, language), len(before), len(before + code)
+        )
         row = [_Node(node.kind(), code[_span(node)[0] - len(before) :][: _length(node)])
                for node in nodes]  # fmt: skip
         if row and all(_is_first(before, node, after, language) for node in row):
-            rule = _in_a_row(before, row, after)
+            rule = _sequence_rule(before, row, after)
             if rule is None:
-                raise anything
+                raise too_general
             return rule
     raise PatternError(
         f"{key}: cannot be read as {language}; write whole expressions or statements, "
@@ -180,9 +184,9 @@ def _rule(code: str, language: str, key: str) -> Rule:
 
 
 def _surroundings(code: str, language: str) -> Sequence[str]:
-    """What code may stand in; to Java's parser a field with its access is a local variable, too."""
-    known = _SURROUNDINGS[language]
-    return known[2:] if language == "java" and _MEMBER.match(code) else known
+    """Contexts for code; Java's parser would also read a field as a local variable."""
+    contexts = _SURROUNDINGS[language]
+    return contexts[2:] if language == "java" and _MEMBER.match(code) else contexts
 
 
 class _Node(NamedTuple):
@@ -192,32 +196,34 @@ class _Node(NamedTuple):
 
 def _is_first(before: str, node: _Node, after: str, language: str) -> bool:
     """Whether ast-grep finds the node by its kind, and not one of its surroundings."""
-    found = _named(before + node.text + after, language).find(kind=node.kind)
-    return found is not None and _span(found)[0] == len(before)
+    match = _without_metavariables(before + node.text + after, language).find(kind=node.kind)
+    return match is not None and _span(match)[0] == len(before)
 
 
-def _in_a_row(before: str, row: Sequence[_Node], after: str) -> Rule | None:
-    """A rule for nodes that follow one another, with anything where ``$$$NAME`` stands alone."""
+def _sequence_rule(before: str, row: Sequence[_Node], after: str) -> Rule | None:
+    """A rule for nodes that follow one another, with anything in place of a lone ``$$$NAME``."""
     rule: Rule | None = None
-    follows = "neighbor"
+    stop_by = "neighbor"
     for node in reversed(row):
-        if _ALONE.fullmatch(node.text.rstrip(";")):
-            follows = "end"
+        if _ELLIPSIS.fullmatch(node.text.rstrip(";")):
+            stop_by = "end"
             continue
-        own: Rule = {"pattern": {"context": before + node.text + after, "selector": node.kind}}
+        node_rule: Rule = {
+            "pattern": {"context": before + node.text + after, "selector": node.kind}
+        }
         if rule is not None:
-            own["precedes"] = {**rule, "stopBy": follows}
-        rule, follows = own, "neighbor"
+            node_rule["precedes"] = {**rule, "stopBy": stop_by}
+        rule, stop_by = node_rule, "neighbor"
     return rule
 
 
-def _named(context: str, language: str) -> SgNode:
-    """The tree with names in place of metavariables, as long as these, so that places stay."""
+def _without_metavariables(context: str, language: str) -> SgNode:
+    """The tree with names of the same length in place of metavariables; offsets stay valid."""
     return _root(METAVARIABLE.sub(lambda match: match[0].replace("$", "_"), context), language)
 
 
 def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
-    """The nodes that make up a stretch of text, none where it does not end with one."""
+    """The nodes that cover a span of text exactly; empty if none do."""
     node = root
     while True:
         inner = [child for child in node.children() if _holds(child, start, end)]
@@ -225,7 +231,7 @@ def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
             break
         node = inner[0]
         if _span(node) == (start, end):
-            return [_inmost(node)]
+            return [_innermost(node)]
     row = [
         child
         for child in node.children()
@@ -233,14 +239,14 @@ def _nodes(root: SgNode, start: int, end: int) -> list[SgNode]:
     ]
     if not row or (_span(row[0])[0], _span(row[-1])[1]) != (start, end):
         return []
-    return [_inmost(row[0])] if len(row) == 1 else row
+    return [_innermost(row[0])] if len(row) == 1 else row
 
 
-def _inmost(node: SgNode) -> SgNode:
-    """An expression by itself, so that it is found within others, too."""
+def _innermost(node: SgNode) -> SgNode:
+    """The innermost expression, so that it is also found within others."""
     children = node.children()
     if len(children) == 1 and children[0].is_named() and not node.is_leaf():
-        return _inmost(children[0])
+        return _innermost(children[0])
     return node
 
 
@@ -250,8 +256,8 @@ def _holds(node: SgNode, start: int, end: int) -> bool:
 
 
 def _span(node: SgNode) -> tuple[int, int]:
-    place = node.range()
-    return place.start.index, place.end.index
+    node_range = node.range()
+    return node_range.start.index, node_range.end.index
 
 
 def _length(node: SgNode) -> int:

@@ -1,4 +1,4 @@
-"""Propose patterns from what recurs: in the project's own history, and in its code."""
+"""Propose patterns from recurring changes in the history and recurring statements in the code."""
 
 import difflib
 import json
@@ -14,59 +14,59 @@ from tree_sitter import Node
 from cortex_pipelines.extraction.patterns.pattern import (
     Pattern,
     PatternError,
-    filled,
-    pattern_of,
+    fill_metavariables,
+    parse_pattern,
 )
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.extraction.patterns.statement_templates import (
-    Group,
+    RecurringGroup,
     StatementTemplate,
-    edits,
+    find_edits,
+    find_statements,
     header,
-    recurring,
-    shapes_of,
-    statements,
+    recurring_groups,
+    statement_template,
 )
 from cortex_pipelines.syntax.grammars import PARSED
 
-LEAST = 3
-"""Fewest commits or files, unless another number is asked for."""
+MIN_OCCURRENCES = 3
+"""Fewest commits or files, by default."""
 
-_LEAST_NAMES = 2
-_SHOWN = 5
+_MIN_NAMES = 2
+_MAX_LISTED = 5
 _WORD = re.compile(r"[A-Za-z]\w*")
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A pattern that nobody has accepted yet.
+    """A pattern that is not accepted yet.
 
     Args:
-        pattern: The pattern, its `when` in words that a person should better.
+        pattern: The pattern; a person should improve the wording of its `when`.
         origin: ``history`` or ``code``.
-        places: Commits or files that it was seen in.
+        occurrences: Commits or files that it was seen in.
         names: Names of the project that it holds, where it is from its code.
     """
 
     pattern: Pattern
     origin: str
-    places: tuple[str, ...]
+    occurrences: tuple[str, ...]
     names: frozenset[str] = frozenset()
 
     @property
-    def seen(self) -> str:
+    def summary(self) -> str:
         """How often it was seen, and where."""
-        what = "commits" if self.origin == "history" else "files"
-        first = ", ".join(place[:12] if self.origin == "history" else place
-                          for place in self.places[:_SHOWN])  # fmt: skip
-        more = ", …" if len(self.places) > _SHOWN else ""
-        return f"in {len(self.places)} {what}: {first}{more}"
+        unit = "commits" if self.origin == "history" else "files"
+        examples = ", ".join(occurrence[:12] if self.origin == "history" else occurrence
+                          for occurrence in self.occurrences[:_MAX_LISTED])  # fmt: skip
+        ellipsis = ", …" if len(self.occurrences) > _MAX_LISTED else ""
+        return f"in {len(self.occurrences)} {unit}: {examples}{ellipsis}"
 
     def as_yaml(self) -> str:
         """The file that a person reads, corrects and accepts."""
         pattern = self.pattern
         lines = [
-            f"# Proposed by `cortex patterns learn`: seen {self.seen}",
+            f"# Proposed by `cortex patterns learn`: seen {self.summary}",
             f"# Correct it and say `cortex patterns accept {pattern.name}`, or delete it.",
             f"name: {pattern.name}",
             f"when: {json.dumps(pattern.when, ensure_ascii=False)}",
@@ -78,165 +78,190 @@ class Proposal:
         return "\n".join(lines) + "\n"
 
 
-def proposals_of_history(
-    pairs: pl.DataFrame, files: pl.DataFrame, least: int = LEAST
+def propose_from_history(
+    pairs: pl.DataFrame, files: pl.DataFrame, min_occurrences: int = MIN_OCCURRENCES
 ) -> list[Proposal]:
     """Changes that recur in the history, the most frequent first.
 
-    Of changes within each other the one that explains the others stays. What the code is still full
-    of is none: there the code before has to be in fewer places than the code after.
+    Of nested changes, the one that explains the others is kept. A change is only proposed if the
+    code before occurs in fewer places than the code after.
 
     Args:
         pairs: REFACTORING_PAIRS of one project, of files that are trained on.
         files: REPOSITORY_FILES of the same project, those that are trained on.
-        least: Fewest commits.
+        min_occurrences: Fewest commits.
     """
-    found = []
+    candidates = []
     for language in sorted(pairs["language"].unique()):
-        rows = list(_changes(pairs.filter(pl.col("language") == language), language))
-        for group in _groups(rows, least):
+        rows = list(_replacements(pairs.filter(pl.col("language") == language), language))
+        for group in _groups(rows, min_occurrences):
             before, after = group.texts
             if before != after and group.names and group.variables[1] <= group.variables[0]:
-                found.append(_Found(group, language, f"Instead of `{_short(before)}`.", before))
-    made: list[Proposal] = []
-    for proposal in _proposals(found, "history"):
-        if not _explained(proposal.pattern, made):
-            made.append(proposal)
-    return [proposal for proposal in made if _is_gone(proposal.pattern, files)]
+                candidates.append(
+                    _Candidate(group, language, f"Instead of `{_short(before)}`.", before)
+                )
+    proposals: list[Proposal] = []
+    for proposal in _build_proposals(candidates, "history"):
+        if not _is_explained(proposal.pattern, proposals):
+            proposals.append(proposal)
+    return [proposal for proposal in proposals if _is_gone(proposal.pattern, files)]
 
 
-def proposals_of_code(
-    files: pl.DataFrame, own_names: Iterable[str], least: int = LEAST
+def propose_from_code(
+    files: pl.DataFrame, own_names: Iterable[str], min_occurrences: int = MIN_OCCURRENCES
 ) -> list[Proposal]:
     """Statements that recur in the code with names of the project, the most frequent first.
 
-    Of several with the same names of the project the most frequent stays.
+    Of several with the same project names, the most frequent is kept.
 
     Args:
         files: REPOSITORY_FILES of one project, those that are trained on.
         own_names: Names that the project defines.
-        least: Fewest files.
+        min_occurrences: Fewest files.
     """
-    own, found = frozenset(own_names), []
+    project_names, candidates = frozenset(own_names), []
     for language in sorted(set(files["language"].drop_nulls()) & PARSED):
-        of_language = files.filter(pl.col("language") == language).sort("source", "path")
-        for group in _groups(list(_statements(of_language, language)), least):
-            names = [name for name in group.names if name in own]
-            if len(names) >= _LEAST_NAMES and any(group.variables):
+        language_files = files.filter(pl.col("language") == language).sort("source", "path")
+        for group in _groups(list(_statements(language_files, language)), min_occurrences):
+            names = [name for name in group.names if name in project_names]
+            if len(names) >= _MIN_NAMES and any(group.variables):
                 when = f"Wherever {' and '.join(names)} are used together."
-                found.append(_Found(group, language, when, None, frozenset(names)))
-    made: dict[frozenset[str], Proposal] = {}
-    for proposal in _proposals(found, "code"):
-        if not any(proposal.names <= other for other in made):
-            made[proposal.names] = proposal
-    return list(made.values())
+                candidates.append(_Candidate(group, language, when, None, frozenset(names)))
+    by_names: dict[frozenset[str], Proposal] = {}
+    for proposal in _build_proposals(candidates, "code"):
+        if not any(proposal.names <= other for other in by_names):
+            by_names[proposal.names] = proposal
+    return list(by_names.values())
 
 
-class _Found(NamedTuple):
-    group: Group
+class _Candidate(NamedTuple):
+    group: RecurringGroup
     language: str
     when: str
     counter_example: str | None
     names: frozenset[str] = frozenset()
 
 
-def _proposals(found: Sequence[_Found], origin: str) -> list[Proposal]:
-    """Those that can be looked for, each under a name of its own."""
-    made: list[Proposal] = []
-    taken: set[str] = set()
-    for group, language, when, counter, names in sorted(found, key=_rank):
-        given = {"when": when, "example": group.texts[-1], "counter_example": counter}
-        name = _name(group.names, taken)
+def _build_proposals(candidates: Sequence[_Candidate], origin: str) -> list[Proposal]:
+    """The candidates that can be searched for, each with a unique name."""
+    proposals: list[Proposal] = []
+    used_names: set[str] = set()
+    for group, language, when, counter, names in sorted(candidates, key=_rank):
+        fields = {"when": when, "example": group.texts[-1], "counter_example": counter}
+        name = _name(group.names, used_names)
         try:
-            pattern = pattern_of({**given, "name": name, "languages": language})
+            pattern = parse_pattern({**fields, "name": name, "languages": language})
             PatternChecks([pattern])
         except PatternError:
             continue  # nobody could use it
-        taken.add(name)
-        made.append(Proposal(pattern, origin, group.places, names))
-    return made
+        used_names.add(name)
+        proposals.append(Proposal(pattern, origin, group.occurrences, names))
+    return proposals
 
 
-def _rank(found: _Found) -> tuple[Any, ...]:
-    """The most frequent first; of changes the smallest then, of code what has the most names."""
-    group, code = found.group, found.counter_example is None
+def _rank(candidate: _Candidate) -> tuple[Any, ...]:
+    """Most frequent first; then the smallest change, or the code with the most names."""
+    group, code = candidate.group, candidate.counter_example is None
     names = -len(group.names) if code else 0
-    return -len(group.places), names, len(group.texts[0]), group.texts
+    return -len(group.occurrences), names, len(group.texts[0]), group.texts
 
 
-def _explained(pattern: Pattern, others: Iterable[Proposal]) -> bool:
-    """Whether one of the others takes the counter-example away, and leaves the example."""
+def _is_explained(pattern: Pattern, accepted: Iterable[Proposal]) -> bool:
+    """Whether an accepted pattern matches the counter-example and not the example."""
     (language,) = pattern.languages
     before, after = (
-        filled(code, language) for code in (pattern.counter_example or "", pattern.example)
+        fill_metavariables(code, language)
+        for code in (pattern.counter_example or "", pattern.example)
     )
     return any(
-        checks.broken(before, language) and not checks.broken(after, language)
-        for checks in (PatternChecks([other.pattern]) for other in others)
+        checks.violated_patterns(before, language) and not checks.violated_patterns(after, language)
+        for checks in (PatternChecks([other.pattern]) for other in accepted)
     )
 
 
 def _is_gone(pattern: Pattern, files: pl.DataFrame) -> bool:
     """Whether the code has the example in more places than the counter-example."""
     (language,) = pattern.languages
-    turned = {"example": pattern.counter_example, "counter_example": pattern.example}
+    swapped = {"example": pattern.counter_example, "counter_example": pattern.example}
     try:
-        right = PatternChecks([pattern.model_copy(update=turned)])
-    except PatternError:  # the example finds the counter-example, too, so it says nothing
+        example_checks = PatternChecks([pattern.model_copy(update=swapped)])
+    except PatternError:  # the example finds the counter-example, too, so it proves nothing
         return True
-    wrong = PatternChecks([pattern])
+    counter_example_checks = PatternChecks([pattern])
     texts = files.filter(pl.col("language") == language)["text"]
-    counts = [sum(len(side.places(text, language)) for text in texts) for side in (wrong, right)]
+    counts = [
+        sum(len(checks.find_matches(text, language)) for text in texts)
+        for checks in (counter_example_checks, example_checks)
+    ]
     return counts[0] <= counts[1]
 
 
 def _groups(
-    rows: Sequence[tuple[str, Sequence[Sequence[StatementTemplate]]]], least: int
-) -> list[Group]:
-    """Groups with arguments one by one, and those that only hold with arguments as a whole."""
-    exact = list(recurring(((place, both[0]) for place, both in rows if both[0]), least))
-    known = {(group.names, group.places) for group in exact}
-    whole = recurring(((place, both[1]) for place, both in rows if both[1]), least)
-    return exact + [group for group in whole if (group.names, group.places) not in known]
+    rows: Sequence[tuple[str, Sequence[Sequence[StatementTemplate]]]], min_occurrences: int
+) -> list[RecurringGroup]:
+    """Groups with single arguments, and those that only recur with arguments as one token."""
+    exact = list(
+        recurring_groups(
+            ((occurrence, templates[0]) for occurrence, templates in rows if templates[0]),
+            min_occurrences,
+        )
+    )
+    exact_keys = {(group.names, group.occurrences) for group in exact}
+    generalised = recurring_groups(
+        ((source, pair[1]) for source, pair in rows if pair[1]), min_occurrences
+    )
+    return exact + [
+        group for group in generalised if (group.names, group.occurrences) not in exact_keys
+    ]
 
 
 def _statements(
     files: pl.DataFrame, language: str
 ) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
     for path, text in files.select("path", "text").iter_rows():
-        for node in statements(text, language, path):
-            yield path, [_shapes((node,), whole) for whole in (False, True)]
+        for node in find_statements(text, language, path):
+            yield path, [_templates((node,), whole_arguments) for whole_arguments in (False, True)]
 
 
-def _changes(
+def _replacements(
     pairs: pl.DataFrame, language: str
 ) -> Iterator[tuple[str, Sequence[Sequence[StatementTemplate]]]]:
-    """Statements that a commit put in the place of others, each once a commit."""
+    """Statements that a commit replaced by others, each once a commit."""
     columns = pairs.select("commit", "path_after", "before", "after").unique().sort(pl.all())
     for commit, path, before, after in columns.iter_rows():
-        sides = [statements(text, language, path or "") for text in (before, after)]
-        old_lines, new_lines = ([header(node) for node in side] for side in sides)
+        versions = [find_statements(text, language, path or "") for text in (before, after)]
+        old_lines, new_lines = ([header(node) for node in nodes] for nodes in versions)
         matcher = difflib.SequenceMatcher(None, old_lines, new_lines, autojunk=False)
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             if tag != "replace" or i2 - i1 != j2 - j1:
                 continue
-            for old, new in zip(sides[0][i1:i2], sides[1][j1:j2], strict=True):
-                for one, other in edits(old, new):
-                    yield commit, [_shapes((one, other), whole) for whole in (False, True)]
+            for old, new in zip(versions[0][i1:i2], versions[1][j1:j2], strict=True):
+                for old_node, new_node in find_edits(old, new):
+                    yield (
+                        commit,
+                        [
+                            _templates((old_node, new_node), whole_arguments)
+                            for whole_arguments in (False, True)
+                        ],
+                    )
 
 
-def _shapes(nodes: Sequence[Node], whole_arguments: bool) -> list[StatementTemplate]:
+def _templates(nodes: Sequence[Node], whole_arguments: bool) -> list[StatementTemplate]:
     """The nodes as shapes; none if one of them cannot be."""
-    made = [shapes_of(node, whole_arguments) for node in nodes]
-    return [shape for shape in made if shape is not None] if None not in made else []
+    templates = [statement_template(node, whole_arguments) for node in nodes]
+    return (
+        [template for template in templates if template is not None]
+        if None not in templates
+        else []
+    )
 
 
-def _name(names: Sequence[str], taken: set[str]) -> str:
-    """An identifier from the names that stay."""
+def _name(names: Sequence[str], used_names: set[str]) -> str:
+    """An identifier made of the kept names."""
     words = [word.strip("_") for name in names for word in _WORD.findall(name)]
     base = "_".join(dict.fromkeys(filter(None, words)))[:50].strip("_").lower() or "pattern"
     name, number = base, 1
-    while name in taken:
+    while name in used_names:
         number += 1
         name = f"{base}_{number}"
     return name

@@ -1,7 +1,8 @@
-"""Statements as rows of tokens, and what many of them have in common.
+"""Statements as token sequences, and the template that many of them share.
 
-Of statements with the same skeleton those names and literals that recur stay, the others become
-metavariables: the least general generalisation of the group (Plotkin 1970), of rows, not of trees.
+Among statements with the same skeleton, recurring names and literals are kept and the others
+become metavariables: the least general generalisation of the group (Plotkin 1970), of sequences,
+not of trees.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Literal, NamedTuple
 from tree_sitter import Node
 
 from cortex_pipelines.syntax.grammars import grammar_for
-from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
+from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 
 Kind = Literal["name", "literal", "arguments", "body", "fixed"]
 
@@ -23,7 +24,7 @@ _DECLARATIONS = frozenset(
         *("lexical_declaration", "variable_declaration", "var_declaration"),
     }
 )
-_NO_STATEMENTS = ("import", "package", "block", "future", "export", "labeled", "empty")
+_NOT_STATEMENTS = ("import", "package", "block", "future", "export", "labeled", "empty")
 _BODIES = frozenset(("block", "statement_block", "class_body", "switch_block", "declaration_list"))
 _ARGUMENTS = frozenset(("argument_list", "arguments"))
 _LITERALS = ("string", "integer", "float", "number", "char", "rune", "template", "regex")
@@ -32,7 +33,7 @@ _MAX_TOKENS = 60
 
 
 class StatementToken(NamedTuple):
-    """A token of a statement, or what stands for several: arguments, the body of a block."""
+    """A token of a statement, or a placeholder for several: arguments, the body of a block."""
 
     kind: Kind
     text: str
@@ -56,42 +57,42 @@ class StatementTemplate:
 
     @property
     def skeleton(self) -> tuple[str, ...]:
-        """What does not depend on names and literals."""
+        """The tokens, without names and literals."""
         return tuple(
             token.text if token.kind == "fixed" else f"<{token.kind}>" for token in self.tokens
         )
 
 
 @dataclass(frozen=True)
-class Group:
-    """Rows of shapes that are alike, with metavariables where they differ.
+class RecurringGroup:
+    """Similar template sequences, generalised by metavariables.
 
     Args:
-        texts: The shapes, one after the other, with metavariables.
+        texts: The templates, one after the other, with metavariables.
         names: Names that stay.
         variables: Metavariables of each text.
-        places: Where they were seen.
+        occurrences: Where they were seen.
     """
 
     texts: tuple[str, ...]
     names: tuple[str, ...]
     variables: tuple[frozenset[str], ...]
-    places: tuple[str, ...]
+    occurrences: tuple[str, ...]
 
 
-def statements(text: str, language: str, path: str = "") -> list[Node]:
+def find_statements(text: str, language: str, path: str = "") -> list[Node]:
     """The statements of a text, outer ones first; none if it cannot be parsed."""
     tree = syntax_tree(text.encode(), grammar_for(language, path), _MAX_BYTES)
-    if isinstance(tree, Unparsed):
+    if isinstance(tree, SkipReason):
         return []
-    found: list[Node] = []
-    waiting = [tree.root_node]
-    while waiting:
-        node = waiting.pop()
-        waiting += reversed(node.named_children)
+    result: list[Node] = []
+    pending = [tree.root_node]
+    while pending:
+        node = pending.pop()
+        pending += reversed(node.named_children)
         if _is_statement(node):
-            found.append(node)
-    return found
+            result.append(node)
+    return result
 
 
 def header(node: Node) -> str:
@@ -103,18 +104,18 @@ def header(node: Node) -> str:
     return b" ".join(parts).decode(errors="replace")
 
 
-def edits(old: Node, new: Node) -> Iterator[tuple[Node, Node]]:
-    """A change, and the smaller ones that it is made of where both sides are built alike."""
+def find_edits(old: Node, new: Node) -> Iterator[tuple[Node, Node]]:
+    """An edit, and the smaller edits inside it where both sides have the same structure."""
     if old.text == new.text or not (old.named_children and new.named_children):
         return
     yield old, new
     if old.type == new.type and len(old.named_children) == len(new.named_children):
-        for one, other in zip(old.named_children, new.named_children, strict=True):
-            if one.type not in _BODIES:
-                yield from edits(one, other)
+        for old_child, new_child in zip(old.named_children, new.named_children, strict=True):
+            if old_child.type not in _BODIES:
+                yield from find_edits(old_child, new_child)
 
 
-def shapes_of(node: Node, whole_arguments: bool) -> StatementTemplate | None:
+def statement_template(node: Node, whole_arguments: bool) -> StatementTemplate | None:
     """A statement as tokens; None if it is long, broken or has comments.
 
     Args:
@@ -125,135 +126,146 @@ def shapes_of(node: Node, whole_arguments: bool) -> StatementTemplate | None:
     leaves = list(_leaves(node, whole_arguments))
     if node.has_error or not 2 <= len(leaves) <= _MAX_TOKENS or None in leaves:
         return None
-    tokens, at, data = [], 0, node.text or b""
+    tokens, offset, data = [], 0, node.text or b""
     for leaf in leaves:
         assert leaf is not None  # nosec B101: looked at above
         kind, start, end = leaf
         before = data[: start - node.start_byte].decode(errors="replace")
         word = data[start - node.start_byte : end - node.start_byte].decode(errors="replace")
-        at = len(before)
-        tokens.append(StatementToken(kind, word, at, at + len(word)))
+        offset = len(before)
+        tokens.append(StatementToken(kind, word, offset, offset + len(word)))
     return StatementTemplate(raw, tuple(tokens), node.start_point.column)
 
 
-def recurring(
-    rows: Iterable[tuple[str, Sequence[StatementTemplate]]], least: int
-) -> Iterator[Group]:
-    """What is alike in at least so many places.
+def recurring_groups(
+    rows: Iterable[tuple[str, Sequence[StatementTemplate]]], min_occurrences: int
+) -> Iterator[RecurringGroup]:
+    """Groups of similar templates with enough occurrences.
 
     Args:
-        rows: Place (file or commit) and shapes that belong together, such as before and after.
-        least: Fewest places.
+        rows: Occurrence (file or commit) and its templates, such as before and after.
+        min_occurrences: Fewest files or commits.
     """
     by_skeleton: dict[tuple[tuple[str, ...], ...], list[tuple[str, Sequence[StatementTemplate]]]]
     by_skeleton = defaultdict(list)
-    for place, shapes in rows:
-        by_skeleton[tuple(shape.skeleton for shape in shapes)].append((place, shapes))
+    for occurrence, templates in rows:
+        by_skeleton[tuple(template.skeleton for template in templates)].append(
+            (occurrence, templates)
+        )
     for skeleton in sorted(by_skeleton):
         members = by_skeleton[skeleton]
-        if len({place for place, _ in members}) >= least:
-            yield from _alike(members, least)
+        if len({source for source, _ in members}) >= min_occurrences:
+            yield from _frequency_groups(members, min_occurrences)
 
 
-def _alike(
-    members: Sequence[tuple[str, Sequence[StatementTemplate]]], least: int
-) -> Iterator[Group]:
+def _frequency_groups(
+    members: Sequence[tuple[str, Sequence[StatementTemplate]]], min_occurrences: int
+) -> Iterator[RecurringGroup]:
     """Groups of members with the same frequent names."""
-    values = [_values(shapes) for _, shapes in members]
-    places: list[Mapping[str, set[str]]] = []
+    values = [_variable_tokens(templates) for _, templates in members]
+    occurrences_by_text: list[Mapping[str, set[str]]] = []
     for column in zip(*values, strict=True):
-        seen: dict[str, set[str]] = defaultdict(set)
-        for (place, _), token in zip(members, column, strict=True):
-            seen[token.text].add(place)
-        places.append(seen)
+        by_text: dict[str, set[str]] = defaultdict(set)
+        for (occurrence, _), token in zip(members, column, strict=True):
+            by_text[token.text].add(occurrence)
+        occurrences_by_text.append(by_text)
     groups: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
     for number, row in enumerate(values):
-        groups[tuple(_kept(token, places[at], least) for at, token in enumerate(row))].append(
-            number
-        )
+        groups[
+            tuple(
+                _frequent_text(token, occurrences_by_text[column_index], min_occurrences)
+                for column_index, token in enumerate(row)
+            )
+        ].append(number)
     for key in sorted(groups, key=str):
         numbers = groups[key]
-        if len({members[number][0] for number in numbers}) >= least:
+        if len({members[number][0] for number in numbers}) >= min_occurrences:
             yield _group([members[number] for number in numbers], key)
 
 
-def _kept(token: StatementToken, places: Mapping[str, set[str]], least: int) -> str | None:
-    frequent = token.kind in ("name", "literal") and len(places[token.text]) >= least
+def _frequent_text(
+    token: StatementToken, occurrences: Mapping[str, set[str]], min_occurrences: int
+) -> str | None:
+    frequent = token.kind in ("name", "literal") and len(occurrences[token.text]) >= min_occurrences
     return token.text if frequent else None
 
 
-def _values(shapes: Sequence[StatementTemplate]) -> list[StatementToken]:
-    return [token for shape in shapes for token in shape.tokens if token.kind != "fixed"]
+def _variable_tokens(templates: Sequence[StatementTemplate]) -> list[StatementToken]:
+    return [token for shape in templates for token in shape.tokens if token.kind != "fixed"]
 
 
 def _group(
     members: Sequence[tuple[str, Sequence[StatementTemplate]]], key: tuple[str | None, ...]
-) -> Group:
-    """The members as one, written as the first of them."""
-    columns = list(zip(*(_values(shapes) for _, shapes in members), strict=True))
-    called: dict[tuple[str, ...], str] = {}
-    for kept, column in zip(key, columns, strict=True):
+) -> RecurringGroup:
+    """One group for the members, in the layout of the first."""
+    columns = list(zip(*(_variable_tokens(templates) for _, templates in members), strict=True))
+    metavariables: dict[tuple[str, ...], str] = {}
+    for text, column in zip(key, columns, strict=True):
         vector = tuple(token.text for token in column)
-        if kept is None and vector not in called:
-            called[vector] = _metavariable(column[0].kind, len(called), called)
-    shapes = min(members, key=lambda member: (member[1][0].text, member[0]))[1]
-    words = [kept or called[tuple(token.text for token in column)]
-             for kept, column in zip(key, columns, strict=True)]  # fmt: skip
-    texts, used, at = [], [], 0
-    for shape in shapes:
-        count = len(_values([shape]))
-        texts.append(_written(shape, words[at : at + count]))
-        used.append(frozenset(word for word in words[at : at + count] if word.startswith("$")))
-        at += count
-    names = [kept for kept, column in zip(key, columns, strict=True)
-             if kept and column[0].kind == "name"]  # fmt: skip
-    places = sorted({place for place, _ in members})
-    return Group(tuple(texts), tuple(dict.fromkeys(names)), tuple(used), tuple(places))
+        if text is None and vector not in metavariables:
+            metavariables[vector] = _metavariable(column[0].kind, len(metavariables), metavariables)
+    templates = min(members, key=lambda member: (member[1][0].text, member[0]))[1]
+    words = [fixed_text or metavariables[tuple(token.text for token in column)]
+             for fixed_text, column in zip(key, columns, strict=True)]  # fmt: skip
+    texts, variables, offset = [], [], 0
+    for template in templates:
+        count = len(_variable_tokens([template]))
+        texts.append(_render(template, words[offset : offset + count]))
+        variables.append(
+            frozenset(word for word in words[offset : offset + count] if word.startswith("$"))
+        )
+        offset += count
+    names = [fixed_text for fixed_text, column in zip(key, columns, strict=True)
+             if fixed_text and column[0].kind == "name"]  # fmt: skip
+    occurrences = sorted({occurrence for occurrence, _ in members})
+    return RecurringGroup(
+        tuple(texts), tuple(dict.fromkeys(names)), tuple(variables), tuple(occurrences)
+    )
 
 
-def _metavariable(kind: Kind, number: int, called: Mapping[tuple[str, ...], str]) -> str:
+def _metavariable(kind: Kind, number: int, metavariables: Mapping[tuple[str, ...], str]) -> str:
     if kind == "body":
-        bodies = sum(name.startswith("$$$BODY") for name in called.values())
+        bodies = sum(name.startswith("$$$BODY") for name in metavariables.values())
         return f"$$$BODY{bodies or ''}"
     letter = chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")
     return f"$$${letter}" if kind == "arguments" else f"${letter}"
 
 
-def _written(shape: StatementTemplate, words: Sequence[str]) -> str:
-    parts, at, waiting = list[str](), 0, list(words)
-    for token in shape.tokens:
-        word = token.text if token.kind == "fixed" else waiting.pop(0)
+def _render(template: StatementTemplate, words: Sequence[str]) -> str:
+    parts, offset, pending = list[str](), 0, list(words)
+    for token in template.tokens:
+        word = token.text if token.kind == "fixed" else pending.pop(0)
         if token.kind == "body" and token.text.startswith("{"):
             word = f"{{ {word} }}"
-        parts += [shape.text[at : token.start], word]
-        at = token.end
-    return re.sub(rf"\n[ \t]{{0,{shape.indent}}}", "\n", "".join(parts))
+        parts += [template.text[offset : token.start], word]
+        offset = token.end
+    return re.sub(rf"\n[ \t]{{0,{template.indent}}}", "\n", "".join(parts))
 
 
 def _is_statement(node: Node) -> bool:
     if node.type in _DECLARATIONS:
         return True
-    return node.type.endswith("_statement") and not node.type.startswith(_NO_STATEMENTS)
+    return node.type.endswith("_statement") and not node.type.startswith(_NOT_STATEMENTS)
 
 
 def _leaves(node: Node, whole_arguments: bool) -> Iterator[tuple[Kind, int, int] | None]:
     """Tokens below a node; None for a comment."""
     for child in node.children:
-        place = (child.start_byte, child.end_byte)
+        span = (child.start_byte, child.end_byte)
         if "comment" in child.type:
             yield None
         elif child.type in _BODIES:
-            yield ("body", *place)
+            yield ("body", *span)
         elif child.type.startswith(_LITERALS) or child.type.endswith("_literal"):
-            yield ("literal", *place)
+            yield ("literal", *span)
         elif "identifier" in child.type and not child.children:
-            yield ("name", *place)
+            yield ("name", *span)
         elif whole_arguments and child.type in _ARGUMENTS and child.named_children:
             yield from _arguments(child)
         elif child.children:
             yield from _leaves(child, whole_arguments)
         elif child.end_byte > child.start_byte:
-            yield ("fixed", *place)
+            yield ("fixed", *span)
 
 
 def _arguments(node: Node) -> Iterator[tuple[Kind, int, int]]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from cortex_pipelines.extraction.refactoring.changes import Changes
+from cortex_pipelines.extraction.refactoring.changes import ChangeFinder
 from cortex_pipelines.extraction.refactoring.files import pair_files
 from cortex_pipelines.extraction.refactoring.pairing.functions import pair_functions
 from cortex_pipelines.extraction.refactoring.pairing.types import pair_types
 from cortex_pipelines.extraction.refactoring.pairing.units import Pairing
-from cortex_pipelines.extraction.refactoring.reading import read_file
 from cortex_pipelines.extraction.refactoring.refactoring import Refactoring
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
+from cortex_pipelines.extraction.refactoring.unit_reader import read_file
 
 __all__ = ["Refactoring", "detect"]
 
@@ -29,9 +29,9 @@ def detect(
     old_files = {path: text for path, text in before.items() if after.get(path) != text}
     new_files = {path: text for path, text in after.items() if before.get(path) != text}
     pairs = dict(pair_files(old_files, new_files))
-    left = sorted(set(new_files) - set(pairs.values()))
+    unpaired = sorted(set(new_files) - set(pairs.values()))
     names = [(path, pairs.get(path)) for path in sorted(old_files)] + [
-        (None, path) for path in left
+        (None, path) for path in unpaired
     ]
     limit = settings.max_file_bytes
     files = [
@@ -41,10 +41,10 @@ def detect(
         )
         for old, new in names
     ]
-    paired = Pairing(files)
-    pair_types(paired, settings)
-    pair_functions(paired, settings)
-    refactorings = {change.row() for change in Changes(paired, settings).all()}
+    pairing = Pairing(files)
+    pair_types(pairing, settings)
+    pair_functions(pairing, settings)
+    refactorings = {change.row() for change in ChangeFinder(pairing, settings).all()}
     return sorted(refactorings, key=_order)
 
 

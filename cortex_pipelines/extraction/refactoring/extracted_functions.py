@@ -1,7 +1,7 @@
 """Detect extracted functions; an inlined function is one with the versions swapped.
 
-The part has to be gone where it was, to stand in the new function, and the new function has to be
-called where the part was.
+The code has to be removed from the origin and to appear in the new function, and the new function
+has to be called where the code was.
 """
 
 from collections import Counter, defaultdict
@@ -9,17 +9,25 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
-from cortex_pipelines.extraction.refactoring.model import NAMELESS, Function, Statement, chosen
+from cortex_pipelines.extraction.refactoring.model import (
+    NAMELESS,
+    Function,
+    Statement,
+    select_statements,
+)
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 from cortex_pipelines.extraction.refactoring.statements import called_names
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTION_MARKS
 
-_LEAST = 0.4  # values became parameters: less of a statement stays the same
+_MIN_SIMILARITY = 0.4  # values became parameters, so less of a statement stays the same
 
-_STRONG = 0.5  # likeness that is not by chance
-_KEPT = 0.7  # likeness of what stayed in the origin though it changed
-_SAYING = 3  # names and values of a statement that is not repeated by chance
-_MUCH, _MOST = 4, 0.6  # what is gone from the origin: names and values, and share of it
+_STRONG_SIMILARITY = 0.5  # not by chance
+_KEPT_SIMILARITY = 0.7  # of a statement that stayed in the origin but changed
+_MIN_DISTINCTIVE_WEIGHT = 3  # names and values of a statement that does not recur by chance
+_MIN_REMOVED_WEIGHT, _MIN_REMOVED_SHARE = (
+    4,
+    0.6,
+)  # names and values removed from the origin, and their share
 
 
 @dataclass(frozen=True)
@@ -27,30 +35,30 @@ class ExtractedFunction:
     """A function extracted from another.
 
     Args:
-        origin: The function before that the part was taken from.
+        origin: The function, before, that the code was taken from.
         caller: The same function after.
         extracted: The new function.
-        mapped: Which statement of the origin went where in the new function.
-        rest: Which statement of the origin stayed where in the caller.
+        extracted_map: Statements of the origin to those of the new function.
+        caller_map: Statements of the origin to those of the caller.
     """
 
     origin: Function
     caller: Function
     extracted: Function
-    mapped: StatementMap
-    rest: StatementMap
+    extracted_map: StatementMap
+    caller_map: StatementMap
 
 
 def find_extractions(
     new: Iterable[Function],
-    kept: Iterable[tuple[Function, Function, StatementMap]],
+    mapped_functions: Iterable[tuple[Function, Function, StatementMap]],
     settings: RefactoringSettings,
 ) -> list[ExtractedFunction]:
     """Find the new functions that were extracted from others.
 
     Args:
-        new: Functions that have no version before.
-        kept: Functions that have one, with the map of their statements.
+        new: Functions without a version before.
+        mapped_functions: The other functions, with the map of their statements.
         settings: Thresholds.
     """
     by_name: dict[str, list[Function]] = defaultdict(list)
@@ -58,80 +66,97 @@ def find_extractions(
         if function.name and function.statements:
             by_name[function.name].append(function)
     extractions = []
-    for origin, caller, rest in kept:
-        called = [name for name in sorted(by_name) if caller.calls[name] > origin.calls[name]]
-        handed = _handed_on(by_name, origin, caller) - set(called)
-        called += sorted(handed)
-        tried: set[int] = set()
-        while called:
-            for function in _nearest(by_name.get(called.pop(), []), caller):
-                if id(function) in tried:
+    for origin, caller, caller_map in mapped_functions:
+        pending_names = [
+            name for name in sorted(by_name) if caller.calls[name] > origin.calls[name]
+        ]
+        passed_names = _names_passed_as_functions(by_name, origin, caller) - set(pending_names)
+        pending_names += sorted(passed_names)
+        tried_ids: set[int] = set()
+        while pending_names:
+            for function in _callable_candidates(by_name.get(pending_names.pop(), []), caller):
+                if id(function) in tried_ids:
                     continue
-                tried.add(id(function))
-                mapped = _taken(function, origin, rest, handed=function.name in handed)
-                if _is_extraction(mapped, function, origin, rest, settings):
-                    extractions.append(ExtractedFunction(origin, caller, function, mapped, rest))
-                    # what was taken from the origin may have been taken apart again
-                    called += sorted(function.calls)
+                tried_ids.add(id(function))
+                statement_map = _map_to_extracted(
+                    function, origin, caller_map, is_passed=function.name in passed_names
+                )
+                if _is_extraction(statement_map, function, origin, caller_map, settings):
+                    extractions.append(
+                        ExtractedFunction(origin, caller, function, statement_map, caller_map)
+                    )
+                    # the extracted function may have been split again
+                    pending_names += sorted(function.calls)
     return extractions
 
 
-def _nearest(functions: list[Function], caller: Function) -> list[Function]:
-    """Those of functions of one name that a call means: those of its file, if it has any.
+def _callable_candidates(functions: list[Function], caller: Function) -> list[Function]:
+    """The functions that a call may refer to: those of its file if there are any.
 
-    Nothing else can name what an object without a name holds.
+    Members of an object without a name can only be called in its own file.
     """
-    near = [one for one in functions if one.place.path == caller.place.path]
-    return near or [one for one in functions if one.place.around[-1:] != (NAMELESS,)]
+    same_file = [
+        function for function in functions if function.location.path == caller.location.path
+    ]
+    return same_file or [
+        candidate
+        for candidate in functions
+        if candidate.location.enclosing_names[-1:] != (NAMELESS,)
+    ]
 
 
-def _handed_on(names: Collection[str], origin: Function, caller: Function) -> set[str]:
-    """Names that stand where functions without a name were, among the same words."""
+def _names_passed_as_functions(
+    names: Collection[str], origin: Function, caller: Function
+) -> set[str]:
+    """Names that replaced functions without a name, among the same words."""
     if not names or not origin.callbacks:
         return set()
-    holders = [
-        line.words for line in origin.statements if not FUNCTION_MARKS.isdisjoint(line.texts)
+    holder_words = [
+        line.word_counts for line in origin.statements if not FUNCTION_MARKS.isdisjoint(line.texts)
     ]
     return {
         name
         for name in names
-        if caller.words[name] > origin.words[name]
-        and any(_beside(line, name, holders) for line in caller.statements)
+        if caller.word_counts[name] > origin.word_counts[name]
+        and any(_replaces_holder(line, name, holder_words) for line in caller.statements)
     }
 
 
-def _beside(statement: Statement, name: str, holders: list[Counter[str]]) -> bool:
-    """Whether half of what a statement says besides a name stood around a function."""
-    rest = Counter(statement.words)
-    return rest.pop(name, 0) > 0 and any(
-        2 * (rest & words).total() >= rest.total() for words in holders
+def _replaces_holder(statement: Statement, name: str, holder_words: list[Counter[str]]) -> bool:
+    """Whether half of a statement's other words surrounded a function before."""
+    other_words = Counter(statement.word_counts)
+    return other_words.pop(name, 0) > 0 and any(
+        2 * (other_words & words).total() >= other_words.total() for words in holder_words
     )
 
 
-def _taken(
-    function: Function, origin: Function, rest: StatementMap, *, handed: bool
+def _map_to_extracted(
+    function: Function, origin: Function, caller_map: StatementMap, *, is_passed: bool
 ) -> StatementMap:
     """Map changed or removed statements of the origin to the new function."""
-    free = [
+    candidates = [
         index
         for index in range(len(origin.statements))
-        if rest.likeness.get(index, 0.0) < 1.0 and (not handed or index in origin.callbacks)
+        if caller_map.similarities.get(index, 0.0) < 1.0
+        and (not is_passed or index in origin.callbacks)
     ]
-    mapped = map_statements(chosen(origin.statements, free), function.statements, _LEAST)
-    _map_expressions(mapped)
-    return mapped
+    statement_map = map_statements(
+        select_statements(origin.statements, candidates), function.statements, _MIN_SIMILARITY
+    )
+    _map_expressions(statement_map)
+    return statement_map
 
 
-def _map_expressions(mapped: StatementMap) -> None:
+def _map_expressions(statement_map: StatementMap) -> None:
     """Map a returned expression to the statement it was part of."""
-    for new in mapped.left_after():
-        expression = _expression(mapped.after[new])
+    for new in statement_map.unmapped_after():
+        expression = _expression(statement_map.after[new])
         if expression is None:
             continue
-        for old, statement in enumerate(mapped.before):
-            if old not in mapped.pairs and _holds(statement, *expression):
-                mapped.pairs[old] = new
-                mapped.likeness[old] = 1.0
+        for old, statement in enumerate(statement_map.before):
+            if old not in statement_map.pairs and _contains_expression(statement, *expression):
+                statement_map.pairs[old] = new
+                statement_map.similarities[old] = 1.0
                 break
 
 
@@ -142,7 +167,7 @@ def _expression(statement: Statement) -> tuple[tuple[str, ...], str] | None:
     return statement.texts[1:], statement.marks[1:]
 
 
-def _holds(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
+def _contains_expression(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
     """Whether a statement contains an expression, ignoring variable names."""
     size = len(texts)
     for start in range(len(statement.texts) - size + 1):
@@ -157,62 +182,98 @@ def _holds(statement: Statement, texts: tuple[str, ...], marks: str) -> bool:
 
 
 def _is_extraction(
-    mapped: StatementMap,
+    statement_map: StatementMap,
     function: Function,
     origin: Function,
-    rest: StatementMap,
+    caller_map: StatementMap,
     settings: RefactoringSettings,
 ) -> bool:
     """Whether most of the new function, or of the removed code, comes from the origin."""
-    strong = [
+    strong_matches = [
         index
-        for index, like in mapped.likeness.items()
-        if like >= _STRONG and not _called_before(mapped, index, function.name, rest)
+        for index, similarity in statement_map.similarities.items()
+        if similarity >= _STRONG_SIMILARITY
+        and not _called_before(statement_map, index, function.name, caller_map)
     ]
-    if not strong:
+    if not strong_matches:
         return False
-    same = sum(mapped.after[index].weight for index in set(mapped.pairs.values()))
-    if same >= settings.least_extract * function.weight:
+    mapped_weight = sum(
+        statement_map.after[index].weight for index in set(statement_map.pairs.values())
+    )
+    if mapped_weight >= settings.least_extract * function.weight:
         return True
     removed = [
         statement
-        for at, statement in enumerate(origin.statements)
-        if rest.likeness.get(at, 0.0) < _KEPT
+        for position, statement in enumerate(origin.statements)
+        if caller_map.similarities.get(position, 0.0) < _KEPT_SIMILARITY
     ]
     texts = Counter(statement.texts for statement in removed)
-    taken = [index for index in strong if texts[mapped.before[index].texts]]
-    weight = sum(mapped.before[index].weight for index in taken)
+    removed_matches = [
+        index for index in strong_matches if texts[statement_map.before[index].texts]
+    ]
+    weight = sum(statement_map.before[index].weight for index in removed_matches)
     # of a statement whose expression alone was taken, no more can be much
-    moved = sum(mapped.after[new].weight for new in {mapped.pairs[index] for index in taken})
-    most = _MOST * sum(statement.weight for statement in removed)
-    if min(weight, moved) >= _MUCH and weight >= most:
+    extracted_weight = sum(
+        statement_map.after[new].weight
+        for new in {statement_map.pairs[index] for index in removed_matches}
+    )
+    required_weight = _MIN_REMOVED_SHARE * sum(statement.weight for statement in removed)
+    if min(weight, extracted_weight) >= _MIN_REMOVED_WEIGHT and weight >= required_weight:
         return True
-    return _replaced_by_call(function, origin, rest)
+    return _replaced_by_call(function, origin, caller_map)
 
 
-def _called_before(mapped: StatementMap, index: int, name: str, rest: StatementMap) -> bool:
+def _called_before(
+    statement_map: StatementMap, index: int, name: str, caller_map: StatementMap
+) -> bool:
     """Whether a statement called another function in place of the new one."""
-    old, new = mapped.before[index], mapped.after[mapped.pairs[index]]
+    old, new = statement_map.before[index], statement_map.after[statement_map.pairs[index]]
     if called_names([old])[name]:
         return True  # one of the same name
-    for line in rest.after:
+    for line in caller_map.after:
         pairs = zip(old.texts, line.texts, strict=False) if line.shape == old.shape else ()
-        changed = [(was, to) for was, to in pairs if was != to]
-        replaced = {was for was, _ in changed}
+        replacements = [
+            (old_text, new_text) for old_text, new_text in pairs if old_text != new_text
+        ]
+        replaced = {before_text for before_text, _ in replacements}
         # what the new function calls may have been taken along with the call
-        if {to for _, to in changed} == {name} and replaced.isdisjoint(new.texts):
+        if {after_text for _, after_text in replacements} == {name} and replaced.isdisjoint(
+            new.texts
+        ):
             return True
     return False
 
 
-def _replaced_by_call(function: Function, origin: Function, rest: StatementMap) -> bool:
+def _replaced_by_call(function: Function, origin: Function, caller_map: StatementMap) -> bool:
     """Whether a statement of the new function stood verbatim where the call is now."""
-    kept = {line.texts for line in function.statements if line.weight >= _SAYING}
-    calls = [at for at, line in enumerate(rest.after) if called_names([line])[function.name]]
+    extracted_texts = {
+        line.texts for line in function.statements if line.weight >= _MIN_DISTINCTIVE_WEIGHT
+    }
+    calls = [
+        position
+        for position, line in enumerate(caller_map.after)
+        if called_names([line])[function.name]
+    ]
     for index, statement in enumerate(origin.statements):
-        if statement.texts in kept and rest.likeness.get(index, 0.0) < _KEPT:
-            start = next((rest.pairs[at] for at in range(index, -1, -1) if at in rest.pairs), -1)
-            ends = (rest.pairs[at] for at in range(index, len(rest.before)) if at in rest.pairs)
-            if any(start <= at <= next(ends, len(rest.after)) for at in calls):
+        if (
+            statement.texts in extracted_texts
+            and caller_map.similarities.get(index, 0.0) < _KEPT_SIMILARITY
+        ):
+            start = next(
+                (
+                    caller_map.pairs[earlier]
+                    for earlier in range(index, -1, -1)
+                    if earlier in caller_map.pairs
+                ),
+                -1,
+            )
+            ends = (
+                caller_map.pairs[later]
+                for later in range(index, len(caller_map.before))
+                if later in caller_map.pairs
+            )
+            if any(
+                start <= call_index <= next(ends, len(caller_map.after)) for call_index in calls
+            ):
                 return True
     return False

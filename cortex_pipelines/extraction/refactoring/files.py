@@ -3,11 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-_LEAST = 0.5  # as git's rename detection
-_COMMON = 20  # a line that stands in more files than this says nothing
-_LEAST_SAME_NAME = 0.3  # where only the folder is another
-_TAKEN_OVER = 0.9  # a file that something else took the name of is the same if it is this alike
-_SAME_PATH = 0.3  # what a path says
+_MIN_SIMILARITY = 0.5  # as git's rename detection
+_MAX_LINE_FILES = 20  # a line of more files is ignored
+_MIN_SIMILARITY_SAME_NAME = 0.3  # where only the folder is another
+_TAKEOVER_SIMILARITY = 0.9  # similarity from which a file whose name was taken over is the same
+_SAME_PATH_BONUS = 0.3  # advantage of an equal path
 
 
 def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -20,25 +20,34 @@ def pair_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[tupl
         Pairs of paths in order. A file whose content went to another place while something else
         took its name is paired by its content.
     """
-    lines = {path: _lines(text) for path, text in before.items()}
-    others = {path: _lines(text) for path, text in after.items()}
-    same = {path: _likeness(lines[path], others[path]) for path in before if path in after}
-    firm = {path for path, like in same.items() if like >= _LEAST}
+    lines_before = {path: _lines(text) for path, text in before.items()}
+    lines_after = {path: _lines(text) for path, text in after.items()}
+    same_path_similarity = {
+        path: _similarity(lines_before[path], lines_after[path]) for path in before if path in after
+    }
+    confident_paths = {
+        path for path, similarity in same_path_similarity.items() if similarity >= _MIN_SIMILARITY
+    }
     scored = [
-        (-like - 0.05 * (_name(old) == _name(new)), old, new)
-        for old, new, like in _alike(
-            {path: counts for path, counts in lines.items() if path not in firm},
-            {path: counts for path, counts in others.items() if path not in firm},
+        (-similar - 0.05 * (_name(old) == _name(new)), old, new)
+        for old, new, similar in _similar_files(
+            {path: counts for path, counts in lines_before.items() if path not in confident_paths},
+            {path: counts for path, counts in lines_after.items() if path not in confident_paths},
         )
-        if like >= _TAKEN_OVER or (old not in same and new not in same)
+        if similar >= _TAKEOVER_SIMILARITY
+        or (old not in same_path_similarity and new not in same_path_similarity)
     ]
-    scored += [(-like - _SAME_PATH, path, path) for path, like in same.items() if path not in firm]
-    pairs = {path: path for path in firm}
-    taken = set(firm)
+    scored += [
+        (-similar - _SAME_PATH_BONUS, path, path)
+        for path, similar in same_path_similarity.items()
+        if path not in confident_paths
+    ]
+    pairs = {path: path for path in confident_paths}
+    paired_after = set(confident_paths)
     for _, old, new in sorted(scored):
-        if old not in pairs and new not in taken:
+        if old not in pairs and new not in paired_after:
             pairs[old] = new
-            taken.add(new)
+            paired_after.add(new)
     return sorted(pairs.items())
 
 
@@ -50,29 +59,31 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _likeness(old: Counter[str], new: Counter[str]) -> float:
+def _similarity(old: Counter[str], new: Counter[str]) -> float:
     total = old.total() + new.total()
     return 2 * (old & new).total() / total if total else 1.0
 
 
-def _alike(
+def _similar_files(
     before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]
 ) -> list[tuple[str, str, float]]:
     """Pairs of similar files; only those that share rare lines are compared."""
-    places: dict[str, list[str]] = defaultdict(list)
+    files_by_line: dict[str, list[str]] = defaultdict(list)
     for path, lines in after.items():
         for line in lines:
-            places[line].append(path)
+            files_by_line[line].append(path)
     pairs = []
     for path, lines in before.items():
         shared: Counter[str] = Counter()
         for line in lines:
-            others = places.get(line, ())
-            if len(others) <= _COMMON:
-                shared.update(others)
+            sharing = files_by_line.get(line, ())
+            if len(sharing) <= _MAX_LINE_FILES:
+                shared.update(sharing)
         for candidate, _ in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0]))[:10]:
-            like = _likeness(lines, after[candidate])
-            least = _LEAST_SAME_NAME if _name(path) == _name(candidate) else _LEAST
-            if like >= least and candidate != path:
-                pairs.append((path, candidate, like))
+            similarity = _similarity(lines, after[candidate])
+            threshold = (
+                _MIN_SIMILARITY_SAME_NAME if _name(path) == _name(candidate) else _MIN_SIMILARITY
+            )
+            if similarity >= threshold and candidate != path:
+                pairs.append((path, candidate, similarity))
     return pairs

@@ -8,27 +8,27 @@ from cortex_pipelines.extraction.refactoring.mapping import StatementMap
 from cortex_pipelines.extraction.refactoring.model import VARIABLE, Function
 from cortex_pipelines.extraction.refactoring.purity import Purity
 from cortex_pipelines.extraction.refactoring.renames import (
-    OWN,
-    Mapped,
+    OWN_PARAMETER,
+    MappedFunction,
     RenamedVariable,
-    bound_in,
-    callbacks,
-    evidence,
-    names_of,
+    bindings_in,
+    callback_maps,
+    collect_rename_proof,
+    function_bindings,
     renamed_names,
     type_of_rename,
 )
-from cortex_pipelines.extraction.refactoring.reporting import DetectedChange, titled
+from cortex_pipelines.extraction.refactoring.reporting import DetectedChange, describe_function
 from cortex_pipelines.extraction.refactoring.signatures import Signature, compare_signatures
 from cortex_pipelines.extraction.refactoring.syntax import ASSIGNMENTS
 
 
 @dataclass(frozen=True)
-class Inside:
+class LocalRenames:
     """Renamed names inside a matched function.
 
     Args:
-        renames: What its body shows.
+        renames: Renames found in its body.
         signature: The difference between its parameters.
     """
 
@@ -44,72 +44,94 @@ class Inside:
         }
 
 
-def look_inside(
-    old: Function, new: Function, mapped: StatementMap, inner: Iterable[Mapped] = ()
-) -> Inside:
+def find_local_renames(
+    old: Function, new: Function, statement_map: StatementMap, inner: Iterable[MappedFunction] = ()
+) -> LocalRenames:
     """Find renamed names in a function or in module-level code.
 
     Args:
         old, new: The versions.
-        mapped: Their statements.
+        statement_map: Their statements.
         inner: The functions inside of it.
     """
-    before, after = names_of(old), names_of(new)
-    # only where a name is gone and another is new, others' uses can say something
+    before, after = function_bindings(old), function_bindings(new)
+    # uses elsewhere only help if one name was removed and another added
     inner = inner if before.keys() != after.keys() else ()
     renames = []
-    if inner or mapped.changed:
-        renames = renamed_names(before, after, evidence(mapped, inner))
-    known = {(renamed.before, renamed.after) for renamed in renames}
-    for scope in callbacks(mapped) if mapped.changed else ():
+    if inner or statement_map.changed:
+        renames = renamed_names(before, after, collect_rename_proof(statement_map, inner))
+    reported_pairs = {(renamed.before, renamed.after) for renamed in renames}
+    for scope in callback_maps(statement_map) if statement_map.changed else ():
         names = [
-            {name: (kind, line) for name, kind, line in bound_in(side)}
-            for side in (scope.before, scope.after)
+            {name: (kind, line) for name, kind, line in bindings_in(version)}
+            for version in (scope.before, scope.after)
         ]
         if names[0].keys() != names[1].keys():
-            found = renamed_names(names[0], names[1], evidence(scope))
-            renames += [one for one in found if (one.before, one.after) not in known]
-    return Inside(list(dict.fromkeys(renames)), _signature(old, new, renames))
+            candidates = renamed_names(names[0], names[1], collect_rename_proof(scope))
+            renames += [
+                rename
+                for rename in candidates
+                if (rename.before, rename.after) not in reported_pairs
+            ]
+    return LocalRenames(list(dict.fromkeys(renames)), _signature(old, new, renames))
 
 
 def inner_changes(
-    old: Function, new: Function, mapped: StatementMap, inside: Inside, purity: Purity
+    old: Function,
+    new: Function,
+    statement_map: StatementMap,
+    local_renames: LocalRenames,
+    purity: Purity,
 ) -> Iterator[DetectedChange]:
     """Renamed variables; renamed, added, removed and reordered parameters."""
-    same = purity.body(old, new, inside.names) and purity.parameters(old, new, inside.names)
-    yield from _variables(old, new, inside.renames, mapped, same)
+    is_pure = purity.body(old, new, local_renames.names) and purity.parameters(
+        old, new, local_renames.names
+    )
+    yield from _variables(old, new, local_renames.renames, statement_map, is_pure)
     if old.name:
-        yield from _parameters(old, new, inside.signature, same)
+        yield from _parameters(old, new, local_renames.signature, is_pure)
 
 
 def _signature(old: Function, new: Function, renames: list[RenamedVariable]) -> Signature:
-    bodies = {renamed.before: renamed.after for renamed in renames}
-    return compare_signatures(old, new, bodies, (_assigned(old), _assigned(new)))
+    body_renames = {renamed.before: renamed.after for renamed in renames}
+    return compare_signatures(old, new, body_renames, (_assigned(old), _assigned(new)))
 
 
 def _assigned(function: Function) -> set[str]:
-    own = {parameter.name for parameter in function.parameters}
+    parameter_names = {parameter.name for parameter in function.parameters}
     assigned = (statement for statement in function.statements if statement.kind in ASSIGNMENTS)
-    return {name for name, kind, _ in bound_in(assigned) if kind == VARIABLE} - own
+    return {name for name, kind, _ in bindings_in(assigned) if kind == VARIABLE} - parameter_names
 
 
 def _variables(
-    old: Function, new: Function, renames: list[RenamedVariable], mapped: StatementMap, same: bool
+    old: Function,
+    new: Function,
+    renames: list[RenamedVariable],
+    statement_map: StatementMap,
+    is_pure: bool,
 ) -> Iterator[DetectedChange]:
     for renamed in renames:
         kind = type_of_rename(renamed)
-        if kind == "Rename Parameter" and OWN in (renamed.kind_before, renamed.kind_after):
+        if kind == "Rename Parameter" and OWN_PARAMETER in (
+            renamed.kind_before,
+            renamed.kind_after,
+        ):
             continue  # the signature tells
-        if not old.name and old.place.language == "python" and _global(renamed, mapped):
+        if (
+            not old.name
+            and old.location.language == "python"
+            and _is_global(renamed, statement_map)
+        ):
             kind = "Rename Attribute"
         word = "parameter" if kind == "Rename Parameter" else "variable"
         yield DetectedChange(
             kind,
             (renamed.before, renamed.after),
             (old.name or None, new.name or None),
-            (old.place, new.place),
-            f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in {titled(new)}",
-            same,
+            (old.location, new.location),
+            f"{_CAUSE[kind].format(word, renamed.before, renamed.after)}"
+            f" in {describe_function(new)}",
+            is_pure,
             (renamed.line_before, renamed.line_after),
         )
 
@@ -123,52 +145,60 @@ _CAUSE = {
 }
 
 
-def _global(renamed: RenamedVariable, mapped: StatementMap) -> bool:
+def _is_global(renamed: RenamedVariable, statement_map: StatementMap) -> bool:
     """Whether a variable is a module attribute, outside any block."""
     return any(
         statement.line == renamed.line_before and statement.parent < 0
-        for statement in mapped.before
+        for statement in statement_map.before
     )
 
 
 def _parameters(
-    old_function: Function, new_function: Function, signature: Signature, same: bool
+    old_function: Function, new_function: Function, signature: Signature, is_pure: bool
 ) -> Iterator[DetectedChange]:
-    containers, places, title = (
+    containers, locations, title = (
         (old_function.name, new_function.name),
-        (old_function.place, new_function.place),
-        titled(new_function),
+        (old_function.location, new_function.location),
+        describe_function(new_function),
     )
     for old, new in signature.renamed:
-        words = f"the parameter {old.name} of {title} was renamed to {new.name}"
+        sentence = f"the parameter {old.name} of {title} was renamed to {new.name}"
         names, lines = (old.name, new.name), (old.line, new.line)
-        yield DetectedChange("Rename Parameter", names, containers, places, words, same, lines)
-    for new in signature.added:
-        words, lines = f"{title} got the parameter {new.name}", (old_function.place.line, new.line)
         yield DetectedChange(
-            "Add Parameter", (None, new.name), containers, places, words, same, lines
+            "Rename Parameter", names, containers, locations, sentence, is_pure, lines
+        )
+    for new in signature.added:
+        sentence, lines = (
+            f"{title} got the parameter {new.name}",
+            (old_function.location.line, new.line),
+        )
+        yield DetectedChange(
+            "Add Parameter", (None, new.name), containers, locations, sentence, is_pure, lines
         )
     for old in signature.removed:
-        words, lines = f"{title} lost the parameter {old.name}", (old.line, new_function.place.line)
+        sentence, lines = (
+            f"{title} lost the parameter {old.name}",
+            (old.line, new_function.location.line),
+        )
         yield DetectedChange(
-            "Remove Parameter", (old.name, None), containers, places, words, same, lines
+            "Remove Parameter", (old.name, None), containers, locations, sentence, is_pure, lines
         )
     for old, parts in signature.split:
         part = ", ".join(new.name for new in parts)
-        words, lines = (
+        sentence, lines = (
             f"the parameter {old.name} of {title} became {part}",
             (old.line, parts[0].line),
         )
         yield DetectedChange(
-            "Split Parameter", (old.name, part), containers, places, words, same, lines
+            "Split Parameter", (old.name, part), containers, locations, sentence, is_pure, lines
         )
     if signature.reordered:
-        words = f"the parameters of {title} were put into another order"
-        lists = _listed(old_function), _listed(new_function)
-        yield DetectedChange("Reorder Parameter", lists, containers, places, words, same)
+        sentence = f"the parameters of {title} were put into another order"
+        lists = _parameter_list(old_function), _parameter_list(new_function)
+        yield DetectedChange("Reorder Parameter", lists, containers, locations, sentence, is_pure)
 
 
-def _listed(function: Function) -> str:
+def _parameter_list(function: Function) -> str:
     return ", ".join(parameter.name for parameter in function.parameters)
 
 
@@ -179,8 +209,13 @@ def renamed_in_extraction(
 
     So do parameters of the origin that are handed on to it.
     """
-    old_names, new_names = names_of(extraction.origin), names_of(extraction.extracted)
-    for renamed in renamed_names(old_names, new_names, evidence(extraction.mapped), merged=True):
+    old_names, new_names = (
+        function_bindings(extraction.origin),
+        function_bindings(extraction.extracted),
+    )
+    for renamed in renamed_names(
+        old_names, new_names, collect_rename_proof(extraction.extracted_map), merged=True
+    ):
         kind = type_of_rename(renamed)
         if kind in ("Rename Variable", "Rename Parameter"):
             word = "variable" if kind == "Rename Variable" else "parameter"
@@ -188,10 +223,10 @@ def renamed_in_extraction(
                 kind,
                 (renamed.before, renamed.after),
                 (extraction.origin.name or None, extraction.extracted.name),
-                (extraction.origin.place, extraction.extracted.place),
+                (extraction.origin.location, extraction.extracted.location),
                 f"{_CAUSE[kind].format(word, renamed.before, renamed.after)} in"
-                f" {titled(extraction.extracted)}, which was extracted from"
-                f" {titled(extraction.origin)}",
+                f" {describe_function(extraction.extracted)}, which was extracted from"
+                f" {describe_function(extraction.origin)}",
                 purity.extraction(extraction, {renamed.before: renamed.after}),
                 (renamed.line_before, renamed.line_after),
             )

@@ -12,17 +12,17 @@ _NAME = re.compile(r"[A-Z]\w*")
 
 VARIABLE, PARAMETER = "variable", "parameter"
 OBJECT = "object"
-"""Kind of a named object literal that holds functions: a container, but no class."""
+"""Kind of a named object literal that holds functions: a container, not a class."""
 
 NAMELESS = "{}"
-"""What stands for the name of an object literal that has none, as an argument."""
+"""Placeholder name of an object literal without a name, such as an argument."""
 
-WHOLE = "exports"
-"""Name of what a JavaScript file exports as a whole, if it has none of its own: no container."""
+MODULE_EXPORT = "exports"
+"""Name of the single export of a JavaScript file if it has no name itself; not a container."""
 
 
 @lru_cache(maxsize=65536)
-def words_of(name: str) -> tuple[str, ...]:
+def identifier_words(name: str) -> tuple[str, ...]:
     """The words of an identifier, in lower case."""
     return tuple(word.lower() for word in _WORDS.findall(name)) or (name,)
 
@@ -34,15 +34,15 @@ class Parameter:
     Args:
         name: Its name; each name bound by a destructuring is a parameter of its own.
         type: Text of its type, empty where none is written.
-        default: Text of its default value, empty where there is none.
-        form: What marks it as standing for many: ``*``, ``**`` or ``...``; else empty.
+        default: Text of its default value, empty if missing.
+        variadic_marker: ``*``, ``**`` or ``...`` of a variadic parameter; else empty.
         line: Line of the name, from 1.
     """
 
     name: str
     type: str
     default: str
-    form: str
+    variadic_marker: str
     line: int
 
 
@@ -53,11 +53,11 @@ class Statement:
     Args:
         kind: Node type of the grammar.
         line: First line, from 1.
-        parent: Index of the statement around it in the function's list; -1 at the top.
+        parent: Index of its enclosing statement in the function's list; -1 at the top.
         texts: Its tokens; a string is one.
         marks: For each token ``i`` (identifier), ``p`` (property or keyword name), ``l`` (literal)
             or ``o`` (other).
-        declares: Positions of tokens that name a variable or parameter declared here, and which.
+        declarations: Position and kind (variable or parameter) of each token that declares a name.
         children: Indices of the statements right inside it.
     """
 
@@ -66,21 +66,21 @@ class Statement:
     parent: int
     texts: tuple[str, ...] = ()
     marks: str = ""
-    declares: tuple[tuple[int, str], ...] = ()
+    declarations: tuple[tuple[int, str], ...] = ()
     children: list[int] = field(default_factory=list)
 
     @cached_property
-    def words(self) -> Counter[str]:
-        """Names and values, or all tokens where there are none."""
+    def word_counts(self) -> Counter[str]:
+        """Names and values; all tokens of a statement without either."""
         pairs = zip(self.texts, self.marks, strict=True)
         return Counter(text for text, mark in pairs if mark != "o") or Counter(self.texts)
 
     @cached_property
-    def parts(self) -> Counter[str]:
+    def subword_counts(self) -> Counter[str]:
         """The words of its names, and its values."""
         counts: Counter[str] = Counter()
-        for text, count in self.words.items():
-            for part in words_of(text) if text[:1].isalpha() or text[:1] == "_" else [text]:
+        for text, count in self.word_counts.items():
+            for part in identifier_words(text) if text[:1].isalpha() or text[:1] == "_" else [text]:
                 counts[part] += count
         return counts
 
@@ -102,15 +102,15 @@ class Statement:
         return max(1, len(self.marks) - self.marks.count("o"))
 
 
-def chosen(statements: list[Statement], indices: list[int]) -> list[Statement]:
+def select_statements(statements: list[Statement], indices: list[int]) -> list[Statement]:
     """Copies of some statements of a function, reparented as if the others did not exist."""
-    places = {index: place for place, index in enumerate(indices)}
+    positions = {index: position for position, index in enumerate(indices)}
     copies = []
     for index in indices:
         parent = statements[index].parent
-        while parent >= 0 and parent not in places:
+        while parent >= 0 and parent not in positions:
             parent = statements[parent].parent
-        copy = replace(statements[index], parent=places.get(parent, -1), children=[])
+        copy = replace(statements[index], parent=positions.get(parent, -1), children=[])
         copies.append(copy)
         if copy.parent >= 0:
             copies[copy.parent].children.append(len(copies) - 1)
@@ -124,19 +124,19 @@ class UnitLocation:
     Args:
         path: File.
         language: Language of the file.
-        around: Names of what encloses it, outermost first.
-        owner: Name of the type around it, if that is what encloses it next or through functions.
-        inside: Name of the function around it, if any.
+        enclosing_names: Names of the enclosing definitions, outermost first.
+        owner: Name of the enclosing type, directly or through functions; None without one.
+        enclosing_function: Name of the enclosing function, if any.
         line: Line of its name.
-        start_line, end_line: Lines of the whole.
-        code: Text of the whole.
+        start_line, end_line: Lines of the whole unit.
+        code: Text of the whole unit.
     """
 
     path: str
     language: str
-    around: tuple[str, ...]
+    enclosing_names: tuple[str, ...]
     owner: str | None
-    inside: str | None
+    enclosing_function: str | None
     line: int
     start_line: int
     end_line: int
@@ -150,18 +150,17 @@ class Function:
     Args:
         name: Simple name; empty for the code of a file outside of functions.
         kind: ``function``, ``method`` or ``module``.
-        place: Where it is.
         parameters: Its parameters, without the receiver.
         statements: Its statements, outer ones before inner ones, in the order of the text.
         has_body: Whether it is more than a declaration.
-        calls: How often it calls what by simple name.
+        calls: Number of calls by simple name.
         head: Tokens before its body, without its name and parameters: decorators, result.
-        full_name: Name with what it is assigned to: of ``helpers.each = function``, all of it.
+        full_name: Name with its assignment target: ``helpers.each`` of ``helpers.each = function``.
     """
 
     name: str
     kind: str
-    place: UnitLocation
+    location: UnitLocation
     parameters: tuple[Parameter, ...]
     statements: list[Statement]
     has_body: bool
@@ -170,11 +169,11 @@ class Function:
     full_name: str
 
     @cached_property
-    def words(self) -> Counter[str]:
+    def word_counts(self) -> Counter[str]:
         """Counts of its names and values."""
         counts: Counter[str] = Counter()
         for statement in self.statements:
-            counts.update(statement.words)
+            counts.update(statement.word_counts)
         return counts
 
     @cached_property
@@ -185,16 +184,16 @@ class Function:
     @cached_property
     def callbacks(self) -> frozenset[int]:
         """Indices of the statements that hold, or are in, functions without a name."""
-        found: set[int] = set()
+        indices: set[int] = set()
         for index, statement in enumerate(self.statements):
-            if statement.parent in found or not FUNCTION_MARKS.isdisjoint(statement.texts):
-                found.add(index)
-        return frozenset(found)
+            if statement.parent in indices or not FUNCTION_MARKS.isdisjoint(statement.texts):
+                indices.add(index)
+        return frozenset(indices)
 
     @property
-    def constructed(self) -> str:
+    def constructed_class(self) -> str:
         """The class that ``new`` makes with it: its own, or in JavaScript that of its name."""
-        owner = self.place.owner or ""
+        owner = self.location.owner or ""
         return owner if self.name == "constructor" else self.name
 
 
@@ -205,7 +204,6 @@ class Type:
     Args:
         name: Simple name.
         kind: Kind of unit.
-        place: Where it is.
         header: Tokens of its head: name, type parameters, what it extends.
         statements: Its fields and other statements outside of functions.
         methods: Its functions.
@@ -213,7 +211,7 @@ class Type:
 
     name: str
     kind: str
-    place: UnitLocation
+    location: UnitLocation
     header: tuple[str, ...]
     statements: list[Statement]
     methods: list[Function] = field(default_factory=list)

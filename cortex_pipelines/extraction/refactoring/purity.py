@@ -1,6 +1,6 @@
 """Purity of refactorings: pure if behaviour cannot change.
 
-A unit is compared after its renames were undone. What is left that differs makes it mixed.
+A unit is compared with its renames undone. Any remaining difference makes it mixed.
 """
 
 from collections import Counter
@@ -17,49 +17,51 @@ class Purity:
     """Compares units with all renames of types and functions undone.
 
     Args:
-        paired: What is the same in both versions.
+        pairing: The matched units of both versions.
     """
 
-    def __init__(self, paired: Pairing) -> None:
-        names = [(old.name, new.name) for old, new in paired.types]
-        names += [(old.name, new.name) for old, new in [*paired.functions, *paired.moved]]
+    def __init__(self, pairing: Pairing) -> None:
+        names = [(old.name, new.name) for old, new in pairing.types]
+        names += [(old.name, new.name) for old, new in [*pairing.functions, *pairing.moved]]
         self._names = {old: new for old, new in names if old and old != new}
-        self._changed = {id(old) for old in paired.removed.values()}
-        self._changed |= {id(new) for new in paired.added.values()}
+        self._unpaired_ids = {id(old) for old in pairing.removed.values()}
+        self._unpaired_ids |= {id(new) for new in pairing.added.values()}
 
     def body(self, old: Function, new: Function, names: Names) -> bool:
         """Whether two bodies are equal, given renamed variables."""
-        known = {**self._names, **names}
-        before = [self._renamed(statement, known) for statement in old.statements]
+        renames = {**self._names, **names}
+        before = [self._renamed(statement, renames) for statement in old.statements]
         return before == [statement.texts for statement in new.statements] and self._head(
-            old, new, known
+            old, new, renames
         )
 
     def parameters(self, old: Function, new: Function, names: Names) -> bool:
         """Whether shared parameters kept their types and defaults."""
-        known = {**self._names, **names}
+        renames = {**self._names, **names}
         after = {parameter.name: parameter for parameter in new.parameters}
         for parameter in old.parameters:
-            same = after.get(known.get(parameter.name, parameter.name))
-            if same is not None:
-                values = known.get(parameter.type, parameter.type), parameter.default
-                if values != (same.type, same.default):
+            counterpart = after.get(renames.get(parameter.name, parameter.name))
+            if counterpart is not None:
+                values = renames.get(parameter.type, parameter.type), parameter.default
+                if values != (counterpart.type, counterpart.default):
                     return False
         return True
 
     def function(self, old: Function, new: Function, names: Names) -> bool:
-        """Whether a function is equal apart from name, place and renamed variables."""
-        known = {**self._names, **names}
-        kept = [known.get(parameter.name, parameter.name) for parameter in old.parameters]
+        """Whether a function is equal apart from name, location and renamed variables."""
+        renames = {**self._names, **names}
+        parameter_names = [
+            renames.get(parameter.name, parameter.name) for parameter in old.parameters
+        ]
         return (
-            kept == [parameter.name for parameter in new.parameters]
+            parameter_names == [parameter.name for parameter in new.parameters]
             and self.parameters(old, new, names)
             and self.body(old, new, names)
         )
 
     def unpaired(self, functions: list[Function]) -> bool:
         """Whether any of the functions has no match."""
-        return any(id(function) in self._changed for function in functions)
+        return any(id(function) in self._unpaired_ids for function in functions)
 
     def statements(self, before: list[Statement], after: list[Statement]) -> bool:
         """Whether statements outside functions are equal."""
@@ -69,26 +71,33 @@ class Purity:
     def extraction(self, extraction: ExtractedFunction, names: Names) -> bool:
         """Whether the new function does exactly what was removed from the origin.
 
-        What took its place in the origin has to call the new function; values of the part may have
-        become parameters.
+        Its replacement in the origin has to call the new function; values of the extracted code may
+        have become parameters.
         """
-        known = {**self._names, **names}
-        taken = set(extraction.mapped.pairs.values())
+        renames = {**self._names, **names}
+        mapped_indices = set(extraction.extracted_map.pairs.values())
         for index, statement in enumerate(extraction.extracted.statements):
-            if index not in taken and not _only_returns(statement):
+            if index not in mapped_indices and not _only_returns(statement):
                 return False
-        for index, place in extraction.mapped.pairs.items():
-            old, new = extraction.mapped.before[index], extraction.extracted.statements[place]
+        for index, position in extraction.extracted_map.pairs.items():
+            old, new = (
+                extraction.extracted_map.before[index],
+                extraction.extracted.statements[position],
+            )
             if old.texts != new.texts and old.shape != new.shape:
                 return False
-        left = Counter(self._renamed(old, known) for old in extraction.origin.statements)
-        left -= Counter(self._renamed(old, known) for old in extraction.mapped.before)
-        rest = Counter(
+        remaining_origin = Counter(
+            self._renamed(old, renames) for old in extraction.origin.statements
+        )
+        remaining_origin -= Counter(
+            self._renamed(old, renames) for old in extraction.extracted_map.before
+        )
+        remaining_caller = Counter(
             statement.texts
             for statement in extraction.caller.statements
             if extraction.extracted.name not in statement.texts
         )
-        return left == rest
+        return remaining_origin == remaining_caller
 
     def _renamed(self, statement: Statement, names: Names) -> tuple[str, ...]:
         if names.keys().isdisjoint(statement.texts):

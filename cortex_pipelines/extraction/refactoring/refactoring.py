@@ -31,10 +31,10 @@ class Refactoring:
     Args:
         type: One of ``SCORED``, or another of RefactoringMiner's names.
         name_before, name_after: Simple name of the class, method, parameter or variable; of a
-            reordering, the parameters in order; None where a side has none.
+            reordering, the parameters in order; None if missing on a side.
         container_before, container_after: Simple name of the function around a parameter or
             variable, of the function that an extracted one was taken from or an inlined one went
-            into, of the class around a method or class; None where there is none.
+            into, of the class around a method or class; None without one.
         path_before, path_after: Files; both are given always.
         line_before, line_after: First line of what the name names, from 1; of an added (removed)
             thing on the other side, of the unit it is in.

@@ -1,6 +1,6 @@
 """Renamed variables and parameters, from mapped statements.
 
-The tokens that differ in statements that are otherwise the same are the evidence.
+The tokens that differ between otherwise equal statements are the proof.
 """
 
 from collections import Counter
@@ -16,19 +16,23 @@ from cortex_pipelines.extraction.refactoring.model import (
     Function,
     Statement,
 )
-from cortex_pipelines.extraction.refactoring.pairing.similarity import names_alike
-from cortex_pipelines.extraction.refactoring.pairing.units import Home, home_of, inside
+from cortex_pipelines.extraction.refactoring.pairing.similarity import name_similarity
+from cortex_pipelines.extraction.refactoring.pairing.units import (
+    Container,
+    inner_container,
+    outer_container,
+)
 
-OWN = "own"
+OWN_PARAMETER = "own"
 """A parameter of the function itself; ``PARAMETER`` is one of a function inside it."""
 
-_BARE = 0.25  # how much a statement says that has nothing but the name
-_LEAST_STRENGTH = 0.7
-_LEAST_ALONE = 0.9  # where the declaration alone speaks for it
-_LEAST_USES = 1.1  # where no declaration speaks for it
-_ALIKE = 0.5
-_NAME = 0.5  # how much it says that the names are alike
-_LEAST_OWN = 0.25  # the signature speaks for a parameter
+_BARE_STRENGTH = 0.25  # strength of a statement that has nothing but the name
+_MIN_STRENGTH = 0.7
+_MIN_STRENGTH_DECLARATION = 0.9  # where the declaration is the only proof
+_MIN_STRENGTH_USES = 1.1  # where no declaration proves it
+_MIN_NAME_SIMILARITY = 0.5
+_NAME_SIMILARITY_WEIGHT = 0.5  # weight of the similarity of the names
+_MIN_STRENGTH_PARAMETER = 0.25  # for a parameter, whose signature is proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,11 @@ class RenamedVariable:
     line_after: int
 
 
-Mapped = tuple[Function, Function, StatementMap]
+MappedFunction = tuple[Function, Function, StatementMap]
 """Two versions of a function, and the map of their statements."""
 
 
-def aligned(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
+def align_tokens(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
     """Positions of tokens of two statements that are equal or replace each other."""
     if old.shape == new.shape:
         yield from zip(range(len(old.texts)), range(len(new.texts)), strict=True)
@@ -66,23 +70,23 @@ def aligned(old: Statement, new: Statement) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class RenameProof:
-    """Evidence for renamed names from mapped statements.
+    """Proof of renamed names from mapped statements.
 
     Args:
-        replaced: How strongly a name took another's place, by both names.
-        seen: How often a name took another's place, or stayed, by both names.
-        declared: Pairs of names whose declarations took each other's place.
+        strengths: How strongly a name took another's place, by both names.
+        pair_counts: How often a name took another's place, or stayed, by both names.
+        declared_pairs: Pairs of names whose declarations took each other's place.
     """
 
-    replaced: dict[tuple[str, str], float]
-    seen: Counter[tuple[str, str]]
-    declared: set[tuple[str, str]]
+    strengths: dict[tuple[str, str], float]
+    pair_counts: Counter[tuple[str, str]]
+    declared_pairs: set[tuple[str, str]]
 
     @cached_property
     def before(self) -> Counter[str]:
         """How often each name before was seen."""
         counts: Counter[str] = Counter()
-        for (name, _), count in self.seen.items():
+        for (name, _), count in self.pair_counts.items():
             counts[name] += count
         return counts
 
@@ -90,63 +94,74 @@ class RenameProof:
     def after(self) -> Counter[str]:
         """How often each name after was seen."""
         counts: Counter[str] = Counter()
-        for (_, name), count in self.seen.items():
+        for (_, name), count in self.pair_counts.items():
             counts[name] += count
         return counts
 
 
-def evidence(mapped: StatementMap, inner: Iterable[Mapped] = ()) -> RenameProof:
+def collect_rename_proof(
+    statement_map: StatementMap, inner: Iterable[MappedFunction] = ()
+) -> RenameProof:
     """Collect which names replaced which in mapped statements.
 
     Args:
-        mapped: The statements of a function.
+        statement_map: The statements of a function.
         inner: The functions inside of it, which see its names unless they bind them themselves.
     """
-    collected = _collected(mapped)
-    bound: dict[Home, tuple[set[str], set[str]]] = {}
-    for old, new, statements in sorted(inner, key=lambda pair: len(pair[0].place.around)):
-        # what a function between binds, this one does not see
-        path, around = home_of(old)
-        between = (bound.get((path, around[:end])) for end in range(len(around), 0, -1))
-        outer = next((names for names in between if names), (set(), set()))
-        own = set(names_of(old)) | outer[0], set(names_of(new)) | outer[1]
-        bound[inside(old)] = own
-        seen = _collected(statements)
-        for pair, count in seen.seen.items():
-            if pair[0] not in own[0] and pair[1] not in own[1]:
-                collected.seen[pair] += count
-                if pair in seen.replaced:
-                    strength = collected.replaced.get(pair, 0.0) + seen.replaced[pair]
-                    collected.replaced[pair] = strength
-    return collected
+    proof = _statement_proof(statement_map)
+    names_by_container: dict[Container, tuple[set[str], set[str]]] = {}
+    for old, new, statements in sorted(
+        inner, key=lambda pair: len(pair[0].location.enclosing_names)
+    ):
+        # names bound by a function in between are not visible here
+        path, enclosing = outer_container(old)
+        enclosing_bindings = (
+            names_by_container.get((path, enclosing[:end])) for end in range(len(enclosing), 0, -1)
+        )
+        outer = next((names for names in enclosing_bindings if names), (set(), set()))
+        bindings = set(function_bindings(old)) | outer[0], set(function_bindings(new)) | outer[1]
+        names_by_container[inner_container(old)] = bindings
+        inner_proof = _statement_proof(statements)
+        for pair, count in inner_proof.pair_counts.items():
+            if pair[0] not in bindings[0] and pair[1] not in bindings[1]:
+                proof.pair_counts[pair] += count
+                if pair in inner_proof.strengths:
+                    strength = proof.strengths.get(pair, 0.0) + inner_proof.strengths[pair]
+                    proof.strengths[pair] = strength
+    return proof
 
 
-def _collected(mapped: StatementMap) -> RenameProof:
-    first = _first_declarations(mapped.before), _first_declarations(mapped.after)
-    collected = RenameProof({}, Counter(), set())
-    for index, place in mapped.pairs.items():
-        old, new = mapped.before[index], mapped.after[place]
-        pairs = list(aligned(old, new))
-        same = sum(old.texts[a] == new.texts[b] for a, b in pairs if old.marks[a] != "o")
+def _statement_proof(statement_map: StatementMap) -> RenameProof:
+    first_declarations = (
+        _first_declarations(statement_map.before),
+        _first_declarations(statement_map.after),
+    )
+    proof = RenameProof({}, Counter(), set())
+    for index, position in statement_map.pairs.items():
+        old, new = statement_map.before[index], statement_map.after[position]
+        pairs = list(align_tokens(old, new))
+        equal_count = sum(old.texts[a] == new.texts[b] for a, b in pairs if old.marks[a] != "o")
         names = Counter(
             (old.texts[a], new.texts[b]) for a, b in pairs if old.marks[a] == "i" == new.marks[b]
         )
-        collected.seen += names
+        proof.pair_counts += names
         for pair, count in names.items():
-            if pair[0] != pair[1] and not _part_of(old.texts, new.texts):
-                rest = max(old.weight, new.weight) - same - count
-                strength = same / (same + rest) if same else _BARE
-                collected.replaced[pair] = collected.replaced.get(pair, 0.0) + strength
-        collected.declared |= {
+            if pair[0] != pair[1] and not _extends_access(old.texts, new.texts):
+                changed_count = max(old.weight, new.weight) - equal_count - count
+                strength = (
+                    equal_count / (equal_count + changed_count) if equal_count else _BARE_STRENGTH
+                )
+                proof.strengths[pair] = proof.strengths.get(pair, 0.0) + strength
+        proof.declared_pairs |= {
             (old.texts[a], new.texts[b])
             for a, b in pairs
-            if (index, a) in first[0] and (place, b) in first[1]
+            if (index, a) in first_declarations[0] and (position, b) in first_declarations[1]
         }
-    return collected
+    return proof
 
 
-def _part_of(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    """Whether one statement uses a part of what the other uses: ``a.b`` and ``a.b.c``."""
+def _extends_access(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
+    """Whether one statement accesses a member of what the other accesses: ``a.b`` and ``a.b.c``."""
     short, long = sorted((old, new), key=len)
     end = len(short)
     return end < len(long) and long[end] in (".", "[") and long[end - 1] == short[end - 1]
@@ -156,15 +171,15 @@ def _first_declarations(statements: list[Statement]) -> set[tuple[int, int]]:
     """First binding of each name: index of the statement and position in it."""
     declarations: dict[str, tuple[int, int]] = {}
     for index, statement in enumerate(statements):
-        for position, _ in statement.declares:
+        for position, _ in statement.declarations:
             declarations.setdefault(statement.texts[position], (index, position))
     return set(declarations.values())
 
 
-def replaced_calls(mapped: StatementMap) -> Iterator[tuple[str, str]]:
+def replaced_calls(statement_map: StatementMap) -> Iterator[tuple[str, str]]:
     """Pairs of function names called in each other's place in mapped statements."""
-    for index, place in mapped.pairs.items():
-        old, new = mapped.before[index], mapped.after[place]
+    for index, position in statement_map.pairs.items():
+        old, new = statement_map.before[index], statement_map.after[position]
         if old.texts == new.texts:
             continue
         for a, b in _callees(old, new):
@@ -174,7 +189,7 @@ def replaced_calls(mapped: StatementMap) -> Iterator[tuple[str, str]]:
 
 def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
     """Positions of calls in each other's place, even if their receivers differ."""
-    pairs = set(aligned(old, new))
+    pairs = set(align_tokens(old, new))
     matcher = SequenceMatcher(None, old.texts, new.texts, autojunk=len(old.texts) > 1000)
     for op, _, a_end, _, b_end in matcher.get_opcodes():
         if op == "replace":
@@ -184,140 +199,154 @@ def _callees(old: Statement, new: Statement) -> set[tuple[int, int]]:
     }
 
 
-def names_of(function: Function) -> dict[str, tuple[str, int]]:
+def function_bindings(function: Function) -> dict[str, tuple[str, int]]:
     """Kind and line of each name that a function binds, by the name."""
-    bound = {parameter.name: (OWN, parameter.line) for parameter in function.parameters}
-    for name, kind, line in bound_in(function.statements):
+    bound = {parameter.name: (OWN_PARAMETER, parameter.line) for parameter in function.parameters}
+    for name, kind, line in bindings_in(function.statements):
         bound.setdefault(name, (kind, line))
     return bound
 
 
-def bound_in(statements: Iterable[Statement]) -> Iterator[tuple[str, str, int]]:
+def bindings_in(statements: Iterable[Statement]) -> Iterator[tuple[str, str, int]]:
     """Names that statements bind, with kind and line."""
     for statement in statements:
-        for position, kind in statement.declares:
+        for position, kind in statement.declarations:
             yield statement.texts[position], kind, statement.line
 
 
-def callbacks(mapped: StatementMap) -> Iterator[StatementMap]:
+def callback_maps(statement_map: StatementMap) -> Iterator[StatementMap]:
     """The parts of a map that are scopes of their own: statements with functions without a name."""
-    for index, place in mapped.pairs.items():
-        old, new = mapped.before[index], mapped.after[place]
+    for index, position in statement_map.pairs.items():
+        old, new = statement_map.before[index], statement_map.after[position]
         if old.has_function and new.has_function:
-            yield mapped.part(index)
+            yield statement_map.submap(index)
 
 
 def renamed_names(
     before: dict[str, tuple[str, int]],
     after: dict[str, tuple[str, int]],
-    seen: RenameProof,
+    proof: RenameProof,
     *,
     merged: bool = False,
 ) -> list[RenamedVariable]:
     """Decide which names were renamed, given the names bound on both sides.
 
     A name counts as renamed if it is bound on its side only (or its declaration became that of the
-    other), and at least half of what mapped statements show of both names is this replacement.
+    other), and at least half of the mapped uses of both names are this replacement.
 
     Args:
         before, after: Kind and line of the names that each side binds.
-        seen: What mapped statements say.
+        proof: Replacements seen in mapped statements.
         merged: Whether several names may become one, as where copies of code become one function.
     """
     scored = []
-    for (old, new), strength in sorted(seen.replaced.items()):
-        if old not in before or new not in after or not _free(before, after, seen, old, new):
+    for (old, new), strength in sorted(proof.strengths.items()):
+        if old not in before or new not in after or not _is_free(before, after, proof, old, new):
             continue
-        declared = (old, new) in seen.declared
-        count = seen.seen[old, new]
-        many = merged or new == "_"
+        declared = (old, new) in proof.declared_pairs
+        count = proof.pair_counts[old, new]
+        allows_many = merged or new == "_"
         # that of a variable it takes over stays the same
-        others = seen.after[new] - seen.seen[new, new] * _takes_over(before, after, old, new)
-        share = count / max(seen.before[old], 1 if many else others)
+        competing = proof.after[new] - proof.pair_counts[new, new] * _takes_over(
+            before, after, old, new
+        )
+        share = count / max(proof.before[old], 1 if allows_many else competing)
         kinds = before[old][0], after[new][0]
-        if kinds == (OWN, VARIABLE) and names_alike(old, new) < _ALIKE:
-            continue  # it is gone, and something else takes its place
-        sure = strength * (1 + _NAME * names_alike(old, new))
-        if (OWN in kinds and _same_place(before, after, old, new)) or (declared and new == "_"):
-            least = _LEAST_OWN
+        if kinds == (OWN_PARAMETER, VARIABLE) and name_similarity(old, new) < _MIN_NAME_SIMILARITY:
+            continue  # removed, and replaced by something else
+        confidence = strength * (1 + _NAME_SIMILARITY_WEIGHT * name_similarity(old, new))
+        if (OWN_PARAMETER in kinds and _same_position(before, after, old, new)) or (
+            declared and new == "_"
+        ):
+            threshold = _MIN_STRENGTH_PARAMETER
         else:
-            least = _LEAST_STRENGTH if declared or OWN in kinds else _LEAST_USES
-        if (share >= 0.5 or (declared and strength >= _LEAST_STRENGTH)) and sure >= least:
+            threshold = _MIN_STRENGTH if declared or OWN_PARAMETER in kinds else _MIN_STRENGTH_USES
+        if (share >= 0.5 or (declared and strength >= _MIN_STRENGTH)) and confidence >= threshold:
             scored.append((-declared, -share * count, old, new))
     pairs: dict[str, str] = {}
-    taken: set[str] = set()
+    taken_names: set[str] = set()
     for _, _, old, new in sorted(scored):
-        if old not in pairs and (merged or new == "_" or new not in taken):
+        if old not in pairs and (merged or new == "_" or new not in taken_names):
             pairs[old] = new
-            taken.add(new)
+            taken_names.add(new)
     return [
         RenamedVariable(old, new, before[old][0], after[new][0], before[old][1], after[new][1])
         for old, new in pairs.items()
     ]
 
 
-def _free(
+def _is_free(
     before: dict[str, tuple[str, int]],
     after: dict[str, tuple[str, int]],
-    seen: RenameProof,
+    proof: RenameProof,
     old: str,
     new: str,
 ) -> bool:
     """Whether the old name is absent afterwards and the new name was absent before."""
-    if (old, new) in seen.declared:
-        kept = (old, old) in seen.declared or (new, new) in seen.declared
-        own = [
-            names[name][0] == OWN
+    if (old, new) in proof.declared_pairs:
+        name_remains = (old, old) in proof.declared_pairs or (new, new) in proof.declared_pairs
+        are_parameters = [
+            names[name][0] == OWN_PARAMETER
             for name in (old, new)
             for names in (before, after)
             if name in names
         ]
-        return not kept and not any(own) and not _only_declared(before, after, seen, old, new)
+        return (
+            not name_remains
+            and not any(are_parameters)
+            and not _only_declared(before, after, proof, old, new)
+        )
     return old not in after and (new not in before or _takes_over(before, after, old, new))
 
 
 def _only_declared(
     before: dict[str, tuple[str, int]],
     after: dict[str, tuple[str, int]],
-    seen: RenameProof,
+    proof: RenameProof,
     old: str,
     new: str,
 ) -> bool:
     """Whether no use of a name changed with its declaration, which says too little.
 
-    A name that stays only gave a part of its value to the other, unless one that is gone took it;
-    one that was there took back a part of its own.
+    A name that remains only passed on part of its value, unless a removed name took it over; a name
+    that existed before took part of its value back.
     """
-    if seen.seen[old, new] > 1 or new == "_":
+    if proof.pair_counts[old, new] > 1 or new == "_":
         return False
-    taken = any(name != old and to == old and name not in after for name, to in seen.declared)
-    if (old in after and not taken) or (new in before and names_alike(old, new) < _ALIKE):
+    value_taken = any(
+        name != old and to == old and name not in after for name, to in proof.declared_pairs
+    )
+    if (old in after and not value_taken) or (
+        new in before and name_similarity(old, new) < _MIN_NAME_SIMILARITY
+    ):
         return True
-    return seen.replaced[old, new] < _LEAST_ALONE
+    return proof.strengths[old, new] < _MIN_STRENGTH_DECLARATION
 
 
 def _takes_over(
     before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str
 ) -> bool:
     """Whether a parameter took the name of a variable that is gone."""
-    return new in before and before[new][0] == VARIABLE and _same_place(before, after, old, new)
+    return new in before and before[new][0] == VARIABLE and _same_position(before, after, old, new)
 
 
-def _same_place(
+def _same_position(
     before: dict[str, tuple[str, int]], after: dict[str, tuple[str, int]], old: str, new: str
 ) -> bool:
     """Whether parameters have the same position in their list."""
     kinds = before[old][0], after[new][0]
-    return kinds == (OWN, OWN) and list(before).index(old) == list(after).index(new)
+    return kinds == (OWN_PARAMETER, OWN_PARAMETER) and list(before).index(old) == list(after).index(
+        new
+    )
 
 
 def type_of_rename(renamed: RenamedVariable) -> str:
     """RefactoringMiner's name for a rename."""
     kinds = renamed.kind_before, renamed.kind_after
-    if kinds == (VARIABLE, OWN):
+    if kinds == (VARIABLE, OWN_PARAMETER):
         return "Parameterize Variable"
-    if kinds == (OWN, VARIABLE):
+    if kinds == (OWN_PARAMETER, VARIABLE):
         return "Localize Parameter"
-    if OWN in kinds or kinds == (PARAMETER, PARAMETER):
+    if OWN_PARAMETER in kinds or kinds == (PARAMETER, PARAMETER):
         return "Rename Parameter"
     return "Rename Variable"

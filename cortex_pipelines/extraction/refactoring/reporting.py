@@ -1,4 +1,4 @@
-"""Turn a change into a row: names, places, code and a description."""
+"""Turn a change into a row: names, locations, code and a description."""
 
 from dataclasses import dataclass, field
 
@@ -17,25 +17,25 @@ class DetectedChange:
         type: Type of refactoring.
         names: Names before and after.
         containers: Containers before and after.
-        places: Units concerned.
-        words: The sentence, without its full stop.
+        locations: Units concerned.
+        sentence: The sentence, without its full stop.
         pure: Whether nothing else differs in the units.
-        lines: Lines of what the names name, if not those of the units.
+        lines: Lines of the named things, if they differ from those of the units.
         codes: Code before and after, if not that of the units.
     """
 
     type: str
     names: Pair
     containers: Pair
-    places: tuple[UnitLocation, UnitLocation]
-    words: str
+    locations: tuple[UnitLocation, UnitLocation]
+    sentence: str
     pure: bool
     lines: tuple[int, int] | None = None
     codes: tuple[str, str] | None = field(default=None)
 
     def row(self) -> Refactoring:
         """The change as a reported refactoring."""
-        old, new = self.places
+        old, new = self.locations
         lines = self.lines or (old.line, new.line)
         codes = self.codes or (old.code, new.code)
         return Refactoring(
@@ -48,7 +48,7 @@ class DetectedChange:
             path_after=new.path,
             line_before=lines[0],
             line_after=lines[1],
-            description=f"{self.words[:1].upper()}{self.words[1:]}.",
+            description=f"{self.sentence[:1].upper()}{self.sentence[1:]}.",
             purity="pure" if self.pure else "mixed",
             language=new.language,
             code_before=codes[0],
@@ -60,30 +60,30 @@ class DetectedChange:
         )
 
 
-def moved_or_renamed(
-    what: str, kind: str, names: tuple[str, str], places: tuple[UnitLocation, UnitLocation]
+def describe_move(
+    verb: str, kind: str, names: tuple[str, str], locations: tuple[UnitLocation, UnitLocation]
 ) -> str:
     """Describe a unit that was moved, renamed or both."""
-    old, new = places
+    old, new = locations
     parts = []
     if names[0] != names[1]:
         parts.append(f"was renamed to {names[1]}")
-    if what != "Rename":
-        parts.append(f"moved from {_where(old)} to {_where(new)}")
+    if verb != "Rename":
+        parts.append(f"moved from {_container_name(old)} to {_container_name(new)}")
     return f"the {kind} {names[0]} {' and '.join(parts)}"
 
 
-def _where(place: UnitLocation) -> str:
-    return f"{place.owner} in {place.path}" if place.owner else place.path
+def _container_name(location: UnitLocation) -> str:
+    return f"{location.owner} in {location.path}" if location.owner else location.path
 
 
-def titled(function: Function) -> str:
+def describe_function(function: Function) -> str:
     """Describe a function within a sentence."""
     return f"the {function.kind} {function.name}" if function.name else "the module"
 
 
 def extraction_codes(extraction: ExtractedFunction) -> tuple[str, str]:
     """Code of the origin, and of the caller with the extracted function."""
-    caller, extracted = extraction.caller.place.code, extraction.extracted.place.code
-    both = caller if extracted in caller else f"{caller}\n\n{extracted}"
-    return extraction.origin.place.code, both
+    caller, extracted = extraction.caller.location.code, extraction.extracted.location.code
+    code_after = caller if extracted in caller else f"{caller}\n\n{extracted}"
+    return extraction.origin.location.code, code_after

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from cortex_pipelines.extraction.refactoring.model import Function, Parameter, words_of
-from cortex_pipelines.extraction.refactoring.pairing.similarity import names_alike
+from cortex_pipelines.extraction.refactoring.model import Function, Parameter, identifier_words
+from cortex_pipelines.extraction.refactoring.pairing.similarity import name_similarity
 
-_ALIKE = 0.6
+_MIN_NAME_SIMILARITY = 0.6
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Signature:
     Args:
         renamed: Parameters that go by another name.
         added, removed: Parameters of one side only.
-        split: Parameters in whose place stand several of their name with something added.
-        reordered: Whether parameters of both sides stand in another order.
+        split: Parameters replaced by several that add a suffix to their name.
+        reordered: Whether the shared parameters changed their order.
     """
 
     renamed: list[tuple[Parameter, Parameter]]
@@ -29,35 +29,37 @@ class Signature:
 def compare_signatures(
     old_function: Function,
     new_function: Function,
-    evidence: dict[str, str],
+    body_renames: dict[str, str],
     bound: tuple[set[str], set[str]],
 ) -> Signature:
     """Compare the parameters of two versions of a function.
 
     Args:
         old_function, new_function: The versions.
-        evidence: Names before that the bodies show as renamed, to their names after.
+        body_renames: Names before that the bodies show as renamed, to their names after.
         bound: Variables that the bodies bind, before and after: a parameter that becomes one is
-            localized, not removed; one that was one is no added parameter.
+            localized, not removed; a parameter that was one is not added.
     """
     before = {parameter.name: parameter for parameter in old_function.parameters}
     after = {parameter.name: parameter for parameter in new_function.parameters}
     pairs = {
-        name: to
-        for name, to in evidence.items()
-        if name in before and name not in after and to in after and to not in before
+        name: new_name
+        for name, new_name in body_renames.items()
+        if name in before and name not in after and new_name in after and new_name not in before
     }
     removed = [old for name, old in before.items() if name not in after and name not in bound[1]]
     added = [fresh for name, fresh in after.items() if name not in before and name not in bound[0]]
     split = [
         (parameter, parts) for parameter in removed if len(parts := _parts(parameter, added)) > 1
     ]
-    parted = {old.name for old, _ in split} | {part.name for _, parts in split for part in parts}
-    pairs = {name: to for name, to in pairs.items() if parted.isdisjoint((name, to))}
-    known = parted | set(evidence) | set(evidence.values())
-    removed = [parameter for parameter in removed if parameter.name not in known]
-    added = [parameter for parameter in added if parameter.name not in known]
-    for parameter, partner in _by_place(old_function, new_function, removed, added):
+    split_names = {old.name for old, _ in split} | {
+        part.name for _, parts in split for part in parts
+    }
+    pairs = {name: to for name, to in pairs.items() if split_names.isdisjoint((name, to))}
+    explained_names = split_names | set(body_renames) | set(body_renames.values())
+    removed = [parameter for parameter in removed if parameter.name not in explained_names]
+    added = [parameter for parameter in added if parameter.name not in explained_names]
+    for parameter, partner in _pair_remaining(old_function, new_function, removed, added):
         pairs[parameter.name] = partner.name
     return Signature(
         [(before[name], after[to]) for name, to in pairs.items()],
@@ -68,42 +70,46 @@ def compare_signatures(
     )
 
 
-def _parts(parameter: Parameter, new: list[Parameter]) -> list[Parameter]:
+def _parts(parameter: Parameter, added: list[Parameter]) -> list[Parameter]:
     """Added parameters named as this one with a suffix: ``low`` and ``high`` of a ``range``."""
-    words = words_of(parameter.name)
+    words = identifier_words(parameter.name)
     return [
         other
-        for other in new
-        if words_of(other.name)[: len(words)] == words != words_of(other.name)
+        for other in added
+        if identifier_words(other.name)[: len(words)] == words != identifier_words(other.name)
     ]
 
 
-def _by_place(
+def _pair_remaining(
     old_function: Function, new_function: Function, removed: list[Parameter], added: list[Parameter]
 ) -> list[tuple[Parameter, Parameter]]:
     """Pair parameters without evidence in the bodies: by similar name or by position."""
     scored = []
-    alone = min(len(removed), len(added)) == 1
-    used = _used(old_function), _used(new_function)
+    one_sided = min(len(removed), len(added)) == 1
+    used_names = _texts_used(old_function), _texts_used(new_function)
     for parameter in removed:
         for partner in added:
-            # one is no other name of many
-            if parameter.form != partner.form or not _types_agree(parameter.type, partner.type):
+            # a variadic parameter is never a new name of a single one
+            if parameter.variadic_marker != partner.variadic_marker or not _types_agree(
+                parameter.type, partner.type
+            ):
                 continue
-            name = names_alike(parameter.name, partner.name)
-            place = alone and _same_place(
+            name = name_similarity(parameter.name, partner.name)
+            same_position = one_sided and _has_same_position(
                 old_function, new_function, parameter, partner, len(removed) == len(added)
             )
-            silent = parameter.name not in used[0] or partner.name not in used[1]
+            is_unused = parameter.name not in used_names[0] or partner.name not in used_names[1]
             single = len(removed) == len(added) == 1
-            if place or ((silent or single) and name >= _ALIKE):
-                scored.append((-name - place, parameter.name, partner.name, parameter, partner))
+            if same_position or ((is_unused or single) and name >= _MIN_NAME_SIMILARITY):
+                scored.append(
+                    (-name - same_position, parameter.name, partner.name, parameter, partner)
+                )
     pairs: dict[str, tuple[Parameter, Parameter]] = {}
-    taken: set[str] = set()
+    paired_names: set[str] = set()
     for *_, parameter, partner in sorted(scored, key=lambda item: item[:3]):
-        if parameter.name not in pairs and partner.name not in taken:
+        if parameter.name not in pairs and partner.name not in paired_names:
             pairs[parameter.name] = parameter, partner
-            taken.add(partner.name)
+            paired_names.add(partner.name)
     return list(pairs.values())
 
 
@@ -117,11 +123,11 @@ def _types_agree(first: str, second: str) -> bool:
     return long.startswith(f"{short} |") or long.endswith(f"| {short}") or f"| {short} |" in long
 
 
-def _used(function: Function) -> set[str]:
+def _texts_used(function: Function) -> set[str]:
     return {text for statement in function.statements for text in statement.texts}
 
 
-def _same_place(
+def _has_same_position(
     old_function: Function,
     new_function: Function,
     parameter: Parameter,
@@ -129,9 +135,14 @@ def _same_place(
     single: bool,
 ) -> bool:
     """Whether parameters have the same position, from the start or from the end."""
-    place, at = old_function.parameters.index(parameter), new_function.parameters.index(partner)
-    from_end = place - len(old_function.parameters) == at - len(new_function.parameters)
-    return place == at or (single and from_end)
+    old_position, new_position = (
+        old_function.parameters.index(parameter),
+        new_function.parameters.index(partner),
+    )
+    from_end = old_position - len(old_function.parameters) == new_position - len(
+        new_function.parameters
+    )
+    return old_position == new_position or (single and from_end)
 
 
 def _reordered(before: dict[str, Parameter], after: dict[str, Parameter]) -> bool:

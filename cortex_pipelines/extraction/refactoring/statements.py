@@ -35,18 +35,18 @@ def bound_names(node: Node) -> Iterator[Node]:
     """The identifiers that a pattern, parameter or list of them binds, in order."""
     open_nodes = [node]
     while open_nodes:
-        here = open_nodes.pop()
-        if here.type in IDENTIFIERS:
-            yield here
-        elif here.type in NAMED_PATTERNS:
-            open_nodes += reversed(here.children_by_field_name(NAMED_PATTERNS[here.type]))
-            if here.type == "field_pattern" and not here.child_by_field_name("pattern"):
-                open_nodes += here.children_by_field_name("name")
-        elif here.type == "spread_parameter":  # of Java: its type is no field
-            open_nodes += [c for c in here.named_children if c.type == "variable_declarator"]
-        elif here.type in PATTERNS:
-            kind = here.child_by_field_name("type")
-            open_nodes += [c for c in reversed(here.named_children) if kind is None or c != kind]
+        pattern = open_nodes.pop()
+        if pattern.type in IDENTIFIERS:
+            yield pattern
+        elif pattern.type in NAMED_PATTERNS:
+            open_nodes += reversed(pattern.children_by_field_name(NAMED_PATTERNS[pattern.type]))
+            if pattern.type == "field_pattern" and not pattern.child_by_field_name("pattern"):
+                open_nodes += pattern.children_by_field_name("name")
+        elif pattern.type == "spread_parameter":  # of Java: its type is not a field
+            open_nodes += [c for c in pattern.named_children if c.type == "variable_declarator"]
+        elif pattern.type in PATTERNS:
+            kind = pattern.child_by_field_name("type")
+            open_nodes += [c for c in reversed(pattern.named_children) if kind is None or c != kind]
 
 
 class StatementReader:
@@ -57,22 +57,22 @@ class StatementReader:
         skipped: Whether a node is a unit of its own, and so none of these statements.
     """
 
-    def __init__(self, data: bytes, skipped: Callable[[Node], bool]) -> None:
+    def __init__(self, data: bytes, is_unit: Callable[[Node], bool]) -> None:
         self._data = data
-        self._skipped = skipped
+        self._is_unit = is_unit
 
     def read(self, body: Node) -> list[Statement]:
         """The statements of a body: a block, or an expression that is returned."""
         self._statements: list[Statement] = []
         self._tokens: list[list[tuple[str, str, int]]] = []
-        self._declared: dict[int, str] = {}
+        self._declarations: dict[int, str] = {}
         if body.type in BLOCKS:
             self._walk(body, -1)
         else:
             index = self._begin("return_statement", body, -1)
             self._tokens[index].append(("return", "o", body.start_byte))
             self._walk(body, index)
-        return self._finished()
+        return self._finish()
 
     def _begin(self, kind: str, node: Node, parent: int) -> int:
         self._statements.append(Statement(kind, node.start_point[0] + 1, parent))
@@ -80,61 +80,61 @@ class StatementReader:
         return len(self._statements) - 1
 
     def _walk(self, top: Node, current: int) -> None:
-        # a node's parent is kept: asking for it costs as much as the nesting is deep
+        # parents are carried along: `node.parent` costs as much as the nesting is deep
         open_nodes: list[tuple[Node, Node, int, bool]] = [(top, top, current, False)]
         while open_nodes:
-            node, parent, around, starts = open_nodes.pop()
-            if node.type.endswith("comment") or (node.id != top.id and self._skipped(node)):
+            node, parent, statement_index, starts = open_nodes.pop()
+            if node.type.endswith("comment") or (node.id != top.id and self._is_unit(node)):
                 continue
             if starts and node.type in LISTS:
                 # each of ``var a = 1, b = 2`` is a statement, whatever the word before it
                 declared = [child for child in node.children if child.type == LISTS[node.type]]
-                open_nodes += [(child, node, around, True) for child in reversed(declared)]
+                open_nodes += [(child, node, statement_index, True) for child in reversed(declared)]
                 continue
             if starts and not _says_nothing(node):
-                around = self._begin(node.type, node, around)
+                statement_index = self._begin(node.type, node, statement_index)
             elif starts:
                 continue
             if node.type in LITERALS and not _interpolated(node):
-                self._add(node, parent, around)
+                self._add(node, parent, statement_index)
             elif node.child_count:
                 self._note_declared(node)
                 in_block = node.type in BLOCKS
                 open_nodes += [
-                    (child, node, around, _starts(child, node, in_block))
+                    (child, node, statement_index, _starts(child, node, in_block))
                     for child in reversed(node.children)
                 ]
             else:
-                self._add(node, parent, around)
+                self._add(node, parent, statement_index)
 
     def _note_declared(self, node: Node) -> None:
         fields, kind = DECLARING.get(node.type, ((), ""))
         for field in fields:
             for child in node.children_by_field_name(field):
                 for name in bound_names(child):
-                    self._declared[name.start_byte] = kind
+                    self._declarations[name.start_byte] = kind
 
-    def _add(self, node: Node, parent: Node, around: int) -> None:
+    def _add(self, node: Node, parent: Node, statement_index: int) -> None:
         text = self._data[node.start_byte : node.end_byte].decode(errors="replace")
-        if around < 0 or not text.strip() or (text in DROPPED and _groups(node, parent)):
+        if statement_index < 0 or not text.strip() or (text in DROPPED and _groups(node, parent)):
             return
-        tokens = self._tokens[around]
+        tokens = self._tokens[statement_index]
         last = tokens[-1][0] if tokens else ""
         if last == "," and text in _CLOSERS:
             tokens.pop()
         tokens.append((text, _mark(node, parent, last), node.start_byte))
 
-    def _finished(self) -> list[Statement]:
+    def _finish(self) -> list[Statement]:
         for index, statement in enumerate(self._statements):
-            tokens = _shortened(self._tokens[index])
+            tokens = _shorten(self._tokens[index])
             if tokens and tokens[-1][0] in (",", ":"):
                 tokens.pop()
             statement.texts = tuple(text for text, _, _ in tokens)
             statement.marks = "".join(mark for _, mark, _ in tokens)
-            statement.declares = tuple(
-                (position, self._declared[start])
+            statement.declarations = tuple(
+                (position, self._declarations[start])
                 for position, (text, _, start) in enumerate(tokens)
-                if start in self._declared
+                if start in self._declarations
                 and not (text[:1].isupper() and "match" in statement.kind)
             )
             if statement.parent >= 0:
@@ -142,12 +142,12 @@ class StatementReader:
         return self._statements
 
 
-def _shortened(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
+def _shorten(tokens: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
     """Tokens of a statement; very long data keeps its first tokens and joins the rest."""
     if len(tokens) <= _MAX_TOKENS:
         return tokens
-    rest = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
-    digest = blake2b(rest.encode(errors="replace"), digest_size=16).hexdigest()
+    overflow = "\0".join(text for text, _, _ in tokens[_MAX_TOKENS:])
+    digest = blake2b(overflow.encode(errors="replace"), digest_size=16).hexdigest()
     return [*tokens[:_MAX_TOKENS], (digest, "l", tokens[_MAX_TOKENS][2])]
 
 
@@ -160,10 +160,10 @@ def called_names(statements: list[Statement]) -> Counter[str]:
     """How often each simple name is called."""
     names: Counter[str] = Counter()
     for statement in statements:
-        for text, mark, behind in zip(
+        for text, mark, next_text in zip(
             statement.texts, statement.marks, statement.texts[1:], strict=False
         ):
-            if behind == "(" and mark in "ip":
+            if next_text == "(" and mark in "ip":
                 names[text] += 1
     return names
 
@@ -200,6 +200,6 @@ def _mark(node: Node, parent: Node, last: str) -> str:
     if node.type in IDENTIFIERS:
         if last in DOTS:
             return "p"
-        named = parent.type == "keyword_argument" and parent.children[0] == node
-        return "p" if named else "i"
+        is_keyword_name = parent.type == "keyword_argument" and parent.children[0] == node
+        return "p" if is_keyword_name else "i"
     return "l" if node.type in LITERALS else "o"

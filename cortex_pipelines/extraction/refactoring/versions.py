@@ -21,7 +21,7 @@ def folder_version(folder: Path, settings: RefactoringSettings) -> Version:
     """Read the code in a folder, without links, non-code and oversized files.
 
     Raises:
-        NotADirectoryError: it is no folder.
+        NotADirectoryError: the path is not a folder.
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: not a folder; give two folders, one per version")
@@ -49,7 +49,7 @@ def commit_versions(
         settings: Limits.
 
     Raises:
-        SourceError: there is no such repository or commit.
+        SourceError: the repository or commit does not exist.
     """
     git = _git_folder(repository)
     try:
@@ -63,7 +63,7 @@ def commit_versions(
     before: Version = {}
     after: Version = {}
     if parents:
-        changes = list(_changes(git, parents[0], revision))
+        changes = list(_changed_blobs(git, parents[0], revision))
         _read(git, [(old, path, before) for old, _, path in changes if old], settings)
         _read(git, [(new, path, after) for _, new, path in changes if new], settings)
     return before, after
@@ -83,8 +83,8 @@ def _git_folder(repository: Path) -> Path:
     return git_folder
 
 
-def _changes(git: Path, parent: str, revision: str) -> Iterator[tuple[str, str, str]]:
-    """Blob before, blob after (empty where there is none) and path of each changed file of code."""
+def _changed_blobs(git: Path, parent: str, revision: str) -> Iterator[tuple[str, str, str]]:
+    """Blob before, blob after (empty if missing) and path of each changed code file."""
     options = ("-r", "-z", "--raw", "--no-renames", "--no-ext-diff")
     with stream(git, "diff-tree", *options, parent, revision) as (_, answer):
         tokens = records(answer)
@@ -99,9 +99,9 @@ def _changes(git: Path, parent: str, revision: str) -> Iterator[tuple[str, str, 
                 yield next(blobs), next(blobs), name
 
 
-def _read(git: Path, wanted: list[tuple[str, str, Version]], settings: RefactoringSettings) -> None:
+def _read(git: Path, blobs: list[tuple[str, str, Version]], settings: RefactoringSettings) -> None:
     with stream(git, "cat-file", "--batch") as (ask, answer):
-        for blob, path, version in wanted:
+        for blob, path, version in blobs:
             ask.write(blob.encode() + b"\n")
             ask.flush()
             data = _blob(answer, settings.max_file_bytes)
@@ -114,10 +114,10 @@ def _blob(answer: IO[bytes], max_bytes: int) -> bytes | None:
     header = answer.readline().split()
     if len(header) != 3 or not header[2].isdigit():
         return None
-    left = int(header[2])
-    data = answer.read(left) if left <= max_bytes else None
-    while data is None and left:
-        left -= len(answer.read(min(left, 1 << 20)))
+    remaining = int(header[2])
+    data = answer.read(remaining) if remaining <= max_bytes else None
+    while data is None and remaining:
+        remaining -= len(answer.read(min(remaining, 1 << 20)))
     answer.read(1)
     return data
 

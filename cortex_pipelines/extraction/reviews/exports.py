@@ -1,6 +1,6 @@
-"""Reviews in what GitHub and GitLab export as JSON.
+"""Reviews in JSON exports of GitHub and GitLab.
 
-A remark is found wherever it stands: in a list of comments as GitHub's interface for review
+A remark is found at any depth: in a list of comments as GitHub's interface for review
 comments gives it, within pull requests (REST or GraphQL names), in GitLab's discussions and notes,
 and in the lines of its project export. Suggestions give the code afterwards; without one, the
 files of the pull request do if the export has them (``files`` with ``filename`` and ``patch``).
@@ -20,10 +20,10 @@ from cortex_pipelines.extraction.reviews.review import (
     suggestions_of,
 )
 
-_MOST_DEPTH = 40
-_MOST_DAMAGED = 100
+_MAX_DEPTH = 40
+_MAX_DAMAGED = 100
 _VALUE = re.compile(r"[^\s\ufeff]")
-_OF_THREAD = ("path", "line", "originalLine", "startLine", "originalStartLine", "diffSide")
+_THREAD_FIELDS = ("path", "line", "originalLine", "startLine", "originalStartLine", "diffSide")
 
 
 def is_export(text: str) -> bool:
@@ -33,28 +33,28 @@ def is_export(text: str) -> bool:
     return '"new_path"' in text and '"position"' in text and '"body"' in text
 
 
-def exported_reviews(text: str) -> list[Review]:
+def read_export(text: str) -> list[Review]:
     """The reviews of an export: JSON values, one after the other as pages are, or one a line.
 
-    What is cut off or damaged is one review without code, so that it can be accounted for.
+    A damaged or cut-off value gives one review without code, so that it is counted.
     """
-    decoder, reviews, at = json.JSONDecoder(), list[Review](), _next_value(text, 0)
+    decoder, reviews, position = json.JSONDecoder(), list[Review](), _next_value(text, 0)
     damaged = 0
-    while at < len(text) and damaged < _MOST_DAMAGED:
+    while position < len(text) and damaged < _MAX_DAMAGED:
         try:
-            value, end = decoder.raw_decode(text, at)
-            reviews += _of(value, {}, "", 0)
+            value, end = decoder.raw_decode(text, position)
+            reviews += _reviews_in(value, {}, "", 0)
         except (ValueError, RecursionError):
             damaged += 1
             reviews.append(_damaged())
-            line = text.find("\n", at)
+            line = text.find("\n", position)
             end = line if line >= 0 else len(text)
-        at = _next_value(text, end)
+        position = _next_value(text, end)
     return reviews
 
 
-def _next_value(text: str, at: int) -> int:
-    match = _VALUE.search(text, at)
+def _next_value(text: str, position: int) -> int:
+    match = _VALUE.search(text, position)
     return match.start() if match else len(text)
 
 
@@ -62,13 +62,13 @@ def _damaged() -> Review:
     return Review("", "", "", "", DAMAGED)
 
 
-def _of(value: Any, patches: Mapping[str, str], head: str, depth: int) -> Iterator[Review]:
+def _reviews_in(value: Any, patches: Mapping[str, str], head: str, depth: int) -> Iterator[Review]:
     """Reviews in a value, with the patches and head commit of the request that it belongs to."""
-    if depth > _MOST_DEPTH:
+    if depth > _MAX_DEPTH:
         yield _damaged()
     elif isinstance(value, list):
         for item in value:
-            yield from _of(item, patches, head, depth + 1)
+            yield from _reviews_in(item, patches, head, depth + 1)
     elif isinstance(value, dict):
         patches = {**patches, **_patches(value)}
         head = _text(_dict(value, "diff_refs"), "head_sha") or head
@@ -79,24 +79,28 @@ def _of(value: Any, patches: Mapping[str, str], head: str, depth: int) -> Iterat
                 yield from _gitlab(value, patches, head)
         else:
             for key in sorted(value):
-                inner = _in_thread(value) if key == "comments" else value[key]
-                yield from _of(inner, patches, head, depth + 1)
+                inner = _thread_comments(value) if key == "comments" else value[key]
+                yield from _reviews_in(inner, patches, head, depth + 1)
 
 
-def _in_thread(thread: Mapping[str, Any]) -> Any:
-    """The comments of a thread; in GraphQL the place is often asked of the thread alone."""
-    own = {name: thread[name] for name in _OF_THREAD if thread.get(name) is not None}
+def _thread_comments(thread: Mapping[str, Any]) -> Any:
+    """The comments of a thread; GraphQL queries often request the position only for the thread."""
+    thread_fields = {name: thread[name] for name in _THREAD_FIELDS if thread.get(name) is not None}
     nodes = _items(_dict(thread, "comments"), "nodes")
-    if not nodes or ("diffSide" not in own and "originalLine" not in own):
+    if not nodes or ("diffSide" not in thread_fields and "originalLine" not in thread_fields):
         return thread["comments"]
     return [
-        {"replyTo": number > 0, **own, **{name: it for name, it in node.items() if it is not None}}
+        {
+            "replyTo": number > 0,
+            **thread_fields,
+            **{name: field for name, field in node.items() if field is not None},
+        }
         for number, node in enumerate(nodes)
     ]
 
 
 def _patches(request: Mapping[str, Any]) -> dict[str, str]:
-    """Patch of each file that a pull or merge request changed, as far as it is given."""
+    """Patch of each file that a pull or merge request changed, if the export has it."""
     files = [item for key in ("files", "changes", "diffs") for item in _items(request, key)]
     return {
         path: patch
@@ -106,61 +110,61 @@ def _patches(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _github(comment: Mapping[str, Any], patches: Mapping[str, str]) -> Iterator[Review]:
-    path, said = _text(comment, "path"), _text(comment, "body")
-    suggestions = suggestions_of(said)
-    answer = comment.get("in_reply_to_id") or comment.get("replyTo")
-    if answer and not suggestions:
+    path, body = _text(comment, "path"), _text(comment, "body")
+    suggestions = suggestions_of(body)
+    is_reply = comment.get("in_reply_to_id") or comment.get("replyTo")
+    if is_reply and not suggestions:
         return
     diff = _text(comment, "diff_hunk", "diffHunk")
     hunk = list(new_side(diff).values())
     last = _number(comment, "original_line", "originalLine", "line")
     first = _number(comment, "original_start_line", "originalStartLine", "start_line", "startLine")
     count = last - first + 1 if last and first and first <= last else 1
-    # a remark stands below the last line of its piece of the difference
+    # a remark refers to the last lines of its hunk
     old_side = "LEFT" in (comment.get("side"), comment.get("diffSide")) or (
         diff.rstrip("\r\n").rpartition("\n")[2].startswith("-")
     )
-    of_file = "file" in (_text(comment, "subject_type"), _text(comment, "subjectType").lower())
+    on_file = "file" in (_text(comment, "subject_type"), _text(comment, "subjectType").lower())
     begin = len(hunk) - count
-    if old_side or of_file or begin < 0:
-        yield review_of(path, (), said, None)
+    if old_side or on_file or begin < 0:
+        yield review_of(path, (), body, None)
     elif suggestions:
         for suggestion in suggestions:
-            yield review_of(path, hunk[begin:], said, suggestion.text.splitlines())
+            yield review_of(path, hunk[begin:], body, suggestion.text.splitlines())
     else:
         later = list(new_side(patches.get(path, "")).values())
         changed = changed_later(hunk, begin, len(hunk), later)
-        yield review_of(path, *_passage(changed, hunk[begin:], said))
+        yield review_of(path, *_passage(changed, hunk[begin:], body))
 
 
 def _passage(
-    changed: tuple[list[str], list[str]] | None, before: list[str], said: str
+    changed: tuple[list[str], list[str]] | None, before: list[str], body: str
 ) -> tuple[list[str], str, list[str] | None]:
-    return (before, said, None) if changed is None else (changed[0], said, changed[1])
+    return (before, body, None) if changed is None else (changed[0], body, changed[1])
 
 
 def _gitlab(note: Mapping[str, Any], patches: Mapping[str, str], head: str) -> Iterator[Review]:
-    path, said = _text(_dict(note, "position"), "new_path"), _text(note, "body")
-    given = [item for item in _items(note, "suggestions") if _text(item, "from_content")]
-    if given:
-        for item in given:
+    path, body = _text(_dict(note, "position"), "new_path"), _text(note, "body")
+    with_code = [item for item in _items(note, "suggestions") if _text(item, "from_content")]
+    if with_code:
+        for item in with_code:
             before = _text(item, "from_content").splitlines()
-            yield review_of(path, before, said, _text(item, "to_content").splitlines())
+            yield review_of(path, before, body, _text(item, "to_content").splitlines())
         return
     position = _dict(note, "position")
     # the diff is the request's last; an older remark has other line numbers
-    known = not head or _text(position, "head_sha") in ("", head)
-    own = _text(_dict(note, "note_diff_file"), "diff")
-    lines = new_side(own or (patches.get(path, "") if known else ""))
+    patches_current = not head or _text(position, "head_sha") in ("", head)
+    note_diff = _text(_dict(note, "note_diff_file"), "diff")
+    lines = new_side(note_diff or (patches.get(path, "") if patches_current else ""))
     line = _number(position, "new_line")
-    suggestions = suggestions_of(said)
+    suggestions = suggestions_of(body)
     for suggestion in suggestions:
-        wanted = range(line - suggestion.above, line + suggestion.below + 1)
-        there = all(number in lines for number in wanted)
-        before = [lines[number] for number in wanted] if there else []
-        yield review_of(path, before, said, suggestion.text.splitlines())
+        replaced_lines = range(line - suggestion.above, line + suggestion.below + 1)
+        available = all(number in lines for number in replaced_lines)
+        before = [lines[number] for number in replaced_lines] if available else []
+        yield review_of(path, before, body, suggestion.text.splitlines())
     if not suggestions:
-        yield review_of(path, [lines[line]] if line in lines else (), said, None)
+        yield review_of(path, [lines[line]] if line in lines else (), body, None)
 
 
 def _text(value: Mapping[str, Any], *keys: str) -> str:

@@ -1,7 +1,7 @@
 """Reviews in mail: patches, answers that quote them, and the patch's next version.
 
-A remark stands below the lines that it quotes (``> +code``). The code afterwards is what the next
-version of the patch, with the same title and a higher ``[PATCH v2]``, has in their place.
+A remark follows the lines that it quotes (``> +code``). The code afterwards comes from the next
+version of the patch, with the same title and a higher ``[PATCH v2]``.
 """
 
 import re
@@ -19,7 +19,7 @@ _VERSION = re.compile(r"(?:\b|PATCH)v(\d{1,3})\b", re.IGNORECASE)
 _ENCODED = ("base64", "quoted-printable")
 _FILE = re.compile(r"^\+\+\+ (?:b/)?(\S+)", re.MULTILINE)
 _QUOTE = re.compile(r"> ?")
-_NOT_SAID = re.compile(
+_BOILERPLATE = re.compile(
     r"^(?:[A-Z][a-z]+(?:-[a-z]+)+: |--[ ]?$|(?:hi|hello|dear|thanks)\b[^.]{0,40}$)|\bwrote:$",
     re.IGNORECASE,
 )
@@ -34,11 +34,11 @@ class _Patch:
 
 def is_mailbox(path: str, text: str) -> bool:
     """Whether a file is mail with patches, by its name or first line and its subjects."""
-    named = path.lower().endswith((".mbox", ".mbx", ".eml")) or text.startswith("From ")
-    return named and "PATCH" in text and "\nSubject:" in f"\n{text}"
+    is_mail = path.lower().endswith((".mbox", ".mbx", ".eml")) or text.startswith("From ")
+    return is_mail and "PATCH" in text and "\nSubject:" in f"\n{text}"
 
 
-def mailed_reviews(text: str) -> list[Review]:
+def read_mailbox(text: str) -> list[Review]:
     """The reviews in a mailbox or a single message, in its order."""
     messages = [message_from_string(part) for part in _messages(text)]
     patches: dict[str, _Patch] = {}
@@ -50,14 +50,14 @@ def mailed_reviews(text: str) -> list[Review]:
     for message in messages:
         patch = patches.get(_id(message, "In-Reply-To"))
         if patch is not None and _id(message, "Message-ID") not in patches:
-            reviews += _remarks(_body(message), patch, _next(patch, patches))
+            reviews += _remarks(_body(message), patch, _next_version(patch, patches))
     return reviews
 
 
 def _messages(text: str) -> Iterator[str]:
-    marks = list(_POSTMARK.finditer(text))
-    starts = [mark.end() for mark in marks] or [0]
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    postmarks = list(_POSTMARK.finditer(text))
+    starts = [mark.end() for mark in postmarks] or [0]
+    ends = [mark.start() for mark in postmarks[1:]] + [len(text)]
     for start, end in zip(starts, ends, strict=True):
         yield text[start:end]
 
@@ -74,7 +74,7 @@ def _body(message: Message) -> str:
 
 
 def _plain(part: Message) -> str:
-    """Text of a part; what is not encoded was decoded with the file, whatever a header says."""
+    """Text of a part; unencoded text was already decoded with the file, whatever a header says."""
     if str(part.get("Content-Transfer-Encoding", "")).strip().lower() not in _ENCODED:
         return str(part.get_payload())
     payload = part.get_payload(decode=True)
@@ -92,71 +92,75 @@ def _patch_of(message: Message) -> _Patch | None:
     if match is None or "\n@@ " not in body:
         return None
     version = _VERSION.search(match[1])
-    marks = list(_FILE.finditer(body))
-    ends = [mark.start() for mark in marks[1:]] + [len(body)]
+    file_headers = list(_FILE.finditer(body))
+    ends = [mark.start() for mark in file_headers[1:]] + [len(body)]
     files = {
         mark[1]: list(new_side(body[mark.end() : end].partition("\ndiff --git ")[0]).values())
-        for mark, end in zip(marks, ends, strict=True)
+        for mark, end in zip(file_headers, ends, strict=True)
     }
     return _Patch(match[2], int(version[1]) if version else 1, files)
 
 
-def _next(patch: _Patch, patches: dict[str, _Patch]) -> _Patch | None:
-    later = [
+def _next_version(patch: _Patch, patches: dict[str, _Patch]) -> _Patch | None:
+    newer = [
         other
         for other in patches.values()
         if other.title == patch.title and other.version > patch.version
     ]
-    return min(later, key=lambda other: other.version, default=None)
+    return min(newer, key=lambda other: other.version, default=None)
 
 
-def _remarks(body: str, patch: _Patch, later: _Patch | None) -> Iterator[Review]:
-    """The remarks of an answer, each with the added lines that it stands below."""
+def _remarks(body: str, patch: _Patch, next_patch: _Patch | None) -> Iterator[Review]:
+    """The remarks of an answer, each with the added lines that it quotes."""
     quoted: list[str] = []
-    said: list[str] = []
+    answer_lines: list[str] = []
     for line in [*body.split("\n"), "> "]:
         quote = _QUOTE.match(line)
         if quote is None:
-            said.append(line)
+            answer_lines.append(line)
             continue
-        if any(line.strip() for line in said):
-            yield from _remark(quoted, said, patch, later)
+        if any(line.strip() for line in answer_lines):
+            yield from _remark(quoted, answer_lines, patch, next_patch)
             quoted = []
-        said = []
+        answer_lines = []
         quoted.append(line[quote.end() :])
 
 
 def _remark(
-    quoted: Sequence[str], said: Sequence[str], patch: _Patch, later: _Patch | None
+    quoted: Sequence[str], answer_lines: Sequence[str], patch: _Patch, next_patch: _Patch | None
 ) -> Iterator[Review]:
     added: list[str] = []
     for line in reversed([line for line in quoted if line.strip()]):
         if not line.startswith("+") or line.startswith("+++"):
             break
         added.insert(0, line[1:].rstrip())
-    text = " ".join(line for line in _own(said) if not _NOT_SAID.search(line.strip()))
+    text = " ".join(
+        line for line in _before_signature(answer_lines) if not _BOILERPLATE.search(line.strip())
+    )
     if not added or not text.strip():
         return
     for path, lines in patch.files.items():
-        at = _find([line.rstrip() for line in lines], added)
-        if at is None:
+        start = _find([line.rstrip() for line in lines], added)
+        if start is None:
             continue
-        after = later.files.get(path, []) if later else []
-        changed = changed_later(lines, at, at + len(added), after)
-        before, then = changed if changed is not None else (added, None)
-        yield review_of(path, before, text, then)
+        after = next_patch.files.get(path, []) if next_patch else []
+        changed = changed_later(lines, start, start + len(added), after)
+        before, code_after = changed if changed is not None else (added, None)
+        yield review_of(path, before, text, code_after)
         return
 
 
-def _own(said: Sequence[str]) -> Iterator[str]:
+def _before_signature(answer_lines: Sequence[str]) -> Iterator[str]:
     """Lines up to the signature."""
-    for line in said:
+    for line in answer_lines:
         if line.rstrip() == "--":
             return
         yield line
 
 
-def _find(lines: Sequence[str], wanted: Sequence[str]) -> int | None:
-    size = len(wanted)
-    places = range(len(lines) - size + 1)
-    return next((at for at in places if list(lines[at : at + size]) == list(wanted)), None)
+def _find(lines: Sequence[str], block: Sequence[str]) -> int | None:
+    size = len(block)
+    starts = range(len(lines) - size + 1)
+    return next(
+        (start for start in starts if list(lines[start : start + size]) == list(block)), None
+    )

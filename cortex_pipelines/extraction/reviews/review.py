@@ -10,11 +10,11 @@ NO_CODE = "review_without_code"
 NO_REMARK = "review_without_remark"
 NO_CODE_AFTER = "review_without_result"
 
-_MOST_LINES = 3000
-_SWALLOWED = 12
+_MAX_LINES = 3000
+_MAX_GROWTH = 12
 _SUGGESTION = re.compile(r"(`{3,})suggestion(?::-(\d{1,3})\+(\d{1,3}))?")
-# Whom a remark addresses, which is nobody's name in the data; `@decorator` stays as it is.
-_ADDRESSED = re.compile(r"^\s*@[A-Za-z0-9][\w-]{0,38}[,:]?\s+")
+# Addressees are removed from remarks; `@decorator` is kept.
+_ADDRESSEE = re.compile(r"^\s*@[A-Za-z0-9][\w-]{0,38}[,:]?\s+")
 _MENTION = re.compile(r"(?<![\w@/`.])@[A-Za-z0-9][\w-]{0,38}(?![\w/(])")
 _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
@@ -26,9 +26,9 @@ class Review:
     Args:
         path: File that it is about, as the review names it.
         before: The passage, as the reviewer saw it.
-        remark: What was said, in one line, without names of those it was said to.
+        remark: The remark in one line, without the names of addressees.
         after: The passage as it was then suggested or written.
-        why_not: What of this is missing (`NO_CODE` and others), else empty.
+        why_not: The missing part (`NO_CODE` and others); empty if complete.
     """
 
     path: str
@@ -40,10 +40,10 @@ class Review:
 
 @dataclass(frozen=True)
 class ReviewSuggestion:
-    """A block of a remark that says how its lines should read.
+    """A suggested replacement in a remark.
 
     Args:
-        above: Lines above the one that the remark stands at which it replaces too.
+        above: Number of lines above the commented one that it replaces too.
         below: Likewise below.
         text: The new lines.
     """
@@ -53,16 +53,18 @@ class ReviewSuggestion:
     text: str
 
 
-def review_of(path: str, before: Sequence[str], said: str, after: Sequence[str] | None) -> Review:
-    """A review, with what it lacks.
+def review_of(
+    path: str, before: Sequence[str], comment: str, after: Sequence[str] | None
+) -> Review:
+    """A review, with the reason if something is missing.
 
     Args:
         path: The file.
         before: Lines of the passage.
-        said: The remark as it was written.
-        after: Lines of the passage afterwards; None if that is not known.
+        comment: The original text.
+        after: Lines of the passage afterwards; None if unknown.
     """
-    path, remark = _writable(path), _writable(remark_of(said))
+    path, remark = _writable(path), _writable(remark_of(comment))
     old, new = _writable("\n".join(before)), _writable("\n".join(after or ()))
     why_not = ""
     if not old.strip():
@@ -75,41 +77,41 @@ def review_of(path: str, before: Sequence[str], said: str, after: Sequence[str] 
 
 
 def _writable(text: str) -> str:
-    """A text without half a surrogate pair, which JSON may hold and no file can."""
+    """Replace lone surrogates, which JSON may hold but a file cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def remark_of(said: str) -> str:
-    """A remark in one line, without suggestions and without those whom it addresses."""
-    text = _ADDRESSED.sub("", _told_apart(said)[0])
+def remark_of(comment: str) -> str:
+    """A remark in one line, without suggestions and addressees."""
+    text = _ADDRESSEE.sub("", _split_comment(comment)[0])
     return " ".join(_MENTION.sub("someone", text).split())
 
 
-def suggestions_of(said: str) -> list[ReviewSuggestion]:
+def suggestions_of(comment: str) -> list[ReviewSuggestion]:
     """The blocks of a remark that suggest code, in its order."""
-    return _told_apart(said)[1]
+    return _split_comment(comment)[1]
 
 
-def _told_apart(said: str) -> tuple[str, list[ReviewSuggestion]]:
-    """What a remark says besides its suggestions, and these; one that has no end is none."""
-    rest: list[str] = []
-    made: list[ReviewSuggestion] = []
-    opened: re.Match[str] | None = None
+def _split_comment(comment: str) -> tuple[str, list[ReviewSuggestion]]:
+    """Prose and suggestions of a remark; an unclosed suggestion counts as prose."""
+    prose: list[str] = []
+    suggestions: list[ReviewSuggestion] = []
+    opening: re.Match[str] | None = None
     begin = 0
-    lines = said.split("\n")
-    for at, line in enumerate(lines):
+    lines = comment.split("\n")
+    for number, line in enumerate(lines):
         word = line.strip()
-        if opened is None:
-            opened, begin = _SUGGESTION.fullmatch(word), at
-            if opened is None:
-                rest.append(line)
-        elif len(word) >= len(opened[1]) and not word.strip("`"):
-            text = "\n".join(lines[begin + 1 : at]).rstrip("\r\n")
-            made.append(ReviewSuggestion(int(opened[2] or 0), int(opened[3] or 0), text))
-            opened = None
-    if opened is not None:
-        rest += lines[begin:]
-    return "\n".join(rest), made
+        if opening is None:
+            opening, begin = _SUGGESTION.fullmatch(word), number
+            if opening is None:
+                prose.append(line)
+        elif len(word) >= len(opening[1]) and not word.strip("`"):
+            text = "\n".join(lines[begin + 1 : number]).rstrip("\r\n")
+            suggestions.append(ReviewSuggestion(int(opening[2] or 0), int(opening[3] or 0), text))
+            opening = None
+    if opening is not None:
+        prose += lines[begin:]
+    return "\n".join(prose), suggestions
 
 
 def new_side(diff: str) -> dict[int, str]:
@@ -129,22 +131,22 @@ def new_side(diff: str) -> dict[int, str]:
 def changed_later(
     before: Sequence[str], first: int, last: int, after: Sequence[str]
 ) -> tuple[list[str], list[str]] | None:
-    """A passage and what a later version has in its place; None if it was not changed.
+    """A passage and its replacement in a later version; None if it was not changed.
 
     Args:
-        before: Lines of the version that was looked at.
+        before: Lines of the reviewed version.
         first: First line of the passage, from 0.
         last: The line after it.
         after: Lines of the later version.
     """
-    if len(before) > _MOST_LINES or len(after) > _MOST_LINES:
+    if len(before) > _MAX_LINES or len(after) > _MAX_LINES:
         return None
     low, high = first, last
     start = end = None
     changed = False
     for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, False).get_opcodes():
-        inside = i1 < last and i2 > first if i1 < i2 else first < i1 < last
-        if not inside:
+        overlaps = i1 < last and i2 > first if i1 < i2 else first < i1 < last
+        if not overlaps:
             continue
         if tag == "equal":
             i_low, i_high = max(first, i1), min(last, i2)
@@ -155,6 +157,6 @@ def changed_later(
         start, end = j1 if start is None else start, j2
     if not changed or start is None or end is None:
         return None
-    if end - start > 2 * (high - low) + _SWALLOWED:  # the matcher took what follows for it
+    if end - start > 2 * (high - low) + _MAX_GROWTH:  # the matcher included the lines that follow
         return None
     return list(before[low:high]), list(after[start:end])

@@ -18,7 +18,7 @@ import polars as pl
 from cortex_pipelines.retrieval.settings import ClusterSettings
 from cortex_pipelines.retrieval.terms import STOP_WORDS, query_terms_of_word
 from cortex_pipelines.schemas.search import CLUSTERED_UNITS, CLUSTERS
-from cortex_pipelines.words import parts_of_word, words
+from cortex_pipelines.words import parts_of_word, split_words
 
 OUTLIER = -1
 """Number of no cluster."""
@@ -190,7 +190,7 @@ def _distinctive_terms(texts: Sequence[str], labels: npt.NDArray[np.int64]) -> l
 def _parts(text: str) -> list[str]:
     return [
         part
-        for word in words(text)
+        for word in split_words(text)
         for part in parts_of_word(word)
         if (len(part) >= _LEAST_LETTERS or not part.isascii())
         and part.isalpha()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from posixpath import dirname
 from typing import NamedTuple
 
-from cortex_pipelines.extraction.architecture.resolvers.index import joined
+from cortex_pipelines.extraction.architecture.resolvers.index import join_path
 
 CONFIGURATION = (
     *(
@@ -70,7 +70,7 @@ class MentionFinder:
 
     def _file(self, folder: str, mentioned: str) -> str | None:
         for base in dict.fromkeys((folder, "")):
-            path = joined(base, mentioned)
+            path = join_path(base, mentioned)
             if path in self._code:
                 return path
         return None

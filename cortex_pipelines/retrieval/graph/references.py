@@ -30,7 +30,7 @@ from cortex_pipelines.extraction.architecture.syntax import first_line, last_lin
 from cortex_pipelines.extraction.settings import ExtractionSettings
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED, grammar_for, matches
-from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
+from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 
 _QUERIES = Path(__file__).parent / "queries"
 _IMPORTS: dict[str, ModuleType] = {
@@ -92,7 +92,7 @@ class _ReferenceFile(SourceFile):
         by_kind: dict[str, list[Captures]] = {}
         grammar = grammar_for(self.language or "", self.path)
         tree = syntax_tree(self.text.encode(errors="replace"), grammar, self.parsing.max_file_bytes)
-        if isinstance(tree, Unparsed):
+        if isinstance(tree, SkipReason):
             return by_kind
         for _, captures in matches(grammar, tree.root_node, _QUERIES):
             kind = next(name for name in captures if not name.startswith("_"))

@@ -8,7 +8,7 @@ import pytest
 from cortex_pipelines.extraction.architecture.build import architecture_facts
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.settings import ExtractionSettings
-from cortex_pipelines.extraction.units import units_of
+from cortex_pipelines.extraction.units import file_units
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.syntax.grammars import PARSED
@@ -49,7 +49,7 @@ def units_frame(files: pl.DataFrame) -> pl.DataFrame:
             "source", "path", "language", "text"
         ).iter_rows()
         if language in PARSED
-        for unit in units_of(text, language, path, limits)
+        for unit in file_units(text, language, path, limits)
     ]
     numbers = ("start_byte", "end_byte", "start_line")
     schema = {n: pl.Int64 if n in numbers else pl.String for n in ("source", "path", *_UNITS)}
@@ -61,7 +61,7 @@ def architecture() -> ArchitectureSettings:
     return ArchitectureSettings(**_PARAMETERS["architecture"])
 
 
-Found = Callable[..., pl.DataFrame]
+FactExtractor = Callable[..., pl.DataFrame]
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def parsing() -> ExtractionSettings:
 
 
 @pytest.fixture(scope="session")
-def found(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> Found:
+def extract_facts(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> FactExtractor:
     """The facts of a project given as paths and texts."""
 
     def facts(texts: dict[str, str], cache: RowCache | None = None) -> pl.DataFrame:
@@ -82,15 +82,15 @@ def found(architecture: ArchitectureSettings, parsing: ExtractionSettings) -> Fo
 
 
 @pytest.fixture(scope="session")
-def triples(found: Found) -> Callable[..., set[tuple[str, ...]]]:
+def triples(extract_facts: FactExtractor) -> Callable[..., set[tuple[str, ...]]]:
     """Some columns of the facts of one kind, for a project given as paths and texts."""
 
-    def chosen(
+    def select(
         texts: dict[str, str], fact: str, *columns: str, relation: str | None = None
     ) -> set[tuple[str, ...]]:
-        frame = found(texts).filter(pl.col("fact") == fact)
+        frame = extract_facts(texts).filter(pl.col("fact") == fact)
         if relation is not None:
             frame = frame.filter(pl.col("relation") == relation)
         return set(frame.select(columns or ("subject", "relation", "object")).iter_rows())
 
-    return chosen
+    return select

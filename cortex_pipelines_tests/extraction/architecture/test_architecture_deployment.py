@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 Chosen = Callable[..., set[tuple[str, ...]]]
-Found = Callable[..., pl.DataFrame]
+FactExtractor = Callable[..., pl.DataFrame]
 
 APIS: dict[str, tuple[str, str, set[tuple[str, str, str]]]] = {
     "openapi": (
@@ -268,15 +268,15 @@ def test_deployment_says_what_runs_where(triples: Chosen, kind: str) -> None:
     assert triples({path: text}, "deployment") == expected
 
 
-def test_values_of_an_environment_are_in_no_object(found: Found) -> None:
+def test_values_of_an_environment_are_in_no_object(extract_facts: FactExtractor) -> None:
     path, text, _ = DEPLOYMENT["compose"]
-    facts = found({path: text})
+    facts = extract_facts({path: text})
     assert facts.filter(pl.col("object").str.contains("secret|hidden")).is_empty()
 
 
 def test_summaries_and_comments_say_what_things_are_for(triples: Chosen) -> None:
     texts = {path: text for path, text, _ in (*APIS.values(), *DEPLOYMENT.values())}
-    told = triples(texts, "api", "subject", "description") | triples(
+    documented = triples(texts, "api", "subject", "description") | triples(
         texts, "deployment", "subject", "description"
     )
     assert {
@@ -290,13 +290,13 @@ def test_summaries_and_comments_say_what_things_are_for(triples: Chosen) -> None
         ("Chart/desk", "Sells seats of halls"),
         ("variable.region", "Where it all runs"),
         ("desk/Dockerfile#build", "Builds it."),
-    } <= told
+    } <= documented
 
 
-def test_evidence_is_the_exact_lines(found: Found) -> None:
+def test_evidence_is_the_exact_lines(extract_facts: FactExtractor) -> None:
     texts = {path: text for path, text, _ in (*APIS.values(), *DEPLOYMENT.values())}
     for path, start, end, evidence in (
-        found(texts).select("path", "start_line", "end_line", "evidence").iter_rows()
+        extract_facts(texts).select("path", "start_line", "end_line", "evidence").iter_rows()
     ):
         assert evidence == "\n".join(texts[path].split("\n")[start - 1 : end])
         assert start <= end

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortex_pipelines.extraction.architecture.collect import facts_of
+from cortex_pipelines.extraction.architecture.collect import facts_in_file
 from cortex_pipelines.extraction.architecture.settings import ArchitectureSettings
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml, documents
@@ -19,7 +19,7 @@ from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.architecture import ARCHITECTURE_FACTS
 
-Found = Callable[..., pl.DataFrame]
+FactExtractor = Callable[..., pl.DataFrame]
 
 # One whole file of each format; the properties cut, mix and repeat them.
 WHOLE = {
@@ -65,7 +65,7 @@ WHOLE = {
 def _facts(
     path: str, text: str, limits: ArchitectureSettings, parsing: ExtractionSettings
 ) -> list[dict[str, object]]:
-    return list(facts_of(SourceFile(path, language_of(path, text), text, limits, parsing)))
+    return list(facts_in_file(SourceFile(path, language_of(path, text), text, limits, parsing)))
 
 
 @given(path=st.sampled_from(sorted(WHOLE)), data=st.data())
@@ -183,46 +183,52 @@ def test_large_files_and_many_facts_are_bounded(
 def test_generated_files_state_nothing(
     architecture: ArchitectureSettings, parsing: ExtractionSettings
 ) -> None:
-    from cortex_pipelines.extraction.architecture.collect import collected
+    from cortex_pipelines.extraction.architecture.collect import collect_facts
 
     row = {"source": "s", "path": "a.sql", "language": "sql", "text": WHOLE["a.sql"]}
     files = pl.DataFrame([row | {"generated": True}, row | {"generated": False, "path": "b.sql"}])
-    found = collected(files, architecture, parsing, None, "p")
-    assert set(found["path"]) == {"b.sql"}
+    facts = collect_facts(files, architecture, parsing, None, "p")
+    assert set(facts["path"]) == {"b.sql"}
 
 
-def test_the_cache_changes_nothing_but_the_work(found: Found, tmp_path: Path) -> None:
+def test_the_cache_changes_nothing_but_the_work(
+    extract_facts: FactExtractor, tmp_path: Path
+) -> None:
     texts = dict(WHOLE)
     cache = RowCache(tmp_path, "1")
-    fresh = found(texts)
-    assert found(texts, cache).equals(fresh)
-    assert found(texts, cache).equals(fresh)
+    fresh = extract_facts(texts)
+    assert extract_facts(texts, cache).equals(fresh)
+    assert extract_facts(texts, cache).equals(fresh)
     texts["a.sql"] += "CREATE TABLE more (x int);\n"
     texts["moved/a.rs"] = texts.pop("a.rs")
-    changed = found(texts)
-    assert found(texts, cache).equals(changed)
+    changed = extract_facts(texts)
+    assert extract_facts(texts, cache).equals(changed)
     assert not changed.equals(fresh)
 
 
-def test_routers_mounted_everywhere_and_deep_folders_are_bounded(found: Found) -> None:
+def test_routers_mounted_everywhere_and_deep_folders_are_bounded(
+    extract_facts: FactExtractor,
+) -> None:
     names = [f"r{n}" for n in range(30)]
     lines = ["const { Router } = require('express');", *(f"const {n} = Router();" for n in names)]
     lines += [f"{a}.use('/', {b});" for a in names for b in names] + ["r1.get('/x', h);"]
     deep = "/".join(["d"] * 1500)
-    facts = found({"a.js": "\n".join(lines), f"{deep}/a.py": "import os\n", "package.json": "{}"})
+    facts = extract_facts(
+        {"a.js": "\n".join(lines), f"{deep}/a.py": "import os\n", "package.json": "{}"}
+    )
     routes = facts.filter(pl.col("fact") == "route")
     assert 1 <= routes.height <= 4
     assert facts.filter(pl.col("path").str.starts_with("d/")).height == 2
 
 
-def test_the_order_of_files_does_not_matter(found: Found) -> None:
+def test_the_order_of_files_does_not_matter(extract_facts: FactExtractor) -> None:
     paths = sorted(WHOLE)
     random.Random(3).shuffle(paths)
-    assert found({path: WHOLE[path] for path in paths}).equals(found(WHOLE))
+    assert extract_facts({path: WHOLE[path] for path in paths}).equals(extract_facts(WHOLE))
 
 
-def test_the_table_keeps_its_contract_without_files_or_facts(found: Found) -> None:
-    assert found({}).equals(ARCHITECTURE_FACTS.empty())
-    assert found({"notes.txt": "nothing"}).equals(ARCHITECTURE_FACTS.empty())
-    facts = found(WHOLE)
+def test_the_table_keeps_its_contract_without_files_or_facts(extract_facts: FactExtractor) -> None:
+    assert extract_facts({}).equals(ARCHITECTURE_FACTS.empty())
+    assert extract_facts({"notes.txt": "nothing"}).equals(ARCHITECTURE_FACTS.empty())
+    facts = extract_facts(WHOLE)
     assert facts.equals(ARCHITECTURE_FACTS.conform(facts))

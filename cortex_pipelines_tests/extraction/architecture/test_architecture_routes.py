@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 Chosen = Callable[..., set[tuple[str, ...]]]
-Found = Callable[..., pl.DataFrame]
+FactExtractor = Callable[..., pl.DataFrame]
 
 CASES: dict[str, tuple[dict[str, str], set[tuple[str, str, str]]]] = {
     "fastapi": (
@@ -371,7 +371,7 @@ def test_routes_have_their_whole_path_and_handler(triples: Chosen, framework: st
     assert triples(texts, "route", "subject", "object", "technology") == expected
 
 
-def test_a_route_names_its_declaration_and_what_it_is_for(found: Found) -> None:
+def test_a_route_names_its_declaration_and_what_it_is_for(extract_facts: FactExtractor) -> None:
     texts = {
         "a.py": (
             "from fastapi import APIRouter\nr = APIRouter()\n\n\n@r.get(\n    '/x',\n)\n"
@@ -389,7 +389,7 @@ def test_a_route_names_its_declaration_and_what_it_is_for(found: Found) -> None:
                 "    .route(\"/q\",\n      get(q))\n}\n",
     }  # fmt: skip
     columns = ("subject", "start_line", "end_line", "description", "description_source")
-    frame = found(texts).filter(pl.col("fact") == "route")
+    frame = extract_facts(texts).filter(pl.col("fact") == "route")
     assert set(frame.select(columns).iter_rows()) == {
         ("GET /x", 5, 10, "Find an x for everyone.", "docstring"),
         ("PUT /y", 5, 5, "Puts a thing away.", "comment"),
@@ -409,6 +409,6 @@ def test_routers_that_mount_each_other_end(triples: Chosen) -> None:
     assert len(triples(texts, "route", "subject", "object")) >= 1
 
 
-def test_generated_and_tested_code_states_no_route(found: Found) -> None:
+def test_generated_and_tested_code_states_no_route(extract_facts: FactExtractor) -> None:
     texts = {"x.test.ts": "import request from 'supertest'\nrequest(app).post('/x', go)\n"}
-    assert found(texts).filter(pl.col("fact") == "route").is_empty()
+    assert extract_facts(texts).filter(pl.col("fact") == "route").is_empty()

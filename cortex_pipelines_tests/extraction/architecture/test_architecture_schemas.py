@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 Chosen = Callable[..., set[tuple[str, ...]]]
-Found = Callable[..., pl.DataFrame]
+FactExtractor = Callable[..., pl.DataFrame]
 
 CASES: dict[str, tuple[str, str, set[tuple[str, str, str]]]] = {
     "sql": (
@@ -248,9 +248,9 @@ def test_tables_have_their_columns_and_references(triples: Chosen, mapper: str) 
     assert technologies == {mapper}
 
 
-def test_a_table_and_its_columns_name_their_exact_lines(found: Found) -> None:
+def test_a_table_and_its_columns_name_their_exact_lines(extract_facts: FactExtractor) -> None:
     _, text, _ = CASES["sql"]
-    frame = found({"a.sql": text}).filter(pl.col("subject") == "public.seat")
+    frame = extract_facts({"a.sql": text}).filter(pl.col("subject") == "public.seat")
     lines = {
         (relation, other): (start, end)
         for relation, other, start, end in frame.select(
@@ -269,9 +269,9 @@ def test_a_class_with_a_docstring_is_described_by_it(triples: Chosen) -> None:
         "from django.db import models\nclass Seat(models.Model):\n    '''A seat of a hall.'''\n"
         "    label = models.CharField()\n"
     )
-    told = triples({"m.py": text}, "schema", "object", "description", "description_source",
+    documented = triples({"m.py": text}, "schema", "object", "description", "description_source",
                    relation="model")  # fmt: skip
-    assert told == {("Seat", "A seat of a hall.", "docstring")}
+    assert documented == {("Seat", "A seat of a hall.", "docstring")}
 
 
 def test_a_model_is_documented_under_its_own_name(triples: Chosen) -> None:
@@ -280,5 +280,7 @@ def test_a_model_is_documented_under_its_own_name(triples: Chosen) -> None:
         '    """A seat of a hall."""\n\n    __tablename__ = "hall_seats"\n'
         "    label: Mapped[str] = mapped_column(primary_key=True)\n"
     )
-    told = triples({"m.py": text}, "schema", "subject", "object", "description", relation="model")
-    assert told == {("hall_seats", "Seat", "A seat of a hall.")}
+    documented = triples(
+        {"m.py": text}, "schema", "subject", "object", "description", relation="model"
+    )
+    assert documented == {("hall_seats", "Seat", "A seat of a hall.")}

@@ -4,23 +4,28 @@ from typing import Any
 
 import pytest
 
-from cortex_pipelines.extraction.patterns.pattern import Pattern, PatternError, filled, pattern_of
+from cortex_pipelines.extraction.patterns.pattern import (
+    Pattern,
+    PatternError,
+    fill_metavariables,
+    parse_pattern,
+)
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
 from cortex_pipelines.syntax.grammars import grammar_for, parse
 
 
 def pattern(language: str, counter_example: str | None, example: str, **more: Any) -> Pattern:
-    given = {"name": "own", "when": "Always.", "languages": language, **more}
-    return pattern_of({**given, "example": example, "counter_example": counter_example})
+    fields = {"name": "own", "when": "Always.", "languages": language, **more}
+    return parse_pattern({**fields, "example": example, "counter_example": counter_example})
 
 
 def lines(language: str, counter_example: str, example: str, text: str) -> list[int]:
     checks = PatternChecks([pattern(language, counter_example, example)])
-    return [place.line for place in checks.places(text, language)]
+    return [match.line for match in checks.find_matches(text, language)]
 
 
 @pytest.mark.parametrize(
-    ("language", "counter_example", "example", "text", "found"),
+    ("language", "counter_example", "example", "text", "expected_lines"),
     [
         # an expression, wherever it stands; not where the example holds
         ("python", "get($$$A)", "get($$$A, timeout=$T)", "x = get(1)\nget(1, timeout=3)", [1]),
@@ -50,7 +55,7 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
             "class A {\n  public void f() { g(); h(); }\n}",
             [2],
         ),
-        # what is no call by itself is an expression all the same
+        # a fragment that does not parse as a call is still an expression
         (
             "java",
             "new Date()",
@@ -73,7 +78,7 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
             [2],
         ),
         ("java", "return null", "return x", "class A { B f() {\n  return null;\n } }", [2]),
-        # a field is none of the variables of a method
+        # a field is not a variable of a method
         (
             "java",
             "@Autowired private $T $NAME;",
@@ -89,9 +94,9 @@ def lines(language: str, counter_example: str, example: str, text: str) -> list[
     ],
 )
 def test_a_counter_example_is_found_where_it_stands(
-    language: str, counter_example: str, example: str, text: str, found: list[int]
+    language: str, counter_example: str, example: str, text: str, expected_lines: list[int]
 ) -> None:
-    assert lines(language, counter_example, example, text) == found
+    assert lines(language, counter_example, example, text) == expected_lines
 
 
 @pytest.mark.parametrize(
@@ -122,31 +127,31 @@ def test_what_cannot_be_looked_for_is_refused(
         ({"example": ""}, "example: is empty"),
         ({"languages": ["python", "cobol"]}, "languages: takes python, javascript"),
         ({"languages": []}, "languages: "),
-        ({"examples": "f()"}, "examples: is no key of a pattern"),
+        ({"examples": "f()"}, "examples: is not a key of a pattern"),
         ({"example": 3}, "example: input should be a valid string"),
     ],
 )
 def test_a_wrong_key_is_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(PatternError, match=words):
         pattern("python", "f()", **{"example": "g()", **changes})
-    with pytest.raises(PatternError, match="is no mapping"):
-        pattern_of(["name"])
+    with pytest.raises(PatternError, match="is not a mapping"):
+        parse_pattern(["name"])
 
 
 def test_keys_may_have_a_hyphen_and_languages_be_one_or_several() -> None:
-    given = {"name": "a", "when": "In\n tests.", "example": "f()\n", "counter-example": "g()"}
-    made = pattern_of({**given, "languages": ["python", "go"]})
-    assert (made.when, made.example, made.counter_example) == ("In tests.", "f()", "g()")
-    assert PatternChecks([made]).languages == {"python", "go"}
-    assert not PatternChecks([made.model_copy(update={"counter_example": None})]).languages
+    fields = {"name": "a", "when": "In\n tests.", "example": "f()\n", "counter-example": "g()"}
+    pattern = parse_pattern({**fields, "languages": ["python", "go"]})
+    assert (pattern.when, pattern.example, pattern.counter_example) == ("In tests.", "f()", "g()")
+    assert PatternChecks([pattern]).languages == {"python", "go"}
+    assert not PatternChecks([pattern.model_copy(update={"counter_example": None})]).languages
 
 
 def test_names_of_broken_patterns_come_once_and_only_in_their_language() -> None:
     both = [pattern("python", "f($A)", "g($A)", name=name) for name in ("zeta", "alpha")]
     checks = PatternChecks(both)
-    assert checks.broken("f(1)\nf(2)", "python") == ["alpha", "zeta"]
-    assert checks.broken("f(1)", "javascript") == []
-    assert [place.line for place in checks.places("f(1)\n\nf(2)", "python")] == [1, 1, 3, 3]
+    assert checks.violated_patterns("f(1)\nf(2)", "python") == ["alpha", "zeta"]
+    assert checks.violated_patterns("f(1)", "javascript") == []
+    assert [match.line for match in checks.find_matches("f(1)\n\nf(2)", "python")] == [1, 1, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +166,6 @@ def test_names_of_broken_patterns_come_once_and_only_in_their_language() -> None
     ],
 )
 def test_a_pattern_filled_in_is_code(language: str, code: str) -> None:
-    text = filled(code, language)
+    text = fill_metavariables(code, language)
     assert "$" not in text
     assert not parse(text.encode(), grammar_for(language)).root_node.has_error

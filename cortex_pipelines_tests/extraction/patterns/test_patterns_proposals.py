@@ -6,13 +6,13 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
-from cortex_pipelines.extraction.patterns.pattern import pattern_of
+from cortex_pipelines.extraction.patterns.pattern import parse_pattern
 from cortex_pipelines.extraction.patterns.pattern_matcher import PatternChecks
-from cortex_pipelines.extraction.patterns.proposals import proposals_of_code, proposals_of_history
+from cortex_pipelines.extraction.patterns.proposals import propose_from_code, propose_from_history
 from cortex_pipelines.extraction.patterns.statement_templates import (
-    recurring,
-    shapes_of,
-    statements,
+    find_statements,
+    recurring_groups,
+    statement_template,
 )
 from cortex_pipelines.schemas.refactoring import REFACTORING_PAIRS
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
@@ -52,11 +52,11 @@ def test_what_recurs_in_commits_keeps_its_names_and_generalises_the_rest() -> No
         ("c3", function("use(str(self.root), 3)"), function("use(os.fspath(self.root), 3)")),
         ("c3", function("y = old(1)"), function("y = new(2, 3)")),
     ]
-    (proposal,) = proposals_of_history(pairs(changed), files({}), 2)
+    (proposal,) = propose_from_history(pairs(changed), files({}), 2)
     assert proposal.pattern.counter_example == "str($$$A)"
     assert proposal.pattern.example == "os.fspath($$$A)"
-    assert proposal.places == ("c1", "c2", "c3")
-    assert proposals_of_history(pairs(changed), files({}), 4) == []
+    assert proposal.occurrences == ("c1", "c2", "c3")
+    assert propose_from_history(pairs(changed), files({}), 4) == []
 
 
 def test_what_the_code_is_still_full_of_is_not_proposed() -> None:
@@ -64,10 +64,10 @@ def test_what_the_code_is_still_full_of_is_not_proposed() -> None:
         (f"c{number}", function(f"x = str(p{number})"), function(f"x = os.fspath(p{number})"))
         for number in range(3)
     ]
-    there = files({"a.py": "a = str(b)\nc = str(d)\ne = os.fspath(g)\n"})
-    assert proposals_of_history(pairs(changed), there, 3) == []
-    here = files({"a.py": "a = str(b)\nc = os.fspath(d)\ne = os.fspath(g)\n"})
-    assert len(proposals_of_history(pairs(changed), here, 3)) == 1
+    more_old_form = files({"a.py": "a = str(b)\nc = str(d)\ne = os.fspath(g)\n"})
+    assert propose_from_history(pairs(changed), more_old_form, 3) == []
+    more_new_form = files({"a.py": "a = str(b)\nc = os.fspath(d)\ne = os.fspath(g)\n"})
+    assert len(propose_from_history(pairs(changed), more_new_form, 3)) == 1
 
 
 def test_statements_with_names_of_the_project_are_proposed_from_files() -> None:
@@ -78,16 +78,16 @@ def test_statements_with_names_of_the_project_are_proposed_from_files() -> None:
         f"    print('{number}')\n"
         for number in range(3)
     }
-    made = proposals_of_code(files(texts), ["shop", "opened", "desk", "sell"], 3)
-    assert [one.pattern.example for one in made] == [
+    proposals = propose_from_code(files(texts), ["shop", "opened", "desk", "sell"], 3)
+    assert [proposal.pattern.example for proposal in proposals] == [
         "with shop.opened($A, at=$B) as desk:\n    $$$BODY",
         "desk.sell($A)",
     ]
-    assert made[0].pattern.counter_example is None
-    assert made[0].places == ("t0.py", "t1.py", "t2.py")
-    assert proposals_of_code(files(texts), ["shop"], 3) == []
+    assert proposals[0].pattern.counter_example is None
+    assert proposals[0].occurrences == ("t0.py", "t1.py", "t2.py")
+    assert propose_from_code(files(texts), ["shop"], 3) == []
     again = files(dict(reversed(texts.items())))
-    assert proposals_of_code(again, ["sell", "desk", "opened", "shop"], 3) == made
+    assert propose_from_code(again, ["sell", "desk", "opened", "shop"], 3) == proposals
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_statements_with_names_of_the_project_are_proposed_from_files() -> None:
 )  # fmt: skip
 def test_braces_and_other_languages(language: str, text: str, example: str) -> None:
     texts = {f"f{number}": text.format(number) for number in range(3)}
-    made = proposals_of_code(files(texts, language), ["shop", "open", "Shop", "Open"], 3)
-    assert example in [one.pattern.example for one in made]
+    proposals = propose_from_code(files(texts, language), ["shop", "open", "Shop", "Open"], 3)
+    assert example in [proposal.pattern.example for proposal in proposals]
 
 
 def test_a_proposal_is_a_file_that_is_a_pattern() -> None:
@@ -115,20 +115,23 @@ def test_a_proposal_is_a_file_that_is_a_pattern() -> None:
     # a name has to stay for a change to be told from any other
     changed = [(commit, old.replace("==", ".eq =="), new.replace(" is", ".eq is"))
                for commit, old, new in changed]  # fmt: skip
-    (proposal, *_) = proposals_of_history(pairs(changed), files({}), 3)
+    (proposal, *_) = propose_from_history(pairs(changed), files({}), 3)
     text = proposal.as_yaml()
     assert "seen in 7 commits: c0, c1, c2, c3, c4, …" in text
-    pattern = pattern_of(YAML(typ="safe", pure=True).load(text))
+    pattern = parse_pattern(YAML(typ="safe", pure=True).load(text))
     assert pattern == proposal.pattern
-    assert PatternChecks([pattern]).broken("if b.eq == None:\n    go()\n", "python")
+    assert PatternChecks([pattern]).violated_patterns("if b.eq == None:\n    go()\n", "python")
 
 
 def test_shapes_with_comments_or_errors_are_passed_over() -> None:
-    broken, commented = statements("x = f(\ny = 1", "python"), statements("f(  # a\n 1)", "python")
-    assert all(shapes_of(node, False) is None for node in [*broken, *commented])
-    (node,) = statements("f(1)", "python")
-    shape = shapes_of(node, True)
+    broken, commented = (
+        find_statements("x = f(\ny = 1", "python"),
+        find_statements("f(  # a\n 1)", "python"),
+    )
+    assert all(statement_template(node, False) is None for node in [*broken, *commented])
+    (node,) = find_statements("f(1)", "python")
+    shape = statement_template(node, True)
     assert shape is not None
     assert [token.kind for token in shape.tokens] == ["name", "fixed", "arguments", "fixed"]
-    (group,) = recurring([("a", [shape]), ("b", [shape])], 2)
+    (group,) = recurring_groups([("a", [shape]), ("b", [shape])], 2)
     assert (group.texts, group.names) == (("f($$$A)",), ("f",))

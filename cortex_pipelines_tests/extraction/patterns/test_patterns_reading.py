@@ -11,8 +11,8 @@ from cortex_pipelines.extraction.patterns.pattern import PatternError
 from cortex_pipelines.extraction.patterns.pattern_files import (
     folder_patterns,
     project_checks,
-    usable,
-    written_patterns,
+    read_patterns,
+    valid_patterns,
 )
 from cortex_pipelines.schemas.repositories import REPOSITORY_FILES
 
@@ -46,12 +46,12 @@ def test_patterns_are_found_below_folders_of_that_name_alone() -> None:
         "patterns/four.yaml": "- " + GOOD.format(name="four").replace("\n", "\n  ").rstrip(),
         "patterns/service.yaml": "name: web\nports: [80]\n",
     }
-    found = written_patterns(files(texts))
-    assert [(one.path, one.pattern and one.pattern.name) for one in found] == [
+    entries = read_patterns(files(texts))
+    assert [(entry.path, entry.pattern and entry.pattern.name) for entry in entries] == [
         ("docs/patterns/http/one.yaml", "one"),
         ("patterns/four.yaml", "four"),
     ]
-    (alone,) = written_patterns(files({"x.yaml": GOOD.format(name="x")}, "directory:../patterns"))
+    (alone,) = read_patterns(files({"x.yaml": GOOD.format(name="x")}, "directory:../patterns"))
     assert alone.pattern is not None
 
 
@@ -63,7 +63,10 @@ def test_keys_may_stand_in_braces_and_in_quotation_marks() -> None:
             r"^(\w+):", r'"\1":', good.replace("one", "two"), flags=re.M
         ),
     }
-    assert [one.name for one in usable(written_patterns(files(texts)))] == ["one", "two"]
+    assert [entry.name for entry in valid_patterns(read_patterns(files(texts)))] == [
+        "one",
+        "two",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,16 +90,16 @@ def test_keys_may_stand_in_braces_and_in_quotation_marks() -> None:
 def test_what_has_the_keys_and_is_no_pattern_is_reported(
     text: str, why_not: str, words: str
 ) -> None:
-    (one,) = written_patterns(files({"patterns/a.yaml": text}))
-    assert (one.pattern, one.why_not) == (None, why_not)
-    assert words in one.sentence
-    assert one.sentence.startswith("patterns/a.yaml: ")
+    (entry,) = read_patterns(files({"patterns/a.yaml": text}))
+    assert (entry.pattern, entry.why_not) == (None, why_not)
+    assert words in entry.sentence
+    assert entry.sentence.startswith("patterns/a.yaml: ")
 
 
 def test_of_two_patterns_with_one_name_the_first_counts() -> None:
     text = GOOD.format(name="same")
     twice = files({"patterns/b.yaml": text, "patterns/a.yaml": text})
-    first, second = written_patterns(twice)
+    first, second = read_patterns(twice)
     assert (first.path, first.why_not) == ("patterns/a.yaml", "")
     assert (second.path, second.why_not) == ("patterns/b.yaml", "pattern_repeated")
     assert "patterns/a.yaml" in second.detail
@@ -104,15 +107,17 @@ def test_of_two_patterns_with_one_name_the_first_counts() -> None:
 
 def test_a_project_is_held_against_its_patterns(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    made = files({"patterns/a.yaml": GOOD.format(name="a"), "patterns/b.yaml": "name: 1\nwhen: 2"})
-    made.write_parquet(tmp_path / "files" / "files.parquet")
-    assert project_checks(tmp_path / "files").broken("f(1)", "python") == ["a"]
+    repository_files = files(
+        {"patterns/a.yaml": GOOD.format(name="a"), "patterns/b.yaml": "name: 1\nwhen: 2"}
+    )
+    repository_files.write_parquet(tmp_path / "files" / "files.parquet")
+    assert project_checks(tmp_path / "files").violated_patterns("f(1)", "python") == ["a"]
 
 
 def test_a_folder_is_read_like_a_source(tmp_path: Path) -> None:
     (tmp_path / "proposed").mkdir()
     (tmp_path / "a.yaml").write_text(GOOD.format(name="a") + "---\n" + GOOD.format(name="b"))
     (tmp_path / "proposed" / "c.yaml").write_text(GOOD.format(name="c"))
-    assert [one.name for one in usable(folder_patterns(tmp_path))] == ["a", "b"]
+    assert [entry.name for entry in valid_patterns(folder_patterns(tmp_path))] == ["a", "b"]
     with pytest.raises(PatternError, match="no such folder"):
         folder_patterns(tmp_path / "gone")

@@ -20,8 +20,11 @@ def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
 Key = tuple[str, str | None, str | None]
 
 
-def _keys(found: list[Refactoring]) -> list[Key]:
-    return sorted((one.type, one.name_before or "", one.name_after or "") for one in found)
+def _keys(refactorings: list[Refactoring]) -> list[Key]:
+    return sorted(
+        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "")
+        for refactoring in refactorings
+    )
 
 
 def _between(
@@ -50,17 +53,17 @@ def test_a_method_that_goes_to_its_superclass_is_pulled_up(settings: Refactoring
 def test_a_method_of_another_name_in_another_class_moved_and_was_renamed(
     settings: RefactoringSettings,
 ) -> None:
-    one = "class One:\n    def close(self):\n        self.store.close()\n"
+    class_one = "class One:\n    def close(self):\n        self.store.close()\n"
     two = "\n\nclass Two:\n    def open(self):\n        self.store.open(self.path)\n"
     method = f"\n    def search(self, key):{BODY}"
-    before, after = one + method + two, one + two + method.replace("search", "lookup")
+    before, after = class_one + method + two, class_one + two + method.replace("search", "lookup")
     assert _between(before, after, settings) == [("Move And Rename Method", "search", "lookup")]
 
 
 def test_a_copy_is_no_move(settings: RefactoringSettings) -> None:
-    one = f"class One:\n    def search(self, key):{BODY}"
+    class_one = f"class One:\n    def search(self, key):{BODY}"
     two = f"\n\nclass Two:\n    def search(self, key):{BODY}"
-    assert _between(one, one + two, settings) == []
+    assert _between(class_one, class_one + two, settings) == []
 
 
 def test_a_variable_that_becomes_a_parameter_is_no_added_parameter(
@@ -154,8 +157,11 @@ def test_one_expression_taken_out_of_two_functions(settings: RefactoringSettings
         "def b(node):\n    return g(after(node), node)\n\n\n"
         "def after(node):\n    return node.parent.child(node.index + 1)\n"
     )
-    found = detect({"a.py": before}, {"a.py": after}, settings)
-    assert [(one.type, one.name_after, one.container_before) for one in found] == [
+    refactorings = detect({"a.py": before}, {"a.py": after}, settings)
+    assert [
+        (refactoring.type, refactoring.name_after, refactoring.container_before)
+        for refactoring in refactorings
+    ] == [
         ("Extract Method", "after", "a"),
         ("Extract Method", "after", "b"),
     ]
@@ -173,11 +179,11 @@ def test_a_new_function_that_is_not_called_is_not_extracted(settings: Refactorin
 
 def test_an_extraction_to_another_class_moved_too(settings: RefactoringSettings) -> None:
     part = "        rows = self.db.query(sql, limit)\n        rows = [clean(row) for row in rows]\n"
-    one = "class One:\n    def load(self, sql, limit):\n{}        return pack(rows)\n\n\n"
+    class_one = "class One:\n    def load(self, sql, limit):\n{}        return pack(rows)\n\n\n"
     two = "class Two:\n    def close(self):\n        self.db.close()\n"
-    before = one.format(part) + two
+    before = class_one.format(part) + two
     after = (
-        one.format("        rows = self.two.fetch(sql, limit)\n")
+        class_one.format("        rows = self.two.fetch(sql, limit)\n")
         + two
         + f"\n    def fetch(self, sql, limit):\n{part}        return rows\n"
     )
@@ -194,7 +200,9 @@ def test_a_changed_extraction_is_mixed(settings: RefactoringSettings) -> None:
     )
 
     def purity(text: str) -> list[str]:
-        return [one.purity for one in detect({"a.py": before}, {"a.py": text}, settings)]
+        return [
+            refactoring.purity for refactoring in detect({"a.py": before}, {"a.py": text}, settings)
+        ]
 
     assert purity(after) == ["pure"]
     assert purity(after.replace("    return rows", "    audit(sql)\n    return rows")) == ["mixed"]
@@ -207,8 +215,10 @@ def test_a_class_with_a_changed_method_is_mixed(settings: RefactoringSettings) -
     renamed = before.replace("One", "Two")
 
     def purity(text: str) -> list[str]:
-        found = detect({"a.py": before}, {"a.py": text}, settings)
-        return [one.purity for one in found if one.type == "Rename Class"]
+        refactorings = detect({"a.py": before}, {"a.py": text}, settings)
+        return [
+            refactoring.purity for refactoring in refactorings if refactoring.type == "Rename Class"
+        ]
 
     assert purity(renamed) == ["pure"]
     assert purity(renamed.replace("limit = 10\n", "limit = 20\n")) == ["mixed"]
@@ -221,7 +231,9 @@ def test_a_changed_default_or_decorator_is_mixed(settings: RefactoringSettings) 
     renamed = before.replace("total", "result")
 
     def purity(text: str) -> list[str]:
-        return [one.purity for one in detect({"a.py": before}, {"a.py": text}, settings)]
+        return [
+            refactoring.purity for refactoring in detect({"a.py": before}, {"a.py": text}, settings)
+        ]
 
     assert purity(renamed) == ["pure"]
     assert purity(renamed.replace("b=1", "b=2")) == ["mixed"]
@@ -271,8 +283,10 @@ def test_a_member_that_becomes_a_function_moved(settings: RefactoringSettings) -
 def test_variables_of_modules(settings: RefactoringSettings) -> None:
     script = "const layout = require('./layout');\nlayout.add(1, chart);\nlayout.remove(chart);\n"
     after = script.replace("const layout", "const layouts").replace("layout.", "layouts.")
-    found = detect({"a.js": script}, {"a.js": after}, settings)
-    assert [(one.type, one.container_after) for one in found] == [("Rename Variable", None)]
+    refactorings = detect({"a.js": script}, {"a.js": after}, settings)
+    assert [(refactoring.type, refactoring.container_after) for refactoring in refactorings] == [
+        ("Rename Variable", None)
+    ]
     module = "LIMIT = read('limit')\nprint(LIMIT + 1, LIMIT)\n"
     renamed = module.replace("LIMIT", "BOUND")
     assert _between(module, renamed, settings) == [("Rename Attribute", "LIMIT", "BOUND")]
@@ -282,14 +296,14 @@ def test_variables_of_modules(settings: RefactoringSettings) -> None:
 
 
 def test_files_whose_names_were_passed_on(settings: RefactoringSettings) -> None:
-    one = "".join(f"def f{i}(a):\n    x = a.left({i})\n    return x\n\n\n" for i in range(9))
+    functions = "".join(f"def f{i}(a):\n    x = a.left({i})\n    return x\n\n\n" for i in range(9))
     two = "".join(f"def g{i}(b):\n    y = b.right({i})\n    return y\n\n\n" for i in range(9))
-    before = {"a.py": one, "b.py": two}
-    after = {"b.py": one.replace("x", "z", 2), "c.py": two}
-    found = detect(before, after, settings)
-    assert [(one.type, one.path_before, one.path_after) for one in found] == [
-        ("Rename Variable", "a.py", "b.py")
-    ]
+    before = {"a.py": functions, "b.py": two}
+    after = {"b.py": functions.replace("x", "z", 2), "c.py": two}
+    refactorings = detect(before, after, settings)
+    assert [
+        (functions.type, functions.path_before, functions.path_after) for functions in refactorings
+    ] == [("Rename Variable", "a.py", "b.py")]
 
 
 def test_a_syntax_error_moves_nothing(settings: RefactoringSettings) -> None:
@@ -297,7 +311,9 @@ def test_a_syntax_error_moves_nothing(settings: RefactoringSettings) -> None:
         "class A {\n  f(a) { const x = g(a); return h(x, a); }\n  k(b) { return m(b).n(b); }\n}\n"
     )
     broken = before.replace("class A {", "class A }{ {")
-    types = {one.type for one in detect({"a.js": before}, {"a.js": broken}, settings)}
+    types = {
+        refactoring.type for refactoring in detect({"a.js": before}, {"a.js": broken}, settings)
+    }
     assert "Move Method" not in types
 
 
@@ -307,21 +323,25 @@ def test_garbage_does_no_harm(ending: str, settings: RefactoringSettings) -> Non
     texts = ["".join(chr(draw.randrange(1, 0x250)) for _ in range(600)) for _ in range(2)]
     texts += ["f(" * 500, "{" * 500, "\x00", "\ud800", ""]
     path = f"a.{ending}"
-    for one in texts:
+    for text in texts:
         for other in texts:
-            detect({path: one}, {path: other}, settings)
+            detect({path: text}, {path: other}, settings)
 
 
 def test_thousands_of_functions_in_one_file(settings: RefactoringSettings) -> None:
-    one = "".join(f"def f{i}(a):\n    return a.x{i} + {i}\n\n" for i in range(400))
-    found = detect({"a.py": one}, {"a.py": one.replace("def f", "def g")}, settings)
-    assert _keys(found) == sorted(("Rename Method", f"f{i}", f"g{i}") for i in range(400))
+    functions = "".join(f"def f{i}(a):\n    return a.x{i} + {i}\n\n" for i in range(400))
+    refactorings = detect(
+        {"a.py": functions}, {"a.py": functions.replace("def f", "def g")}, settings
+    )
+    assert _keys(refactorings) == sorted(("Rename Method", f"f{i}", f"g{i}") for i in range(400))
 
 
 def test_a_function_of_a_thousand_statements(settings: RefactoringSettings) -> None:
-    one = "def f(a):\n" + "".join(f"    x{i} = a.get({i})\n" for i in range(400))
-    found = detect({"a.py": one}, {"a.py": one.replace("    x", "    y")}, settings)
-    assert _keys(found) == sorted(("Rename Variable", f"x{i}", f"y{i}") for i in range(400))
+    function = "def f(a):\n" + "".join(f"    x{i} = a.get({i})\n" for i in range(400))
+    refactorings = detect(
+        {"a.py": function}, {"a.py": function.replace("    x", "    y")}, settings
+    )
+    assert _keys(refactorings) == sorted(("Rename Variable", f"x{i}", f"y{i}") for i in range(400))
 
 
 def test_files_above_the_limit_are_left_out(settings: RefactoringSettings) -> None:
@@ -351,7 +371,7 @@ _LINES = st.lists(
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(_LINES, _LINES)
 def test_the_result_is_the_same_each_time_and_says_nothing_of_equal_code(
-    one: list[str], other: list[str]
+    lines_before: list[str], lines_after: list[str]
 ) -> None:
     settings = RefactoringSettings(
         max_file_bytes=100_000,
@@ -361,12 +381,12 @@ def test_the_result_is_the_same_each_time_and_says_nothing_of_equal_code(
         small_body=8,
         least_extract=0.5,
     )
-    before = "def f(a):\n    pass\n" + "".join(f"    {line}\n" for line in one)
-    after = "def f(a):\n    pass\n" + "".join(f"    {line}\n" for line in other)
-    found = detect({"a.py": before}, {"a.py": after}, settings)
-    assert found == detect({"a.py": before}, {"a.py": after}, settings)
+    before = "def f(a):\n    pass\n" + "".join(f"    {line}\n" for line in lines_before)
+    after = "def f(a):\n    pass\n" + "".join(f"    {line}\n" for line in lines_after)
+    refactorings = detect({"a.py": before}, {"a.py": after}, settings)
+    assert refactorings == detect({"a.py": before}, {"a.py": after}, settings)
     assert detect({"a.py": before}, {"a.py": before + "\n\n"}, settings) == []
-    for row in found:
+    for row in refactorings:
         assert row.description.endswith(".")
         assert row.purity in ("pure", "mixed")
 
@@ -388,8 +408,10 @@ def test_every_name_that_a_signature_binds_is_a_parameter(
     path: str, before: str, after: str, added: list[str], settings: RefactoringSettings
 ) -> None:
     head = "class A { " if path == "A.java" else ""
-    ones, others = head + before + " }" * bool(head), head + after + " }" * bool(head)
-    assert _between(ones, others, settings, path) == [("Add Parameter", "", one) for one in added]
+    ones, new_text = head + before + " }" * bool(head), head + after + " }" * bool(head)
+    assert _between(ones, new_text, settings, path) == [
+        ("Add Parameter", "", name) for name in added
+    ]
 
 
 @pytest.mark.parametrize(
@@ -413,7 +435,7 @@ def test_every_way_to_bind_a_variable(path: str, code: str, settings: Refactorin
 
 
 def test_an_expression_of_a_long_statement_is_extracted(settings: RefactoringSettings) -> None:
-    long = ", ".join(f"chart.area.edge_{place}" for place in "abcdefghijklmnop")
+    long = ", ".join(f"chart.area.edge_{letter}" for letter in "abcdefghijklmnop")
     before = (
         f"def draw(self, chart):\n    self.paint({long},\n"
         "               self.scale.min if self.scale.begins else max(self.scale.low, 0))\n"
@@ -482,8 +504,11 @@ def test_what_was_extracted_may_be_taken_apart_again(settings: RefactoringSettin
         f"def draw_labels(labels, options):\n    font = font_of(options)\n{text}\n\n"
         f"def font_of(options):\n{font}    return font\n"
     )
-    found = detect({"a.py": before}, {"a.py": after}, settings)
-    assert [(one.type, one.name_after, one.container_before) for one in found] == [
+    refactorings = detect({"a.py": before}, {"a.py": after}, settings)
+    assert [
+        (refactoring.type, refactoring.name_after, refactoring.container_before)
+        for refactoring in refactorings
+    ] == [
         ("Extract Method", "draw_labels", "draw"),
         ("Extract Method", "font_of", "draw"),
     ]
@@ -492,15 +517,15 @@ def test_what_was_extracted_may_be_taken_apart_again(settings: RefactoringSettin
 def test_many_functions_in_one_class_are_compared_by_what_they_share(
     settings: RefactoringSettings,
 ) -> None:
-    one = "".join(
+    functions = "".join(
         f"def f{i}(a):\n    x = a.left({i})\n    y = x.right[{i}]\n    return x + y\n\n\n"
         for i in range(120)
     )
-    other = one.replace("def f", "def g") + "def user():\n    return [g1(1), g2(2)]\n"
-    found = detect(
-        {"a.py": one + "def user():\n    return [f1(1), f2(2)]\n"}, {"a.py": other}, settings
+    other = functions.replace("def f", "def g") + "def user():\n    return [g1(1), g2(2)]\n"
+    refactorings = detect(
+        {"a.py": functions + "def user():\n    return [f1(1), f2(2)]\n"}, {"a.py": other}, settings
     )
-    assert _keys(found) == sorted(("Rename Method", f"f{i}", f"g{i}") for i in range(120))
+    assert _keys(refactorings) == sorted(("Rename Method", f"f{i}", f"g{i}") for i in range(120))
 
 
 def test_a_statement_without_end_is_compared_by_its_beginning(
@@ -510,5 +535,5 @@ def test_a_statement_without_end_is_compared_by_its_beginning(
     before = f"def f(a):\n    table = [{data}]\n    return table[a] + g(table)\n"
     after = before.replace("table", "values")
     assert _between(before, after, settings) == [("Rename Variable", "table", "values")]
-    found = detect({"a.py": before}, {"a.py": after.replace("4999", "5000")}, settings)
-    assert [one.purity for one in found] == ["mixed"]
+    refactorings = detect({"a.py": before}, {"a.py": after.replace("4999", "5000")}, settings)
+    assert [refactoring.purity for refactoring in refactorings] == ["mixed"]

@@ -33,22 +33,22 @@ def _git(folder: Path, *arguments: str) -> str:
     environment = os.environ | {
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{who}_NAME": "A" for who in ("AUTHOR", "COMMITTER")},
-        **{f"GIT_{who}_EMAIL": "a@example.org" for who in ("AUTHOR", "COMMITTER")},
+        **{f"GIT_{role}_NAME": "A" for role in ("AUTHOR", "COMMITTER")},
+        **{f"GIT_{role}_EMAIL": "a@example.org" for role in ("AUTHOR", "COMMITTER")},
     }
     command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return result.stdout.strip()
 
 
 def _commit(folder: Path, files: dict[str, str | bytes | None]) -> str:
     for path, text in files.items():
-        place = folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
         if text is None:
-            place.unlink()
+            file.unlink()
         else:
-            place.write_bytes(text if isinstance(text, bytes) else text.encode())
+            file.write_bytes(text if isinstance(text, bytes) else text.encode())
     _git(folder, "add", "-A")
     _git(folder, "commit", "-q", "-m", "Change")
     return _git(folder, "rev-parse", "HEAD")
@@ -77,9 +77,9 @@ def test_two_folders_as_json(tmp_path: Path) -> None:
         (folder / "notes.txt").write_text(name)
         (folder / "link.py").symlink_to("area.py")
         (folder / "tool").write_text("#!/usr/bin/env python\n" + text)
-    done = _run(str(tmp_path / "before"), str(tmp_path / "after"), "--json")
-    assert done.exit_code == 0
-    rows = json.loads(done.stdout)
+    result = _run(str(tmp_path / "before"), str(tmp_path / "after"), "--json")
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)
     assert [row["path_after"] for row in rows] == ["area.py", "tool"]
     assert tuple(rows[0]) == CONTRACT
     assert rows[0] == {
@@ -95,7 +95,7 @@ def test_two_folders_as_json(tmp_path: Path) -> None:
         "description": "The variable size was renamed to result in the function area.",
         "purity": "pure",
     }
-    assert "2 refactorings" in done.stderr
+    assert "2 refactorings" in result.stderr
 
 
 def test_a_commit_as_json_and_as_a_table(repository: Path) -> None:
@@ -122,9 +122,9 @@ def test_a_bare_repository_and_a_work_tree(
 
 
 def test_a_moved_file_is_followed_through_a_commit(repository: Path) -> None:
-    rest = "\n\ndef edge(shape):\n    total = sum(shape.sides)\n    return total\n"
-    _commit(repository, {"shapes/area.py": BEFORE + rest})
-    commit = _commit(repository, {"shapes/area.py": None, "forms/area.py": AFTER + rest})
+    moved_code = "\n\ndef edge(shape):\n    total = sum(shape.sides)\n    return total\n"
+    _commit(repository, {"shapes/area.py": BEFORE + moved_code})
+    commit = _commit(repository, {"shapes/area.py": None, "forms/area.py": AFTER + moved_code})
     rows = json.loads(_run(str(repository), "--commit", commit, "--json").stdout)
     assert [(row["type"], row["path_before"], row["path_after"]) for row in rows] == [
         ("Rename Variable", "shapes/area.py", "forms/area.py")

@@ -18,8 +18,11 @@ Key = tuple[str, str | None, str | None]
 def _between(
     before: dict[str, str], after: dict[str, str], settings: RefactoringSettings
 ) -> list[Key]:
-    found = detect(before, after, settings)
-    return sorted((one.type, one.name_before or "", one.name_after or "") for one in found)
+    refactorings = detect(before, after, settings)
+    return sorted(
+        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "")
+        for refactoring in refactorings
+    )
 
 
 INNER = """
@@ -117,12 +120,12 @@ function lineTo(first, last) {
     context.sinks.current.done(last.x, last.y);
 }
 """
-    moved = ("Move And Rename Method", "lineToPoint", "lineTo")
-    assert moved in _between({"a.js": before}, {"a.js": after}, settings)
+    expected = ("Move And Rename Method", "lineToPoint", "lineTo")
+    assert expected in _between({"a.js": before}, {"a.js": after}, settings)
     unused = "    pens.lineTo(points.first, points.last);\n"
     assert unused in after
     silent = after.replace(unused, "    finish(points.count);\n")
-    assert moved not in _between({"a.js": before}, {"a.js": silent}, settings)
+    assert expected not in _between({"a.js": before}, {"a.js": silent}, settings)
 
 
 def test_a_statement_that_is_now_called_was_extracted(settings: RefactoringSettings) -> None:
@@ -156,9 +159,11 @@ class Charts:
 """
     extracted = ("Extract Method", "", "forget")
     assert extracted in _between({"a.py": before}, {"a.py": after}, settings)
-    elsewhere = after.replace("            self.forget(at)\n", "            self.watch(at)\n")
-    elsewhere = elsewhere.replace("self.stop()\n", "self.forget(0)\n        self.stop()\n")
-    assert extracted not in _between({"a.py": before}, {"a.py": elsewhere}, settings)
+    different_call = after.replace("            self.forget(at)\n", "            self.watch(at)\n")
+    different_call = different_call.replace(
+        "self.stop()\n", "self.forget(0)\n        self.stop()\n"
+    )
+    assert extracted not in _between({"a.py": before}, {"a.py": different_call}, settings)
 
 
 def test_a_part_that_becomes_a_function_inside_of_its_origin_moved_too(
@@ -175,8 +180,8 @@ def test_a_part_that_becomes_a_function_inside_of_its_origin_moved_too(
         f"    const finish = function () {{\n{part.format('        ')}    }};\n"
         "    chart.draw();\n    finish();\n}\n"
     )
-    found = _between({"a.js": before}, {"a.js": after}, settings)
-    assert found == [("Extract And Move Method", "", "finish")]
+    refactorings = _between({"a.js": before}, {"a.js": after}, settings)
+    assert refactorings == [("Extract And Move Method", "", "finish")]
 
 
 def test_what_a_function_is_assigned_to_may_change_alone(settings: RefactoringSettings) -> None:
@@ -187,9 +192,11 @@ helpers.clip = function(context, area) {
 };
 """
     after = code.replace("helpers.clip", "helpers.canvas.clip")
-    found = detect({"a.js": code}, {"a.js": after}, settings)
-    assert [(one.type, one.name_after) for one in found] == [("Rename Method", "clip")]
-    assert "helpers.canvas.clip" in found[0].description
+    refactorings = detect({"a.js": code}, {"a.js": after}, settings)
+    assert [(refactoring.type, refactoring.name_after) for refactoring in refactorings] == [
+        ("Rename Method", "clip")
+    ]
+    assert "helpers.canvas.clip" in refactorings[0].description
     exported = code.replace("helpers.clip", "exports.clip")
     assert not detect({"a.js": exported}, {"a.js": "module." + exported.lstrip()}, settings)
 
@@ -197,8 +204,8 @@ helpers.clip = function(context, area) {
 def test_an_extraction_beside_its_origin_in_one_line_is_none_into_it(
     settings: RefactoringSettings,
 ) -> None:
-    taken = "int x = compute(this.first, this.second); use(x); done(x);"
-    before = "class A { void a(){ log(1); " + taken + " } }"
-    after = "class A { void a(){ log(1); b(); } void b(){ " + taken + " } }"
-    found = _between({"A.java": before}, {"A.java": after}, settings)
-    assert found == [("Extract Method", "", "b")]
+    extracted_code = "int x = compute(this.first, this.second); use(x); done(x);"
+    before = "class A { void a(){ log(1); " + extracted_code + " } }"
+    after = "class A { void a(){ log(1); b(); } void b(){ " + extracted_code + " } }"
+    refactorings = _between({"A.java": before}, {"A.java": after}, settings)
+    assert refactorings == [("Extract Method", "", "b")]

@@ -15,8 +15,11 @@ def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
 
 
 def _between(before: dict[str, str], after: dict[str, str], settings: RefactoringSettings) -> Keys:
-    found = detect(before, after, settings)
-    return sorted((one.type, one.name_before or "", one.name_after or "") for one in found)
+    refactorings = detect(before, after, settings)
+    return sorted(
+        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "")
+        for refactoring in refactorings
+    )
 
 
 def _in_one(before: str, after: str, settings: RefactoringSettings) -> Keys:
@@ -38,8 +41,8 @@ def test_a_prototype_that_is_written_as_a_class_is_the_same(settings: Refactorin
     assert _in_one(PARTS, CLASS, settings) == []
     assert _in_one(CLASS, PARTS, settings) == []
     nested = f"var Grid = extend(Base, {{\n  draw: function (screen, mark) {{ {DRAW} }}\n}});\n"
-    written = f"class Grid extends Base {{\n  draw(screen, mark) {{ {DRAW} }}\n}}\n"
-    assert _in_one(nested, written, settings) == []
+    class_code = f"class Grid extends Base {{\n  draw(screen, mark) {{ {DRAW} }}\n}}\n"
+    assert _in_one(nested, class_code, settings) == []
 
 
 def test_a_member_of_a_prototype_moves_under_its_name(settings: RefactoringSettings) -> None:
@@ -130,13 +133,13 @@ def test_a_function_without_a_name_is_extracted_to_one_that_is_handed_on(
 
 
 def test_a_call_means_the_function_of_its_file(settings: RefactoringSettings) -> None:
-    rest = "const all = read(path); all.sort(byDate); keep(all, path);"
+    statements = "const all = read(path); all.sort(byDate); keep(all, path);"
     part = "log('kept', all.length); mail(all.owner, all.length);"
-    before = f"function load(path) {{ {rest} {part} }}\n"
-    after = f"function load(path) {{ {rest} tell(all); }}\nfunction tell(all) {{ {part} }}\n"
+    before = f"function load(path) {{ {statements} {part} }}\n"
+    after = f"function load(path) {{ {statements} tell(all); }}\nfunction tell(all) {{ {part} }}\n"
     copies = ("a.js", "b.js", "c.js")
-    found = _between(dict.fromkeys(copies, before), dict.fromkeys(copies, after), settings)
-    assert found == [("Extract Method", "", "tell")] * 3
+    refactorings = _between(dict.fromkeys(copies, before), dict.fromkeys(copies, after), settings)
+    assert refactorings == [("Extract Method", "", "tell")] * 3
 
 
 def test_each_variable_of_a_declaration_is_a_statement(settings: RefactoringSettings) -> None:
@@ -154,21 +157,23 @@ def test_each_variable_of_a_declaration_is_a_statement(settings: RefactoringSett
         "  return bounds([at.lat - high, at.lng - wide], [at.lat + high, at.lng + wide]);\n}\n"
     )
     assert _in_one(before, after, settings) == [("Extract Method", "", "around")]
-    listed = (
+    parameter_list = (
         "function f(a) {\n  var one = a.first(2), two = a.second(one);\n  return g(one, two);\n}\n"
     )
     apart = (
         "function f(a) {\n  const start = a.first(2);\n  const two = a.second(start);\n"
         "  return g(start, two);\n}\n"
     )
-    assert _in_one(listed, apart, settings) == [("Rename Variable", "one", "start")]
+    assert _in_one(parameter_list, apart, settings) == [("Rename Variable", "one", "start")]
 
 
 def test_a_variable_of_a_function_without_a_name_is_its_own(settings: RefactoringSettings) -> None:
     case = "suite('{}', function () {{\n  var chart = make({});\n  check(chart.size, {});\n}});\n"
-    one, other = case.format("a", 1, 7), case.format("b", 2, 8)
+    first, other = case.format("a", 1, 7), case.format("b", 2, 8)
     renamed = other.replace("chart", "graph")
-    assert _in_one(one + other, one + renamed, settings) == [("Rename Variable", "chart", "graph")]
+    assert _in_one(first + other, first + renamed, settings) == [
+        ("Rename Variable", "chart", "graph")
+    ]
 
 
 def test_functions_show_the_new_name_of_what_they_see(settings: RefactoringSettings) -> None:
@@ -179,5 +184,5 @@ def test_functions_show_the_new_name_of_what_they_see(settings: RefactoringSetti
     before = "const make = require('./make');\n" + uses
     after = "const { build } = require('./tools');\n" + uses.replace("make(", "build(")
     assert _in_one(before, after, settings) == [("Rename Variable", "make", "build")]
-    own = before.replace("(a) {", "(a, make) {"), after.replace("(a) {", "(a, build) {")
-    assert _in_one(*own, settings) == [("Rename Parameter", "make", "build")] * 3
+    own_versions = before.replace("(a) {", "(a, make) {"), after.replace("(a) {", "(a, build) {")
+    assert _in_one(*own_versions, settings) == [("Rename Parameter", "make", "build")] * 3

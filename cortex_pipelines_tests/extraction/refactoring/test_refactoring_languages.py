@@ -465,16 +465,24 @@ SAMPLES = {
 LANGUAGES = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
 
 
-def _found(
+def _detected(
     before: dict[str, str], after: dict[str, str], settings: RefactoringSettings
 ) -> list[Refactoring]:
-    return [one for one in detect(before, after, settings) if one.type in SCORED]
-
-
-def _keys(found: list[Refactoring]) -> list[tuple[str | None, ...]]:
     return [
-        (one.type, one.name_before, one.name_after, one.container_before, one.container_after)
-        for one in found
+        refactoring for refactoring in detect(before, after, settings) if refactoring.type in SCORED
+    ]
+
+
+def _keys(refactorings: list[Refactoring]) -> list[tuple[str | None, ...]]:
+    return [
+        (
+            refactoring.type,
+            refactoring.name_before,
+            refactoring.name_after,
+            refactoring.container_before,
+            refactoring.container_after,
+        )
+        for refactoring in refactorings
     ]
 
 
@@ -495,41 +503,47 @@ def test_same_code_has_no_refactorings(sample: Sample, settings: RefactoringSett
 
 @LANGUAGES
 def test_renamed_class(sample: Sample, settings: RefactoringSettings) -> None:
-    found = _found(sample.before(), _replaced(sample, ("Basket", "Cart")), settings)
-    assert _keys(found) == [("Rename Class", "Basket", "Cart", None, None)]
-    assert found[0].purity == "pure"
+    refactorings = _detected(sample.before(), _replaced(sample, ("Basket", "Cart")), settings)
+    assert _keys(refactorings) == [("Rename Class", "Basket", "Cart", None, None)]
+    assert refactorings[0].purity == "pure"
 
 
 @LANGUAGES
 def test_renamed_method(sample: Sample, settings: RefactoringSettings) -> None:
-    found = _found(sample.before(), _replaced(sample, ("heaviest(", "of_most_weight(")), settings)
-    assert _keys(found) == [("Rename Method", "heaviest", "of_most_weight", "Basket", "Basket")]
-    assert found[0].purity == "pure"
+    refactorings = _detected(
+        sample.before(), _replaced(sample, ("heaviest(", "of_most_weight(")), settings
+    )
+    assert _keys(refactorings) == [
+        ("Rename Method", "heaviest", "of_most_weight", "Basket", "Basket")
+    ]
+    assert refactorings[0].purity == "pure"
 
 
 @LANGUAGES
 def test_renamed_parameter(sample: Sample, settings: RefactoringSettings) -> None:
-    found = _found(sample.before(), _replaced(sample, ("discount", "reduction")), settings)
-    assert _keys(found) == [("Rename Parameter", "discount", "reduction", "total", "total")]
-    assert found[0].purity == "pure"
+    refactorings = _detected(
+        sample.before(), _replaced(sample, ("discount", "reduction")), settings
+    )
+    assert _keys(refactorings) == [("Rename Parameter", "discount", "reduction", "total", "total")]
+    assert refactorings[0].purity == "pure"
 
 
 @LANGUAGES
 def test_renamed_variable(sample: Sample, settings: RefactoringSettings) -> None:
-    found = _found(sample.before(), _replaced(sample, ("amount", "due")), settings)
-    assert _keys(found) == [("Rename Variable", "amount", "due", "total", "total")]
-    assert found[0].purity == "pure"
+    refactorings = _detected(sample.before(), _replaced(sample, ("amount", "due")), settings)
+    assert _keys(refactorings) == [("Rename Variable", "amount", "due", "total", "total")]
+    assert refactorings[0].purity == "pure"
     line = next(
         number for number, text in enumerate(sample.basket.split("\n"), start=1) if "amount" in text
     )
-    assert (found[0].line_before, found[0].line_after) == (line, line)
+    assert (refactorings[0].line_before, refactorings[0].line_after) == (line, line)
 
 
 @LANGUAGES
 def test_several_renames_at_once(sample: Sample, settings: RefactoringSettings) -> None:
     words = ("amount", "due"), ("price", "cost"), ("discount", "reduction"), ("total(", "owed(")
-    found = _found(sample.before(), _replaced(sample, *words), settings)
-    assert sorted(_keys(found)) == [
+    refactorings = _detected(sample.before(), _replaced(sample, *words), settings)
+    assert sorted(_keys(refactorings)) == [
         ("Rename Method", "total", "owed", "Basket", "Basket"),
         ("Rename Parameter", "discount", "reduction", "total", "owed"),
         ("Rename Variable", "amount", "due", "total", "owed"),
@@ -540,12 +554,12 @@ def test_several_renames_at_once(sample: Sample, settings: RefactoringSettings) 
 @LANGUAGES
 def test_changed_parameters(sample: Sample, settings: RefactoringSettings) -> None:
     as_it_is, more, less, turned = sample.parameters
-    added = _found(sample.before(), _replaced(sample, (as_it_is, more)), settings)
+    added = _detected(sample.before(), _replaced(sample, (as_it_is, more)), settings)
     assert _keys(added) == [("Add Parameter", None, "strict", "total", "total")]
     assert added[0].purity == "pure"
-    removed = _found(sample.before(), _replaced(sample, (as_it_is, less)), settings)
+    removed = _detected(sample.before(), _replaced(sample, (as_it_is, less)), settings)
     assert _keys(removed) == [("Remove Parameter", "discount", None, "total", "total")]
-    reordered = _found(sample.before(), _replaced(sample, (as_it_is, turned)), settings)
+    reordered = _detected(sample.before(), _replaced(sample, (as_it_is, turned)), settings)
     assert _keys(reordered) == [
         ("Reorder Parameter", "rate, discount", "discount, rate", "total", "total")
     ]
@@ -559,11 +573,11 @@ def test_extracted_and_inlined_method(sample: Sample, settings: RefactoringSetti
     else:
         with_method = sample.basket[:gap] + "\n" + sample.extracted + sample.basket[gap + 1 :]
     after = sample.before() | {sample.path: with_method.replace(*sample.part, 1) + sample.clean}
-    extracted = _found(sample.before(), after, settings)
+    extracted = _detected(sample.before(), after, settings)
     assert _keys(extracted) == [("Extract Method", None, "finish", "total", "total")]
     assert extracted[0].purity == "pure"
     assert "finish(amount, rate, discount)" in extracted[0].code_after
-    inlined = _found(after, sample.before(), settings)
+    inlined = _detected(after, sample.before(), settings)
     assert _keys(inlined) == [("Inline Method", "finish", None, "total", "total")]
     assert inlined[0].purity == "pure"
 
@@ -573,20 +587,23 @@ def test_moved_class_and_method(sample: Sample, settings: RefactoringSettings) -
     before = sample.before()
     head = "\npackage shop\n" if sample is GO else ""
     basket = sample.basket.removeprefix(head)
-    moved = {sample.path: head + sample.clean, sample.other_path: sample.other + basket}
-    found = _found(before, moved, settings)
-    assert _keys(found) == [("Move Class", "Basket", "Basket", None, None)]
-    assert (found[0].path_before, found[0].path_after) == (sample.path, sample.other_path)
-    assert found[0].purity == "pure"
+    after = {sample.path: head + sample.clean, sample.other_path: sample.other + basket}
+    refactorings = _detected(before, after, settings)
+    assert _keys(refactorings) == [("Move Class", "Basket", "Basket", None, None)]
+    assert (refactorings[0].path_before, refactorings[0].path_after) == (
+        sample.path,
+        sample.other_path,
+    )
+    assert refactorings[0].purity == "pure"
     if sample is JAVA:
         return  # a function of Java does not stand alone
-    moved = {
+    after = {
         sample.path: sample.basket,
         sample.other_path: sample.other + sample.clean,
     }
-    found = _found(before, moved, settings)
-    assert _keys(found) == [("Move Method", "clean", "clean", None, None)]
-    assert found[0].purity == "pure"
+    refactorings = _detected(before, after, settings)
+    assert _keys(refactorings) == [("Move Method", "clean", "clean", None, None)]
+    assert refactorings[0].purity == "pure"
 
 
 @LANGUAGES
@@ -595,10 +612,10 @@ def test_a_renamed_file_is_followed(sample: Sample, settings: RefactoringSetting
     after = _replaced(sample, ("amount", "due"))
     after[path] = after.pop(sample.path)
     classes = 2 if sample is JAVA else 1
-    found = _found(sample.before(), after, settings)
-    assert [one.type for one in found].count("Move Class") == classes
-    assert ("Rename Variable", "amount", "due", "total", "total") in _keys(found)
-    assert len(found) == classes + 1
+    refactorings = _detected(sample.before(), after, settings)
+    assert [refactoring.type for refactoring in refactorings].count("Move Class") == classes
+    assert ("Rename Variable", "amount", "due", "total", "total") in _keys(refactorings)
+    assert len(refactorings) == classes + 1
 
 
 @LANGUAGES
@@ -606,14 +623,14 @@ def test_a_change_of_behaviour_makes_it_mixed(
     sample: Sample, settings: RefactoringSettings
 ) -> None:
     after = _replaced(sample, ("amount", "due"), ("due > discount", "due >= discount"))
-    found = _found(sample.before(), after, settings)
-    assert _keys(found) == [("Rename Variable", "amount", "due", "total", "total")]
-    assert found[0].purity == "mixed"
+    refactorings = _detected(sample.before(), after, settings)
+    assert _keys(refactorings) == [("Rename Variable", "amount", "due", "total", "total")]
+    assert refactorings[0].purity == "mixed"
 
 
 @LANGUAGES
 def test_new_code_is_no_refactoring(sample: Sample, settings: RefactoringSettings) -> None:
     less = sample.before() | {sample.path: sample.basket}
-    assert _found(less, sample.before(), settings) == []
-    assert _found(sample.before(), less, settings) == []
-    assert _found({}, sample.before(), settings) == []
+    assert _detected(less, sample.before(), settings) == []
+    assert _detected(sample.before(), less, settings) == []
+    assert _detected({}, sample.before(), settings) == []

@@ -1,4 +1,4 @@
-"""What looks like a renamed or extracted thing in Python and is none."""
+"""Python code that looks renamed or extracted but is not."""
 
 import pytest
 
@@ -16,8 +16,8 @@ def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
 
 def _between(before: dict[str, str], after: dict[str, str], settings: RefactoringSettings) -> Keys:
     return sorted(
-        (one.type, one.name_before or "", one.name_after or "")
-        for one in detect(before, after, settings)
+        (refactoring.type, refactoring.name_before or "", refactoring.name_after or "")
+        for refactoring in detect(before, after, settings)
     )
 
 

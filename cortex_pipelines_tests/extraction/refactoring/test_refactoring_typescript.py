@@ -16,8 +16,13 @@ def settings(request: pytest.FixtureRequest) -> RefactoringSettings:
 
 def _between(before: dict[str, str], after: dict[str, str], settings: RefactoringSettings) -> Keys:
     return sorted(
-        (one.type, one.name_before or "", one.name_after or "", one.container_after or "")
-        for one in detect(before, after, settings)
+        (
+            refactoring.type,
+            refactoring.name_before or "",
+            refactoring.name_after or "",
+            refactoring.container_after or "",
+        )
+        for refactoring in detect(before, after, settings)
     )
 
 
@@ -133,7 +138,7 @@ def test_what_replaces_a_statement_among_others_is_nothing_handed_on(
       return pull(...size);
     };"""
     assert _in_one(before, before.replace("ended = true;", wrapped), settings) == []
-    named = """function link(input: Input) {
+    named_type = """function link(input: Input) {
   const pipe = join(input, 4);
   let ended = false;
   const atHead = (head) => {
@@ -145,7 +150,7 @@ def test_what_replaces_a_statement_among_others_is_nothing_handed_on(
   return pipe;
 }
 """
-    assert _in_one(before, named, settings) == [
+    assert _in_one(before, named_type, settings) == [
         ("Extract And Move Method", "", "atHead", "link"),
     ]
 
@@ -187,9 +192,9 @@ def test_a_function_does_not_see_names_that_one_between_binds(
         .replace("row, mark", "row, pen")
         .replace("{ rows, mark }", "{ rows, ink, pen }")
     )
-    found = _in_one(before, after, settings)
-    assert ("Rename Parameter", "mark", "ink", "outer") in found
-    assert ("Rename Parameter", "mark", "pen", "middle") in found
+    refactorings = _in_one(before, after, settings)
+    assert ("Rename Parameter", "mark", "ink", "outer") in refactorings
+    assert ("Rename Parameter", "mark", "pen", "middle") in refactorings
 
 
 def test_a_helper_that_goes_into_another_function_is_not_that_function(

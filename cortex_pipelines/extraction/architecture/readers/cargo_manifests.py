@@ -9,7 +9,7 @@ from cortex_pipelines.extraction.architecture.manifest import PackageManifest, m
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its name."""
     return file.name == "Cargo.toml"
 
@@ -23,11 +23,11 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     name = _table(data, "package").get("name")
     if not isinstance(name, str):
         return
-    about = _table(data, "package").get("description")
-    needs = [
-        need
+    description = _table(data, "package").get("description")
+    dependencies = [
+        dependency
         for key in ("dependencies", "build-dependencies", "dev-dependencies")
-        for need in _table(data, key)
+        for dependency in _table(data, key)
     ]
     paths = [str(_table(data, "lib").get("path") or "")]
     targets = data.get("bin")
@@ -35,10 +35,14 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     yield from manifest_facts(
         file,
         PackageManifest(
-            name, "cargo", file.line_with(r"^\s*name\s*="), about if isinstance(about, str) else "",
-            tuple(needs), detail(roots=[path for path in paths if path]),
+            name,
+            "cargo",
+            file.line_with(r"^\s*name\s*="),
+            description if isinstance(description, str) else "",
+            tuple(dependencies),
+            detail(roots=[path for path in paths if path]),
         ),
-    )  # fmt: skip
+    )
 
 
 def _table(data: dict[str, Any], key: str) -> dict[str, Any]:

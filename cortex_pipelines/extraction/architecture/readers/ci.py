@@ -7,7 +7,7 @@ from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
-_PLACES = {
+_PATHS = {
     "github-actions": re.compile(r"(^|/)\.(github|gitea|forgejo)/workflows/[^/]+\.ya?ml$"),
     "gitlab-ci": re.compile(r"(^|/)\.gitlab-ci(\.[\w-]+)?\.ya?ml$|(^|/)\.gitlab/ci/.*\.ya?ml$"),
     "circleci": re.compile(r"(^|/)\.circleci/config\.ya?ml$"),
@@ -15,8 +15,8 @@ _PLACES = {
     "travis": re.compile(r"(^|/)\.travis\.ya?ml$"),
     "bitbucket": re.compile(r"(^|/)bitbucket-pipelines\.ya?ml$"),
 }
-# Keys of GitLab's file that are no job.
-_NO_JOBS = frozenset(
+# Keys of GitLab's file that are not jobs.
+_NOT_JOBS = frozenset(
     [
         "stages",
         "variables",
@@ -34,7 +34,7 @@ _NO_JOBS = frozenset(
 )
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is a CI configuration, by path and name."""
     return file.language == "yaml" and _kind(file.path) is not None
 
@@ -46,19 +46,19 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         if kind == "github-actions":
             yield from _github(file, document)
         elif kind == "gitlab-ci":
-            jobs = [e for e in document.entries if e[0] not in _NO_JOBS and e[2].is_map]
+            jobs = [e for e in document.entries if e[0] not in _NOT_JOBS and e[2].is_map]
             yield from _jobs(file, file.path, kind, jobs)
         elif kind == "circleci":
             yield from _jobs(file, file.path, kind, document.children("jobs"))
         elif kind == "azure-pipelines":
-            named = [(j.scalar("job") or "job", j, j) for j in document.list("jobs")]
-            yield from _jobs(file, file.path, kind, named)
+            named_jobs = [(j.scalar("job") or "job", j, j) for j in document.list("jobs")]
+            yield from _jobs(file, file.path, kind, named_jobs)
         else:
             yield Fact(1, document.end_line, "deployment", file.path, "job", "build", kind)
 
 
 def _kind(path: str) -> str | None:
-    return next((kind for kind, place in _PLACES.items() if place.search(path)), None)
+    return next((kind for kind, pattern in _PATHS.items() if pattern.search(path)), None)
 
 
 def _github(file: SourceFile, document: Yaml) -> Iterator[Fact]:
@@ -74,20 +74,20 @@ def _jobs(
 ) -> Iterator[Fact]:
     for name, key, job in jobs:
         subject = f"{workflow}/{name}"
-        about = file.comment_above(key.start_line)
+        comment = file.comment_above(key.start_line)
         title = job.scalar("name") or job.scalar("stage") or name
-        yield Fact(key.start_line, job.end_line, "deployment", subject, "job", title, kind, about,
-                   "comment" if about else None)  # fmt: skip
+        yield Fact(key.start_line, job.end_line, "deployment", subject, "job", title, kind, comment,
+                   "comment" if comment else None)  # fmt: skip
         for runner in (*job.strings("runs-on"), *job.strings("image"), *_executor(job)):
             yield _fact(runner, subject, "runs-on", runner.value, kind)
-        for need in (*job.strings("needs"), *job.strings("dependsOn")):
-            yield _fact(need, subject, "needs", need.value, kind)
+        for needed_job in (*job.strings("needs"), *job.strings("dependsOn")):
+            yield _fact(needed_job, subject, "needs", needed_job.value, kind)
         for service in job.strings("services"):
             yield _fact(service, subject, "service", service.value, kind)
         for step in job.list("steps"):
-            used = step.get("uses")
-            if used is not None and used.value:
-                yield _fact(step, subject, "uses", used.value, kind)
+            action = step.get("uses")
+            if action is not None and action.value:
+                yield _fact(step, subject, "uses", action.value, kind)
             elif step.scalar("run"):
                 yield _fact(step, subject, "runs", _first(step.scalar("run")), kind)
         for line in (*job.strings("script"),):

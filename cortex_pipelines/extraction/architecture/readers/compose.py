@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import Fact
-from cortex_pipelines.extraction.architecture.resolvers.index import joined
+from cortex_pipelines.extraction.architecture.resolvers.index import join_path
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
@@ -14,7 +14,7 @@ _LISTS = {"ports": "port", "depends_on": "depends-on", "volumes": "volume", "net
           "links": "depends-on"}  # fmt: skip
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its name."""
     return bool(_NAME.search(file.name))
 
@@ -23,32 +23,32 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     """Each service with its image or build context and its dependencies."""
     for document in file.yaml:
         for name, key, service in document.children("services"):
-            about = file.comment_above(key.start_line)
+            comment = file.comment_above(key.start_line)
             lines = (key.start_line, service.end_line)
-            made = service.scalar("image") or f"build {_context(file, service)}"
-            yield Fact(*lines, "deployment", name, "service", made, "compose", about,
-                       "comment" if about else None)  # fmt: skip
-            yield from _parts(file, name, service)
+            image = service.scalar("image") or f"build {_context(file, service)}"
+            yield Fact(*lines, "deployment", name, "service", image, "compose", comment,
+                       "comment" if comment else None)  # fmt: skip
+            yield from _properties(file, name, service)
 
 
 def _context(file: SourceFile, service: Yaml) -> str:
-    written = service.scalar("build", "context") or service.scalar("build") or "."
-    folder = joined(file.folder, written)
-    return written if folder is None else folder or "."
+    context = service.scalar("build", "context") or service.scalar("build") or "."
+    folder = join_path(file.folder, context)
+    return context if folder is None else folder or "."
 
 
-def _parts(file: SourceFile, name: str, service: Yaml) -> Iterator[Fact]:
-    for key, place, value in service.entries:
+def _properties(file: SourceFile, name: str, service: Yaml) -> Iterator[Fact]:
+    for key, key_node, value in service.entries:
         if key == "image":
-            yield _fact(place, value, name, "image", value.value)
+            yield _fact(key_node, value, name, "image", value.value)
         elif key == "build":
-            yield _fact(place, value, name, "built-from", _context(file, service))
+            yield _fact(key_node, value, name, "built-from", _context(file, service))
         elif key in _LISTS:
             for item in _items(value):
-                yield _fact(item, item, name, _LISTS[key], _short(key, item.value))
+                yield _fact(item, item, name, _LISTS[key], _without_value(key, item.value))
         elif key in ("command", "entrypoint"):
             words = [item.value for item in value.items] or [value.value]
-            yield _fact(place, value, name, "command", " ".join(words)[:500])
+            yield _fact(key_node, value, name, "command", " ".join(words)[:500])
 
 
 def _items(value: Yaml) -> Iterator[Yaml]:
@@ -65,7 +65,7 @@ def _items(value: Yaml) -> Iterator[Yaml]:
             yield item
 
 
-def _short(key: str, value: str) -> str:
+def _without_value(key: str, value: str) -> str:
     """Keep only the names of environment variables: values may be secret."""
     return value.partition("=")[0] if key == "environment" else value
 

@@ -13,7 +13,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
 )
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is Go."""
     return file.language == "go"
 

@@ -8,21 +8,25 @@ from tree_sitter import Node
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import (
-    first_inside,
     first_line,
+    first_named_child,
     last_line,
     name_of,
     text,
 )
-from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+from cortex_pipelines.extraction.architecture.table import (
+    ColumnDefinition,
+    TableDefinition,
+    table_facts,
+)
 
 _TAGS = {"gorm": "gorm", "bun": "bun", "xorm": "xorm", "db": "sqlx", "bson": "mongodb"}
 _TAG = re.compile(r'\b(gorm|bun|xorm|db|bson):"((?:[^"\\]|\\.)*)"')
 _COLUMN = re.compile(r"(?:^|;)\s*column:\s*([\w.]+)", re.IGNORECASE)
-_RETURNED = re.compile(r'return\s+["`]([^"`]+)["`]')
+_RETURNED_NAME = re.compile(r'return\s+["`]([^"`]+)["`]')
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is Go with such tags or a base model."""
     return file.language == "go" and bool(_TAG.search(file.text) or "gorm.Model" in file.text)
 
@@ -36,26 +40,34 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         model = name_of(node)
         if technology is None and model not in names:
             continue
-        about = file.comment_above(first_line(node))
+        comment = file.comment_above(first_line(node))
         yield from table_facts(
-            TableOf(names.get(model, model), "model", technology or "gorm", first_line(node),
-                    last_line(node), columns, about, model)
-        )  # fmt: skip
+            TableDefinition(
+                names.get(model, model),
+                "model",
+                technology or "gorm",
+                first_line(node),
+                last_line(node),
+                columns,
+                comment,
+                model,
+            )
+        )
 
 
 def _table_names(file: SourceFile) -> Iterator[tuple[str, str]]:
     """`func (User) TableName() string { return "users" }`."""
     for node in file.nodes("tablename"):
         receiver = text(node.child_by_field_name("receiver"))
-        match = _RETURNED.search(text(node.child_by_field_name("body")))
+        match = _RETURNED_NAME.search(text(node.child_by_field_name("body")))
         if match:
             yield receiver.strip("()").split(" ")[-1].lstrip("*"), match[1]
 
 
-def _columns(node: Node, structs: set[str]) -> tuple[list[ColumnOf], str | None]:
+def _columns(node: Node, structs: set[str]) -> tuple[list[ColumnDefinition], str | None]:
     body = node.child_by_field_name("type")
-    fields = first_inside(body) if body is not None else None
-    columns: list[ColumnOf] = []
+    fields = first_named_child(body) if body is not None else None
+    columns: list[ColumnDefinition] = []
     technology = None
     for member in fields.named_children if fields is not None else ():
         if member.type != "field_declaration":
@@ -68,15 +80,17 @@ def _columns(node: Node, structs: set[str]) -> tuple[list[ColumnOf], str | None]
             technology = "gorm"
         name = name_of(member) or kind.rsplit(".", 1)[-1]
         if match and match[2] != "-":
-            name = _tagged(match[1], match[2]) or name
+            name = _tag_column(match[1], match[2]) or name
         if match is None or match[2] != "-":
             target = kind.lstrip("[]*")
             link = target if target in structs else ""
-            columns.append(ColumnOf(name, kind, first_line(member), last_line(member), link))
+            columns.append(
+                ColumnDefinition(name, kind, first_line(member), last_line(member), link)
+            )
     return columns, technology
 
 
-def _tagged(kind: str, tag: str) -> str | None:
+def _tag_column(kind: str, tag: str) -> str | None:
     if kind == "gorm":
         match = _COLUMN.search(tag)
         return match[1] if match else None

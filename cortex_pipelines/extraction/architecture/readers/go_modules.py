@@ -10,7 +10,7 @@ _MODULE = re.compile(r"\s*module\s+\"?([^\s\"]+)")
 _REQUIRE = re.compile(r"\s*(?:require\s+)?\"?([^\s\"()]+)\"?\s+v\d")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its name."""
     return file.name == "go.mod"
 

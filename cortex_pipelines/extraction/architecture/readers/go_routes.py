@@ -9,7 +9,7 @@ from cortex_pipelines.extraction.architecture.route import METHODS, mount, route
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import (
     enclosing,
-    first_inside,
+    first_named_child,
     name_of,
     positional,
     string_value,
@@ -23,7 +23,7 @@ _TITLES = {method.title(): method for method in METHODS} | {"All": "ANY", "Any":
 _CLIENTS = frozenset({"http", "client", "resty", "c", "ctx", "req", "r.Header", "w.Header()"})
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is Go and not a test (tests call routes)."""
     return file.language == "go" and not file.name.endswith("_test.go")
 
@@ -32,101 +32,101 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     """Routes and router mounts."""
     technology = next((name for key, name in _FRAMEWORKS.items() if key in file.text), None)
     for call in file.nodes("call"):
-        yield from _called(file, call, technology)
+        yield from _call_facts(file, call, technology)
     for node in file.nodes("assigned"):
-        yield from _assigned(node)
+        yield from _group_mounts(node)
     for call in file.nodes("passed"):
-        yield from _passed(call)
+        yield from _passed_routers(call)
 
 
-def _called(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
+def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
     function, arguments = (
         call.child_by_field_name("function"),
         call.child_by_field_name("arguments"),
     )
     verb = text(function.child_by_field_name("field")) if function else ""
     operand = function.child_by_field_name("operand") if function else None
-    given = positional(arguments)
+    args = positional(arguments)
     if verb == "Group" and operand is not None:
-        yield from _closure(call, operand, given)  # r.Group(func(r chi.Router) { … })
+        yield from _closure(call, operand, args)  # r.Group(func(r chi.Router) { … })
         return
-    if len(given) < 2 or operand is None:
+    if len(args) < 2 or operand is None:
         return
     symbol, inline = _symbol(operand)
     if verb == "Route":
-        yield from _closure(call, operand, given)
+        yield from _closure(call, operand, args)
     elif verb == "Mount":
-        yield from _mounted(call, symbol, given)
+        yield from _mount_facts(call, symbol, args)
     elif verb in ("HandleFunc", "Handle"):
-        yield from _handled(file, call, symbol, given, technology)
+        yield from _handle_facts(file, call, symbol, args, technology)
     else:
-        method, path, handler = _verb(verb, given)
+        method, path, handler = _method_route(verb, args)
         plain = path is not None and (path.startswith(("/", "*")) or path == "")
         client = text(operand) in _CLIENTS and verb in _TITLES
         if method and plain and not client and handler is not None:
             yield route(call, method, inline + str(path), _handler(handler), technology,
-                        router=symbol, about=_about(file, call))  # fmt: skip
+                        router=symbol, description=_comment(file, call))  # fmt: skip
 
 
-def _verb(verb: str, given: list[Node]) -> tuple[str, str | None, Node | None]:
+def _method_route(verb: str, args: list[Node]) -> tuple[str, str | None, Node | None]:
     if verb in METHODS:
-        return verb, string_value(given[0]), given[-1]
-    if verb in ("Method", "MethodFunc", "Add") and len(given) > 2:
-        named = string_value(given[0]) or text(given[0]).rsplit(".Method", 1)[-1].upper()
-        return named, string_value(given[1]), given[-1]
+        return verb, string_value(args[0]), args[-1]
+    if verb in ("Method", "MethodFunc", "Add") and len(args) > 2:
+        verb_name = string_value(args[0]) or text(args[0]).rsplit(".Method", 1)[-1].upper()
+        return verb_name, string_value(args[1]), args[-1]
     method = _TITLES.get(verb, "")
-    return method, string_value(given[0]), given[-1] if len(given) > 1 else None
+    return method, string_value(args[0]), args[-1] if len(args) > 1 else None
 
 
-def _handled(
-    file: SourceFile, call: Node, symbol: str, given: list[Node], technology: str | None
+def _handle_facts(
+    file: SourceFile, call: Node, symbol: str, args: list[Node], technology: str | None
 ) -> Iterator[Fact]:
     """`mux.HandleFunc("GET /x", h)`, and `r.HandleFunc("/x", h).Methods("GET")` of gorilla."""
     if symbol.endswith(":http"):
         symbol = ""
-    pattern = string_value(given[0])
-    handler = given[1]
-    if pattern in METHODS and len(given) > 2:  # r.Handle("GET", "/x", h) of gin
-        pattern, handler = f"{pattern} {string_value(given[1])}", given[-1]
+    pattern = string_value(args[0])
+    handler = args[1]
+    if pattern in METHODS and len(args) > 2:  # r.Handle("GET", "/x", h) of gin
+        pattern, handler = f"{pattern} {string_value(args[1])}", args[-1]
     if pattern is None or "/" not in pattern:
         return
     verb, space, path = pattern.partition(" ")
     methods = [verb] if space else _methods_of(call) or ["ANY"]
     for method in methods:
-        whole = path.strip() if space else pattern
-        whole = (
-            whole if whole.startswith(("/", "{")) else "/" + whole.partition("/")[2]
+        full_path = path.strip() if space else pattern
+        full_path = (
+            full_path if full_path.startswith(("/", "{")) else "/" + full_path.partition("/")[2]
         )  # host/path
-        yield route(call, method, whole, _handler(handler), technology, router=symbol,
-                    about=_about(file, call))  # fmt: skip
+        yield route(call, method, full_path, _handler(handler), technology, router=symbol,
+                    description=_comment(file, call))  # fmt: skip
 
 
 def _methods_of(call: Node) -> list[str]:
-    here: Node | None = call.parent
+    outer: Node | None = call.parent
     for _ in range(8):
-        if here is None or here.type not in ("selector_expression", "call_expression"):
+        if outer is None or outer.type not in ("selector_expression", "call_expression"):
             return []
-        function = here.child_by_field_name("function")
-        if here.type == "call_expression" and text(function).endswith(".Methods"):
+        function = outer.child_by_field_name("function")
+        if outer.type == "call_expression" and text(function).endswith(".Methods"):
             return [
                 (string_value(node) or text(node).rsplit(".Method", 1)[-1]).upper()
-                for node in positional(here.child_by_field_name("arguments"))
+                for node in positional(outer.child_by_field_name("arguments"))
             ]
-        here = here.parent
+        outer = outer.parent
     return []
 
 
-def _closure(call: Node, operand: Node, given: list[Node]) -> Iterator[Fact]:
-    """`r.Route("/x", func(r chi.Router) { … })`: what the function registers is below."""
-    body = given[-1] if given and given[-1].type == "func_literal" else None
+def _closure(call: Node, operand: Node, args: list[Node]) -> Iterator[Fact]:
+    """`r.Route("/x", func(r chi.Router) { … })`: mounts the routes of the function."""
+    body = args[-1] if args and args[-1].type == "func_literal" else None
     if body is not None:
-        prefix = string_value(given[0]) or ""
+        prefix = string_value(args[0]) or ""
         outer, inline = _symbol(operand)
         yield mount(call, outer, inline + prefix, _parameter(body))
 
 
-def _mounted(call: Node, symbol: str, given: list[Node]) -> Iterator[Fact]:
-    prefix, target = string_value(given[0]), given[1]
+def _mount_facts(call: Node, symbol: str, args: list[Node]) -> Iterator[Fact]:
+    prefix, target = string_value(args[0]), args[1]
     if prefix is not None and target.type == "call_expression":
         yield mount(
             call, symbol, prefix, "returned " + text(target.child_by_field_name("function"))
@@ -135,17 +135,17 @@ def _mounted(call: Node, symbol: str, given: list[Node]) -> Iterator[Fact]:
         yield mount(call, symbol, prefix, _scoped(target, text(target)))
 
 
-def _assigned(node: Node) -> Iterator[Fact]:
+def _group_mounts(node: Node) -> Iterator[Fact]:
     """`v1 := r.Group("/v1")`, and `r.PathPrefix("/v1").Subrouter()` of gorilla."""
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-    value = first_inside(right) if right is not None else None
+    variable, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+    value = first_named_child(right) if right is not None else None
     outer, inline = _symbol(value)
-    if left is not None and inline:
-        yield mount(node, outer, inline, _scoped(node, text(first_inside(left))))
+    if variable is not None and inline:
+        yield mount(node, outer, inline, _scoped(node, text(first_named_child(variable))))
 
 
-def _passed(call: Node) -> Iterator[Fact]:
-    """`users.Register(v1.Group("/users"))`: what the function registers is below."""
+def _passed_routers(call: Node) -> Iterator[Fact]:
+    """`users.Register(v1.Group("/users"))`: mounts the routes of the function."""
     function = call.child_by_field_name("function")
     if function is None or function.type not in ("identifier", "selector_expression"):
         return
@@ -166,8 +166,8 @@ def _symbol(node: Node | None) -> tuple[str, str]:
             return "", prefix
         verb = text(function.child_by_field_name("field"))
         if verb in ("Group", "PathPrefix"):
-            given = positional(node.child_by_field_name("arguments"))
-            prefix = (string_value(given[0]) or "" if given else "") + prefix
+            args = positional(node.child_by_field_name("arguments"))
+            prefix = (string_value(args[0]) or "" if args else "") + prefix
         elif verb not in ("With", "Subrouter", "Use", "StrictSlash"):
             return "", ""
         node = function.child_by_field_name("operand")
@@ -176,15 +176,15 @@ def _symbol(node: Node | None) -> tuple[str, str]:
 
 def _scoped(node: Node, name: str) -> str:
     """A variable's name with the function around it; a closure that has such a parameter is one."""
-    here: Node | None = node
-    while here is not None:
-        here = enclosing(here, "func_literal", "function_declaration", "method_declaration")
-        if here is None:
+    scope: Node | None = node
+    while scope is not None:
+        scope = enclosing(scope, "func_literal", "function_declaration", "method_declaration")
+        if scope is None:
             return f":{name}"
-        if here.type != "func_literal":
-            return f"{name_of(here)}:{name}"
-        if name in _parameters(here):
-            return f"{here.start_byte}:{name}"
+        if scope.type != "func_literal":
+            return f"{name_of(scope)}:{name}"
+        if name in _parameters(scope):
+            return f"{scope.start_byte}:{name}"
     return f":{name}"
 
 
@@ -194,10 +194,10 @@ def _parameter(function: Node) -> str:
 
 
 def _parameters(function: Node) -> list[str]:
-    listed = function.child_by_field_name("parameters")
+    parameters = function.child_by_field_name("parameters")
     return [
         text(name)
-        for parameter in (listed.named_children if listed is not None else ())
+        for parameter in (parameters.named_children if parameters is not None else ())
         for name in parameter.children_by_field_name("name")
     ]
 
@@ -206,13 +206,13 @@ def _handler(node: Node) -> str:
     if node.type == "func_literal":
         return "(inline)"
     if node.type == "call_expression":  # http.HandlerFunc(h), h.Users(), middleware(h)
-        given = positional(node.child_by_field_name("arguments"))
-        last = given[-1] if given else None
+        args = positional(node.child_by_field_name("arguments"))
+        last = args[-1] if args else None
         if last is not None and last.type in ("identifier", "selector_expression"):
             return text(last)
         return text(node.child_by_field_name("function"))
     return " ".join(text(node).split())[:200]
 
 
-def _about(file: SourceFile, call: Node) -> str | None:
+def _comment(file: SourceFile, call: Node) -> str | None:
     return file.comment_above(call.start_point[0] + 1)

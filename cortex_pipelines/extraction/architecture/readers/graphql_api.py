@@ -16,26 +16,26 @@ _PART = re.compile(
 _ROOTS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscription"}
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its extension."""
     return file.name.endswith((".graphql", ".graphqls", ".gql"))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
     """Each type with its fields; fields of the root types as operations."""
-    kind, name, start, about, depth = "", "", 0, "", 0
-    line, here = 1, 0
+    kind, name, start, doc, depth = "", "", 0, "", 0
+    line, offset = 1, 0
     for match in _PART.finditer(file.text):
-        line += file.text.count("\n", here, match.start())
-        here = match.start()
+        line += file.text.count("\n", offset, match.start())
+        offset = match.start()
         if match["doc"]:
-            about = " ".join(match["doc"].strip('"').split())
+            doc = " ".join(match["doc"].strip('"').split())
             continue
         if match["kind"] and not depth:
             kind, name, start = match["kind"], match["name"], line
             if kind in ("union", "scalar"):
-                yield _fact(line, line, name, kind, name, about)
-            description, about = about, ""
+                yield _fact(line, line, name, kind, name, doc)
+            description, doc = doc, ""
         elif match["open"]:
             depth += 1
         elif match["close"]:
@@ -45,17 +45,19 @@ def facts(file: SourceFile) -> Iterator[Fact]:
                 name = ""
         elif match["field"] and depth == 1 and name:
             last = line + match[0].rstrip().count("\n")
-            at = line + match[0][: match.start("field") - match.start()].count("\n")
-            gives = match["gives"].strip()
+            field_line = line + match[0][: match.start("field") - match.start()].count("\n")
+            result_type = match["gives"].strip()
             if name in _ROOTS:
-                given = " ".join((match["given"] or "").split())
-                yield _fact(at, last, f"{name}.{match['field']}", _ROOTS[name],
-                            f"{given} -> {gives}".strip(), about)  # fmt: skip
+                parameters = " ".join((match["given"] or "").split())
+                yield _fact(field_line, last, f"{name}.{match['field']}", _ROOTS[name],
+                            f"{parameters} -> {result_type}".strip(), doc)  # fmt: skip
             else:
-                yield _fact(at, last, name, "field", f"{match['field']} {gives}", about)
-            about = ""
+                yield _fact(field_line, last, name, "field", f"{match['field']} {result_type}", doc)
+            doc = ""
 
 
-def _fact(start: int, end: int, subject: str, relation: str, other: str, about: str) -> Fact:
-    return Fact(start, end, "api", subject, relation, other, "graphql", about or None,
-                "summary" if about else None)  # fmt: skip
+def _fact(
+    start: int, end: int, subject: str, relation: str, object_name: str, summary: str
+) -> Fact:
+    return Fact(start, end, "api", subject, relation, object_name, "graphql", summary or None,
+                "summary" if summary else None)  # fmt: skip

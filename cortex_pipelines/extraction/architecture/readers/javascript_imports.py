@@ -15,7 +15,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
 )
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is JavaScript or TypeScript."""
     return file.language in ("javascript", "typescript")
 
@@ -42,7 +42,7 @@ def _module(node: Node) -> str | None:
 def _names(node: Node) -> list[tuple[str, str]]:
     """Pairs of exported and local name; ``default`` and ``*`` as in the language."""
     if node.type == "call_expression":
-        return _required(node)
+        return _required_names(node)
     names: list[tuple[str, str]] = []
     clause = next((c for c in node.named_children if c.type.endswith("clause")), None)
     for part in clause.named_children if clause is not None else ():
@@ -60,7 +60,7 @@ def _pair(name: Node) -> tuple[str, str]:
     return exported, text(name.child_by_field_name("alias")) or exported
 
 
-def _required(node: Node) -> list[tuple[str, str]]:
+def _required_names(node: Node) -> list[tuple[str, str]]:
     outer, member = node.parent, ""
     if outer is not None and outer.type == "member_expression":  # require("./m").member
         member, outer = text(outer.child_by_field_name("property")), outer.parent
@@ -68,12 +68,12 @@ def _required(node: Node) -> list[tuple[str, str]]:
         return []
     name = outer.child_by_field_name("name")
     if name is not None and name.type == "object_pattern":
-        # what is in a member is no name of the module
-        return [] if member else [_taken(part) for part in name.named_children]
+        # names in a member are not names of the module
+        return [] if member else [_destructured(part) for part in name.named_children]
     return [(member or "default", text(name))]
 
 
-def _taken(part: Node) -> tuple[str, str]:
+def _destructured(part: Node) -> tuple[str, str]:
     """Exported and local name of a part of ``{ a, b: c, d = 1 }``."""
     if part.type == "pair_pattern":
         return text(part.child_by_field_name("key")), text(part.child_by_field_name("value"))

@@ -21,17 +21,21 @@ from cortex_pipelines.extraction.architecture.syntax import (
     string_value,
     text,
 )
-from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+from cortex_pipelines.extraction.architecture.table import (
+    ColumnDefinition,
+    TableDefinition,
+    table_facts,
+)
 
 _LINKS = ("ManyToOne", "OneToOne", "OneToMany", "ManyToMany", "BelongsTo", "HasMany", "HasOne",
           "BelongsToMany")  # fmt: skip
-_MARKS = ("typeorm", "mikro-orm", "sequelize", "mongoose", "drizzle", "Schema(")
+_MAPPERS = ("typeorm", "mikro-orm", "sequelize", "mongoose", "drizzle", "Schema(")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is JavaScript or TypeScript that names a mapper."""
     code = file.language in ("javascript", "typescript")
-    return code and any(mark in file.text.lower() for mark in map(str.lower, _MARKS))
+    return code and any(mark in file.text.lower() for mark in map(str.lower, _MAPPERS))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
@@ -47,17 +51,21 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _entity(file: SourceFile, node: Node) -> Iterator[Fact]:
-    marks = {decorator_name(d): d for d in class_decorators(node)}
-    mark = marks.get("Entity") or marks.get("Table") or marks.get("Schema")
-    if mark is None:
+    decorators_by_name = {decorator_name(d): d for d in class_decorators(node)}
+    decorator = (
+        decorators_by_name.get("Entity")
+        or decorators_by_name.get("Table")
+        or decorators_by_name.get("Schema")
+    )
+    if decorator is None:
         return
-    given = decorator_arguments(mark)
-    options = next((arg for arg in given if arg.type == "object"), None)
-    own = string_value(given[0]) if given else None
-    own = own or string_value(option(options, "name", "tableName", "collection"))
-    lines = (first_line(mark), last_line(node))
+    args = decorator_arguments(decorator)
+    options = next((arg for arg in args if arg.type == "object"), None)
+    table_name = string_value(args[0]) if args else None
+    table_name = table_name or string_value(option(options, "name", "tableName", "collection"))
+    lines = (first_line(decorator), last_line(node))
     columns = [
-        ColumnOf(name_of(member), text(member.child_by_field_name("type")).lstrip(": "),
+        ColumnDefinition(name_of(member), text(member.child_by_field_name("type")).lstrip(": "),
                  first_line(decorators[0]), last_line(member), _link(decorators))
         for member, decorators in decorated_members(node)
         if decorators and member.type != "method_definition"
@@ -65,17 +73,17 @@ def _entity(file: SourceFile, node: Node) -> Iterator[Fact]:
     technology = next((m for m in ("typeorm", "mikro-orm", "sequelize", "mongoose")
                        if m in file.text.lower()), "typeorm")  # fmt: skip
     model = name_of(node)
-    about = file.comment_above(lines[0])
+    comment = file.comment_above(lines[0])
     yield from table_facts(
-        TableOf(own or model, "model", technology, *lines, columns, about, model)
+        TableDefinition(table_name or model, "model", technology, *lines, columns, comment, model)
     )
 
 
 def _link(decorators: list[Node]) -> str:
     for decorator in decorators:
-        given = decorator_arguments(decorator)
-        if decorator_name(decorator) in _LINKS and given:
-            return text(given[0]).split("=>")[-1].strip()
+        args = decorator_arguments(decorator)
+        if decorator_name(decorator) in _LINKS and args:
+            return text(args[0]).split("=>")[-1].strip()
     return ""
 
 
@@ -83,11 +91,11 @@ def _sequelize(file: SourceFile, call: Node) -> Iterator[Fact]:
     """`sequelize.define('User', {…})` and `User.init({…}, {…})`."""
     function = call.child_by_field_name("function")
     verb = text(function.child_by_field_name("property")) if function else ""
-    given = positional(call.child_by_field_name("arguments"))
-    objects = [argument for argument in given if argument.type == "object"]
+    args = positional(call.child_by_field_name("arguments"))
+    objects = [argument for argument in args if argument.type == "object"]
     if verb not in ("define", "init") or not objects or "sequelize" not in file.text.lower():
         return
-    model = string_value(given[0]) if verb == "define" else text(
+    model = string_value(args[0]) if verb == "define" else text(
         function.child_by_field_name("object") if function else None
     )  # fmt: skip
     table = string_value(option(objects[1], "tableName")) if len(objects) > 1 else None
@@ -97,22 +105,22 @@ def _sequelize(file: SourceFile, call: Node) -> Iterator[Fact]:
 
 def _mongoose(file: SourceFile, node: Node) -> Iterator[Fact]:
     """`const UserSchema = new Schema({…})`."""
-    given = positional(node.child_by_field_name("arguments"))
+    args = positional(node.child_by_field_name("arguments"))
     outer = node.parent
-    if not given or given[0].type != "object" or "mongoose" not in file.text:
+    if not args or args[0].type != "object" or "mongoose" not in file.text:
         return
     variable = name_of(outer) if outer is not None and outer.type == "variable_declarator" else ""
     name = variable[: -len("schema")] if variable.lower().endswith("schema") else variable
     if name:
-        yield from _document(file, outer or node, given[0], name, name, "mongoose")
+        yield from _document(file, outer or node, args[0], name, name, "mongoose")
 
 
 def _drizzle(file: SourceFile, call: Node) -> Iterator[Fact]:
     """`export const users = pgTable('users', {…})`."""
-    given = positional(call.child_by_field_name("arguments"))
-    name = string_value(given[0]) if given else None
-    if name and len(given) > 1 and given[1].type == "object":
-        yield from _document(file, call, given[1], name, name, "drizzle")
+    args = positional(call.child_by_field_name("arguments"))
+    name = string_value(args[0]) if args else None
+    if name and len(args) > 1 and args[1].type == "object":
+        yield from _document(file, call, args[1], name, name, "drizzle")
 
 
 def _document(
@@ -126,10 +134,12 @@ def _document(
         kind = option(value, "type") or value
         link = string_value(option(value, "ref")) or ""
         columns.append(
-            ColumnOf(string_value(key) or text(key), " ".join(text(kind).split())[:80],
+            ColumnDefinition(string_value(key) or text(key), " ".join(text(kind).split())[:80],
                      first_line(pair), last_line(pair), link)
         )  # fmt: skip
-    about = file.comment_above(first_line(node))
+    comment = file.comment_above(first_line(node))
     yield from table_facts(
-        TableOf(name, "model", technology, first_line(node), last_line(node), columns, about, model)
+        TableDefinition(
+            name, "model", technology, first_line(node), last_line(node), columns, comment, model
+        )
     )

@@ -9,8 +9,8 @@ from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.route import METHODS, mount, route
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import (
-    first_inside,
     first_line,
+    first_named_child,
     name_of,
     positional,
     short_text,
@@ -20,10 +20,21 @@ from cortex_pipelines.extraction.architecture.syntax import (
 )
 
 _VERBS = {method.lower() for method in METHODS} | {"all", "del"}
-_MADE = {"express": "express", "Router": "express", "fastify": "fastify", "Fastify": "fastify",
-         "Hono": "hono", "Koa": "koa", "KoaRouter": "koa", "Elysia": "elysia", "restify": "restify",
-         "polka": "polka", "restana": "restana", "OpenAPIHono": "hono"}  # fmt: skip
-_MAKERS = ("Router", "createServer", "basePath")
+_FRAMEWORKS = {
+    "express": "express",
+    "Router": "express",
+    "fastify": "fastify",
+    "Fastify": "fastify",
+    "Hono": "hono",
+    "Koa": "koa",
+    "KoaRouter": "koa",
+    "Elysia": "elysia",
+    "restify": "restify",
+    "polka": "polka",
+    "restana": "restana",
+    "OpenAPIHono": "hono",
+}
+_FACTORIES = ("Router", "createServer", "basePath")
 _LINKS = frozenset({"call_expression", "member_expression", "parenthesized_expression"})
 _MAX_CHAIN = 1_000
 _IMPORTED = re.compile(
@@ -39,7 +50,7 @@ _HANDLERS = frozenset(
 )
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is JavaScript or TypeScript and not a test (tests call routes)."""
     return file.language in ("javascript", "typescript")
 
@@ -56,39 +67,41 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         verb = text(function.child_by_field_name("property"))
         base, path = _receiver(function.child_by_field_name("object"))
         symbol = base if base is not None else _symbol_of_chain(file, call)
-        known = symbol in routers or base is None
-        if symbol is None or not (known or (guess and _RECEIVER.match(symbol))
+        is_router = symbol in routers or base is None
+        if symbol is None or not (is_router or (guess and _RECEIVER.match(symbol))
                                   or _RECEIVER.match(symbol)):  # fmt: skip
             continue
         technology = routers.get(symbol) or guess
-        given = positional(call.child_by_field_name("arguments"))
+        args = positional(call.child_by_field_name("arguments"))
         if verb in _VERBS:
-            yield from _routed(call, verb, symbol, path, given, technology, known, file)
+            yield from _route_facts(call, verb, symbol, path, args, technology, is_router, file)
         elif verb in ("use", "route", "register"):
-            yield from _mounted(call, verb, symbol, given, technology)
+            yield from _mount_facts(call, verb, symbol, args, technology)
     yield from _exports(file, routers)
 
 
 def _routers(file: SourceFile) -> Iterator[tuple[str, str]]:
     for node in file.nodes("assigned"):
-        made = _made(node.child_by_field_name("value"))
-        if made is not None:
-            yield name_of(node), made
+        framework = _created_framework(node.child_by_field_name("value"))
+        if framework is not None:
+            yield name_of(node), framework
 
 
-def _made(value: Node | None) -> str | None:
+def _created_framework(value: Node | None) -> str | None:
     """Framework of the router that an expression creates, through its chained calls."""
-    here = value
+    expression = value
     for _ in range(_MAX_CHAIN):
-        if here is None or here.type not in ("call_expression", "new_expression"):
+        if expression is None or expression.type not in ("call_expression", "new_expression"):
             return None
-        maker = here.child_by_field_name("function") or here.child_by_field_name("constructor")
-        name = short_text(maker)
-        if name in _MADE or name.rsplit(".", 1)[-1] in _MAKERS:
+        constructor = expression.child_by_field_name("function") or expression.child_by_field_name(
+            "constructor"
+        )
+        name = short_text(constructor)
+        if name in _FRAMEWORKS or name.rsplit(".", 1)[-1] in _FACTORIES:
             if name in ("http.createServer", "https.createServer", "net.createServer"):
                 return None
-            return _MADE.get(name) or _MADE.get(name.split(".")[0], "express")
-        here = maker.child_by_field_name("object") if maker is not None else None
+            return _FRAMEWORKS.get(name) or _FRAMEWORKS.get(name.split(".")[0], "express")
+        expression = constructor.child_by_field_name("object") if constructor is not None else None
     return None
 
 
@@ -101,12 +114,12 @@ def _receiver(node: Node | None) -> tuple[str | None, str | None]:
         if node.type in ("identifier", "member_expression", "this"):
             return short_text(node), path
         function = node.child_by_field_name("function")
-        makes = short_text(function).rsplit(".", 1)[-1] in _MAKERS
-        if function is None or function.type != "member_expression" or makes:
-            return (None if _made(node) else ""), path
+        is_factory = short_text(function).rsplit(".", 1)[-1] in _FACTORIES
+        if function is None or function.type != "member_expression" or is_factory:
+            return (None if _created_framework(node) else ""), path
         if text(function.child_by_field_name("property")) == "route" and path is None:
-            given = positional(node.child_by_field_name("arguments"))
-            path = string_value(given[0]) if given else None
+            args = positional(node.child_by_field_name("arguments"))
+            path = string_value(args[0]) if args else None
         node = function.child_by_field_name("object")
     return "", None
 
@@ -120,30 +133,37 @@ def _symbol_of_chain(file: SourceFile, call: Node) -> str | None:
     return "default" if exported else None
 
 
-def _routed(
-    call: Node, verb: str, symbol: str, path: str | None, given: list[Node],
-    technology: str | None, known: bool, file: SourceFile,
+def _route_facts(
+    call: Node, verb: str, symbol: str, path: str | None, args: list[Node],
+    technology: str | None, is_router: bool, file: SourceFile,
 ) -> Iterator[Fact]:  # fmt: skip
-    own = string_value(given[0]) if given else None
+    first_string = string_value(args[0]) if args else None
     if path is None:
-        path, handlers = own, given[1:]
-        if path is None and given and given[0].type == "regex":
-            path = text(given[0])
-        elif path is None and given and given[0].type == "array":
-            path = string_value(first_inside(given[0]))
+        path, handlers = first_string, args[1:]
+        if path is None and args and args[0].type == "regex":
+            path = text(args[0])
+        elif path is None and args and args[0].type == "array":
+            path = string_value(first_named_child(args[0]))
     else:
-        handlers = given
+        handlers = args
     if path is None or not handlers or handlers[-1].type not in _HANDLERS:
         return
-    if not (path.startswith(("/", "*", "{")) or path == "" or (known and technology == "hono")):
+    if not (path.startswith(("/", "*", "{")) or path == "" or (is_router and technology == "hono")):
         return
     method = {"all": "ANY", "del": "DELETE"}.get(verb, verb.upper())
     line = first_line(call.child_by_field_name("arguments") or call)
     body = handlers[-1].child_by_field_name("body")
     yield route(
-        call, method, path, _handler(handlers[-1]), technology, router=symbol, start_line=line,
-        end_line=first_line(body) if body is not None else None, about=file.comment_above(line),
-    )  # fmt: skip
+        call,
+        method,
+        path,
+        _handler(handlers[-1]),
+        technology,
+        router=symbol,
+        start_line=line,
+        end_line=first_line(body) if body is not None else None,
+        description=file.comment_above(line),
+    )
 
 
 def _handler(node: Node) -> str:
@@ -161,14 +181,14 @@ def _handler(node: Node) -> str:
     return " ".join(text(node).split())[:200]
 
 
-def _mounted(
-    call: Node, verb: str, symbol: str, given: list[Node], technology: str | None
+def _mount_facts(
+    call: Node, verb: str, symbol: str, args: list[Node], technology: str | None
 ) -> Iterator[Fact]:
-    prefix = string_value(given[0]) if given else None
-    targets = given if prefix is None else given[1:]
+    prefix = string_value(args[0]) if args else None
+    targets = args if prefix is None else args[1:]
     if verb == "register":  # fastify: register(routes, { prefix: '/users' })
-        prefix = _prefix_option(given[1]) if len(given) > 1 else ""
-        targets = given[:1]
+        prefix = _prefix_option(args[1]) if len(args) > 1 else ""
+        targets = args[:1]
     for target in targets:
         if target.type in ("identifier", "member_expression"):
             yield _mount(call, symbol, prefix, text(target), technology)
@@ -179,8 +199,8 @@ def _mounted(
             if function in ("require", "import") and module:
                 yield _mount(call, symbol, prefix, f"module {module}", technology)
             elif function.endswith(".routes"):
-                named = function.removesuffix(".routes")
-                yield _mount(call, symbol, prefix, named, technology)
+                router = function.removesuffix(".routes")
+                yield _mount(call, symbol, prefix, router, technology)
 
 
 def _mount(

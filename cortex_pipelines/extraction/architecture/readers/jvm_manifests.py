@@ -12,7 +12,7 @@ from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 _HIDDEN = re.compile(r"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<\?.*?(?:\?>|\Z)", re.DOTALL)
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)((?:[\s/][^<>]*)?)>([^<]*)")
 _MAX_DEPTH = 64
-_GRADLE_NEED = re.compile(
+_GRADLE_DEPENDENCY = re.compile(
     r"^\s*(?:api|implementation|compile|compileOnly|runtimeOnly|testImplementation|kapt|"
     r"annotationProcessor|developmentOnly|testRuntimeOnly|runtime)\s*\(?\s*"
     r"(?:platform\()?(?:[\"']([\w.-]+):([\w.-]+)|project\(\s*[\"'](:[\w:.-]+))",
@@ -20,7 +20,7 @@ _GRADLE_NEED = re.compile(
 _GRADLE_NAME = re.compile(r"^\s*rootProject\.name\s*=\s*[\"']([^\"']+)")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its name."""
     gradle = (".gradle", ".gradle.kts")
     return file.name == "pom.xml" or file.name.endswith(gradle)
@@ -32,14 +32,14 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _pom(file: SourceFile) -> Iterator[Fact]:
-    name, about, name_line = "", "", 1
-    needs: list[tuple[int, int, str]] = []
+    name, description, name_line = "", "", 1
+    dependencies: list[tuple[int, int, str]] = []
     group, artifact, start = "", "", 1
     for path, line, value in _elements(file.text):
         if path == "project/artifactId":
             name, name_line = value, line
         elif path == "project/description":
-            about = " ".join(value.split())
+            description = " ".join(value.split())
         elif path.endswith("dependencies/dependency"):
             group, artifact, start = "", "", line
         elif path.endswith("dependencies/dependency/groupId"):
@@ -47,23 +47,23 @@ def _pom(file: SourceFile) -> Iterator[Fact]:
         elif path.endswith("dependencies/dependency/artifactId"):
             artifact = value
         elif path == "project/dependencies/dependency/" and artifact:
-            needs.append((start, line, f"{group}:{artifact}"))
+            dependencies.append((start, line, f"{group}:{artifact}"))
     if name:
         yield Fact(name_line, name_line, "service", name, "rooted-at", file.folder, "maven",
-                   about or None, "manifest" if about else None)  # fmt: skip
-    for first, last, need in needs:
-        yield Fact(first, last, "service-dependency", name, "depends-on", need, "maven")
+                   description or None, "manifest" if description else None)  # fmt: skip
+    for first, last, dependency in dependencies:
+        yield Fact(first, last, "service-dependency", name, "depends-on", dependency, "maven")
 
 
 def _elements(text: str) -> Iterator[tuple[str, int, str]]:
     """Path, line and text of each element; a path with a slash at its end closes it."""
     blank = _HIDDEN.sub(lambda match: "\n" * match[0].count("\n"), text)
     path: list[str] = []
-    line, here = 1, 0
+    line, offset = 1, 0
     for match in _TAG.finditer(blank):
-        line += blank.count("\n", here, match.start())
-        here = match.start()
-        closing, tag, rest, value = match.groups()
+        line += blank.count("\n", offset, match.start())
+        offset = match.start()
+        closing, tag, attributes, value = match.groups()
         if closing:
             if path and path[-1] == tag:
                 yield "/".join(path) + "/", line, ""
@@ -73,7 +73,7 @@ def _elements(text: str) -> Iterator[tuple[str, int, str]]:
                 return
             path.append(tag)
             yield "/".join(path), line, value.strip()
-            if rest.endswith("/"):
+            if attributes.endswith("/"):
                 path.pop()
 
 
@@ -87,7 +87,11 @@ def _gradle(file: SourceFile) -> Iterator[Fact]:
         match = _GRADLE_NAME.match(line)
         if settings and match:
             yield Fact(number, number, "service", match[1], "rooted-at", file.folder, "gradle")
-        need = _GRADLE_NEED.match(line)
-        if need:
-            target = f"{need[1]}:{need[2]}" if need[1] else need[3].rsplit(":", 1)[-1]
+        dependency = _GRADLE_DEPENDENCY.match(line)
+        if dependency:
+            target = (
+                f"{dependency[1]}:{dependency[2]}"
+                if dependency[1]
+                else dependency[3].rsplit(":", 1)[-1]
+            )
             yield Fact(number, number, "service-dependency", "", "depends-on", target, "gradle")

@@ -7,16 +7,16 @@ from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
-_MARK = re.compile(r"^[ \t]*[\"']?(apiVersion|kind)[\"']?[ \t]*:", re.MULTILINE)
-_POD = (("spec",), ("spec", "template", "spec"),
+_REQUIRED_KEY = re.compile(r"^[ \t]*[\"']?(apiVersion|kind)[\"']?[ \t]*:", re.MULTILINE)
+_POD_SPECS = (("spec",), ("spec", "template", "spec"),
         ("spec", "jobTemplate", "spec", "template", "spec"))  # fmt: skip
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is YAML with a version and a kind, or Helm's ``Chart.yaml``."""
     if file.language not in ("yaml", "json"):
         return False
-    return file.name == "Chart.yaml" or len(set(_MARK.findall(file.text))) == 2
+    return file.name == "Chart.yaml" or len(set(_REQUIRED_KEY.findall(file.text))) == 2
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
@@ -35,19 +35,19 @@ def _object(file: SourceFile, node: Yaml) -> Iterator[Fact]:
     if not kind or not node.scalar("apiVersion"):
         return
     subject = f"{kind}/{name or '?'}"
-    about = node.scalar("metadata", "annotations", "description") or file.comment_above(
+    description = node.scalar("metadata", "annotations", "description") or file.comment_above(
         node.start_line
     )
     yield Fact(node.start_line, node.end_line, "deployment", subject, "object",
-               node.scalar("apiVersion"), "kubernetes", about or None,
-               "comment" if about else None)  # fmt: skip
-    for place in _POD:
-        yield from _pod(subject, node.get(*place))
+               node.scalar("apiVersion"), "kubernetes", description or None,
+               "comment" if description else None)  # fmt: skip
+    for spec_path in _POD_SPECS:
+        yield from _pod(subject, node.get(*spec_path))
     for port in node.list("spec", "ports"):
         if port.scalar("port"):
             target = port.scalar("targetPort")
-            both = port.scalar("port") + (f":{target}" if target else "")
-            yield _fact(port, port, subject, "port", both)
+            port_mapping = port.scalar("port") + (f":{target}" if target else "")
+            yield _fact(port, port, subject, "port", port_mapping)
     for label, key, value in node.children("spec", "selector"):
         if value.value:
             yield _fact(key, value, subject, "selects", f"{label}={value.value}")
@@ -77,20 +77,36 @@ def _ingress(subject: str, node: Yaml) -> Iterator[Fact]:
                 "backend", "serviceName"
             )
             if service:
-                where = f"{rule.scalar('host')}{path.scalar('path') or '/'} -> {service}"
-                yield _fact(path, path, subject, "routes-to", where)
+                backend = f"{rule.scalar('host')}{path.scalar('path') or '/'} -> {service}"
+                yield _fact(path, path, subject, "routes-to", backend)
 
 
 def _chart(document: Yaml) -> Iterator[Fact]:
     name = document.scalar("name")
     if not name:
         return
-    about = document.scalar("description") or None
-    yield Fact(document.start_line, document.end_line, "deployment", f"Chart/{name}", "object",
-               document.scalar("version"), "helm", about, "summary" if about else None)  # fmt: skip
-    for need in document.list("dependencies"):
-        yield Fact(need.start_line, need.end_line, "deployment", f"Chart/{name}", "depends-on",
-                   need.scalar("name"), "helm")  # fmt: skip
+    description = document.scalar("description") or None
+    yield Fact(
+        document.start_line,
+        document.end_line,
+        "deployment",
+        f"Chart/{name}",
+        "object",
+        document.scalar("version"),
+        "helm",
+        description,
+        "summary" if description else None,
+    )
+    for dependency in document.list("dependencies"):
+        yield Fact(
+            dependency.start_line,
+            dependency.end_line,
+            "deployment",
+            f"Chart/{name}",
+            "depends-on",
+            dependency.scalar("name"),
+            "helm",
+        )
 
 
 def _fact(start: Yaml, end: Yaml, subject: str, relation: str, value: str) -> Fact:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import Fact
-from cortex_pipelines.extraction.architecture.sourcefile import NOT_ABOUT, SourceFile
+from cortex_pipelines.extraction.architecture.sourcefile import NOT_DESCRIPTIVE, SourceFile
 from cortex_pipelines.extraction.documentation import comment_text, docstring_text
 from cortex_pipelines.syntax.grammars import PARSED
 
@@ -17,7 +17,7 @@ _BLANK = re.compile(r"(?:[ \t]*\n|#![^\[\n]*\n)*")
 _INNER = re.compile(r"^[ \t]*//!", re.MULTILINE)
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is code in a language that is parsed."""
     return file.language in PARSED
 
@@ -25,9 +25,9 @@ def reads(file: SourceFile) -> bool:
 def facts(file: SourceFile) -> Iterator[Fact]:
     """The module; its declarations are filled in from its units."""
     top = "\n".join(file.lines[:_TOP_LINES]) + "\n"
-    about, last, kind = _python(top) if file.language == "python" else _comment(file, top)
-    yield Fact(1, last, "module", "", "declares", "", file.language, about,
-               kind if about else None)  # fmt: skip
+    description, last, kind = _python(top) if file.language == "python" else _comment(file, top)
+    yield Fact(1, last, "module", "", "declares", "", file.language, description,
+               kind if description else None)  # fmt: skip
 
 
 def _python(top: str) -> tuple[str | None, int, str]:
@@ -38,24 +38,24 @@ def _python(top: str) -> tuple[str | None, int, str]:
 
 
 def _comment(file: SourceFile, top: str) -> tuple[str | None, int, str]:
-    here = 0
+    offset = 0
     while True:
-        blank = _BLANK.match(top, here)
-        here = blank.end() if blank else here
-        match = _COMMENT.match(top, here)
+        blank = _BLANK.match(top, offset)
+        offset = blank.end() if blank else offset
+        match = _COMMENT.match(top, offset)
         if match is None:
             return None, 1, ""
-        if not NOT_ABOUT.search(match[1]) and _is_about(file, top, match):
+        if not NOT_DESCRIPTIVE.search(match[1]) and _describes_file(file, top, match):
             plain = _INNER.sub("//", match[1])
             return comment_text(plain.rstrip()), top.count("\n", 0, match.end()) or 1, "comment"
-        here = match.end()
+        offset = match.end()
 
 
-def _is_about(file: SourceFile, top: str, match: re.Match[str]) -> bool:
+def _describes_file(file: SourceFile, top: str, match: re.Match[str]) -> bool:
     """Whether a comment belongs to the file and not to its first definition."""
     if file.language == "rust":
         return match[1].lstrip().startswith(("//!", "/*!"))
     if file.language in ("go", "java"):
         return top[match.end() :].lstrip().startswith("package")
-    after = top[match.end() :]
-    return after.startswith(("\n", "import", "'use", '"use', "const ")) or not after.strip()
+    following = top[match.end() :]
+    return following.startswith(("\n", "import", "'use", '"use', "const ")) or not following.strip()

@@ -27,7 +27,7 @@ _VERBS = {"Get": "GET", "Post": "POST", "Put": "PUT", "Patch": "PATCH", "Delete"
           "Head": "HEAD", "Options": "OPTIONS", "All": "ANY", "Sse": "GET"}  # fmt: skip
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is TypeScript or JavaScript with a controller."""
     return file.language in ("typescript", "javascript") and "Controller(" in file.text
 
@@ -51,24 +51,24 @@ def _routes(file: SourceFile, node: Node, prefix: str, technology: str | None) -
                 yield route(
                     start, str(method), f"{prefix}/{path}".rstrip("/"),
                     f"{name_of(node)}.{name_of(member)}", technology,
-                    end_line=head_end(member), about=_about(decorators) or
+                    end_line=head_end(member), description=_summary(decorators) or
                     file.comment_above(min(map(first_line, decorators))),
-                    about_source="summary" if _about(decorators) else "comment",
+                    description_source="summary" if _summary(decorators) else "comment",
                 )  # fmt: skip
 
 
 def _paths(decorator: Node) -> list[str]:
-    given = decorator_arguments(decorator)
-    if not given:
+    args = decorator_arguments(decorator)
+    if not args:
         return [""]
-    value = option(given[0], "path") if given[0].type == "object" else given[0]
+    value = option(args[0], "path") if args[0].type == "object" else args[0]
     return strings_in(value) or [""]
 
 
-def _about(decorators: list[Node]) -> str | None:
+def _summary(decorators: list[Node]) -> str | None:
     """Summary of an ``@ApiOperation``."""
     for decorator in decorators:
         if decorator_name(decorator) == "ApiOperation":
-            given = decorator_arguments(decorator)
-            return string_value(option(given[0] if given else None, "summary", "description"))
+            args = decorator_arguments(decorator)
+            return string_value(option(args[0] if args else None, "summary", "description"))
     return None

@@ -16,7 +16,7 @@ _GROUP = re.compile(r"\([^/()]*\)/?|@[^/]+/?")
 _PARAMETER = re.compile(r"\[+(?:\.\.\.)?(\w+)\]+")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file lies where Next.js looks for routes."""
     code = file.language in ("javascript", "typescript")
     return code and bool(_APP.search(file.path) or _PAGES.search(file.path))
@@ -44,5 +44,5 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _names(declared: Node) -> list[str]:
-    own = name_of(declared)
-    return [own] if own else [name_of(child) for child in declared.named_children]
+    name = name_of(declared)
+    return [name] if name else [name_of(child) for child in declared.named_children]

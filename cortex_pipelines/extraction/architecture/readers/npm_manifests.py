@@ -13,10 +13,10 @@ _CONFIG = re.compile(r"^[tj]sconfig(\.[\w.-]+)?\.json$")
 # strings first, so that what looks like a comment in one is left alone
 _COMMENTS = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _TRAILING = re.compile(r'("(?:\\.|[^"\\\n])*")|,(?=\s*[}\]])')
-_NEEDS = ("dependencies", "peerDependencies", "optionalDependencies", "devDependencies")
+_DEPENDENCY_KEYS = ("dependencies", "peerDependencies", "optionalDependencies", "devDependencies")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its name."""
     return file.name == "package.json" or bool(_CONFIG.match(file.name))
 
@@ -30,16 +30,18 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         yield from _aliases(file, data)
         return
     name = data.get("name")
-    needs = [need for key in _NEEDS if isinstance(data.get(key), dict) for need in data[key]]
+    dependencies = [
+        need for key in _DEPENDENCY_KEYS if isinstance(data.get(key), dict) for need in data[key]
+    ]
     entry = [data[key] for key in ("source", "types", "module", "main") if _text(data.get(key))]
-    about = str(data["description"]) if _text(data.get("description")) else ""
-    named = name if _text(name) else file.folder.rsplit("/", 1)[-1]
+    description = str(data["description"]) if _text(data.get("description")) else ""
+    package_name = name if _text(name) else file.folder.rsplit("/", 1)[-1]
     line = file.line_with(r'^\s*[{]?\s*"name"\s*:')
-    if named:
+    if package_name:
         yield from manifest_facts(
             file,
             PackageManifest(
-                named, "npm", line, about, tuple(needs),
+                package_name, "npm", line, description, tuple(dependencies),
                 detail(entry=entry, imports=_strings(data.get("imports"))),
             ),
         )  # fmt: skip
@@ -51,11 +53,11 @@ def _aliases(file: SourceFile, data: dict[str, Any]) -> Iterator[Fact]:
     paths = options.get("paths")
     paths = paths if isinstance(paths, dict) else {}
     base = options.get("baseUrl")
-    kept = {key: [v for v in value if _text(v)] for key, value in paths.items()
+    aliases = {key: [v for v in value if _text(v)] for key, value in paths.items()
             if isinstance(value, list)}  # fmt: skip
-    if kept or _text(base):
+    if aliases or _text(base):
         yield Fact(1, len(file.lines), CONFIG, file.folder, "aliases", base or "", "typescript",
-                   detail=detail(base=base if _text(base) else None, paths=kept))  # fmt: skip
+                   detail=detail(base=base if _text(base) else None, paths=aliases))  # fmt: skip
 
 
 def _strings(value: Any) -> dict[str, str]:

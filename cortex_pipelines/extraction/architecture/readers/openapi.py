@@ -8,23 +8,23 @@ from cortex_pipelines.extraction.architecture.route import METHODS
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.yaml_tree import Yaml
 
-_MARK = re.compile(
+_VERSION_KEY = re.compile(
     r"^[ \t]*[{]?[ \t]*[\"']?(openapi|swagger)[\"']?[ \t]*:[ \t]*[\"']?[123]\.", re.MULTILINE
 )
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is YAML or JSON that declares OpenAPI near its start."""
-    return file.language in ("yaml", "json") and bool(_MARK.search(file.text[:4000]))
+    return file.language in ("yaml", "json") and bool(_VERSION_KEY.search(file.text[:4000]))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
     """The API, its operations and their schemas."""
     for document in file.yaml[:1]:
         title = document.scalar("info", "title") or file.name
-        about = document.scalar("info", "description") or None
+        description = document.scalar("info", "description") or None
         yield Fact(1, document.end_line, "api", title, "api", document.scalar("info", "version"),
-                   "openapi", about, "summary" if about else None)  # fmt: skip
+                   "openapi", description, "summary" if description else None)  # fmt: skip
         base = document.scalar("basePath").rstrip("/")
         for path, _, operations in document.children("paths"):
             for method, key, operation in operations.entries:
@@ -37,19 +37,19 @@ def facts(file: SourceFile) -> Iterator[Fact]:
 
 
 def _operation(path: str, method: str, key: Yaml, operation: Yaml) -> Fact:
-    about = operation.scalar("summary") or operation.scalar("description") or None
+    description = operation.scalar("summary") or operation.scalar("description") or None
     return Fact(
         key.start_line, operation.end_line, "api", f"{method} {path}", "operation",
-        operation.scalar("operationId"), "openapi", about, "summary" if about else None,
+        operation.scalar("operationId"), "openapi", description, "summary" if description else None,
     )  # fmt: skip
 
 
 def _schema(name: str, key: Yaml, schema: Yaml) -> Iterator[Fact]:
-    about = schema.scalar("description") or None
+    description = schema.scalar("description") or None
     yield Fact(key.start_line, schema.end_line, "api", name, "message", schema.scalar("type"),
-               "openapi", about, "summary" if about else None)  # fmt: skip
-    for field, place, value in schema.children("properties"):
+               "openapi", description, "summary" if description else None)  # fmt: skip
+    for field_name, key_node, value in schema.children("properties"):
         kind = value.scalar("type") or value.scalar("$ref").rsplit("/", 1)[-1]
-        typed = f"{field} {kind}".strip()
-        yield Fact(place.start_line, value.end_line, "api", name, "field", typed,
+        declaration = f"{field_name} {kind}".strip()
+        yield Fact(key_node.start_line, value.end_line, "api", name, "field", declaration,
                    "openapi")  # fmt: skip

@@ -5,7 +5,11 @@ from collections.abc import Iterator
 
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+from cortex_pipelines.extraction.architecture.table import (
+    ColumnDefinition,
+    TableDefinition,
+    table_facts,
+)
 
 _BEGIN = re.compile(r"\s*(model|enum|view|type)\s+(\w+)\s*\{")
 _FIELD = re.compile(r"\s*(\w+)\s+([A-Za-z]\w*)(\[\]|\?)?(.*)$")
@@ -16,7 +20,7 @@ _SCALARS = frozenset(
 )
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its extension."""
     return file.name.endswith(".prisma")
 
@@ -33,15 +37,19 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             start = 0
 
 
-def _table(file: SourceFile, start: int, end: int, kind: str, model: str) -> TableOf:
-    inside = file.lines[start : end - 1]
-    name = next((m[1] for line in inside for m in [_MAP.search(line)] if m), model)
+def _table(file: SourceFile, start: int, end: int, kind: str, model: str) -> TableDefinition:
+    body = file.lines[start : end - 1]
+    name = next((m[1] for line in body for m in [_MAP.search(line)] if m), model)
     columns = []
-    for number, line in enumerate(inside, start + 1):
+    for number, line in enumerate(body, start + 1):
         match = _FIELD.match(line.split("//")[0])
         if match and kind != "enum":
             linked = match[2] not in _SCALARS and "@relation" in match[4]
-            written = match[2] + (match[3] or "")
-            columns.append(ColumnOf(match[1], written, number, number, match[2] if linked else ""))
-    stated = {"model": "model", "type": "model", "view": "view", "enum": "enum"}[kind]
-    return TableOf(name, stated, "prisma", start, end, columns, file.comment_above(start), model)
+            type_text = match[2] + (match[3] or "")
+            columns.append(
+                ColumnDefinition(match[1], type_text, number, number, match[2] if linked else "")
+            )
+    table_kind = {"model": "model", "type": "model", "view": "view", "enum": "enum"}[kind]
+    return TableDefinition(
+        name, table_kind, "prisma", start, end, columns, file.comment_above(start), model
+    )

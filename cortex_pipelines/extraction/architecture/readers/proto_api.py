@@ -20,50 +20,66 @@ _PART = re.compile(
 )
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its extension."""
     return file.name.endswith(".proto")
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
     """Each service, method and message, and the fields of messages."""
-    opened: list[tuple[str, str, int]] = []
-    line, here = 1, 0
+    open_blocks: list[tuple[str, str, int]] = []
+    line, offset = 1, 0
     for match in _PART.finditer(file.text):
-        line += file.text.count("\n", here, match.start())
-        here = match.start()
+        line += file.text.count("\n", offset, match.start())
+        offset = match.start()
         if match["comment"] or match["text"]:
             continue
-        if len(opened) > _MAX_DEPTH:
+        if len(open_blocks) > _MAX_DEPTH:
             return
-        outer = [name for kind, name, _ in opened if kind in ("message", "service")]
+        outer = [name for kind, name, _ in open_blocks if kind in ("message", "service")]
         if match["kind"]:
-            opened.append((match["kind"], match["name"], line))
+            open_blocks.append((match["kind"], match["name"], line))
         elif match["open"]:
-            opened.append(("", "", line))
-        elif match["close"] and opened:
-            kind, name, start = opened.pop()
-            yield from _closed(file, kind, ".".join([*outer[:-1], name]), start, line)
+            open_blocks.append(("", "", line))
+        elif match["close"] and open_blocks:
+            kind, name, start = open_blocks.pop()
+            yield from _block_fact(file, kind, ".".join([*outer[:-1], name]), start, line)
         elif match["rpc"]:
             last = line + match[0].count("\n")
-            yield _fact(file, line, last, ".".join([*outer, match["rpc"]]), "rpc",
-                        f"{_plain(match['given'])} -> {_plain(match['gives'])}")  # fmt: skip
-        elif match["field"] and outer and opened[-1][0] in ("message", "oneof"):
-            at = line + match[0][: match.start("field") - match.start()].count("\n")
-            words = _plain(match["field"]).rsplit(" ", 1)
-            yield Fact(at, at, "api", ".".join(outer), "field", f"{words[1]} {words[0]}", "proto")
+            yield _fact(
+                file,
+                line,
+                last,
+                ".".join([*outer, match["rpc"]]),
+                "rpc",
+                f"{_single_spaced(match['given'])} -> {_single_spaced(match['gives'])}",
+            )
+        elif match["field"] and outer and open_blocks[-1][0] in ("message", "oneof"):
+            field_line = line + match[0][: match.start("field") - match.start()].count("\n")
+            words = _single_spaced(match["field"]).rsplit(" ", 1)
+            yield Fact(
+                field_line,
+                field_line,
+                "api",
+                ".".join(outer),
+                "field",
+                f"{words[1]} {words[0]}",
+                "proto",
+            )
 
 
-def _closed(file: SourceFile, kind: str, name: str, start: int, end: int) -> Iterator[Fact]:
+def _block_fact(file: SourceFile, kind: str, name: str, start: int, end: int) -> Iterator[Fact]:
     if kind in ("service", "message", "enum"):
         yield _fact(file, start, end, name, kind, name)
 
 
-def _fact(file: SourceFile, start: int, end: int, subject: str, relation: str, other: str) -> Fact:
-    about = file.comment_above(start)
-    return Fact(start, end, "api", subject, relation, other, "proto", about,
-                "comment" if about else None)  # fmt: skip
+def _fact(
+    file: SourceFile, start: int, end: int, subject: str, relation: str, object_name: str
+) -> Fact:
+    comment = file.comment_above(start)
+    return Fact(start, end, "api", subject, relation, object_name, "proto", comment,
+                "comment" if comment else None)  # fmt: skip
 
 
-def _plain(words: str) -> str:
+def _single_spaced(words: str) -> str:
     return " ".join(words.split())

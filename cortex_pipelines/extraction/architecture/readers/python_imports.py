@@ -9,7 +9,7 @@ from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, text
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is Python."""
     return file.language == "python"
 
@@ -18,12 +18,12 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     """One import per module: its dotted name, with leading dots if relative."""
     for node in file.nodes("import"):
         module = node.child_by_field_name("module_name")
-        named = node.children_by_field_name("name")
+        name_nodes = node.children_by_field_name("name")
         if module is not None:
-            names = [_pair(name) for name in named] or [("*", "*")]
+            names = [_pair(name) for name in name_nodes] or [("*", "*")]
             yield _fact(node, "".join(text(module).split()), names)
         else:
-            for name in named:
+            for name in name_nodes:
                 dotted, alias = _pair(name)
                 local = alias if alias != dotted else dotted.split(".")[0]
                 yield _fact(node, dotted, [("", local)])

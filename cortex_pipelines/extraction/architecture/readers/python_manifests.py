@@ -21,10 +21,10 @@ _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _REQUIREMENTS = re.compile(r"(^|[-_.])(requirements|constraints)([-_.].*)?\.txt$|^requirements/")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its name."""
-    named = file.name in ("pyproject.toml", "setup.cfg", "setup.py")
-    return named or bool(_REQUIREMENTS.search(file.name))
+    is_manifest = file.name in ("pyproject.toml", "setup.cfg", "setup.py")
+    return is_manifest or bool(_REQUIREMENTS.search(file.name))
 
 
 def facts(file: SourceFile) -> Iterator[Fact]:
@@ -55,15 +55,17 @@ def _pyproject(file: SourceFile) -> PackageManifest | None:
     project = _table(data, "project")
     poetry = _table(data, "tool", "poetry")
     name = project.get("name") or poetry.get("name")
-    needs = [need for need in _list(project.get("dependencies")) if isinstance(need, str)]
+    dependencies = [need for need in _list(project.get("dependencies")) if isinstance(need, str)]
     for extra in _table(project, "optional-dependencies").values():
-        needs += [need for need in _list(extra) if isinstance(need, str)]
-    needs += [need for need in _table(poetry, "dependencies") if need != "python"]
+        dependencies += [need for need in _list(extra) if isinstance(need, str)]
+    dependencies += [need for need in _table(poetry, "dependencies") if need != "python"]
     if not isinstance(name, str):
         return None
-    about = project.get("description") or poetry.get("description")
+    description = project.get("description") or poetry.get("description")
     line = file.line_with(r"^\s*name\s*=")
-    return PackageManifest(name, "pyproject", line, str(about or ""), tuple(map(_bare, needs)))
+    return PackageManifest(
+        name, "pyproject", line, str(description or ""), tuple(map(_package_name, dependencies))
+    )
 
 
 def _setup_cfg(file: SourceFile) -> PackageManifest | None:
@@ -74,11 +76,11 @@ def _setup_cfg(file: SourceFile) -> PackageManifest | None:
         return None
     if not parser.has_option("metadata", "name"):
         return None
-    needs = parser.get("options", "install_requires", fallback="").split("\n")
+    requirements = parser.get("options", "install_requires", fallback="").split("\n")
     line = file.line_with(r"^\s*name\s*[=:]")
-    about = parser.get("metadata", "description", fallback="")
-    names = tuple(_bare(need) for need in needs if need.strip())
-    return PackageManifest(parser.get("metadata", "name"), "setuptools", line, about, names)
+    description = parser.get("metadata", "description", fallback="")
+    names = tuple(_package_name(need) for need in requirements if need.strip())
+    return PackageManifest(parser.get("metadata", "name"), "setuptools", line, description, names)
 
 
 def _setup_calls(file: SourceFile) -> Iterator[Fact]:
@@ -90,14 +92,14 @@ def _setup_calls(file: SourceFile) -> Iterator[Fact]:
                 first_line(call), last_line(call), "service", name, "rooted-at", file.folder,
                 "setuptools", string_value(keyword(arguments, "description")), "manifest",
             )  # fmt: skip
-        wanted = keyword(arguments, "install_requires")
-        for need in strings_in(wanted):
-            line = file.line_with(re.escape(need), first_line(call))
+        requirements = keyword(arguments, "install_requires")
+        for requirement in strings_in(requirements):
+            line = file.line_with(re.escape(requirement), first_line(call))
             yield Fact(line, line, "service-dependency", name or basename(file.folder),
-                       "depends-on", _bare(need), "setuptools")  # fmt: skip
+                       "depends-on", _package_name(requirement), "setuptools")  # fmt: skip
 
 
-def _bare(requirement: str) -> str:
+def _package_name(requirement: str) -> str:
     match = _NAME.match(requirement)
     return match[1] if match else requirement.strip()
 

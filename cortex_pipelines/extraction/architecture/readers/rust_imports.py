@@ -17,7 +17,7 @@ from cortex_pipelines.extraction.architecture.syntax import (
 _MAX_LEVELS = 32
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is Rust."""
     return file.language == "rust"
 
@@ -51,20 +51,20 @@ def _fact(node: Node, relation: str, path: str, statement: Node) -> Fact:
     )  # fmt: skip
 
 
-def _paths(node: Node | None, before: str, level: int) -> Iterator[tuple[str, Node]]:
+def _paths(node: Node | None, prefix: str, level: int) -> Iterator[tuple[str, Node]]:
     if node is None or level > _MAX_LEVELS:
         return
     if node.type == "use_as_clause":
-        yield from _paths(node.child_by_field_name("path"), before, level + 1)
+        yield from _paths(node.child_by_field_name("path"), prefix, level + 1)
     elif node.type == "use_list":
         for child in node.named_children:
-            yield from _paths(child, before, level + 1)
+            yield from _paths(child, prefix, level + 1)
     elif node.type == "scoped_use_list":
-        path = before + "".join(text(node.child_by_field_name("path")).split())
+        path = prefix + "".join(text(node.child_by_field_name("path")).split())
         yield from _paths(node.child_by_field_name("list"), path + "::", level + 1)
     elif node.type == "use_wildcard":
-        inside = node.named_children
-        yield before + ("".join(text(inside[0]).split()) if inside else "") + "::*", node
+        children = node.named_children
+        yield prefix + ("".join(text(children[0]).split()) if children else "") + "::*", node
     elif node.type in ("identifier", "scoped_identifier", "crate", "self", "super"):
         path = "".join(text(node).split())
-        yield (before.removesuffix("::") if path == "self" and before else before + path), node
+        yield (prefix.removesuffix("::") if path == "self" and prefix else prefix + path), node

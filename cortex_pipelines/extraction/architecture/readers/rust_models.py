@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import first_line, last_line, name_of, text
-from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+from cortex_pipelines.extraction.architecture.table import (
+    ColumnDefinition,
+    TableDefinition,
+    table_facts,
+)
 
 _TABLE = re.compile(  # possessive: a comment is never read in parts
     r"(?>\buse\s[^;]*;|#\[[^\]]*\]|///[^\n]*|\s|[{])*+([\w.]+)\s*(?:\([^)]*\))?\s*\{"
@@ -15,7 +19,7 @@ _COLUMN = re.compile(r"^[ \t]*(\w+)[ \t]*->[ \t]*([^,\n]+)", re.MULTILINE)
 _SEA = re.compile(r'table_name\s*=\s*"([^"]+)"')
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is Rust and may declare a table."""
     return file.language == "rust" and ("table!" in file.text or "sea_orm" in file.text)
 
@@ -30,11 +34,11 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             continue
         start = first_line(node)
         columns = [
-            ColumnOf(column[1], column[2].strip(), line, line)
+            ColumnDefinition(column[1], column[2].strip(), line, line)
             for column in _COLUMN.finditer(code, match.end())
             for line in [start + code.count("\n", 0, column.start(1))]
         ]
-        table = TableOf(match[1], "table", "diesel", start, last_line(node), columns,
+        table = TableDefinition(match[1], "table", "diesel", start, last_line(node), columns,
                         file.comment_above(start))  # fmt: skip
         yield from table_facts(table)
     for node in file.nodes("attribute"):
@@ -44,11 +48,11 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             body = struct.child_by_field_name("body")
             members = body.named_children if body is not None else []
             fields = [
-                ColumnOf(
+                ColumnDefinition(
                     name_of(m), text(m.child_by_field_name("type")), first_line(m), last_line(m)
                 )
                 for m in members
                 if m.type == "field_declaration"
             ]
             lines = (first_line(node), last_line(struct))
-            yield from table_facts(TableOf(match[1], "model", "sea-orm", *lines, fields))
+            yield from table_facts(TableDefinition(match[1], "model", "sea-orm", *lines, fields))

@@ -10,8 +10,8 @@ from cortex_pipelines.extraction.architecture.route import METHODS, mount, route
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
 from cortex_pipelines.extraction.architecture.syntax import (
     enclosing,
-    first_inside,
     first_line,
+    first_named_child,
     head_end,
     name_of,
     positional,
@@ -34,7 +34,7 @@ _HANDLER = re.compile(
 _ROUTES = re.compile(r"routes!\s*\[([^\]]*)\]")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is Rust."""
     return file.language == "rust"
 
@@ -44,14 +44,14 @@ def facts(file: SourceFile) -> Iterator[Fact]:
     frameworks = [name for key, name in _FRAMEWORKS.items() if re.search(rf"\b{key}\b", file.text)]
     technology = frameworks[0] if frameworks else None
     for node in file.nodes("attribute"):
-        yield from _attribute(file, node, technology)
+        yield from _attribute_routes(file, node, technology)
     for call in file.nodes("call"):
-        yield from _call(file, call, technology)
+        yield from _call_facts(file, call, technology)
 
 
-def _attribute(file: SourceFile, node: Node, technology: str | None) -> Iterator[Fact]:
-    attribute = first_inside(node)
-    name = text(first_inside(attribute)).rsplit("::", 1)[-1] if attribute else ""
+def _attribute_routes(file: SourceFile, node: Node, technology: str | None) -> Iterator[Fact]:
+    attribute = first_named_child(node)
+    name = text(first_named_child(attribute)).rsplit("::", 1)[-1] if attribute else ""
     path = _PATH.search(text(node))
     if path is None or (name.upper() not in METHODS and name != "route"):
         return
@@ -67,58 +67,71 @@ def _attribute(file: SourceFile, node: Node, technology: str | None) -> Iterator
     for method in methods or ["ANY"]:
         yield route(
             node, method.upper(), path[1], handler, technology, router=handler,
-            end_line=head_end(function), about=file.comment_above(first_line(node)),
+            end_line=head_end(function), description=file.comment_above(first_line(node)),
         )  # fmt: skip
 
 
-def _call(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
+def _call_facts(file: SourceFile, call: Node, technology: str | None) -> Iterator[Fact]:
     function = call.child_by_field_name("function")
     verb = text(function.child_by_field_name("field")) if function else ""
-    given = positional(call.child_by_field_name("arguments"))
+    args = positional(call.child_by_field_name("arguments"))
     symbol = _symbol(file, call)
     base = _scope(function.child_by_field_name("value") if function else None)
-    path = string_value(given[0]) if given else None
-    if verb in ("route", "at") and path is not None and (len(given) > 1 or verb == "at"):
-        handlers = given[1] if len(given) > 1 else call.parent
+    path = string_value(args[0]) if args else None
+    if verb in ("route", "at") and path is not None and (len(args) > 1 or verb == "at"):
+        handlers = args[1] if len(args) > 1 else call.parent
         for method, handler in _HANDLER.findall(text(handlers)[:2000]):
-            named = "(inline)" if handler == "|" else handler
-            yield route(call, method.upper(), base + path, named, technology, router=symbol,
-                        start_line=_line(call), about=file.comment_above(_line(call)))  # fmt: skip
-    elif verb == "route" and len(given) == 1:  # web::resource("/x").route(web::get().to(h))
-        for method, handler in _HANDLER.findall(text(given[0])[:2000]):
+            handler_name = "(inline)" if handler == "|" else handler
+            yield route(
+                call,
+                method.upper(),
+                base + path,
+                handler_name,
+                technology,
+                router=symbol,
+                start_line=_line(call),
+                description=file.comment_above(_line(call)),
+            )
+    elif verb == "route" and len(args) == 1:  # web::resource("/x").route(web::get().to(h))
+        for method, handler in _HANDLER.findall(text(args[0])[:2000]):
             yield route(call, method.upper(), base, handler, technology, router=symbol,
                         start_line=_line(call))  # fmt: skip
-    elif verb in ("nest", "nest_service") and path is not None and len(given) > 1:
-        yield from _nested(call, symbol, path, given[1])
-    elif verb == "merge" and given:
-        yield from _nested(call, symbol, "", given[0])
-    elif verb == "configure" and given and given[0].type in ("identifier", "scoped_identifier"):
-        yield mount(call, symbol, base, "returned " + text(given[0]))
-    elif verb == "service" and given and given[0].type == "call_expression":
-        yield mount(call, symbol, base, _argument(given[0]))
-    elif verb == "mount" and path is not None and len(given) > 1:
-        for listed in _ROUTES.findall(text(given[1])):
-            for name in listed.split(","):
+    elif verb in ("nest", "nest_service") and path is not None and len(args) > 1:
+        yield from _nested_mount(call, symbol, path, args[1])
+    elif verb == "merge" and args:
+        yield from _nested_mount(call, symbol, "", args[0])
+    elif verb == "configure" and args and args[0].type in ("identifier", "scoped_identifier"):
+        yield mount(call, symbol, base, "returned " + text(args[0]))
+    elif verb == "service" and args and args[0].type == "call_expression":
+        yield mount(call, symbol, base, _argument(args[0]))
+    elif verb == "mount" and path is not None and len(args) > 1:
+        for route_list in _ROUTES.findall(text(args[1])):
+            for name in route_list.split(","):
                 if name.strip():
                     yield mount(call, symbol, path, name.strip())
-    elif verb == "service" and given and given[0].type in ("identifier", "scoped_identifier"):
-        yield mount(call, symbol, base, text(given[0]))
+    elif verb == "service" and args and args[0].type in ("identifier", "scoped_identifier"):
+        yield mount(call, symbol, base, text(args[0]))
 
 
-def _nested(call: Node, symbol: str, path: str, target: Node) -> Iterator[Fact]:
-    here: Node | None = target
+def _nested_mount(call: Node, symbol: str, path: str, target: Node) -> Iterator[Fact]:
+    expression: Node | None = target
     for _ in range(_MAX_CHAIN):
-        if here is None or here.type != "call_expression":
+        if expression is None or expression.type != "call_expression":
             break
-        function = here.child_by_field_name("function")
+        function = expression.child_by_field_name("function")
         if function is None or function.type != "field_expression":
-            named = text(function)
-            made = named.rsplit("::", 1)[-1] == "new"
-            yield mount(call, symbol, path, _argument(target) if made else f"returned {named}")
+            function_name = text(function)
+            is_constructor = function_name.rsplit("::", 1)[-1] == "new"
+            yield mount(
+                call,
+                symbol,
+                path,
+                _argument(target) if is_constructor else f"returned {function_name}",
+            )
             return
-        here = function.child_by_field_name("value")
-    if here is not None and here.type == "identifier":
-        yield mount(call, symbol, path, f"{_function(call)}:{short_text(here)}")
+        expression = function.child_by_field_name("value")
+    if expression is not None and expression.type == "identifier":
+        yield mount(call, symbol, path, f"{_function(call)}:{short_text(expression)}")
 
 
 def _argument(node: Node) -> str:
@@ -132,8 +145,8 @@ def _symbol(file: SourceFile, call: Node) -> str:
     outer = top.parent
     if outer is not None and outer.type == "arguments":
         return f"argument {outer.start_byte}"
-    named = outer if outer is not None and outer.type == "let_declaration" else None
-    return f"{_function(top)}:{_pattern(named)}"
+    binding = outer if outer is not None and outer.type == "let_declaration" else None
+    return f"{_function(top)}:{_pattern(binding)}"
 
 
 def _pattern(let: Node | None) -> str:
@@ -152,10 +165,10 @@ def _scope(node: Node | None) -> str:
         function = node.child_by_field_name("function")
         if function is None:
             return ""
-        named = short_text(function) if function.type != "field_expression" else ""
-        if named.rsplit("::", 1)[-1] in ("scope", "resource"):
-            given = positional(node.child_by_field_name("arguments"))
-            return string_value(given[0]) or "" if given else ""
+        function_name = short_text(function) if function.type != "field_expression" else ""
+        if function_name.rsplit("::", 1)[-1] in ("scope", "resource"):
+            args = positional(node.child_by_field_name("arguments"))
+            return string_value(args[0]) or "" if args else ""
         node = function.child_by_field_name("value")
     return ""
 

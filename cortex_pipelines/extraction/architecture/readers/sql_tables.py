@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 from cortex_pipelines.extraction.architecture.facts import Fact
 from cortex_pipelines.extraction.architecture.sourcefile import SourceFile
-from cortex_pipelines.extraction.architecture.table import ColumnOf, TableOf, table_facts
+from cortex_pipelines.extraction.architecture.table import (
+    ColumnDefinition,
+    TableDefinition,
+    table_facts,
+)
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<comment>--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))"
@@ -51,7 +55,7 @@ class _Token:
         return self.text[1:-1] if self.kind == "quoted" else self.text
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is SQL."""
     return file.language == "sql" or file.name.endswith((".ddl", ".psql", ".pgsql"))
 
@@ -63,18 +67,18 @@ def facts(file: SourceFile) -> Iterator[Fact]:
         if "CREATE" in words[:1] and "TABLE" in words:
             yield from _table(file, tokens, words.index("TABLE"))
         elif "CREATE" in words[:1] and "VIEW" in words:
-            name, _ = _named(tokens, _after_options(tokens, words.index("VIEW") + 1))
+            name, _ = _qualified_name(tokens, _after_options(tokens, words.index("VIEW") + 1))
             if name:
                 lines = (tokens[0].line, tokens[-1].last_line)
                 yield Fact(*lines, "schema", name, "view", name, "sql",
-                           *_about(file, tokens[0].line))  # fmt: skip
+                           *_comment(file, tokens[0].line))  # fmt: skip
         elif words[:2] == ["ALTER", "TABLE"]:
-            yield from _altered(tokens)
+            yield from _added_keys(tokens)
 
 
-def _about(file: SourceFile, line: int) -> tuple[str | None, str | None]:
-    about = file.comment_above(line)
-    return about, "comment" if about else None
+def _comment(file: SourceFile, line: int) -> tuple[str | None, str | None]:
+    comment = file.comment_above(line)
+    return comment, "comment" if comment else None
 
 
 def _statements(text: str) -> Iterator[list[_Token]]:
@@ -105,23 +109,23 @@ def _begins(word: str, tokens: list[_Token]) -> bool:
     return closed and word.upper() in ("CREATE", "ALTER", "INSERT", "DROP", "GO")
 
 
-def _table(file: SourceFile, tokens: list[_Token], at: int) -> Iterator[Fact]:
-    name, here = _named(tokens, _after_options(tokens, at + 1))
-    opening = next((n for n in range(here, len(tokens)) if tokens[n].text == "("), None)
+def _table(file: SourceFile, tokens: list[_Token], keyword_index: int) -> Iterator[Fact]:
+    name, index = _qualified_name(tokens, _after_options(tokens, keyword_index + 1))
+    opening = next((n for n in range(index, len(tokens)) if tokens[n].text == "("), None)
     if not name:
         return
-    columns: list[ColumnOf] = []
+    columns: list[ColumnDefinition] = []
     foreign: list[tuple[int, int, str]] = []
-    if opening is not None and not any(t.upper in ("AS", "LIKE") for t in tokens[here:opening]):
+    if opening is not None and not any(t.upper in ("AS", "LIKE") for t in tokens[index:opening]):
         for part in _parts(tokens, opening):
             if part[0].upper in _CONSTRAINTS and len(part) > 1 and not _is_column(part):
-                foreign += _referred(part)
+                foreign += _references(part)
             else:
-                column = _column(part)
+                column = _column_definition(part)
                 columns += [column] if column else []
     first, last = tokens[0].line, tokens[-1].last_line
-    about = file.comment_above(first)
-    yield from table_facts(TableOf(name, "table", "sql", first, last, columns, about))
+    comment = file.comment_above(first)
+    yield from table_facts(TableDefinition(name, "table", "sql", first, last, columns, comment))
     for start, end, target in foreign:
         yield Fact(start, end, "schema", name, "references", target, "sql")
 
@@ -134,22 +138,22 @@ def _is_column(part: list[_Token]) -> bool:
     ) and len(part) < 4 and (len(part) == 2 or part[2].text != "(")  # fmt: skip
 
 
-def _after_options(tokens: list[_Token], at: int) -> int:
-    while at < len(tokens) and tokens[at].upper in ("IF", "NOT", "EXISTS", "ONLY"):
-        at += 1
-    return at
+def _after_options(tokens: list[_Token], index: int) -> int:
+    while index < len(tokens) and tokens[index].upper in ("IF", "NOT", "EXISTS", "ONLY"):
+        index += 1
+    return index
 
 
-def _named(tokens: list[_Token], at: int) -> tuple[str, int]:
+def _qualified_name(tokens: list[_Token], position: int) -> tuple[str, int]:
     """A name with its schema, and the position after it."""
     words: list[str] = []
-    while at < len(tokens) and tokens[at].kind in ("word", "quoted"):
-        words.append(tokens[at].name)
-        at += 1
-        if at >= len(tokens) or tokens[at].text != ".":
+    while position < len(tokens) and tokens[position].kind in ("word", "quoted"):
+        words.append(tokens[position].name)
+        position += 1
+        if position >= len(tokens) or tokens[position].text != ".":
             break
-        at += 1
-    return ".".join(words), at
+        position += 1
+    return ".".join(words), position
 
 
 def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
@@ -168,7 +172,7 @@ def _parts(tokens: list[_Token], opening: int) -> Iterator[list[_Token]]:
     yield from [part] if part else []
 
 
-def _column(part: list[_Token]) -> ColumnOf | None:
+def _column_definition(part: list[_Token]) -> ColumnDefinition | None:
     if part[0].kind not in ("word", "quoted"):
         return None
     kind: list[str] = []
@@ -177,20 +181,20 @@ def _column(part: list[_Token]) -> ColumnOf | None:
             break
         glue = token.text in "().,[]:" or (kind and kind[-1] in "(.")
         kind.append(token.text if glue or not kind else " " + token.text)
-    target = next((name for _, _, name in _referred(part)), "")
-    written = "".join(kind).replace("( ", "(")[:200]
-    return ColumnOf(part[0].name, written, part[0].line, part[-1].last_line, target)
+    target = next((name for _, _, name in _references(part)), "")
+    type_text = "".join(kind).replace("( ", "(")[:200]
+    return ColumnDefinition(part[0].name, type_text, part[0].line, part[-1].last_line, target)
 
 
-def _referred(part: list[_Token]) -> list[tuple[int, int, str]]:
-    for at, token in enumerate(part):
+def _references(part: list[_Token]) -> list[tuple[int, int, str]]:
+    for index, token in enumerate(part):
         if token.upper == "REFERENCES":
-            name, _ = _named(part, at + 1)
+            name, _ = _qualified_name(part, index + 1)
             return [(part[0].line, part[-1].last_line, name)] if name else []
     return []
 
 
-def _altered(tokens: list[_Token]) -> Iterator[Fact]:
-    name, here = _named(tokens, _after_options(tokens, 2))
-    for start, end, target in _referred(tokens[here:]) if name else ():
+def _added_keys(tokens: list[_Token]) -> Iterator[Fact]:
+    name, index = _qualified_name(tokens, _after_options(tokens, 2))
+    for start, end, target in _references(tokens[index:]) if name else ():
         yield Fact(min(start, tokens[0].line), end, "schema", name, "references", target, "sql")

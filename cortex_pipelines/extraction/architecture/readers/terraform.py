@@ -10,10 +10,10 @@ _BLOCK = re.compile(
     r"^(resource|module|data|provider|variable|output)\s+\"([^\"]+)\"(?:\s+\"([^\"]+)\")?\s*\{"
 )
 _SOURCE = re.compile(r"^\s*source\s*=\s*\"([^\"]+)\"")
-_ABOUT = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
+_DESCRIPTION = re.compile(r"^\s*description\s*=\s*\"([^\"]*)\"")
 
 
-def reads(file: SourceFile) -> bool:
+def applies_to(file: SourceFile) -> bool:
     """Whether the file is one of these, by its extension."""
     return file.name.endswith((".tf", ".tofu"))
 
@@ -28,11 +28,20 @@ def facts(file: SourceFile) -> Iterator[Fact]:
             name = ".".join(part for part in match.groups() if part)
         if start and (attribute := _SOURCE.match(line)) and kind == "module":
             source = attribute[1]
-        if start and (attribute := _ABOUT.match(line)):
+        if start and (attribute := _DESCRIPTION.match(line)):
             description = attribute[1]
         if start and (line.startswith("}") or (match and line.rstrip().endswith("}"))):
-            about = description or file.comment_above(start)
+            documentation = description or file.comment_above(start)
             label = "summary" if description else "comment"
-            yield Fact(start, number, "deployment", name, kind, source, "terraform", about or None,
-                       label if about else None)  # fmt: skip
+            yield Fact(
+                start,
+                number,
+                "deployment",
+                name,
+                kind,
+                source,
+                "terraform",
+                documentation or None,
+                label if documentation else None,
+            )
             start = 0

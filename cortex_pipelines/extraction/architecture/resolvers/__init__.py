@@ -20,7 +20,7 @@ class ImportResolver:
     """Resolves the imports of one source.
 
     Args:
-        index: What the source holds.
+        index: Files, packages and aliases of the source.
         languages: Language of each file.
     """
 

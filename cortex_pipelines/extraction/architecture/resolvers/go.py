@@ -8,7 +8,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     Import,
     ImportTarget,
     SourceIndex,
-    joined,
+    join_path,
 )
 
 LANGUAGES = ("go",)
@@ -21,25 +21,31 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     local = names[0][1]
     parts = path.split("/")
     for end in range(len(parts), 0, -1):
-        package = index.named(imported.path, "go", "/".join(parts[:end]))
+        package = index.package_named(imported.path, "go", "/".join(parts[:end]))
         if package is not None:
-            folder = joined(package.root, path[len(package.name) + 1 :] or ".")
-            known = folder is not None and folder in index.folders
+            folder = join_path(package.root, path[len(package.name) + 1 :] or ".")
+            is_folder = folder is not None and folder in index.folders
             return [
                 ImportTarget(
-                    folder or "" if known else path, INTERNAL if known else UNRESOLVED, local
+                    folder or "" if is_folder else path,
+                    INTERNAL if is_folder else UNRESOLVED,
+                    local,
                 )
             ]
     if path.startswith("."):
         return [ImportTarget(path, UNRESOLVED, local)]
     if "." not in path.split("/")[0]:
         return [ImportTarget(path, STANDARD, local)]
-    return [ImportTarget(_module(index, imported.path, path), EXTERNAL, local)]
+    return [ImportTarget(_required_module(index, imported.path, path), EXTERNAL, local)]
 
 
-def _module(index: SourceIndex, importer: str, path: str) -> str:
+def _required_module(index: SourceIndex, importer: str, path: str) -> str:
     """The required module that holds a package; else the first three parts of its path."""
-    own = index.package_of(importer, "go")
-    needs = own.detail.get("needs", ()) if own else ()
-    fits = [need for need in needs if path == need or path.startswith(need + "/")]
-    return max(fits, key=len) if fits else "/".join(path.split("/")[:3])
+    module = index.package_of(importer, "go")
+    dependencies = module.detail.get("needs", ()) if module else ()
+    matching = [
+        dependency
+        for dependency in dependencies
+        if path == dependency or path.startswith(dependency + "/")
+    ]
+    return max(matching, key=len) if matching else "/".join(path.split("/")[:3])

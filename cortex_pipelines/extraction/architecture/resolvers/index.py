@@ -16,8 +16,8 @@ class Import:
 
     Args:
         path: File that imports.
-        module: What is imported, as written.
-        detail: What the reader found beside it (names, ...).
+        module: Imported module, as written.
+        detail: Further data of the reader (names, ...).
     """
 
     path: str
@@ -50,7 +50,7 @@ class SourcePackage:
         name: Its name.
         root: Its folder.
         technology: Format of its manifest.
-        detail: What its manifest says to a resolver.
+        detail: Data of its manifest for resolvers.
     """
 
     name: str
@@ -74,7 +74,9 @@ class SourceIndex:
     packages: list[SourcePackage] = field(default_factory=list)
     aliases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
-    _known: dict[tuple[str, tuple[str, ...]], SourcePackage | None] = field(default_factory=dict)
+    _package_cache: dict[tuple[str, tuple[str, ...]], SourcePackage | None] = field(
+        default_factory=dict
+    )
 
     @cached_property
     def folders(self) -> frozenset[str]:
@@ -133,19 +135,19 @@ class SourceIndex:
         return self._package_at(dirname(path), technologies)
 
     def _package_at(self, folder: str, technologies: tuple[str, ...]) -> SourcePackage | None:
-        passed = []
+        visited = []
         package = None
-        while (folder, technologies) not in self._known:
-            passed.append((folder, technologies))
-            here = self._by_root.get(folder, ())
-            fits = [p for p in here if not technologies or p.technology in technologies]
-            package = fits[0] if fits else None
+        while (folder, technologies) not in self._package_cache:
+            visited.append((folder, technologies))
+            packages = self._by_root.get(folder, ())
+            matching = [p for p in packages if not technologies or p.technology in technologies]
+            package = matching[0] if matching else None
             if package is not None or folder == dirname(folder):
                 break
             folder = dirname(folder)
         else:
-            package = self._known[folder, technologies]
-        self._known.update(dict.fromkeys(passed, package))
+            package = self._package_cache[folder, technologies]
+        self._package_cache.update(dict.fromkeys(visited, package))
         return package
 
     @cached_property
@@ -155,11 +157,11 @@ class SourceIndex:
             packages.setdefault(package.root, []).append(package)
         return packages
 
-    def named(self, importer: str, technology: str, *names: str) -> SourcePackage | None:
+    def package_named(self, importer: str, technology: str, *names: str) -> SourcePackage | None:
         """The nearest package of a format with one of the names."""
-        fits = [p for p in self.by_technology.get(technology, ()) if p.name in names]
-        root = nearest(importer, [package.root for package in fits])
-        return next((package for package in fits if package.root == root), None)
+        matching = [p for p in self.by_technology.get(technology, ()) if p.name in names]
+        root = nearest(importer, [package.root for package in matching])
+        return next((package for package in matching if package.root == root), None)
 
     def first(self, candidates: Iterable[str]) -> str | None:
         """The first of some paths that is a file."""
@@ -170,19 +172,23 @@ def nearest(importer: str, paths: Sequence[str]) -> str | None:
     """The path that shares most folders with a file, as a name may exist in several projects."""
     if len(paths) < 2:
         return paths[0] if paths else None
-    own = importer.split("/")
+    importer_parts = importer.split("/")
 
-    def shared(path: str) -> int:
-        pairs = zip(own, path.split("/"), strict=False)
+    def shared_folders(path: str) -> int:
+        pairs = zip(importer_parts, path.split("/"), strict=False)
         return next(
-            (at for at, (own_part, other_part) in enumerate(pairs) if own_part != other_part),
-            len(own),
+            (
+                index
+                for index, (importer_part, path_part) in enumerate(pairs)
+                if importer_part != path_part
+            ),
+            len(importer_parts),
         )
 
-    return min(paths, key=lambda path: (-shared(path), path))
+    return min(paths, key=lambda path: (-shared_folders(path), path))
 
 
-def joined(folder: str, relative: str) -> str | None:
+def join_path(folder: str, relative: str) -> str | None:
     """Normalise a path relative to a folder; None if it leaves the source."""
     path = normpath(join(folder, relative))
     if path == "..":

@@ -12,7 +12,7 @@ from cortex_pipelines.extraction.architecture.resolvers.index import (
     ImportTarget,
     SourceIndex,
     SourcePackage,
-    joined,
+    join_path,
 )
 
 LANGUAGES = ("javascript", "typescript")
@@ -74,17 +74,17 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     module = imported.module
     path = _path(index, imported.path, module)
     if path is not None:
-        return _named(path, INTERNAL, imported)
+        return _targets(path, INTERNAL, imported)
     if module.startswith("."):
-        return _named(module, UNRESOLVED, imported)
+        return _targets(module, UNRESOLVED, imported)
     name = module.removeprefix("node:")
     if module != name or name.split("/")[0] in _NODE:
-        return _named(name, STANDARD, imported)
+        return _targets(name, STANDARD, imported)
     parts = module.split("/")
-    return _named("/".join(parts[: 2 if module.startswith("@") else 1]), EXTERNAL, imported)
+    return _targets("/".join(parts[: 2 if module.startswith("@") else 1]), EXTERNAL, imported)
 
 
-def _named(target: str, scope: str, imported: Import) -> list[ImportTarget]:
+def _targets(target: str, scope: str, imported: Import) -> list[ImportTarget]:
     names = imported.detail.get("names", ())
     return [ImportTarget(target, scope, local, name) for name, local in names] or [
         ImportTarget(target, scope)
@@ -93,9 +93,9 @@ def _named(target: str, scope: str, imported: Import) -> list[ImportTarget]:
 
 def _path(index: SourceIndex, importer: str, module: str) -> str | None:
     if module.startswith("."):
-        base = joined(dirname(importer), module)
+        base = join_path(dirname(importer), module)
         return None if base is None else _file(index, base)
-    for base in (*_aliased(index, importer, module), *_of_packages(index, importer, module)):
+    for base in (*_alias_paths(index, importer, module), *_package_files(index, importer, module)):
         file = _file(index, base)
         if file is not None:
             return file
@@ -117,17 +117,17 @@ def _file(index: SourceIndex, base: str) -> str | None:
     )
 
 
-def _aliased(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
+def _alias_paths(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
     """Resolve a module by the path aliases of the nearest TypeScript configurations."""
     folder = dirname(importer)
     while True:
         alias = index.aliases.get(folder)
         if alias is not None:
-            base = joined(folder, alias.get("base") or ".")
+            base = join_path(folder, alias.get("base") or ".")
             for pattern, targets in alias.get("paths", {}).items():
-                rest = _rest(pattern, module)
-                for target in targets if rest is not None and base is not None else ():
-                    path = joined(base or "", target.replace("*", rest or "", 1))
+                star_match = _star_match(pattern, module)
+                for target in targets if star_match is not None and base is not None else ():
+                    path = join_path(base or "", target.replace("*", star_match or "", 1))
                     yield from [path] if path is not None else []
             if alias.get("base") and base is not None:
                 yield join(base, module)
@@ -136,7 +136,7 @@ def _aliased(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
         folder = dirname(folder)
 
 
-def _rest(pattern: str, module: str) -> str | None:
+def _star_match(pattern: str, module: str) -> str | None:
     """The part of a module name matched by a pattern's star, or None."""
     head, star, tail = pattern.partition("*")
     if not star:
@@ -146,21 +146,21 @@ def _rest(pattern: str, module: str) -> str | None:
     return None
 
 
-def _of_packages(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
+def _package_files(index: SourceIndex, importer: str, module: str) -> Iterator[str]:
     """Files of other packages of the source, and of this one by a bundler's usual alias."""
     parts = module.split("/")
     for end in range(min(len(parts), 3), 0, -1):
-        package = index.named(importer, "npm", "/".join(parts[:end]))
-        rest = "/".join(parts[end:])
-        if package is not None and not rest:
+        package = index.package_named(importer, "npm", "/".join(parts[:end]))
+        subpath = "/".join(parts[end:])
+        if package is not None and not subpath:
             yield from _entries(package)
         elif package is not None:
-            yield from (join(package.root, rest), join(package.root, "src", rest))
-    own = index.package_of(importer, "npm")
-    root = own.root if own else ""
-    if module.startswith("#") and own is not None:
-        target = own.detail.get("imports", {}).get(module)
-        path = joined(root, target) if target else None
+            yield from (join(package.root, subpath), join(package.root, "src", subpath))
+    package_here = index.package_of(importer, "npm")
+    root = package_here.root if package_here else ""
+    if module.startswith("#") and package_here is not None:
+        target = package_here.detail.get("imports", {}).get(module)
+        path = join_path(root, target) if target else None
         yield from [path] if path else []
     for prefix in ("@/", "~/", "src/"):
         if module.startswith(prefix):
@@ -170,7 +170,7 @@ def _of_packages(index: SourceIndex, importer: str, module: str) -> Iterator[str
 
 def _entries(package: SourcePackage) -> Iterator[str]:
     for entry in package.detail.get("entry", ()):
-        path = joined(package.root, entry)
+        path = join_path(package.root, entry)
         yield from [path] if path else []
     yield join(package.root, "src")
     yield package.root

@@ -51,10 +51,10 @@ def _roots(index: SourceIndex, path: str, top: str) -> Iterator[str]:
     yield folder
     if standard and not in_package:
         return
-    here = folder
-    while here:
-        here = dirname(here)
-        yield from (here, join(here, "src"), join(here, "lib"))
+    ancestor = folder
+    while ancestor:
+        ancestor = dirname(ancestor)
+        yield from (ancestor, join(ancestor, "src"), join(ancestor, "lib"))
     if not folder:
         yield from ("src", "lib")
     anywhere = [
@@ -70,8 +70,10 @@ def _is_documentation(root: str, path: str) -> bool:
     Sphinx's stand-ins for what cannot be imported (a JVM's packages, compiled modules) lie there
     under the names of the real ones.
     """
-    at = next((at for at, part in enumerate(root.split("/")) if part in _DOCUMENTATION), None)
-    return at is not None and path.split("/")[: at + 1] != root.split("/")[: at + 1]
+    depth = next(
+        (index for index, part in enumerate(root.split("/")) if part in _DOCUMENTATION), None
+    )
+    return depth is not None and path.split("/")[: depth + 1] != root.split("/")[: depth + 1]
 
 
 def _targets(

@@ -25,17 +25,17 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
     words = [word for word in imported.module.split("::") if word and word != "*"]
     if not words:
         return []
-    here = _folder(imported.path) + "".join(f"/{m}" for m in imported.detail.get("inside", ()))
+    folder = _folder(imported.path) + "".join(f"/{m}" for m in imported.detail.get("inside", ()))
     top = words[0]
     local = words[-1]
     if top in ("crate", "self", "super") or top.startswith("$"):
-        return _relative(index, imported, words, here, local)
+        return _relative(index, imported, words, folder, local)
     if top in _STANDARD:
         return [ImportTarget(top, STANDARD, local)]
-    child = _file(index, here.strip("/"), words)
+    child = _file(index, folder.strip("/"), words)
     if child is not None and not imported.module.startswith("::"):
         return [ImportTarget(child, INTERNAL, local)]
-    crate = index.named(imported.path, "cargo", top, top.replace("_", "-"))
+    crate = index.package_named(imported.path, "cargo", top, top.replace("_", "-"))
     if crate is not None:
         path = _file(index, join(crate.root, "src"), words[1:]) or _entry(index, crate)
         return [ImportTarget(path or crate.root, INTERNAL, local)]
@@ -45,7 +45,7 @@ def resolve(index: SourceIndex, imported: Import) -> list[ImportTarget]:
 
 
 def _relative(
-    index: SourceIndex, imported: Import, words: list[str], here: str, local: str
+    index: SourceIndex, imported: Import, words: list[str], folder: str, local: str
 ) -> list[ImportTarget]:
     if words[0] == "crate":
         root = _root(index, imported.path)
@@ -53,11 +53,11 @@ def _relative(
         path = _file(index, root, words[1:]) or entry
         return [ImportTarget(path, INTERNAL, local)] if path != imported.path else []
     while words and words[0] in ("self", "super"):
-        here = dirname(here) if words[0] == "super" else here
+        folder = dirname(folder) if words[0] == "super" else folder
         words = words[1:]
-    target = _file(index, here.strip("/"), words) if words else None
+    target = _file(index, folder.strip("/"), words) if words else None
     if target is None and not imported.detail.get("inside"):
-        target = _owner(index, here.strip("/"))
+        target = _owner(index, folder.strip("/"))
     if target is None or target == imported.path:
         declared = imported.module.startswith("self::") and target is None
         return [ImportTarget(imported.module, UNRESOLVED)] if declared else []
@@ -75,8 +75,8 @@ def _root(index: SourceIndex, path: str) -> str:
     root = crate.root if crate else ""
     relative = path[len(root) :].lstrip("/").split("/")
     if relative[0] in ("tests", "examples", "benches") and len(relative) > 1:
-        inside = len(relative) > 2 and f"{join(root, *relative[:2])}/main.rs" in index.paths
-        return join(root, *relative[: 2 if inside else 1])
+        is_nested = len(relative) > 2 and f"{join(root, *relative[:2])}/main.rs" in index.paths
+        return join(root, *relative[: 2 if is_nested else 1])
     if relative[:2] == ["src", "bin"] and len(relative) > 2:
         return join(root, *relative[: 3 if len(relative) > 3 else 2])
     return join(root, "src") if relative[0] == "src" or not crate else root

@@ -5,15 +5,18 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from cortex_pipelines.extraction.refactoring.model import Function
-from cortex_pipelines.extraction.refactoring.pairing.names import pair_same
-from cortex_pipelines.extraction.refactoring.pairing.similarity import parameters_alike, shared
+from cortex_pipelines.extraction.refactoring.pairing.names import pair_unmoved
+from cortex_pipelines.extraction.refactoring.pairing.similarity import (
+    dice_similarity,
+    parameter_similarity,
+)
 from cortex_pipelines.extraction.refactoring.pairing.units import Pairing
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
 CALLED = 0.25
 """How much the required similarity falls if one function is called in place of the other."""
 
-_COMMON_NAME, _COMMON_STATEMENT = 30, 10  # what more functions share says nothing
+_MAX_NAMESAKES, _MAX_SHARING = 30, 10  # what more functions share is ignored
 
 
 def pair_moved(
@@ -22,44 +25,44 @@ def pair_moved(
     """Pair functions of different containers, outermost first: inner ones move along.
 
     Args:
-        pairing: What is paired already.
+        pairing: The pairs so far.
         calls: How often one function is called in another's place, by their names.
         settings: Thresholds.
     """
     scored = []
     for old, new in _moved_candidates(pairing, calls):
-        body = pairing.likeness.bodies(old, new)
-        if body >= _least_of_move(old, new, settings, calls[old.name, new.name]):
-            depth = len(old.place.around)
-            score = body + 0.3 * (old.name == new.name) + 0.1 * parameters_alike(old, new)
-            place = old.place.path, old.place.line, new.place.line
-            scored.append((depth, -score, *place, old, new))
+        body = pairing.similarity.body_similarity(old, new)
+        if body >= _move_threshold(old, new, settings, calls[old.name, new.name]):
+            depth = len(old.location.enclosing_names)
+            score = body + 0.3 * (old.name == new.name) + 0.1 * parameter_similarity(old, new)
+            sort_position = old.location.path, old.location.line, new.location.line
+            scored.append((depth, -score, *sort_position, old, new))
     scored.sort(key=lambda item: item[:5])
     for _, level in groupby(scored, key=lambda item: item[0]):
         for *_, old, new in level:
             if id(old) in pairing.removed and id(new) in pairing.added:
-                pairing.pair_functions(old, new, moved=not _misplaced(pairing, old, new))
-        pair_same(pairing)
+                pairing.pair_functions(old, new, is_move=not _seems_moved(pairing, old, new))
+        pair_unmoved(pairing)
 
 
-def _least_of_move(
+def _move_threshold(
     old: Function, new: Function, settings: RefactoringSettings, calls: int
 ) -> float:
     small = min(old.weight, new.weight) <= settings.small_body
     if old.name == new.name:
         return settings.least_move + 0.25 * small
-    # with another place, name and parameters, a call in its place is not enough
-    replaced = calls and parameters_alike(old, new)
+    # if container, name and parameters differ, a replaced call is not enough
+    replaced = calls and parameter_similarity(old, new)
     return 2.0 if small else settings.least_move_and_rename - CALLED * bool(replaced)
 
 
-def _misplaced(pairing: Pairing, old: Function, new: Function) -> bool:
+def _seems_moved(pairing: Pairing, old: Function, new: Function) -> bool:
     """Whether a function seems moved by a syntax error, or by its class becoming one."""
-    paths = {old.place.path, new.place.path}
-    same_file = pairing.homes.get((old.place.path, ())) == (new.place.path, ())
+    paths = {old.location.path, new.location.path}
+    same_file = pairing.containers.get((old.location.path, ())) == (new.location.path, ())
     if old.name != new.name:
-        return same_file and old.constructed == new.constructed
-    return same_file and not paths.isdisjoint(pairing.broken)
+        return same_file and old.constructed_class == new.constructed_class
+    return same_file and not paths.isdisjoint(pairing.paths_with_errors)
 
 
 def _moved_candidates(
@@ -80,11 +83,11 @@ def _moved_candidates(
         if not old.name or not old.statements:
             continue
         names = [old.name, *called[old.name]]
-        others = {id(new): new for name in names for new in by_name[name][:_COMMON_NAME]}
+        candidates = {id(new): new for name in names for new in by_name[name][:_MAX_NAMESAKES]}
         for statement in old.statements:
             sharing = by_statement.get(statement.texts, ())
-            if len(sharing) <= _COMMON_STATEMENT:
-                others |= {id(new): new for new in sharing}
-        for new in others.values():
-            if shared(old.words, new.words) >= 0.3:
+            if len(sharing) <= _MAX_SHARING:
+                candidates |= {id(new): new for new in sharing}
+        for new in candidates.values():
+            if dice_similarity(old.word_counts, new.word_counts) >= 0.3:
                 yield old, new

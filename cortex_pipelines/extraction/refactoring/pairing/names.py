@@ -1,24 +1,28 @@
-"""Pair functions by name and place."""
+"""Pair functions by name and container."""
 
 from collections import defaultdict
 
 from cortex_pipelines.extraction.refactoring.model import Function
-from cortex_pipelines.extraction.refactoring.pairing.similarity import parameters_alike
-from cortex_pipelines.extraction.refactoring.pairing.units import Home, Pairing, home_of
+from cortex_pipelines.extraction.refactoring.pairing.similarity import parameter_similarity
+from cortex_pipelines.extraction.refactoring.pairing.units import (
+    Container,
+    Pairing,
+    outer_container,
+)
 
 _MAX_OVERLOADS = 50
 
 
-def pair_same(pairing: Pairing) -> None:
+def pair_unmoved(pairing: Pairing) -> None:
     """Pair functions of one name in one container."""
-    places: dict[tuple[Home, str], list[Function]] = defaultdict(list)
+    candidates: dict[tuple[Container, str], list[Function]] = defaultdict(list)
     for new in pairing.added.values():
-        places[home_of(new), new.name].append(new)
-    groups: dict[tuple[Home, str], list[Function]] = defaultdict(list)
+        candidates[outer_container(new), new.name].append(new)
+    groups: dict[tuple[Container, str], list[Function]] = defaultdict(list)
     for old in pairing.removed.values():
-        groups[pairing.home_after(home_of(old)), old.name].append(old)
+        groups[pairing.container_after(outer_container(old)), old.name].append(old)
     for key in sorted(groups):
-        for old, new in _overloads(pairing, groups[key], places[key]):
+        for old, new in _overloads(pairing, groups[key], candidates[key]):
             pairing.pair_functions(old, new)
 
 
@@ -31,22 +35,25 @@ def _overloads(
     scored = sorted(
         (
             -(_types(old) == _types(new) and old.has_body == new.has_body)
-            - parameters_alike(old, new)
-            - pairing.likeness.bodies(old, new),
-            abs(at - place),
-            at,
-            place,
+            - parameter_similarity(old, new)
+            - pairing.similarity.body_similarity(old, new),
+            abs(old_index - new_index),
+            old_index,
+            new_index,
         )
-        for at, old in enumerate(old_functions[:_MAX_OVERLOADS])
-        for place, new in enumerate(new_functions[:_MAX_OVERLOADS])
+        for old_index, old in enumerate(old_functions[:_MAX_OVERLOADS])
+        for new_index, new in enumerate(new_functions[:_MAX_OVERLOADS])
     )
     pairs: dict[int, int] = {}
-    taken: set[int] = set()
-    for _, _, at, place in scored:
-        if at not in pairs and place not in taken:
-            pairs[at] = place
-            taken.add(place)
-    return [(old_functions[at], new_functions[place]) for at, place in pairs.items()]
+    taken_indices: set[int] = set()
+    for _, _, old_number, new_number in scored:
+        if old_number not in pairs and new_number not in taken_indices:
+            pairs[old_number] = new_number
+            taken_indices.add(new_number)
+    return [
+        (old_functions[old_number], new_functions[new_number])
+        for old_number, new_number in pairs.items()
+    ]
 
 
 def _types(function: Function) -> tuple[str, ...]:

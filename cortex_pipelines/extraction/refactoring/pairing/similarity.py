@@ -5,68 +5,71 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 
 from cortex_pipelines.extraction.refactoring.mapping import StatementMap, map_statements
-from cortex_pipelines.extraction.refactoring.model import Function, Type, words_of
+from cortex_pipelines.extraction.refactoring.model import Function, Type, identifier_words
 
 
-def shared(first: Counter[str], second: Counter[str]) -> float:
+def dice_similarity(first: Counter[str], second: Counter[str]) -> float:
     """Dice similarity of two bags of words."""
     total = first.total() + second.total()
     return 2 * (first & second).total() / total if total else 1.0
 
 
 @lru_cache(maxsize=65536)
-def names_alike(first: str, second: str) -> float:
+def name_similarity(first: str, second: str) -> float:
     """Similarity of two identifiers, by words and by characters."""
-    words = Counter(words_of(first)), Counter(words_of(second))
+    words = Counter(identifier_words(first)), Counter(identifier_words(second))
     letters = SequenceMatcher(None, first.lower(), second.lower(), autojunk=False).ratio()
-    return max(shared(*words), letters if letters >= 0.6 else 0.0)
+    return max(dice_similarity(*words), letters if letters >= 0.6 else 0.0)
 
 
-def parameters_alike(first: Function, second: Function) -> float:
-    """Dice similarity of the parameter names; 1 if there are none."""
-    names = [Counter(parameter.name for parameter in side.parameters) for side in (first, second)]
-    return shared(*names)
+def parameter_similarity(first: Function, second: Function) -> float:
+    """Dice similarity of the parameter names; 1 if neither has any."""
+    names = [
+        Counter(parameter.name for parameter in function.parameters) for function in (first, second)
+    ]
+    return dice_similarity(*names)
 
 
-class FunctionLikeness:
+class FunctionSimilarity:
     """Similarity of functions, computed once per pair."""
 
     def __init__(self) -> None:
         self._maps: dict[tuple[int, int], StatementMap] = {}
 
-    def mapped(self, old: Function, new: Function) -> StatementMap:
+    def statement_map(self, old: Function, new: Function) -> StatementMap:
         """Statement map of two functions."""
         key = id(old), id(new)
         if key not in self._maps:
             self._maps[key] = map_statements(old.statements, new.statements)
         return self._maps[key]
 
-    def bodies(self, old: Function, new: Function) -> float:
+    def body_similarity(self, old: Function, new: Function) -> float:
         """Similarity of two bodies; without shared words they are not mapped."""
-        if shared(old.words, new.words) < 0.2:
+        if dice_similarity(old.word_counts, new.word_counts) < 0.2:
             return 0.0
-        return self.mapped(old, new).share()
+        return self.statement_map(old, new).equal_share()
 
 
-def types_alike(first: Type, second: Type) -> float:
+def type_similarity(first: Type, second: Type) -> float:
     """Similarity of two types, by member names and all words in them."""
     members = [
-        Counter([method.name for method in side.methods]) + _fields(side)
-        for side in (first, second)
+        Counter([method.name for method in unit.methods]) + _fields(unit)
+        for unit in (first, second)
     ]
     words = [
-        sum((method.words for method in side.methods), _words(side)) for side in (first, second)
+        sum((method.word_counts for method in kind.methods), _word_counts(kind))
+        for kind in (first, second)
     ]
-    return 0.5 * shared(*members) + 0.5 * shared(*words)
+    return 0.5 * dice_similarity(*members) + 0.5 * dice_similarity(*words)
 
 
-def _fields(side: Type) -> Counter[str]:
+def _fields(unit: Type) -> Counter[str]:
     return Counter(
         statement.texts[position]
-        for statement in side.statements
-        for position, _ in statement.declares
+        for statement in unit.statements
+        for position, _ in statement.declarations
     )
 
 
-def _words(side: Type) -> Counter[str]:
-    return sum((statement.words for statement in side.statements), Counter())
+def _word_counts(unit: Type) -> Counter[str]:
+    return sum((statement.word_counts for statement in unit.statements), Counter())

@@ -4,88 +4,106 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from cortex_pipelines.extraction.refactoring.model import Type
-from cortex_pipelines.extraction.refactoring.pairing.similarity import names_alike, types_alike
-from cortex_pipelines.extraction.refactoring.pairing.units import Home, Pairing, home_of
+from cortex_pipelines.extraction.refactoring.pairing.similarity import (
+    name_similarity,
+    type_similarity,
+)
+from cortex_pipelines.extraction.refactoring.pairing.units import (
+    Container,
+    Pairing,
+    outer_container,
+)
 from cortex_pipelines.extraction.refactoring.settings import RefactoringSettings
 
-_WEAK = 0.3  # likeness under which a type of the same name may be another that took the name
-_TAKEN_OVER = 0.8  # likeness from which it is, and the type went by another name
-_COMMON = 30  # a word that more types share says nothing
+_WEAK_SIMILARITY = 0.3  # less similar types of one name may be different types
+_TAKEOVER_SIMILARITY = 0.8  # from here a type was renamed and another took its name
+_MAX_SHARING_TYPES = 30  # a word that more types share is ignored
 
 
 def pair_types(pairing: Pairing, settings: RefactoringSettings) -> None:
-    """Pair types: equal name and place first, then by content."""
+    """Pair types: equal name and container first, then by content."""
     removed = {id(kind): kind for file, _ in pairing.files if file for kind in file.types}
     added = {id(kind): kind for _, file in pairing.files if file for kind in file.types}
-    lost = {old.path for old, new in pairing.files if old and not new}
-    fresh = {new.path for old, new in pairing.files if new and not old}
-    weak = []
-    for old, new in _same(pairing, list(removed.values()), list(added.values())):
-        if types_alike(old, new) >= _WEAK:
-            _take(pairing, old, new, removed, added)
+    removed_paths = {old.path for old, new in pairing.files if old and not new}
+    added_paths = {new.path for old, new in pairing.files if new and not old}
+    weak_pairs = []
+    for old, new in _namesakes(pairing, list(removed.values()), list(added.values())):
+        if type_similarity(old, new) >= _WEAK_SIMILARITY:
+            _pair(pairing, old, new, removed, added)
         else:
-            weak.append((old, new))
-    doubtful = {id(kind) for pair in weak for kind in pair}
+            weak_pairs.append((old, new))
+    doubtful_ids = {id(kind) for pair in weak_pairs for kind in pair}
     scored = []
     for old, new in _candidates(list(removed.values()), list(added.values())):
-        same_home = pairing.home_after(home_of(old)) == home_of(new)
-        like = types_alike(old, new)
-        if like < _TAKEN_OVER and not doubtful.isdisjoint((id(old), id(new))):
+        same_container = pairing.container_after(outer_container(old)) == outer_container(new)
+        similarity = type_similarity(old, new)
+        if similarity < _TAKEOVER_SIMILARITY and not doubtful_ids.isdisjoint((id(old), id(new))):
             continue
-        along = old.place.path in lost and new.place.path in fresh
-        if like >= _least(old, new, same_home or along, settings):
+        file_replaced = old.location.path in removed_paths and new.location.path in added_paths
+        if similarity >= _threshold(old, new, same_container or file_replaced, settings):
             # namesakes inside of renamed functions are told apart by their files
-            here = 0.1 * (pairing.homes.get((old.place.path, ())) == (new.place.path, ()))
-            score = like + 0.2 * names_alike(old.name, new.name) + 0.2 * same_home + here
-            scored.append((-score, old.place.path, old.place.line, new.place.line, old, new))
-    best = [(old, new) for *_, old, new in sorted(scored, key=lambda item: item[:4])]
-    # a type that nothing else became kept its name
-    for old, new in [*best, *weak]:
+            same_file_bonus = 0.1 * (
+                pairing.containers.get((old.location.path, ())) == (new.location.path, ())
+            )
+            score = (
+                similarity
+                + 0.2 * name_similarity(old.name, new.name)
+                + 0.2 * same_container
+                + same_file_bonus
+            )
+            scored.append(
+                (-score, old.location.path, old.location.line, new.location.line, old, new)
+            )
+    ranked = [(old, new) for *_, old, new in sorted(scored, key=lambda item: item[:4])]
+    # a type that was not renamed kept its name
+    for old, new in [*ranked, *weak_pairs]:
         if id(old) in removed and id(new) in added:
-            _take(pairing, old, new, removed, added)
+            _pair(pairing, old, new, removed, added)
 
 
-def _same(pairing: Pairing, removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
-    """Types of one name in one place, outermost first: they determine where inner ones are."""
-    places: dict[tuple[Home, str], list[Type]] = defaultdict(list)
+def _namesakes(
+    pairing: Pairing, removed: list[Type], added: list[Type]
+) -> Iterable[tuple[Type, Type]]:
+    """Types of one name and container, outermost first: they map the containers of inner types."""
+    by_container: dict[tuple[Container, str], list[Type]] = defaultdict(list)
     for new in added:
-        places[home_of(new), new.name].append(new)
-    for old in sorted(removed, key=lambda kind: len(kind.place.around)):
-        others = places[pairing.home_after(home_of(old)), old.name]
-        if others:
-            yield old, others.pop(0)
+        by_container[outer_container(new), new.name].append(new)
+    for old in sorted(removed, key=lambda kind: len(kind.location.enclosing_names)):
+        candidates = by_container[pairing.container_after(outer_container(old)), old.name]
+        if candidates:
+            yield old, candidates.pop(0)
 
 
 def _candidates(removed: list[Type], added: list[Type]) -> Iterable[tuple[Type, Type]]:
     """Types with a name, file or method name in common."""
     by_word: dict[str, list[Type]] = defaultdict(list)
     for new in added:
-        for word in _words(new):
+        for word in _index_words(new):
             by_word[word].append(new)
     for old in removed:
-        others = {
+        candidates = {
             id(new): new
-            for word in sorted(_words(old))
-            for new in by_word[word][:_COMMON]
-            if word == old.name or len(by_word[word]) <= _COMMON
+            for word in sorted(_index_words(old))
+            for new in by_word[word][:_MAX_SHARING_TYPES]
+            if word == old.name or len(by_word[word]) <= _MAX_SHARING_TYPES
         }
-        for new in others.values():
+        for new in candidates.values():
             if new.kind == old.kind:
                 yield old, new
 
 
-def _words(kind: Type) -> set[str]:
-    return {kind.name, kind.place.path, *(method.name for method in kind.methods)}
+def _index_words(kind: Type) -> set[str]:
+    return {kind.name, kind.location.path, *(method.name for method in kind.methods)}
 
 
-def _least(old: Type, new: Type, expected: bool, settings: RefactoringSettings) -> float:
+def _threshold(old: Type, new: Type, expected: bool, settings: RefactoringSettings) -> float:
     if old.name == new.name:
         return settings.least_move
     # where it was, or from a file that is gone to one that is new
     return settings.least_rename if expected else settings.least_move_and_rename
 
 
-def _take(
+def _pair(
     pairing: Pairing, old: Type, new: Type, removed: dict[int, Type], added: dict[int, Type]
 ) -> None:
     pairing.pair_types(old, new)

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from cortex_pipelines.extraction.refactoring.model import WHOLE, Function, ParsedFile, Type
-from cortex_pipelines.extraction.refactoring.pairing.similarity import FunctionLikeness
+from cortex_pipelines.extraction.refactoring.model import MODULE_EXPORT, Function, ParsedFile, Type
+from cortex_pipelines.extraction.refactoring.pairing.similarity import FunctionSimilarity
 
-Home = tuple[str, tuple[str, ...]]
+Container = tuple[str, tuple[str, ...]]
 """A container: its file and the names from the outermost in."""
 
 
@@ -15,86 +15,86 @@ class Pairing:
     """Matched units of two versions, and the unmatched ones of each side.
 
     Args:
-        files: Versions of a file; None where there is none.
+        files: Versions of a file; None if it is missing in one.
         types: Pairs of types.
-        functions: Functions that stay where they are, whatever their name: by the id of the one
+        in_place: Functions that stay in their container, renamed or not: by the id of the one
             before.
         moved: Pairs of functions that went to another container.
         gone, new: Functions without a partner, by their ids.
-        homes: Where the inside of a container went.
-        likeness: Likeness of functions.
+        containers: Container after, by the container before.
+        similarity: Similarity of functions, cached.
     """
 
     files: list[tuple[ParsedFile | None, ParsedFile | None]]
     types: list[tuple[Type, Type]] = field(default_factory=list)
-    stayed: dict[int, tuple[Function, Function]] = field(default_factory=dict)
+    in_place: dict[int, tuple[Function, Function]] = field(default_factory=dict)
     moved: list[tuple[Function, Function]] = field(default_factory=list)
     removed: dict[int, Function] = field(default_factory=dict)
     added: dict[int, Function] = field(default_factory=dict)
-    homes: dict[Home, Home] = field(default_factory=dict)
-    likeness: FunctionLikeness = field(default_factory=FunctionLikeness)
+    containers: dict[Container, Container] = field(default_factory=dict)
+    similarity: FunctionSimilarity = field(default_factory=FunctionSimilarity)
 
     def __post_init__(self) -> None:
         for old, new in self.files:
             self.removed |= {id(function): function for function in (old.functions if old else ())}
             self.added |= {id(function): function for function in (new.functions if new else ())}
             if old is not None and new is not None:
-                self.homes[old.path, ()] = new.path, ()
-        self.broken = {
+                self.containers[old.path, ()] = new.path, ()
+        self.paths_with_errors = {
             file.path for pair in self.files for file in pair if file is not None and file.has_error
         }
-        self._parents: dict[str, set[str]] = defaultdict(set)
+        self._base_types: dict[str, set[str]] = defaultdict(set)
         for file in (file for pair in self.files for file in pair if file is not None):
             for kind in file.types:
-                self._parents[kind.name] |= kind.parents
+                self._base_types[kind.name] |= kind.parents
 
     @property
     def functions(self) -> list[tuple[Function, Function]]:
         """Pairs of functions that did not move."""
-        return list(self.stayed.values())
+        return list(self.in_place.values())
 
-    def home_after(self, home: Home) -> Home:
-        """Where a container of the old version is in the new one."""
-        path, around = home
-        for length in range(len(around), -1, -1):
-            to = self.homes.get((path, around[:length]))
-            if to is not None:
-                return to[0], to[1] + around[length:]
-        return home
+    def container_after(self, container: Container) -> Container:
+        """The container in the new version that corresponds to one of the old."""
+        path, enclosing = container
+        for length in range(len(enclosing), -1, -1):
+            moved_to = self.containers.get((path, enclosing[:length]))
+            if moved_to is not None:
+                return moved_to[0], moved_to[1] + enclosing[length:]
+        return container
 
-    def parents(self, name: str) -> set[str]:
+    def base_types(self, name: str) -> set[str]:
         """Base types of all types of this name, in either version."""
-        return self._parents.get(name, set())
+        return self._base_types.get(name, set())
 
     def pair_types(self, old: Type, new: Type) -> None:
         """Record that two types match."""
         self.types.append((old, new))
-        self.homes[inside(old)] = inside(new)
+        self.containers[inner_container(old)] = inner_container(new)
 
-    def pair_functions(self, old: Function, new: Function, *, moved: bool = False) -> None:
+    def pair_functions(self, old: Function, new: Function, *, is_move: bool = False) -> None:
         """Record that two functions match."""
-        if moved:
+        if is_move:
             self.moved.append((old, new))
         else:
-            self.stayed[id(old)] = old, new
+            self.in_place[id(old)] = old, new
         if old.name:
-            self.homes[inside(old)] = inside(new)
+            self.containers[inner_container(old)] = inner_container(new)
         del self.removed[id(old)], self.added[id(new)]
 
-    def part(self, old: Function) -> None:
+    def unpair_functions(self, old: Function) -> None:
         """Undo the match of a function."""
-        _, new = self.stayed.pop(id(old))
-        self.homes.pop(inside(old), None)
+        _, new = self.in_place.pop(id(old))
+        self.containers.pop(inner_container(old), None)
         self.removed[id(old)], self.added[id(new)] = old, new
 
 
-def home_of(unit: Function | Type) -> Home:
+def outer_container(unit: Function | Type) -> Container:
     """The container that holds a unit."""
-    return unit.place.path, unit.place.around
+    return unit.location.path, unit.location.enclosing_names
 
 
-def inside(unit: Function | Type) -> Home:
+def inner_container(unit: Function | Type) -> Container:
     """The container that a unit forms."""
-    whole = isinstance(unit, Function) and unit.full_name == WHOLE
-    names = () if whole else (unit.name,)
-    return unit.place.path, (*unit.place.around, *names)
+    is_module_export = isinstance(unit, Function) and unit.full_name == MODULE_EXPORT
+    names = () if is_module_export else (unit.name,)
+    return unit.location.path, (*unit.location.enclosing_names, *names)

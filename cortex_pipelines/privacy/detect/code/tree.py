@@ -16,7 +16,7 @@ from cortex_pipelines.privacy.detect.named_values import SCHEME, NamedValue, nam
 from cortex_pipelines.privacy.detect.names import STRONG
 from cortex_pipelines.privacy.detect.values import is_strong_secret
 from cortex_pipelines.syntax.grammars import Grammar, TooManyStepsError, parse_counted
-from cortex_pipelines.syntax.unparsable import why_unparsed
+from cortex_pipelines.syntax.unparsable import skip_reason
 
 _MAX_BYTES = 4_000_000
 # What stands in for a setting, in the text of a literal: ${name:…}, ?: '…' in Spring's, and the
@@ -58,7 +58,7 @@ class CodeTree:
 
     def _parse(self) -> Node | None:
         """The tree's root; None if parsing exceeds its time limit."""
-        if why_unparsed(self._data, self._grammar, _MAX_BYTES) is not None:
+        if skip_reason(self._data, self._grammar, _MAX_BYTES) is not None:
             return None
         try:
             return parse_counted(self._data, self._grammar).tree.root_node

@@ -8,9 +8,9 @@ from tree_sitter import Node
 
 from cortex_pipelines.extraction.outline import Definition, Outline, outline
 from cortex_pipelines.extraction.refactoring.model import (
+    MODULE_EXPORT,
     NAMELESS,
     OBJECT,
-    WHOLE,
     Function,
     Parameter,
     ParsedFile,
@@ -26,7 +26,7 @@ from cortex_pipelines.extraction.refactoring.statements import (
 from cortex_pipelines.extraction.refactoring.syntax import FUNCTIONS, RECEIVERS, TYPES
 from cortex_pipelines.ingestion.files.languages import language_of
 from cortex_pipelines.syntax.grammars import PARSED, TooManyStepsError, grammar_for
-from cortex_pipelines.syntax.unparsable import Unparsed, syntax_tree
+from cortex_pipelines.syntax.unparsable import SkipReason, syntax_tree
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _FORM = re.compile(r"\*\*?|\.\.\.")
@@ -36,8 +36,8 @@ _MAX_DEPTH = 64  # code nests a dozen deep; each level repeats the code inside i
 
 
 @dataclass(frozen=True)
-class _Around:
-    """An enclosing definition: its name after those of its holders, and what it is."""
+class _EnclosingDefinition:
+    """An enclosing definition: the names of its holders and its own, kind and type."""
 
     end: int
     names: tuple[str, ...]
@@ -53,7 +53,7 @@ def read_file(path: str, text: str, max_bytes: int) -> ParsedFile | None:
         return None
     grammar = grammar_for(language, path)
     tree = syntax_tree(data, grammar, max_bytes)
-    if isinstance(tree, Unparsed):
+    if isinstance(tree, SkipReason):
         return None
     root = tree.root_node
     try:
@@ -73,53 +73,59 @@ class _Reader:
         } | {
             definition.node.id
             for definition in file_outline.definitions.values()
-            if definition.kind in ("method", "type") and "name" in definition.pieces
+            if definition.kind in ("method", "type") and "name" in definition.captures
         }
         self._statements = StatementReader(data, lambda node: node.id in self._units)
 
     def file(self, root: Node) -> ParsedFile:
         file = ParsedFile(self._path, self._language, root.has_error)
-        around: list[_Around] = []
+        scopes: list[_EnclosingDefinition] = []
         for definition in sorted(self._outline.definitions.values(), key=_outer_first):
-            while around and around[-1].end <= definition.node.start_byte:
-                around.pop()
-            if len(around) > _MAX_DEPTH or definition.kind in ("variable", "constant", "import"):
+            while scopes and scopes[-1].end <= definition.node.start_byte:
+                scopes.pop()
+            if len(scopes) > _MAX_DEPTH or definition.kind in ("variable", "constant", "import"):
                 continue
-            around.append(self._enter(file, definition, around))
+            scopes.append(self._enter(file, definition, scopes))
         if self._language == "typescript":
             _drop_overloads(file)
         file.functions.append(self._module(root))
         return file
 
-    def _enter(self, file: ParsedFile, definition: Definition, around: list[_Around]) -> _Around:
+    def _enter(
+        self, file: ParsedFile, definition: Definition, scopes: list[_EnclosingDefinition]
+    ) -> _EnclosingDefinition:
         name = self._name(definition)
-        kind, made = definition.kind, None
+        kind, new_type = definition.kind, None
         if name and kind in FUNCTIONS:
-            function = self._function(definition, name, around)
+            function = self._function(definition, name, scopes)
             file.functions.append(function)
-            owner = next((unit.type for unit in reversed(around) if unit.kind != "module"), None)
-            if _object_around(definition.node) is not None:
+            owner = next((unit.type for unit in reversed(scopes) if unit.kind != "module"), None)
+            if _enclosing_object(definition.node) is not None:
                 owner = self._object(file, function)
             if owner is not None:
                 owner.methods.append(function)
         elif name and kind in TYPES and definition.role == "definition":
-            made = self._type(definition, name, around)
-            file.types.append(made)
+            new_type = self._type(definition, name, scopes)
+            file.types.append(new_type)
         names = (*self._holders(definition), name) if self._contains(definition, name) else ()
-        return _Around(definition.node.end_byte, names, kind, made)
+        return _EnclosingDefinition(definition.node.end_byte, names, kind, new_type)
 
     def _object(self, file: ParsedFile, member: Function) -> Type | None:
         """The named object literal that contains a function."""
-        *around, name = member.place.around
+        *enclosing, name = member.location.enclosing_names
         if name == NAMELESS:
             return None
-        known = (kind for kind in reversed(file.types) if kind.kind == OBJECT and kind.name == name)
-        same = next((kind for kind in known if kind.place.around == tuple(around)), None)
-        if same is None:
-            place = replace(member.place, around=tuple(around), code="")
-            same = Type(name, OBJECT, place, (), [])
-            file.types.append(same)
-        return same
+        namesakes = (
+            kind for kind in reversed(file.types) if kind.kind == OBJECT and kind.name == name
+        )
+        existing = next(
+            (kind for kind in namesakes if kind.location.enclosing_names == tuple(enclosing)), None
+        )
+        if existing is None:
+            location = replace(member.location, enclosing_names=tuple(enclosing), code="")
+            existing = Type(name, OBJECT, location, (), [])
+            file.types.append(existing)
+        return existing
 
     def _name(self, definition: Definition) -> str:
         node = definition.first("name")
@@ -130,33 +136,35 @@ class _Reader:
         if default or self._target(definition) == _MODULE:
             # a file that imports it by its path calls it by the file's name
             stem = PurePosixPath(self._path).name.partition(".")[0]
-            unnamed = stem if default or definition.kind in TYPES else WHOLE
-            return self._own_name(definition) or unnamed
+            unnamed = stem if default or definition.kind in TYPES else MODULE_EXPORT
+            return self._inner_name(definition) or unnamed
         return text[1:-1] if text[:1] in ("'", '"', "`") else text
 
     def _contains(self, definition: Definition, name: str) -> bool:
         """Whether it is a container by its name, which a test's title is not."""
         if definition.kind in FUNCTIONS:
-            return self._full_name(definition, name) not in ("", WHOLE)
+            return self._full_name(definition, name) not in ("", MODULE_EXPORT)
         return name != "" and definition.kind != "test"
 
-    def _own_name(self, definition: Definition) -> str:
+    def _inner_name(self, definition: Definition) -> str:
         """Name that an assigned expression has itself: ``f`` of ``a.b = function f() {}``."""
         body = definition.first("body")
         node = body.parent.child_by_field_name("name") if body and body.parent else None
         return self._text(node) if node else ""
 
-    def _function(self, definition: Definition, name: str, around: list[_Around]) -> Function:
+    def _function(
+        self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]
+    ) -> Function:
         body = definition.first("body")
         statements = self._statements.read(body) if body is not None else []
         callable_node = body.parent if body is not None and body.parent else definition.node
         parameters = self._parameters(callable_node)
-        place = self._place(definition, around)
+        location = self._location(definition, scopes)
         calls = called_names(statements)
         return Function(
             name,
             definition.kind,
-            place,
+            location,
             parameters,
             statements,
             body is not None,
@@ -168,35 +176,37 @@ class _Reader:
     def _head(
         self, definition: Definition, callable_node: Node, body: Node | None
     ) -> tuple[str, ...]:
-        whole = self._outline.widest(definition.node)
-        end = body.start_byte if body is not None else whole.end_byte
-        cuts = [callable_node.child_by_field_name(field) for field in ("parameters", "parameter")]
-        cuts.append(definition.first("name"))
-        parts, here = [], whole.start_byte
-        for cut in sorted((cut for cut in cuts if cut), key=lambda cut: cut.start_byte):
-            if here <= cut.start_byte <= end:
-                parts.append(self._data[here : cut.start_byte])
-                here = cut.end_byte
-        text = b" ".join([*parts, self._data[here:end]]).decode(errors="replace")
+        widest = self._outline.widest(definition.node)
+        end = body.start_byte if body is not None else widest.end_byte
+        excluded = [
+            callable_node.child_by_field_name(field) for field in ("parameters", "parameter")
+        ]
+        excluded.append(definition.first("name"))
+        parts, position = [], widest.start_byte
+        for cut in sorted((cut for cut in excluded if cut), key=lambda cut: cut.start_byte):
+            if position <= cut.start_byte <= end:
+                parts.append(self._data[position : cut.start_byte])
+                position = cut.end_byte
+        text = b" ".join([*parts, self._data[position:end]]).decode(errors="replace")
         return tuple(_TOKEN.findall(text))
 
     def _full_name(self, definition: Definition, name: str) -> str:
         """Name with its assignment target, unless that is the module, this object or a holder."""
         parts = self._target(definition)
         if name and (parts == _MODULE or definition.node.type == "export_statement"):
-            return self._own_name(definition) or WHOLE
-        held = "_prototype" in definition.pieces or self._own_name(definition) == name
-        if held or len(parts) < 2:
+            return self._inner_name(definition) or MODULE_EXPORT
+        on_holder = "_prototype" in definition.captures or self._inner_name(definition) == name
+        if on_holder or len(parts) < 2:
             return name
         while len(parts) > 1 and parts[0] in _PLAIN_HOLDERS:
             parts = parts[1:]
         return ".".join(parts)
 
     def _target(self, definition: Definition) -> list[str]:
-        """The parts of what a definition is assigned to."""
+        """The dotted parts of a definition's assignment target."""
         node = definition.node
-        left = node.child_by_field_name("left") if node.type == "assignment_expression" else None
-        return "".join(self._text(left).split()).split(".") if left is not None else []
+        target = node.child_by_field_name("left") if node.type == "assignment_expression" else None
+        return "".join(self._text(target).split()).split(".") if target is not None else []
 
     def _parameters(self, node: Node) -> tuple[Parameter, ...]:
         parameters: list[Parameter] = []
@@ -204,58 +214,58 @@ class _Reader:
             for group in node.children_by_field_name(field):
                 single = field == "parameter" or group.type == "identifier"
                 for child in [group] if single else group.named_children:
-                    parameters += self._bound(child)
+                    parameters += self._read_parameters(child)
         if parameters and parameters[0].name in RECEIVERS:
             parameters = parameters[1:]
         return tuple(parameters)
 
-    def _bound(self, node: Node) -> list[Parameter]:
+    def _read_parameters(self, node: Node) -> list[Parameter]:
         kind = node.child_by_field_name("type")
         default = node.child_by_field_name("value") or node.child_by_field_name("right")
-        form = _FORM.match(self._text(node))
+        marker = _FORM.match(self._text(node))
         return [
             Parameter(
                 self._text(name),
                 " ".join(self._text(kind).split()) if kind else "",
                 " ".join(self._text(default).split()) if default else "",
-                form[0] if form else "",
+                marker[0] if marker else "",
                 name.start_point[0] + 1,
             )
             for name in bound_names(node)
         ]
 
-    def _type(self, definition: Definition, name: str, around: list[_Around]) -> Type:
+    def _type(self, definition: Definition, name: str, scopes: list[_EnclosingDefinition]) -> Type:
         body = definition.first("body")
         statements = self._statements.read(body) if body is not None else []
         end = body.start_byte if body is not None else definition.node.end_byte
         header = self._data[definition.node.start_byte : end].decode(errors="replace").split()
         return Type(
-            name, definition.kind, self._place(definition, around), tuple(header), statements
+            name, definition.kind, self._location(definition, scopes), tuple(header), statements
         )
 
-    def _place(self, definition: Definition, around: list[_Around]) -> UnitLocation:
-        whole = self._outline.widest(definition.node)
-        mark = definition.first("keyword") or definition.first("name") or whole
+    def _location(self, definition: Definition, scopes: list[_EnclosingDefinition]) -> UnitLocation:
+        widest = self._outline.widest(definition.node)
+        line_node = definition.first("keyword") or definition.first("name") or widest
         holders = self._holders(definition)
-        types = [unit.names[-1] for unit in around if unit.names and unit.kind in TYPES]
-        functions = [unit.names[-1] for unit in around if unit.names and unit.kind in FUNCTIONS]
-        if "receiver" in definition.pieces:
+        types = [unit.names[-1] for unit in scopes if unit.names and unit.kind in TYPES]
+        functions = [unit.names[-1] for unit in scopes if unit.names and unit.kind in FUNCTIONS]
+        if "receiver" in definition.captures:
             types += holders
-        names = [name for unit in around for name in unit.names] + holders
+        names = [name for unit in scopes for name in unit.names] + holders
         return UnitLocation(
             path=self._path,
             language=self._language,
-            around=tuple(names),
+            enclosing_names=tuple(names),
             owner=types[-1] if types else None,
-            inside=functions[-1] if functions else None,
-            line=mark.start_point[0] + 1,
-            start_line=whole.start_point[0] + 1,
-            end_line=whole.end_point[0] + 1,
-            code=self._text(whole),
+            enclosing_function=functions[-1] if functions else None,
+            line=line_node.start_point[0] + 1,
+            start_line=widest.start_point[0] + 1,
+            end_line=widest.end_point[0] + 1,
+            code=self._text(widest),
         )
 
     def _holders(self, definition: Definition) -> list[str]:
-        """What holds a member from outside: a receiver, a prototype or objects, outermost first."""
+        """The holders of a member: a receiver, a prototype or object literals, outermost first."""
         receiver = definition.first("receiver")
         if receiver is not None:
             return [self._text(receiver)]
@@ -263,10 +273,10 @@ class _Reader:
         if prototype is not None:
             return [self._last_name(prototype.parent)]
         names = []
-        node = _object_around(definition.node)
+        node = _enclosing_object(definition.node)
         while node is not None and node.parent is not None:
             names.append(self._holder(node.parent))
-            node = _object_around(node.parent)
+            node = _enclosing_object(node.parent)
         return names[::-1]
 
     def _holder(self, node: Node) -> str:
@@ -277,7 +287,7 @@ class _Reader:
         if node.type == "arguments" and node.parent is not None:
             node = node.parent.parent or node
         if node.type == "export_statement":
-            return WHOLE
+            return MODULE_EXPORT
         field = {"pair": "key", "variable_declarator": "name", "assignment_expression": "left"}
         name = node.child_by_field_name(field.get(node.type, "name"))
         return NAMELESS if node.type not in field or name is None else self._last_name(name)
@@ -290,27 +300,34 @@ class _Reader:
     def _module(self, root: Node) -> Function:
         statements: list[Statement] = self._statements.read(root)
         line = root.end_point[0] + 1
-        place = UnitLocation(self._path, self._language, (), None, None, 1, 1, line, "")
+        location = UnitLocation(self._path, self._language, (), None, None, 1, 1, line, "")
         calls = called_names(statements)
-        return Function("", "module", place, (), statements, True, calls, (), "")
+        return Function("", "module", location, (), statements, True, calls, (), "")
 
     def _text(self, node: Node) -> str:
         return self._data[node.start_byte : node.end_byte].decode(errors="replace")
 
 
 def _drop_overloads(file: ParsedFile) -> None:
-    """Leave out the signatures that stand for a function's overloads beside the function itself."""
-    whole = {(one.place.around, one.name) for one in file.functions if one.has_body}
+    """Drop overload signatures of functions that also have an implementation."""
+    implemented = {
+        (function.location.enclosing_names, function.name)
+        for function in file.functions
+        if function.has_body
+    }
     for functions in (file.functions, *(kind.methods for kind in file.types)):
         functions[:] = [
-            one for one in functions if one.has_body or (one.place.around, one.name) not in whole
+            candidate
+            for candidate in functions
+            if candidate.has_body
+            or (candidate.location.enclosing_names, candidate.name) not in implemented
         ]
 
 
-def _object_around(node: Node) -> Node | None:
+def _enclosing_object(node: Node) -> Node | None:
     """The object literal that a node is a member of."""
-    around = node.parent if node.type in ("pair", "method_definition") else None
-    return around if around is not None and around.type == "object" else None
+    parent = node.parent if node.type in ("pair", "method_definition") else None
+    return parent if parent is not None and parent.type == "object" else None
 
 
 def _outer_first(definition: Definition) -> tuple[int, int, int]:
