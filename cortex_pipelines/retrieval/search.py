@@ -545,7 +545,7 @@ def _case_hint(collection: Collection, filters: Filters) -> str:
     if filters.path is None:
         return ""
     paths, pattern = collection.files["path"], path_pattern(filters.path)
-    matches = paths.filter(pattern.match_all(paths, any_case=True) & ~pattern.among(paths))
+    matches = paths.filter(pattern.match_all(paths, any_case=True) & ~pattern.match_all(paths))
     return f"; case counts in --path: there is {matches.sort()[0]}" if len(matches) else ""
 
 
