@@ -19,12 +19,12 @@ from cortex_pipelines.project_names import BASE
 from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.routing.router_from_logs import open_model
-from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Release, Served
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Release, ServedModel
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.llama_files import LlamaFiles
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.project_gateway import gateway_over
-from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.settings import EngineName
 
 ADAPTERS = tuple(f"team{number}" for number in range(10))
@@ -57,16 +57,16 @@ def write_adapters(folder: Path) -> None:
 def gateway(engine: EngineName, folder: Path, port: int) -> None:
     """Ours, over adapters and a router in a folder."""
     base = base_here()
-    models = {BASE: Served(BASE, Release("base", base.digest))}
+    models = {BASE: ServedModel(BASE, Release("base", base.digest))}
     for name in ADAPTERS:
         files = AdapterFiles(name, partial(Path, folder / "adapters" / name))
         adapter = partial(lambda suggestions, _task: suggestions, files)
-        models[name] = Served(name, Release("adapter", base.digest, name), adapter)
+        models[name] = ServedModel(name, Release("adapter", base.digest, name), adapter)
     catalogue = Catalogue(models, ADAPTERS[0], base.name, {"version": "router", "way": "model"})
     params = load_parameters(CHECKOUT)
     limits = {"adapters": len(ADAPTERS), "window": WINDOW, "threads": THREADS, "waiting": 256}
     params = params.model_copy(update={"serving": params.serving.model_copy(update=limits)})
-    desk = RouterDesk(lambda: LoadedRouter(open_model(folder / "router")), lambda: 0, CACHED)
+    desk = RouterBatcher(lambda: LoadedRouter(open_model(folder / "router")), lambda: 0, CACHED)
     source = CatalogueSource(lambda: catalogue, lambda: 0)
     gateway = gateway_over(folder / engine, params, base, engine, source, _no_examples, desk)
     run(gateway, "127.0.0.1", port)

@@ -84,7 +84,7 @@ def measure_kind(
     true = _true(scored, kind)
     similar = SimilarExamples(
         project.output("completion_dataset", names[0]), settings.retrieved_bytes
-    ).asked(scored)
+    ).with_examples(scored)
     figures: dict[str, float] = {"items": len(scored)}
     foreign_items = foreign[:count]
     styles = {

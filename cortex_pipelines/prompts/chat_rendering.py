@@ -1,9 +1,9 @@
-"""Conversations as a chat template renders them; turns that it refuses or drops are folded.
+"""Render conversations with a chat template, folding turns that the template rejects or drops.
 
-What a template can do is found out by rendering the conversation with marks in place of its texts:
-a template that raises, or leaves a mark out, cannot render it as it is. Then system text goes into
-the user's turns, as Gemma's and Mistral's model cards say, and turns of one role are joined by a
-blank line, until the template renders every text.
+The conversation is first rendered with marks in place of its texts: a template that raises, or
+drops a mark, cannot render it unchanged. Then system text is moved into the user's turns, as
+Gemma's and Mistral's model cards advise, and turns of one role are joined by a blank line, until
+the template renders every text.
 """
 
 import hashlib
@@ -21,15 +21,14 @@ Turn = Mapping[str, Any]
 ``tool_call_id`` where it has them."""
 
 Render = Callable[[Sequence[Turn]], str]
-"""Makes the text of a prompt from turns."""
+"""Renders turns to the text of a prompt."""
 
 _ID_LENGTH = 9
-"""Characters of a tool call's id that Mistral's templates demand."""
+"""Length of a tool call's id in Mistral's templates."""
 
 
 class ChatError(ValueError):
-    """A conversation cannot be rendered; the message says why, in the template's words if it has
-    any."""
+    """A conversation cannot be rendered. The message quotes the template's error, if any."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class ToolCall:
     """A call of a function in an earlier turn.
 
     Args:
-        id: By which the function's answer names it.
-        name: The function's.
+        id: Identifies the call in the function's answer.
+        name: The function's name.
         arguments: JSON, as the model wrote it.
     """
 
@@ -54,9 +53,9 @@ class ChatMessage:
     Args:
         role: ``system``, ``developer``, ``user``, ``assistant`` or ``tool``.
         content: Its text.
-        name: Of the participant; empty for none.
-        tool_calls: What the assistant called.
-        tool_call_id: Which call a tool answers; empty for none.
+        name: The participant's name; empty for none.
+        tool_calls: Calls by the assistant.
+        tool_call_id: The call that a tool answers; empty for none.
     """
 
     role: str
@@ -72,14 +71,14 @@ class ChatMessage:
 
 
 def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
-    """The conversation in turns of which the template renders every text.
+    """Fold the conversation into turns, so that the template renders every text.
 
     Args:
         render: The template; it may raise anything.
         messages: Oldest first.
 
     Raises:
-        ChatError: the template refuses the conversation however it is folded.
+        ChatError: the template rejects every folding of the conversation.
     """
     messages = [_with_system_role(message) for message in messages]
     reason = ChatError("the conversation has no messages")
@@ -88,7 +87,7 @@ def fold_turns(render: Render, messages: Sequence[ChatMessage]) -> list[Turn]:
             try:
                 _require_complete(render, candidate, as_turns)
                 turns = as_turns(candidate)
-                _rendered(render, turns)
+                _render(render, turns)
                 return turns
             except ChatError as error:
                 reason = error
@@ -100,21 +99,23 @@ def _with_system_role(message: ChatMessage) -> ChatMessage:
 
 
 def _foldings(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
-    """The conversation as it is, then with ever more folded."""
-    tried: list[list[ChatMessage]] = []
-    for split, fold in product((_as_sent, _split_calls), (_as_sent, _join, _fold_later, _fold_all)):
+    """The conversation unchanged, then with more and more turns folded."""
+    candidates: list[list[ChatMessage]] = []
+    for split, fold in product(
+        (_unchanged, _split_calls), (_unchanged, _join, _fold_later, _fold_all)
+    ):
         candidate = fold(split(messages))
-        if candidate not in tried:
-            tried.append(candidate)
+        if candidate not in candidates:
+            candidates.append(candidate)
             yield candidate
 
 
-def _as_sent(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+def _unchanged(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     return list(messages)
 
 
 def _split_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """The text beside a tool call in a turn of its own: some templates render only the call."""
+    """Move text next to a tool call into its own turn: some templates render only the call."""
     turns = []
     for message in messages:
         if message.tool_calls and message.content:
@@ -125,7 +126,7 @@ def _split_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def _join(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Consecutive turns of one role as one."""
+    """Join consecutive turns of the same role."""
     turns: list[ChatMessage] = []
     for message in messages:
         last = turns[-1] if turns else None
@@ -143,24 +144,24 @@ def _join(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 
 def _fold_later(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """System text after the first turn in the turns of the user around it."""
-    head, *rest = _join(messages)
-    return _fold_all(rest, head)
+    """Move system text after the first turn into the adjacent user turns."""
+    head, *later_messages = _join(messages)
+    return _fold_all(later_messages, head)
 
 
 def _fold_all(messages: Sequence[ChatMessage], *head: ChatMessage) -> list[ChatMessage]:
-    """All system text in the turns of the user around it."""
-    rest = [
+    """Move all system text into the adjacent user turns."""
+    user_messages = [
         replace(message, role="user") if message.role == "system" else message
         for message in messages
     ]
-    return _join([*head, *rest])
+    return _join([*head, *user_messages])
 
 
 def _turn_forms(
     messages: Sequence[ChatMessage],
 ) -> Iterator[Callable[[Sequence[ChatMessage]], list[Turn]]]:
-    """The ways in which templates read turns; they differ in tool calls alone."""
+    """Turn formats that templates expect; they differ only in tool calls."""
     if not any(message.tool_calls or message.tool_call_id for message in messages):
         yield lambda turns: [_turn(turn, parsed=False, short=False) for turn in turns]
         return
@@ -175,11 +176,11 @@ def _turn(message: ChatMessage, parsed: bool, short: bool) -> Turn:
 
     Args:
         message: The message.
-        parsed: Whether arguments of tool calls are objects, not JSON.
-        short: Whether their ids have the length that Mistral's templates demand.
+        parsed: Pass the arguments of tool calls as objects instead of JSON strings.
+        short: Shorten ids to the length that Mistral's templates require.
     """
 
-    def named(call_id: str) -> str:
+    def shorten_id(call_id: str) -> str:
         return hashlib.sha256(call_id.encode()).hexdigest()[:_ID_LENGTH] if short else call_id
 
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
@@ -188,21 +189,21 @@ def _turn(message: ChatMessage, parsed: bool, short: bool) -> Turn:
     if message.tool_calls:
         turn["tool_calls"] = [
             {
-                "id": named(call.id),
+                "id": shorten_id(call.id),
                 "type": "function",
                 "function": {
                     "name": call.name,
-                    "arguments": _parsed(call.arguments) if parsed else call.arguments,
+                    "arguments": _parse_arguments(call.arguments) if parsed else call.arguments,
                 },
             }
             for call in message.tool_calls
         ]
     if message.tool_call_id:
-        turn["tool_call_id"] = named(message.tool_call_id)
+        turn["tool_call_id"] = shorten_id(message.tool_call_id)
     return turn
 
 
-def _parsed(arguments: str) -> Any:
+def _parse_arguments(arguments: str) -> Any:
     try:
         value = json.loads(arguments)
     except ValueError:
@@ -212,7 +213,7 @@ def _parsed(arguments: str) -> Any:
 
 @dataclass(frozen=True)
 class _Mark:
-    """A mark in place of a text, the field whose text that is, and whether it is within JSON."""
+    """A mark in place of a field's text; quoted if it is inside JSON."""
 
     text: str
     field: str
@@ -235,8 +236,8 @@ def _require_complete(
         marks.append(_Mark(f"zq{len(marks):04d}qz", field, quoted))
         return marks[-1].text
 
-    marked = [_marked(message, number, mark) for number, message in enumerate(messages)]
-    text = _rendered(render, as_turns(marked)).lower()  # a template may have its own capitals
+    marked = [_mark_message(message, number, mark) for number, message in enumerate(messages)]
+    text = _render(render, as_turns(marked)).lower()  # a template may have its own capitals
     for each in marks:
         if each.text not in text:
             raise ChatError(f"the base's chat template does not render {each.field}")
@@ -244,16 +245,16 @@ def _require_complete(
             raise ChatError(f"the base's chat template does not render {each.field} as JSON")
 
 
-def _marked(message: ChatMessage, number: int, mark: Callable[..., str]) -> ChatMessage:
-    def named(field: str) -> str:
+def _mark_message(message: ChatMessage, number: int, mark: Callable[..., str]) -> ChatMessage:
+    def describe(field: str) -> str:
         return f"{field} of messages.{number} ({message.role})"
 
     calls = tuple(
         replace(
             call,
-            name=mark(named("tool_calls")),
+            name=mark(describe("tool_calls")),
             arguments=json.dumps(
-                {mark(named("tool_calls"), True): mark(named("tool_calls"), True)}
+                {mark(describe("tool_calls"), True): mark(describe("tool_calls"), True)}
             ),
         )
         for call in message.tool_calls
@@ -261,17 +262,17 @@ def _marked(message: ChatMessage, number: int, mark: Callable[..., str]) -> Chat
     participant = message.name and message.role != "tool"  # its call says which function answers
     return replace(
         message,
-        content=mark(named("content")) if message.content.strip() else message.content,
-        name=mark(named("name")) if participant else message.name,
+        content=mark(describe("content")) if message.content.strip() else message.content,
+        name=mark(describe("name")) if participant else message.name,
         tool_calls=calls,
     )
 
 
-def _rendered(render: Render, turns: Sequence[Turn]) -> str:
+def _render(render: Render, turns: Sequence[Turn]) -> str:
     try:
         return render(turns)
     except PromptFileError:
         raise  # the project's own template is wrong, not the conversation
     except Exception as error:  # a template may fail in any way
-        words = str(error) or type(error).__name__
-        raise ChatError(f"the base's chat template refuses the conversation: {words}") from error
+        reason = str(error) or type(error).__name__
+        raise ChatError(f"the base's chat template refuses the conversation: {reason}") from error

@@ -14,13 +14,13 @@ from cortex_pipelines.tokenization.segments import Segment, Segments, as_segment
 from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, encoder_of
 
 TASKS: tuple[Task, ...] = get_args(Task)
-"""What adapters learn."""
+"""Tasks that adapters learn."""
 
 DATASETS: Mapping[str, Task] = {**{task: task for task in TASKS}, "feedback": "refactoring"}
-"""What they learn from, each the data set ``<name>_dataset``, and the task that it belongs to."""
+"""Data set ``<name>_dataset`` to the task that it trains."""
 
 _ALWAYS_MEASURED = ("completion", "refactoring", "naming", "architecture", "feedback")
-"""Data sets that questions and gates are about, and that show what an adapter did not learn."""
+"""Data sets used by questions and gates, also where the adapter was not trained on them."""
 
 _COLUMNS = ("example_id", "path", "language", "kind", "prompt", "completion", "cluster")
 
@@ -31,14 +31,14 @@ class Example:
 
     Args:
         example_id: Identity in the data set.
-        task: One of ``DATASETS``: the data set it is from.
-        path: File it was made from.
+        task: Source data set, one of ``DATASETS``.
+        path: Source file.
         language: Programming language.
-        kind: Kind of unit, of name, of change or of structure.
-        prompt: What the model sees.
-        completion: What it has to write.
+        kind: Kind of unit, name, change or structure.
+        prompt: Model input.
+        completion: Expected output.
         cluster: Near-duplicate cluster.
-        suffix: Code after the gap that is to be filled; None where there is no gap.
+        suffix: Code after the gap; None without a gap.
     """
 
     example_id: str
@@ -53,12 +53,12 @@ class Example:
 
     @property
     def form(self) -> str:
-        """The task whose prompts and answers it has, and whose adapter learns it."""
+        """Task whose prompt format the example has, and whose adapter learns it."""
         return DATASETS.get(self.task, self.task)
 
 
-def measured(datasets: Mapping[str, Path], trained: Collection[str]) -> dict[str, Path]:
-    """Data sets that an adapter is measured on: others cost time only where they were trained on.
+def datasets_to_measure(datasets: Mapping[str, Path], trained: Collection[str]) -> dict[str, Path]:
+    """Data sets that an adapter is evaluated on; optional ones only if it was trained on them.
 
     Args:
         datasets: Each of ``DATASETS`` with its folder.
@@ -72,7 +72,7 @@ def measured(datasets: Mapping[str, Path], trained: Collection[str]) -> dict[str
 
 
 def read_examples(folder: Path, task: str, split: str) -> list[Example]:
-    """The examples of one split of a data set, in its order.
+    """Read the examples of one split of a data set, in order.
 
     Args:
         folder: Output folder of the data set.
@@ -88,7 +88,7 @@ def read_examples(folder: Path, task: str, split: str) -> list[Example]:
 
 
 def without_gaps(folder: Path, task: str, split: str) -> list[Example]:
-    """Examples of a split without fill-in-the-middle examples."""
+    """Read the examples of a split without fill-in-the-middle examples."""
     return [example for example in read_examples(folder, task, split) if example.suffix is None]
 
 
@@ -96,11 +96,11 @@ def prompt_segments(tokenizer: Any, example: Example) -> Segments:
     """The prompt as the model sees it; for a gap, with the code after it.
 
     Where the base's tokenizer has marks for gaps, they are used (Bavarian et al. 2022, in the order
-    prefix, suffix, middle). A base without them was never taught what a mark means, but it goes on
-    with code: it sees the code after the gap first and the code before the gap last.
+    prefix, suffix, middle). A base without such marks can only continue code: it sees the code
+    after the gap first and the code before the gap last.
 
     Args:
-        tokenizer: The base's.
+        tokenizer: Tokenizer of the base.
         example: With or without a gap.
     """
     if example.suffix is None:
@@ -117,8 +117,8 @@ def prompt_segments(tokenizer: Any, example: Example) -> Segments:
 def shuffled(examples: Iterable[Example], seed: int) -> list[Example]:
     """Shuffle examples by their identities and the seed alone.
 
-    A hash is used instead of a random generator: adding or removing an example moves no other, so
-    that a sample of a growing data set stays mostly the same and cached scores stay useful.
+    A hash is used instead of a random generator: adding or removing an example does not move
+    others, so a sample of a growing data set stays mostly the same and cached scores stay valid.
     """
     return sorted(examples, key=lambda example: _rank(example, seed))
 
@@ -129,13 +129,13 @@ def sampled(examples: Iterable[Example], count: int, seed: int) -> list[Example]
 
 
 def grouped_by_file(examples: Sequence[Example], among: Iterable[Example]) -> list[Example]:
-    """The examples with their file's group as cluster.
+    """Set each example's cluster to the group of its file.
 
     The split draws files, so files and not their examples are independent; files that share a
     near-duplicate form one group, named after its first file.
 
     Args:
-        examples: What is measured.
+        examples: Examples to evaluate.
         among: All examples of the split, of all tasks.
     """
     pairs = sorted({(example.path, example.cluster) for example in among})

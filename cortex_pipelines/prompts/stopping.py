@@ -11,7 +11,7 @@ _QUOTES = "\"'`"
 
 
 def extent_of(item: Example) -> StopRule:
-    """Kind of answer that an example asks for, which determines its end."""
+    """Rule for the end of an example's answer."""
     python = item.language == "python"
     if item.task == "naming":
         return "line"
@@ -27,7 +27,7 @@ def extent_of(item: Example) -> StopRule:
 
 
 def extent_of_test(language: str) -> StopRule:
-    """Where a test ends: of most languages a function, else a call like ``it(...)``."""
+    """Rule for the end of a test: a function in most languages, else a call like ``it(...)``."""
     if language in ("javascript", "typescript"):
         return "statement"
     return "unit" if language == "python" else "braced_unit"
@@ -55,55 +55,55 @@ def _end(text: str, extent: StopRule) -> int:
     if extent == "statement":
         return _end_of_statement(text)
     if extent in ("indented", "unit"):
-        return _end_by_indent(text, whole=extent == "unit")
+        return _end_by_indent(text, includes_header=extent == "unit")
     return _end_by_brace(text, depth=0 if extent == "braced_unit" else 1)
 
 
 def _end_of_statement(text: str) -> int:
     """End of the first line at which all brackets are closed."""
     depth, begun, quote = 0, False, ""
-    for place, letter in enumerate(text):
+    for position, letter in enumerate(text):
         if quote:
-            quote = "" if letter == quote and text[place - 1] != "\\" else quote
+            quote = "" if letter == quote and text[position - 1] != "\\" else quote
         elif letter in _QUOTES:
             quote = letter
         depth += (letter in _OPENING) - (letter in _CLOSING) if not quote else 0
         begun = begun or not letter.isspace()
         if letter == "\n" and begun and depth <= 0:
-            return place
+            return position
     return len(text)
 
 
-def _end_by_indent(text: str, *, whole: bool) -> int:
-    """Start of the first line outside of the block that the text begins with.
+def _end_by_indent(text: str, *, includes_header: bool) -> int:
+    """Start of the first line outside the block that the text begins with.
 
     Args:
-        text: What was written.
-        whole: Whether the text begins with the header, whose block is deeper, or in the block.
+        text: Generated text.
+        includes_header: Whether the text begins with the block's header, or inside the block.
     """
-    place, margin, been_inside = 0, -1, False
+    offset, margin, entered_block = 0, -1, False
     for line in text.split("\n"):
         content = line.strip()
         indent = len(line) - len(line.lstrip())
         if content and margin < 0:
             margin = indent
         elif content:
-            outside = indent < margin or (whole and been_inside and indent == margin)
-            if outside and not (whole and content[0] in _CLOSING):
-                return max(place - 1, 0)
+            dedented = indent < margin or (includes_header and entered_block and indent == margin)
+            if dedented and not (includes_header and content[0] in _CLOSING):
+                return max(offset - 1, 0)
             # a bracket that closes at the margin ends a decorator's or header's, not the block
             closes = indent == margin and content[0] in _CLOSING
-            been_inside = not closes and (been_inside or indent > margin)
-        place += len(line) + 1
+            entered_block = not closes and (entered_block or indent > margin)
+        offset += len(line) + 1
     return len(text)
 
 
 def _end_by_brace(text: str, *, depth: int) -> int:
     """End of the brace that closes the open block; ignores braces in one-line strings."""
     quote, opened = "", depth > 0
-    for place, letter in enumerate(text):
+    for position, letter in enumerate(text):
         if quote:
-            ends = (letter == quote and text[place - 1] != "\\") or letter == "\n"
+            ends = (letter == quote and text[position - 1] != "\\") or letter == "\n"
             quote = "" if ends else quote
         elif letter in _QUOTES[:1]:
             quote = letter
@@ -112,5 +112,5 @@ def _end_by_brace(text: str, *, depth: int) -> int:
         elif letter == "}":
             depth -= 1
             if opened and depth <= 0:
-                return place + 1
+                return position + 1
     return len(text)

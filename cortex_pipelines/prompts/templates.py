@@ -1,7 +1,7 @@
-"""Templates of prompts: files of Jinja2, versioned by their content.
+"""Prompt templates: Jinja2 files, versioned by their content.
 
-The package has one for each use. A project's file ``prompts/NAME.jinja`` stands for the package's,
-and ``prompts/VARIANT/NAME.jinja`` for both where an experiment compares that variant.
+The package has one for each use. A project's file ``prompts/NAME.jinja`` overrides the package's,
+and ``prompts/VARIANT/NAME.jinja`` overrides both in an experiment that compares that variant.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ _ENDING = ".jinja"
 _PACKAGE = Path(__file__).parent / "package"
 _DIGITS = 12
 
-# a prompt is no page: nothing is escaped
+# a prompt is not HTML: nothing is escaped
 _JINJA = ImmutableSandboxedEnvironment(
     trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, autoescape=False
 )
 
 
 class PromptFileError(ValueError):
-    """A project's template cannot be used; the message names file and line, and what is known."""
+    """A project's template cannot be used. The message names file, line and valid names."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Template:
     """One template.
 
     Args:
-        name: What it is used for.
-        text: Jinja2.
+        name: Its use, such as ``completion``.
+        text: Jinja2 source.
         origin: ``package``, or the file within the project.
     """
 
@@ -46,7 +46,7 @@ class Template:
     text: str
     origin: str = "package"
 
-    @cached_property  # every answer names it
+    @cached_property  # part of every answer
     def version(self) -> str:
         """SHA-256 of the text, the first 12 digits."""
         return _version(self.text)
@@ -60,47 +60,51 @@ class Templates:
     """One template for each use.
 
     Args:
-        each: By name.
-        variants: What experiments may compare with them, by name.
+        by_name: The templates.
+        variants: Alternatives for experiments, by name.
     """
 
-    each: Mapping[str, Template]
+    by_name: Mapping[str, Template]
     variants: "Mapping[str, Templates]" = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Template:
-        return self.each[name]
+        return self.by_name[name]
 
     @cached_property
-    def own(self) -> dict[str, str]:
-        """Versions of those that are not the package's, by name."""
-        known = package_templates().each
+    def project_versions(self) -> dict[str, str]:
+        """Versions of the templates that differ from the package's, by name."""
+        packaged = package_templates().by_name
         return {
             name: template.version
-            for name, template in self.each.items()
-            if template.version != known[name].version
+            for name, template in self.by_name.items()
+            if template.version != packaged[name].version
         }
 
     @cached_property
     def version(self) -> str:
-        """Hash of the project's own templates; empty where all are the package's."""
-        return _version(json.dumps(self.own, sort_keys=True)) if self.own else ""
+        """Hash of the templates that differ from the package's; empty if none does."""
+        return (
+            _version(json.dumps(self.project_versions, sort_keys=True))
+            if self.project_versions
+            else ""
+        )
 
     def variant(self, name: str) -> "Templates":
         """The templates of a variant.
 
         Raises:
-            PromptFileError: there is none of this name.
+            PromptFileError: unknown variant.
         """
         if name not in self.variants:
-            known = ", ".join(self.variants) or "none yet"
-            raise PromptFileError(f"no folder {FOLDER}/{name} of templates; there is: {known}")
+            names = ", ".join(self.variants) or "none yet"
+            raise PromptFileError(f"no folder {FOLDER}/{name} of templates; there is: {names}")
         return self.variants[name]
 
     def render(self, name: str, **values: Any) -> str:
-        """The text that a template makes of these values.
+        """Render a template.
 
         Raises:
-            PromptFileError: it asks something of a value that the value does not have.
+            PromptFileError: the template uses an attribute that a value does not have.
         """
         try:
             return _compiled(self[name].text).render(values)
@@ -110,7 +114,7 @@ class Templates:
 
 @cache
 def package_templates() -> Templates:
-    """The package's own."""
+    """The templates in the package."""
     return Templates(
         {
             path.stem: Template(path.stem, path.read_text(encoding="utf-8"))
@@ -120,43 +124,50 @@ def package_templates() -> Templates:
 
 
 def project_templates(root: Path) -> Templates:
-    """The package's templates, with a project's own in their places, and its variants.
+    """The package's templates with the project's overrides and variants.
 
     Args:
         root: Project root.
 
     Raises:
-        PromptFileError: a file is no template, or of no use.
+        PromptFileError: a file is not a valid template, or has an unknown name.
     """
     folder = root / FOLDER
-    own = _with_files(package_templates(), folder, root)
-    inside = sorted(path for path in folder.glob("*/") if path.is_dir())
-    return replace(own, variants={path.name: _with_files(own, path, root) for path in inside})
+    templates = _with_files(package_templates(), folder, root)
+    variant_folders = sorted(path for path in folder.glob("*/") if path.is_dir())
+    return replace(
+        templates,
+        variants={path.name: _with_files(templates, path, root) for path in variant_folders},
+    )
 
 
 def _with_files(templates: Templates, folder: Path, root: Path) -> Templates:
-    return Templates({**templates.each, **{each.name: each for each in _read(folder, root)}})
+    return Templates({**templates.by_name, **{each.name: each for each in _read(folder, root)}})
 
 
 def _read(folder: Path, root: Path) -> Iterator[Template]:
-    known = package_templates().each
+    packaged = package_templates().by_name
     for path in sorted(folder.glob(f"*{_ENDING}")):
-        place = path.relative_to(root).as_posix()
-        if path.stem not in known:
-            raise PromptFileError(f"{place}: used by nothing; templates are {', '.join(known)}")
+        location = path.relative_to(root).as_posix()
+        if path.stem not in packaged:
+            raise PromptFileError(
+                f"{location}: used by nothing; templates are {', '.join(packaged)}"
+            )
         try:
-            template = Template(path.stem, path.read_text(encoding="utf-8"), place)
+            template = Template(path.stem, path.read_text(encoding="utf-8"), location)
         except UnicodeDecodeError as error:
-            raise PromptFileError(f"{place}: it is no text in UTF-8: {error}") from error
-        allowed = _variables(known[path.stem].text)
+            raise PromptFileError(f"{location}: not UTF-8 text: {error}") from error
+        allowed = _variables(packaged[path.stem].text)
         try:
-            others = sorted(_variables(template.text) - allowed)
+            unknown_variables = sorted(_variables(template.text) - allowed)
         except TemplateError as error:
             line = getattr(error, "lineno", None)
-            raise PromptFileError(f"{place}:{line}: {error}") from error
-        if others:
-            words = f"{', '.join(others)} is not known here; there is {', '.join(sorted(allowed))}"
-            raise PromptFileError(f"{place}: {words}")
+            raise PromptFileError(f"{location}:{line}: {error}") from error
+        if unknown_variables:
+            raise PromptFileError(
+                f"{location}: {', '.join(unknown_variables)} is not known here; "
+                f"there is {', '.join(sorted(allowed))}"
+            )
         yield template
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cortex_pipelines.adapters.model.lora import recorded_base, trained_tasks
-from cortex_pipelines.prompts.examples import measured
+from cortex_pipelines.prompts.examples import datasets_to_measure
 from cortex_pipelines.release.answering import choose_release, write_release
 from cortex_pipelines.release.card import TrainingDataSet, has_replay, write_card
 from cortex_pipelines.release.settings import ReleaseSettings
@@ -54,7 +54,7 @@ def code_adapter_release(
     }
     data = [
         TrainingDataSet(f"{name}_dataset", versions[f"{name}_dataset"], folder, name)
-        for name, folder in measured(folders, trained_tasks(code_adapter)).items()
+        for name, folder in datasets_to_measure(folders, trained_tasks(code_adapter)).items()
     ]
     if has_replay(code_adapter):
         data.append(

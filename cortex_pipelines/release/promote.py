@@ -69,7 +69,7 @@ def promote(
         templates = project_templates(project.root)
     except PromptFileError as error:
         raise ReleaseError(f"{model.name}: {error}; the champion stays") from error
-    custom_templates = templates.own if model.partition else None
+    custom_templates = templates.project_versions if model.partition else None
     with _release_lock(project), _release_in_progress(project):
         entry = promotion.promote(
             project.root, model, _current_action(reason), settings, report, custom_templates

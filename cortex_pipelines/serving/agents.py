@@ -1,4 +1,4 @@
-"""What is served as tools for agents, by the Model Context Protocol."""
+"""Tools for agents over the Model Context Protocol."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +23,8 @@ from cortex_pipelines.serving.http.answers import collect
 from cortex_pipelines.serving.http.errors import sentences_of
 from cortex_pipelines.serving.http.schemas import LONGEST, encodable
 from cortex_pipelines.serving.request_prompts import completion, infill, worker
-from cortex_pipelines.serving.routing import Routed
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.routing import RoutedTask
+from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import (
     Contexts,
     Expect,
@@ -47,17 +47,17 @@ Name = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
 Note = Annotated[str, Field(max_length=LONGEST_NOTE), AfterValidator(encodable)]
 
 OpenGateway = Callable[[], Gateway]
-"""Gives the gateway; may wait until its base is loaded."""
+"""Returns the gateway; may block until its base model is loaded."""
 
 Answer = dict[str, Any]
 
 
 def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPServer[Any]:
-    """The server of the tools, for any transport.
+    """MCP server with the tools, for any transport.
 
     Args:
-        open_gateway: Gives what answers.
-        services: What the project knows besides its models; what it cannot answer is no tool.
+        open_gateway: Returns the gateway.
+        services: The project's other services; a missing service has no tool.
     """
     server = _Server(
         "cortex-pipelines",
@@ -76,7 +76,7 @@ def agents_server(open_gateway: OpenGateway, services: ProjectServices) -> MCPSe
 
 
 class _Server(MCPServer[Any]):
-    """A server that answers wrong arguments by sentences, not by pydantic's own text."""
+    """MCP server that reports invalid arguments as sentences instead of pydantic's text."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -106,7 +106,7 @@ def _tools(
         that the error of an unknown name lists; without it the default. suffix: the code after
         the gap. max_tokens: most tokens of the answer.
         """
-        with _sentences():
+        with _readable_errors():
             gateway = await run_in_threadpool(open_gateway)
             return await _complete(gateway, prompt, model, suffix, max_tokens)
 
@@ -194,9 +194,9 @@ def _remember_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
         supersedes: the id of an entry that no longer holds. Secrets and personal data are taken
         out.
         """
-        who = caller().name
-        given = (text, kind, "tool remember", answer, supersedes)
-        return await _work(lambda: dict(memory(project).add(who, *given)), "memory")
+        author = current_principal().name
+        note_fields = (text, kind, "tool remember", answer, supersedes)
+        return await _work(lambda: dict(memory(project).add(author, *note_fields)), "memory")
 
     return remember
 
@@ -213,11 +213,11 @@ def _recall_tool(memory: OpenMemory) -> Callable[..., Awaitable[Answer]]:
         Without query: your latest exchanges, all that holds, and what changed since you were here.
         history: also what was superseded.
         """
-        who = caller().name
+        author = current_principal().name
         if query is None:
-            return await _work(lambda: dict(memory(project).show(who)), "memory")
-        given = (query, k, None, history)
-        return await _work(lambda: dict(memory(project).search(who, *given)), "memory")
+            return await _work(lambda: dict(memory(project).show(author)), "memory")
+        query_options = (query, k, None, history)
+        return await _work(lambda: dict(memory(project).search(author, *query_options)), "memory")
 
     return recall
 
@@ -232,13 +232,13 @@ def _worker_prompt(
         one project; without it all.
         """
 
-        def made() -> Answer:
+        def render_prompt() -> Answer:
             text = worker(services.templates(), task, context_of(task, project, 4_000))
             return {"text": text.text, "template": str(text.made_by[0])}
 
-        answer = await _work(made, "data")
-        told = TextContent(text=answer["text"], _meta={"template": answer["template"]})
-        return UserMessage(told)
+        answer = await _work(render_prompt, "data")
+        content = TextContent(text=answer["text"], _meta={"template": answer["template"]})
+        return UserMessage(content)
 
     return work_on
 
@@ -263,67 +263,71 @@ def _graph_tool(relations: Relations) -> Callable[..., Awaitable[Answer]]:
 
 
 async def _complete(
-    gateway: Gateway, prompt: str, model: str | None, suffix: str | None, most: int
+    gateway: Gateway, prompt: str, model: str | None, suffix: str | None, max_tokens: int
 ) -> Answer:
-    answering = await run_in_threadpool(gateway.answering, model)
-    form = infill(prompt, suffix) if suffix else completion(prompt)
-    asked = await run_in_threadpool(gateway.ask, answering, form, Sampling(most))
-    (written,) = await collect(gateway, asked)  # nothing more is written if the agent cancels
+    backend = await run_in_threadpool(gateway.backend_for, model)
+    builder = infill(prompt, suffix) if suffix else completion(prompt)
+    prepared = await run_in_threadpool(gateway.prepare, backend, builder, Sampling(max_tokens))
+    (answer_text,) = await collect(gateway, prepared)  # cancelled with the agent's call
     answer = {
-        "text": written.text,
-        "finish": written.finish,
-        "tokens": written.generated,
-        "model": answering.served.name,
-        "way": answering.way,
-        "version": answering.version,
-        "release": answering.release,
+        "text": answer_text.text,
+        "finish": answer_text.finish,
+        "tokens": answer_text.generated,
+        "model": backend.served.name,
+        "way": backend.way,
+        "version": backend.version,
+        "release": backend.release,
     }
-    notices: Answer = {"notice": answering.notice, "cut_tokens": asked.cut}
-    notices["flags"] = sorted(asked.flags)
+    notices: Answer = {"notice": backend.notice, "cut_tokens": prepared.cut}
+    notices["flags"] = sorted(prepared.flags)
     return answer | {name: value for name, value in notices.items() if value}
 
 
 def _route(gateway: Gateway, task: str) -> Answer:
-    routed: Routed
+    routed: RoutedTask
     (routed,) = gateway.router.submit([task]).result()
-    gateway.metrics.routed.labels(routed.decision.decided_by).inc()
+    gateway.metrics.routed_tasks.labels(routed.decision.decided_by).inc()
     answer = {**routed.decision.as_json(), "version": routed.decision.model_version}
     return answer | ({"notice": routed.notice} if routed.notice else {})
 
 
 def lineage_of(gateway: Gateway, services: ProjectServices, name: str) -> Answer:
-    """What a model was made from, as a tree where the project knows it.
+    """Lineage of a model, as a tree if the project records one.
 
     Raises:
-        UnknownModelError: there is no such model.
+        UnknownModelError: unknown model.
     """
-    now = gateway.source.current
-    if name == ROUTER and now.router is not None:
-        way, version, known = now.router["way"], now.router["version"], now.router.get("lineage")
+    catalogue = gateway.source.current
+    if name == ROUTER and catalogue.router is not None:
+        way, version, lineage = (
+            catalogue.router["way"],
+            catalogue.router["version"],
+            catalogue.router.get("lineage"),
+        )
         answer = {"model": ROUTER, "way": way, "version": version}
-        project, of = None, None if version == RULES else version
+        project, adapter_version = None, None if version == RULES else version
     else:
-        served = now.find(name)
+        served = catalogue.find(name)
         answer = {"model": served.name, "way": served.release.way, "version": served.version}
         answer["release"] = served.release.version
-        known = served.about.get("lineage")
-        project, of = served.about.get("project"), served.release.adapter
-    if of is not None and services.lineage is not None:
-        return {**answer, "tree": dict(services.lineage(project, of))}
-    return {**answer, "tree": known}
+        lineage = served.details.get("lineage")
+        project, adapter_version = served.details.get("project"), served.release.adapter
+    if adapter_version is not None and services.lineage is not None:
+        return {**answer, "tree": dict(services.lineage(project, adapter_version))}
+    return {**answer, "tree": lineage}
 
 
 async def _work(call: Callable[[], Answer], scope: str = "route") -> Answer:
-    """The answer, from a thread; an error where whoever asks lacks the scope."""
-    if why := caller().refusal([scope]):
-        raise ToolError(why)
-    with _sentences():
+    """Run a call in a thread; ToolError if the caller lacks the scope."""
+    if refusal := current_principal().refusal([scope]):
+        raise ToolError(refusal)
+    with _readable_errors():
         return await run_in_threadpool(call)
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """Errors of the platform's own are sentences for whoever asked."""
+def _readable_errors() -> Iterator[None]:
+    """Pass on this package's errors as tool errors: their messages are written for users."""
     try:
         yield
     except Exception as error:

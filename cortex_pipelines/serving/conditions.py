@@ -1,31 +1,31 @@
-"""The ways in which one model can be answered, to be shown beside each other."""
+"""Conditions under which one model can answer (base, context, adapter, both), for comparison."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from cortex_pipelines.release.answering import Condition
-from cortex_pipelines.serving.catalogue import Served
+from cortex_pipelines.serving.catalogue import ServedModel
 
 
-def with_others(served: Served, index: str | None, examples: Path | None) -> Served:
-    """A served model that knows how it would be answered otherwise.
+def with_ways(served: ServedModel, index: str | None, examples: Path | None) -> ServedModel:
+    """A served model with its variants under every condition.
 
     Args:
-        served: As it is released.
-        index: DVC's hash of the examples that context can be taken from.
-        examples: Their folder; None where they are not there.
+        served: The released model.
+        index: DVC's hash of the examples for retrieved context.
+        examples: Their folder; None if missing.
     """
     adapter = served.release.adapter
     ways: dict[Condition, tuple[str | None, bool]] = {"base": (None, False)}
-    shown = index is not None and examples is not None
-    if shown:
+    has_examples = index is not None and examples is not None
+    if has_examples:
         ways["context"] = (None, True)
     if adapter is not None:
         ways["adapter"] = (adapter, False)
-        if shown:
+        if has_examples:
             ways["both"] = (adapter, True)
-    others = {
+    by_way = {
         way: replace(
             served,
             release=replace(
@@ -37,9 +37,9 @@ def with_others(served: Served, index: str | None, examples: Path | None) -> Ser
         )
         for way, (version, context) in ways.items()
     }
-    return replace(served, others=others)
+    return replace(served, by_way=by_way)
 
 
-def ways_of(served: Served) -> Mapping[Condition, Served]:
-    """Every way in which it can be answered, its own at least."""
-    return served.others or {served.release.way: served}
+def ways_of(served: ServedModel) -> Mapping[Condition, ServedModel]:
+    """The model under each condition; at least the released one."""
+    return served.by_way or {served.release.way: served}

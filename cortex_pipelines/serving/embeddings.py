@@ -1,4 +1,4 @@
-"""The sentence encoder as a model that is served: texts to vectors, with its version."""
+"""The sentence encoder as a served model: texts to vectors."""
 
 import json
 import threading
@@ -10,20 +10,20 @@ from cortex_pipelines.embeddings.encoder import Floats, SentenceEncoder, sentenc
 from cortex_pipelines.tokenization.text_encoder import TextEncoder
 
 MAX_TOKENS = 256
-"""Most of a text, or fewer where the model reads fewer (model card of all-MiniLM-L6-v2)."""
+"""Longest text, or less if the model reads less (model card of all-MiniLM-L6-v2)."""
 
 _BATCH = 8
 _CHARACTERS_A_TOKEN = 64
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddingResult:
     """Vectors of texts.
 
     Args:
         vectors: Shape (texts, width), float32, each of length 1.
-        tokens: How many tokens were read, of all texts.
-        cut: How many texts were too long for the model and lost their end.
+        tokens: Tokens read, over all texts.
+        cut: Number of texts that were truncated.
     """
 
     vectors: Floats
@@ -32,11 +32,11 @@ class Embedded:
 
 
 class CodeEncoder:
-    """The encoder, in memory from the first request on.
+    """The encoder, loaded by the first request.
 
     Args:
         version: Digest of its pinned files.
-        locate: Gives its folder, verified against the pin.
+        locate: Returns its folder, verified against the pin.
         threads: Processor threads.
     """
 
@@ -44,31 +44,31 @@ class CodeEncoder:
         self.version = version
         self._locate = locate
         self._threads = threads
-        self._opened: tuple[SentenceEncoder, TextEncoder, int] | None = None
+        self._loaded: tuple[SentenceEncoder, TextEncoder, int] | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, texts: Sequence[str]) -> Embedded:
-        """Embed; a text's vector does not depend on its company, down to the last bit.
+    def __call__(self, texts: Sequence[str]) -> EmbeddingResult:
+        """Embed texts; a vector is bit-identical whatever texts are embedded with it.
 
         Raises:
             WeightsError: the encoder is not on this machine, or is not what was pinned.
         """
-        with self._lock:  # its threads are the machine's already
-            encoder, reader, most = self._open()
-            known = [text[: (most + 1) * _CHARACTERS_A_TOKEN] for text in texts]
-            lengths = [len(ids) for ids in reader.ids(known, add_special_tokens=True)]
+        with self._lock:  # it already uses all threads
+            encoder, reader, max_tokens = self._open()
+            truncated = [text[: (max_tokens + 1) * _CHARACTERS_A_TOKEN] for text in texts]
+            lengths = [len(ids) for ids in reader.ids(truncated, add_special_tokens=True)]
             vectors = sentence_part(encoder.encode(texts))
-        read = sum(min(length, most) for length in lengths)
-        return Embedded(vectors, read, sum(length > most for length in lengths))
+        read_tokens = sum(min(length, max_tokens) for length in lengths)
+        return EmbeddingResult(vectors, read_tokens, sum(length > max_tokens for length in lengths))
 
     def _open(self) -> tuple[SentenceEncoder, TextEncoder, int]:
-        if self._opened is None:
+        if self._loaded is None:
             from tokenizers import Tokenizer
 
             folder = self._locate()
             reader = TextEncoder(Tokenizer.from_file(str(folder / "tokenizer.json")))
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            most = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
-            made = SentenceEncoder(folder, MAX_TOKENS, _BATCH, self._threads, "auto")
-            self._opened = made, reader, most
-        return self._opened
+            max_tokens = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
+            encoder = SentenceEncoder(folder, MAX_TOKENS, _BATCH, self._threads, "auto")
+            self._loaded = encoder, reader, max_tokens
+        return self._loaded

@@ -17,92 +17,92 @@ from cortex_pipelines.release.experiments.project_experiments import (
     experiment_log,
     experiments_lock,
 )
-from cortex_pipelines.serving.catalogue import Served
+from cortex_pipelines.serving.catalogue import ServedModel
 
 _UNTRAINED = ("base", "context")
 
 
 def start(
     root: Path,
-    models: Mapping[str, Served],
+    models: Mapping[str, ServedModel],
     project: str,
     a: str,
     b: str,
     **terms: Unpack[ExperimentOptions],
 ) -> ExperimentSpec:
-    """Begin an experiment; the gateway divides requests from the next one on.
+    """Start an experiment; the gateway assigns requests to arms from the next one on.
 
     Args:
         root: Project root.
-        models: What is served, by name.
-        project: Whose requests are divided.
-        a: How one part is answered: ``champion`` or the number of a release, with ``:WAY`` for
-            another way than the released one, or ``base`` or ``context`` for no adapter; with
-            ``+VARIANT`` by the templates in ``prompts/VARIANT``.
-        b: How the other part is; the same for A/A.
+        models: Served models by name.
+        project: The project whose requests are divided.
+        a: Control arm: ``champion`` or the number of a release, with ``:WAY`` for another condition
+            than the released one, or ``base`` or ``context`` without adapter; ``+VARIANT`` uses the
+            templates in ``prompts/VARIANT``.
+        b: Treatment arm, in the same form; equal to ``a`` for an A/A test.
         terms: See ``Plan``.
 
     Raises:
-        ExperimentError: there is no such project or release, or it is under a canary or another
-            experiment already, or a setting makes no sense.
+        ExperimentError: unknown project or release, a canary or another experiment is already
+            running, or a setting is invalid.
     """
-    now = datetime.now(UTC)
+    started_at = datetime.now(UTC)
     with experiments_lock(root):
-        book = experiment_log(root)
+        log = experiment_log(root)
         served = _served(models, project)
         if served.split is not None:
             raise ExperimentError(
                 f"{project} has a canary ({served.split.version}); end it by `cortex promote` or "
                 "`cortex rollback` first, as its requests are divided once only"
             )
-        if (running := book.running(project)) is not None:
+        if (running := log.running(project)) is not None:
             raise ExperimentError(
                 f"{project} is under the experiment {running.id} already; "
                 f"`cortex experiment stop {project}` ends it"
             )
         names = [_pinned(models, project, reference) for reference in (a, b)]
         plan = ExperimentSpec(
-            id=f"{project}-{now:%Y%m%dT%H%M%S.%f}",
+            id=f"{project}-{started_at:%Y%m%dT%H%M%S.%f}",
             project=project,
             a=names[0],
             b=names[1],
-            begun=now.isoformat(timespec="seconds"),
+            begun=started_at.isoformat(timespec="seconds"),
             by=getpass.getuser(),
             **terms,
         )
-        book.write(plan)
+        log.write(plan)
     return plan
 
 
-def arm_of(models: Mapping[str, Served], project: str, reference: str) -> Served:
-    """What answers under a reference.
+def arm_of(models: Mapping[str, ServedModel], project: str, reference: str) -> ServedModel:
+    """The model that a reference names.
 
     Raises:
-        ExperimentError: there is no such release or way.
+        ExperimentError: unknown release or condition.
     """
     plain, _, variant = reference.partition("+")
     if variant:
-        return _written(arm_of(models, project, plain), variant, reference)
+        return _with_variant(arm_of(models, project, plain), variant, reference)
     name, _, way = reference.partition(":")
     if name in _UNTRAINED and not way:
-        return _way(_served(models, project), name, reference)
-    if (served := models.get(f"{project}@{name}")) is None or "number" not in served.about:
+        return _served_way(_served(models, project), name, reference)
+    if (served := models.get(f"{project}@{name}")) is None or "number" not in served.details:
         raise ExperimentError(_unknown(models, project, reference))
-    if served.about["number"] is None:
+    if served.details["number"] is None:
         raise ExperimentError(f"{project}@{name} is not released; `cortex promote` releases it")
-    return _way(served, way, reference) if way else served
+    return _served_way(served, way, reference) if way else served
 
 
-def _way(served: Served, way: str, reference: str) -> Served:
-    ways: Mapping[Condition, Served] = served.others or {served.release.way: served}
-    for known, one in ways.items():
-        if known == way:
-            return one
-    raise ExperimentError(f"{reference}: there is no way {way}; ways: {', '.join(ways)}")
+def _served_way(served: ServedModel, way: str, reference: str) -> ServedModel:
+    ways: Mapping[Condition, ServedModel] = served.by_way or {served.release.way: served}
+    for way_name, model in ways.items():
+        if way_name == way:
+            return model
+    raise ExperimentError(f"{reference}: no way {way}; ways: {', '.join(ways)}")
 
 
-def _written(served: Served, variant: str, reference: str) -> Served:
-    """The same by the templates of a variant, with ``@`` of that version alone."""
+def _with_variant(served: ServedModel, variant: str, reference: str) -> ServedModel:
+    """The model with the templates of a variant; ``@VERSION`` requires that version of them."""
     name, _, version = variant.partition("@")
     try:
         templates = served.templates.variant(name)
@@ -113,25 +113,29 @@ def _written(served: Served, variant: str, reference: str) -> Served:
     return served.with_templates(templates)
 
 
-def _pinned(models: Mapping[str, Served], project: str, reference: str) -> str:
-    """The reference with a release's number, which a promotion does not move."""
+def _pinned(models: Mapping[str, ServedModel], project: str, reference: str) -> str:
+    """The reference with a release number instead of a role, so a promotion does not move it."""
     served = arm_of(models, project, reference)
     plain, plus, variant = reference.partition("+")
-    written = f"{plus}{variant}@{served.templates.version}" if plus else ""
+    variant_suffix = f"{plus}{variant}@{served.templates.version}" if plus else ""
     name, colon, way = plain.partition(":")
-    number = name if name in _UNTRAINED else served.about["number"]
-    return f"{number}{colon}{way}{written}"
+    number = name if name in _UNTRAINED else served.details["number"]
+    return f"{number}{colon}{way}{variant_suffix}"
 
 
-def _served(models: Mapping[str, Served], project: str) -> Served:
-    if project not in models or "project" not in models[project].about:
-        known = sorted(name for name, one in models.items() if one.about.get("project") == name)
-        raise ExperimentError(f"no project {project}; projects: {', '.join(known) or 'none yet'}")
+def _served(models: Mapping[str, ServedModel], project: str) -> ServedModel:
+    if project not in models or "project" not in models[project].details:
+        project_names = sorted(
+            name for name, model in models.items() if model.details.get("project") == name
+        )
+        raise ExperimentError(
+            f"no project {project}; projects: {', '.join(project_names) or 'none yet'}"
+        )
     return models[project]
 
 
-def _unknown(models: Mapping[str, Served], project: str, reference: str) -> str:
-    own = [name.partition("@")[2] for name in sorted(models) if name.startswith(f"{project}@")]
-    released = [name for name in own if name[:1].isdigit() or name == "champion"]
-    known = ", ".join((*released, *_UNTRAINED))
-    return f"{project} has no release {reference}; there is: {known}"
+def _unknown(models: Mapping[str, ServedModel], project: str, reference: str) -> str:
+    versions = [name.partition("@")[2] for name in sorted(models) if name.startswith(f"{project}@")]
+    released = [name for name in versions if name[:1].isdigit() or name == "champion"]
+    available = ", ".join((*released, *_UNTRAINED))
+    return f"{project} has no release {reference}; there is: {available}"

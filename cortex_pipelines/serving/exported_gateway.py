@@ -1,4 +1,4 @@
-"""The gateway over an exported folder, without the project that it came from."""
+"""The gateway over an exported folder, without its project."""
 
 import os
 from pathlib import Path
@@ -23,12 +23,12 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Release
 from cortex_pipelines.release.open_model import pinned_base
 from cortex_pipelines.routing.serving.router import RouterError
-from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Served
-from cortex_pipelines.serving.conditions import with_others
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel
+from cortex_pipelines.serving.conditions import with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.project_gateway import gateway_over
-from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.signing.keys import trust
 from cortex_pipelines.signing.manifest import Manifest, UntrustedModelError
@@ -41,44 +41,46 @@ _ADAPTER = "code_adapter-"
 def open_exported(
     folder: Path, key: Path | None = None, engine: EngineName | None = None
 ) -> Gateway:
-    """The gateway of a folder that ``cortex export`` wrote as ``peft`` or ``merged``.
+    """Open the gateway over a folder that ``cortex export`` wrote as ``peft`` or ``merged``.
 
-    Inside a project its keys count, elsewhere those that were trusted on this machine.
+    Inside a project its trusted keys apply, elsewhere those trusted on this machine.
 
     Args:
         folder: The exported folder.
-        key: Public key of whoever exported it, to be trusted from now on; None for those known.
-        engine: What writes text; None for what the parameters name.
+        key: Public key of the exporter, trusted from now on; None for keys trusted already.
+        engine: Overrides the engine in the parameters.
 
     Raises:
-        EngineError: there is no such engine here, or it cannot serve the base.
-        UntrustedModelError: it is not what somebody trusted has exported.
+        EngineError: the engine is not installed, or cannot serve the base.
+        UntrustedModelError: the folder is not signed by a trusted key.
         WeightsError: its base is not on this machine.
-        ProjectError: it is in a form that this engine does not read.
+        ProjectError: its export format cannot be served.
     """
     root = served_root()
     if key is not None:
         trust(root, key)
     manifest = verify(root, folder, folder)
-    base, inside = _base(folder, manifest, root)
+    base, is_merged = _base(folder, manifest, root)
     name = manifest.model.removeprefix(_ADAPTER)
     digest = (manifest.base or {}).get("digest", base.digest)
     files = AdapterFiles(manifest.version, lambda: folder, name)
-    about = {"base": dict(manifest.base or {}), "lineage": {"version": manifest.version}}
+    details = {"base": dict(manifest.base or {}), "lineage": {"version": manifest.version}}
     release = Release("adapter", digest, manifest.version)
-    served = Served(name, release, None if inside else lambda _task: files, about=about)
+    served = ServedModel(name, release, None if is_merged else lambda _task: files, details=details)
     models = {name: served}
-    if not inside:  # a merged model cannot answer without its adapter
-        models[name] = with_others(served, None, None)
-        models[BASE] = Served(BASE, Release("base", digest), about={"base": about["base"]})
+    if not is_merged:  # a merged model always contains its adapter
+        models[name] = with_ways(served, None, None)
+        models[BASE] = ServedModel(BASE, Release("base", digest), details={"base": details["base"]})
     catalogue = Catalogue(models, name, base.name)
     source = CatalogueSource(lambda: catalogue, lambda: None)
-    desk = RouterDesk(_no_router, lambda: None)
-    return gateway_over(root, load_parameters_anywhere(), base, engine, source, _no_examples, desk)
+    router = RouterBatcher(_no_router, lambda: None)
+    return gateway_over(
+        root, load_parameters_anywhere(), base, engine, source, _no_examples, router
+    )
 
 
 def served_root() -> Path:
-    """The project around, or the folder of this user's own where there is none."""
+    """Root of the enclosing project, or the user's home folder for this package."""
     try:
         return find_root()
     except ProjectError:
@@ -92,26 +94,26 @@ def served_root() -> Path:
 
 
 def _base(folder: Path, manifest: Manifest, root: Path) -> tuple[BaseModel, bool]:
-    """The base to load, and whether the adapter is in its weights already."""
+    """The base to load, and whether the adapter is merged into it."""
     if (folder / "config.json").is_file() and any(folder.glob("model*.safetensors")):
         return BaseModel(folder, manifest.model, manifest.version), True
-    wanted = manifest.base or {}
+    required_base = manifest.base or {}
     if not (folder / CONFIGURATION).is_file():
         raise ProjectError(
             f"{folder} is neither a merged model nor an adapter for PEFT; "
             f"`cortex export {manifest.model} --format merged` writes one that stands alone"
         )
-    pinned = _pinned(wanted.get("name", ""), root, manifest)
-    if base_digest(pinned) != wanted.get("digest"):
+    pinned = _pinned(required_base.get("name", ""), root, manifest)
+    if base_digest(pinned) != required_base.get("digest"):
         raise UntrustedModelError(
-            f"{manifest.model} belongs on another {wanted.get('name')} than the one here; "
+            f"{manifest.model} belongs on another {required_base.get('name')} than the one here; "
             f"`cortex export {manifest.model} --format merged` writes a model that stands alone"
         )
     return resolve_base(pinned, root), False
 
 
 def _pinned(name: str, root: Path, manifest: Manifest) -> PinnedModel:
-    """The base by its name: from its wheel, or the one of the project around."""
+    """The base by its name: from its wheel, or from the enclosing project."""
     kind, _, wheel = name.partition(":")
     if kind == "pypi":
         source = ModelSource(wheel=wheel)
@@ -133,4 +135,4 @@ def _no_examples(_folder: Path) -> SimilarExamples:
 
 
 def _no_router() -> LoadedRouter:
-    raise RouterError("an exported adapter is served alone: there is no router")
+    raise RouterError("an exported adapter is served without a router")

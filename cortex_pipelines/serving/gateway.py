@@ -1,6 +1,6 @@
-"""The gateway's core: a request's model, its way, its adapter, and what comes of it.
+"""Core of the gateway: choose model, condition and adapter for a request, and stream its answer.
 
-It knows nothing of HTTP; the command line uses it as the web does.
+Independent of HTTP; the command line uses it, too.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Condition, shows_context
 from cortex_pipelines.release.experiments.analysis import RequestOutcome
 from cortex_pipelines.release.experiments.running import Assignment, Experiments, Vote
-from cortex_pipelines.serving.catalogue import CatalogueSource, Served
+from cortex_pipelines.serving.catalogue import CatalogueSource, ServedModel
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     BusyError,
     Engine,
     EngineError,
     Event,
-    Ready,
+    LoadedAdapter,
     Sampling,
     TextDelta,
     UnavailableError,
 )
 from cortex_pipelines.serving.metrics import Metrics
-from cortex_pipelines.serving.request_prompts import Form, PromptTarget
-from cortex_pipelines.serving.requests import Answering, PreparedRequest
-from cortex_pipelines.serving.response_cache import Remembered, job_key, keeping
-from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, user
-from cortex_pipelines.serving.routing import RouterDesk
-from cortex_pipelines.serving.security.access import caller
-from cortex_pipelines.serving.security.screening import FilteredAnswers, Screen
+from cortex_pipelines.serving.request_prompts import PromptBuilder, PromptTarget
+from cortex_pipelines.serving.requests import Backend, PreparedRequest
+from cortex_pipelines.serving.response_cache import LruCache, job_key, storing_delivery
+from cortex_pipelines.serving.rollout import Rollouts, Split, Variant, request_user
+from cortex_pipelines.serving.routing import RouterBatcher
+from cortex_pipelines.serving.security.access import current_principal
+from cortex_pipelines.serving.security.output_filter import OutputFilter, StreamFilter
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.tracing import AnswerSpans, ScreeningSpan
 
@@ -53,26 +53,26 @@ _WITHOUT: Mapping[Condition, Condition] = {
     "both": "adapter",
     "adapter": "adapter",
 }
-"""What is left of a way of answering when no similar code is shown."""
+"""Condition that remains without retrieved context."""
 
 OpenExamples = Callable[[Path], SimilarExamples]
 
 
 class Gateway:
-    """Everything that is served.
+    """Serves a catalogue of models with one engine.
 
     Args:
-        source: What there is.
-        engine: What writes text.
+        source: The catalogue.
+        engine: Generates text.
         settings: Limits.
         datasets: Mask and bounds of the prompts of tasks.
-        open_examples: Opens the examples that context is taken from.
+        open_examples: Opens the examples for retrieved context.
         router: Routes tasks.
-        state: Folder for what the gateway keeps, such as the editors' events.
-        screen: Looks through what is written; None to let it pass.
-        rollouts: Counts the answers of canaries; None to try none.
-        experiments: Counts the answers of experiments; None to make none.
-        pseudonym: What users are called in the editors' events; None to leave them out.
+        state: Folder for the gateway's state, such as the editors' events.
+        screen: Filters answers; None to pass them unchanged.
+        rollouts: Counts the answers of canaries; None to disable canaries.
+        experiments: Counts the answers of experiments; None to disable experiments.
+        pseudonym: Pseudonym of a user in the editors' events; None to omit users.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class Gateway:
         settings: ServingSettings,
         datasets: DatasetSettings,
         open_examples: OpenExamples,
-        router: RouterDesk,
+        router: RouterBatcher,
         state: Path,
-        screen: Screen | None = None,
+        output_filter: OutputFilter | None = None,
         rollouts: Rollouts | None = None,
         experiments: Experiments | None = None,
         pseudonym: Callable[[str], str] | None = None,
@@ -97,204 +97,207 @@ class Gateway:
         self.state = state
         self.events = EventLog(state, pseudonym)
         self.metrics = Metrics()
-        self.remembered: Remembered[tuple[TextDelta, ...]] = Remembered(settings.cached_mib * 2**20)
+        self.response_cache: LruCache[tuple[TextDelta, ...]] = LruCache(settings.cached_mib * 2**20)
         self.rollouts = rollouts
         self.experiments = experiments
         self.tracer: Tracer = NoOpTracer()
         self._shadows = threading.Semaphore(1)
-        self._screen = screen
+        self._output_filter = output_filter
         self._open_examples = open_examples
         self._examples: dict[tuple[Path, str | None], SimilarExamples] = {}
         self._failures: dict[str, tuple[int, float, str]] = {}
         self._lock = threading.Lock()
 
-    def answering(
+    def backend_for(
         self,
         name: str | None,
         task: str = "completion",
         context: bool = True,
         for_user: str | None = None,
-    ) -> Answering:
-        """What answers under a name; loads its adapter, which may take a while.
+    ) -> Backend:
+        """Choose the backend of a request; loads its adapter, which may take a while.
 
         Args:
-            name: The model's; None for the default.
-            task: Which adapter, of a model with one a task.
-            context: Whether similar code may stand before the prompt; only for code that is to be
-                gone on with was that measured.
-            for_user: Whom it is for, as a request's body says; the same variant answers them while
-                a canary is tried or an experiment is under way.
+            name: Name of the model; None for the default.
+            task: Selects the adapter of a model with one per task.
+            context: Whether retrieved code may precede the prompt; evaluated for completions only.
+            for_user: User named in the request body; stays with one variant of a canary or
+                experiment.
 
         Raises:
-            UnknownModelError: there is no such model.
+            UnknownModelError: unknown model.
         """
         models = self.source.current
         served = models.find(name)
         split = served.split if self.rollouts is not None else None
         if split is None and served.experiment is not None and self.experiments is not None:
-            at = Assignment.for_user(served.experiment.plan, user(for_user))
-            arm = served.experiment.arms[at.arm]
-            return replace(self.answering_with(arm, task, context), assigned=at)
+            assignment = Assignment.for_user(served.experiment.plan, request_user(for_user))
+            arm = served.experiment.arms[assignment.arm]
+            return replace(self.backend_of(arm, task, context), assigned=assignment)
         if split is None:
-            return self.answering_with(served, task, context)
-        variant: Variant = "champion" if split.shadow else split.variant(user(for_user))
+            return self.backend_of(served, task, context)
+        variant: Variant = "champion" if split.shadow else split.variant(request_user(for_user))
         if variant == "canary":
             served = models.find(f"{split.project}@canary")
-        answering = self.answering_with(served, task, context)
-        if variant == "canary" and answering.ready is None:
-            self._tried(answering, (split, variant), failed=True)
-        return replace(answering, trial=(split, variant))
+        backend = self.backend_of(served, task, context)
+        if variant == "canary" and backend.adapter is None:
+            self._count_trial_answer(backend, (split, variant), failed=True)
+        return replace(backend, trial=(split, variant))
 
-    def answering_with(
-        self, served: Served, task: str = "completion", context: bool = True
-    ) -> Answering:
-        """The same of a model that was looked up."""
+    def backend_of(
+        self, served: ServedModel, task: str = "completion", context: bool = True
+    ) -> Backend:
+        """The backend of a served model."""
         way = served.release.way if context else _WITHOUT.get(served.release.way, "base")
         if served.adapter is None:
-            return self._named(Answering(served, way, None, served.notice))
-        ready, why = self._load(served.adapter(task))
-        if ready is not None:
-            return self._named(Answering(served, way, ready, served.notice))
+            return self._with_upstream_notice(Backend(served, way, None, served.notice))
+        adapter, reason = self._load(served.adapter(task))
+        if adapter is not None:
+            return self._with_upstream_notice(Backend(served, way, adapter, served.notice))
         self.metrics.fallbacks.labels(served.name).inc()
-        return self._named(Answering(served, "base", None, why))
+        return self._with_upstream_notice(Backend(served, "base", None, reason))
 
-    def _named(self, answering: Answering) -> Answering:
-        """With the upstream server's model, where that is what writes."""
-        model = self.engine.elsewhere(answering.ready)
+    def _with_upstream_notice(self, backend: Backend) -> Backend:
+        """Add the upstream server's model and its notice, if an upstream server answers."""
+        model = self.engine.upstream_model(backend.adapter)
         if not model:
-            return answering
-        words = f"written by the model {model} of an upstream server; its weights were not verified"
-        notice = "; ".join(filter(None, (answering.notice, words)))
-        return replace(answering, upstream=model, notice=notice)
+            return backend
+        warning = (
+            f"written by the model {model} of an upstream server; its weights were not verified"
+        )
+        notice = "; ".join(filter(None, (backend.notice, warning)))
+        return replace(backend, upstream=model, notice=notice)
 
-    def ask(
-        self, answering: Answering, form: Form, sampling: Sampling, count: int = 1
+    def prepare(
+        self, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int = 1
     ) -> PreparedRequest:
-        """A request as the engine takes it."""
+        """Build the prompt of a request and look its answers up in the cache."""
         with self.tracer.start_as_current_span(
             "context",
-            attributes=answering.attributes,
+            attributes=backend.attributes,
             record_exception=False,  # its message may quote the prompt
             set_status_on_exception=False,
         ) as span:
             most = min(sampling.max_tokens, self.settings.max_tokens, self.engine.window // 2)
-            text = form(
+            text = builder(
                 PromptTarget(
                     self.engine.tokenizer,
                     self.engine.window - most,
-                    self._before(answering),
-                    answering.served.templates,
+                    self._context_adder(backend),
+                    backend.served.templates,
                 )
             )
             stop = tuple(dict.fromkeys((*sampling.stop, *text.stop)))
             sampling = replace(sampling, max_tokens=most, stop=stop)
             prompt = self.engine.prompt(text.segments, most)
             span.set_attribute("gen_ai.usage.input_tokens", len(prompt.ids))
-        asked = PreparedRequest(answering, text, prompt, sampling, count)
-        key = job_key(asked.job, answering.release)
-        known = self.remembered.get(key) if key is not None else None
-        outcome = "none" if key is None else "hit" if known is not None else "miss"
-        self.metrics.remembered.labels(outcome).inc()
-        return replace(asked, key=key, known=known)
+        request = PreparedRequest(backend, text, prompt, sampling, count)
+        key = job_key(request.job, backend.release)
+        cached_deltas = self.response_cache.get(key) if key is not None else None
+        outcome = "none" if key is None else "hit" if cached_deltas is not None else "miss"
+        self.metrics.cache_requests.labels(outcome).inc()
+        return replace(request, key=key, cached_deltas=cached_deltas)
 
-    async def pieces(self, asked: PreparedRequest) -> AsyncIterator[TextDelta]:
-        """The answers in pieces; leaving early cancels what is not written yet.
+    async def stream(self, request: PreparedRequest) -> AsyncIterator[TextDelta]:
+        """Stream the answers; closing the iterator cancels the rest.
 
         Raises:
             BusyError: too many requests wait.
             EngineError: the engine failed.
         """
-        with self._observed(asked):
-            async with aclosing(self._pieces(asked)) as pieces:
-                async for piece in pieces:
-                    yield piece
+        with self._recording_outcome(request):
+            async with aclosing(self._stream(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
 
-    async def _pieces(self, asked: PreparedRequest) -> AsyncGenerator[TextDelta]:
-        if asked.known is not None:
-            for known in self._again(asked, asked.known):
-                yield known
+    async def _stream(self, request: PreparedRequest) -> AsyncGenerator[TextDelta]:
+        if request.cached_deltas is not None:
+            for cached_delta in self._replay(request, request.cached_deltas):
+                yield cached_delta
             return
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event] = asyncio.Queue()
 
         def deliver(event: Event) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed: the client has gone
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
         began = time.perf_counter()
         first = True
-        cancel = self._submit(asked, self._watched(asked, deliver))
-        spend = caller().spend
-        spend(len(asked.prompt.ids))
-        screened = self._screened(asked)
+        cancel = self._submit(request, self._counting_delivery(request, deliver))
+        spend = current_principal().spend
+        spend(len(request.prompt.ids))
+        filter_delta = self._start_filter(request)
         try:
             while (event := await events.get()) is not None:
                 if isinstance(event, BaseException):
-                    raise _failed(event)
+                    raise _as_engine_error(event)
                 if first:
                     self.metrics.first_token.observe(time.perf_counter() - began)
                     first = False
                 spend(event.generated)
-                if (piece := screened(event)) is not None:
-                    yield piece
+                if (delta := filter_delta(event)) is not None:
+                    yield delta
         finally:
             cancel()
-            screened.end(len(asked.flags))
+            filter_delta.end(len(request.flags))
 
-    def written(self, asked: PreparedRequest) -> Iterator[TextDelta]:
-        """The same for a caller without an event loop."""
-        with self._observed(asked):
-            yield from self._written(asked)
+    def stream_blocking(self, request: PreparedRequest) -> Iterator[TextDelta]:
+        """Stream the answers without an event loop."""
+        with self._recording_outcome(request):
+            yield from self._stream_blocking(request)
 
-    def _written(self, asked: PreparedRequest) -> Iterator[TextDelta]:
-        if asked.known is not None:
-            yield from self._again(asked, asked.known)
+    def _stream_blocking(self, request: PreparedRequest) -> Iterator[TextDelta]:
+        if request.cached_deltas is not None:
+            yield from self._replay(request, request.cached_deltas)
             return
         events: SimpleQueue[Event] = SimpleQueue()
-        cancel = self._submit(asked, self._watched(asked, events.put))
-        spend = caller().spend
-        spend(len(asked.prompt.ids))
-        screened = self._screened(asked)
+        cancel = self._submit(request, self._counting_delivery(request, events.put))
+        spend = current_principal().spend
+        spend(len(request.prompt.ids))
+        filter_delta = self._start_filter(request)
         try:
             while (event := events.get()) is not None:
                 if isinstance(event, BaseException):
-                    raise _failed(event)
+                    raise _as_engine_error(event)
                 spend(event.generated)
-                if (piece := screened(event)) is not None:
-                    yield piece
+                if (delta := filter_delta(event)) is not None:
+                    yield delta
         finally:
             cancel()
-            screened.end(len(asked.flags))
+            filter_delta.end(len(request.flags))
 
-    def _again(self, asked: PreparedRequest, pieces: Sequence[TextDelta]) -> Iterator[TextDelta]:
-        """What was answered before, counted and screened as if it were written now."""
-        screened = self._screened(asked)
-        caller().spend(len(asked.prompt.ids) + sum(piece.generated for piece in pieces))
-        for piece in pieces:
-            if (shown := screened(piece)) is not None:
-                yield shown
-        screened.end(len(asked.flags))
+    def _replay(self, request: PreparedRequest, deltas: Sequence[TextDelta]) -> Iterator[TextDelta]:
+        """Replay cached answers, counted and filtered like new ones."""
+        filter_delta = self._start_filter(request)
+        current_principal().spend(
+            len(request.prompt.ids) + sum(delta.generated for delta in deltas)
+        )
+        for delta in deltas:
+            if (filtered := filter_delta(delta)) is not None:
+                yield filtered
+        filter_delta.end(len(request.flags))
 
     def _submit(
-        self, asked: PreparedRequest, deliver: Callable[[Event], None]
+        self, request: PreparedRequest, deliver: Callable[[Event], None]
     ) -> Callable[[], None]:
-        """Ask the engine, and have its answer remembered."""
-        if asked.key is not None:
-            keep = partial(self.remembered.put, asked.key)
-            deliver = keeping(deliver, asked.count, keep)
-        spans = AnswerSpans(self.tracer, asked.answering.attributes)
-        job = replace(asked.job, begun=spans.begun)
+        """Submit to the engine, and cache its answers."""
+        if request.key is not None:
+            store = partial(self.response_cache.store, request.key)
+            deliver = storing_delivery(deliver, request.count, store)
+        spans = AnswerSpans(self.tracer, request.backend.attributes)
+        job = replace(request.job, on_start=spans.start_engine)
         try:
-            return self.engine.submit(job, spans.watched(deliver))
+            return self.engine.submit(job, spans.wrap(deliver))
         except Exception as error:
-            spans.ended(error)
+            spans.finish(error)
             raise
 
-    def _watched(
-        self, asked: PreparedRequest, deliver: Callable[[Event], None]
+    def _counting_delivery(
+        self, request: PreparedRequest, deliver: Callable[[Event], None]
     ) -> Callable[[Event], None]:
-        """Delivers, and counts the answer for the canary that is tried."""
-        trial = asked.answering.trial
+        """Wrap ``deliver`` to count the answer for a running canary."""
+        trial = request.backend.trial
         if trial is None or self.rollouts is None:
             return deliver
         split, variant = trial
@@ -303,49 +306,55 @@ class Gateway:
         def delivered(event: Event) -> None:
             if event is None or isinstance(event, BaseException):
                 seconds = time.perf_counter() - began
-                self._tried(asked.answering, trial, event is not None, seconds)
+                self._count_trial_answer(request.backend, trial, event is not None, seconds)
                 if split.shadow and variant == "champion" and event is None:
-                    self._shadow(asked, split)
+                    self._shadow(request, split)
             deliver(event)
 
         return delivered
 
     @contextmanager
-    def _observed(self, asked: PreparedRequest) -> Iterator[None]:
-        """Tells the experiment that a request belongs to what became of it."""
+    def _recording_outcome(self, request: PreparedRequest) -> Iterator[None]:
+        """Record the outcome of a request for its experiment."""
         began = time.perf_counter()
-        became: RequestOutcome = "left"
+        outcome: RequestOutcome = "left"
         try:
             yield
-            became = "answered"
+            outcome = "answered"
         except Exception as error:
-            became = "refused" if isinstance(error, BusyError) else "failed"
+            outcome = "refused" if isinstance(error, BusyError) else "failed"
             raise
         finally:
-            self._note(asked, became, time.perf_counter() - began)
+            self._record_outcome(request, outcome, time.perf_counter() - began)
 
-    def _note(self, asked: PreparedRequest, became: RequestOutcome, seconds: float) -> None:
-        answering = asked.answering
-        at = answering.assigned
-        if at is None or self.experiments is None:
+    def _record_outcome(
+        self, request: PreparedRequest, outcome: RequestOutcome, seconds: float
+    ) -> None:
+        backend = request.backend
+        assignment = backend.assigned
+        if assignment is None or self.experiments is None:
             return
-        adapted = answering.ready is not None or answering.served.adapter is None
-        if became == "answered" and not adapted:
-            became = "failed"  # the base answered for an adapter that could not be loaded
-        self.experiments.add(at, answering.identity, became, bool(asked.flags), seconds)
-        self.metrics.compared.labels(at.plan.project, at.arm, became).inc()
-        self.metrics.compared_seconds.labels(at.plan.project, at.arm).observe(seconds)
+        adapted = backend.adapter is not None or backend.served.adapter is None
+        if outcome == "answered" and not adapted:
+            outcome = "failed"  # the base answered for an adapter that could not be loaded
+        self.experiments.add(assignment, backend.identity, outcome, bool(request.flags), seconds)
+        self.metrics.experiment_answers.labels(
+            assignment.plan.project, assignment.arm, outcome
+        ).inc()
+        self.metrics.experiment_seconds.labels(assignment.plan.project, assignment.arm).observe(
+            seconds
+        )
 
-    def _tried(
+    def _count_trial_answer(
         self,
-        answering: Answering,
+        backend: Backend,
         trial: tuple[Split, Variant],
         failed: bool,
         seconds: float | None = None,
     ) -> None:
         split, variant = trial
-        assert self.rollouts is not None  # nosec B101: nothing is tried without
-        if variant == "canary" and answering.ready is None and seconds is not None:
+        assert self.rollouts is not None  # nosec B101: trials need rollouts
+        if variant == "canary" and backend.adapter is None and seconds is not None:
             return  # the base answered for it, which was counted when it could not be loaded
         self.rollouts.add(split, variant, failed)
         outcome = "failed" if failed else "answered"
@@ -353,8 +362,8 @@ class Gateway:
         if seconds is not None:
             self.metrics.trial_seconds.labels(split.project, variant).observe(seconds)
 
-    def _shadow(self, asked: PreparedRequest, split: Split) -> None:
-        """Have the canary answer, too, where nobody waits; what it writes is not kept."""
+    def _shadow(self, request: PreparedRequest, split: Split) -> None:
+        """Let the canary answer, too, if no request waits; its answer is discarded."""
         if self.engine.state()["waiting"] or not self._shadows.acquire(blocking=False):
             return
         release = self._shadows.release
@@ -363,35 +372,39 @@ class Gateway:
         def answer() -> None:
             try:
                 served = self.source.current.models[f"{split.project}@canary"]
-                answering = replace(self.answering_with(served), trial=trial)
-                if answering.ready is None:
-                    self._tried(answering, trial, failed=True)
+                backend = replace(self.backend_of(served), trial=trial)
+                if backend.adapter is None:
+                    self._count_trial_answer(backend, trial, failed=True)
                     return
-                done = SimpleQueue[Event]()
-                again = replace(asked, answering=answering, key=None, known=None, flags=set())
-                self.engine.submit(again.job, self._watched(again, done.put))
-                while isinstance(done.get(), TextDelta):
+                events = SimpleQueue[Event]()
+                shadow_request = replace(
+                    request, backend=backend, key=None, cached_deltas=None, flags=set()
+                )
+                self.engine.submit(
+                    shadow_request.job, self._counting_delivery(shadow_request, events.put)
+                )
+                while isinstance(events.get(), TextDelta):
                     pass
-            except Exception as error:  # noqa: BLE001 - nobody waits for it
-                _LOG.warning("the canary of %s was not asked: %s", split.project, error)
+            except Exception as error:  # noqa: BLE001 - in the background
+                _LOG.warning("the canary of %s did not answer: %s", split.project, error)
             finally:
                 release()
 
         threading.Thread(target=answer, name="shadow", daemon=True).start()
 
-    def require_room(self, asked: PreparedRequest) -> None:
-        """Look whether a request would have to be refused, before an answer is begun.
+    def require_room(self, request: PreparedRequest) -> None:
+        """Check that the queue has room before an answer is started.
 
         Raises:
             BusyError: too many requests wait.
         """
         waiting = self.engine.state()["waiting"]
         if waiting >= self.settings.waiting:
-            self._note(asked, "refused", 0.0)
+            self._record_outcome(request, "refused", 0.0)
             raise BusyError(f"{waiting} requests wait already; try again in a second")
 
-    def voted_down(self, version: str) -> None:
-        """Count a vote against an answer of a canary, or of the champion beside one."""
+    def vote_down(self, version: str) -> None:
+        """Count a vote against an answer of a canary or of its champion."""
         if self.rollouts is None:
             return
         for served in self.source.current.models.values():
@@ -399,12 +412,12 @@ class Gateway:
             if split is not None and version in (split.version, served.version):
                 self.rollouts.vote_down(split, version)
 
-    def voted(self, answer: str, vote: Vote) -> None:
-        """Count what a person, or an editor, did with an answer of an experiment.
+    def record_vote(self, answer: str, vote: Vote) -> None:
+        """Count a vote on an answer of an experiment.
 
         Args:
-            answer: The answer's id.
-            vote: ``up`` where it was accepted.
+            answer: Id of the answer.
+            vote: ``up`` if it was accepted.
         """
         if self.experiments is None:
             return
@@ -414,10 +427,10 @@ class Gateway:
                 plan = served.experiment.plan
                 arm = self.experiments.vote(plan, identity, vote)
                 if arm is not None:
-                    self.metrics.compared_votes.labels(plan.project, arm, vote).inc()
+                    self.metrics.experiment_votes.labels(plan.project, arm, vote).inc()
 
     def close(self) -> None:
-        """End engine and router."""
+        """Close engine and router."""
         if self.rollouts is not None:
             self.rollouts.close()
         if self.experiments is not None:
@@ -425,51 +438,53 @@ class Gateway:
         self.engine.close()
         self.router.close()
 
-    def _screened(self, asked: PreparedRequest) -> ScreeningSpan:
-        if self._screen is None:
+    def _start_filter(self, request: PreparedRequest) -> ScreeningSpan:
+        if self._output_filter is None:
             return ScreeningSpan(NoOpTracer(), lambda piece: piece)
 
         def note(rule: str) -> None:
-            if rule not in asked.flags:
+            if rule not in request.flags:
                 self.metrics.flagged.labels(rule).inc()
-                asked.flags.add(rule)
+                request.flags.add(rule)
 
-        return ScreeningSpan(self.tracer, FilteredAnswers(self._screen, asked.text.text, note).add)
+        return ScreeningSpan(
+            self.tracer, StreamFilter(self._output_filter, request.text.text, note).add
+        )
 
-    def _load(self, adapter: AdapterFiles) -> tuple[Ready | None, str]:
-        """An adapter, or why it cannot be; tried again after a while that doubles each time."""
-        count, until, why = self._failures.get(adapter.version, (0, 0.0, ""))
+    def _load(self, adapter: AdapterFiles) -> tuple[LoadedAdapter | None, str]:
+        """Load an adapter; None and the reason if refused. Retries with exponential backoff."""
+        count, until, reason = self._failures.get(adapter.version, (0, 0.0, ""))
         if time.monotonic() < until:
-            return None, why
+            return None, reason
         try:
             ready = self.engine.load(adapter)
         except UnavailableError:
-            raise  # the base cannot be asked either, and no fault of the adapter was seen
-        except Exception as error:  # noqa: BLE001 - whatever it is, the base can still answer
-            why = f"{type(error).__name__}: {error}"
+            raise  # the base is unavailable, too; the adapter is not at fault
+        except Exception as error:  # noqa: BLE001 - the base can still answer
+            reason = f"{type(error).__name__}: {error}"
             wait = min(2.0**count, _LONGEST_WAIT)
-            self._failures[adapter.version] = (count + 1, time.monotonic() + wait, why)
+            self._failures[adapter.version] = (count + 1, time.monotonic() + wait, reason)
             self.metrics.adapter_loads.labels("refused").inc()
-            _LOG.warning("adapter %s cannot be used: %s", adapter.version, why)
-            return None, why
+            _LOG.warning("adapter %s cannot be used: %s", adapter.version, reason)
+            return None, reason
         self._failures.pop(adapter.version, None)
         self.metrics.adapter_loads.labels("ready").inc()
         return ready, ""
 
-    def _before(self, answering: Answering) -> Callable[[str], str]:
-        folder = answering.served.examples
-        if not shows_context(answering.way) or folder is None:
+    def _context_adder(self, backend: Backend) -> Callable[[str], str]:
+        folder = backend.served.examples
+        if not shows_context(backend.way) or folder is None:
             return lambda text: text
-        key = (folder, answering.served.release.index)
+        key = (folder, backend.served.release.index)
         with self._lock:
             if key not in self._examples:
                 self._examples[key] = self._open_examples(folder)
-        return self._examples[key].before
+        return self._examples[key].prepend_examples
 
 
-def _failed(error: BaseException) -> BaseException:
+def _as_engine_error(error: BaseException) -> BaseException:
     if isinstance(error, EngineError | BusyError):
         return error
-    made = EngineError(f"the engine failed: {type(error).__name__}: {error}")
-    made.__cause__ = error
-    return made
+    wrapped = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,4 +1,4 @@
-"""What the gateway counts, for Prometheus."""
+"""Prometheus metrics of the gateway."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -6,7 +6,7 @@ _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
 class Metrics:
-    """Counters of one gateway; of its own, so that two in one process stay apart."""
+    """Metrics of one gateway, in their own registry: a process may have several gateways."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -40,7 +40,7 @@ class Metrics:
         )
         self.adapter_loads = Counter(
             "cortex_adapter_requests",
-            "Adapters asked for, by whether they could be used",
+            "Requests for adapters, by whether they could be loaded",
             ("outcome",),
             registry=self.registry,
         )
@@ -58,49 +58,49 @@ class Metrics:
         )
         self.trials = Counter(
             "cortex_rollout_answers",
-            "Answers while a canary is tried, by what became of them",
+            "Answers while a canary is running, by outcome",
             ("project", "variant", "outcome"),
             registry=self.registry,
         )
         self.trial_seconds = Histogram(
             "cortex_rollout_seconds",
-            "Time of an answer while a canary is tried",
+            "Time of an answer while a canary is running",
             ("project", "variant"),
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.compared = Counter(
+        self.experiment_answers = Counter(
             "cortex_experiment_answers",
-            "Answers while an experiment is under way, by what became of them",
+            "Answers while an experiment is running, by outcome",
             ("project", "variant", "outcome"),
             registry=self.registry,
         )
-        self.compared_votes = Counter(
+        self.experiment_votes = Counter(
             "cortex_experiment_votes",
             "Votes on answers of an experiment",
             ("project", "variant", "vote"),
             registry=self.registry,
         )
-        self.compared_seconds = Histogram(
+        self.experiment_seconds = Histogram(
             "cortex_experiment_seconds",
-            "Time of an answer while an experiment is under way",
+            "Time of an answer while an experiment is running",
             ("project", "variant"),
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.remembered = Counter(
+        self.cache_requests = Counter(
             "cortex_cache_requests",
-            "Answers looked for among those given already, by whether they were there",
+            "Lookups in the response cache, by outcome",
             ("outcome",),
             registry=self.registry,
         )
-        self.remembered_bytes = Gauge(
-            "cortex_cache_bytes", "Memory of answers given already", registry=self.registry
+        self.cache_bytes = Gauge(
+            "cortex_cache_bytes", "Size of the response cache", registry=self.registry
         )
-        self.routed = Counter(
+        self.routed_tasks = Counter(
             "cortex_routed", "Tasks routed, by what decided", ("by",), registry=self.registry
         )
 
     def page(self) -> bytes:
-        """All of it in Prometheus' text form."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""The gateway over a project: what it serves, by releases.lock and the evaluations."""
+"""The gateway over a project: serves the releases in releases.lock."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,16 +38,16 @@ from cortex_pipelines.release.open_model import (
 )
 from cortex_pipelines.release.promote import conclude, find_model
 from cortex_pipelines.release.promotion import model_roles
-from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Experiment, Served
-from cortex_pipelines.serving.conditions import with_others
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Experiment, ServedModel
+from cortex_pipelines.serving.conditions import with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import CACHE, open_engine
 from cortex_pipelines.serving.experiment_arms import arm_of
 from cortex_pipelines.serving.gateway import Gateway, OpenExamples
 from cortex_pipelines.serving.rollout import ROLLOUTS, Rollouts, Split
-from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
+from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
 from cortex_pipelines.serving.scores import adapter_scores, router_scores
-from cortex_pipelines.serving.security.screening import Screen
+from cortex_pipelines.serving.security.output_filter import OutputFilter
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.versioning.champions import model_folder
@@ -62,32 +62,32 @@ _ADAPTER = "code_adapter"
 def open_gateway(
     root: Path, default: str | None = None, engine: EngineName | None = None
 ) -> Gateway:
-    """The gateway of a project, with its base in memory.
+    """Open the gateway of a project and load its base.
 
     Args:
         root: Project root.
-        default: Model of requests that name none; None for the only project with a champion, or
+        default: Model of requests that name none; None for the only project with a champion, else
             the base.
-        engine: What writes text; None for what the parameters name.
+        engine: Overrides the engine in the parameters.
 
     Raises:
-        EngineError: there is no such engine here, or it cannot serve the base.
-        ProjectError: there is no such project, or its parameters are wrong.
-        BaseModelError: the base is not there.
-        UnknownModelError: there is no model ``default``.
+        EngineError: the engine is not installed, or cannot serve the base.
+        ProjectError: not a project, or invalid parameters.
+        BaseModelError: the base is missing.
+        UnknownModelError: unknown model ``default``.
     """
     project = open_project(root)
     params = load_parameters(root)
     base = resolve_base(pinned_base(project), root)
     source = CatalogueSource(partial(read_catalogue, root, default), partial(_stamp, root))
     source.current.find(default)
-    desk = RouterDesk(
+    router = RouterBatcher(
         partial(_router, project), partial(_stamp, root), params.serving.cached_mib * 2**20
     )
-    rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_concluded, root))
+    rollouts = Rollouts(root / ".cortex" / "serving" / ROLLOUTS, partial(_record_conclusion, root))
     examples = partial(SimilarExamples, room=params.evaluation.retrieved_bytes)
     experiments = Experiments(experiment_log(root), partial(finish, root))
-    return gateway_over(root, params, base, engine, source, examples, desk, rollouts, experiments)
+    return gateway_over(root, params, base, engine, source, examples, router, rollouts, experiments)
 
 
 def gateway_over(
@@ -97,25 +97,25 @@ def gateway_over(
     engine: EngineName | None,
     source: CatalogueSource,
     open_examples: OpenExamples,
-    router: RouterDesk,
+    router: RouterBatcher,
     rollouts: Rollouts | None = None,
     experiments: Experiments | None = None,
 ) -> Gateway:
-    """A gateway with its base in memory.
+    """Open an engine for the base and a gateway over it.
 
     Args:
-        root: Folder whose ``.cortex`` holds what the gateway keeps.
+        root: Folder whose ``.cortex`` holds the gateway's state.
         params: Limits and rules.
-        base: The base.
-        engine: What writes text; None for what the parameters name.
-        source: What there is.
-        open_examples: Opens the examples that context is taken from.
+        base: The base model.
+        engine: Overrides the engine in the parameters.
+        source: The catalogue.
+        open_examples: Opens the examples for retrieved context.
         router: Routes tasks.
-        rollouts: Counts the answers of canaries; None to try none.
-        experiments: Counts the answers of experiments; None to make none.
+        rollouts: Counts the answers of canaries; None to disable canaries.
+        experiments: Counts the answers of experiments; None to disable experiments.
 
     Raises:
-        EngineError: there is no such engine here, or it cannot serve the base.
+        EngineError: the engine is not installed, or cannot serve the base.
     """
     settings = params.serving.with_engine(engine)
     return Gateway(
@@ -126,7 +126,7 @@ def gateway_over(
         open_examples,
         router,
         root / ".cortex" / "serving",
-        Screen(params.privacy, settings.output),
+        OutputFilter(params.privacy, settings.output),
         rollouts,
         experiments,
         partial(author_pseudonym, key=logs_key(params.privacy)),
@@ -134,32 +134,32 @@ def gateway_over(
 
 
 def read_catalogue(root: Path, default: str | None = None) -> Catalogue:
-    """What a project serves now."""
+    """Build the catalogue of a project's current releases."""
     project = open_project(root)
     templates = project_templates(root)
     pinned = pinned_base(project)
     base = BaseModel(Path(), base_name(pinned), base_digest(pinned))
     per_task = load_parameters(root).adapters.per_task
-    served: dict[str, Served] = {}
+    served: dict[str, ServedModel] = {}
     promoted = []
     for model in project_models(project):
         if model.asset == _ADAPTER and model.partition:
-            now = model_roles(root, model)
-            names = _names(project, model, now, base, per_task, templates)
+            state = model_roles(root, model)
+            names = _names(project, model, state, base, per_task, templates)
             served |= {entry.name: entry for entry in names}
-            promoted += [model.partition] if now["champion"] else []
+            promoted += [model.partition] if state["champion"] else []
     alone = Release("base", base.digest)
-    served[BASE] = Served(BASE, alone, about={"base": _base_facts(base), "figures": {}})
-    served = {name: one.with_templates(templates) for name, one in served.items()}
+    served[BASE] = ServedModel(BASE, alone, details={"base": _base_facts(base), "figures": {}})
+    served = {name: served_model.with_templates(templates) for name, served_model in served.items()}
     for entry in experiment_log(root).entries():
         if entry.end is None:
-            compare(served, entry.plan)
+            attach_experiment(served, entry.plan)
     usual = promoted[0] if len(promoted) == 1 else BASE
     return Catalogue(served, default or usual, base.name, _router_facts(project))
 
 
-def compare(served: dict[str, Served], plan: ExperimentSpec) -> None:
-    """Divide a project's requests as an experiment plans, where all that it compares is there."""
+def attach_experiment(served: dict[str, ServedModel], plan: ExperimentSpec) -> None:
+    """Attach an experiment to its project's model, if all of its arms can be served."""
     try:
         arms = {arm: arm_of(served, plan.project, getattr(plan, arm)) for arm in ARMS}
     except ExperimentError as error:
@@ -172,26 +172,30 @@ def compare(served: dict[str, Served], plan: ExperimentSpec) -> None:
 def _names(
     project: Project,
     model: ReleasedModel,
-    now: Mapping[str, Any],
+    state: Mapping[str, Any],
     base: BaseModel,
     per_task: bool,
     templates: Templates,
-) -> Iterator[Served]:
-    """A project under its own name, and each of its releases under theirs."""
+) -> Iterator[ServedModel]:
+    """A project's model under the project's name, its roles and its release numbers."""
     name = str(model.partition)
     examples = cache(partial(_examples_of, project, model.partition))
     files = _data_version(project, "repository_files", model.partition)
     patterns = cache(partial(served_patterns, project, name, files))
 
-    def make(called: str, version: str | None) -> Served:
-        made = _served(project, model, now, base, per_task, templates, examples, called, version)
-        return replace(made, patterns=patterns, about={**made.about, "patterns": files})
+    def make(served_name: str, version: str | None) -> ServedModel:
+        served_model = _served_model(
+            project, model, state, base, per_task, templates, examples, served_name, version
+        )
+        return replace(
+            served_model, patterns=patterns, details={**served_model.details, "patterns": files}
+        )
 
-    yield replace(make(name, now["champion"]), split=_split(project, model))
+    yield replace(make(name, state["champion"]), split=_split(project, model))
     for role in ROLES:
-        if now[role] is not None:
-            yield make(f"{name}@{role}", now[role])
-    for version, number in now["numbers"].items():
+        if state[role] is not None:
+            yield make(f"{name}@{role}", state[role])
+    for version, number in state["numbers"].items():
         yield make(f"{name}@{number}", version)
 
 
@@ -203,78 +207,82 @@ def _split(project: Project, model: ReleasedModel) -> Split | None:
     return Split(str(model.partition), running.version, running.plan or {}, running.at)
 
 
-def _concluded(root: Path, name: str, version: str, analysis: Analysis) -> None:
-    """Write the end of an analysis into the ledger."""
+def _record_conclusion(root: Path, name: str, version: str, analysis: Analysis) -> None:
+    """Write the conclusion of an analysis to the ledger."""
     project = open_project(root)
     model = find_model(project, ReleasedModel(_ADAPTER, name).name)
     conclude(project, model, version, analysis)
 
 
-def _served(
+def _served_model(
     project: Project,
     model: ReleasedModel,
-    now: Mapping[str, Any],
+    state: Mapping[str, Any],
     base: BaseModel,
     per_task: bool,
     templates: Templates,
     examples_of: Callable[[str | None], tuple[Path | None, str]],
     name: str,
     version: str | None,
-) -> Served:
+) -> ServedModel:
     metrics, measured = _evaluation(project, model)
-    own = version is not None and measured == version
+    is_evaluated = version is not None and measured == version
     index = _data_version(project, "completion_dataset", model.partition)
-    lines = moves(project.root, model)
-    release = history.release_of(lines, version)
+    ledger = moves(project.root, model)
+    release = history.release_of(ledger, version)
     if release is None:
-        known = metrics if own or version is None else {}
-        release = choose_release(known, base.digest, version, index or "")
+        release_metrics = metrics if is_evaluated or version is None else {}
+        release = choose_release(release_metrics, base.digest, version, index or "")
     index = release.index or index
-    examples, why = examples_of(index)
+    examples, reason = examples_of(index)
     notice = ""
     if release.shows_context and examples is None:
-        notice = f"answered without similar code: {why}"
+        notice = f"answered without similar code: {reason}"
         release = replace(release, way="adapter" if version else "base", index=None)
-    if other := _other_prompts(history.prompts_of(lines, version), templates):
+    if other := _other_prompts(history.prompts_of(ledger, version), templates):
         notice = "; ".join(filter(None, (notice, other)))
-    line = _released(lines, version)
-    about = {
+    line = _released(ledger, version)
+    details = {
         "project": model.partition,
-        "number": now["numbers"].get(version),
-        "roles": [role for role in ROLES if version and now[role] == version],
-        "verdict": now["verdict"] if own or version is None else None,
-        "reason": now["reason"] if own or version is None else None,
+        "number": state["numbers"].get(version),
+        "roles": [role for role in ROLES if version and state[role] == version],
+        "verdict": state["verdict"] if is_evaluated or version is None else None,
+        "reason": state["reason"] if is_evaluated or version is None else None,
         "base": _base_facts(base),
-        "bits_per_byte": measured_conditions(metrics) if own or version is None else {},
-        "plan": now["plan"] if version and version in (now["champion"], now["canary"]) else None,
-        "scores": adapter_scores(metrics) if own else [],
-        "prompts": {name: template.version for name, template in templates.each.items()},
+        "bits_per_byte": measured_conditions(metrics) if is_evaluated or version is None else {},
+        "plan": state["plan"]
+        if version and version in (state["champion"], state["canary"])
+        else None,
+        "scores": adapter_scores(metrics) if is_evaluated else [],
+        "prompts": {name: template.version for name, template in templates.by_name.items()},
         "lineage": _lineage(project, model, version, line),
     }
-    made = Served(
+    served = ServedModel(
         name,
         release,
         partial(_files, project, model, version, base.digest, per_task) if version else None,
         examples if release.shows_context else None,
         _created(line),
-        about,
+        details,
         notice,
     )
-    return with_others(made, index, examples)
+    return with_ways(served, index, examples)
 
 
 def _other_prompts(released: Mapping[str, str], templates: Templates) -> str:
-    """That templates have changed since a release, in words; empty if they have not."""
-    now = templates.own
-    changed = sorted(name for name in {*released, *now} if released.get(name) != now.get(name))
-    words = "prompts are made by other templates than when it was released"
-    return f"{words}: {', '.join(changed)}" if changed else ""
+    """Notice that templates have changed since a release; empty if they have not."""
+    current = templates.project_versions
+    changed = sorted(
+        name for name in {*released, *current} if released.get(name) != current.get(name)
+    )
+    notice = "prompts are made by other templates than when it was released"
+    return f"{notice}: {', '.join(changed)}" if changed else ""
 
 
 def _examples_of(
     project: Project, partition: str | None, version: str | None
 ) -> tuple[Path | None, str]:
-    """The examples of a version, which are hashed to be sure; else why they are not to be had."""
+    """Folder of a version's examples, verified by hash; else None and the reason."""
     if not version:
         return None, "no completion_dataset is made"
     try:
@@ -296,13 +304,13 @@ def _files(
             raise UntrustedModelError(f"{model.name} ({version}) has no adapter for {task}")
         return folder
 
-    # only a model with an adapter a task has another one for each
-    named = f"{version}:{task}" if per_task else version
-    return AdapterFiles(named, locate, str(model.partition))
+    # the version is unique per task only if there is one adapter per task
+    adapter_version = f"{version}:{task}" if per_task else version
+    return AdapterFiles(adapter_version, locate, str(model.partition))
 
 
 def _evaluation(project: Project, model: ReleasedModel) -> tuple[dict[str, Any], str | None]:
-    """Figures of the newest evaluation, and of which version; none where there is none."""
+    """Metrics of the latest evaluation and the version it evaluated; empty if missing."""
     folder = project.output(f"{model.asset}_evaluation", model.partition)
     try:
         version = read_json(folder / "comparison.json")["challenger"]["version"]
@@ -312,7 +320,7 @@ def _evaluation(project: Project, model: ReleasedModel) -> tuple[dict[str, Any],
 
 
 def _released(lines: Sequence[LedgerEntry], version: str | None) -> LedgerEntry | None:
-    """The ledger's latest line on a version; of none, the latest return to the baseline."""
+    """The ledger's latest entry on a version; for None, the latest return to the baseline."""
     return next((line for line in reversed(lines) if line.version == version), None)
 
 
@@ -323,16 +331,16 @@ def _created(line: LedgerEntry | None) -> int:
 def _lineage(
     project: Project, model: ReleasedModel, version: str | None, line: LedgerEntry | None
 ) -> dict[str, Any]:
-    """What a version was made from, as far as dvc.lock and the ledger know."""
-    known: dict[str, Any] = {"version": version}
+    """Lineage of a version from dvc.lock and the ledger."""
+    lineage: dict[str, Any] = {"version": version}
     if line is not None:
-        known |= {"promoted": {"at": line.at, "by": line.by, "why": line.why}}
-        known |= {"made_from": line.made_from}
+        lineage |= {"promoted": {"at": line.at, "by": line.by, "why": line.why}}
+        lineage |= {"made_from": line.made_from}
     stages = locked_stages(project.root)
     if version and locked_version(stages, model.address) == version:
         read = stages[model.address].get("deps", [])
-        known["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in read}
-    return known
+        lineage["inputs"] = {str(dep["path"]): str(dep["md5"]) for dep in read}
+    return lineage
 
 
 def _data_version(project: Project, asset: str, partition: str | None) -> str | None:
@@ -340,7 +348,7 @@ def _data_version(project: Project, asset: str, partition: str | None) -> str | 
 
 
 def _router(project: Project) -> LoadedRouter:
-    """The champion; the rules, and why, where its files are not what was released."""
+    """The champion; the keyword rules and a notice if its files cannot be verified."""
     try:
         return LoadedRouter(open_router(project))
     except (UntrustedModelError, ProjectError, WeightsError) as error:
@@ -350,20 +358,20 @@ def _router(project: Project) -> LoadedRouter:
 def _router_facts(project: Project) -> dict[str, Any] | None:
     for model in project_models(project):
         if model.asset == ROUTER:
-            now = model_roles(project.root, model)
-            version = now["champion"]
+            state = model_roles(project.root, model)
+            version = state["champion"]
             line = _released(moves(project.root, model), version)
             return {
                 "version": version or "rules",
                 "way": "model" if version else "rules",
-                "number": now["numbers"].get(version),
+                "number": state["numbers"].get(version),
                 "created": _created(line),
-                "roles": {role: now[role] for role in ROLES},
-                "plan": now["plan"],
-                "verdict": now["verdict"],
-                "reason": now["reason"],
-                # the newest evaluation is that of the challenger
-                "scores": _router_scores(project, model) if version == now["challenger"] else [],
+                "roles": {role: state[role] for role in ROLES},
+                "plan": state["plan"],
+                "verdict": state["verdict"],
+                "reason": state["reason"],
+                # the latest evaluation is of the challenger
+                "scores": _router_scores(project, model) if version == state["challenger"] else [],
                 "lineage": _lineage(project, model, version, line if version else None),
             }
     return None
@@ -382,7 +390,7 @@ def _base_facts(base: BaseModel) -> dict[str, str]:
 
 
 def _stamp(root: Path) -> tuple[tuple[int, int], ...]:
-    """Changes when a promotion, a rollback or a pipeline's run has changed what is served."""
+    """Modification times of all files that determine the catalogue."""
     stamps = []
     paths = [root / name for name in (FILE, "dvc.lock", "sources.lock")]
     prompts = root / FOLDER

@@ -1,4 +1,4 @@
-"""What a project answers besides its models: lineage, outcome predictors, code search."""
+"""Services of a project: lineage, outcome prediction, code search and so on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.embeddings import CodeEncoder
 from cortex_pipelines.serving.review_decisions import review_queue
 from cortex_pipelines.serving.reviews import ReviewQueue
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 from cortex_pipelines.signing.verified_output import open_verified_output
 from cortex_pipelines.tracking.lineage import lineage_of
@@ -33,8 +33,8 @@ from cortex_pipelines.versioning.lock_file import locked_stages, locked_version,
 from cortex_pipelines.versioning.project import Project, ProjectError, look_up, read_yaml
 
 _ADAPTER = "code_adapter"
-_FORM = 2
-"""Form of packed contexts: those that an earlier version keeps have no ``known``."""
+_FORMAT_VERSION = 2
+"""Format version of cached contexts; older ones have no ``known``."""
 
 
 def project_services(root: Path) -> ProjectServices:
@@ -42,8 +42,8 @@ def project_services(root: Path) -> ProjectServices:
     code = _CodeSearch(root)
     params = load_parameters(root)
     return ProjectServices(
-        expect=partial(_expected, root),
-        score=partial(_scored, root),
+        expect=partial(_predict_outcome, root),
+        score=partial(_score_records, root),
         search=code.search,
         context=code.context,
         relations=_Relations(root).ask,
@@ -52,12 +52,12 @@ def project_services(root: Path) -> ProjectServices:
         templates=partial(project_templates, root),
         redact=partial(redacted, params.privacy),
         memory=partial(open_memory, root),
-        review=partial(_kept, review_queue(root)) if params.serving.review else None,
+        review=partial(_queue_reviews, review_queue(root)) if params.serving.review else None,
     )
 
 
 def code_encoder(root: Path) -> CodeEncoder:
-    """The pinned sentence encoder; it is loaded by the first text."""
+    """The pinned sentence encoder; loaded by the first request."""
     project = open_project(root)
     params = load_parameters(root)
     pin = look_up(read_yaml(project.root / "sources.lock"), "models.encoder")
@@ -66,11 +66,11 @@ def code_encoder(root: Path) -> CodeEncoder:
     return CodeEncoder(base_digest(pinned), locate, params.serving.threads)
 
 
-def _kept(queue: ReviewQueue, texts: Sequence[str], decisions: Sequence[Decision]) -> None:
+def _queue_reviews(queue: ReviewQueue, texts: Sequence[str], decisions: Sequence[Decision]) -> None:
     queue.add(texts, decisions, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
+def _predict_outcome(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
     project = open_project(root)
     tables = project.output("coordination_tables", None)
     settings = load_parameters(root).log_tables
@@ -82,7 +82,7 @@ def _expected(root: Path, task: str, master: str | None) -> Mapping[str, Any]:
     return {"expected": rows, "version": version}
 
 
-def _scored(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _score_records(root: Path, log: str, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     project = open_project(root)
     try:
         detectors, version = open_verified_output(project, "worker_anomalies")
@@ -98,7 +98,7 @@ def _lineage(root: Path, name: str | None, version: str) -> Mapping[str, Any]:
 
 
 class _CodeSearch:
-    """A project's files as they are searched, kept open until they have another version."""
+    """Search over a project's files; reopened when their versions change."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -106,10 +106,10 @@ class _CodeSearch:
         self._lock = Lock()
 
     def search(self, query: str, name: str | None, k: int) -> Mapping[str, Any]:
-        """The best places for a query."""
+        """Search results for a query."""
 
         def make() -> tuple[dict[str, Any], bool]:
-            with self._lock:  # two at once would make the same index
+            with self._lock:  # two threads would build the same index
                 source, versions = self._source(name)
                 notice = source.notice()
                 results = source.searcher.search(query, k)
@@ -117,10 +117,10 @@ class _CodeSearch:
             answer = {"results": rows, "notice": notice, "versions": versions}
             return answer, not source.searcher.note
 
-        return self._answered("search", name, [query, k], make)
+        return self._cached_answer("search", name, [query, k], make)
 
     def context(self, task: str, name: str | None, tokens: int) -> Mapping[str, Any]:
-        """The packed context of a task, which whoever asks knows."""
+        """The packed context of a task."""
 
         def make() -> tuple[dict[str, Any], bool]:
             with self._lock:
@@ -129,23 +129,23 @@ class _CodeSearch:
             del packed["task"]
             return {**packed, "versions": versions}, not source.searcher.note
 
-        return self._answered("context", name, [task, tokens, _FORM], make)
+        return self._cached_answer("context", name, [task, tokens, _FORMAT_VERSION], make)
 
-    def _answered(
+    def _cached_answer(
         self,
         kind: str,
         name: str | None,
-        asked: list[Any],
+        request_key: list[Any],
         make: Callable[[], tuple[dict[str, Any], bool]],
     ) -> Mapping[str, Any]:
-        """An answer of the project's cache; nobody learns by its speed what others asked."""
+        """Answer from the project's cache, per caller: timing reveals no one else's queries."""
         if name is None:
             return make()[0]
         try:
             memory = open_memory(self._root, name)
         except ProjectError as error:
             raise ServiceError(str(error)) from error
-        return memory.cached_answer(kind, [caller().name, *asked], make)
+        return memory.cached_answer(kind, [current_principal().name, *request_key], make)
 
     def _source(self, name: str | None) -> tuple[Any, dict[str, str | None]]:
         try:
@@ -158,8 +158,8 @@ class _CodeSearch:
         names = [name] if name else list(project.partitions)
         versions = _versions(project, "search_documents", names)
         made_from = (versions, _versions(project, "code_embeddings", names))
-        known, source = self._opened.get(name, (None, None))
-        if source is None or known != made_from:
+        opened_versions, source = self._opened.get(name, (None, None))
+        if source is None or opened_versions != made_from:
             contexts = import_module("cortex_pipelines.serving.task_context")
             source = contexts.project_context(project, name, load_parameters(self._root))
             self._opened[name] = (made_from, source)
@@ -167,7 +167,7 @@ class _CodeSearch:
 
 
 class _Relations:
-    """The graphs of a project's code, kept open until they have another version."""
+    """Code graphs of a project; reopened when their versions change."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -177,13 +177,13 @@ class _Relations:
     def ask(
         self, question: str, name: str, to: str | None, project_name: str | None, depth: int
     ) -> Mapping[str, Any]:
-        """The answer to a question over the graph."""
+        """Answer a question about the code graph."""
         project = open_project(self._root)
         names = [project_name] if project_name else list(project.partitions)
         versions = _versions(project, "code_graph", names)
         with self._lock:
-            known, graph = self._opened.get(project_name, ({}, None))
-            if graph is None or known != versions:
+            opened_versions, graph = self._opened.get(project_name, ({}, None))
+            if graph is None or opened_versions != versions:
                 graphs = import_module("cortex_pipelines.retrieval.graph.open_graph")
                 graph = graphs.project_graph(project, project_name)
                 self._opened[project_name] = (versions, graph)
@@ -191,28 +191,28 @@ class _Relations:
 
 
 def _versions(project: Project, asset: str, names: list[str]) -> dict[str, str | None]:
-    """DVC's hash of an asset that is asked, by project."""
+    """DVC's hash of an asset, by project."""
     stages = locked_stages(project.root)
     return {name: locked_version(stages, stage_address(asset, name)) for name in names}
 
 
 def open_memory(root: Path, name: str | None) -> ProjectNotes:
-    """The memory of a project; of the only one without a name.
+    """Open the notes of a project; without a name, of the only project.
 
     Raises:
-        ProjectError: there is no such project, or several and none is named.
+        ProjectError: unknown project, or the name is missing.
     """
     file = (root / "params.yaml").stat()
     project, params = _read(root, (file.st_mtime_ns, file.st_size, file.st_ino))
     if name is None:
         if len(project.partitions) != 1:
-            known = ", ".join(project.partitions) or "none yet"
-            raise ProjectError(f"say which project it is about; there is: {known}")
+            names = ", ".join(project.partitions) or "none yet"
+            raise ProjectError(f"say which project it is about; there is: {names}")
         (name,) = project.partitions
     return ProjectNotes(project, name, params)
 
 
 @lru_cache(maxsize=4)
 def _read(root: Path, _: tuple[int, int, int]) -> tuple[Project, Parameters]:
-    """Project and parameters; read again when params.yaml is another."""
+    """Project and parameters, cached until params.yaml changes."""
     return open_project(root), load_parameters(root)

@@ -1,8 +1,8 @@
 """Serve a released model as an MLflow pyfunc: ``models:/NAME@ALIAS``.
 
-MLflow imports this module by the name that stands in the model's ``MLmodel``. Nothing is loaded
-that a key which this project trusts has not signed; the base of an adapter and the encoder of a
-router come from the project that one stands in, or that ``CORTEX_ROOT`` names.
+MLflow imports this module by its name in the model's ``MLmodel``. Only models signed by a key that
+this project trusts are loaded. The base of an adapter and the encoder of a router come from the
+enclosing project, or from the one that ``CORTEX_ROOT`` names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,15 +40,15 @@ class RouterModel:
         """Route each task.
 
         Args:
-            data: The tasks; of a frame the column ``task`` counts.
-            params: None are known.
+            data: The tasks; column ``task`` of a frame.
+            params: Unused.
 
         Returns:
-            A row a task: ``master``, ``probability`` that it is right, and ``abstained``, true
-            where a person should decide.
+            One row per task: ``master``, ``probability`` that it is right, and ``abstained``, true
+            if a person should decide.
 
         Raises:
-            ValueError: the data holds no tasks.
+            ValueError: the data contains no tasks.
         """
         import pandas as pd
 
@@ -66,8 +66,8 @@ class AdapterModel:
     """A code adapter on its base as an MLflow pyfunc.
 
     Args:
-        resident: The base, with the adapter on it.
-        max_new_tokens: Most tokens that are written after a prompt.
+        resident: The base with the adapter.
+        max_new_tokens: Longest completion.
     """
 
     def __init__(self, resident: ResidentBase, max_new_tokens: int) -> None:
@@ -78,30 +78,30 @@ class AdapterModel:
         """Complete each prompt by greedy decoding.
 
         Args:
-            data: The prompts; of a frame the column ``prompt`` counts.
+            data: The prompts; column ``prompt`` of a frame.
             params: ``max_new_tokens``, for this call.
 
         Returns:
-            A row a prompt: ``completion``, without the prompt.
+            One row per prompt: ``completion``, without the prompt.
 
         Raises:
-            ValueError: the data holds no prompts.
+            ValueError: the data contains no prompts.
         """
         import pandas as pd
 
         most = int((params or {}).get("max_new_tokens", self._max_new_tokens))
-        written = [self._complete(prompt, most) for prompt in texts(data, "prompt")]
-        return pd.DataFrame({"completion": written})
+        completions = [self._complete(prompt, most) for prompt in texts(data, "prompt")]
+        return pd.DataFrame({"completion": completions})
 
     def _complete(self, prompt: str, most: int) -> str:
         import torch
 
         model, tokenizer = self._resident.model, self._resident.tokenizer
         context, space = divide(prompt)
-        (known,) = token_ids(tokenizer, [context])
-        ids = torch.tensor([known or [start_token(tokenizer)]], device=model.device)
+        (prompt_ids,) = token_ids(tokenizer, [context])
+        ids = torch.tensor([prompt_ids or [start_token(tokenizer)]], device=model.device)
         with torch.no_grad():
-            written = model.generate(
+            output_ids = model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=most,
@@ -110,7 +110,9 @@ class AdapterModel:
                 logits_processor=[ForcedStart(tokenizer, ids.shape[1], space)],
             )
         text: str = tokenizer.decode(
-            written[0, ids.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
+            output_ids[0, ids.shape[1] :],
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
         )
         return text.removeprefix(space)
 
@@ -123,7 +125,7 @@ def texts(data: Texts, column: str) -> list[str]:
         column: Column of a frame, or key of a dictionary, with the strings.
 
     Raises:
-        ValueError: there is no such column, or something in it is no string.
+        ValueError: the column is missing, or has a value that is not a string.
     """
     values = data
     if hasattr(data, "columns") or isinstance(data, Mapping):
@@ -136,11 +138,12 @@ def texts(data: Texts, column: str) -> list[str]:
         values = data[column]
     rows: Sequence[Any] = [values] if isinstance(values, str) else list(values)
     rows = [row.get(column) if isinstance(row, Mapping) else row for row in rows]
-    wrong = [number for number, row in enumerate(rows) if not isinstance(row, str)]
-    if wrong:
-        first = rows[wrong[0]]
+    invalid_rows = [number for number, row in enumerate(rows) if not isinstance(row, str)]
+    if invalid_rows:
+        first = rows[invalid_rows[0]]
         raise ValueError(
-            f"row {wrong[0]} of {column!r} is a {type(first).__name__}, where a string is expected"
+            f"row {invalid_rows[0]} of {column!r} is a {type(first).__name__}, where a string is "
+            "expected"
         )
     return list(rows)
 
@@ -151,34 +154,34 @@ def _load_pyfunc(
     """Entry point that MLflow calls to load a model.
 
     Args:
-        path: The model's files; manifest and signature are in the folder beside.
-        model_config: Of an adapter ``task`` (which one, of a model with one a task) and
-            ``max_new_tokens``.
+        path: The model's files; manifest and signature are in the parent folder.
+        model_config: For an adapter: ``max_new_tokens``, and ``task`` if the model has one adapter
+            per task.
 
     Raises:
-        ProjectError: there is no project here.
-        UntrustedModelError: the files are not what was signed, or nobody signed them whom this
-            project trusts.
-        LookupError: the model has one adapter a task, and none was named.
+        ProjectError: not inside a project.
+        UntrustedModelError: the files were modified, or are not signed by a key that this project
+            trusts.
+        LookupError: the model has one adapter per task, and ``task`` is missing.
     """
     folder, root = Path(path), find_root()
     asset, name, version = read_metadata(folder.parent)
     manifest = verify(root, folder, folder.parent / SIGNATURE, name, version)
     if asset == "task_router":
         return RouterModel(open_trained(folder, root, version))
-    given = dict(model_config or {})
+    config = dict(model_config or {})
     resident = _base_of(root, manifest)
-    resident.apply(read_lora(adapter_folder(folder, given.get("task") or None)))
-    return AdapterModel(resident, int(given["max_new_tokens"]))
+    resident.apply(read_lora(adapter_folder(folder, config.get("task") or None)))
+    return AdapterModel(resident, int(config["max_new_tokens"]))
 
 
 def _base_of(root: Path, manifest: Manifest) -> ResidentBase:
     base = resolve_base(pinned_base(open_project(root)), root)
-    wanted = dict(manifest.base or {})
-    if wanted.get("digest") != base.digest:
+    trained_base = dict(manifest.base or {})
+    if trained_base.get("digest") != base.digest:
         raise UntrustedModelError(
-            f"{manifest.model} was trained on {wanted.get('name', 'no base')}, which is not this "
-            f"project's {base.name}; run from the project it was trained in, or set "
+            f"{manifest.model} was trained on {trained_base.get('name', 'no base')}, which is not "
+            f"this project's {base.name}; run from the project it was trained in, or set "
             "models.base in params.yaml to its base"
         )
     return ResidentBase(base)

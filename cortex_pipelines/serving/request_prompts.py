@@ -1,4 +1,4 @@
-"""Requests as the prompts that models were trained on: gaps, chats, and the platform's tasks."""
+"""Prompts of requests, in the format of the training: gaps, chats and tasks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,14 +16,14 @@ from cortex_pipelines.tokenization.text_encoder import GAP_TOKENS, token_ids
 
 
 @dataclass(frozen=True)
-class Text:
-    """A prompt.
+class RenderedPrompt:
+    """A rendered prompt.
 
     Args:
-        segments: What is shown: text, and the control tokens that a template wrote.
-        stop: Stop strings that belong to the form.
-        made_by: Templates that it was made by.
-        cut: Tokens that were left out because there was no room for them.
+        segments: Text, and the control tokens that a template wrote.
+        stop: Stop strings of the prompt's format.
+        made_by: Templates that rendered it.
+        cut: Tokens that were left out for lack of room.
     """
 
     segments: Segments
@@ -33,149 +33,157 @@ class Text:
 
     @property
     def text(self) -> str:
-        """The same for people to read."""
+        """The prompt as plain text."""
         return as_text(self.segments)
 
 
-def _nothing(text: str) -> str:
+def _unchanged(text: str) -> str:
     return text
 
 
 @dataclass(frozen=True)
 class PromptTarget:
-    """What a prompt is made for.
+    """The model that a prompt is built for.
 
     Args:
-        tokenizer: The base's.
-        room: Most tokens of the prompt.
-        before: Puts what is shown in addition before a text: similar code, or nothing.
-        templates: The templates of the model that is asked.
+        tokenizer: Tokenizer of the base.
+        room: Longest prompt in tokens.
+        add_context: Prepends retrieved code to a text, or returns it unchanged.
+        templates: Templates of the requested model.
     """
 
     tokenizer: Any
     room: int
-    before: Callable[[str], str] = _nothing
+    add_context: Callable[[str], str] = _unchanged
     templates: Templates = field(default_factory=package_templates)
 
 
-Form = Callable[[PromptTarget], Text]
-"""Makes the prompt of a request.
+PromptBuilder = Callable[[PromptTarget], RenderedPrompt]
+"""Builds the prompt of a request for a model.
 
-What is too long without a form that divides the room loses its beginning: of similar code the
-examples that are least so, then the code that is furthest away.
+A prompt that is too long loses its beginning: first the least similar examples, then the code
+farthest from the cursor.
 """
 
 
-def completion(text: str) -> Form:
-    """Text to be gone on with; a gap where an editor has marked one in any base's tokens for it."""
+def completion(text: str) -> PromptBuilder:
+    """A text to continue, or a gap if the text contains the gap tokens of some base model."""
     marked = _marked_gap(text)
-    return infill(*marked) if marked else _continued(as_segments(text))
+    return infill(*marked) if marked else _continuation(as_segments(text))
 
 
-def _continued(segments: Segments) -> Form:
-    def form(to: PromptTarget) -> Text:
+def _continuation(segments: Segments) -> PromptBuilder:
+    def build(target: PromptTarget) -> RenderedPrompt:
         text = as_text(segments)
-        shown = to.before(text)
-        return Text((*as_segments(shown.removesuffix(text)), *segments))
+        with_context = target.add_context(text)
+        return RenderedPrompt((*as_segments(with_context.removesuffix(text)), *segments))
 
-    return form
-
-
-def task(name: str, **values: str) -> Form:
-    """One of the platform's tasks, by the template of that name."""
-
-    def form(to: PromptTarget) -> Text:
-        written = render(to.tokenizer, partial(to.templates.render, name), **values)
-        return replace(_continued(written)(to), made_by=(to.templates[name],))
-
-    return form
+    return build
 
 
-def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> Form:
-    """A gap between two texts, in the form of the training (``prompt_segments``).
+def task(name: str, **values: str) -> PromptBuilder:
+    """One of this platform's tasks, rendered by the template of that name."""
 
-    In the examples a gap begins with a line, so what stands on the cursor's line is shown as the
-    beginning of the answer. What there is no room for is left out by lines, the furthest first.
+    def build(target: PromptTarget) -> RenderedPrompt:
+        segments = render(target.tokenizer, partial(target.templates.render, name), **values)
+        return replace(_continuation(segments)(target), made_by=(target.templates[name],))
+
+    return build
+
+
+def infill(prefix: str, suffix: str, extra: Sequence[str] = ()) -> PromptBuilder:
+    """A gap between two texts, in the format of the training (``prompt_segments``).
+
+    Gaps in training begin at a line start, so the cursor's line is passed as the beginning of the
+    answer. Excess lines are dropped, the farthest first.
 
     Args:
         prefix: Text before the cursor.
         suffix: Text after it.
-        extra: Other code to show, the most telling last.
+        extra: Code from other files, the most relevant last.
     """
     start = prefix.rfind("\n") + 1
     head, line = prefix[:start], prefix[start:]
 
-    def form(to: PromptTarget) -> Text:
-        shown = "\n\n".join([*extra, to.before(head)])
-        gap = Example("", "completion", "", "", "", shown, "", "", suffix)
-        (begun,) = token_ids(to.tokenizer, [line])
-        kept, cut = fit_gap(to.tokenizer, gap, to.room - len(begun))
-        return Text((*prompt_segments(to.tokenizer, kept), *as_segments(line)), cut=cut)
+    def build(target: PromptTarget) -> RenderedPrompt:
+        preceding_code = "\n\n".join([*extra, target.add_context(head)])
+        gap = Example("", "completion", "", "", "", preceding_code, "", "", suffix)
+        (line_ids,) = token_ids(target.tokenizer, [line])
+        trimmed, cut = fit_gap(target.tokenizer, gap, target.room - len(line_ids))
+        return RenderedPrompt(
+            (*prompt_segments(target.tokenizer, trimmed), *as_segments(line)), cut=cut
+        )
 
-    return form
+    return build
 
 
-def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") -> Form:
-    """A conversation, in the base's own form if it has one.
+def chat(messages: Sequence[ChatMessage], project: str = "", context: str = "") -> PromptBuilder:
+    """A conversation, in the base's chat template if it has one.
 
-    The form raises ``ChatError`` where the template refuses the conversation.
+    The builder raises ``ChatError`` if the template refuses the conversation.
 
     Args:
         messages: Oldest first.
-        project: The project that is asked.
-        context: Code that it may be about, cited; empty for none.
+        project: The project of the model.
+        context: Relevant code with citations; empty for none.
     """
 
-    def form(to: PromptTarget) -> Text:
-        own = to.templates.render("instructions", project=project, context=context).strip()
-        made_by = (to.templates["instructions"],) if own else ()
-        conversation = _instructed(messages, own)
-        if getattr(to.tokenizer, "chat_template", None):
-            segments = _folded(partial(chat_segments, to.tokenizer), conversation)
-            return Text(segments, made_by=made_by)
+    def build(target: PromptTarget) -> RenderedPrompt:
+        instructions = target.templates.render(
+            "instructions", project=project, context=context
+        ).strip()
+        made_by = (target.templates["instructions"],) if instructions else ()
+        conversation = _with_instructions(messages, instructions)
+        if getattr(target.tokenizer, "chat_template", None):
+            segments = _fold(partial(chat_segments, target.tokenizer), conversation)
+            return RenderedPrompt(segments, made_by=made_by)
 
         def plain(turns: Sequence[Turn]) -> Segments:
-            return render(to.tokenizer, partial(to.templates.render, "chat"), turns=turns)
+            return render(target.tokenizer, partial(target.templates.render, "chat"), turns=turns)
 
-        segments = _folded(plain, conversation)
+        segments = _fold(plain, conversation)
         stop = ("\n\nuser:", "\n\nsystem:")
-        return Text(segments, stop, (*made_by, to.templates["chat"]))
+        return RenderedPrompt(segments, stop, (*made_by, target.templates["chat"]))
 
-    return form
+    return build
 
 
-def shown(packed: Mapping[str, Any]) -> str:
-    """A packed context as text: what is known of the task, and each piece under its place."""
-    parts = (packed["known"], *(Excerpt(**piece).as_text() for piece in packed["pieces"]))
+def context_text(packed: Mapping[str, Any]) -> str:
+    """A packed context as text: notes on the task, then each excerpt under its location."""
+    parts = (packed["known"], *(Excerpt(**excerpt).as_text() for excerpt in packed["pieces"]))
     return "\n".join(filter(None, parts)).rstrip("\n")
 
 
-def cited(pieces: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Their places, ``path:start-end``."""
-    return [f"{piece['path']}:{piece['start_line']}-{piece['end_line']}" for piece in pieces]
+def citations(excerpts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Locations of excerpts, ``path:start-end``."""
+    return [
+        f"{excerpt['path']}:{excerpt['start_line']}-{excerpt['end_line']}" for excerpt in excerpts
+    ]
 
 
-def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> Text:
-    """What an agent's worker is told of its task, what is known of it, and code it may be about.
+def worker(templates: Templates, task: str, packed: Mapping[str, Any]) -> RenderedPrompt:
+    """Prompt for an agent's worker: its task, notes on it, and relevant code.
 
     Args:
-        templates: Of the project.
+        templates: The project's templates.
         task: The task.
         packed: ``known``, ``pieces`` and ``notice`` of its packed context.
     """
-    text = templates.render("worker", task=task, context=shown(packed), notice=packed["notice"])
-    return Text(as_segments(text), made_by=(templates["worker"],))
+    text = templates.render(
+        "worker", task=task, context=context_text(packed), notice=packed["notice"]
+    )
+    return RenderedPrompt(as_segments(text), made_by=(templates["worker"],))
 
 
-def _folded(
+def _fold(
     template: Callable[[Sequence[Turn]], Segments], messages: Sequence[ChatMessage]
 ) -> Segments:
-    """What a template makes of a conversation, with every message's text in it."""
+    """Render a conversation, folded so that every message's text is in the result."""
     return template(fold_turns(lambda turns: as_text(template(turns)), messages))
 
 
-def _instructed(messages: Sequence[ChatMessage], instructions: str) -> Sequence[ChatMessage]:
-    """The conversation with instructions as its system turn, or before what is in that."""
+def _with_instructions(messages: Sequence[ChatMessage], instructions: str) -> Sequence[ChatMessage]:
+    """Add instructions to the conversation's system turn, which is created if missing."""
     if not instructions:
         return messages
     first = messages[0]
@@ -186,12 +194,16 @@ def _instructed(messages: Sequence[ChatMessage], instructions: str) -> Sequence[
 
 
 def _marked_gap(text: str) -> tuple[str, str] | None:
-    """The code before and after a gap, by the marks of some base; None without any."""
+    """Code before and after a gap marked with some base's gap tokens; None without a gap."""
     for marks in GAP_TOKENS:
         before, between, end = marks
-        head, _, rest = text.partition(before)
-        # a mark that occurs twice is one that the code spells
-        if between in rest and rest.endswith(end) and all(text.count(mark) == 1 for mark in marks):
-            prefix, _, suffix = rest.removesuffix(end).partition(between)
+        head, _, after_prefix = text.partition(before)
+        # a mark that occurs twice belongs to the code
+        if (
+            between in after_prefix
+            and after_prefix.endswith(end)
+            and all(text.count(mark) == 1 for mark in marks)
+        ):
+            prefix, _, suffix = after_prefix.removesuffix(end).partition(between)
             return head + prefix, suffix
     return None

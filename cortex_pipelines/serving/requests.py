@@ -1,4 +1,4 @@
-"""A request to the gateway, and what answers it."""
+"""A prepared request and the backend that answers it."""
 
 import hashlib
 import uuid
@@ -7,30 +7,30 @@ from dataclasses import dataclass, field, replace
 
 from cortex_pipelines.release.answering import Condition, shows_context
 from cortex_pipelines.release.experiments.running import Assignment
-from cortex_pipelines.serving.catalogue import Served
-from cortex_pipelines.serving.engines.engine import Job, Prompt, Ready, Sampling, TextDelta
-from cortex_pipelines.serving.request_prompts import Text
+from cortex_pipelines.serving.catalogue import ServedModel
+from cortex_pipelines.serving.engines.engine import Job, LoadedAdapter, Prompt, Sampling, TextDelta
+from cortex_pipelines.serving.request_prompts import RenderedPrompt
 from cortex_pipelines.serving.rollout import Split, Variant
 
 
 @dataclass(frozen=True)
-class Answering:
-    """What answers a request.
+class Backend:
+    """The backend that answers a request.
 
     Args:
-        served: The model that was asked for.
-        way: How it is answered, which is not the release's where an adapter could not be loaded.
-        ready: Its adapter; None for the base alone, or one that has it in its weights.
-        notice: Why it is not answered as released; empty otherwise.
-        trial: The canary that is tried, and whether it or the champion answers; None without one.
-        upstream: Name of an upstream server's model that writes the answer; empty for none.
-        assigned: The experiment that it belongs to; None for none.
-        identity: Of the answer; part of the id by which votes name it.
+        served: The requested model.
+        way: The condition; differs from the release's if an adapter could not be loaded.
+        adapter: Its adapter; None for the base model, or for a merged one.
+        notice: Why the answer deviates from the release; empty otherwise.
+        trial: A running canary, and whether it or the champion answers; None without one.
+        upstream: Name of the upstream server's model that answers; empty for none.
+        assigned: Assignment to an experiment; None without one.
+        identity: Unique id of the answer, which votes refer to.
     """
 
-    served: Served
+    served: ServedModel
     way: Condition
-    ready: Ready | None
+    adapter: LoadedAdapter | None
     notice: str
     trial: tuple[Split, Variant] | None = None
     upstream: str = ""
@@ -39,16 +39,18 @@ class Answering:
 
     @property
     def version(self) -> str:
-        """The adapter's DVC version where it answers, else the base's digest; that of an upstream
-        server's base is not known, and its name stands for it."""
+        """The adapter's DVC version if it answers, else the base's digest.
+
+        ``upstream:NAME`` stands for the unverified base of an upstream server.
+        """
         release = self.served.release
         if self._adapted and release.adapter:
             return release.adapter
         return f"upstream:{self.upstream}" if self.upstream else release.base
 
     @property
-    def drawn(self) -> tuple[str | None, float | None]:
-        """Variant of a canary or arm of an experiment, and the probability that it was drawn."""
+    def variant_propensity(self) -> tuple[str | None, float | None]:
+        """Variant of a canary or arm of an experiment, with its propensity."""
         if self.assigned is not None:
             plan, arm = self.assigned.plan, self.assigned.arm
             return f"{plan.id}:{arm}", plan.share if arm == "b" else 1 - plan.share
@@ -64,20 +66,26 @@ class Answering:
 
     @property
     def release(self) -> str:
-        """Version of the release that answers; of the base alone where its adapter could not."""
+        """Version of the release that answers; of the base if the adapter could not be loaded."""
         release = self.served.release
         index = release.index if shows_context(self.way) else None
         adapter = release.adapter if self._adapted else None
         upstream = self.upstream or None
-        made = replace(release, way=self.way, adapter=adapter, index=index, upstream=upstream)
-        own = self.served.templates.version
-        if not own:  # for the package's, the number in the release stands
-            return made.version
-        return hashlib.sha256(f"{made.version} {own}".encode()).hexdigest()[:32]
+        effective_release = replace(
+            release, way=self.way, adapter=adapter, index=index, upstream=upstream
+        )
+        template_version = self.served.templates.version
+        if (
+            not template_version
+        ):  # the package's templates are covered by the format number in the release
+            return effective_release.version
+        return hashlib.sha256(
+            f"{effective_release.version} {template_version}".encode()
+        ).hexdigest()[:32]
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        """What answers, for a span."""
+        """Attributes for a trace span."""
         return {
             "cortex.model": self.served.name,
             "cortex.way": self.way,
@@ -88,34 +96,34 @@ class Answering:
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A request that can be handed to the engine.
+    """A request that is ready for the engine.
 
     Args:
-        answering: What answers.
-        text: The prompt as text.
+        backend: The backend.
+        text: The rendered prompt.
         prompt: The prompt as tokens.
-        sampling: How the answer is chosen.
-        count: How many answers.
-        flags: Rules that something in the answers was known by, once they are written.
-        key: Under which the answers are remembered; None where they are not.
-        known: The answers, if they were given already.
+        sampling: Decoding parameters.
+        count: Number of answers.
+        flags: The output filter's rules that matched; filled while answers are generated.
+        key: Cache key; None if the answers are not cached.
+        cached_deltas: The answers, if they are cached.
     """
 
-    answering: Answering
-    text: Text
+    backend: Backend
+    text: RenderedPrompt
     prompt: Prompt
     sampling: Sampling
     count: int = 1
     flags: set[str] = field(default_factory=set, compare=False)
     key: bytes | None = None
-    known: tuple[TextDelta, ...] | None = field(default=None, repr=False)
+    cached_deltas: tuple[TextDelta, ...] | None = field(default=None, repr=False)
 
     @property
     def cut(self) -> int:
-        """Tokens that there was no room for."""
+        """Tokens left out for lack of room."""
         return self.text.cut + self.prompt.cut
 
     @property
     def job(self) -> Job:
-        """What the engine is asked."""
-        return Job(self.answering.ready, self.prompt, self.sampling, self.count)
+        """The engine's job."""
+        return Job(self.backend.adapter, self.prompt, self.sampling, self.count)

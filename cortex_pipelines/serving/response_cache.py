@@ -1,4 +1,4 @@
-"""Answers that were given already: the same prompt, release and parameters need no model."""
+"""Response cache: repeated requests with the same prompt, release and parameters."""
 
 import hashlib
 import threading
@@ -10,126 +10,137 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 from cortex_pipelines.serving.engines.engine import Event, Job, Sampling, TextDelta
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.security.access import current_principal
 
 Value = TypeVar("Value")
 
 _EACH = 200
-"""Bytes of a piece or a token beside its text, about."""
+"""Approximate bytes of a delta or token besides its text."""
 
-_WANTED: ContextVar[bool] = ContextVar("remembered answers", default=True)
+_ENABLED: ContextVar[bool] = ContextVar("remembered answers", default=True)
 
 
-class Remembered(Generic[Value]):
-    """Values by key, the one used longest ago leaving first.
+class LruCache(Generic[Value]):
+    """Thread-safe LRU cache with a limit in bytes.
 
     Args:
-        most: Bytes that are kept at most; 0 to keep nothing.
+        most: Limit in bytes; 0 disables the cache.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._size = 0
-        self._kept: OrderedDict[bytes, tuple[Value, int]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[Value, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: bytes) -> Value | None:
-        """The value of a key; None if it is not kept."""
+        """The value of a key; None if missing."""
         with self._lock:
-            if key not in self._kept:
+            if key not in self._entries:
                 return None
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
+            self._entries.move_to_end(key)
+            return self._entries[key][0]
 
-    def put(self, key: bytes, value: Value, size: int) -> None:
-        """Keep a value of about ``size`` bytes, if there is room for it at all."""
+    def store(self, key: bytes, value: Value, size: int) -> None:
+        """Store a value of about ``size`` bytes, unless it exceeds the limit."""
         size += _EACH
         with self._lock:
-            if key in self._kept or size > self._most:
+            if key in self._entries or size > self._most:
                 return
-            self._kept[key] = value, size
+            self._entries[key] = value, size
             self._size += size
             while self._size > self._most:
-                _, (_, left) = self._kept.popitem(last=False)
-                self._size -= left
+                _, (_, evicted_size) = self._entries.popitem(last=False)
+                self._size -= evicted_size
 
     def clear(self) -> None:
-        """Keep nothing of what was."""
+        """Remove all values."""
         with self._lock:
-            self._kept.clear()
+            self._entries.clear()
             self._size = 0
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
+        """Approximate size in bytes."""
         return self._size
 
 
 @contextmanager
-def answered_anew() -> Iterator[None]:
-    """Answer without what is remembered, and remember nothing."""
-    before = _WANTED.set(False)
+def cache_disabled() -> Iterator[None]:
+    """Bypass the cache for reads and writes."""
+    token = _ENABLED.set(False)
     try:
         yield
     finally:
-        _WANTED.reset(before)
+        _ENABLED.reset(token)
 
 
 def key_of(*parts: Any) -> bytes:
-    """Hash of all that decides an answer, and of who asks.
+    """Hash of everything that determines an answer, and of the caller.
 
-    Nobody learns from a quick answer what the holder of another key has asked.
+    Including the caller prevents timing attacks on other callers' requests.
     """
-    return hashlib.sha256(repr((caller().name, *parts)).encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(
+        repr((current_principal().name, *parts)).encode("utf-8", "surrogatepass")
+    ).digest()
 
 
 def job_key(job: Job, release: str) -> bytes | None:
-    """The key of a request to an engine; None if it may be answered differently each time.
+    """Cache key of a job; None if its answer is not deterministic.
 
     Args:
-        job: The request.
+        job: The job.
         release: Version of the release that answers.
     """
-    how = job.sampling
-    timed = how.finished is not None and not is_dataclass(how.finished)  # it looks at the clock
-    if timed or (how.temperature and how.seed is None) or not (how.reuse and _WANTED.get()):
+    sampling = job.sampling
+    timed = sampling.finished is not None and not is_dataclass(
+        sampling.finished
+    )  # depends on the clock
+    if (
+        timed
+        or (sampling.temperature and sampling.seed is None)
+        or not (sampling.reuse and _ENABLED.get())
+    ):
         return None
     adapter = job.adapter.version if job.adapter else None
-    chosen = tuple(repr(getattr(how, field.name)) for field in fields(Sampling))
-    return key_of(release, adapter, job.prompt.ids, job.prompt.start, chosen, job.count)
+    sampling_key = tuple(repr(getattr(sampling, field.name)) for field in fields(Sampling))
+    return key_of(release, adapter, job.prompt.ids, job.prompt.start, sampling_key, job.count)
 
 
 def task_key(text: str) -> bytes | None:
-    """The key of a task to be routed; None if it is to be decided anew."""
-    return key_of(text) if _WANTED.get() else None
+    """Cache key of a routing decision; None if the cache is bypassed."""
+    return key_of(text) if _ENABLED.get() else None
 
 
-def keeping(
-    deliver: Callable[[Event], None], count: int, keep: Callable[[tuple[TextDelta, ...], int], None]
+def storing_delivery(
+    deliver: Callable[[Event], None],
+    count: int,
+    store: Callable[[tuple[TextDelta, ...], int], None],
 ) -> Callable[[Event], None]:
-    """Delivers, and has kept what was delivered once all of it is there.
+    """Wrap ``deliver`` to store the answers once they are complete.
 
     Args:
-        deliver: Takes pieces, then None.
+        deliver: Receives deltas, then None.
         count: Number of answers.
-        keep: Takes all pieces and their size in bytes; not called for what failed or was cancelled.
+        store: Receives all deltas and their size in bytes; not called after failure or
+            cancellation.
     """
-    pieces: list[TextDelta] = []
+    deltas: list[TextDelta] = []
 
-    def deliver_and_keep(event: Event) -> None:
+    def deliver_and_store(event: Event) -> None:
         if isinstance(event, TextDelta):
-            pieces.append(event)
-        elif event is None and _finished(pieces) == count:
-            keep(tuple(pieces), sum(map(_size, pieces)))
+            deltas.append(event)
+        elif event is None and _finished(deltas) == count:
+            store(tuple(deltas), sum(map(_size, deltas)))
         deliver(event)
 
-    return deliver_and_keep
+    return deliver_and_store
 
 
-def _finished(pieces: Sequence[TextDelta]) -> int:
-    return sum(piece.finish in ("stop", "length") for piece in pieces)
+def _finished(deltas: Sequence[TextDelta]) -> int:
+    return sum(delta.finish in ("stop", "length") for delta in deltas)
 
 
-def _size(piece: TextDelta) -> int:
-    shown = sum(1 + len(token.top) for token in piece.tokens)
-    return _EACH * (1 + shown) + len(piece.text.encode(errors="replace"))
+def _size(delta: TextDelta) -> int:
+    scored_count = sum(1 + len(token.top) for token in delta.tokens)
+    return _EACH * (1 + scored_count) + len(delta.text.encode(errors="replace"))

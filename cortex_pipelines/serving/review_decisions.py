@@ -1,4 +1,4 @@
-"""What people decide in the router's place becomes a record of the agent system's logs."""
+"""Record people's routing decisions in the agent system's logs."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from cortex_pipelines.feedback.project_feedback import gateway_log
 from cortex_pipelines.jsonl import json_object, line_start, open_for_append, stripped_lines
 from cortex_pipelines.privacy.pseudonyms import author_pseudonym, logs_key
 from cortex_pipelines.privacy.typed_text import redacted
-from cortex_pipelines.serving.reviews import Open, ReviewQueue
+from cortex_pipelines.serving.reviews import PendingReview, ReviewQueue
 from cortex_pipelines.versioning.project import ProjectError
 
 LOG = "reviews.jsonl"
-"""The log of answers, beside the agent system's own."""
+"""Log of decisions, next to the agent system's logs."""
 
 WAITING = ("task", "text", "guess", "unsure", "against", "asked")
 """Columns of a table of open tasks."""
@@ -30,7 +30,7 @@ def review_queue(root: Path) -> ReviewQueue:
 
 
 def waiting_rows(root: Path) -> list[tuple[str, ...]]:
-    """The open tasks for people to read, as ``WAITING``, the most informative first."""
+    """Rows of open tasks with columns ``WAITING``, the most informative first."""
     return [
         (
             *(task.id, task.text, task.guess or "–"),
@@ -42,30 +42,30 @@ def waiting_rows(root: Path) -> list[tuple[str, ...]]:
 
 
 def drop(root: Path, identity: str) -> None:
-    """Delete an open task without an answer.
+    """Delete an open task without a decision.
 
     Raises:
-        ProjectError: there is none of that id.
+        ProjectError: no open task has this id.
     """
     _close(root, identity)
 
 
 def decide(root: Path, identity: str, master: str, author: str) -> Path:
-    """Record where an open task belongs; returns the log that the next training reads.
+    """Record the right master of an open task; returns the log that the next training reads.
 
-    The record is on the disk before the task's text goes. Whoever decides meanwhile waits, and then
-    finds no open task; after a kill between the two, the record that is there stays.
+    The record is written to disk before the task's text is deleted. Concurrent decisions wait for
+    the lock and then find no open task. After a crash in between, the existing record is kept.
 
     Args:
         root: Project root.
-        identity: Of the task.
-        master: Where it belongs.
-        author: Who says so; a pseudonym is kept.
+        identity: Id of the task.
+        master: The right master.
+        author: The reviewer; stored as a pseudonym.
 
     Raises:
-        ProjectError: there is no such task or master, the logs are the sample, or an earlier answer
-            says otherwise.
-        CoordinationError: there is no folder of logs.
+        ProjectError: unknown task or master, the logs are the sample, or an earlier decision
+            differs.
+        CoordinationError: the folder of logs is missing.
     """
     params = load_parameters(root)
     if params.coordination.sample:
@@ -75,10 +75,10 @@ def decide(root: Path, identity: str, master: str, author: str) -> Path:
         )
     path = logs_folder(params.coordination.logs, root) / LOG
     reviewer = author_pseudonym(author, logs_key(params.privacy))
-    counts = master
+    recorded_master = master
 
-    def keep(task: Open) -> None:
-        nonlocal counts
+    def keep(task: PendingReview) -> None:
+        nonlocal recorded_master
         if master not in task.masters:
             raise ProjectError(f"no master {master}; the router knows {', '.join(task.masters)}")
         record = {
@@ -89,29 +89,29 @@ def decide(root: Path, identity: str, master: str, author: str) -> Path:
             "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
             "reviewed_by": reviewer,
         }
-        counts = _recorded(path, record)["ideal_expert"]
+        recorded_master = _append_once(path, record)["ideal_expert"]
 
     _close(root, identity, keep)
-    if counts != master:
+    if recorded_master != master:
         raise ProjectError(
-            f"{identity} was decided before: {path} says that it belongs to {counts}; "
+            f"{identity} was decided before: {path} says that it belongs to {recorded_master}; "
             "if that is wrong, change it there"
         )
     return path
 
 
-def _close(root: Path, identity: str, keep: Callable[[Open], None] | None = None) -> None:
+def _close(root: Path, identity: str, keep: Callable[[PendingReview], None] | None = None) -> None:
     if not review_queue(root).close(identity, keep):
         raise ProjectError(f"no open task {identity}; `cortex review` lists them")
 
 
-def _recorded(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Append a task's record, unless there is one; returns the one that is there now."""
+def _append_once(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Append a task's record unless it exists; returns the record in the log."""
     with open_for_append(path) as file:
         file.seek(0)
-        for known in filter(None, map(json_object, stripped_lines(file))):
-            if known.get("task_id") == record["task_id"]:
-                return known
+        for previous in filter(None, map(json_object, stripped_lines(file))):
+            if previous.get("task_id") == record["task_id"]:
+                return previous
         file.write(line_start(file) + json.dumps(record).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())

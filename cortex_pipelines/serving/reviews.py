@@ -1,6 +1,6 @@
-"""Tasks that the router left to a person, until one has decided: lines that grow.
+"""Queue of tasks that the router left to a person, as an append-only JSON lines file.
 
-The text of a task stands there without private values, and goes once the task is decided.
+Texts are stored without private values, and deleted once the task is decided.
 """
 
 import json
@@ -14,23 +14,23 @@ from cortex_pipelines.routing.serving.router import Decision
 
 FILE = "reviews.jsonl"
 LARGEST = 16 << 20
-"""Bytes of the file beyond which nothing is added: nobody reads a queue of that length."""
+"""Largest file in bytes; beyond it, nothing is added."""
 
 
 @dataclass(frozen=True)
-class Open:
+class PendingReview:
     """A task that waits for a person.
 
     Args:
-        id: Of its text.
-        text: Without private values.
-        at: When it was asked first, ISO 8601 in UTC.
-        guess: The router's best guess; None if nothing speaks for any.
-        masters: Those that the router knows, best first.
-        version: The router's.
-        uncertainty: 1 less the distance between the two best masters; 1 if none is known.
-        disagreement: Share of the similar past tasks that went elsewhere than the guess.
-        asked: How often it was asked.
+        id: Hash of its text.
+        text: Text without private values.
+        at: Time of the first request, ISO 8601 in UTC.
+        guess: The router's best guess; None if no master has support.
+        masters: The router's masters, best first.
+        version: Version of the router.
+        uncertainty: 1 minus the margin between the two best masters; 1 if unknown.
+        disagreement: Share of similar past tasks that went to another master than the guess.
+        asked: Number of requests.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Open:
 
     @property
     def informative(self) -> tuple[float, int]:
-        """What is worth an answer most: unsure, against its own evidence, and asked often."""
+        """Sort key: uncertain decisions, against similar past tasks, requested often."""
         return self.uncertainty + self.disagreement, self.asked
 
 
@@ -53,22 +53,26 @@ class ReviewQueue:
     """The tasks of a project that wait for a person.
 
     Args:
-        folder: Where the gateway keeps what it keeps.
-        redact: Takes private values out of a text.
+        folder: Folder of the gateway's state.
+        redact: Replaces private values in a text.
     """
 
     def __init__(self, folder: Path, redact: Callable[[str], str]) -> None:
         self._path = folder / FILE
         self._redact = redact
 
-    def add(self, texts: Sequence[str], decisions: Sequence[Decision], at: str) -> None:
-        """Keep the tasks that the router left to a person.
+    def add(self, texts: Sequence[str], decisions: Sequence[Decision], asked_at: str) -> None:
+        """Add the tasks on which the router abstained.
 
-        Of one that waits already only the new decision is kept; of one that was decided, nothing.
+        A task that is already waiting only gets the new decision; a decided task is skipped.
         """
         pairs = zip(texts, decisions, strict=True)
-        left = [_opened(self._redact(text), made, at) for text, made in pairs if made.abstained]
-        if not left:
+        pending = [
+            _pending_review(self._redact(text), decision, asked_at)
+            for text, decision in pairs
+            if decision.abstained
+        ]
+        if not pending:
             return
         with open_for_append(self._path) as file:
             if file.seek(0, 2) >= LARGEST:
@@ -76,7 +80,7 @@ class ReviewQueue:
             file.seek(0)
             waiting, decided = _tasks(stripped_lines(file))
             lines = []
-            for task in left:
+            for task in pending:
                 if task.id not in decided:
                     values = asdict(task)
                     if task.id in waiting:
@@ -86,71 +90,72 @@ class ReviewQueue:
             if lines:
                 file.write(line_start(file) + "".join(lines).encode())
 
-    def open(self) -> list[Open]:
-        """The tasks that nobody has decided, the most informative first."""
+    def open(self) -> list[PendingReview]:
+        """The undecided tasks, the most informative first."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
-            left, _ = _tasks(stripped_lines(file))
+            pending, _ = _tasks(stripped_lines(file))
         return sorted(
-            left.values(), key=lambda task: (*(-part for part in task.informative), task.id)
+            pending.values(), key=lambda task: (*(-part for part in task.informative), task.id)
         )
 
-    def close(self, identity: str, keep: Callable[[Open], None] | None = None) -> bool:
-        """Delete a task's text, and remember that it was decided: it is not asked again.
+    def close(self, identity: str, keep: Callable[[PendingReview], None] | None = None) -> bool:
+        """Delete a task's text and mark it as decided, so that it is not asked again.
 
-        Nobody else adds or closes a task meanwhile.
+        Holds the queue's lock.
 
         Args:
-            identity: Of the task.
-            keep: Called with the task before its text goes; if it raises, the task stays open.
+            identity: Id of the task.
+            keep: Called with the task before its text is deleted; if it raises, the task stays
+                open.
 
         Returns:
             Whether the task was open.
         """
-        found = False
+        was_open = False
 
-        def changed(lines: Iterator[bytes]) -> Iterable[bytes]:
-            nonlocal found
+        def without_task(lines: Iterator[bytes]) -> Iterable[bytes]:
+            nonlocal was_open
             every = list(lines)
             waiting, decided = _tasks(every)
             if task := waiting.pop(identity, None):
-                found = True
+                was_open = True
                 if keep is not None:
                     keep(task)
                 decided.add(identity)
             yield from (ln for ln in every if (json_object(ln) or {}).get("id") in waiting)
-            yield from (json.dumps({"id": known}).encode() for known in sorted(decided))
+            yield from (json.dumps({"id": decided_id}).encode() for decided_id in sorted(decided))
 
-        rewrite(self._path, changed)
-        return found
+        rewrite(self._path, without_task)
+        return was_open
 
 
-def _tasks(lines: Iterable[bytes]) -> tuple[dict[str, Open], set[str]]:
-    """The tasks that wait, by id, each with its newest decision, and the ids of those decided."""
-    asked: dict[str, Open] = {}
+def _tasks(lines: Iterable[bytes]) -> tuple[dict[str, PendingReview], set[str]]:
+    """Waiting tasks by id, each with its latest decision, and ids of decided tasks."""
+    latest: dict[str, PendingReview] = {}
     decided = set()
     for line in filter(None, map(json_object, lines)):
         if "guess" not in line:
             decided.add(line["id"])
             continue
-        if before := asked.get(line["id"]):
+        if before := latest.get(line["id"]):
             line |= {"text": before.text, "at": before.at, "asked": before.asked + 1}
-        asked[line["id"]] = Open(**line | {"masters": tuple(line["masters"])})
-    return {name: task for name, task in asked.items() if name not in decided}, decided
+        latest[line["id"]] = PendingReview(**line | {"masters": tuple(line["masters"])})
+    return {name: task for name, task in latest.items() if name not in decided}, decided
 
 
-def _opened(text: str, decision: Decision, at: str) -> Open:
+def _pending_review(text: str, decision: Decision, asked_at: str) -> PendingReview:
     ranked = sorted(decision.probabilities.items(), key=lambda pair: (-pair[1], pair[0]))
     best = [share for _, share in ranked[:2]]
-    elsewhere = [task["master"] != decision.master for task in decision.evidence]
-    return Open(
+    disagreeing = [task["master"] != decision.master for task in decision.evidence]
+    return PendingReview(
         id=sha256(text.encode("utf-8", "replace")).hexdigest()[:10],
         text=text,
-        at=at,
+        at=asked_at,
         guess=decision.master,
         masters=tuple(name for name, _ in ranked),
         version=decision.model_version,
         uncertainty=round(1 - (best[0] - best[1]), 4) if len(best) == 2 else 1.0,
-        disagreement=round(sum(elsewhere) / len(elsewhere), 4) if elsewhere else 0.0,
+        disagreement=round(sum(disagreeing) / len(disagreeing), 4) if disagreeing else 0.0,
     )

@@ -1,4 +1,4 @@
-"""Canaries as their plans say: who is answered by one, and what became of the answers."""
+"""Canary rollouts: assignment of users to variants, and counts of their answers."""
 
 import hashlib
 import json
@@ -15,41 +15,41 @@ from typing import Any, Literal
 
 from cortex_pipelines.atomic import write_whole
 from cortex_pipelines.release.analysis import Analysis, Count, analyse, look_of
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.security.access import current_principal
 
 _LOG = logging.getLogger("cortex_pipelines")
 _CHANCE = random.SystemRandom()
 ROLLOUTS = "rollouts.json"
 _EVERY = 1.0
-"""Seconds between two writes of the counts; a kill loses those since the last."""
+"""Seconds between writes of the counts; a crash loses those since the last."""
 
 Variant = Literal["canary", "champion"]
 Conclude = Callable[[str, str, Analysis], None]
-"""Project, version of the canary and analysis to the ledger."""
+"""Writes project, version of the canary and analysis to the ledger."""
 
 _USER: ContextVar[str] = ContextVar("user", default="")
 
 
 @dataclass(frozen=True)
 class Split:
-    """A running canary beside the champion of a project.
+    """A running canary and its share of a project's requests.
 
     Args:
         project: The project; its canary is served as ``PROJECT@canary``.
-        version: The canary's.
+        version: Version of the canary.
         plan: ``strategy``, ``share`` and ``analysis`` as in the ledger.
-        begun: When, as the ledger writes it.
+        started_at: Start time in the ledger.
     """
 
     project: str
     version: str
     plan: Mapping[str, Any] = field(compare=False)
-    begun: str
+    started_at: str
 
     @property
     def identity(self) -> str:
-        """The same after a restart, another one for a plan that was made anew."""
-        return f"{self.project} {self.version} {self.begun}"
+        """Stable across restarts; differs for each new plan."""
+        return f"{self.project} {self.version} {self.started_at}"
 
     @property
     def shadow(self) -> bool:
@@ -57,18 +57,18 @@ class Split:
         return self.plan.get("strategy") == "shadow"
 
     def variant(self, user: str) -> Variant:
-        """Who answers a user: always the same; of nobody in particular, drawn anew each time."""
+        """Variant for a user, always the same; random without a user."""
         if user:
             digest = hashlib.sha256(f"{self.identity}\0{user}".encode(errors="replace")).digest()
-            place = int.from_bytes(digest[:8], "big") / 2**64
+            position = int.from_bytes(digest[:8], "big") / 2**64
         else:
-            place = _CHANCE.random()
-        return "canary" if place < float(self.plan.get("share", 0)) else "champion"
+            position = _CHANCE.random()
+        return "canary" if position < float(self.plan.get("share", 0)) else "champion"
 
 
 @contextmanager
 def answering_user(name: str) -> Iterator[None]:
-    """Answer for a user or a session, so that one variant answers all of their requests."""
+    """Set the user or session of a request, which stays with one variant."""
     before = _USER.set(name)
     try:
         yield
@@ -76,17 +76,17 @@ def answering_user(name: str) -> Iterator[None]:
         _USER.reset(before)
 
 
-def user(named: str | None = None) -> str:
-    """Whom a request is for: as its body says, its header, or the name of its key."""
-    return named or _USER.get() or caller().name
+def request_user(explicit_user: str | None = None) -> str:
+    """User of a request: from its body, else its header, else the name of its key."""
+    return explicit_user or _USER.get() or current_principal().name
 
 
 class Rollouts:
-    """Counts of the variants' answers, and what follows from them.
+    """Counts the variants' answers and concludes canaries.
 
     Args:
-        path: File of the counts, so that a plan goes on after a restart.
-        conclude: Writes the end of an analysis into the ledger.
+        path: File of the counts, which survive restarts.
+        conclude: Writes the conclusion to the ledger.
     """
 
     def __init__(self, path: Path, conclude: Conclude) -> None:
@@ -98,13 +98,13 @@ class Rollouts:
         self._written = 0.0
 
     def add(self, split: Split, variant: Variant, failed: bool) -> None:
-        """Count an answer; what follows from it is done in the background."""
+        """Count an answer; a conclusion is written in the background."""
         with self._lock:
-            mine = self._counts.setdefault(split.identity, {"looks": 0})
-            count = Count(**mine.get(variant, {}))
+            split_counts = self._counts.setdefault(split.identity, {"looks": 0})
+            count = Count(**split_counts.get(variant, {}))
             count = Count(count.answered + 1, count.failed + failed)
-            mine[variant] = asdict(count)
-            analysis = self._looked(split, mine)
+            split_counts[variant] = asdict(count)
+            analysis = self._analyse(split, split_counts)
             if analysis is not None or time.monotonic() - self._written > _EVERY:
                 self._write()
             if analysis is not None and split.identity not in self._ending:
@@ -113,46 +113,54 @@ class Rollouts:
                 end.start()
 
     def vote_down(self, split: Split, version: str) -> None:
-        """Take an answer that was counted as given for one that failed."""
+        """Recount an answered request as failed."""
         variant: Variant = "canary" if version == split.version else "champion"
         with self._lock:
-            mine = self._counts.setdefault(split.identity, {"looks": 0})
-            count = Count(**mine.get(variant, {}))
-            mine[variant] = asdict(Count(count.answered, min(count.failed + 1, count.answered)))
+            split_counts = self._counts.setdefault(split.identity, {"looks": 0})
+            count = Count(**split_counts.get(variant, {}))
+            split_counts[variant] = asdict(
+                Count(count.answered, min(count.failed + 1, count.answered))
+            )
             self._write()
 
     def counts(self, split: Split) -> dict[str, Any]:
-        """What was counted, by variant; empty before the first answer."""
+        """Counts by variant; empty before the first answer."""
         with self._lock:
-            mine = self._counts.get(split.identity, {})
-            return {name: dict(mine[name]) for name in ("canary", "champion") if name in mine}
+            split_counts = self._counts.get(split.identity, {})
+            return {
+                name: dict(split_counts[name])
+                for name in ("canary", "champion")
+                if name in split_counts
+            }
 
     def close(self) -> None:
-        """Finish what was begun, and write the counts down."""
+        """Wait for pending conclusions, and write the counts."""
         for end in list(self._ending.values()):
             end.join()
         with self._lock:
             if self._counts:
                 self._write()
 
-    def _looked(self, split: Split, mine: dict[str, Any]) -> Analysis | None:
+    def _analyse(self, split: Split, split_counts: dict[str, Any]) -> Analysis | None:
         rules = split.plan.get("analysis")
-        if rules is None or split.shadow or mine.get("ended"):
+        if rules is None or split.shadow or split_counts.get("ended"):
             return None
-        canary, champion = (Count(**mine.get(name, {})) for name in ("canary", "champion"))
+        canary, champion = (Count(**split_counts.get(name, {})) for name in ("canary", "champion"))
         look = look_of(min(canary.answered, champion.answered), int(rules["least_answers"]))
-        if look <= mine["looks"] and canary.answered < int(rules["most_answers"]):
+        if look <= split_counts["looks"] and canary.answered < int(rules["most_answers"]):
             return None
         analysis = analyse(canary, champion, rules)
         if analysis is None:
-            mine["looks"] = look  # else only once the ledger knows: a kill must not lose it
+            split_counts["looks"] = (
+                look  # a conclusion is recorded once the ledger has it: a crash must not lose it
+            )
         return analysis
 
     def _end(self, split: Split, analysis: Analysis) -> None:
         _LOG.warning("canary of %s: %s, %s", split.project, analysis.conclusion, analysis.reason)
         try:
             self._conclude(split.project, split.version, analysis)
-        except Exception as error:  # noqa: BLE001 - whoever is answered must not suffer from it
+        except Exception as error:  # noqa: BLE001 - must not affect answers
             _LOG.error("releases.lock could not follow (%s); the next answer tries again", error)
         else:
             with self._lock:

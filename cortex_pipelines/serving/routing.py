@@ -1,4 +1,4 @@
-"""The router behind a desk: tasks that come at the same time are decided together."""
+"""Batched routing: concurrent tasks are decided together."""
 
 import queue
 import threading
@@ -9,22 +9,22 @@ from typing import Any
 
 from cortex_pipelines.routing.serving.router import RULES, Decision, Router, RouterError
 from cortex_pipelines.serving.engines.engine import EngineError
-from cortex_pipelines.serving.response_cache import Remembered, task_key
+from cortex_pipelines.serving.response_cache import LruCache, task_key
 
 _AT_ONCE = 256
 
 
 class NoRouterError(RuntimeError):
-    """There is neither a champion nor a file of rules."""
+    """Neither a champion nor keyword rules exist."""
 
 
 @dataclass(frozen=True)
 class LoadedRouter:
-    """A router that can be asked.
+    """A router in memory.
 
     Args:
-        router: The champion, or the rules alone.
-        notice: Why it is not the champion, where there is one; empty otherwise.
+        router: The champion, or the keyword rules.
+        notice: Why the champion is not used; empty otherwise.
     """
 
     router: Router
@@ -32,13 +32,13 @@ class LoadedRouter:
 
 
 @dataclass(frozen=True)
-class Routed:
-    """A task's decision.
+class RoutedTask:
+    """A routing decision.
 
     Args:
-        decision: Where it goes.
-        notice: As in ``Opened``.
-        cached: Whether it was made before.
+        decision: The decision.
+        notice: As in ``LoadedRouter``.
+        cached: Whether it is from the cache.
     """
 
     decision: Decision
@@ -52,48 +52,48 @@ class Routed:
 
 
 @dataclass
-class _Asked:
-    """What was asked together and is answered together: nobody waits for a task alone."""
+class _PendingDecisions:
+    """Decisions of one request, delivered together once all are made."""
 
-    routed: list[Routed | None]
-    left: int
-    done: "Future[list[Routed]]" = field(default_factory=Future)
+    routed: list[RoutedTask | None]
+    remaining: int
+    future: "Future[list[RoutedTask]]" = field(default_factory=Future)
 
-    def keep(self, place: int, routed: Routed) -> None:
-        """Take a decision; with the last one, all are answered."""
-        self.routed[place] = routed
-        self.left -= 1
+    def add(self, index: int, routed: RoutedTask) -> None:
+        """Add a decision; the last one completes the future."""
+        self.routed[index] = routed
+        self.remaining -= 1
         self.finish()
 
     def fail(self, error: BaseException) -> None:
-        """Answer all of them with an error."""
-        if not self.done.done():
-            self.done.set_exception(error)
+        """Fail the request."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
     def finish(self) -> None:
-        """Answer if nothing is left."""
-        if not self.left and not self.done.done():
-            self.done.set_result([task for task in self.routed if task is not None])
+        """Complete the future if no decision is missing."""
+        if not self.remaining and not self.future.done():
+            self.future.set_result([task for task in self.routed if task is not None])
 
 
 @dataclass(frozen=True)
 class _Task:
     text: str
     key: bytes | None
-    asked: _Asked
-    place: int
+    pending: _PendingDecisions
+    index: int
 
 
-class RouterDesk:
-    """Routes tasks on a thread of its own.
+class RouterBatcher:
+    """Routes tasks in batches on its own thread.
 
-    While it decides, tasks gather, and the next pass takes all of them: a batch costs less than
-    its tasks one by one, and nobody waits for a batch to fill.
+    Tasks that arrive during a batch form the next one: a batch costs less than its tasks one by
+    one, and no task waits for a batch to fill.
 
     Args:
-        load: Opens the router; called when the first task comes and when the stamp has changed.
-        stamp: A value that is another one when the router has to be opened anew; cheap.
-        cached: Bytes for decisions that were made already; 0 to make each anew.
+        load: Opens the router; called for the first task and when the stamp has changed.
+        stamp: Cheap value that changes when the router has to be reloaded.
+        cached: Size of the decision cache in bytes; 0 disables it.
     """
 
     def __init__(
@@ -101,45 +101,45 @@ class RouterDesk:
     ) -> None:
         self._load = load
         self._stamp = stamp
-        self._seen: Any = None
-        self._open: LoadedRouter | None = None
-        self._known: Remembered[Routed] = Remembered(cached)
+        self._last_stamp: Any = None
+        self._loaded_router: LoadedRouter | None = None
+        self._decision_cache: LruCache[RoutedTask] = LruCache(cached)
         self._work: queue.Queue[_Task | None] = queue.Queue()
         self._thread = threading.Thread(target=self._serve, name="router", daemon=True)
         self._thread.start()
 
-    def submit(self, texts: Sequence[str]) -> "Future[list[Routed]]":
-        """Decisions to come, in order; NoRouterError where there is no router."""
-        current = self._open is not None and self._stamp() == self._seen
-        asked = _Asked([None] * len(texts), 0)
-        new = []
-        for place, text in enumerate(texts):
+    def submit(self, texts: Sequence[str]) -> "Future[list[RoutedTask]]":
+        """Future decisions in the order of the texts; NoRouterError without a router."""
+        current = self._loaded_router is not None and self._stamp() == self._last_stamp
+        pending = _PendingDecisions([None] * len(texts), 0)
+        new_tasks = []
+        for index, text in enumerate(texts):
             key = task_key(text)
-            known = self._known.get(key) if current and key is not None else None
-            if known is None:
-                new.append(_Task(text, key, asked, place))
+            cached_task = self._decision_cache.get(key) if current and key is not None else None
+            if cached_task is None:
+                new_tasks.append(_Task(text, key, pending, index))
             else:
-                asked.routed[place] = replace(known, cached=True)
-        asked.left = len(new)
-        asked.done.set_running_or_notify_cancel()  # whoever leaves early stops nothing
-        for task in new:
+                pending.routed[index] = replace(cached_task, cached=True)
+        pending.remaining = len(new_tasks)
+        pending.future.set_running_or_notify_cancel()  # a caller that leaves early cancels nothing
+        for task in new_tasks:
             self._work.put(task)
-        if not new:
-            asked.finish()
-        return asked.done
+        if not new_tasks:
+            pending.finish()
+        return pending.future
 
     def close(self) -> None:
-        """End it when what waits is decided."""
+        """Stop the thread after the waiting tasks."""
         self._work.put(None)
         self._thread.join()
 
     def _serve(self) -> None:
-        ended = False
-        while not ended:
+        stopping = False
+        while not stopping:
             batch = [self._work.get()]
             while len(batch) < _AT_ONCE and not self._work.empty():
                 batch.append(self._work.get())
-            ended = None in batch
+            stopping = None in batch
             self._decide([task for task in batch if task is not None])
 
     def _decide(self, tasks: "Sequence[_Task]") -> None:
@@ -148,33 +148,33 @@ class RouterDesk:
         try:
             opened = self._current()
             decisions = opened.router.route([task.text for task in tasks])
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
+        except BaseException as error:  # noqa: BLE001 - raised in the callers
             for task in tasks:
-                task.asked.fail(_named(error))
+                task.pending.fail(_as_serving_error(error))
             return
         for task, decision in zip(tasks, decisions, strict=True):
-            routed = Routed(decision, opened.notice)
+            routed = RoutedTask(decision, opened.notice)
             if task.key is not None and not opened.notice:
-                self._known.put(task.key, routed, _size(decision))
-            task.asked.keep(task.place, routed)
+                self._decision_cache.store(task.key, routed, _size(decision))
+            task.pending.add(task.index, routed)
 
     def _current(self) -> LoadedRouter:
-        now = self._stamp()
-        if self._open is None or now != self._seen:
-            self._known.clear()
-            self._open = self._load()
-            self._seen = now
-        return self._open
+        stamp = self._stamp()
+        if self._loaded_router is None or stamp != self._last_stamp:
+            self._decision_cache.clear()
+            self._loaded_router = self._load()
+            self._last_stamp = stamp
+        return self._loaded_router
 
 
 def _size(decision: Decision) -> int:
-    """Bytes that a decision takes, about; its evidence is the router's own."""
+    """Approximate bytes of a decision, without its evidence, which the router owns."""
     return 2_000 + 100 * len(decision.probabilities)
 
 
-def _named(error: BaseException) -> BaseException:
+def _as_serving_error(error: BaseException) -> BaseException:
     if isinstance(error, RouterError):
         return NoRouterError(str(error))
-    made = EngineError(f"the router failed: {type(error).__name__}: {error}")
-    made.__cause__ = error
-    return made
+    wrapped = EngineError(f"the router failed: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,4 +1,4 @@
-"""The few figures of an evaluation that tell a person what a model is worth."""
+"""Headline metrics of an evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,15 +9,15 @@ Unit = Literal["bits per byte", "share"]
 
 @dataclass(frozen=True)
 class ScoreWithInterval:
-    """A figure with its interval.
+    """A metric with its confidence interval.
 
     Args:
-        name: Of the figure in ``metrics.json``.
-        label: What it says.
+        name: Key in ``metrics.json``.
+        label: Label for people.
         unit: ``share`` is shown in per cent.
         value: The estimate.
-        low: Lower end of its interval; None where none was computed.
-        high: Upper end.
+        low: Lower bound; None if not computed.
+        high: Upper bound; None if not computed.
     """
 
     name: str
@@ -48,22 +48,22 @@ _ROUTER: Sequence[tuple[str, str, Unit]] = (
 
 
 def adapter_scores(metrics: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """Of a code adapter's ``metrics.json``; those that were measured."""
+    """Measured headline metrics in a code adapter's ``metrics.json``."""
     return _scores(metrics, _ADAPTER)
 
 
 def router_scores(metrics: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """Of the task router's ``metrics.json``; those that were measured."""
+    """Measured headline metrics in the task router's ``metrics.json``."""
     return _scores(metrics, _ROUTER)
 
 
 def _scores(
-    metrics: Mapping[str, float | None], wanted: Sequence[tuple[str, str, Unit]]
+    metrics: Mapping[str, float | None], specs: Sequence[tuple[str, str, Unit]]
 ) -> list[dict[str, Any]]:
     return [
         ScoreWithInterval(
             name, label, unit, value, metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
         ).as_json()
-        for name, label, unit in wanted
+        for name, label, unit in specs
         if (value := metrics.get(name)) is not None
     ]

@@ -1,4 +1,4 @@
-"""What a gateway is asked for that only a project can answer."""
+"""Interfaces of services that need a project."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,33 +10,33 @@ from cortex_pipelines.routing.serving.router import Decision
 from cortex_pipelines.serving.embeddings import CodeEncoder
 
 Expect = Callable[[str, str | None], Mapping[str, Any]]
-"""Task and master (None for each known one) to what is expected, and ``version``."""
+"""(task, master or None for all) to predicted outcomes and ``version``."""
 
 Search = Callable[[str, str | None, int], Mapping[str, Any]]
-"""Query, project (None for all) and most results to ``results``, ``notice`` and ``versions``."""
+"""(query, project or None for all, result limit) to ``results``, ``notice`` and ``versions``."""
 
 Contexts = Callable[[str, str | None, int], Mapping[str, Any]]
-"""Task, project (None for all) and most tokens to the packed context, and ``versions``."""
+"""(task, project or None for all, token limit) to the packed context and ``versions``."""
 
 Relations = Callable[[str, str, str | None, str | None, int], Mapping[str, Any]]
-"""Question, name, its other end (of a path), project (None for all) and most steps to the answer of
-the code graph, and ``versions``."""
+"""(question, name, other end of a path, project or None for all, step limit) to the code graph's
+answer and ``versions``."""
 
 Lineage = Callable[[str | None, str], Mapping[str, Any]]
-"""Project (None for the router) and version of its model to the tree of what it was made from."""
+"""(project or None for the router, version of its model) to its lineage tree."""
 
 Score = Callable[[str, Sequence[Mapping[str, Any]]], Mapping[str, Any]]
-"""Watched log and new records of it to ``log``, ``windows``, ``alerts``, and ``version``."""
+"""(monitored log, its new records) to ``log``, ``windows``, ``alerts`` and ``version``."""
 
 Redact = Callable[[str], tuple[str, int]]
-"""A text to the text without private values, and how many of them it held."""
+"""Text to redacted text and number of private values."""
 
 
 class Memory(Protocol):
-    """What is kept of a project.
+    """Notes of a project.
 
-    ``identity`` is the name of the caller's key, stored as a pseudonym; empty for the owner of
-    the process.
+    ``identity`` is the name of the caller's key, stored as a pseudonym; empty for the user who
+    started the process.
     """
 
     def add(
@@ -48,44 +48,44 @@ class Memory(Protocol):
         answer: str = "",
         supersedes: str | None = None,
     ) -> Mapping[str, Any]:
-        """Keep an entry without the private values in it; ``id``, ``redacted`` and its fields."""
+        """Add a note without its private values; returns ``id``, ``redacted`` and its fields."""
 
     def search(
         self, identity: str, query: str, k: int, kind: str | None = None, history: bool = False
     ) -> Mapping[str, Any]:
-        """``entries``, ``attempts`` and ``relations`` for a query."""
+        """Search; returns ``entries``, ``attempts`` and ``relations``."""
 
     def show(self, identity: str) -> Mapping[str, Any]:
-        """``history``, ``notes``, ``versions``, and what is new since they were here."""
+        """``history``, ``notes``, ``versions``, and changes since the author's last visit."""
 
     def forget(self, identity: str | None, ids: Sequence[str]) -> Mapping[str, Any]:
-        """``forgotten``: entries by identity, of one author unless that is None."""
+        """Delete notes by id, of one author or, for None, of any; returns ``forgotten``."""
 
 
 OpenMemory = Callable[[str | None], Memory]
-"""Project (None for the only one) to what is kept of it."""
+"""Project, or None for the only one, to its notes."""
 
 
 class ServiceError(LookupError):
-    """What was asked for is not made yet or not known; the message says which, and what to do."""
+    """A requested service or output does not exist. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class ProjectServices:
-    """What surrounds the models of a project; each None where there is nothing to ask.
+    """Services of a project besides its models; each None if not available.
 
     Args:
         expect: Outcome predictors.
         score: Detectors of anomalies.
         search: Code search.
-        context: Code that a task is about, packed into a budget of tokens.
-        relations: Questions over the graph of the code.
+        context: Code relevant to a task, packed into a token budget.
+        relations: Questions about the code graph.
         encoder: Embeds texts.
-        lineage: What a served model was made from.
-        templates: What prompts are made by.
-        redact: Takes private values out of what people type; without it no text is kept.
-        memory: What is kept of projects.
-        review: Keeps routed tasks that a person should decide; without it none is kept.
+        lineage: Lineage of a served model.
+        templates: Prompt templates.
+        redact: Replaces private values in people's texts; without it no text is stored.
+        memory: Project notes.
+        review: Queues routed tasks that a person should decide.
     """
 
     expect: Expect | None = None
@@ -102,4 +102,4 @@ class ProjectServices:
 
 
 NOTHING = ProjectServices()
-"""Of a gateway without a project."""
+"""Services of a gateway without a project."""

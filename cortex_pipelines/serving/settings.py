@@ -1,4 +1,4 @@
-"""The ``serving`` section of ``params.yaml``: what the gateway may use. No output depends on it."""
+"""The ``serving`` section of ``params.yaml``. No pipeline output depends on it."""
 
 import re
 from string import Formatter
@@ -15,36 +15,36 @@ Name = Annotated[str, Field(min_length=1, max_length=255)]
 _HERE = ("http", "127.0.0.1")
 
 
-def _place_of_keys(place: str) -> str:
-    """An address that nobody can change on the way, or a file.
+def _jwks_location(location: str) -> str:
+    """Validate an https or loopback URL, or a file path.
 
     Raises:
-        ValueError: it is another kind of address.
+        ValueError: another kind of URL.
     """
-    scheme, _, rest = place.partition("://")
-    host = re.split(r"[:/]", rest)[0]
-    if rest and scheme != "https" and (scheme, host) not in (("http", "localhost"), _HERE):
-        raise ValueError(f"{place}: an address begins with https://, and a file's has no ://")
-    return place
+    scheme, _, address = location.partition("://")
+    host = re.split(r"[:/]", address)[0]
+    if address and scheme != "https" and (scheme, host) not in (("http", "localhost"), _HERE):
+        raise ValueError(f"{location}: an address begins with https://, and a file's has no ://")
+    return location
 
 
 class OidcSettings(Settings):
-    """An OpenID Connect provider whose tokens are accepted in the place of API keys."""
+    """An OpenID Connect provider whose tokens are accepted instead of API keys."""
 
     issuer: Name
-    """What a token's ``iss`` has to be."""
+    """Required ``iss`` of a token."""
 
     audience: Name
-    """What a token's ``aud`` has to be or to hold: the name of this gateway at the provider."""
+    """Required ``aud`` of a token: the name of this gateway at the provider."""
 
-    jwks: Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_place_of_keys)]
+    jwks: Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_jwks_location)]
     """The provider's public keys (JWKS): an address, or a file in the project."""
 
     role_claim: Name
-    """Claim with the subject's roles or groups; dots lead into it, as in realm_access.roles."""
+    """Claim with the subject's roles or groups; dots nest, as in realm_access.roles."""
 
     roles: dict[Name, Role] | None
-    """Role of each value of that claim; null where the values are the roles."""
+    """Role of each value of that claim; null if the values are roles."""
 
     project_claim: Name | None
     """Claim with the projects whose models may be used; null for all projects."""
@@ -53,7 +53,7 @@ class OidcSettings(Settings):
 def _address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        raise ValueError(f"{text!r} is no address such as http://127.0.0.1:8000/v1")
+        raise ValueError(f"{text!r} is not an address such as http://127.0.0.1:8000/v1")
     if parts.username or parts.password:
         raise ValueError("an address holds no password; serving.upstream.key names a variable")
     return text.rstrip("/")
@@ -70,7 +70,7 @@ def _adapter_name(text: str) -> str:
 
 
 class UpstreamSettings(Settings):
-    """A server that writes for the gateway, with the engine ``openai`` or ``vllm``."""
+    """The upstream server of the engines ``openai`` and ``vllm``."""
 
     url: Annotated[Name, AfterValidator(_address)]
     """Address of its OpenAI interface, such as http://127.0.0.1:8000/v1."""
@@ -85,67 +85,67 @@ class UpstreamSettings(Settings):
     """Environment variable that holds its API key; null for none."""
 
     seconds: Annotated[int, Field(ge=1, le=3600)]
-    """Longest wait for the next part of an answer."""
+    """Timeout for the next chunk of an answer, in seconds."""
 
     attempts: Annotated[int, Field(ge=1, le=10)]
-    """How often an answer of which nothing has come is asked for, with growing waits between."""
+    """Attempts until the first token of an answer, with exponential backoff."""
 
     at_once: Annotated[int, Field(ge=1, le=1000)]
-    """Requests that it gets at a time."""
+    """Concurrent requests to the server."""
 
 
 class ServingSettings(Settings):
     """Limits of the gateway."""
 
     engine: EngineName
-    """What writes text: torch for any base, llama.cpp, quicker on a processor, or a server."""
+    """Engine: torch for any base, llama.cpp (faster on CPUs), or an upstream server."""
 
     upstream: UpstreamSettings
-    """The server, with the engine openai or vllm."""
+    """Upstream server of the engines openai and vllm."""
 
     adapters: Annotated[int, Field(ge=1, le=256)]
-    """Adapters kept in memory, the one used longest ago leaving first."""
+    """Adapters in memory; the least recently used is evicted."""
 
     precision: Literal["fp32", "bf16", "fp16"]
     """Type of the base's weights in memory; adapters are float32."""
 
     threads: Threads
-    """Processor threads of the model."""
+    """CPU threads of the model."""
 
     window: Length
-    """Most tokens of a prompt with its answer; the base's own limit where that is lower."""
+    """Tokens of prompt and answer; the base's own limit if lower."""
 
     max_tokens: PositiveInt
-    """Most tokens of one answer."""
+    """Longest answer in tokens."""
 
     cached_mib: Annotated[int, Field(ge=0, le=65_536)]
-    """Memory for answers that were given already, in MiB; 0 to answer everything anew."""
+    """Size of the response cache in MiB; 0 disables it."""
 
     waiting: Annotated[int, Field(ge=1, le=10_000)]
-    """Requests that may wait for the model; the next one is told to come back later (429)."""
+    """Longest queue; further requests are rejected (429)."""
 
     requests_per_minute: PositiveInt | None
-    """Requests that each key may send in a minute (429 with Retry-After); null for any number."""
+    """Requests per minute and key (429 with Retry-After); null for no limit."""
 
     tokens_per_minute: PositiveInt | None
-    """Tokens that each key may have read and written in a minute; null for any number."""
+    """Prompt and answer tokens per minute and key; null for no limit."""
 
     output: Literal["flag", "cut", "off"]
-    """What becomes of secrets and personal data in answers: named, replaced, or not looked for."""
+    """Handling of secrets and personal data in answers: flagged, replaced, or not scanned for."""
 
     review: bool
-    """Whether routed tasks that a person should decide are kept, without secrets and personal data,
-    until somebody has: `cortex review`."""
+    """Whether to queue routed tasks that a person should decide, without secrets and personal data,
+    for `cortex review`."""
 
     hosts: Annotated[tuple[Name, ...], Field(strict=False)]
-    """Host names of the gateway, besides those of this machine where it listens there only."""
+    """Further host names of the gateway; on loopback, this machine's names are always accepted."""
 
     origins: Annotated[tuple[Name, ...], Field(strict=False)]
-    """Origins whose pages may ask the gateway (CORS), such as https://tools.example."""
+    """Origins allowed by CORS, such as https://tools.example."""
 
     oidc: OidcSettings | None
-    """Whose tokens are accepted in the place of API keys; null for nobody's."""
+    """OpenID Connect provider whose tokens are accepted; null for none."""
 
     def with_engine(self, engine: EngineName | None) -> "ServingSettings":
-        """The same for another engine; None for the one named here."""
+        """A copy with another engine; unchanged for None."""
         return self.model_copy(update={"engine": engine}) if engine else self

@@ -1,4 +1,4 @@
-"""Packed context of an index or of a project's own files, with what counts and reads it."""
+"""Packed contexts from a search index or a project's files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,18 +29,18 @@ from cortex_pipelines.versioning.project import Project
 
 _TOKENIZER = "tokenizer.json"
 _BESIDES = 0.1
-"""Share of the budget for what is known besides code."""
+"""Share of the budget for notes and past attempts."""
 
 
 @dataclass(frozen=True)
 class ContextSource:
-    """What contexts are made from.
+    """Source of packed contexts.
 
     Args:
-        searcher: Searches.
-        read: Gives the texts, without private values.
+        searcher: Searches the code.
+        read: Returns texts without private values.
         counter: Counts tokens.
-        recall: Gives what is known of a task besides code; None for nothing.
+        recall: Returns notes and past attempts of a task; None without them.
     """
 
     searcher: Searcher
@@ -49,53 +49,57 @@ class ContextSource:
     recall: Callable[[str], PastWork] | None = None
 
     def notice(self) -> str:
-        """What whoever searches should know of the files as they are now; empty for nothing."""
-        how = self.searcher.note
-        if not how and self.searcher.index.collection.vectors is None:
-            how = "searched by words alone: the index was made without an encoder"
-        return "; ".join(filter(None, (how, self.searcher.refresh())))
+        """Notice about the current index and files; empty for none."""
+        note = self.searcher.note
+        if not note and self.searcher.index.collection.vectors is None:
+            note = "searched by words alone: the index was made without an encoder"
+        return "; ".join(filter(None, (note, self.searcher.refresh())))
 
     def context(self, task: str, budget: int) -> PackedContext:
-        """The context of a task, of the files as they are now.
+        """The context of a task, from the current files.
 
         Raises:
-            QueryError: the task is empty, enormous, or no text.
+            QueryError: the task is empty, too long, or not text.
             BudgetError: the budget is too small.
-            FilterError: nothing of what was indexed is there any more.
+            FilterError: none of the indexed files exist any more.
         """
         notice = self.notice()
         try:
-            known, spent = self._besides(task, budget)
+            recalled, spent = self._recall_notes(task, budget)
         except NoteStoreUnavailableError as error:
-            known, spent, notice = PastWork(), 0, f"{notice}; " * bool(notice) + str(error)
-        left = budget - spent
-        packed = pack_context(self.searcher, task, self.read, left, self.counter, notice=notice)
+            recalled, spent, notice = PastWork(), 0, f"{notice}; " * bool(notice) + str(error)
+        remaining = budget - spent
+        packed = pack_context(
+            self.searcher, task, self.read, remaining, self.counter, notice=notice
+        )
         return replace(
             packed, tokens=packed.tokens + spent, budget=budget,
-            attempts=known.attempts, notes=known.notes,
+            attempts=recalled.attempts, notes=recalled.notes,
         )  # fmt: skip
 
-    def _besides(self, task: str, budget: int) -> tuple[PastWork, int]:
-        """What is known of a task besides code as far as its share of the budget holds it."""
+    def _recall_notes(self, task: str, budget: int) -> tuple[PastWork, int]:
+        """Notes and past attempts that fit their share of the budget, and their tokens."""
         most = int(min(budget * _BESIDES, budget - LEAST_BUDGET))
         if self.recall is None or most <= 0 or not task.strip():
             return PastWork(), 0
-        every, known, spent = self.recall(task), PastWork(), 0
+        every, recalled, spent = self.recall(task), PastWork(), 0
         more = [PastWork(notes=(note,)) for note in every.notes]  # first, as people wrote them
-        more += [PastWork(attempts=(like,)) for like in every.attempts]
-        for one in more:
-            both = PastWork(known.attempts + one.attempts, known.notes + one.notes)
+        more += [PastWork(attempts=(attempt,)) for attempt in every.attempts]
+        for candidate in more:
+            both = PastWork(
+                recalled.attempts + candidate.attempts, recalled.notes + candidate.notes
+            )
             tokens = self.counter.count(background_text(both.attempts, both.notes))
             if tokens <= most:
-                known, spent = both, tokens
-        return known, spent
+                recalled, spent = both, tokens
+        return recalled, spent
 
 
 def index_context(folder: Path, params: Parameters) -> ContextSource:
-    """Contexts of a folder, by its index.
+    """Contexts of a folder with a search index.
 
     Raises:
-        SearchIndexError: the index is not there or cannot be used.
+        SearchIndexError: the index is missing or unusable.
     """
     searcher = open_searcher(folder, params)
     root, limits = Path(searcher.index.manifest.root), reading_limits(params)
@@ -103,15 +107,15 @@ def index_context(folder: Path, params: Parameters) -> ContextSource:
 
 
 def project_context(project: Project, name: str | None, params: Parameters) -> ContextSource:
-    """Contexts of what a project, or all of them, has made.
+    """Contexts of one project or all projects.
 
     Args:
-        project: Where.
-        name: The project; None for all, whose names then begin the paths.
+        project: The open project.
+        name: Its partition; None for all, whose names then prefix the paths.
         params: Parameters.
 
     Raises:
-        ProjectError: there is no such project, or its files are not made yet.
+        ProjectError: unknown partition, or its files have not been materialised.
     """
     searcher = open_project_searcher(project, name, params)
     recall = _recall(project, [name] if name else list(project.partitions), params)
@@ -121,19 +125,21 @@ def project_context(project: Project, name: str | None, params: Parameters) -> C
 def _recall(
     project: Project, names: Sequence[str], params: Parameters
 ) -> Callable[[str], PastWork]:
-    """What projects know of a task; attempts are of the logs, so the same of each project."""
+    """Recall a task from projects' notes; attempts come from the logs, so are the same for each."""
     memories = [ProjectNotes(project, name, params) for name in names]
 
     def recall(task: str) -> PastWork:
-        each = [memory.recall(task) for memory in memories]
-        attempts = each[0].attempts if each else ()
-        return PastWork(attempts, tuple(note for one in each for note in one.notes))
+        recalled_by_project = [memory.recall(task) for memory in memories]
+        attempts = recalled_by_project[0].attempts if recalled_by_project else ()
+        return PastWork(
+            attempts, tuple(note for recalled in recalled_by_project for note in recalled.notes)
+        )
 
     return recall
 
 
 def _project_texts(project: Project, name: str | None) -> ReadText:
-    """Texts as the asset of files has them, private values out; a table is read at first need."""
+    """Redacted texts from the asset of files; tables are read lazily."""
 
     @cache
     def table(owner: str) -> dict[str, str]:
@@ -143,14 +149,14 @@ def _project_texts(project: Project, name: str | None) -> ReadText:
     def read(path: str) -> str | None:
         if name is not None:
             return table(name).get(path)
-        owner, _, inside = path.partition("/")
-        return table(owner).get(inside)
+        owner, _, inner_path = path.partition("/")
+        return table(owner).get(inner_path)
 
     return read
 
 
 def _counter(project: Project) -> TokenCounter:
-    """The tokenizer of the base, where it lies unpacked; else the approximation."""
+    """The base's tokenizer if it is unpacked, else the approximation."""
     from cortex_pipelines.adapters.model.base_model import (
         BaseModelError,
         base_name,
@@ -161,13 +167,13 @@ def _counter(project: Project) -> TokenCounter:
     pinned = pinned_base(project)
     try:
         folder = weights_folder(pinned.source, pinned.pin, project.root)
-        kept = project.state / "cache" / "models"
-        if not (folder / _TOKENIZER).is_file() and any(kept.glob(f"*/{_TOKENIZER}")):
+        unpacked_models = project.state / "cache" / "models"
+        if not (folder / _TOKENIZER).is_file() and any(unpacked_models.glob(f"*/{_TOKENIZER}")):
             folder = resolve_base(pinned, project.root).folder
     except (WeightsError, BaseModelError):
         return APPROXIMATION
     if not (folder / _TOKENIZER).is_file():
-        return APPROXIMATION  # weights in one file: they are unpacked by the first training
+        return APPROXIMATION  # weights in one file are unpacked by the first training
     from tokenizers import Tokenizer
 
     encoder = TextEncoder(Tokenizer.from_file(str(folder / _TOKENIZER)))

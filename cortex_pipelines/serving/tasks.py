@@ -1,4 +1,4 @@
-"""The platform's own tasks, asked as in training: completion, refactoring, naming and so on."""
+"""This platform's tasks, prompted as in training: completion, refactoring, naming and so on."""
 
 import math
 import time
@@ -21,51 +21,51 @@ from cortex_pipelines.prompts.stopping import (
 )
 from cortex_pipelines.serving.engines.engine import GeneratedToken, Sampling, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.schemas import Short, Words
+from cortex_pipelines.serving.http.schemas import LongText, ShortText
 from cortex_pipelines.serving.request_prompts import task as asked_as
-from cortex_pipelines.serving.requests import Answering, PreparedRequest
+from cortex_pipelines.serving.requests import Backend, PreparedRequest
 
-_DRAWN = 0.8
+_ALTERNATIVE_TEMPERATURE = 0.8
 """Temperature of alternatives (Chen et al. 2021)."""
 
-_STANDS_FOR = "name_to_be_found"
+_PLACEHOLDER_NAME = "name_to_be_found"
 
 
 class TaskError(ValueError):
-    """A task cannot be asked so; the message says what is missing."""
+    """A task's input is incomplete. The message says what is missing."""
 
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What else is known of a task's input.
+    """Context of a task's input.
 
     Args:
-        path: File that it is from; its ending gives the language.
-        language: Its language, where no path tells.
-        code: Code from around it, shown before it.
-        name: Of a naming: the name to find a better one for.
-        kind: Of a naming: what is named (function, method, class, variable, constant).
-        request: Of a refactoring: what to do, such as ``Extract Method``; without it (and without
-            a smell) the code has an error. Of an architecture: the line that asks.
-        smell: Of a refactoring: what to improve, such as ``long parameter list``.
-        test_path: Of tests: the file that the test goes into.
+        path: Source file; its suffix determines the language.
+        language: Language, if ``path`` is empty.
+        code: Surrounding code, placed before the input.
+        name: Naming: the name to improve.
+        kind: Naming: kind of the named unit (function, method, class, variable, constant).
+        request: Refactoring: what to do, such as ``Extract Method``; without it and without a
+            smell, the code has an error. Architecture: the line that asks.
+        smell: Refactoring: what to improve, such as ``long parameter list``.
+        test_path: Tests: the target file of the test.
     """
 
-    __pydantic_config__: ClassVar = ConfigDict(strict=False)  # of a body, it is an object
+    __pydantic_config__: ClassVar = ConfigDict(strict=False)  # an object in request bodies
 
-    path: Short = ""
-    language: Short = ""
-    code: Words = ""
-    name: Short = ""
-    kind: Short = "function"
-    request: Short = ""
-    smell: Short = ""
-    test_path: Short = ""
+    path: ShortText = ""
+    language: ShortText = ""
+    code: LongText = ""
+    name: ShortText = ""
+    kind: ShortText = "function"
+    request: ShortText = ""
+    smell: ShortText = ""
+    test_path: ShortText = ""
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """Another answer, and how sure the model is of it."""
+    """An alternative answer with its confidence."""
 
     result: str
     confidence: float
@@ -77,18 +77,18 @@ class Suggestion:
 
     Args:
         result: The answer.
-        confidence: Geometric mean of its tokens' probabilities; no calibrated probability. 0 where
-            an upstream server says none.
-        alternatives: Other answers, the surest first.
+        confidence: Geometric mean of its tokens' probabilities; not calibrated. 0 if an upstream
+            server reports none.
+        alternatives: Other answers, the most confident first.
         latency: Seconds.
-        version: What answered: the adapter's DVC version, or the base's digest.
-        model: Under which name.
-        way: How.
+        version: The adapter's DVC version, or the base's digest.
+        model: Name of the model.
+        way: The condition that answered.
         release: Version of the release.
-        template: What the prompt was made by.
-        flags: Rules by which the scan knew secrets or personal data in the answers, and
-            ``pattern:<name>`` for each of the project's patterns that the result breaks.
-        cached: Whether all of them were given before.
+        template: Template of the prompt.
+        flags: The output filter's rules that matched, and ``pattern:<name>`` for each of the
+            project's patterns that the result breaks.
+        cached: Whether all answers are cached.
     """
 
     result: str
@@ -108,33 +108,33 @@ class Suggestion:
         return asdict(self) | {"alternatives": [asdict(other) for other in self.alternatives]}
 
 
-Prompted = tuple[Mapping[str, str], StopRule]
-"""What the task's template is given, and where the answer ends."""
+TaskPrompt = tuple[Mapping[str, str], StopRule]
+"""Values for the task's template, and the rule for the answer's end."""
 
 
 def suggest(
     gateway: Gateway,
     model: str | None,
     task: str,
-    given: str,
+    task_input: str,
     context: TaskContext,
     settings: DatasetSettings,
-    others: int = 2,
+    alternative_count: int = 2,
 ) -> Suggestion:
     """Answer a task.
 
     Args:
-        gateway: What answers.
-        model: Under which name; None for the default.
-        task: One of ``TASKS``; others are planned and refused.
-        given: Code, or a description.
-        context: What else is known.
-        settings: Mask and bounds of the prompts, as the data sets were made with.
-        others: How many alternatives are drawn.
+        gateway: The gateway.
+        model: Name of the model; None for the default.
+        task: One of ``TASKS``.
+        task_input: Code, or a description.
+        context: Context of the input.
+        settings: Mask and bounds of the prompts, as in the data sets.
+        alternative_count: Number of alternatives.
 
     Raises:
-        TaskError: something that the task needs is missing.
-        UnknownModelError: there is no such model.
+        TaskError: the task's input is incomplete.
+        UnknownModelError: unknown model.
         BusyError: too many requests wait.
         EngineError: the engine failed.
     """
@@ -144,52 +144,54 @@ def suggest(
             f"task: {task} is not answered yet, as no adapter is trained for it; "
             f"there is {', '.join(TASKS)}"
         )
-    values, extent = TASKS[task](given, context, settings)
-    form = asked_as(task, **values)
-    answering = gateway.answering(model, task, context=task == "completion")
-    how = Sampling(gateway.settings.max_tokens, finished=_Complete(extent))
-    asked = [gateway.ask(answering, form, how)]
-    if others:
-        varied = replace(how, temperature=_DRAWN, seed=1)
-        asked.append(gateway.ask(answering, form, varied, others))
-    best, *drawn = [answer for part in asked for answer in _answers(gateway, part, extent)]
-    known = {
+    values, extent = TASKS[task](task_input, context, settings)
+    builder = asked_as(task, **values)
+    backend = gateway.backend_for(model, task, context=task == "completion")
+    sampling = Sampling(gateway.settings.max_tokens, finished=_Complete(extent))
+    requests = [gateway.prepare(backend, builder, sampling)]
+    if alternative_count:
+        varied = replace(sampling, temperature=_ALTERNATIVE_TEMPERATURE, seed=1)
+        requests.append(gateway.prepare(backend, builder, varied, alternative_count))
+    best, *sampled = [
+        answer for request in requests for answer in _answers(gateway, request, extent)
+    ]
+    distinct = {
         other.result: other
-        for other in drawn
+        for other in sampled
         if other.result.strip() and other.result != best.result
     }
-    flags = {rule for part in asked for rule in part.flags}
-    flags |= _broken(answering, task, given, best.result, context)
+    flags = {rule for request in requests for rule in request.flags}
+    flags |= _pattern_flags(backend, task, task_input, best.result, context)
     return Suggestion(
         best.result,
         best.confidence,
-        tuple(sorted(known.values(), key=lambda other: (-other.confidence, other.result))),
+        tuple(sorted(distinct.values(), key=lambda other: (-other.confidence, other.result))),
         round(time.perf_counter() - began, 3),
-        answering.version,
-        answering.served.name,
-        answering.way,
-        answering.release,
-        str(answering.served.templates[task]),
+        backend.version,
+        backend.served.name,
+        backend.way,
+        backend.release,
+        str(backend.served.templates[task]),
         tuple(sorted(flags)),
-        all(part.known is not None for part in asked),
+        all(request.cached_deltas is not None for request in requests),
     )
 
 
-def _broken(
-    answering: Answering, task: str, given: str, result: str, context: TaskContext
+def _pattern_flags(
+    backend: Backend, task: str, task_input: str, result: str, context: TaskContext
 ) -> set[str]:
-    """Flags of the project's patterns that an answer breaks."""
-    if answering.served.patterns is None or task not in CODE:
+    """Flags for the project's patterns that an answer breaks."""
+    if backend.served.patterns is None or task not in CODE:
         return set()
-    before = given if task == "completion" else ""
-    checks = answering.served.patterns()
-    broken = broken_patterns(checks, task, before, result, _language(context), context.path)
-    return {f"pattern:{name}" for name in broken or ()}
+    before = task_input if task == "completion" else ""
+    checks = backend.served.patterns()
+    broken_names = broken_patterns(checks, task, before, result, _language(context), context.path)
+    return {f"pattern:{name}" for name in broken_names or ()}
 
 
 @dataclass(frozen=True)
 class _Complete:
-    """Whether an answer extends as far as it should."""
+    """Whether an answer is complete; its repr is part of cache keys."""
 
     extent: StopRule
 
@@ -197,44 +199,48 @@ class _Complete:
         return is_complete(text, self.extent)
 
 
-def _answers(gateway: Gateway, asked: PreparedRequest, extent: StopRule) -> list[Alternative]:
-    pieces: list[list[TextDelta]] = [[] for _ in range(asked.count)]
-    for piece in gateway.written(asked):
-        pieces[piece.index].append(piece)
+def _answers(gateway: Gateway, request: PreparedRequest, extent: StopRule) -> list[Alternative]:
+    deltas: list[list[TextDelta]] = [[] for _ in range(request.count)]
+    for delta in gateway.stream_blocking(request):
+        deltas[delta.index].append(delta)
     return [
         Alternative(
-            cut("".join(piece.text for piece in own), extent),
-            _confidence([token for piece in own for token in piece.tokens]),
+            cut("".join(delta.text for delta in answer_deltas), extent),
+            _confidence([token for delta in answer_deltas for token in delta.tokens]),
         )
-        for own in pieces
+        for answer_deltas in deltas
     ]
 
 
 def _confidence(tokens: Sequence[GeneratedToken]) -> float:
-    known = [token.logprob for token in tokens if token.logprob is not None]
-    if not known or len(known) < len(tokens):
+    logprobs = [token.logprob for token in tokens if token.logprob is not None]
+    if not logprobs or len(logprobs) < len(tokens):
         return 0.0
-    return round(math.exp(sum(known) / len(known)), 6)
+    return round(math.exp(sum(logprobs) / len(logprobs)), 6)
 
 
-def _completed(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
+def _completion_prompt(
+    task_input: str, context: TaskContext, _settings: DatasetSettings
+) -> TaskPrompt:
     values = {
-        "given": given,
+        "given": task_input,
         "path": context.path,
         "comment": _comment(context) if context.path else "",
         "code": context.code.rstrip("\n"),
     }
-    end = given.rstrip()
+    end = task_input.rstrip()
     if end.endswith(":"):
         return values, "indented"
     return values, "braced" if end.endswith("{") else "statement"
 
 
-def _refactored(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
-    if not given.strip():
+def _refactoring_prompt(
+    task_input: str, context: TaskContext, _settings: DatasetSettings
+) -> TaskPrompt:
+    if not task_input.strip():
         raise TaskError("input: the code to change is missing")
     values = {
-        "given": given.rstrip(),
+        "given": task_input.rstrip(),
         "path": context.path,
         "comment": _comment(context),
         "smell": context.smell,
@@ -243,13 +249,13 @@ def _refactored(given: str, context: TaskContext, _settings: DatasetSettings) ->
     return values, "unit" if _language(context) == "python" else "braced_unit"
 
 
-def _named(given: str, context: TaskContext, settings: DatasetSettings) -> Prompted:
-    code, name = given, context.name
+def _naming_prompt(task_input: str, context: TaskContext, settings: DatasetSettings) -> TaskPrompt:
+    code, name = task_input, context.name
     if not name:
-        name = _STANDS_FOR
-        code = given.replace(settings.mask, name)
+        name = _PLACEHOLDER_NAME
+        code = task_input.replace(settings.mask, name)
     unit = {"language": _language(context), "context": "", "indent": "", "code": code}
-    room = settings.model_copy(update={"max_prompt_bytes": len(given.encode()) + 10_000})
+    room = settings.model_copy(update={"max_prompt_bytes": len(task_input.encode()) + 10_000})
     example = naming_example(unit, NamingTarget(context.kind, name), room)
     if example is None:
         raise TaskError(
@@ -259,50 +265,56 @@ def _named(given: str, context: TaskContext, settings: DatasetSettings) -> Promp
     return {"example": example}, "line"
 
 
-def _structured(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
+def _architecture_prompt(
+    task_input: str, context: TaskContext, _settings: DatasetSettings
+) -> TaskPrompt:
     if not context.request:
         raise TaskError(
             "context.request: the line that asks is missing, such as '# Route (flask, src/app.py):'"
         )
-    return {"given": given.rstrip(), "request": context.request}, "paragraph"
+    return {"given": task_input.rstrip(), "request": context.request}, "paragraph"
 
 
-def _documented(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
-    return _shown(given, context), "paragraph"
+def _documentation_prompt(
+    task_input: str, context: TaskContext, _settings: DatasetSettings
+) -> TaskPrompt:
+    return _unit_values(task_input, context), "paragraph"
 
 
-def _tested(given: str, context: TaskContext, _settings: DatasetSettings) -> Prompted:
+def _tests_prompt(task_input: str, context: TaskContext, _settings: DatasetSettings) -> TaskPrompt:
     if not context.test_path:
         raise TaskError(
             "context.test_path: the file that the test goes into is missing, such as "
             "tests/test_cart.py"
         )
-    values = _shown(given, context) | {"test_path": context.test_path}
+    values = _unit_values(task_input, context) | {"test_path": context.test_path}
     return values, extent_of_test(_language(context))
 
 
-def _shown(given: str, context: TaskContext) -> dict[str, str]:
-    if not given.strip():
+def _unit_values(task_input: str, context: TaskContext) -> dict[str, str]:
+    if not task_input.strip():
         raise TaskError("input: the function, method or class is missing")
-    return {"given": given.rstrip(), "path": context.path, "comment": _comment(context)}
+    return {"given": task_input.rstrip(), "path": context.path, "comment": _comment(context)}
 
 
-TASKS: dict[str, Callable[[str, TaskContext, DatasetSettings], Prompted]] = {
-    "completion": _completed,
-    "refactoring": _refactored,
-    "naming": _named,
-    "architecture": _structured,
-    "documentation": _documented,
-    "tests": _tested,
+TASKS: dict[str, Callable[[str, TaskContext, DatasetSettings], TaskPrompt]] = {
+    "completion": _completion_prompt,
+    "refactoring": _refactoring_prompt,
+    "naming": _naming_prompt,
+    "architecture": _architecture_prompt,
+    "documentation": _documentation_prompt,
+    "tests": _tests_prompt,
 }
-"""What each task's template is given."""
+"""Task to its prompt."""
 
 
 def _language(context: TaskContext) -> str:
-    known = context.language or (language_of(context.path, "") if context.path else None)
-    language = (known or "python").lower()
+    language_name = context.language or (language_of(context.path, "") if context.path else None)
+    language = (language_name or "python").lower()
     if language not in LINE_COMMENTS:
-        raise TaskError(f"context.language: {language[:40]} is none of {', '.join(LINE_COMMENTS)}")
+        raise TaskError(
+            f"context.language: {language[:40]} is not one of {', '.join(LINE_COMMENTS)}"
+        )
     return language
 
 

@@ -1,4 +1,4 @@
-"""Bytes of single tokens, also where several tokens write one character together."""
+"""Bytes of single tokens, also if several tokens form one character."""
 
 import json
 import re
@@ -10,16 +10,16 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _CACHED = 2**17
-"""Tokens of which the bytes are remembered; about a vocabulary."""
+"""Cached tokens; about one vocabulary."""
 
 
 @lru_cache(_CACHED)
 def token_bytes(tokenizer: Any, token: int) -> bytes | None:
-    """What a token adds to a text: nothing if it is special; None if its vocabulary does not say.
+    """Bytes that a token adds to a text: empty if special, None if the vocabulary does not say.
 
     Args:
         tokenizer: A transformers tokenizer.
-        token: Its number.
+        token: Token id.
     """
     added = tokenizer.added_tokens_decoder.get(token)
     if added is not None:
@@ -37,24 +37,24 @@ def token_bytes(tokenizer: Any, token: int) -> bytes | None:
 
 @lru_cache(_CACHED)
 def alternative_bytes(tokenizer: Any, token: int) -> bytes:
-    """Bytes of a token that could have come; of a special one those of its name."""
+    """Bytes of an alternative token; of a special token, those of its name."""
     added = tokenizer.added_tokens_decoder.get(token)
     raw = str(added.content).encode() if added is not None else token_bytes(tokenizer, token)
     if raw is not None:
         return raw
-    # behind another token, since some tokenizers drop the space that a text begins with
+    # decode after another token, since some tokenizers drop a leading space
     (before,) = token_ids(tokenizer, ["x"])
     text: str = tokenizer.decode([*before, token], clean_up_tokenization_spaces=False)
     return text.removeprefix("x").encode()
 
 
 def alternative(raw: bytes, logprob: float) -> Alternative:
-    """A token that could have come."""
+    """An alternative token from its bytes."""
     return Alternative(spelled(raw), logprob, raw)
 
 
 def spelled(raw: bytes) -> str:
-    """Bytes as text; a part of a character as ``bytes:`` and hexadecimal digits."""
+    """Bytes as text; an incomplete character as ``bytes:`` and hexadecimal digits."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -62,7 +62,7 @@ def spelled(raw: bytes) -> str:
 
 
 def unspelled(text: str) -> bytes:
-    """The opposite of ``spelled``."""
+    """Inverse of ``spelled``."""
     if re.fullmatch(r"bytes:(\\x[0-9A-Fa-f]{2})+", text):
         return bytes.fromhex(text.removeprefix("bytes:").replace("\\x", ""))
     return text.encode(errors="replace")

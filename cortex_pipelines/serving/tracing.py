@@ -1,6 +1,6 @@
-"""Spans of requests for OpenTelemetry: times, counts and versions, never a text.
+"""OpenTelemetry spans of requests: times, counts and versions, never texts.
 
-Exported by OTLP where the standard variables name an endpoint, and made nowhere else.
+Spans are exported by OTLP, and only created if the standard variables name an endpoint.
 """
 
 import os
@@ -24,15 +24,15 @@ Attributes = Mapping[str, str | int | float]
 
 
 class TracingError(RuntimeError):
-    """Spans cannot be exported as the environment asks; the message says why."""
+    """Spans cannot be exported as configured in the environment."""
 
 
 @contextmanager
 def tracer_of_environment() -> Iterator[Tracer]:
-    """The tracer that the standard variables ask for; what is left is exported at the end.
+    """The tracer configured by the standard variables; flushed on exit.
 
     Raises:
-        TracingError: they ask for a protocol that is not spoken here.
+        TracingError: unsupported protocol.
     """
     if not any(os.environ.get(name) for name in ENDPOINTS):
         yield NoOpTracer()
@@ -48,11 +48,11 @@ def tracer_of_environment() -> Iterator[Tracer]:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    about = {"service.version": version("cortex-pipelines")}
+    resource_attributes = {"service.version": version("cortex-pipelines")}
     attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     if not os.environ.get("OTEL_SERVICE_NAME") and "service.name=" not in attributes:
-        about["service.name"] = "cortex-gateway"
-    provider = TracerProvider(resource=Resource.create(about))
+        resource_attributes["service.name"] = "cortex-gateway"
+    provider = TracerProvider(resource=Resource.create(resource_attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     try:
         yield provider.get_tracer(__name__)
@@ -61,17 +61,17 @@ def tracer_of_environment() -> Iterator[Tracer]:
 
 
 def trace_id() -> str:
-    """Of the request that is answered now, in hexadecimal; empty outside of a trace."""
-    now = trace.get_current_span().get_span_context()
-    return f"{now.trace_id:032x}" if now.is_valid else ""
+    """Trace id of the current request in hexadecimal; empty outside a trace."""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else ""
 
 
 class AnswerSpans:
-    """What an answer waits for: ``queue`` until the engine turns to it, ``engine`` while it writes.
+    """Spans of an answer: time queued (``queue``), time generating (``engine``).
 
     Args:
-        tracer: Makes the spans, within that of the request.
-        attributes: What answers.
+        tracer: Creates the spans, within that of the request.
+        attributes: Attributes of the backend.
     """
 
     def __init__(self, tracer: Tracer, attributes: Attributes) -> None:
@@ -83,8 +83,8 @@ class AnswerSpans:
         self._engine: Span | None = None
         self._queue = tracer.start_span("queue", self._context, attributes=attributes)
 
-    def begun(self) -> None:
-        """The engine has turned to it."""
+    def start_engine(self) -> None:
+        """End the queue span and start the engine span."""
         with self._lock:
             if self._engine is None:
                 self._queue.end()
@@ -92,23 +92,23 @@ class AnswerSpans:
                     "engine", self._context, attributes=self._attributes
                 )
 
-    def watched(self, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
-        """Delivers, and ends the spans with the answer."""
+    def wrap(self, deliver: Callable[[Event], None]) -> Callable[[Event], None]:
+        """Wrap ``deliver`` to end the spans with the answer."""
 
         def delivered(event: Event) -> None:
-            self.begun()  # of an engine that does not say
+            self.start_engine()  # for engines that do not call it
             if isinstance(event, TextDelta):
                 if not self._written and self._engine is not None:
                     self._engine.add_event("first token")
                 self._written += event.generated
             else:
-                self.ended(event)
+                self.finish(event)
             deliver(event)
 
         return delivered
 
-    def ended(self, error: BaseException | None = None) -> None:
-        """Nothing more will be written."""
+    def finish(self, error: BaseException | None = None) -> None:
+        """End the open span."""
         span = self._engine or self._queue
         span.set_attribute("gen_ai.usage.output_tokens", self._written)
         if error is not None:  # its message may quote the prompt
@@ -117,40 +117,41 @@ class AnswerSpans:
 
 
 class ScreeningSpan:
-    """Looking through an answer, which is done in pieces: from the first to the last of them.
+    """Span over the filtering of an answer, from its first to its last delta.
 
     Args:
-        tracer: Makes the span.
-        screened: Looks through a piece.
+        tracer: Creates the span.
+        screened: Filters a delta.
     """
 
-    def __init__(self, tracer: Tracer, screened: Callable[[TextDelta], TextDelta | None]) -> None:
+    def __init__(
+        self, tracer: Tracer, filter_delta: Callable[[TextDelta], TextDelta | None]
+    ) -> None:
         self._tracer = tracer
-        self._screened = screened
+        self._screened = filter_delta
         self._context = contexts.get_current()
         self._began = 0
         self._spent = 0
 
-    def __call__(self, piece: TextDelta) -> TextDelta | None:
-        """One piece."""
+    def __call__(self, delta: TextDelta) -> TextDelta | None:
         began = time.perf_counter_ns()
         self._began = self._began or time.time_ns()
-        shown = self._screened(piece)
+        filtered = self._screened(delta)
         self._spent += time.perf_counter_ns() - began
-        return shown
+        return filtered
 
     def end(self, flags: int) -> None:
-        """The answer is over.
+        """Record the span.
 
         Args:
-            flags: By how many rules something in it was known.
+            flags: Number of rules that matched.
         """
         if self._began:
-            given: Attributes = {
+            attributes: Attributes = {
                 "cortex.screening.seconds": self._spent / 1e9,
                 "cortex.screening.flags": flags,
             }
             span = self._tracer.start_span(
-                "screening", self._context, attributes=given, start_time=self._began
+                "screening", self._context, attributes=attributes, start_time=self._began
             )
             span.end()

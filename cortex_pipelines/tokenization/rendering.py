@@ -1,4 +1,4 @@
-"""What templates write, as segments: control tokens are theirs, never those of what they show."""
+"""Rendered templates as segments: only the template writes control tokens, never its values."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,13 +12,13 @@ _PRIVATE = re.compile(f"[{chr(_STAND_INS.start)}-{chr(_STAND_INS.stop - 1)}]")
 
 
 class ModelText(str):
-    """What a model wrote earlier: the marks of its blocks (``<think>``) stay for the template."""
+    """Text that a model wrote earlier; its block marks (``<think>``) are kept for the template."""
 
     __slots__ = ()
 
 
 def render(tokenizer: Any, template: Callable[..., str], /, **values: Any) -> Segments:
-    """What a template makes of values: control tokens are those that the template writes.
+    """Render a template; only the template itself writes control tokens.
 
     In the values, each spelling of a control token is replaced by a letter of the private use
     area, which the template passes on whatever else it does to the text (trims, escapes, splits),
@@ -26,12 +26,12 @@ def render(tokenizer: Any, template: Callable[..., str], /, **values: Any) -> Se
 
     Args:
         tokenizer: A transformers tokenizer.
-        template: Makes text of the values.
+        template: Renders the values to text.
         values: Strings, at any depth of lists and dictionaries.
     """
     encoder = encoder_of(tokenizer)
     stand_ins = _StandIns(encoder, values)
-    segments = encoder.split(template(**stand_ins.put(values)))
+    segments = encoder.split(template(**stand_ins.substitute(values)))
     return tuple(
         each if each.control else Segment(stand_ins.restore(each.text)) for each in segments
     )
@@ -42,7 +42,7 @@ def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more:
 
     Args:
         tokenizer: A transformers tokenizer with a chat template.
-        messages: ``role``, ``content`` and what else the template reads.
+        messages: ``role``, ``content`` and any other key that the template reads.
         more: Further values for the template, such as ``tools``.
     """
 
@@ -62,16 +62,18 @@ def chat_segments(tokenizer: Any, messages: Sequence[Mapping[str, Any]], **more:
 
 
 class _StandIns:
-    """Letters that stand for spellings of control tokens in the values of a template.
+    """Private-use letters in place of control tokens spelt in a template's values.
 
     Args:
-        encoder: Of the tokenizer.
-        values: Where none of the letters may occur yet.
+        encoder: Encoder of the tokenizer.
+        values: The values; letters that occur in them are not used.
     """
 
     def __init__(self, encoder: TextEncoder, values: Any) -> None:
-        taken = {letter for text in _strings(values) for letter in text if ord(letter) >= 0xF0000}
-        free = (chr(code) for code in _STAND_INS if chr(code) not in taken)
+        used_letters = {
+            letter for text in _strings(values) for letter in text if ord(letter) >= 0xF0000
+        }
+        free = (chr(code) for code in _STAND_INS if chr(code) not in used_letters)
         spellings = encoder.controls
         firsts = {spelling[0] for spelling in spellings if not spelling[0].isalnum()}
         self._encoder = encoder
@@ -82,14 +84,14 @@ class _StandIns:
         }
         self._longest = max(map(len, spellings), default=0)
 
-    def put(self, value: Any) -> Any:
+    def substitute(self, value: Any) -> Any:
         """The value with stand-ins."""
         if isinstance(value, str):
             return self._in_text(value)
         if isinstance(value, Mapping):
-            return {self.put(key): self.put(each) for key, each in value.items()}
+            return {self.substitute(key): self.substitute(each) for key, each in value.items()}
         if isinstance(value, list | tuple):
-            return [self.put(each) for each in value]
+            return [self.substitute(each) for each in value]
         return value
 
     def restore(self, text: str) -> str:

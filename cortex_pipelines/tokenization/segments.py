@@ -8,7 +8,7 @@ class Segment:
     """A part of a prompt.
 
     Args:
-        text: What is written, or the spelling of a control token.
+        text: Plain text, or the spelling of a control token.
         control: Whether it is a control token.
     """
 

@@ -1,7 +1,7 @@
 """Text as tokens, so that only templates write control tokens.
 
 A tokenizer reads the spelling of its control tokens (``<|im_end|>``, ``<filename>``) as the tokens
-themselves, wherever it stands. Code, prompts and messages hold such spellings too. Therefore a
+themselves, wherever it occurs. Code, prompts and messages contain such spellings, too, so a
 prompt is a sequence of segments, control or text, and all of it is encoded at once by a copy of the
 tokenizer in which each control token is spelt by a secret of this process: text cannot hit one, and
 everything else (prefix spaces, stripping, merges across segments) is the tokenizer's own.
@@ -27,7 +27,7 @@ GAP_TOKENS = (
         "<\uff5cfim\u2581end\uff5c>",
     ),  # DeepSeek
 )
-"""Of each family of bases, the marks before a gap's prefix, before its suffix, and at the end."""
+"""For each family of base models, the marks before a gap's prefix, its suffix, and the end."""
 
 _SECRET = secrets.token_hex(16)
 _CONTROL_SHAPE = re.compile(r"<[|\uff5c].*[|\uff5c]>|<(start|end)_of_\w+>|<unused\d+>")
@@ -38,10 +38,10 @@ class TextEncoder:
     """Encodes text and segments with a tokenizer of the tokenizers library.
 
     Args:
-        backend: The tokenizer; stays as it is.
+        backend: The tokenizer; not modified.
         template: Templates whose marks are control tokens even where the tokenizer does not call
             them special, as Qwen's ``<tool_call>``.
-        max_tokens: Most tokens of a prompt, whose end is cut off; None for all.
+        max_tokens: Longest prompt in tokens; its end is truncated. None for no limit.
     """
 
     def __init__(self, backend: Any, template: str = "", max_tokens: int | None = None) -> None:
@@ -65,27 +65,27 @@ class TextEncoder:
 
         Args:
             prompts: Text, or segments.
-            add_special_tokens: Whether the tokenizer adds what it puts around every text.
+            add_special_tokens: Whether to add the tokenizer's start and end tokens.
 
         Raises:
             ValueError: a control segment is not a control token of this tokenizer.
         """
-        written = [self._written(as_segments(prompt)) for prompt in prompts]
-        encodings = self._copy.encode_batch(written, add_special_tokens=add_special_tokens)
+        spelled_prompts = [self._spell_out(as_segments(prompt)) for prompt in prompts]
+        encodings = self._copy.encode_batch(spelled_prompts, add_special_tokens=add_special_tokens)
         return [
             self._without_bytes.encode(text, add_special_tokens=add_special_tokens).ids
             if self._has_byte_pieces and _BYTE.search(text)
             else encoding.ids
-            for text, encoding in zip(written, encodings, strict=True)
+            for text, encoding in zip(spelled_prompts, encodings, strict=True)
         ]
 
     def split(self, text: str) -> Segments:
-        """What a template wrote, as segments: each spelling of a control token is one."""
+        """Split rendered text into segments; each spelling of a control token is one."""
         if self._pattern is None:
             return as_segments(text)
         parts = self._pattern.split(text)
         return tuple(
-            Segment(part, control=bool(place % 2)) for place, part in enumerate(parts) if part
+            Segment(part, control=bool(index % 2)) for index, part in enumerate(parts) if part
         )
 
     def spells_control(self, text: str) -> bool:
@@ -93,7 +93,7 @@ class TextEncoder:
         return self._pattern is not None and self._pattern.search(text) is not None
 
     def break_up(self, text: str) -> str:
-        """The text with a space in each spelling of a control token."""
+        """Insert a space into each spelling of a control token."""
         return "".join(
             f"{each.text[0]} {each.text[1:]}" if each.control else each.text
             for each in self.split(text)
@@ -104,7 +104,7 @@ class TextEncoder:
         longest_first = sorted(self.controls, key=len, reverse=True)
         return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
 
-    def _written(self, segments: Segments) -> str:
+    def _spell_out(self, segments: Segments) -> str:
         unknown = [each.text for each in segments if each.control and each.text not in self._names]
         if unknown:
             raise ValueError(
@@ -134,16 +134,16 @@ class TextEncoder:
 
     @cached_property
     def _without_bytes(self) -> Any:
-        """A copy for text that spells a byte piece, which a unigram model would take for the byte.
+        """A copy for text that spells a byte token, which a unigram model would read as the byte.
 
-        Lower scores move the score of unknown letters, so other text is not given to this one.
+        Lower scores also move the score of unknown letters, so other text is not encoded with it.
         """
         model = self._specification["model"]
         worst = 8 * min(score for _, score in model["vocab"]) - 1
-        pieces = [
-            [piece, worst if _BYTE.fullmatch(piece) else score] for piece, score in model["vocab"]
+        vocabulary = [
+            [token, worst if _BYTE.fullmatch(token) else score] for token, score in model["vocab"]
         ]
-        specification = self._specification | {"model": model | {"vocab": pieces}}
+        specification = self._specification | {"model": model | {"vocab": vocabulary}}
         return _tokenizer(specification, self._max_tokens)
 
 
@@ -151,7 +151,7 @@ _ENCODERS: "WeakKeyDictionary[Any, TextEncoder]" = WeakKeyDictionary()
 
 
 def encoder_of(tokenizer: Any) -> TextEncoder:
-    """The encoder of a transformers tokenizer; made once.
+    """The encoder of a transformers tokenizer (cached).
 
     Raises:
         ValueError: the tokenizer is not one of the tokenizers library.
@@ -180,7 +180,7 @@ def token_ids(tokenizer: Any, prompts: Iterable[str | Segments]) -> list[list[in
 
 
 def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token numbers of texts that go on after others.
+    """Token numbers of texts that continue other texts.
 
     Tokenizers after sentencepiece begin every text with a space of their own, which must not stand
     in the middle of a file: such a text is encoded behind a line break, whose tokens are cut off.
@@ -196,7 +196,7 @@ def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def text_for_servers(tokenizer: Any, ids: Sequence[int]) -> str:
-    """Tokens as text for a server that reads control tokens in it.
+    """Decode tokens for a server that parses control tokens from text.
 
     Such a server cannot tell a control token from text that is spelt so; text gets a space behind
     the spelling's first letter.
@@ -237,11 +237,11 @@ def _pair(mark: str) -> tuple[str, str]:
 
 
 def _rename(model: dict[str, Any], names: Mapping[str, str]) -> None:
-    """Rename pieces of a tokenizer's model, so that no text is divided into one of them."""
+    """Rename tokens of a tokenizer's model, so that no text is split into one of them."""
     if isinstance(model["vocab"], list):
-        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+        model["vocab"] = [[names.get(token, token), score] for token, score in model["vocab"]]
     else:
-        model["vocab"] = {names.get(piece, piece): n for piece, n in model["vocab"].items()}
+        model["vocab"] = {names.get(token, token): n for token, n in model["vocab"].items()}
     if model.get("unk_token"):
         model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
     if "merges" in model:

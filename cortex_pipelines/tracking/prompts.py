@@ -20,9 +20,9 @@ def register_templates(root: Path, templates: Templates) -> dict[str, int]:
         The registry's number of each, by its name there: ``prompt-refactoring``, or
         ``prompt-refactoring-VARIANT``.
     """
-    templates_by_name = {f"prompt-{name}": template for name, template in templates.each.items()}
+    templates_by_name = {f"prompt-{name}": template for name, template in templates.by_name.items()}
     for variant, changed in templates.variants.items():
-        for name, template in changed.each.items():
+        for name, template in changed.by_name.items():
             if template != templates[name]:
                 templates_by_name[f"prompt-{name}-{variant}"] = template
     return {name: _number(root, name, template) for name, template in templates_by_name.items()}

@@ -238,7 +238,7 @@ def test_the_most_similar_training_code_stands_before_the_prompt(
 ) -> None:
     folder = workshop.datasets["completion"]
     item = tinymodel.completion_example(66)  # get_value_3, as several of the train split
-    (with_context,) = SimilarExamples(folder, 60).asked([item])
+    (with_context,) = SimilarExamples(folder, 60).with_examples([item])
     assert with_context.prompt.endswith(item.prompt)
     assert "value_3" in with_context.prompt.removesuffix(item.prompt)
     assert with_context.completion == item.completion
@@ -254,7 +254,7 @@ def test_similar_is_the_code_and_not_what_it_imports(tmp_path: Path) -> None:
         {"prompt": "# load.py\n\ndef load_payload(self, payload, serializer=None):\n"},
     )
     prompt = f"# other.py\n{IMPORTS}\ndef load_payload(self, payload, serializer):\n"
-    with_examples = SimilarExamples(folder, 100).before(prompt)
+    with_examples = SimilarExamples(folder, 100).prepend_examples(prompt)
     assert with_examples.startswith("# load.py\ndef load_payload")
     assert "shift" not in with_examples
 
@@ -265,7 +265,7 @@ def test_rare_words_count_more_than_common_ones_in_whatever_case(tmp_path: Path)
     rare = {"prompt": "# b.py\n\nclass HeaderBytesReader(Reader):\n"}
     folder = trained_on(tmp_path, *common, rare)
     prompt = "# c.py\n\ndef read_header_bytes(self, value, key):\n"
-    assert "HeaderBytesReader" in SimilarExamples(folder, 70).before(prompt)
+    assert "HeaderBytesReader" in SimilarExamples(folder, 70).prepend_examples(prompt)
 
 
 def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_as_many_examples_as_fit_are_shown_without_imports(tmp_path: Path) -> No
     prompt = f"# load.py\n\n{head}"
     size = len("# p0.py\ndef load_payload(self):\n    go()")
     for room, count in ((0, 0), (size - 1, 0), (size, 1), (4 * size + 3, 4), (9 * size, 9)):
-        with_examples = SimilarExamples(folder, room).before(prompt)
+        with_examples = SimilarExamples(folder, room).prepend_examples(prompt)
         assert with_examples.endswith(prompt)
         assert with_examples.count("def load_payload") == count + 1
         assert "import" not in with_examples
@@ -288,7 +288,7 @@ def test_of_a_statement_the_lines_before_it_are_shown(tmp_path: Path) -> None:
     folder = trained_on(
         tmp_path, {"kind": "constant", "prompt": f"# a.py\n{before}LAST", "completion": " = 1"}
     )
-    prompt = SimilarExamples(folder, 100).before("# b.py\nLAST_SIZE")
+    prompt = SimilarExamples(folder, 100).prepend_examples("# b.py\nLAST_SIZE")
     assert prompt == "# a.py\nSIZE_6 = 6\nSIZE_7 = 7\nSIZE_8 = 8\nLAST = 1\n\n# b.py\nLAST_SIZE"
 
 
@@ -297,7 +297,7 @@ def test_neither_variants_nor_gaps_are_shown(tmp_path: Path) -> None:
     code = {"prompt": "# a.py\n\ndef load(self):\n", "completion": "    go()"}
     excluded = [{"origin": "renamed"}, {"origin": "rewritten:reindented"}, {"task": "fim"}]
     folder = trained_on(tmp_path, *(code | other for other in excluded), code)
-    assert SimilarExamples(folder, 10_000).before("# b.py").count("go()") == 1
+    assert SimilarExamples(folder, 10_000).prepend_examples("# b.py").count("go()") == 1
 
 
 def trained_on(folder: Path, *rows: dict[str, str]) -> Path:

@@ -36,7 +36,7 @@ from cortex_pipelines.projects.forget import (
 from cortex_pipelines.release.ledger import ReleasedModel, ledger
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.serving.engines.opening import CACHE
-from cortex_pipelines.serving.reviews import FILE, Open
+from cortex_pipelines.serving.reviews import FILE, PendingReview
 from cortex_pipelines.signing.manifest import UntrustedModelError
 from cortex_pipelines.signing.signatures import verify_file
 from cortex_pipelines.tracking.runs import MlflowTracker
@@ -331,7 +331,9 @@ def test_a_certificate_names_the_tasks_that_wait_for_a_person(tmp_path: Path) ->
         return [copy for copy in content["copies_may_remain"] if "`cortex review`" in copy]
 
     assert matching_copies() == []
-    task = Open("0a1b2c3d4e", "mend it", "2025-01-01T00:00:00+00:00", None, (), "1", 1.0, 0.0)
+    task = PendingReview(
+        "0a1b2c3d4e", "mend it", "2025-01-01T00:00:00+00:00", None, (), "1", 1.0, 0.0
+    )
     waiting = gateway_log(bench.root).parent / FILE
     waiting.parent.mkdir(parents=True, exist_ok=True)
     waiting.write_text(json.dumps(asdict(task)) + "\n")

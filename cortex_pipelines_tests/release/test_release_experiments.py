@@ -98,7 +98,7 @@ def test_a_rollback_ends_the_experiment(root: Path) -> None:
         (("shelf", "base", "base"), "no project shelf; projects: shop"),
         (("shop", "3.0.0", "base"), "there is: 1.0.0, 1.1.0, champion, base, context"),
         (("shop", "champion", "base", "--share", "1"), "leaves one side without answers"),
-        (("shop", "champion", "context"), "there is no way context; ways: base, adapter"),
+        (("shop", "champion", "context"), "no way context; ways: base, adapter"),
         (("shop", "champion", "champion+brief"), "no folder prompts/brief of templates"),
     ],
 )
@@ -130,7 +130,7 @@ def test_templates_are_compared_as_they_are_when_it_begins(root: Path) -> None:
 def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> None:
     source = CatalogueSource(lambda: read_catalogue(root), lambda: _stamp(root))
     assert source.current.models["shop"].notice == ""
-    assert source.current.models["shop"].about["prompts"]["chat"]
+    assert source.current.models["shop"].details["prompts"]["chat"]
     file = root / "prompts" / "naming.jinja"
     file.parent.mkdir()
     file.write_text("{{ example }}!\n")
@@ -138,7 +138,7 @@ def test_what_is_released_says_that_templates_have_changed_since(root: Path) -> 
     assert served.notice.endswith("than when it was released: naming")
     assert served.templates["naming"].origin == "prompts/naming.jinja"
 
-    custom_templates = project_templates(root).own
+    custom_templates = project_templates(root).project_versions
     version = VERSIONS["1.1.0"]
     words = ("2026-01-03T03:04:05+00:00", "anna", "promote", MODEL.name, version, None, "again")
     record(
@@ -166,7 +166,7 @@ def test_a_promotion_notes_and_registers_the_templates(root: Path) -> None:
     templates = project_templates(root)
     cortex("promote", MODEL.name, "--why", "better")
     (*_, line) = moves(root, MODEL)
-    assert (line.version, line.prompts) == (version, templates.own)
+    assert (line.version, line.prompts) == (version, templates.project_versions)
     (stored,) = open_client(root).search_prompt_versions("prompt-naming")
     assert stored.tags["template"] == templates["naming"].version
 

@@ -44,12 +44,12 @@ def searched(query: str, project: str | None, k: int) -> Mapping[str, Any]:
 
 
 def packed(task: str, project: str | None, tokens: int) -> Mapping[str, Any]:
-    piece = {"path": "a.py", "start_line": 1, "end_line": 2, "name": task, "kind": "function"}
-    piece |= {"why": "", "score": 1.0, "commit": None, "stale": False, "text": "x", "tokens": 3}
-    known = "kept about this:\n- note: y\n"
+    excerpt = {"path": "a.py", "start_line": 1, "end_line": 2, "name": task, "kind": "function"}
+    excerpt |= {"why": "", "score": 1.0, "commit": None, "stale": False, "text": "x", "tokens": 3}
+    notes = "kept about this:\n- note: y\n"
     return {
-        "known": known,
-        "pieces": [piece],
+        "known": notes,
+        "pieces": [excerpt],
         "notice": "",
         "budget": tokens,
         "versions": {project: ""},
@@ -90,33 +90,38 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
                 *("search_code", "context", "code_graph"),
             }
             assert all(tool.description for tool in tools.values())
-            asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
-            told = content(await client.call_tool("complete", asked))
-            assert (told["way"], told["version"]) == ("adapter", "shop.dir")
-            assert len(told["release"]) == 32
-            assert told["text"] == written(gateway, "shop", "def f():\n", 6)
-            gap = asked | {"suffix": "\n    return x\n"}
+            arguments = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6}
+            completion_result = content(await client.call_tool("complete", arguments))
+            assert (completion_result["way"], completion_result["version"]) == (
+                "adapter",
+                "shop.dir",
+            )
+            assert len(completion_result["release"]) == 32
+            assert completion_result["text"] == generate_text(gateway, "shop", "def f():\n", 6)
+            gap = arguments | {"suffix": "\n    return x\n"}
             filled = content(await client.call_tool("complete", gap))
             assert filled["version"] == "shop.dir"
 
             task = {"task": "The leaked secret key"}
             routed = content(await client.call_tool("route_task", task))
             assert (routed["master"], routed["version"]) == ("security", "rules")
-            made = content(await client.call_tool("predict_outcome", task | {"master": "security"}))
-            assert made["version"] == "made.dir"
-            found = content(
+            prediction = content(
+                await client.call_tool("predict_outcome", task | {"master": "security"})
+            )
+            assert prediction["version"] == "made.dir"
+            matches = content(
                 await client.call_tool("search_code", {"query": "f", "project": "shop"})
             )
-            assert found == {
+            assert matches == {
                 "results": [{"path": "a.py", "name": "f"}], "versions": {"shop": "files.dir"}
             }  # fmt: skip
-            shown = content(await client.call_tool("context", {"task": "f", "project": "shop"}))
-            assert (shown["pieces"][0]["name"], shown["budget"]) == ("f", 4000)
+            context = content(await client.call_tool("context", {"task": "f", "project": "shop"}))
+            assert (context["pieces"][0]["name"], context["budget"]) == ("f", 4000)
             path = {"question": "path", "name": "f", "to": "g", "project": "shop"}
             graph = content(await client.call_tool("code_graph", path))
             assert (graph["of"], graph["versions"]) == (["f", "g"], {"shop": 3})
-            known = content(await client.call_tool("lineage", {"model": "shop@1.2.0"}))
-            assert (known["model"], known["version"]) == ("shop@1.2.0", "shop.dir")
+            lineage = content(await client.call_tool("lineage", {"model": "shop@1.2.0"}))
+            assert (lineage["model"], lineage["version"]) == ("shop@1.2.0", "shop.dir")
 
     asyncio.run(ask())
 
@@ -124,31 +129,31 @@ def test_every_tool_answers_and_names_the_version(gateway: Gateway) -> None:
 def test_a_worker_s_prompt_has_its_task_and_cited_code(gateway: Gateway) -> None:
     async def ask() -> None:
         async with Client(agents_server(lambda: gateway, SERVICES)) as client:
-            (listed,) = (await client.list_prompts()).prompts
-            assert (listed.name, [each.name for each in listed.arguments or ()]) == (
+            (listed_prompt,) = (await client.list_prompts()).prompts
+            assert (listed_prompt.name, [each.name for each in listed_prompt.arguments or ()]) == (
                 "work_on",
                 ["task", "project"],
             )
-            made = await client.get_prompt("work_on", {"task": "Fix f", "project": "shop"})
-            (message,) = made.messages
+            prompt = await client.get_prompt("work_on", {"task": "Fix f", "project": "shop"})
+            (message,) = prompt.messages
             assert message.content.type == "text"
             assert message.content.text.startswith("Fix f\n\nNotes on tasks like this one")
             assert (
                 "kept about this:\n- note: y\n\na.py:1-2 (function Fix f)\nx\n"
                 in message.content.text
             )
-            wanted = {"template": str(package_templates()["worker"])}
-            assert message.content.meta == wanted
+            expected_meta = {"template": str(package_templates()["worker"])}
+            assert message.content.meta == expected_meta
 
     asyncio.run(ask())
 
 
-def written(gateway: Gateway, model: str, prompt: str, most: int) -> str:
+def generate_text(gateway: Gateway, model: str, prompt: str, most: int) -> str:
     from cortex_pipelines.serving.engines.engine import Sampling
     from cortex_pipelines.serving.request_prompts import completion
 
-    asked = gateway.ask(gateway.answering(model), completion(prompt), Sampling(most))
-    return "".join(piece.text for piece in gateway.written(asked))
+    request = gateway.prepare(gateway.backend_for(model), completion(prompt), Sampling(most))
+    return "".join(delta.text for delta in gateway.stream_blocking(request))
 
 
 @pytest.mark.parametrize(
@@ -172,10 +177,10 @@ def test_what_is_asked_wrongly_gets_a_sentence(
 ) -> None:
     async def ask() -> None:
         async with Client(agents_server(lambda: gateway, SERVICES)) as client:
-            told = sentence(await client.call_tool(tool, arguments))
-            assert words in told
-            assert "http" not in told, "an address of pydantic's"
-            assert len(told) < 500, "what was sent is not sent back"
+            message = sentence(await client.call_tool(tool, arguments))
+            assert words in message
+            assert "http" not in message, "an address of pydantic's"
+            assert len(message) < 500, "what was sent is not sent back"
             content(await client.call_tool("route_task", {"task": "fix the bug"}))
 
     asyncio.run(ask())
@@ -191,18 +196,18 @@ def test_what_an_agent_cancels_is_not_written_on(
 
     async def ask() -> None:
         async with Client(agents_server(lambda: gateway, NOTHING)) as client:
-            asked = {"model": "docs", "prompt": "def f():\n", "max_tokens": 128}
-            content(await client.call_tool("complete", asked))
-            whole = tokens()
-            assert whole > 64
+            arguments = {"model": "docs", "prompt": "def f():\n", "max_tokens": 128}
+            content(await client.call_tool("complete", arguments))
+            full_tokens = tokens()
+            assert full_tokens > 64
             monkeypatch.setattr(TorchEngine, "_scored", tinygateway.slowly(0.05))
-            call = asyncio.create_task(client.call_tool("complete", asked))
-            while tokens() == whole:
+            call = asyncio.create_task(client.call_tool("complete", arguments))
+            while tokens() == full_tokens:
                 await asyncio.sleep(0.005)
             call.cancel()
             while gateway.engine.state()["busy"]:
                 await asyncio.sleep(0.005)
-            assert tokens() - whole < whole
+            assert tokens() - full_tokens < full_tokens
 
     asyncio.run(ask())
     gateway.close()
@@ -227,10 +232,12 @@ def test_the_same_tools_over_http(home: Path, tmp_path: Path) -> None:
         ):
             wire = streamable_http_client(f"{ADDRESS}/mcp", http_client=http)
             async with Client(wire) as client:
-                told = content(await client.call_tool("complete", {"prompt": "x", "model": "docs"}))
-                assert (told["way"], told["version"]) == ("both", "docs.dir")
-            elsewhere = {"host": "elsewhere.example", "accept": "application/json"}
-            refused = await http.post("/mcp", json={}, headers=elsewhere)
+                result = content(
+                    await client.call_tool("complete", {"prompt": "x", "model": "docs"})
+                )
+                assert (result["way"], result["version"]) == ("both", "docs.dir")
+            foreign_headers = {"host": "elsewhere.example", "accept": "application/json"}
+            refused = await http.post("/mcp", json={}, headers=foreign_headers)
             assert refused.status_code == 421, "another site's name for this machine"
 
     asyncio.run(ask())
@@ -247,19 +254,19 @@ def test_cortex_mcp_over_standard_input_and_output(finished: MiniProject) -> Non
 
     async def ask() -> None:
         async with Client(stdio_client(command)) as client:
-            asked = {"model": "alpha@challenger", "prompt": "def f():\n", "max_tokens": 4}
-            told = content(await client.call_tool("complete", asked))
-            assert told["version"] == adapter
-            known = content(await client.call_tool("lineage", {"model": "alpha@challenger"}))
-            tree = known["tree"]
+            arguments = {"model": "alpha@challenger", "prompt": "def f():\n", "max_tokens": 4}
+            result = content(await client.call_tool("complete", arguments))
+            assert result["version"] == adapter
+            lineage = content(await client.call_tool("lineage", {"model": "alpha@challenger"}))
+            tree = lineage["tree"]
             assert (tree["name"], tree["version"]) == ("code_adapter", adapter)
             made_from = {node["name"]: node["version"] for node in tree["made_from"]}
             assert made_from["completion_dataset"] == finished.version("completion_dataset@alpha")
             assert "repository_files" in json.dumps(tree), "down to the files of the project"
             task = {"task": "Rotate the leaked API key"}
-            made = content(await client.call_tool("predict_outcome", task))
-            assert made["version"] == finished.version("outcome_predictors")
-            assert {row["master"] for row in made["expected"]}
+            prediction = content(await client.call_tool("predict_outcome", task))
+            assert prediction["version"] == finished.version("outcome_predictors")
+            assert {row["master"] for row in prediction["expected"]}
 
     asyncio.run(ask())
 
@@ -280,12 +287,12 @@ print("left")
 
 
 def test_cortex_mcp_ends_with_its_client_while_the_base_is_loaded() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _LOADING],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "left\n"
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "left\n"
 
 
 @pytest.mark.skipif(
@@ -301,8 +308,8 @@ def test_code_is_searched_in_what_the_project_has_made(finished_copy: MiniProjec
     assert set(search("syntax tree", None, 3)["versions"]) == {"alpha", "beta"}
     context = project_services(finished_copy.root).context
     assert context is not None
-    shown = context("walk the syntax tree", "alpha", 1000)
-    assert shown["versions"] == answer["versions"]
-    assert shown["files"]
-    assert 0 < shown["tokens"] <= 1000
-    assert shown["counted_by"].startswith("tokenizer of ")
+    packed = context("walk the syntax tree", "alpha", 1000)
+    assert packed["versions"] == answer["versions"]
+    assert packed["files"]
+    assert 0 < packed["tokens"] <= 1000
+    assert packed["counted_by"].startswith("tokenizer of ")

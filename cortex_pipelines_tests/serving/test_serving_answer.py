@@ -50,9 +50,9 @@ def bytes_merged() -> Any:
 @cache
 def byte_fallback() -> Any:
     """As Llama 2's and Gemma's: letters, and bytes for what is not among them."""
-    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *"abcx=123,"]
+    vocabulary = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *"abcx=123,"]
     model = models.BPE(
-        vocab={text: n for n, text in enumerate(pieces)},
+        vocab={text: n for n, text in enumerate(vocabulary)},
         merges=[],
         unk_token="<unk>",
         byte_fallback=True,
@@ -69,30 +69,30 @@ TOKENIZERS = (bytes_each, bytes_merged, byte_fallback)
 
 
 def answer(
-    tokenizer: Any, ids: Sequence[int], how: Sampling, start: str = ""
+    tokenizer: Any, ids: Sequence[int], sampling: Sampling, start: str = ""
 ) -> tuple[str, list[GeneratedToken], list[TextDelta]]:
     """Text, tokens and pieces of an answer of these tokens."""
-    growing = StreamedAnswer(tokenizer, start, how)
-    pieces: list[TextDelta] = []
+    growing = StreamedAnswer(tokenizer, start, sampling)
+    deltas: list[TextDelta] = []
     for number in ids:
-        pieces += growing.add(0, ScoredToken(number, -1.0, ((number, -1.0), (5, -2.0))))
+        deltas += growing.add(0, ScoredToken(number, -1.0, ((number, -1.0), (5, -2.0))))
         if growing.stopped:
             break
     else:
-        pieces.append(growing.end(0, "length"))
-    text = "".join(piece.text for piece in pieces)
-    return text, [token for piece in pieces for token in piece.tokens], pieces
+        deltas.append(growing.end(0, "length"))
+    text = "".join(delta.text for delta in deltas)
+    return text, [token for delta in deltas for token in delta.tokens], deltas
 
 
-def require_exact(text: str, tokens: Sequence[GeneratedToken], pieces: Sequence[TextDelta]) -> None:
+def require_exact(text: str, tokens: Sequence[GeneratedToken], deltas: Sequence[TextDelta]) -> None:
     assert "".join(token.text for token in tokens) == text
     assert b"".join(token.raw for token in tokens) == text.encode()
     before = 0
     for token in tokens:
         assert token.offset == before <= len(text)
         before += len(token.text)
-    for piece in pieces:
-        assert "".join(token.text for token in piece.tokens) == piece.text
+    for delta in deltas:
+        assert "".join(token.text for token in delta.tokens) == delta.text
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
@@ -103,12 +103,12 @@ def test_tokens_end_where_the_text_ends(
 ) -> None:
     ids = tokenizer()(text, add_special_tokens=False)["input_ids"]
     for most in range(len(ids) + 1):
-        shown, tokens, pieces = answer(tokenizer(), ids[:most], Sampling(100, stop=stop))
-        require_exact(shown, tokens, pieces)
-        assert text.startswith(shown)
-        assert sum(piece.generated for piece in pieces) <= most, "no token counts twice"
-    ends = [place for mark in stop if (place := text.find(mark)) >= 0]
-    assert shown == text[: min(ends, default=len(text))]
+        output, tokens, deltas = answer(tokenizer(), ids[:most], Sampling(100, stop=stop))
+        require_exact(output, tokens, deltas)
+        assert text.startswith(output)
+        assert sum(delta.generated for delta in deltas) <= most, "no token counts twice"
+    ends = [position for mark in stop if (position := text.find(mark)) >= 0]
+    assert output == text[: min(ends, default=len(text))]
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,31 +135,31 @@ def test_bytes_that_are_no_text_are_those_of_the_tokens(ids: list[int]) -> None:
 
 def test_the_forced_start_is_no_part_of_the_tokens() -> None:
     ids = bytes_each()("  x", add_special_tokens=False)["input_ids"]
-    text, tokens, pieces = answer(bytes_each(), ids, Sampling(100), start="  ")
+    text, tokens, deltas = answer(bytes_each(), ids, Sampling(100), start="  ")
     assert text == "x"
-    require_exact(text, tokens, pieces)
+    require_exact(text, tokens, deltas)
 
 
 def test_a_token_that_was_cut_keeps_its_probability_and_is_its_own_alternative() -> None:
     tokenizer = bytes_merged()
     ids = tokenizer(f"{EMOJI}b", add_special_tokens=False)["input_ids"]
-    _, tokens, pieces = answer(tokenizer, ids, Sampling(100, stop=("b",)))
+    _, tokens, deltas = answer(tokenizer, ids, Sampling(100, stop=("b",)))
     assert [token.raw for token in tokens] == [b"\xf0", b"\x9f", b"\x98\x80"]
     assert [token.text for token in tokens] == ["", "", EMOJI]
     assert tokens[-1].logprob == -1.0
     assert (tokens[-1].top[0].text, tokens[-1].top[0].raw) == (EMOJI, b"\x98\x80")
-    assert [piece.finish for piece in pieces] == ["stop"]
+    assert [delta.finish for delta in deltas] == ["stop"]
 
 
 def test_tokens_of_a_stop_string_are_counted_and_not_shown() -> None:
     ids = bytes_each()("1, 2, 3", add_special_tokens=False)["input_ids"]
-    text, tokens, pieces = answer(bytes_each(), ids, Sampling(100, stop=(", 2",)))
+    text, tokens, deltas = answer(bytes_each(), ids, Sampling(100, stop=(", 2",)))
     assert (text, len(tokens)) == ("1", 1)
-    assert sum(piece.generated for piece in pieces) == len("1, 2")
+    assert sum(delta.generated for delta in deltas) == len("1, 2")
 
 
 @pytest.mark.parametrize(
-    ("chunks", "wanted"),
+    ("chunks", "expected"),
     [
         ([("a", ["a"]), ("b", ["b"])], ["a", "b"]),
         ([("", ["bytes:\\xf0\\x9f"]), (EMOJI, ["bytes:\\x98\\x80"])], ["", EMOJI]),
@@ -168,20 +168,20 @@ def test_tokens_of_a_stop_string_are_counted_and_not_shown() -> None:
     ],
 )
 def test_an_upstream_server_s_tokens_are_those_of_its_text(
-    chunks: list[tuple[str, list[str]]], wanted: list[str]
+    chunks: list[tuple[str, list[str]]], expected: list[str]
 ) -> None:
     growing = StreamedAnswer(bytes_each(), "", Sampling(100))
-    pieces: list[TextDelta] = []
-    whole = ""
+    deltas: list[TextDelta] = []
+    full_text = ""
     for text, tokens in chunks:
-        whole += text
-        pieces += growing.grow(
-            0, whole, [GeneratedToken(token, -1.0, raw=unspelled(token)) for token in tokens]
+        full_text += text
+        deltas += growing.grow(
+            0, full_text, [GeneratedToken(token, -1.0, raw=unspelled(token)) for token in tokens]
         )
-    pieces.append(growing.end(0, "stop"))
-    tokens_shown = [token for piece in pieces for token in piece.tokens]
-    require_exact(whole, tokens_shown, pieces)
-    assert [token.text for token in tokens_shown] == wanted
+    deltas.append(growing.end(0, "stop"))
+    tokens_shown = [token for delta in deltas for token in delta.tokens]
+    require_exact(full_text, tokens_shown, deltas)
+    assert [token.text for token in tokens_shown] == expected
 
 
 @pytest.mark.parametrize("raw", [b"abc", b"\xf0\x9f", EMOJI.encode(), b""])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cortex_pipelines.cli.main import main
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.guard import Door, hosts_of
+from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
 from cortex_pipelines.serving.security.audit import FILE, FIRST, AuditLog, verify
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving import tinygateway
@@ -23,7 +23,7 @@ SECRET = "the_prompt_that_nobody_keeps"
 ASKED = {"model": "shop", "prompt": f"# {SECRET}", "max_tokens": 1}
 
 
-def written(folder: Path, count: int = 5) -> list[str]:
+def write_log(folder: Path, count: int = 5) -> list[str]:
     log = AuditLog(folder)
     for number in range(count):
         log.add({"key": "a", "status": number})
@@ -44,9 +44,9 @@ def keys(state: Path) -> KeyRing:
 def client(home: Path, state: Path, keys: KeyRing) -> Iterator[TestClient]:
     gateway = tinygateway.open_tiny(home, state)
     hosts = hosts_of("127.0.0.1", gateway.settings)
-    door = Door(keys, gateway.settings, hosts, AuditLog(state))
-    with TestClient(create_app(gateway, door=door), base_url="http://localhost") as made:
-        yield made
+    door = Authenticator(keys, gateway.settings, hosts, AuditLog(state))
+    with TestClient(create_app(gateway, authenticator=door), base_url="http://localhost") as client:
+        yield client
 
 
 def test_who_asked_for_what_is_written_and_no_prompt(
@@ -92,12 +92,12 @@ def test_nothing_is_answered_that_cannot_be_written_down(
 
 
 def test_a_chain_that_nobody_touched_is_whole(tmp_path: Path) -> None:
-    lines = written(tmp_path)
+    lines = write_log(tmp_path)
     assert json.loads(lines[0])["previous"] == FIRST
-    seen = verify(tmp_path / FILE)
-    assert (seen.entries, seen.problem, seen.unfinished) == (5, "", False)
+    check = verify(tmp_path / FILE)
+    assert (check.entries, check.problem, check.unfinished) == (5, "", False)
     AuditLog(tmp_path).add({"status": 5})
-    assert verify(tmp_path / FILE, seen.head).entries == 6, "another process goes on"
+    assert verify(tmp_path / FILE, check.head).entries == 6, "another process goes on"
 
 
 TAMPERING: dict[str, Callable[[list[str]], list[str]]] = {
@@ -111,17 +111,17 @@ TAMPERING: dict[str, Callable[[list[str]], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("how", TAMPERING)
-def test_tampering_is_noticed_and_its_place_named(tmp_path: Path, how: str) -> None:
-    lines = TAMPERING[how](written(tmp_path))
+@pytest.mark.parametrize("tampering", TAMPERING)
+def test_tampering_is_noticed_and_its_place_named(tmp_path: Path, tampering: str) -> None:
+    lines = TAMPERING[tampering](write_log(tmp_path))
     (tmp_path / FILE).write_text("".join(f"{line}\n" for line in lines))
-    seen = verify(tmp_path / FILE)
-    assert seen.problem.startswith("line ")
-    assert seen.entries <= 3
+    check = verify(tmp_path / FILE)
+    assert check.problem.startswith("line ")
+    assert check.entries <= 3
 
 
 def test_lines_taken_out_at_the_end_are_noticed_by_an_earlier_hash(tmp_path: Path) -> None:
-    lines = written(tmp_path)
+    lines = write_log(tmp_path)
     head = verify(tmp_path / FILE).head
     (tmp_path / FILE).write_text("".join(f"{line}\n" for line in lines[:3]))
     assert not verify(tmp_path / FILE).problem
@@ -134,23 +134,23 @@ def test_a_kill_in_the_middle_of_a_line_breaks_nothing(
 ) -> None:
     folder = tmp_path_factory.mktemp("killed")
     path = folder / FILE
-    whole = 0
+    whole_entries = 0
     for cut in cuts:
         before = path.read_bytes() if path.exists() else b""
-        written(folder, 1)
+        write_log(folder, 1)
         line = path.read_bytes()[len(before) :]
         path.write_bytes(before + line[: min(cut, len(line))])
         assert not verify(path).problem
-        written(folder, 2)
-        whole += 2
-        seen = verify(path)
-        assert not seen.problem
-        assert not seen.unfinished
-        assert seen.entries >= whole
+        write_log(folder, 2)
+        whole_entries += 2
+        check = verify(path)
+        assert not check.problem
+        assert not check.unfinished
+        assert check.entries >= whole_entries
 
 
 def _write_many(folder: Path) -> None:
-    written(folder, 50)
+    write_log(folder, 50)
 
 
 def test_several_processes_write_one_chain(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
         process.start()
     for process in processes:
         process.join()
-    seen = verify(tmp_path / FILE)
-    assert (seen.entries, seen.problem) == (100, "")
+    check = verify(tmp_path / FILE)
+    assert (check.entries, check.problem) == (100, "")
 
 
 def of_three(folder: Path) -> Path:
@@ -185,15 +185,15 @@ def test_who_is_forgotten_leaves_the_entries_and_the_chain_stays_whole(tmp_path:
     assert '"an' not in text
     assert json.loads(original)["nonce"] not in text, "a guess of the name cannot be tried"
     running.add({"key": "bert", "status": 8})
-    seen = verify(path, before.head)
-    assert (seen.entries, seen.problem, seen.redacted) == (before.entries + 2, "", 3)
+    check = verify(path, before.head)
+    assert (check.entries, check.problem, check.redacted) == (before.entries + 2, "", 3)
     entries = [json.loads(line) for line in text.splitlines()]
     assert [entry["status"] for entry in entries[:-1]] == [*range(8)]
     assert sum("key" in entry for entry in entries) == 5
     assert AuditLog(tmp_path).forget(lambda name: name == "anna") == 0
     assert AuditLog(tmp_path).forget(lambda name: name == "bert") == 3
-    seen = verify(path, before.head)
-    assert (seen.problem, seen.redacted) == ("", 6), "one deletion does not undo another"
+    check = verify(path, before.head)
+    assert (check.problem, check.redacted) == ("", 6), "one deletion does not undo another"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_deletion_that_nobody_made_is_noticed(
     assert not verify(path).problem
     lines = forged(path.read_text().splitlines())
     path.write_text("".join(f"{line}\n" for line in lines))
-    assert "not as their tombstone says" in verify(path).problem
+    assert "do not match their tombstone" in verify(path).problem
 
 
 def _as_redacted(line: str) -> str:
@@ -224,14 +224,14 @@ def _as_redacted(line: str) -> str:
 def test_nothing_that_is_written_meanwhile_is_lost(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("spawn")
     writer = fork.Process(target=_write_many, args=(tmp_path,))
-    written(tmp_path, 1)
+    write_log(tmp_path, 1)
     writer.start()
     while writer.is_alive():
         AuditLog(tmp_path).forget(lambda name: name == "a")
     writer.join()
     AuditLog(tmp_path).forget(lambda name: name == "a")
-    seen = verify(tmp_path / FILE)
-    assert (seen.redacted, seen.problem) == (51, "")
+    check = verify(tmp_path / FILE)
+    assert (check.redacted, check.problem) == (51, "")
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "nobody has asked yet" in run().stderr
     folder = tmp_path / ".cortex" / "serving"
-    lines = written(folder)
+    lines = write_log(folder)
     good = run()
     assert (good.exit_code, good.stdout[:20]) == (0, "5 entries are whole,")
     assert run("--head", good.stdout.split()[-1]).exit_code == 0

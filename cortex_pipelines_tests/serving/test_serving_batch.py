@@ -38,16 +38,16 @@ def run(*words: object) -> Result:
 
 def test_each_line_gets_its_answer_or_its_error(batch: Path) -> None:
     out = batch.with_name("made.jsonl")
-    ended = run(batch, "--out", out)
-    assert ended.exit_code == 1
-    assert "5 of 6 lines" in ended.stderr
-    made = {row["line"]: row for row in map(json.loads, out.read_text().splitlines())}
-    assert list(made) == [1, 3, 4, 5, 6, 7]
-    assert {"result", "confidence", "alternatives", "version"} <= set(made[1])
-    assert "error" not in made[1]
-    words = ("no JSON", "the nearest is shop", "put <NAME>", "task: ", "no JSON in UTF-8")
-    for number, wanted in zip((3, 4, 5, 6, 7), words, strict=True):
-        assert wanted in made[number]["error"]
+    result = run(batch, "--out", out)
+    assert result.exit_code == 1
+    assert "5 of 6 lines" in result.stderr
+    rows = {row["line"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert list(rows) == [1, 3, 4, 5, 6, 7]
+    assert {"result", "confidence", "alternatives", "version"} <= set(rows[1])
+    assert "error" not in rows[1]
+    words = ("not JSON", "the nearest is shop", "put <NAME>", "task: ", "not JSON in UTF-8")
+    for number, expected in zip((3, 4, 5, 6, 7), words, strict=True):
+        assert expected in rows[number]["error"]
 
 
 def test_an_interrupted_run_leaves_the_file_as_it_was(
@@ -60,16 +60,18 @@ def test_an_interrupted_run_leaves_the_file_as_it_was(
 
     out = batch.with_name("made.jsonl")
     out.write_text("before")
-    monkeypatch.setattr(answering, "predicted", interrupted)
+    monkeypatch.setattr(answering, "answer_task", interrupted)
     assert run(batch, "--out", out).exit_code == 130
     assert out.read_text() == "before"
     assert not list(batch.parent.glob(".made*"))
 
 
 def test_questions_are_not_overwritten_by_their_answers(tmp_path: Path) -> None:
-    asked = tmp_path / "asked.jsonl"
-    asked.write_text("{}\n")
-    result = CliRunner().invoke(main, ["predict-batch", str(asked), "--out", str(asked)])
+    requests_path = tmp_path / "asked.jsonl"
+    requests_path.write_text("{}\n")
+    result = CliRunner().invoke(
+        main, ["predict-batch", str(requests_path), "--out", str(requests_path)]
+    )
     assert result.exit_code == 2
     assert "is the file of questions" in result.stderr
-    assert asked.read_text() == "{}\n"
+    assert requests_path.read_text() == "{}\n"

@@ -34,7 +34,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(home: Path, state: Path) -> Iterator[str]:
-    gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.compared(home))
+    gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.experiment_catalogue(home))
     privacy = load_parameters(tinygateway.ROOT).privacy
     app = create_app(gateway, ProjectServices(redact=lambda text: redacted(privacy, text)))
     with tinygateway.listening(app) as url:
@@ -56,16 +56,21 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.set_default_timeout(PATIENCE_SECONDS * 1000)
     expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     complaints: list[str] = []
-    elsewhere: list[str] = []
+    external_requests: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text))
-    page.on("request", lambda one: one.url.startswith(address) or elsewhere.append(one.url))
+    page.on(
+        "request",
+        lambda complaint: (
+            complaint.url.startswith(address) or external_requests.append(complaint.url)
+        ),
+    )
     page.goto("/")
     page.locator("#models .card").first.wait_for()
     yield page
     page.close()
-    assert [one for one in complaints if REFUSED not in one] == []
-    assert [url for url in elsewhere if not url.startswith("data:")] == []
+    assert [complaint for complaint in complaints if REFUSED not in complaint] == []
+    assert [url for url in external_requests if not url.startswith("data:")] == []
 
 
 def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, state: Path) -> None:
@@ -78,17 +83,17 @@ def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, stat
     prompt.press("Control+Enter")
     expect(page.locator("#play-status")).to_have_text("4 answers.")
 
-    shown = {
+    answers = {
         way: page.locator(f'[data-way="{way}"] pre').text_content() or ""
         for way in ("base", "context", "adapter", "both")
     }
     served = page.request.post(
         "/v1/completions", data={"model": "docs", "prompt": PROMPT, "max_tokens": 12}
     ).json()
-    assert shown["both"] == served["choices"][0]["text"]
-    same = [way for way, text in shown.items() if text == shown["base"]]
+    assert answers["both"] == served["choices"][0]["text"]
+    same_as_base = [way for way, text in answers.items() if text == answers["base"]]
     marked = page.locator("#answers article:has(mark)")
-    assert marked.count() == 4 - len(same), "whatever differs from the base is marked"
+    assert marked.count() == 4 - len(same_as_base), "whatever differs from the base is marked"
     both = page.locator('[data-way="both"]')
     expect(both).to_contain_text("tokens in")
     expect(both).to_contain_text("docs.dir")
@@ -98,9 +103,11 @@ def test_a_prompt_is_answered_in_all_ways_by_the_keyboard_alone(page: Page, stat
     both.get_by_role("button", name="Good").press("Enter")
     expect(both.get_by_text("Thank you.")).to_be_visible()
     events = [json.loads(line) for line in (state / FILE).read_text().splitlines()]
-    offered = {one["completion_id"]: one["way"] for one in events if one["type"] == "offered"}
-    (vote,) = [one for one in events if one["type"] == "feedback"]
-    assert (vote["vote"], offered[vote["completion_id"]]) == ("up", "both")
+    way_by_completion = {
+        event["completion_id"]: event["way"] for event in events if event["type"] == "offered"
+    }
+    (vote,) = [event for event in events if event["type"] == "feedback"]
+    assert (vote["vote"], way_by_completion[vote["completion_id"]]) == ("up", "both")
 
 
 def test_a_task_is_routed_and_put_right(page: Page, state: Path) -> None:
@@ -133,7 +140,7 @@ def test_what_a_model_writes_is_text_and_no_markup(page: Page) -> None:
     answer = '<img src=x onerror="document.title=1"><b>'
     frame = {"id": "cmpl-1", "choices": [{"text": answer}]}
     usage = {"id": "cmpl-1", "choices": [], "usage": {"completion_tokens": 3}}
-    body = "".join(f"data: {json.dumps(one)}\n\n" for one in (frame, usage))
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in (frame, usage))
     headers = {"content-type": "text/event-stream", "x-cortex-version": "shop.dir"}
     page.route("**/playground", lambda route: route.fulfill(body=body, headers=headers))
     page.get_by_role("textbox", name="Prompt").fill("x")
@@ -144,8 +151,8 @@ def test_what_a_model_writes_is_text_and_no_markup(page: Page) -> None:
 
 
 def test_a_refused_request_is_said(page: Page) -> None:
-    told = {"error": {"message": "16 requests wait already"}}
-    page.route("**/playground", lambda route: route.fulfill(status=429, json=told))
+    error_body = {"error": {"message": "16 requests wait already"}}
+    page.route("**/playground", lambda route: route.fulfill(status=429, json=error_body))
     page.get_by_role("textbox", name="Prompt").fill("x")
     page.get_by_role("button", name="Complete").click()
     expect(page.get_by_role("alert")).to_have_text("16 requests wait already")

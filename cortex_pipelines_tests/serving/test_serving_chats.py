@@ -72,7 +72,7 @@ def rendered(template: str | None, *messages: ChatMessage) -> str:
 
 
 @pytest.mark.parametrize(
-    ("template", "messages", "wanted"),
+    ("template", "messages", "expected"),
     [
         (GEMMA, (U,), "[user]U[model]"),
         (GEMMA, (S, U), "[user]S\n\nU[model]"),
@@ -104,9 +104,9 @@ def rendered(template: str | None, *messages: ChatMessage) -> str:
     ],
 )
 def test_a_conversation_is_folded_until_the_template_renders_all_of_it(
-    template: str | None, messages: tuple[ChatMessage, ...], wanted: str
+    template: str | None, messages: tuple[ChatMessage, ...], expected: str
 ) -> None:
-    assert rendered(template, *messages) == wanted
+    assert rendered(template, *messages) == expected
 
 
 @pytest.mark.parametrize(

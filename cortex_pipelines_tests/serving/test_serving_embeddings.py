@@ -1,4 +1,4 @@
-"""Embeddings in OpenAI's form, by a real encoder small enough to be made anew."""
+"""Embeddings in OpenAI's form, by a real encoder small enough to build for the test."""
 
 import base64
 import json
@@ -25,8 +25,8 @@ def client(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tes
     folder = make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
     services = ProjectServices(encoder=CodeEncoder(DIGEST, lambda: folder, 1))
     gateway = tinygateway.open_tiny(home, tmp_path_factory.mktemp("state"))
-    with TestClient(create_app(gateway, services), raise_server_exceptions=False) as made:
-        yield made
+    with TestClient(create_app(gateway, services), raise_server_exceptions=False) as client:
+        yield client
 
 
 def test_a_text_has_the_same_vector_in_any_company(client: TestClient) -> None:
@@ -45,17 +45,17 @@ def test_a_text_has_the_same_vector_in_any_company(client: TestClient) -> None:
 
 
 def test_base64_holds_the_same_numbers(client: TestClient) -> None:
-    asked = {"input": "fix the bug"}
-    plain = client.post("/v1/embeddings", json=asked).json()["data"][0]["embedding"]
-    packed = client.post("/v1/embeddings", json=asked | {"encoding_format": "base64"}).json()
+    body = {"input": "fix the bug"}
+    plain = client.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
+    packed = client.post("/v1/embeddings", json=body | {"encoding_format": "base64"}).json()
     numbers = np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), "<f4")
     assert numbers.tolist() == plain
 
 
 def test_the_openai_client_reads_it(client: TestClient) -> None:
     asking = openai.OpenAI(base_url="http://testserver/v1", api_key="none", http_client=client)
-    made = asking.embeddings.create(model="code_encoder", input=["fix", "scan"])
-    assert [len(row.embedding) for row in made.data] == [32, 32]
+    response = asking.embeddings.create(model="code_encoder", input=["fix", "scan"])
+    assert [len(row.embedding) for row in response.data] == [32, 32]
     assert "code_encoder" in {model.id for model in asking.models.list()}
     assert client.get("/v1/models/code_encoder").json()["cortex"]["version"] == DIGEST
 

@@ -28,7 +28,7 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Event,
     Job,
-    Ready,
+    LoadedAdapter,
     RefusedAdapterError,
     Sampling,
     ScoredToken,
@@ -56,88 +56,92 @@ def opened(request: pytest.FixtureRequest, home: Path) -> Iterator[Callable[...,
     """Opens one of the engines with changed settings; llama.cpp's own server is the upstream."""
     name = request.param
     with upstream.llama_cpp(home) if name in AWAY else nullcontext() as server:
-        where = {"upstream": tinygateway.upstream(server.url)} if server else {}
+        upstream_settings = {"upstream": tinygateway.upstream(server.url)} if server else {}
 
         def open_one(**changes: Any) -> Engine:
-            how = tinygateway.settings(engine=name, **where, **changes)
-            return open_engine(tinygateway.base_in(home), how, home / "llama")
+            settings = tinygateway.settings(engine=name, **upstream_settings, **changes)
+            return open_engine(tinygateway.base_in(home), settings, home / "llama")
 
         yield open_one
 
 
 @pytest.fixture(scope="module")
 def engine(opened: Callable[..., Engine]) -> Iterator[Engine]:
-    made = opened(adapters=1)
-    yield made
-    made.close()
+    engine = opened(adapters=1)
+    yield engine
+    engine.close()
 
 
 @pytest.fixture
 def weights_here(engine: Engine) -> Engine:
     """The engine, where it has the weights itself."""
-    if engine.elsewhere(None):
+    if engine.upstream_model(None):
         pytest.skip("which adapters are in memory, and what they do, is up to the upstream server")
     return engine
 
 
-def loaded(engine: Engine, home: Path, who: str | None) -> Ready | None:
-    return engine.load(tinygateway.files(home, who)) if who else None
+def loaded(engine: Engine, home: Path, project: str | None) -> LoadedAdapter | None:
+    return engine.load(tinygateway.files(home, project)) if project else None
 
 
-def pieces(
+def run_job(
     engine: Engine, job: Job, after: Callable[[TextDelta], bool] = lambda _: False
 ) -> list[TextDelta]:
     """The pieces of a job, cancelled where ``after`` says so."""
     events: SimpleQueue[Event] = SimpleQueue()
     cancel = engine.submit(job, events.put)
-    taken: list[TextDelta] = []
+    deltas: list[TextDelta] = []
     while (event := events.get(timeout=60)) is not None:
         if isinstance(event, BaseException):
             raise event
-        taken.append(event)
+        deltas.append(event)
         if after(event):
             cancel()
-    return taken
+    return deltas
 
 
-def text_of(taken: list[TextDelta], index: int = 0) -> str:
-    return "".join(piece.text for piece in taken if piece.index == index)
+def text_of(deltas: list[TextDelta], index: int = 0) -> str:
+    return "".join(delta.text for delta in deltas if delta.index == index)
 
 
-@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("project", WHO)
 def test_text_is_divided_and_written_as_in_the_evaluation(
-    engine: Engine, home: Path, who: str | None
+    engine: Engine, home: Path, project: str | None
 ) -> None:
     model = load_causal_model(tinygateway.base_in(home), "fp32")
-    if who:
-        model = load_adapter(model, home / who)
-    how = load_parameters(tinygateway.ROOT).evaluation.model_copy(update={"max_new_tokens": 24})
+    if project:
+        model = load_adapter(model, home / project)
+    settings = load_parameters(tinygateway.ROOT).evaluation.model_copy(
+        update={"max_new_tokens": 24}
+    )
     for prompt in PROMPTS[:3]:
         (ids,) = token_ids(engine.tokenizer, [divide(prompt)[0]])
         item = tinymodel.example(0, prompt=prompt)
         # an extent that no answer reaches: braces that nobody opened
-        wanted = generate(model, engine.tokenizer, ids, GenerationRequest(item, "braced_unit"), how)
-        job = Job(loaded(engine, home, who), engine.prompt(prompt), Sampling(24))
-        text = text_of(pieces(engine, job))
-        if engine.elsewhere(None):
-            text, wanted = in_ascii(text), in_ascii(wanted)
+        expected = generate(
+            model, engine.tokenizer, ids, GenerationRequest(item, "braced_unit"), settings
+        )
+        job = Job(loaded(engine, home, project), engine.prompt(prompt), Sampling(24))
+        text = text_of(run_job(engine, job))
+        if engine.upstream_model(None):
+            text, expected = in_ascii(text), in_ascii(expected)
         # an answer ends before a character that is not whole
         half = "\N{REPLACEMENT CHARACTER}"
-        assert text.rstrip(half) == wanted.rstrip(half)
+        assert text.rstrip(half) == expected.rstrip(half)
 
 
 @pytest.mark.parametrize("stop", [(), ("\x11", "e")])
 def test_tokens_and_their_bytes_are_those_of_the_text(
     engine: Engine, home: Path, stop: tuple[str, ...]
 ) -> None:
-    how = Sampling(40, temperature=1.5, seed=3, top=2, stop=stop)
-    taken = pieces(engine, Job(loaded(engine, home, "shop"), engine.prompt(PROMPTS[0]), how))
-    tokens = [token for piece in taken for token in piece.tokens]
-    text = text_of(taken)
+    sampling = Sampling(40, temperature=1.5, seed=3, top=2, stop=stop)
+    deltas = run_job(engine, Job(loaded(engine, home, "shop"), engine.prompt(PROMPTS[0]), sampling))
+    tokens = [token for delta in deltas for token in delta.tokens]
+    text = text_of(deltas)
     assert "".join(token.text for token in tokens) == text
     assert b"".join(token.raw for token in tokens).decode(errors="replace") == text
     assert all(token.offset <= len(text) for token in tokens)
-    assert sum(piece.generated for piece in taken) <= 40
+    assert sum(delta.generated for delta in deltas) <= 40
 
 
 def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(
@@ -149,14 +153,14 @@ def test_text_that_spells_a_control_token_neither_ends_nor_leaves_an_answer(
     assert tokenizer.decode(prompt.ids, skip_special_tokens=True) == text
     assert len(prompt.ids) == len(text)  # a token a byte
     spelt = "<eos><bos>"
-    held = replace(prompt, start=spelt)
-    taken = pieces(weights_here, Job(None, held, Sampling(len(spelt) + 8)))
-    assert taken[-1].finish == "length"
-    assert text_of(taken)
-    shown = StreamedAnswer(tokenizer, "", Sampling(99))
+    forced = replace(prompt, start=spelt)
+    deltas = run_job(weights_here, Job(None, forced, Sampling(len(spelt) + 8)))
+    assert deltas[-1].finish == "length"
+    assert text_of(deltas)
+    answer = StreamedAnswer(tokenizer, "", Sampling(99))
     (ids,) = token_ids(tokenizer, [f"{spelt}y"])
-    given = [piece.text for one in ids for piece in shown.add(0, ScoredToken(one, 0.0))]
-    assert "".join(given) == f"{spelt}y"
+    texts = [delta.text for token_id in ids for delta in answer.add(0, ScoredToken(token_id, 0.0))]
+    assert "".join(texts) == f"{spelt}y"
 
 
 def in_ascii(text: str) -> str:
@@ -168,17 +172,17 @@ def in_ascii(text: str) -> str:
 def cold(opened: Callable[..., Engine], home: Path) -> Mapping[tuple[str | None, str], list[float]]:
     """Log-probabilities of each answer, by an engine that never answered anything else."""
     scored = {}
-    for who in WHO:
+    for project in WHO:
         for prompt in PROMPTS:
             fresh = opened()
-            job = Job(loaded(fresh, home, who), fresh.prompt(prompt), Sampling(8))
-            scored[who, prompt] = scores(pieces(fresh, job))
+            job = Job(loaded(fresh, home, project), fresh.prompt(prompt), Sampling(8))
+            scored[project, prompt] = scores(run_job(fresh, job))
             fresh.close()
     return scored
 
 
-def scores(taken: list[TextDelta]) -> list[float]:
-    return [token.logprob for piece in taken for token in piece.tokens if piece.index == 0]
+def scores(deltas: list[TextDelta]) -> list[float]:
+    return [token.logprob for delta in deltas for token in delta.tokens if delta.index == 0]
 
 
 REQUESTS = st.lists(
@@ -200,23 +204,23 @@ def test_no_request_feels_the_adapter_of_another(
     cold: Mapping[tuple[str | None, str], list[float]],
     requests: list[tuple[str | None, str, str]],
 ) -> None:
-    for who, prompt, manner in requests:
-        how = Sampling(8, reuse=manner != "without reuse")
-        job = Job(loaded(engine, home, who), engine.prompt(prompt), how)
+    for project, prompt, manner in requests:
+        sampling = Sampling(8, reuse=manner != "without reuse")
+        job = Job(loaded(engine, home, project), engine.prompt(prompt), sampling)
         if manner == "three answers":
             job = replace(job, count=3)
-        mine = scores(pieces(engine, job, lambda _, manner=manner: manner == "stopped early"))
-        wanted = cold[who, prompt][: len(mine)]
-        assert mine == pytest.approx(wanted, abs=0.05)
-        assert manner == "stopped early" or len(mine) == len(cold[who, prompt])
+        logprobs = scores(run_job(engine, job, lambda _, manner=manner: manner == "stopped early"))
+        expected = cold[project, prompt][: len(logprobs)]
+        assert logprobs == pytest.approx(expected, abs=0.05)
+        assert manner == "stopped early" or len(logprobs) == len(cold[project, prompt])
 
 
 def test_adapters_differ_from_the_base_by_more_than_that(
     cold: Mapping[tuple[str | None, str], list[float]],
 ) -> None:
-    for who, other in combinations(WHO, 2):
-        pairs = [zip(cold[who, text], cold[other, text], strict=False) for text in PROMPTS]
-        assert max(abs(left - right) for pair in pairs for left, right in pair) > 0.05
+    for project, other in combinations(WHO, 2):
+        pairs = [zip(cold[project, text], cold[other, text], strict=False) for text in PROMPTS]
+        assert max(abs(first - right) for pair in pairs for first, right in pair) > 0.05
 
 
 def test_only_so_many_adapters_stay_in_memory(weights_here: Engine, home: Path) -> None:
@@ -231,17 +235,19 @@ def test_a_stop_string_is_never_shown_and_nothing_else_is_lost(
     engine: Engine, stops: list[str]
 ) -> None:
     prompt = engine.prompt(PROMPTS[0])
-    whole = text_of(pieces(engine, Job(None, prompt, Sampling(40))))
-    taken = pieces(engine, Job(None, prompt, Sampling(40, stop=tuple(stops))))
-    first = min((whole.find(stop) for stop in stops if stop in whole), default=len(whole))
-    assert text_of(taken) == whole[:first]
-    assert (taken[-1].finish == "stop") == (first < len(whole))
+    full_text = text_of(run_job(engine, Job(None, prompt, Sampling(40))))
+    deltas = run_job(engine, Job(None, prompt, Sampling(40, stop=tuple(stops))))
+    first = min(
+        (full_text.find(stop) for stop in stops if stop in full_text), default=len(full_text)
+    )
+    assert text_of(deltas) == full_text[:first]
+    assert (deltas[-1].finish == "stop") == (first < len(full_text))
 
 
 def test_the_same_seed_draws_the_same_and_answers_differ(engine: Engine) -> None:
-    how = Sampling(16, temperature=1.0, top_p=0.9, seed=5)
-    job = Job(None, engine.prompt(PROMPTS[0]), how, count=3)
-    first, second = (pieces(engine, job) for _ in range(2))
+    sampling = Sampling(16, temperature=1.0, top_p=0.9, seed=5)
+    job = Job(None, engine.prompt(PROMPTS[0]), sampling, count=3)
+    first, second = (run_job(engine, job) for _ in range(2))
     texts = [text_of(first, index) for index in range(3)]
     assert texts == [text_of(second, index) for index in range(3)]
     assert len(set(texts)) == 3
@@ -251,29 +257,29 @@ def test_a_long_prompt_loses_its_beginning(engine: Engine) -> None:
     prompt = engine.prompt("x" * 1000 + "tail", room=16)
     assert prompt.cut == 1004 - (256 - 16)
     assert engine.tokenizer.decode(prompt.ids[-4:]) == "tail"
-    taken = pieces(engine, Job(None, prompt, Sampling(16)))
-    assert sum(len(piece.tokens) for piece in taken) == 16
+    deltas = run_job(engine, Job(None, prompt, Sampling(16)))
+    assert sum(len(delta.tokens) for delta in deltas) == 16
 
 
 def test_cancelling_ends_an_answer(engine: Engine) -> None:
     cancel: SimpleQueue[Callable[[], None]] = SimpleQueue()
     events: list[Event] = []
-    ended = threading.Event()
+    finished = threading.Event()
 
     def deliver(event: Event) -> None:
         if not events:  # the engine's own thread, which writes nothing until this returns
             cancel.get(timeout=60)()
         events.append(event)
         if not isinstance(event, TextDelta):
-            ended.set()
+            finished.set()
 
     job = Job(None, engine.prompt(PROMPTS[0]), Sampling(128), count=8)
     cancel.put(engine.submit(job, deliver))
-    assert ended.wait(60)
+    assert finished.wait(60)
     assert events.pop() is None
-    taken = [event for event in events if isinstance(event, TextDelta)]
-    assert taken[-1].finish == "cancelled"
-    assert sum(len(piece.tokens) for piece in taken) < 512
+    deltas = [event for event in events if isinstance(event, TextDelta)]
+    assert deltas[-1].finish == "cancelled"
+    assert sum(len(delta.tokens) for delta in deltas) < 512
 
 
 def test_closing_ends_what_is_written_and_answers_what_waits(opened: Callable[..., Engine]) -> None:
@@ -319,8 +325,8 @@ def without_effect(_self: ResidentBase, _adapter: Any) -> None:
     """A loader that forgets what it loads."""
 
 
-def twice(self: ResidentBase, adapter: Any, put: Any = ResidentBase.apply) -> None:
-    put(self, adapter)
+def twice(self: ResidentBase, adapter: Any, original_put: Any = ResidentBase.apply) -> None:
+    original_put(self, adapter)
     for module in self._layers.values():
         module.scaling["default"] *= 2
 
@@ -330,7 +336,7 @@ def twice(self: ResidentBase, adapter: Any, put: Any = ResidentBase.apply) -> No
     [
         ("put", without_effect, "no effect in this engine"),
         ("put", twice, "apart from what its matrices give"),
-        ("take_off", lambda _self: None, "answers otherwise after the adapter was taken off"),
+        ("take_off", lambda _self: None, "answers differently after the adapter was taken off"),
     ],
 )
 def test_a_fault_of_the_engine_refuses_the_adapter(

@@ -22,12 +22,12 @@ from cortex_pipelines.release.experiments.plan import (
 )
 from cortex_pipelines.release.experiments.running import AnswerLog, Assignment, Experiments
 from cortex_pipelines.serving import experiment_arms
-from cortex_pipelines.serving.catalogue import Catalogue, Served
-from cortex_pipelines.serving.conditions import with_others
+from cortex_pipelines.serving.catalogue import Catalogue, ServedModel
+from cortex_pipelines.serving.conditions import with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.project_gateway import compare
-from cortex_pipelines.serving.requests import Answering
+from cortex_pipelines.serving.project_gateway import attach_experiment
+from cortex_pipelines.serving.requests import Backend
 from cortex_pipelines.serving.rollout import Split
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -49,43 +49,43 @@ def missing() -> Path:
     raise LookupError("the adapter's files are gone")
 
 
-def models(home: Path, broken: bool = False) -> dict[str, Served]:
+def models(home: Path, broken: bool = False) -> dict[str, ServedModel]:
     """The tiny project with a release 1.2.0 that is champion, and 1.1.0 before it."""
-    known = dict(tinygateway.catalogue(home).models)
-    about = {"project": "shop", "number": "1.2.0"}
-    shop = replace(known["shop"], about=about)
+    served = dict(tinygateway.catalogue(home).models)
+    details = {"project": "shop", "number": "1.2.0"}
+    shop = replace(served["shop"], details=details)
     if broken:
         shop = replace(shop, adapter=lambda _: AdapterFiles("broken.dir", missing))
-    shop = with_others(shop, "index.dir", home / "data" / "completion")
-    other = with_others(replace(known["docs"], about=about | {"number": "1.1.0"}), None, None)
-    known |= {name: replace(shop, name=name) for name in ("shop@champion", "shop@1.2.0")}
-    known["shop@challenger"] = replace(shop, about=about | {"number": None})
-    return known | {"shop": shop, "shop@1.1.0": replace(other, name="shop@1.1.0")}
+    shop = with_ways(shop, "index.dir", home / "data" / "completion")
+    other = with_ways(replace(served["docs"], details=details | {"number": "1.1.0"}), None, None)
+    served |= {name: replace(shop, name=name) for name in ("shop@champion", "shop@1.2.0")}
+    served["shop@challenger"] = replace(shop, details=details | {"number": None})
+    return served | {"shop": shop, "shop@1.1.0": replace(other, name="shop@1.1.0")}
 
 
 @pytest.fixture
 def serve(home: Path, tmp_path: Path) -> Callable[..., Any]:
     """A gateway that follows the experiments of the folder, as that of a project does."""
-    book = project_experiments.experiment_log(tmp_path)
+    log = project_experiments.experiment_log(tmp_path)
 
     def catalogue(broken: bool) -> Catalogue:
         served = models(home, broken)
-        for entry in book.entries():
+        for entry in log.entries():
             if entry.end is None:
-                compare(served, entry.plan)
+                attach_experiment(served, entry.plan)
         return replace(tinygateway.catalogue(home), models=served)
 
     def stamp() -> int:
-        return book.path.stat().st_size if book.path.exists() else 0
+        return log.path.stat().st_size if log.path.exists() else 0
 
     @contextmanager
     def opened(broken: bool = False, full: bool = False, **changes: Any) -> Iterator[TestClient]:
         def finish(plan: ExperimentSpec, result: Any) -> None:
             project_experiments.finish(tmp_path, plan, result)
 
-        counting = Experiments(book, finish)
+        counting = Experiments(log, finish)
         gateway = tinygateway.open_tiny(
-            home, book.state, lambda: catalogue(broken), stamp, experiments=counting, **changes
+            home, log.state, lambda: catalogue(broken), stamp, experiments=counting, **changes
         )
         if full:
             gateway.settings = gateway.settings.model_copy(update={"waiting": 0})
@@ -115,15 +115,18 @@ def test_an_answer_names_its_arm_and_how_likely_it_was(home: Path) -> None:
     usual = {"metric": "accepted", "smallest": 0.1, "most_answers": 9, "tolerance": 0.1}
     words = {"begun": "", "by": "", "why": "", "slowest": None}
     plan = ExperimentSpec("shop-1", "shop", "1.0.0", "base", share=0.25, **usual, **words)
-    answering = Answering(models(home)["shop"], "adapter", None, "")
-    assert answering.drawn == (None, None)
+    answering = Backend(models(home)["shop"], "adapter", None, "")
+    assert answering.variant_propensity == (None, None)
     for arm, share in (("a", 0.75), ("b", 0.25)):
         assigned = replace(answering, assigned=Assignment(plan, arm, "unit"))
-        assert assigned.drawn == (f"shop-1:{arm}", share)
+        assert assigned.variant_propensity == (f"shop-1:{arm}", share)
     for strategy, share in (("canary", 0.25), ("shadow", 0.0)):
         split = Split("shop", "2.dir", {"strategy": strategy, "share": 0.25}, "")
-        assert replace(answering, trial=(split, "canary")).drawn == ("canary", share)
-        assert replace(answering, trial=(split, "champion")).drawn == ("champion", 1 - share)
+        assert replace(answering, trial=(split, "canary")).variant_propensity == ("canary", share)
+        assert replace(answering, trial=(split, "champion")).variant_propensity == (
+            "champion",
+            1 - share,
+        )
 
 
 def test_users_keep_their_arm_and_votes_count(
@@ -132,33 +135,33 @@ def test_users_keep_their_arm_and_votes_count(
     with serve() as client:
         assert ask(client, "anna").headers["x-cortex-way"] == "adapter"
         plan = start(tmp_path, home)  # and the gateway needs no restart
-        seen: dict[str, set[str]] = {}
+        arms_by_user: dict[str, set[str]] = {}
         for number in range(24):
             user = f"user-{number % 8}"
             answer = ask(client, user, prompt=f"x = {number // 4}\n", stream=number % 3 == 0)
-            seen.setdefault(user, set()).add(answer.headers["x-cortex-way"])
-        assert all(len(ways) == 1 for ways in seen.values())
-        assert set().union(*seen.values()) == {"adapter", "base"}
+            arms_by_user.setdefault(user, set()).add(answer.headers["x-cortex-way"])
+        assert all(len(ways) == 1 for ways in arms_by_user.values())
+        assert set().union(*arms_by_user.values()) == {"adapter", "base"}
 
-        arms = {user: plan.arm(plan.unit(user)) for user in seen}
-        chosen = next(user for user in sorted(arms) if arms[user] == "b")
-        answer = ask(client, chosen).json()["id"]
+        arms = {user: plan.arm(plan.unit(user)) for user in arms_by_user}
+        treated_user = next(user for user in sorted(arms) if arms[user] == "b")
+        answer = ask(client, treated_user).json()["id"]
         voted = {"vote": "up", "completion_id": answer}
         for _ in range(2):
             assert client.post("/feedback", json=voted).status_code == 200
-        other = {"segments": {"prefix": "def g():\n"}, "model": "shop", "user": chosen}
+        other = {"segments": {"prefix": "def g():\n"}, "model": "shop", "user": treated_user}
         tabby = client.post("/v1/completions", json=other).json()["id"]
         client.post("/v1/events", json={"type": "select", "completion_id": tabby})
         client.post("/v1/events", json={"type": "view", "completion_id": tabby})
         client.post("/feedback", json={"vote": "up", "completion_id": "cmpl-unknown"})
 
-        shown = state(tmp_path)
-        counts = {arm: side["answers"] for arm, side in shown["arms"].items()}
+        report = state(tmp_path)
+        counts = {arm: counts_of_arm["answers"] for arm, counts_of_arm in report["arms"].items()}
         assert sum(counts.values()) == 26
-        assert sum(side["good"] for side in shown["arms"].values()) == 2
-        assert sum(side["users"] for side in shown["arms"].values()) == 8
+        assert sum(counts_of_arm["good"] for counts_of_arm in report["arms"].values()) == 2
+        assert sum(counts_of_arm["users"] for counts_of_arm in report["arms"].values()) == 8
         row = next(r for r in client.get("/overview").json()["models"] if r["name"] == "shop")
-        assert row["experiment"]["arms"] == shown["arms"]
+        assert row["experiment"]["arms"] == report["arms"]
         page = client.get("/metrics").text
         assert (
             'cortex_experiment_answers_total{outcome="answered",project="shop",variant="b"}' in page
@@ -167,11 +170,11 @@ def test_users_keep_their_arm_and_votes_count(
 
         end = project_experiments.stop(tmp_path, "shop", "seen enough").end
         assert end is not None
-        assert (end.outcome, end.figures["arms"]) == ("stopped", shown["arms"])
-        assert ask(client, chosen).headers["x-cortex-way"] == "adapter"
-        assert state(tmp_path)["arms"] == shown["arms"]
+        assert (end.outcome, end.figures["arms"]) == ("stopped", report["arms"])
+        assert ask(client, treated_user).headers["x-cortex-way"] == "adapter"
+        assert state(tmp_path)["arms"] == report["arms"]
     text = (project_experiments.experiment_log(tmp_path).answers(plan)).read_text()
-    assert chosen not in text
+    assert treated_user not in text
     assert "def f" not in text
 
 
@@ -184,9 +187,9 @@ def test_an_answer_given_before_counts_and_one_that_is_refused(
     assert hits == [None, "hit", "hit"]
     with serve(full=True) as client:
         assert ask(client, "anna", stream=True).status_code == 429
-    sides = state(tmp_path)["arms"].values()
-    assert sum(side["answers"] for side in sides) == 4
-    assert (sum(s["withheld"] for s in sides), sum(s["good"] for s in sides)) == (1, 3)
+    arms = state(tmp_path)["arms"].values()
+    assert sum(arm["answers"] for arm in arms) == 4
+    assert (sum(s["withheld"] for s in arms), sum(s["good"] for s in arms)) == (1, 3)
 
 
 def test_an_arm_that_cannot_answer_is_stopped_by_the_guardrail(
@@ -198,11 +201,11 @@ def test_an_arm_that_cannot_answer_is_stopped_by_the_guardrail(
             assert ask(client, f"user-{number}", prompt=f"y = {number}\n").status_code == 200
             if state(tmp_path)["state"] != "running":
                 break
-    shown = state(tmp_path)
-    assert (shown["state"], shown["by"]) == ("guardrail", "gateway")
-    assert shown["arms"]["b"]["failed"] == shown["arms"]["b"]["answers"]
-    assert shown["arms"]["a"]["failed"] == 0
-    assert "where 5.0% is tolerated" in shown["reason"]
+    report = state(tmp_path)
+    assert (report["state"], report["by"]) == ("guardrail", "gateway")
+    assert report["arms"]["b"]["failed"] == report["arms"]["b"]["answers"]
+    assert report["arms"]["a"]["failed"] == 0
+    assert "where 5.0% is tolerated" in report["reason"]
 
 
 def lines(count: int, good: dict[str, float], **changes: Any) -> Iterator[dict[str, Any]]:
@@ -212,8 +215,8 @@ def lines(count: int, good: dict[str, float], **changes: Any) -> Iterator[dict[s
     for number in range(count):
         unit = PLAN.unit(f"user-{number // 10}")
         arm = PLAN.arm(unit)
-        mine = {name: value[arm] for name, value in changes.items()}
-        yield {"id": f"{number:x}", "unit": unit, "arm": arm, **usual, **mine}
+        arm_changes = {name: value[arm] for name, value in changes.items()}
+        yield {"id": f"{number:x}", "unit": unit, "arm": arm, **usual, **arm_changes}
         if chance.random() < good[arm]:
             yield {"id": f"{number:x}", "vote": "up"}
 
@@ -246,42 +249,42 @@ def test_how_an_experiment_ends(
             break
     assert result is not None
     assert result.outcome == outcome, result.reason
-    users = sum(side["users"] for side in tally.metrics()["arms"].values())
+    users = sum(arm["users"] for arm in tally.metrics()["arms"].values())
     assert users >= 20 or outcome == "guardrail"
 
 
 def test_nothing_is_lost_or_counted_twice_by_a_kill(tmp_path: Path) -> None:
-    book, ends = ExperimentLog(tmp_path), []
+    log, ends = ExperimentLog(tmp_path), []
 
     def full(*_: Any) -> None:
         ends.append(_)
         raise OSError("the disk is full")
 
-    whole = list(lines(900, {"a": 0.2, "b": 0.9}))
-    first = Experiments(book, full)
-    for line in whole[:400]:
+    all_lines = list(lines(900, {"a": 0.2, "b": 0.9}))
+    first = Experiments(log, full)
+    for line in all_lines[:400]:
         send(first, line)
-    path = book.answers(PLAN)
+    path = log.answers(PLAN)
     with path.open("ab") as file:  # killed while it wrote
         file.write(b'{"id": "9999", "arm": "a", "un')
-    second = Experiments(book, full)
-    for line in whole[390:]:  # and the last ten come again
+    second = Experiments(log, full)
+    for line in all_lines[390:]:  # and the last ten come again
         send(second, line)
     second.close()
-    wanted = ExperimentCounts(PLAN)
-    for line in whole:
-        wanted.add(line)
-    assert second.metrics(PLAN) == wanted.metrics() == AnswerLog(PLAN, path).read().metrics()
-    assert first.metrics(PLAN) == wanted.metrics(), "two processes see the same"
+    expected = ExperimentCounts(PLAN)
+    for line in all_lines:
+        expected.add(line)
+    assert second.metrics(PLAN) == expected.metrics() == AnswerLog(PLAN, path).read().metrics()
+    assert first.metrics(PLAN) == expected.metrics(), "two processes see the same"
     assert ends, "the end could not be written, and was tried again"
 
-    done: list[Any] = []
-    third = Experiments(book, lambda *end: done.append(end))
-    send(third, {**whole[0], "id": "new"})
+    conclusions: list[Any] = []
+    third = Experiments(log, lambda *end: conclusions.append(end))
+    send(third, {**all_lines[0], "id": "new"})
     third.close()
-    send(third, {**whole[0], "id": "newer"})
+    send(third, {**all_lines[0], "id": "newer"})
     third.close()
-    assert [(plan.id, result.outcome) for plan, result in done] == [("shop-1", "better")]
+    assert [(plan.id, result.outcome) for plan, result in conclusions] == [("shop-1", "better")]
 
 
 COUNTING = """
@@ -300,7 +303,7 @@ for number in range(10**9):
 
 
 def test_what_was_counted_stands_after_a_kill(tmp_path: Path) -> None:
-    counted = 0
+    answered = 0
     for name in ("first", "second"):
         words = [sys.executable, "-c", COUNTING, str(tmp_path), repr(vars(PLAN)), name]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=tinygateway.ROOT)
@@ -308,20 +311,20 @@ def test_what_was_counted_stands_after_a_kill(tmp_path: Path) -> None:
         for _ in range(200):
             process.stdout.readline()
         process.kill()
-        counted += 200 + len(process.stdout.read().split(b"\n")) - 1
+        answered += 200 + len(process.stdout.read().split(b"\n")) - 1
         process.wait()
-    sides = AnswerLog(PLAN, ExperimentLog(tmp_path).answers(PLAN)).read().metrics()["arms"]
+    arms = AnswerLog(PLAN, ExperimentLog(tmp_path).answers(PLAN)).read().metrics()["arms"]
     # each process may have been killed between a line and its report of it
-    assert counted <= sum(side["answers"] for side in sides.values()) <= counted + 2
-    assert sum(side["users"] for side in sides.values()) == 30
+    assert answered <= sum(arm["answers"] for arm in arms.values()) <= answered + 2
+    assert sum(arm["users"] for arm in arms.values()) == 30
 
 
 def send(experiments: Experiments, line: dict[str, Any]) -> None:
     if "vote" in line:
         experiments.vote(PLAN, line["id"], line["vote"])
         return
-    at = Assignment(PLAN, line["arm"], line["unit"])
-    experiments.add(at, line["id"], line["became"], line["flagged"], line["seconds"])
+    assignment = Assignment(PLAN, line["arm"], line["unit"])
+    experiments.add(assignment, line["id"], line["became"], line["flagged"], line["seconds"])
 
 
 def test_votes_are_settled_by_the_last_one() -> None:
@@ -329,11 +332,11 @@ def test_votes_are_settled_by_the_last_one() -> None:
     answer = {"id": "1", "arm": "b", "unit": "", "became": "answered", "flagged": False}
     tally.add({"id": "1", "vote": "down"})  # of an answer that is not here
     tally.add({**answer, "seconds": 1.0})
-    shown = []
+    reports = []
     for vote in ("down", "down", "dismissed", "up", "down"):
         tally.add({"id": "1", "vote": vote})
-        shown.append(tally.metrics()["arms"]["b"]["good"])
-    assert shown == [0, 0, 1, 1, 0]
+        reports.append(tally.metrics()["arms"]["b"]["good"])
+    assert reports == [0, 0, 1, 1, 0]
 
 
 def test_the_share_is_kept_and_each_experiment_divides_anew() -> None:
@@ -353,17 +356,17 @@ def test_what_is_refused(home: Path, tmp_path: Path) -> None:
 
     refused("shop has no release 9.0.0; there is: 1.1.0, 1.2.0, champion, base", "9.0.0")
     refused("challenger is not released", "champion", "challenger")
-    refused("there is no way rules; ways: base, context, adapter, both", "champion:rules")
+    refused("no way rules; ways: base, context, adapter, both", "champion:rules")
     refused("leaves one side without answers", share=0.0)
     refused("leaves one side without answers", share=float("nan"))
     refused("--smallest is a share", smallest=1.5)
     refused("have to be above 0", most_answers=0)
-    known = models(home)
+    served = models(home)
     with pytest.raises(ExperimentError, match=r"no project shelf; projects: .*, shop"):
-        experiment_arms.start(tmp_path, known, "shelf", "base", "base", **USUAL)
-    known["shop"] = replace(known["shop"], split=Split("shop", "docs.dir", {}, "now"))
+        experiment_arms.start(tmp_path, served, "shelf", "base", "base", **USUAL)
+    served["shop"] = replace(served["shop"], split=Split("shop", "docs.dir", {}, "now"))
     with pytest.raises(ExperimentError, match="shop has a canary"):
-        experiment_arms.start(tmp_path, known, "shop", "base", "base", **USUAL)
+        experiment_arms.start(tmp_path, served, "shop", "base", "base", **USUAL)
     with pytest.raises(ExperimentError, match="no experiment is under way on shop"):
         project_experiments.stop(tmp_path, "shop", "")
     assert not project_experiments.experiment_log(tmp_path).path.exists()

@@ -27,7 +27,7 @@ KILLS, CLIENTS, EACH = 3, 4, 20
 CONCLUSIONS = "conclusions.jsonl"
 
 
-def asked(number: int, **changes: Any) -> dict[str, Any]:
+def request_body(number: int, **changes: Any) -> dict[str, Any]:
     return {"model": "shop", "prompt": f"x{number} =", "max_tokens": 8, **changes}
 
 
@@ -37,30 +37,30 @@ def test_a_killed_engine_is_back_with_the_next_request(home: Path, tmp_path: Pat
     engine = gateway.engine
     assert isinstance(engine, LlamaEngine)
     with TestClient(create_app(gateway)) as client:
-        text = client.post("/v1/completions", json=asked(0)).json()["choices"][0]["text"]
+        text = client.post("/v1/completions", json=request_body(0)).json()["choices"][0]["text"]
 
-        def ask(place: int) -> Counter[int]:
-            numbers = range(place * EACH, (place + 1) * EACH)
+        def ask(number: int) -> Counter[int]:
+            numbers = range(number * EACH, (number + 1) * EACH)
             return Counter(
-                client.post("/v1/completions", json=asked(one, max_tokens=64)).status_code
-                for one in numbers
+                client.post("/v1/completions", json=request_body(digit, max_tokens=64)).status_code
+                for digit in numbers
             )
 
         with ThreadPoolExecutor(CLIENTS) as pool:
-            asking = [pool.submit(ask, place) for place in range(CLIENTS)]
+            asking = [pool.submit(ask, number) for number in range(CLIENTS)]
             for _ in range(KILLS):
-                written = engine.state()["written"]
-                while engine.state()["written"] < written + 40 and not asking[0].done():
+                generated = engine.state()["written"]
+                while engine.state()["written"] < generated + 40 and not asking[0].done():
                     time.sleep(0.001)
                 killed = engine._processes["shop.dir"]
                 killed._process.kill()  # which signals nobody if it has been waited for
                 while engine._processes["shop.dir"] is killed and not asking[0].done():
                     time.sleep(0.001)  # what is counted next is written by another process
-            statuses = sum((one.result() for one in asking), Counter[int]())
+            statuses = sum((digit.result() for digit in asking), Counter[int]())
         assert set(statuses) <= {200, 503}
         assert statuses.total() == CLIENTS * EACH
-        assert statuses[503] <= KILLS, "one is written at a time, so one a kill can be lost"
-        again = client.post("/v1/completions", json=asked(0))
+        assert statuses[503] <= KILLS, "one is written at a time, so digit a kill can be lost"
+        again = client.post("/v1/completions", json=request_body(0))
         assert (again.status_code, again.json()["choices"][0]["text"]) == (200, text)
         assert again.headers["x-cortex-way"] == "adapter"
 
@@ -74,7 +74,7 @@ def test_ten_times_the_load_is_told_to_come_back(
     with TestClient(create_app(gateway)) as client:
 
         def ask(number: int) -> Any:
-            body = asked(number, max_tokens=32, stream=number % 3 == 0)
+            body = request_body(number, max_tokens=32, stream=number % 3 == 0)
             return client.post("/v1/completions", json=body)
 
         with ThreadPoolExecutor(30) as pool:  # one is written, and two may wait
@@ -85,7 +85,7 @@ def test_ten_times_the_load_is_told_to_come_back(
         assert all(
             "requests wait already" in answer.json()["error"]["message"] for answer in refused
         )
-        assert client.post("/v1/completions", json=asked(91)).status_code == 200
+        assert client.post("/v1/completions", json=request_body(91)).status_code == 200
         assert client.get("/load").json()["waiting"] == 0
 
 
@@ -124,7 +124,7 @@ def concluded(state: Path) -> list[Any]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def counted(state: Path) -> dict[str, Any]:
+def count_answers(state: Path) -> dict[str, Any]:
     (counts,) = json.loads((state / ROLLOUTS).read_text()).values()
     return dict(counts)
 
@@ -133,7 +133,7 @@ def test_a_killed_gateway_goes_on_with_the_plan_and_its_counts(home: Path, tmp_p
     port = free_port()
 
     def ask(number: int) -> None:
-        body = json.dumps(asked(number, user=f"user-{number}", max_tokens=2)).encode()
+        body = json.dumps(request_body(number, user=f"user-{number}", max_tokens=2)).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/completions", body, {"content-type": "application/json"}
         )
@@ -147,7 +147,7 @@ def test_a_killed_gateway_goes_on_with_the_plan_and_its_counts(home: Path, tmp_p
         pool.map(ask, (2, 3))  # under way, and what becomes of them is not looked at
         first.kill()
         first.wait()
-    before = counted(tmp_path)
+    before = count_answers(tmp_path)
     answered = sum(before[name]["answered"] for name in ("canary", "champion") if name in before)
     assert 2 <= answered <= 4
     assert not concluded(tmp_path)
@@ -158,7 +158,7 @@ def test_a_killed_gateway_goes_on_with_the_plan_and_its_counts(home: Path, tmp_p
         while not concluded(tmp_path) and number < 60:
             ask(number)
             number += 1
-        after = counted(tmp_path)
+        after = count_answers(tmp_path)
     finally:
         second.kill()
         second.wait()

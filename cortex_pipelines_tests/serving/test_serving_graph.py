@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
+from cortex_pipelines.serving.http.authentication import Authenticator
 from cortex_pipelines.serving.http.graph import ALIASES, LINEAGES, SCHEMA
-from cortex_pipelines.serving.http.guard import Door
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.serving.services import ProjectServices
 
@@ -57,12 +57,16 @@ def client(
     gateway: Gateway, lineages: Lineages, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
     monkeypatch.setattr(gateway, "close", lambda: None)
-    app = create_app(gateway, ProjectServices(lineage=lineages), door=Door(keys, gateway.settings))
-    with TestClient(app, raise_server_exceptions=False) as made:
-        yield made
+    app = create_app(
+        gateway,
+        ProjectServices(lineage=lineages),
+        authenticator=Authenticator(keys, gateway.settings),
+    )
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
 
 
-def asked(client: TestClient, query: str, **more: Any) -> tuple[int, Any]:
+def run_query(client: TestClient, query: str, **more: Any) -> tuple[int, Any]:
     answer = client.post("/graphql", json={"query": query, **more})
     return answer.status_code, answer.json()
 
@@ -72,12 +76,12 @@ def test_models_come_with_versions_and_lineage_as_rest_has_them(client: TestClie
     query = (
         f"query One($name: String!) {{ model(name: $name) {{ name way version release {tree} }} }}"
     )
-    status, body = asked(client, query, variables={"name": "shop@1.2.0"}, operationName="One")
+    status, body = run_query(client, query, variables={"name": "shop@1.2.0"}, operationName="One")
     assert (status, body.get("errors")) == (200, None)
     model = body["data"]["model"]
-    shown = client.get("/v1/models/shop@1.2.0").json()["cortex"]
+    facts = client.get("/v1/models/shop@1.2.0").json()["cortex"]
     assert {name: model[name] for name in ("way", "version", "release")} == {
-        name: shown[name] for name in ("way", "version", "release")
+        name: facts[name] for name in ("way", "version", "release")
     }
     top = model["lineage"]
     assert (top["name"], top["runId"]) == ("code_adapter", "r1")
@@ -85,21 +89,21 @@ def test_models_come_with_versions_and_lineage_as_rest_has_them(client: TestClie
     assert model["runs"] == [
         {"runId": "r1", "name": "code_adapter"}, {"runId": "r2", "name": "completion_dataset"}
     ]  # fmt: skip
-    _, listed = asked(client, "{ models { name version notice scores { value } } metrics }")
+    _, response = run_query(client, "{ models { name version notice scores { value } } metrics }")
     overview = {row["name"]: row["version"] for row in client.get("/overview").json()["models"]}
-    assert {row["name"]: row["version"] for row in listed["data"]["models"]} == overview
-    assert listed["data"]["metrics"]["alive"] is True
-    _, own = asked(client, '{ models(project: "docs") { name } }')
-    assert own["data"]["models"] == [{"name": "docs"}]
-    _, router = asked(client, '{ model(name: "task_router") { way version } }')
+    assert {row["name"]: row["version"] for row in response["data"]["models"]} == overview
+    assert response["data"]["metrics"]["alive"] is True
+    _, docs_models = run_query(client, '{ models(project: "docs") { name } }')
+    assert docs_models["data"]["models"] == [{"name": "docs"}]
+    _, router = run_query(client, '{ model(name: "task_router") { way version } }')
     assert router["data"]["model"] == {"way": "rules", "version": "rules"}
 
 
 def test_an_unknown_model_gets_the_sentence_and_a_fault_tells_nothing(client: TestClient) -> None:
-    status, body = asked(client, '{ model(name: "shpo") { name } }')
+    status, body = run_query(client, '{ model(name: "shpo") { name } }')
     assert (status, body["data"]) == (400, None)
     assert "the nearest is shop" in body["errors"][0]["message"]
-    status, body = asked(client, '{ model(name: "docs") { name lineage { name } } }')
+    status, body = run_query(client, '{ model(name: "docs") { name lineage { name } } }')
     assert (status, body["data"]["model"]) == (200, {"name": "docs", "lineage": None})
     assert "a secret place" not in str(body)
     assert "a fault of the gateway" in body["errors"][0]["message"]
@@ -113,7 +117,7 @@ def deep(levels: int) -> str:
 
 
 def test_what_asks_for_too_much_is_refused(client: TestClient, lineages: Lineages) -> None:
-    assert asked(client, deep(10))[0] == 200
+    assert run_query(client, deep(10))[0] == 200
     lineages.asked.clear()
     aliases = " ".join(f'm{n}: model(name: "shop") {{ name }}' for n in range(ALIASES + 1))
     for query, words in {
@@ -125,7 +129,7 @@ def test_what_asks_for_too_much_is_refused(client: TestClient, lineages: Lineage
         "{": "Syntax Error",
         "{ ...a } fragment a on Query { ...a }": "within itself",
     }.items():
-        status, body = asked(client, query)
+        status, body = run_query(client, query)
         assert (status, body["data"]) == (400, None), query[:50]
         assert words in body["errors"][0]["message"]
     assert lineages.asked == [], "refused before anything is looked up"
@@ -137,13 +141,13 @@ def test_lineages_are_looked_up_once_and_not_without_end(
     client: TestClient, gateway: Gateway, lineages: Lineages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = '{ model(name: "shop") { lineage { name } runs { runId } } }'
-    assert asked(client, query)[0] == 200
+    assert run_query(client, query)[0] == 200
     assert lineages.asked == [("shop", "shop.dir")]
-    now = gateway.source._current
-    many = {f"shop@{n}": replace(now.models["shop"], name=f"shop@{n}") for n in range(30)}
-    monkeypatch.setattr(gateway.source, "_current", replace(now, models=many))
+    catalogue = gateway.source._current
+    many = {f"shop@{n}": replace(catalogue.models["shop"], name=f"shop@{n}") for n in range(30)}
+    monkeypatch.setattr(gateway.source, "_current", replace(catalogue, models=many))
     lineages.asked.clear()
-    _, body = asked(client, "{ models { lineage { name } } }")
+    _, body = run_query(client, "{ models { lineage { name } } }")
     assert len(lineages.asked) == LINEAGES
     assert "ask for single models by name" in body["errors"][0]["message"]
 
@@ -151,7 +155,7 @@ def test_lineages_are_looked_up_once_and_not_without_end(
 def test_the_schema_can_be_asked_for(client: TestClient) -> None:
     from graphql import build_client_schema, get_introspection_query, print_schema
 
-    status, body = asked(client, get_introspection_query())
+    status, body = run_query(client, get_introspection_query())
     assert (status, body.get("errors")) == (200, None)
     assert "type Model" in print_schema(build_client_schema(body["data"]))
     assert "Mutation" not in str(SCHEMA)
@@ -163,22 +167,22 @@ def test_it_needs_a_key_a_scope_and_for_lineage_another(client: TestClient, keys
         "user": keys.create("user"),
         "auditor": keys.create("auditor", role="auditor", projects=["shop"]),
     }
-    assert asked(client, "{ metrics }")[0] == 401
+    assert run_query(client, "{ metrics }")[0] == 401
     client.headers["authorization"] = f"Bearer {tokens['writes']}"
-    assert asked(client, "{ metrics }")[0] == 403
+    assert run_query(client, "{ metrics }")[0] == 403
     client.headers["authorization"] = f"Bearer {tokens['user']}"
-    assert asked(client, "{ models { name } }")[0] == 200
-    status, body = asked(client, '{ model(name: "shop") { name lineage { name } } }')
+    assert run_query(client, "{ models { name } }")[0] == 200
+    status, body = run_query(client, '{ model(name: "shop") { name lineage { name } } }')
     assert body["data"]["model"] == {"name": "shop", "lineage": None}
     (error,) = body["errors"]
     assert error["extensions"] == {"code": "insufficient_scope"}
     assert "lacks the scope lineage, which the role maintainer or auditor" in error["message"]
     client.headers["authorization"] = f"Bearer {tokens['auditor']}"
-    status, body = asked(client, '{ models { name } model(name: "shop") { lineage { name } } }')
+    status, body = run_query(client, '{ models { name } model(name: "shop") { lineage { name } } }')
     assert status == 200
     assert body["data"]["model"]["lineage"] == {"name": "code_adapter"}
     assert {row["name"] for row in body["data"]["models"]} <= {
         "base", "shop", "shop@champion", "shop@1.2.0"
     }  # fmt: skip
-    status, body = asked(client, '{ model(name: "docs") { name } }')
+    status, body = run_query(client, '{ model(name: "docs") { name } }')
     assert "you may not use docs" in body["errors"][0]["message"]

@@ -31,8 +31,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(home: Path, state: Path) -> Iterator[TestClient]:
     app = create_app(tinygateway.open_tiny(home, state))
-    with TestClient(app, raise_server_exceptions=False) as made:
-        yield made
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
 
 
 def events(text: str) -> list[Any]:
@@ -41,19 +41,19 @@ def events(text: str) -> list[Any]:
 
 
 def test_models_are_listed_with_what_answers_them(client: TestClient) -> None:
-    listed = {model["id"]: model for model in client.get("/v1/models").json()["data"]}
-    assert set(listed) == {
+    models = {model["id"]: model for model in client.get("/v1/models").json()["data"]}
+    assert set(models) == {
         *("base", "docs", "plain", "shop", "shop@1.2.0", "shop@champion", "task_router")
     }
-    assert listed["docs"]["cortex"]["way"] == "both"
+    assert models["docs"]["cortex"]["way"] == "both"
     model = client.get("/v1/models/shop@1.2.0").json()
     assert (model["id"], model["cortex"]["version"]) == ("shop@1.2.0", "shop.dir")
     assert client.get("/v1/models/nothing").status_code == 404
 
 
 def test_a_completion_names_what_answered(client: TestClient) -> None:
-    asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6, "logprobs": 2}
-    answer = client.post("/v1/completions", json=asked)
+    request = {"model": "shop", "prompt": "def f():\n", "max_tokens": 6, "logprobs": 2}
+    answer = client.post("/v1/completions", json=request)
     body = answer.json()
     assert answer.headers["x-cortex-way"] == "adapter"
     assert answer.headers["x-cortex-version"] == body["system_fingerprint"] == "shop.dir"
@@ -72,44 +72,46 @@ def test_a_completion_names_what_answered(client: TestClient) -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"suffix": "\n    return x\n"}, {"n": 2, "seed": 3}])
 def test_a_stream_is_the_same_answer_in_pieces(client: TestClient, extra: dict[str, Any]) -> None:
-    asked = {"model": "docs", "prompt": "def f():\n    ", "max_tokens": 12, **extra}
-    whole = client.post("/v1/completions", json=asked).json()
+    body = {"model": "docs", "prompt": "def f():\n    ", "max_tokens": 12, **extra}
+    response = client.post("/v1/completions", json=body).json()
     options = {"stream": True, "stream_options": {"include_usage": True}}
-    *chunks, usage, done = events(client.post("/v1/completions", json=asked | options).text)
-    assert done == "[DONE]"
-    assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
-    for place, choice in enumerate(whole["choices"]):
-        own = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == place]
-        assert "".join(chunk["text"] for chunk in own) == choice["text"]
-        assert [chunk["finish_reason"] for chunk in own if chunk["finish_reason"]] == [
+    *chunks, usage, last_event = events(client.post("/v1/completions", json=body | options).text)
+    assert last_event == "[DONE]"
+    assert (usage["choices"], usage["usage"]) == ([], response["usage"])
+    for index, choice in enumerate(response["choices"]):
+        choices_of_index = [
+            chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index
+        ]
+        assert "".join(chunk["text"] for chunk in choices_of_index) == choice["text"]
+        assert [chunk["finish_reason"] for chunk in choices_of_index if chunk["finish_reason"]] == [
             choice["finish_reason"]
         ]
     assert {chunk["object"] for chunk in chunks} == {"text_completion"}
 
 
 def test_a_conversation(client: TestClient) -> None:
-    asked = {"model": "shop", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}
-    whole = client.post("/v1/chat/completions", json=asked).json()
-    assert whole["object"] == "chat.completion"
-    first, *chunks, done = events(
-        client.post("/v1/chat/completions", json=asked | {"stream": True}).text
+    body = {"model": "shop", "messages": [{"role": "user", "content": "Why?"}], "max_tokens": 8}
+    response = client.post("/v1/chat/completions", json=body).json()
+    assert response["object"] == "chat.completion"
+    first, *chunks, last_event = events(
+        client.post("/v1/chat/completions", json=body | {"stream": True}).text
     )
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
-    assert text == whole["choices"][0]["message"]["content"]
-    assert chunks[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
-    assert done == "[DONE]"
+    assert text == response["choices"][0]["message"]["content"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == response["choices"][0]["finish_reason"]
+    assert last_event == "[DONE]"
 
 
 @pytest.mark.parametrize("extra", [{}, {"n": 2, "temperature": 1.5, "seed": 5}, {"stop": ["\x11"]}])
 def test_logprobs_are_those_of_the_text_in_streams_too(
     client: TestClient, extra: dict[str, Any]
 ) -> None:
-    """Random weights write bytes that are no text, and characters in parts."""
-    asked = {"model": "shop", "prompt": "def f():\n", "max_tokens": 40, "logprobs": 2, **extra}
-    whole = client.post("/v1/completions", json=asked).json()
-    *chunks, _ = events(client.post("/v1/completions", json=asked | {"stream": True}).text)
-    for place, choice in enumerate(whole["choices"]):
+    """Random weights write bytes that are not text, and characters in parts."""
+    body = {"model": "shop", "prompt": "def f():\n", "max_tokens": 40, "logprobs": 2, **extra}
+    response = client.post("/v1/completions", json=body).json()
+    *chunks, _ = events(client.post("/v1/completions", json=body | {"stream": True}).text)
+    for index, choice in enumerate(response["choices"]):
         scores = choice["logprobs"]
         assert "".join(scores["tokens"]) == choice["text"]
         lengths = itertools.accumulate(map(len, scores["tokens"]), initial=0)
@@ -118,21 +120,23 @@ def test_logprobs_are_those_of_the_text_in_streams_too(
             token in tops
             for token, tops in zip(scores["tokens"], scores["top_logprobs"], strict=True)
         )
-        mine = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == place]
-        parts = [part["logprobs"] for part in mine if part["logprobs"]]
+        choices_of_index = [
+            chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index
+        ]
+        parts = [part["logprobs"] for part in choices_of_index if part["logprobs"]]
         for name in ("tokens", "text_offset"):
             assert [value for part in parts for value in part[name]] == scores[name]
 
 
 def test_logprobs_of_chats_are_those_of_the_text_in_streams_too(client: TestClient) -> None:
-    asked = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 40}
-    asked |= {"model": "shop", "logprobs": True, "top_logprobs": 2}
-    (choice,) = client.post("/v1/chat/completions", json=asked).json()["choices"]
+    body = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 40}
+    body |= {"model": "shop", "logprobs": True, "top_logprobs": 2}
+    (choice,) = client.post("/v1/chat/completions", json=body).json()["choices"]
     scores = choice["logprobs"]["content"]
     raw = b"".join(bytes(token["bytes"]) for token in scores)
     assert raw.decode(errors="replace") == choice["message"]["content"]
     assert "".join(token["token"] for token in scores) == choice["message"]["content"]
-    *chunks, _ = events(client.post("/v1/chat/completions", json=asked | {"stream": True}).text)
+    *chunks, _ = events(client.post("/v1/chat/completions", json=body | {"stream": True}).text)
     parts = [chunk["choices"][0]["logprobs"] for chunk in chunks]
     streamed = [token for part in parts if part for token in part["content"]]
     assert [token["bytes"] for token in streamed] == [token["bytes"] for token in scores]
@@ -152,21 +156,21 @@ def test_a_conversation_that_has_no_room_is_refused_and_a_completion_is_cut(
 
 
 def test_llama_cpp_s_clients(client: TestClient) -> None:
-    asked = {
+    body = {
         "input_prefix": "def f():\n", "prompt": "    x = ", "input_suffix": "\n", "id_slot": 0,
         "n_predict": 6, "stop": ["\n\n"], "input_extra": [{"text": "y = 1", "filename": "a.py"}],
         "t_max_predict_ms": 1000, "samplers": ["top_k"], "cache_prompt": True, "stream": False,
     }  # fmt: skip
-    filled = client.post("/infill", json=asked).json()
+    filled = client.post("/infill", json=body).json()
     assert filled["stop"] is True
     assert filled["timings"]["predicted_n"] == filled["tokens_predicted"] <= 6
-    warmed = client.post("/infill", json=asked | {"n_predict": 0}).json()
+    warmed = client.post("/infill", json=body | {"n_predict": 0}).json()
     assert (warmed["content"], warmed["tokens_predicted"]) == ("", 0)
-    parts = events(client.post("/infill", json=asked | {"stream": True}).text)
+    parts = events(client.post("/infill", json=body | {"stream": True}).text)
     assert "".join(part["content"] for part in parts) == filled["content"]
     assert [part["stop"] for part in parts][-1]
-    done = client.post("/completion", json={"prompt": "def f():", "n_predict": 3}).json()
-    assert done["tokens_predicted"] <= 3
+    response = client.post("/completion", json={"prompt": "def f():", "n_predict": 3}).json()
+    assert response["tokens_predicted"] <= 3
     ids = client.post("/tokenize", json={"content": "def é"}).json()["tokens"]
     assert client.post("/detokenize", json={"tokens": ids}).json() == {"content": "def é"}
     assert client.get("/props").json()["total_slots"] == 1
@@ -174,27 +178,27 @@ def test_llama_cpp_s_clients(client: TestClient) -> None:
 
 
 def test_continue_fills_gaps(client: TestClient) -> None:
-    asked = {"model": "shop", "prompt": "def f():\n", "suffix": "\n", "max_tokens": 5}
-    chunks = events(client.post("/v1/fim/completions", json=asked | {"stream": True}).text)
-    whole = client.post("/fim/completions", json=asked).json()
+    body = {"model": "shop", "prompt": "def f():\n", "suffix": "\n", "max_tokens": 5}
+    chunks = events(client.post("/v1/fim/completions", json=body | {"stream": True}).text)
+    response = client.post("/fim/completions", json=body).json()
     text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1])
-    assert text == whole["choices"][0]["message"]["content"]
+    assert text == response["choices"][0]["message"]["content"]
 
 
 def test_tabby_s_agent_and_no_prompt_is_kept(client: TestClient, state: Path) -> None:
     segments = {"prefix": f"def f():\n    # {SECRET}\n", "suffix": "\n", "filepath": "a.py"}
-    offered = client.post("/v1/completions", json={"language": "python", "segments": segments})
-    body = offered.json()
+    response = client.post("/v1/completions", json={"language": "python", "segments": segments})
+    body = response.json()
     assert set(body) == {"id", "choices"}
     event = {"type": "select", "completion_id": body["id"], "choice_index": 0, "elapsed": 120}
     assert client.post("/v1/events", json=event | {"prompt": SECRET}).status_code == 200
     assert "model" in client.get("/v1/health").json()
     assert client.get("/v1beta/server_setting").json() == {"disable_client_side_telemetry": True}
-    kept = (state / FILE).read_text()
-    lines = [json.loads(line) for line in kept.splitlines()]
+    log_text = (state / FILE).read_text()
+    lines = [json.loads(line) for line in log_text.splitlines()]
     assert [line["type"] for line in lines] == ["offered", "select"]
     assert {line["completion_id"] for line in lines} == {body["id"]}
-    assert SECRET not in kept
+    assert SECRET not in log_text
     assert (lines[0]["language"], lines[0]["task"]) == ("python", "completion")
     assert lines[0]["characters"] == len(body["choices"][0]["text"])
     assert lines[0]["latency_ms"] > 0
@@ -249,13 +253,17 @@ def test_an_event_that_could_not_be_taken_in_is_refused_at_once(
 def test_every_event_of_tabby_s_agent_and_of_other_clients_is_taken(
     client: TestClient, event: dict[str, object]
 ) -> None:
-    about = {"completion_id": "cmpl-1", "choice_index": 0}
-    assert client.post("/v1/events", json=about | event).status_code == 200
+    event_fields = {"completion_id": "cmpl-1", "choice_index": 0}
+    assert client.post("/v1/events", json=event_fields | event).status_code == 200
 
 
 def test_no_home_folder_is_logged(client: TestClient, state: Path) -> None:
-    place = "/home/jane.doe/work/shop/src/a.py"
-    segments = {"prefix": "def f():", "filepath": place, "git_url": "git@example.com:acme/shop.git"}
+    home_path = "/home/jane.doe/work/shop/src/a.py"
+    segments = {
+        "prefix": "def f():",
+        "filepath": home_path,
+        "git_url": "git@example.com:acme/shop.git",
+    }
     assert client.post("/v1/completions", json={"segments": segments}).status_code == 200
     assert json.loads((state / FILE).read_text().splitlines()[-1])["path"] == "src/a.py"
 
@@ -271,16 +279,20 @@ def test_tasks_are_routed_as_on_the_command_line(client: TestClient) -> None:
 
 
 def test_decisions_are_handed_on_to_whoever_keeps_those_for_people(gateway: Gateway) -> None:
-    kept: list[tuple[str, bool]] = []
+    reviewed: list[tuple[str, bool]] = []
 
     def keep(texts: Sequence[str], decisions: Sequence[Decision]) -> None:
-        kept.extend((text, made.abstained) for text, made in zip(texts, decisions, strict=True))
+        reviewed.extend(
+            (text, decision.abstained) for text, decision in zip(texts, decisions, strict=True)
+        )
 
     client = TestClient(create_app(gateway, ProjectServices(review=keep)))
     tasks = ["The leaked secret key", "mow the lawn"]
-    made = client.post("/route", json={"tasks": tasks}).json()["decisions"]
-    assert kept == [(text, one["abstained"]) for text, one in zip(tasks, made, strict=True)]
-    assert kept[1][1]
+    rows = client.post("/route", json={"tasks": tasks}).json()["decisions"]
+    assert reviewed == [
+        (text, decision["abstained"]) for text, decision in zip(tasks, rows, strict=True)
+    ]
+    assert reviewed[1][1]
 
 
 def test_a_full_disk_costs_no_decision(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
@@ -294,13 +306,13 @@ def test_a_full_disk_costs_no_decision(gateway: Gateway, caplog: pytest.LogCaptu
 
 
 def test_tasks_of_code_are_answered(client: TestClient) -> None:
-    asked = {"model": "docs", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
-    answer = client.post("/predict", json=asked | {"alternatives": 1})
+    request = {"model": "docs", "task": "naming", "input": "def <NAME>(a):\n    return a\n"}
+    answer = client.post("/predict", json=request | {"alternatives": 1})
     assert answer.status_code == 200
     body = answer.json()
     assert {"result", "confidence", "alternatives", "latency", "version"} <= set(body)
     assert answer.headers["x-cortex-way"] == "adapter", "similar code is shown for completions"
-    refused = client.post("/predict", json=asked | {"input": "def f(): pass"})
+    refused = client.post("/predict", json=request | {"input": "def f(): pass"})
     assert refused.json()["error"]["param"] == "input"
 
 
@@ -317,10 +329,10 @@ def test_tasks_that_no_adapter_is_trained_for_are_refused(client: TestClient, ta
 def test_what_happened_is_counted(client: TestClient) -> None:
     client.post("/v1/completions", json={"model": "shop", "prompt": "x", "max_tokens": 2})
     page = client.get("/metrics").text
-    wanted = (
+    expected = (
         'cortex_requests_total{model="shop",route="/v1/completions",status="200",way="adapter"}'
     )
-    assert wanted in page
+    assert expected in page
     assert "cortex_first_token_seconds_count" in page
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json()["status"] == "ready"
@@ -344,7 +356,7 @@ GOOD = {"model": "shop", "prompt": "x", "max_tokens": 1}
         (json.dumps(GOOD | {"echo": True}), 400, "echo: "),
         (json.dumps(GOOD | {"temperature": float("nan")}), 400, "finite"),
         ('{"prompt": "\\ud800"}', 400, "prompt: "),
-        ('{"prompt": "x"', 400, "the body is no JSON"),
+        ('{"prompt": "x"', 400, "the body is not valid JSON"),
         (b'{"prompt": "\xff"}', 400, "JSON in UTF-8"),
         ("[" * 100_000, 400, "the body"),
         ("[]", 400, "an object is expected"),
@@ -409,7 +421,7 @@ def test_nothing_that_is_sent_makes_the_gateway_fail(
 def test_a_fault_of_the_gateway_is_told_in_the_same_form(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Gateway, "ask", lambda *_: 1 / 0)
+    monkeypatch.setattr(Gateway, "prepare", lambda *_: 1 / 0)
     failed = client.post("/v1/completions", json=GOOD)
     assert failed.status_code == 500
     assert failed.json()["error"]["code"] == "unexpected"
@@ -421,7 +433,7 @@ def test_an_engine_that_fails_is_told_and_the_next_request_answered(
     gateway: Gateway = tinygateway.open_tiny(home, tmp_path)
     with TestClient(create_app(gateway), raise_server_exceptions=False) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(gateway.engine, "_read", lambda *_: 1 / 0)
+            patched.setattr(gateway.engine, "_run_prompt", lambda *_: 1 / 0)
             failed = client.post("/v1/completions", json=GOOD)
             streamed = client.post("/v1/completions", json=GOOD | {"stream": True})
         assert failed.status_code == 503

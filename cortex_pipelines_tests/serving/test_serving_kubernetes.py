@@ -21,7 +21,7 @@ from cortex_pipelines.serving.engines.opening import CACHE
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.guard import OPEN
+from cortex_pipelines.serving.http.authentication import OPEN
 from cortex_pipelines.serving.security import keys
 from cortex_pipelines.serving.tracing import ENDPOINTS
 from cortex_pipelines.versioning import root as roots
@@ -41,13 +41,13 @@ def kustomization(folder: str) -> Any:
 
 
 @cache
-def written() -> dict[tuple[str, str], Any]:
+def manifests() -> dict[tuple[str, str], Any]:
     """Every object of the base, by kind and name."""
-    listed = kustomization("base")["resources"]
-    assert sorted(listed) == sorted(
+    resources = kustomization("base")["resources"]
+    assert sorted(resources) == sorted(
         path.name for path in (FOLDER / "base").glob("*.yaml") if path.stem != "kustomization"
     )
-    texts = [(FOLDER / "base" / name).read_text(encoding="utf-8") for name in listed]
+    texts = [(FOLDER / "base" / name).read_text(encoding="utf-8") for name in resources]
     objects = [manifest for text in texts for manifest in yaml.safe_load_all(text)]
     return {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
 
@@ -64,7 +64,7 @@ def built(folder: str) -> dict[tuple[str, str], Any]:
 
 
 def pod() -> Any:
-    return written()["StatefulSet", "cortex-gateway"]["spec"]["template"]["spec"]
+    return manifests()["StatefulSet", "cortex-gateway"]["spec"]["template"]["spec"]
 
 
 def container() -> Any:
@@ -74,20 +74,20 @@ def container() -> Any:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid_and_no_field_is_misspelt(version: str) -> None:
-    for manifest in written().values():
+    for manifest in manifests().values():
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @pytest.mark.parametrize(
-    ("place", "wrong"),
+    ("path", "wrong"),
     [(("spec", "replica"), 2), (("spec", "serviceName"), 7), (("apiVersion",), "apps/v9")],
 )
-def test_an_object_that_is_wrong_is_noticed(place: tuple[str, ...], wrong: Any) -> None:
-    manifest = copy.deepcopy(written()["StatefulSet", "cortex-gateway"])
+def test_an_object_that_is_wrong_is_noticed(path: tuple[str, ...], wrong: Any) -> None:
+    manifest = copy.deepcopy(manifests()["StatefulSet", "cortex-gateway"])
     inner = manifest
-    for key in place[:-1]:
+    for key in path[:-1]:
         inner = inner[key]
-    inner[place[-1]] = wrong
+    inner[path[-1]] = wrong
     with pytest.raises(
         (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError)
     ):
@@ -97,7 +97,7 @@ def test_an_object_that_is_wrong_is_noticed(place: tuple[str, ...], wrong: Any) 
 @pytest.mark.parametrize("folder", ["base", "overlays/gpu"])
 def test_what_kustomize_makes_is_valid_and_hangs_together(folder: str) -> None:
     objects = built(folder)
-    assert objects.keys() == written().keys()
+    assert objects.keys() == manifests().keys()
     for manifest in objects.values():
         kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
     gateway = objects["StatefulSet", "cortex-gateway"]["spec"]
@@ -125,12 +125,15 @@ def test_nothing_is_root_and_nothing_is_written_but_where_it_has_to_be() -> None
     assert pod()["securityContext"]["runAsUser"] == int(user[1]) > 0
     assert pod()["securityContext"]["runAsNonRoot"]
     assert pod()["automountServiceAccountToken"] is False
-    own = container()["securityContext"]
-    assert (own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]) == (True, False)
-    assert own["capabilities"] == {"drop": ["ALL"]}
+    security = container()["securityContext"]
+    assert (security["readOnlyRootFilesystem"], security["allowPrivilegeEscalation"]) == (
+        True,
+        False,
+    )
+    assert security["capabilities"] == {"drop": ["ALL"]}
     mounts = {mount["mountPath"]: mount for mount in container()["volumeMounts"]}
     names = {volume["name"] for volume in pod()["volumes"]}
-    claims = written()["StatefulSet", "cortex-gateway"]["spec"]["volumeClaimTemplates"]
+    claims = manifests()["StatefulSet", "cortex-gateway"]["spec"]["volumeClaimTemplates"]
     names |= {claim["metadata"]["name"] for claim in claims}
     assert {mount["name"] for mount in mounts.values()} == names
     writable = {path for path, mount in mounts.items() if not mount.get("readOnly")}
@@ -147,10 +150,10 @@ def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
     routes = set(create_app(gateway).openapi()["paths"])
     ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        asked = container()[probe]["httpGet"]
-        assert asked["path"] in OPEN & routes, "answered without a key"
-        assert asked["port"] in ports
-    scraped = written()["StatefulSet", "cortex-gateway"]["spec"]["template"]["metadata"]
+        http_get = container()[probe]["httpGet"]
+        assert http_get["path"] in OPEN & routes, "answered without a key"
+        assert http_get["port"] in ports
+    scraped = manifests()["StatefulSet", "cortex-gateway"]["spec"]["template"]["metadata"]
     assert scraped["annotations"]["prometheus.io/path"] in routes
     assert int(scraped["annotations"]["prometheus.io/port"]) == ports["http"]
     words = container()["args"]
@@ -161,7 +164,7 @@ def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
         assert name in options
         assert not value or options[name].type.convert(value, None, None) is not None
     assert f"--port={ports['http']}" in words
-    for (kind, _), manifest in written().items():
+    for (kind, _), manifest in manifests().items():
         if kind == "Service":
             assert [port["targetPort"] for port in manifest["spec"]["ports"]] == list(ports)
     grace = pod()["terminationGracePeriodSeconds"]
@@ -169,20 +172,20 @@ def test_paths_and_ports_are_the_gateway_s(gateway: Gateway) -> None:
 
 
 def test_variables_and_names_exist() -> None:
-    given = {variable["name"]: variable["value"] for variable in container()["env"]}
+    environment = {variable["name"]: variable["value"] for variable in container()["env"]}
     source = Path(roots.__file__).read_text(encoding="utf-8")
-    assert given.pop("CORTEX_ROOT") == "/project"
+    assert environment.pop("CORTEX_ROOT") == "/project"
     assert '"CORTEX_ROOT"' in source
-    assert given == {"HOME": "/home/cortex"}
-    scaled = written()["HorizontalPodAutoscaler", "cortex-gateway"]["spec"]["scaleTargetRef"]
-    target = written()[scaled["kind"], scaled["name"]]
-    assert ("Service", target["spec"]["serviceName"]) in written()
-    assert ("ServiceAccount", pod()["serviceAccountName"]) in written()
+    assert environment == {"HOME": "/home/cortex"}
+    scaled = manifests()["HorizontalPodAutoscaler", "cortex-gateway"]["spec"]["scaleTargetRef"]
+    target = manifests()[scaled["kind"], scaled["name"]]
+    assert ("Service", target["spec"]["serviceName"]) in manifests()
+    assert ("ServiceAccount", pod()["serviceAccountName"]) in manifests()
     claims = [
         volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod()["volumes"]
     ]
     (claim,) = filter(None, claims)
-    assert ("PersistentVolumeClaim", claim) in written()
+    assert ("PersistentVolumeClaim", claim) in manifests()
     guide = GUIDE.read_text(encoding="utf-8")
     (secret,) = (
         volume["secret"]["secretName"] for volume in pod()["volumes"] if "secret" in volume
@@ -207,6 +210,6 @@ def test_a_project_that_is_mounted_read_only_is_not_cleaned_up(
     monkeypatch.setattr(
         os, "access", lambda path, mode: access(path, mode) and (writable or mode != os.W_OK)
     )
-    done = CliRunner().invoke(main, ["keys", "list"])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(main, ["keys", "list"])
+    assert result.exit_code == 0, result.output
     assert cleaned == ([tmp_path] if writable else [])

@@ -45,9 +45,9 @@ def services(folder: Path) -> ProjectServices:
 @pytest.fixture(scope="module")
 def address(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     scratch = tmp_path_factory.mktemp("langchain")
-    known = tinygateway.catalogue(home)
-    shop = replace(known.models["shop"], about={"project": "shop"})
-    catalogue = replace(known, models={**known.models, "shop": shop})
+    served = tinygateway.catalogue(home)
+    shop = replace(served.models["shop"], details={"project": "shop"})
+    catalogue = replace(served, models={**served.models, "shop": shop})
     gateway = tinygateway.open_tiny(home, scratch / "state", lambda: catalogue, window=512)
     app = create_app(gateway, services(scratch))
     with tinygateway.listening(app) as url:
@@ -67,9 +67,9 @@ def test_the_guide_s_code_retrieves_and_chats(
     answer = names["answer"]
     assert answer.response_metadata["system_fingerprint"] == "shop.dir"
     assert answer.usage_metadata["input_tokens"] > len(FILES["client.py"]), "the code was read"
-    (piece, *_) = names["CodeRetriever"](project="shop").invoke("sum of the prices")
-    assert piece.page_content == FILES["cart.py"].rstrip()
-    assert (piece.metadata["path"], piece.metadata["stale"]) == ("cart.py", False)
+    (document, *_) = names["CodeRetriever"](project="shop").invoke("sum of the prices")
+    assert document.page_content == FILES["cart.py"].rstrip()
+    assert (document.metadata["path"], document.metadata["stale"]) == ("cart.py", False)
 
 
 def test_a_chat_names_the_places_that_were_shown_before_it(address: str) -> None:
@@ -77,17 +77,17 @@ def test_a_chat_names_the_places_that_were_shown_before_it(address: str) -> None
     body = {"model": "shop", "messages": turns, "max_tokens": 2}
     with httpx2.Client(base_url=address) as http:
         plain = http.post("/v1/chat/completions", json=body)
-        shown = http.post("/v1/chat/completions", json={**body, "context": 400})
+        response = http.post("/v1/chat/completions", json={**body, "context": 400})
         streamed = http.post("/v1/chat/completions", json={**body, "context": 400, "stream": True})
         nothing = http.post("/v1/chat/completions", json={**body, "context": 10})
         results = http.post("/search", json={"query": "total of prices", "k": 1}).json()["results"]
         empty = http.post("/context", json={"task": " "})
     assert "context" not in plain.json()
-    assert shown.json()["context"][0] == "client.py:1-3"
-    assert shown.headers["x-cortex-context"].startswith("client.py:1-3")
-    assert streamed.headers["x-cortex-context"] == shown.headers["x-cortex-context"]
-    assert shown.headers["x-cortex-templates"].startswith("instructions@")
-    assert shown.json()["usage"]["prompt_tokens"] > plain.json()["usage"]["prompt_tokens"]
+    assert response.json()["context"][0] == "client.py:1-3"
+    assert response.headers["x-cortex-context"].startswith("client.py:1-3")
+    assert streamed.headers["x-cortex-context"] == response.headers["x-cortex-context"]
+    assert response.headers["x-cortex-templates"].startswith("instructions@")
+    assert response.json()["usage"]["prompt_tokens"] > plain.json()["usage"]["prompt_tokens"]
     assert nothing.status_code == 400
     assert [result["path"] for result in results] == ["cart.py"]
     assert (empty.status_code, empty.json()["error"]["param"]) == (400, "task")

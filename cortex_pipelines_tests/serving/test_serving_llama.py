@@ -27,14 +27,14 @@ from cortex_pipelines.serving.engines.engine import (
     ScoredToken,
 )
 from cortex_pipelines.serving.engines.llama_engine import LlamaEngine
-from cortex_pipelines.serving.engines.llama_files import Converted, LlamaFiles
+from cortex_pipelines.serving.engines.llama_files import GgufFile, LlamaFiles
 from cortex_pipelines.serving.engines.llama_process import LlamaProcess
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http import server
 from cortex_pipelines.serving.settings import EngineName
 from cortex_pipelines_tests.serving import tinygateway
-from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, pieces, text_of
+from cortex_pipelines_tests.serving.test_serving_engine import PROMPTS, loaded, run_job, text_of
 
 pytestmark = tinygateway.NEEDS_LLAMA
 
@@ -46,18 +46,18 @@ def files(home: Path) -> LlamaFiles:
 
 @pytest.fixture(scope="module")
 def engine(home: Path) -> Iterator[LlamaEngine]:
-    made = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
-    yield made
-    made.close()
+    engine = LlamaEngine(tinygateway.base_in(home), tinygateway.settings(), home / "llama")
+    yield engine
+    engine.close()
 
 
 def test_an_ended_process_is_started_again(engine: LlamaEngine, home: Path) -> None:
     ready = loaded(engine, home, "shop")
     job = Job(ready, engine.prompt(PROMPTS[0]), Sampling(16))
-    before = text_of(pieces(engine, job))
-    ended = engine._processes["shop.dir"]
-    os.kill(ended.pid, signal.SIGKILL)
-    assert text_of(pieces(engine, job)) == before
+    before = text_of(run_job(engine, job))
+    process = engine._processes["shop.dir"]
+    os.kill(process.pid, signal.SIGKILL)
+    assert text_of(run_job(engine, job)) == before
 
 
 def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
@@ -75,8 +75,8 @@ def test_a_process_that_ends_while_it_writes_fails_that_request_alone(
     with monkeypatch.context() as patched:
         patched.setattr(engine, "_scored", end)
         with pytest.raises(EngineError, match=r"llama.cpp ended while it wrote"):
-            pieces(engine, job)
-    assert text_of(pieces(engine, job))
+            run_job(engine, job)
+    assert text_of(run_job(engine, job))
 
 
 def test_closing_ends_every_process(home: Path) -> None:
@@ -97,14 +97,14 @@ def test_a_process_ends_with_whoever_started_it(files: LlamaFiles) -> None:
 
 
 def without_effect(
-    self: LlamaEngine, _adapter: Converted | None, start: Any = LlamaEngine._start
+    self: LlamaEngine, _adapter: GgufFile | None, start: Any = LlamaEngine._start
 ) -> LlamaProcess:
     process: LlamaProcess = start(self, None)
     return process
 
 
 def also_for_the_base(
-    self: LlamaEngine, adapter: Converted | None, start: Any = LlamaEngine._start
+    self: LlamaEngine, adapter: GgufFile | None, start: Any = LlamaEngine._start
 ) -> LlamaProcess:
     process: LlamaProcess = start(self, adapter)
     self._processes[None] = process
@@ -112,9 +112,15 @@ def also_for_the_base(
 
 
 def scaled(factor: float) -> Callable[..., Any]:
-    def ask(self: LlamaProcess, ids: Any, how: Any, left: Any, real: Any = LlamaProcess.ask) -> Any:
+    def ask(
+        self: LlamaProcess,
+        ids: Any,
+        options: Any,
+        is_abandoned: Any,
+        real: Any = LlamaProcess.generate,
+    ) -> Any:
         other = [{"id": 0, "scale": factor}] if self._adapter else []
-        return real(self, ids, {**how, "lora": other}, left)
+        return real(self, ids, {**options, "lora": other}, is_abandoned)
 
     return ask
 
@@ -123,11 +129,11 @@ def scaled(factor: float) -> Callable[..., Any]:
     ("changed", "method", "fault", "words"),
     [
         (LlamaEngine, "_start", without_effect, "no effect in this engine"),
-        (LlamaEngine, "_start", also_for_the_base, "base answers otherwise since the adapter"),
-        (LlamaProcess, "ask", scaled(0.0), "no effect in this engine"),
-        (LlamaProcess, "ask", scaled(0.5), "nats apart from what torch gives"),
-        (LlamaProcess, "ask", scaled(2.0), "nats apart from what torch gives"),
-        (LlamaProcess, "ask", scaled(1.05), "nats apart from what torch gives"),
+        (LlamaEngine, "_start", also_for_the_base, "base answers differently since the adapter"),
+        (LlamaProcess, "generate", scaled(0.0), "no effect in this engine"),
+        (LlamaProcess, "generate", scaled(0.5), "nats apart from what torch gives"),
+        (LlamaProcess, "generate", scaled(2.0), "nats apart from what torch gives"),
+        (LlamaProcess, "generate", scaled(1.05), "nats apart from what torch gives"),
     ],
 )
 def test_a_fault_of_the_engine_refuses_the_adapter(
@@ -163,10 +169,10 @@ def test_another_base_than_the_file_is_refused(home: Path, tmp_path: Path) -> No
     """A file of other weights under the base's digest, as a change of the cache would be."""
     cache = tmp_path / "llama"
     base = tinygateway.base_in(home)
-    kept = LlamaFiles(base, "fp32", cache)
-    path = kept.base().path
+    files = LlamaFiles(base, "fp32", cache)
+    path = files.base().path
     path.unlink()
-    shutil.copyfile(kept.adapter(home / "shop").path, path)
+    shutil.copyfile(files.adapter(home / "shop").path, path)
     with pytest.raises(EngineError, match=r"llama.cpp cannot be started"):
         LlamaEngine(base, tinygateway.settings(), cache)
 
@@ -217,30 +223,30 @@ def test_one_server_for_all_would_let_an_adapter_into_the_answers_of_the_base(
     """Why each adapter has a process; when this fails, llama.cpp has mended its prompt cache."""
     ids = json.dumps(engine.prompt(PROMPTS[1]).ids)
     paths = [str(files.base().path), str(files.adapter(home / "shop").path)]
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", _ONE_SERVER, *paths, ids, str(tmp_path / "one.sock")],
         capture_output=True,
         text=True,
         check=True,
     )
-    cold, after = json.loads(done.stdout.splitlines()[-1])
+    cold, after = json.loads(result.stdout.splitlines()[-1])
     assert abs(cold - after) > 0.05
 
 
 def test_the_command_takes_another_engine_than_the_parameters(
     gateway: Gateway, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str | None] = []
+    requested: list[str | None] = []
 
     def opened(_folder: Path, _key: Path | None, engine: EngineName | None) -> Gateway:
-        asked.append(tinygateway.settings().with_engine(engine).engine)
+        requested.append(tinygateway.settings().with_engine(engine).engine)
         return gateway
 
     monkeypatch.setattr(exported_gateway, "open_exported", opened)
     monkeypatch.setattr(server, "run", lambda *_: None)
     monkeypatch.setattr(server, "require_free", lambda *_: None)
     for words in ((), ("--engine", "llama")):
-        done = CliRunner().invoke(serve, ["--from", str(home), *words])
-        assert done.exit_code == 0, done.output
-    assert asked == ["torch", "llama"]
+        result = CliRunner().invoke(serve, ["--from", str(home), *words])
+        assert result.exit_code == 0, result.output
+    assert requested == ["torch", "llama"]
     assert CliRunner().invoke(serve, ["--engine", "other"]).exit_code == 2

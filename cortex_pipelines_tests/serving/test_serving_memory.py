@@ -13,7 +13,7 @@ from cortex_pipelines.catalog import open_project
 from cortex_pipelines.retrieval.notes import project_notes
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.guard import Door, hosts_of
+from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
 from cortex_pipelines.serving.project_services import open_memory, project_services
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines_tests.serving import tinygateway
@@ -38,60 +38,65 @@ def ask(gateway: Gateway, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
     """Asks as somebody: anna and ben work on all projects, own on one, root may do all."""
     monkeypatch.setattr(gateway, "close", lambda: None)
     ring = KeyRing(root / "keys")
-    given: dict[str, dict[str, Any]] = {
+    key_options: dict[str, dict[str, Any]] = {
         "anna": {"role": "maintainer"},
         "ben": {"role": "maintainer"},
         "user": {"role": "user"},
         "own": {"scopes": ["memory"], "projects": [name]},
         "root": {"role": "admin"},
     }
-    bearers = {who: f"Bearer {ring.create(who, **more)}" for who, more in given.items()}
-    door = Door(ring, gateway.settings, hosts_of("127.0.0.1", gateway.settings))
-    app = create_app(gateway, project_services(root), door=door)
+    bearers = {
+        key_name: f"Bearer {ring.create(key_name, **more)}"
+        for key_name, more in key_options.items()
+    }
+    door = Authenticator(ring, gateway.settings, hosts_of("127.0.0.1", gateway.settings))
+    app = create_app(gateway, project_services(root), authenticator=door)
     with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as client:
 
-        def asked(who: str, method: str, path: str, status: int = 200, /, **body: Any) -> Any:
+        def send_request(
+            name: str, method: str, path: str, status: int = 200, /, **body: Any
+        ) -> Any:
             headers = {
-                "authorization": bearers[who],
+                "authorization": bearers[name],
                 "accept": "application/json, text/event-stream",
             }
-            sent = {"params": body} if method == "GET" else {"json": body}
-            answer = client.request(method, path, headers=headers, **sent)  # type: ignore[arg-type]
+            request_options = {"params": body} if method == "GET" else {"json": body}
+            answer = client.request(method, path, headers=headers, **request_options)  # type: ignore[arg-type]
             assert answer.status_code == status, answer.text
             return answer.json()
 
-        yield asked
+        yield send_request
 
 
-def tool(ask: Ask, who: str, called: str, **arguments: Any) -> Any:
+def tool(ask: Ask, name: str, called: str, **arguments: Any) -> Any:
     call = {"name": called, "arguments": arguments}
-    sent = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-    result = ask(who, "POST", "/mcp", **sent)["result"]
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    result = ask(name, "POST", "/mcp", **message)["result"]
     text = result["content"][0]["text"]
     return text if result.get("isError") else json.loads(text)
 
 
 def test_entries_are_everybody_s_and_exchanges_their_author_s(ask: Ask, name: str) -> None:
-    kept = ask("anna", "POST", "/memory", project=name, text="prices are rounded half up")
-    assert (kept["kind"], kept["redacted"], kept["origin"]) == ("note", 0, "POST /memory")
-    said = {"kind": "exchange", "text": "who rounds prices?", "answer": "the ledger"}
-    exchange = ask("anna", "POST", "/memory", project=name, **said)
-    wanted = {"project": name, "query": "rounded prices"}
-    mine = ask("anna", "POST", "/memory/search", **wanted)
-    assert {entry["id"] for entry in mine["entries"]} == {kept["id"], exchange["id"]}
-    for who in ("ben", "own"):
-        others = ask(who, "POST", "/memory/search", **wanted)
-        assert [entry["id"] for entry in others["entries"]] == [kept["id"]]
-        assert ask(who, "GET", "/memory", project=name)["history"] == []
-    (shown,) = ask("anna", "GET", "/memory", project=name)["history"]
-    assert shown["answer"] == "the ledger"
+    note = ask("anna", "POST", "/memory", project=name, text="prices are rounded half up")
+    assert (note["kind"], note["redacted"], note["origin"]) == ("note", 0, "POST /memory")
+    exchange_fields = {"kind": "exchange", "text": "who rounds prices?", "answer": "the ledger"}
+    exchange = ask("anna", "POST", "/memory", project=name, **exchange_fields)
+    query = {"project": name, "query": "rounded prices"}
+    own_results = ask("anna", "POST", "/memory/search", **query)
+    assert {entry["id"] for entry in own_results["entries"]} == {note["id"], exchange["id"]}
+    for reader in ("ben", "own"):
+        other_results = ask(reader, "POST", "/memory/search", **query)
+        assert [entry["id"] for entry in other_results["entries"]] == [note["id"]]
+        assert ask(reader, "GET", "/memory", project=name)["history"] == []
+    (latest,) = ask("anna", "GET", "/memory", project=name)["history"]
+    assert latest["answer"] == "the ledger"
 
-    refused = ask("ben", "POST", "/memory/forget", 400, project=name, ids=[kept["id"]])
-    assert f"{name} has no entry {kept['id']} to forget" in refused["error"]["message"]
-    done = ask("anna", "POST", "/memory/forget", project=name, ids=[kept["id"]])
-    assert done["forgotten"] == [kept["id"]]
-    done = ask("root", "POST", "/memory/forget", project=name, ids=[exchange["id"]])
-    assert done["forgotten"] == [exchange["id"]]
+    refused = ask("ben", "POST", "/memory/forget", 400, project=name, ids=[note["id"]])
+    assert f"{name} has no entry {note['id']} to forget" in refused["error"]["message"]
+    response = ask("anna", "POST", "/memory/forget", project=name, ids=[note["id"]])
+    assert response["forgotten"] == [note["id"]]
+    response = ask("root", "POST", "/memory/forget", project=name, ids=[exchange["id"]])
+    assert response["forgotten"] == [exchange["id"]]
 
 
 def test_who_may_not_gets_a_sentence(ask: Ask, name: str, root: Path) -> None:
@@ -110,20 +115,20 @@ def test_who_may_not_gets_a_sentence(ask: Ask, name: str, root: Path) -> None:
 
 
 def test_agents_remember_and_recall(ask: Ask, name: str, root: Path) -> None:
-    kept = tool(ask, "anna", "remember", text="retries are capped", kind="decision", project=name)
-    more = tool(ask, "ben", "remember", text="retries are not", supersedes=kept["id"], project=name)
+    old = tool(ask, "anna", "remember", text="retries are capped", kind="decision", project=name)
+    more = tool(ask, "ben", "remember", text="retries are not", supersedes=old["id"], project=name)
     recalled = tool(ask, "anna", "recall", query="cap of retries", project=name)
     assert [entry["id"] for entry in recalled["entries"]] == [more["id"]]
     assert recalled["entries"][0]["author"] == open_memory(root, name).pseudonym("ben")
     every = tool(ask, "anna", "recall", query="cap of retries", project=name, history=True)
-    assert {entry["id"] for entry in every["entries"]} == {kept["id"], more["id"]}
+    assert {entry["id"] for entry in every["entries"]} == {old["id"], more["id"]}
     (note,) = tool(ask, "ben", "recall", project=name)["notes"]
     assert note["id"] == more["id"]
     tool(ask, "anna", "remember", text="capped again", project=name)
     assert tool(ask, "ben", "recall", project=name)["added"] == 1
     assert "the scope memory" in tool(ask, "user", "recall", project=name)
     assert "superseded by" in tool(
-        ask, "ben", "remember", text="no", supersedes=kept["id"], project=name
+        ask, "ben", "remember", text="no", supersedes=old["id"], project=name
     )
 
 

@@ -21,44 +21,52 @@ def expressions() -> list[str]:
     rules = [rule for group in alerts["groups"] for rule in group["rules"]]
     board = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
     targets = [target for panel in board["panels"] for target in panel["targets"]]
-    return [one["expr"] for one in (*rules, *targets)]
+    return [item["expr"] for item in (*rules, *targets)]
 
 
 def series() -> dict[str, set[str]]:
     """Every name that can be asked for, and its labels."""
-    known: dict[str, set[str]] = {}
+    labels_by_series: dict[str, set[str]] = {}
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
     for collector in list(Metrics().registry._collector_to_names):
         (family,) = collector.collect()
         labels: Any = getattr(collector, "_labelnames", ())
         for suffix in suffixes[family.type]:
-            known[family.name + suffix] = {*labels, *({"le"} if suffix == "_bucket" else ())}
-    return known
+            labels_by_series[family.name + suffix] = {
+                *labels,
+                *({"le"} if suffix == "_bucket" else ()),
+            }
+    return labels_by_series
 
 
 def test_alerts_and_dashboard_ask_for_what_there_is() -> None:
-    known, recorded = series(), re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text())
-    assert len(known) > 10
+    labels_by_series, recorded = (
+        series(),
+        re.findall(r"record: (\S+)", (FOLDER / "alerts.yaml").read_text()),
+    )
+    assert len(labels_by_series) > 10
     for expression in expressions():
         plain = re.sub(r"cortex:[\w:]+", "", expression)
         assert set(re.findall(r"cortex:[\w:]+", expression)) <= set(recorded)
-        for name, chosen in re.findall(r"(cortex_\w+)(?:\{([^}]*)\})?", plain):
-            assert name in known, f"{name} in {expression}"
-            asked = set(re.findall(r"(\w+)=~?\"", chosen))
-            assert asked <= known[name], f"{asked - known[name]} of {name}"
+        for name, selector in re.findall(r"(cortex_\w+)(?:\{([^}]*)\})?", plain):
+            assert name in labels_by_series, f"{name} in {expression}"
+            label_names = set(re.findall(r"(\w+)=~?\"", selector))
+            assert label_names <= labels_by_series[name], (
+                f"{label_names - labels_by_series[name]} of {name}"
+            )
 
 
 def test_the_dashboard_is_one_that_grafana_reads() -> None:
     board = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
-    assert len(places) == len(panels)
+    positions = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(positions) == len(panels)
     assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="no promtool on this machine (Debian: prometheus)")
 def test_alerts_fire_when_they_should() -> None:
     words = [str(PROMTOOL), "test", "rules", str(FOLDER / "alerts_test.yaml")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr

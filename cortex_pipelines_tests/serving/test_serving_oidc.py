@@ -22,9 +22,9 @@ from pydantic import ValidationError
 from cortex_pipelines.config import load_parameters, resolve
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.guard import Door, hosts_of
+from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of
 from cortex_pipelines.serving.http.server import require_keys
-from cortex_pipelines.serving.security.access import Caller
+from cortex_pipelines.serving.security.access import Principal
 from cortex_pipelines.serving.security.keys import KeyRing
 from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
 from cortex_pipelines.serving.security.roles import ROLES
@@ -49,30 +49,30 @@ GIVEN = {
 ASKED = {"model": "shop", "prompt": "x", "max_tokens": 1}
 
 
-def shown(key: Any, kid: str, **more: Any) -> dict[str, Any]:
+def public_jwk(key: Any, kid: str, **more: Any) -> dict[str, Any]:
     """A public key as a set of keys has it."""
     algorithm = {rsa.RSAPrivateKey: "RS256", ec.EllipticCurvePrivateKey: "ES256"}
     kinds = [name for kind, name in algorithm.items() if isinstance(key, kind)] or ["EdDSA"]
-    made = jwt.get_algorithm_by_name(kinds[0]).to_jwk(key.public_key(), as_dict=True)
-    return {**made, "kid": kid, "use": "sig", **more}
+    jwk = jwt.get_algorithm_by_name(kinds[0]).to_jwk(key.public_key(), as_dict=True)
+    return {**jwk, "kid": kid, "use": "sig", **more}
 
 
 KEYS = [
-    shown(RSA, "rsa"),
-    shown(CURVE, "curve"),
-    shown(EDWARDS, "edwards"),
-    shown(SMALL, "small"),
-    shown(OTHER, "sealing", use="enc"),
+    public_jwk(RSA, "rsa"),
+    public_jwk(CURVE, "curve"),
+    public_jwk(EDWARDS, "edwards"),
+    public_jwk(SMALL, "small"),
+    public_jwk(OTHER, "sealing", use="enc"),
     {"kty": "oct", "kid": "shared", "k": base64.urlsafe_b64encode(SHARED_KEY).decode()},
     {"kty": "unheard of", "kid": "new"},
 ]
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    now = int(time.time())
-    usual = {"iss": "https://id.example", "aud": "cortex", "sub": "anna", "exp": now + 60}
-    given = {**usual, "iat": now, "realm_access": {"roles": ["user", "offline"]}, **changes}
-    return {name: value for name, value in given.items() if value is not None}
+    issued_at = int(time.time())
+    usual = {"iss": "https://id.example", "aud": "cortex", "sub": "anna", "exp": issued_at + 60}
+    claims = {**usual, "iat": issued_at, "realm_access": {"roles": ["user", "offline"]}, **changes}
+    return {name: value for name, value in claims.items() if value is not None}
 
 
 def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "rsa", **changes: Any) -> str:
@@ -101,10 +101,10 @@ def provider(folder: Path, **changes: Any) -> Provider:
 def client(gateway: Gateway, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setattr(gateway, "close", lambda: None)
     hosts = hosts_of("127.0.0.1", gateway.settings)
-    door = Door(KeyRing(folder), gateway.settings, hosts, None, provider(folder))
-    app = create_app(gateway, door=door)
-    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as made:
-        yield made
+    door = Authenticator(KeyRing(folder), gateway.settings, hosts, None, provider(folder))
+    app = create_app(gateway, authenticator=door)
+    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as client:
+        yield client
 
 
 def bearing(value: str) -> dict[str, str]:
@@ -112,8 +112,8 @@ def bearing(value: str) -> dict[str, str]:
 
 
 def test_a_token_is_accepted_in_the_place_of_a_key(client: TestClient, folder: Path) -> None:
-    done = client.post("/v1/completions", json=ASKED, headers=bearing(token()))
-    assert done.status_code == 200
+    response = client.post("/v1/completions", json=ASKED, headers=bearing(token()))
+    assert response.status_code == 200
     key = KeyRing(folder).create("ci")
     assert client.get("/version", headers=bearing(key)).status_code == 200, "keys stay good"
     nothing = client.get("/version")
@@ -137,14 +137,16 @@ def test_every_kind_of_public_key_counts(folder: Path, key: Any, algorithm: str,
 
 
 def test_claims_say_what_may_be_asked_for(folder: Path) -> None:
-    known = provider(folder).caller(token(realm_access={"roles": ["auditor", "user"]}))
-    assert known == Caller("oidc:anna", ROLES["auditor"] | ROLES["user"])
-    mapped = provider(folder, role_claim="groups", roles={"ml-team": "maintainer"})
-    assert mapped.caller(token(groups="ml-team staff")).scopes == ROLES["maintainer"]
-    assert mapped.caller(token(groups=["admin"])).scopes == frozenset(), "of no role in the list"
+    principal = provider(folder).caller(token(realm_access={"roles": ["auditor", "user"]}))
+    assert principal == Principal("oidc:anna", ROLES["auditor"] | ROLES["user"])
+    mapped_provider = provider(folder, role_claim="groups", roles={"ml-team": "maintainer"})
+    assert mapped_provider.caller(token(groups="ml-team staff")).scopes == ROLES["maintainer"]
+    assert mapped_provider.caller(token(groups=["admin"])).scopes == frozenset(), (
+        "of no role in the list"
+    )
     limited = provider(folder, project_claim="https://cortex.example/projects")
-    given = {"https://cortex.example/projects": ["shop"]}
-    assert limited.caller(token(**given)).projects == ("shop",)
+    project_claims = {"https://cortex.example/projects": ["shop"]}
+    assert limited.caller(token(**project_claims)).projects == ("shop",)
     for wrong in (None, [], {}, 7):
         with pytest.raises(TokenError, match="names no project"):
             limited.caller(token(**{"https://cortex.example/projects": wrong}))
@@ -177,15 +179,15 @@ FORGERIES: dict[str, tuple[Callable[[], str], str]] = {
     "of somebody long": (lambda: token(sub="x" * 300), "255 characters"),
     "the name of another key": (lambda: token(RSA, "RS256", "curve"), "algorithm"),
     "another key under the name": (lambda: token(OTHER, "RS256", "rsa"), "Signature"),
-    "a key that is not for signatures": (lambda: token(OTHER, "RS256", "sealing"), "none of the"),
-    "an unknown key": (lambda: token(OTHER, "RS256", "elsewhere"), "none of the provider"),
-    "no name of a key": (lambda: token(RSA, "RS256", None), "none of the provider"),
-    "a path as the name of a key": (lambda: token(kid="../../dev/null"), "none of the provider"),
+    "a key not for signatures": (lambda: token(OTHER, "RS256", "sealing"), "not one of the"),
+    "an unknown key": (lambda: token(OTHER, "RS256", "elsewhere"), "not one of the provider"),
+    "no key id": (lambda: token(RSA, "RS256", None), "not one of the provider"),
+    "a path as the name of a key": (lambda: token(kid="../../dev/null"), "not one of the provider"),
     "another algorithm of the family": (lambda: token(RSA, "PS256"), "algorithm"),
     "a key that is too short": (lambda: token(SMALL, "RS256", "small"), "1024 bits"),
     "a key of its own in the header": (
-        lambda: jwt.encode(claims(), OTHER, "RS256", headers={"jwk": shown(OTHER, "own")}),
-        "none of the provider",
+        lambda: jwt.encode(claims(), OTHER, "RS256", headers={"jwk": public_jwk(OTHER, "own")}),
+        "not one of the provider",
     ),
     "changed afterwards": (lambda: token()[:-6] + "AAAAAA", "Signature"),
     "no token": (lambda: "a.b.c", "not valid"),
@@ -208,7 +210,7 @@ def test_a_file_that_changes_counts_at_once_and_a_broken_one_lets_nobody_in(
     folder: Path, client: TestClient
 ) -> None:
     assert client.get("/version", headers=bearing(token())).status_code == 200
-    (folder / "keys.json").write_text(json.dumps({"keys": [shown(OTHER, "rsa")]}))
+    (folder / "keys.json").write_text(json.dumps({"keys": [public_jwk(OTHER, "rsa")]}))
     assert client.get("/version", headers=bearing(token())).status_code == 401
     assert client.get("/version", headers=bearing(token(OTHER))).status_code == 200
     for broken in ("{", "[]", '{"keys": []}', '{"keys": [7]}'):
@@ -242,38 +244,38 @@ class Publisher:
 
 
 def test_keys_are_fetched_again_but_not_for_every_stranger(folder: Path) -> None:
-    publisher, now = Publisher(), 1000.0
+    publisher, clock_time = Publisher(), 1000.0
     address = f"http://127.0.0.1:{publisher.server.server_port}/keys"
     settings = OidcSettings.model_validate(GIVEN | {"jwks": address})
-    known = Provider(settings, folder, lambda: now)
+    verifier = Provider(settings, folder, lambda: clock_time)
     for _ in range(3):
-        assert known.caller(token()).name == "oidc:anna"
+        assert verifier.caller(token()).name == "oidc:anna"
     for number in range(50):
-        with pytest.raises(TokenError, match="none of the provider"):
-            known.caller(token(kid=f"made-up-{number}"))
+        with pytest.raises(TokenError, match="not one of the provider"):
+            verifier.caller(token(kid=f"made-up-{number}"))
     assert publisher.asked == 1
-    publisher.keys = {"keys": [*KEYS, shown(OTHER, "next")]}
-    now += 31
-    assert known.caller(token(OTHER, kid="next")).name == "oidc:anna", "rotated"
+    publisher.keys = {"keys": [*KEYS, public_jwk(OTHER, "next")]}
+    clock_time += 31
+    assert verifier.caller(token(OTHER, kid="next")).name == "oidc:anna", "rotated"
     assert publisher.asked == 2
     publisher.keys = None
-    now += 700
-    assert known.caller(token()).name == "oidc:anna", "a provider that is away for a while"
-    now += 3600
+    clock_time += 700
+    assert verifier.caller(token()).name == "oidc:anna", "a provider that is away for a while"
+    clock_time += 3600
     with pytest.raises(ProviderError, match="cannot be had"):
-        known.caller(token())
-    publisher.keys = {"keys": [shown(OTHER, "next")]}
-    now += 31
-    with pytest.raises(TokenError, match="none of the provider"):
-        known.caller(token())
+        verifier.caller(token())
+    publisher.keys = {"keys": [public_jwk(OTHER, "next")]}
+    clock_time += 31
+    with pytest.raises(TokenError, match="not one of the provider"):
+        verifier.caller(token())
     publisher.server.shutdown()
     publisher.server.server_close()
 
 
-@pytest.mark.parametrize("place", ["http://id.example/keys", "file:///etc/keys", "ftp://a/b"])
-def test_keys_come_by_https_or_from_a_file(place: str) -> None:
+@pytest.mark.parametrize("location", ["http://id.example/keys", "file:///etc/keys", "ftp://a/b"])
+def test_keys_come_by_https_or_from_a_file(location: str) -> None:
     with pytest.raises(ValidationError, match="an address begins with https"):
-        OidcSettings.model_validate(GIVEN | {"jwks": place})
+        OidcSettings.model_validate(GIVEN | {"jwks": location})
     assert OidcSettings.model_validate(GIVEN | {"jwks": "https://id.example/keys"})
 
 
@@ -284,9 +286,9 @@ def test_a_provider_is_enough_to_listen_for_others(tmp_path: Path) -> None:
 def test_nothing_that_is_made_depends_on_it(tmp_path: Path) -> None:
     text = parameters.whole_file()
     (tmp_path / "params.yaml").write_text(text)
-    written = "\n".join(f"    {name}: {json.dumps(value)}" for name, value in GIVEN.items())
+    yaml_lines = "\n".join(f"    {name}: {json.dumps(value)}" for name, value in GIVEN.items())
     other = tmp_path / "with.yaml"
-    other.write_text(text.replace("  oidc: null", f"  oidc:\n{written}", 1))
+    other.write_text(text.replace("  oidc: null", f"  oidc:\n{yaml_lines}", 1))
     assert load_parameters(tmp_path, other).serving.oidc is not None
     before, after = resolve(tmp_path), resolve(tmp_path, other)
     changed = {

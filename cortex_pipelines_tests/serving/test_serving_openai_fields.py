@@ -50,8 +50,8 @@ def http(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestC
     folder = make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
     services = ProjectServices(encoder=CodeEncoder("e" * 64, lambda: folder, 1))
     gateway = tinygateway.open_tiny(home, tmp_path_factory.mktemp("state"))
-    with TestClient(create_app(gateway, services), raise_server_exceptions=False) as made:
-        yield made
+    with TestClient(create_app(gateway, services), raise_server_exceptions=False) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -183,25 +183,25 @@ def calls() -> Iterator[Any]:
             }.get((kind, field.name), SAMPLES.get(field.name))
             if field.name in ("stream", "stream_options", "top_logprobs"):
                 continue  # with others, below
-            given = {**base, field.name: special}
+            body = {**base, field.name: special}
             if field.name == "max_completion_tokens":
-                del given["max_tokens"]
+                del body["max_tokens"]
             for value in (None, *field.neutral):
                 if field.handling == "refused":
                     yield pytest.param(
                         kind, {**base, field.name: value}, None, id=f"{kind}-{field.name}-{value}"
                     )
             refused = field.name if field.handling == "refused" else None
-            yield pytest.param(kind, given, refused, id=f"{kind}-{field.name}")
+            yield pytest.param(kind, body, refused, id=f"{kind}-{field.name}")
             for value in OTHERS["refused"].get(field.name, ()):
                 yield pytest.param(
                     kind, {**base, field.name: value}, field.name, id=f"{kind}-{field.name}-{value}"
                 )
 
 
-@pytest.mark.parametrize(("kind", "given", "refused"), calls())
+@pytest.mark.parametrize(("kind", "arguments", "refused"), calls())
 def test_a_field_does_as_the_table_says(
-    client: openai.OpenAI, kind: str, given: dict[str, Any], refused: str | None
+    client: openai.OpenAI, kind: str, arguments: dict[str, Any], refused: str | None
 ) -> None:
     create: Any = {
         "completions": client.completions.create,
@@ -209,10 +209,10 @@ def test_a_field_does_as_the_table_says(
         "embeddings": client.embeddings.create,
     }[kind]
     if refused is None:
-        assert create(**given)
+        assert create(**arguments)
         return
     with pytest.raises(openai.BadRequestError) as caught:
-        create(**given)
+        create(**arguments)
     body: Any = caught.value.body
     assert set(body) == {"message", "type", "param", "code"}
     assert body["type"] == "invalid_request_error"
@@ -257,7 +257,7 @@ def test_llama_cpp_s_clients_may_say_what_happens_anyway(
         assert http.post("/completion", json=body).status_code in (200, 400 if value == {} else 200)
 
 
-def said(http: TestClient, *messages: dict[str, Any]) -> Any:
+def reply_to(http: TestClient, *messages: dict[str, Any]) -> Any:
     return http.post("/v1/chat/completions", json={**TEXT, "messages": list(messages)})
 
 
@@ -289,7 +289,7 @@ CALLS = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": 
 def test_messages_that_cannot_be_rendered_are_refused(
     http: TestClient, message: dict[str, Any], param: str
 ) -> None:
-    answer = said(http, USER, message, USER)
+    answer = reply_to(http, USER, message, USER)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["param"].startswith("messages")
@@ -297,7 +297,7 @@ def test_messages_that_cannot_be_rendered_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("message", "same"),
+    ("message", "equivalent"),
     [
         ({"role": "developer", "content": "x"}, {"role": "system", "content": "x"}),
         (
@@ -321,13 +321,13 @@ def test_messages_that_cannot_be_rendered_are_refused(
     ],
 )
 def test_messages_that_say_the_same_are_rendered_the_same(
-    http: TestClient, message: dict[str, Any], same: dict[str, Any]
+    http: TestClient, message: dict[str, Any], equivalent: dict[str, Any]
 ) -> None:
-    first, second = (said(http, each, USER).json() for each in (message, same))
+    first, second = (reply_to(http, each, USER).json() for each in (message, equivalent))
     assert first["usage"] == second["usage"]
     assert first["choices"] == second["choices"]
 
 
 def test_the_documentation_has_the_tables() -> None:
-    wanted = "run `python -m cortex_pipelines.serving.http.openai_fields` and paste its output"
-    assert fields_as_markdown() in PAGE.read_text(encoding="utf-8"), wanted
+    hint = "run `python -m cortex_pipelines.serving.http.openai_fields` and paste its output"
+    assert fields_as_markdown() in PAGE.read_text(encoding="utf-8"), hint

@@ -31,9 +31,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(home: Path, state: Path) -> Iterator[TestClient]:
-    gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.compared(home))
-    with TestClient(create_app(gateway, SERVICES), raise_server_exceptions=False) as made:
-        yield made
+    gateway = tinygateway.open_tiny(home, state, lambda: tinygateway.experiment_catalogue(home))
+    with TestClient(create_app(gateway, SERVICES), raise_server_exceptions=False) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -41,17 +41,17 @@ def no_events(state: Path) -> None:
     (state / FILE).unlink(missing_ok=True)
 
 
-def kept(state: Path) -> list[dict[str, Any]]:
+def logged_events(state: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (state / FILE).read_text().splitlines()]
 
 
 def played(client: TestClient, way: str, **changes: Any) -> tuple[str, Any]:
-    asked = {"model": "docs", "way": way, "prompt": "def f():\n", "max_tokens": 8, **changes}
-    answer = client.post("/playground", json=asked)
+    body = {"model": "docs", "way": way, "prompt": "def f():\n", "max_tokens": 8, **changes}
+    answer = client.post("/playground", json=body)
     assert answer.status_code == 200, answer.text
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
     chunks = [json.loads(line) for line in lines if line.startswith("{")]
-    return "".join(one["choices"][0]["text"] for one in chunks if one["choices"]), answer
+    return "".join(chunk["choices"][0]["text"] for chunk in chunks if chunk["choices"]), answer
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_no_other_script(client: TestClient) -> None:
@@ -92,20 +92,20 @@ def test_a_prompt_is_answered_in_the_way_that_was_asked_for(
     assert answer.headers["x-cortex-version"] == version
     ways = {row["name"]: row["ways"] for row in client.get("/overview").json()["models"]}
     assert answer.headers["x-cortex-release"] == ways["docs"][way]
-    own = {"base": "base", "both": "docs"}.get(way)
-    if own is not None:
-        asked = {"model": own, "prompt": prompt, "max_tokens": 8}
-        same = client.post("/v1/completions", json=asked)
-        assert same.json()["choices"][0]["text"] == text
-        assert same.headers["x-cortex-release"] == answer.headers["x-cortex-release"]
-    (event,) = kept(state)
+    model = {"base": "base", "both": "docs"}.get(way)
+    if model is not None:
+        body = {"model": model, "prompt": prompt, "max_tokens": 8}
+        response = client.post("/v1/completions", json=body)
+        assert response.json()["choices"][0]["text"] == text
+        assert response.headers["x-cortex-release"] == answer.headers["x-cortex-release"]
+    (event,) = logged_events(state)
     assert (event["type"], event["way"], event["version"]) == ("offered", way, version)
     assert "nobody_keeps_this" not in (state / FILE).read_text()
 
 
 def test_a_way_that_there_is_not_is_told(client: TestClient) -> None:
-    asked = {"model": "base", "way": "both", "prompt": "x"}
-    answer = client.post("/playground", json=asked)
+    body = {"model": "base", "way": "both", "prompt": "x"}
+    answer = client.post("/playground", json=body)
     assert answer.status_code == 400
     assert "there is base" in answer.json()["error"]["message"]
 
@@ -133,7 +133,7 @@ def test_a_vote_is_kept_by_id_and_a_correction_without_secrets(
     wrong["correction"] = f"development; the key {SECRET} is mine, write to ann@corp-mail.com"
     answer = client.post("/feedback", json=wrong).json()
     assert answer["redacted"] == 2
-    first, second = kept(state)
+    first, second = logged_events(state)
     assert {name: first[name] for name in ("type", "vote", "completion_id")} == {
         "type": "feedback", "vote": "up", "completion_id": "cmpl-1"
     }  # fmt: skip
@@ -174,14 +174,14 @@ def test_without_a_project_no_text_is_kept(home: Path, tmp_path: Path) -> None:
 def test_a_project_s_models_come_with_their_scores(finished: MiniProject) -> None:
     served = read_catalogue(finished.root).models
     challenger = served["alpha@challenger"]
-    scores = {score["name"]: score for score in challenger.about["scores"]}
+    scores = {score["name"]: score for score in challenger.details["scores"]}
     gain = scores["completion_improvement_over_base"]
     assert gain["low"] <= gain["value"] <= gain["high"]
-    assert set(challenger.others) == {"base", "context", "adapter", "both"}
-    own = challenger.others[challenger.release.way]
-    assert own.release == challenger.release
-    assert set(served["alpha"].others) == {"base", "context"}
-    assert served["alpha"].about["scores"] == [], "those of the challenger are not its own"
+    assert set(challenger.by_way) == {"base", "context", "adapter", "both"}
+    released = challenger.by_way[challenger.release.way]
+    assert released.release == challenger.release
+    assert set(served["alpha"].by_way) == {"base", "context"}
+    assert served["alpha"].details["scores"] == [], "those of the challenger are not its own"
     router = read_catalogue(finished.root).router
     assert router is not None
     assert (router["version"], router["scores"]) == ("rules", [])

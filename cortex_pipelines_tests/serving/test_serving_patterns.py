@@ -20,7 +20,7 @@ PATTERN = {
 }
 
 
-def written(text: str) -> Callable[..., Callable[[], None]]:
+def fake_submit(text: str) -> Callable[..., Callable[[], None]]:
     def submit(job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
         for index in range(job.count):
             deliver(TextDelta(index, text, ()))
@@ -41,20 +41,20 @@ def test_a_broken_pattern_is_a_flag_of_the_projects_models_alone(
         return PatternChecks([parse_pattern(PATTERN)])
 
     def read() -> Catalogue:
-        made = tinygateway.catalogue(home)
-        own = replace(made.models["shop"], patterns=patterns)
-        return replace(made, models={**made.models, "shop": own})
+        served = tinygateway.catalogue(home)
+        with_patterns = replace(served.models["shop"], patterns=patterns)
+        return replace(served, models={**served.models, "shop": with_patterns})
 
     gateway = tinygateway.open_tiny(home, tmp_path, read)
-    monkeypatch.setattr(gateway.engine, "submit", written("drop(item)\n"))
-    asked = {"model": "shop", "task": "refactoring", "input": "keep(item)", "alternatives": 0}
+    monkeypatch.setattr(gateway.engine, "submit", fake_submit("drop(item)\n"))
+    body = {"model": "shop", "task": "refactoring", "input": "keep(item)", "alternatives": 0}
     with TestClient(create_app(gateway)) as client:
         assert opened == []
-        answer = client.post("/predict", json=asked)
+        answer = client.post("/predict", json=body)
         assert answer.json()["flags"] == ["pattern:keep_ids"]
         assert answer.headers["x-cortex-flags"] == "pattern:keep_ids"
-        asked |= {"task": "completion", "input": "def f(item):\n    "}
-        assert client.post("/predict", json=asked).json()["flags"] == ["pattern:keep_ids"]
-        assert client.post("/predict", json=asked | {"model": "docs"}).json()["flags"] == []
-        asked |= {"context": {"language": "go"}}
-        assert client.post("/predict", json=asked).json()["flags"] == []
+        body |= {"task": "completion", "input": "def f(item):\n    "}
+        assert client.post("/predict", json=body).json()["flags"] == ["pattern:keep_ids"]
+        assert client.post("/predict", json=body | {"model": "docs"}).json()["flags"] == []
+        body |= {"context": {"language": "go"}}
+        assert client.post("/predict", json=body).json()["flags"] == []

@@ -29,8 +29,8 @@ def free_port() -> int:
     """A port that the kernel gives to nobody by itself, and that no other worker asks for."""
     for number in _tried:
         port = 10_000 + (os.getpid() * 16 + number) % 20_000
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind(("127.0.0.1", port))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no port is free")
 
@@ -75,18 +75,18 @@ def served(home: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def client(served: Served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served[0]}/v1", api_key="none", max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=f"{served[0]}/v1", api_key="none", max_retries=0) as client:
+        yield client
 
 
 def test_openai_s_client_gets_whole_and_streamed_answers(client: openai.OpenAI) -> None:
     assert "shop@1.2.0" in [model.id for model in client.models.list()]
-    whole = client.completions.create(model="shop", prompt="def f():\n", max_tokens=20)
-    assert whole.system_fingerprint == "shop.dir"
+    completion = client.completions.create(model="shop", prompt="def f():\n", max_tokens=20)
+    assert completion.system_fingerprint == "shop.dir"
     chunks = client.completions.create(
         model="shop", prompt="def f():\n", max_tokens=20, stream=True
     )
-    assert "".join(chunk.choices[0].text for chunk in chunks) == whole.choices[0].text
+    assert "".join(chunk.choices[0].text for chunk in chunks) == completion.choices[0].text
     answer = client.chat.completions.create(
         model="base", messages=[{"role": "user", "content": "Why?"}], max_tokens=6, logprobs=True
     )
@@ -112,10 +112,10 @@ ASKED = {
 def test_an_answer_is_not_written_on_when_its_reader_has_gone(
     served: Served, client: openai.OpenAI, manner: str
 ) -> None:
-    def written() -> int:
+    def generated_tokens() -> int:
         return int(json.load(urllib.request.urlopen(f"{served[0]}/load"))["written"])
 
-    before = written()
+    before = generated_tokens()
     if manner == "streamed":
         stream = client.completions.create(**ASKED, stream=True)
         next(iter(stream))
@@ -129,11 +129,11 @@ def test_an_answer_is_not_written_on_when_its_reader_has_gone(
         host, port = served[0].removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as caller:
             caller.sendall(head.encode() + body)
-            while written() == before:
+            while generated_tokens() == before:
                 time.sleep(0.01)
     # one engine: the next answer comes after whatever is still being written
     client.completions.create(model="base", prompt="x", max_tokens=1)
-    assert written() - before < 500, "of 8 answers with 128 tokens each"
+    assert generated_tokens() - before < 500, "of 8 answers with 128 tokens each"
 
 
 def test_a_port_in_use_is_told_before_anything_is_loaded(served: Served) -> None:

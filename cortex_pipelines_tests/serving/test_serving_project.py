@@ -33,15 +33,15 @@ PROJECT = "alpha"
 def test_a_project_without_a_champion_is_answered_by_its_base(finished: MiniProject) -> None:
     served = read_catalogue(finished.root)
     challenger = finished.version(f"code_adapter@{PROJECT}")
-    alone, own = served.models[PROJECT], served.models[f"{PROJECT}@challenger"]
+    alone, released = served.models[PROJECT], served.models[f"{PROJECT}@challenger"]
     assert alone.release.way in ("base", "context")
     assert alone.version == served.models["base"].version
-    assert own.version == challenger
-    assert own.release.way in ("adapter", "both")
-    assert "data/completion_dataset/alpha" in own.about["lineage"]["inputs"]
+    assert released.version == challenger
+    assert released.release.way in ("adapter", "both")
+    assert "data/completion_dataset/alpha" in released.details["lineage"]["inputs"]
     assert served.default == "base"
     index = finished.version(f"completion_dataset@{PROJECT}")
-    assert own.release.index in (None, index)
+    assert released.release.index in (None, index)
 
 
 def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(
@@ -53,16 +53,16 @@ def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(
     folder = verdict_folder(finished_copy.root, model)
     verdict = json.loads((folder / "verdict.json").read_text()) | {"verdict": "promoted"}
     (folder / "verdict.json").write_text(json.dumps(verdict))
-    wanted = Release(
+    expected = Release(
         "both", read_catalogue(finished_copy.root).models["base"].version, version, index
     )
-    write_release(wanted, folder)
+    write_release(expected, folder)
     promote(
         finished_copy.root, model, ReleaseAction("someone", "2026-01-02T03:04:05+00:00", "better")
     )
 
     served = read_catalogue(finished_copy.root).models[PROJECT]
-    assert served.release == wanted
+    assert served.release == expected
     assert hashlib.sha256((folder / FILE_OF_RELEASE).read_bytes()).hexdigest()[:32] == (
         served.release.version
     )
@@ -70,25 +70,25 @@ def test_a_champion_is_answered_as_it_was_promoted_when_the_data_has_moved_on(
     lock.write_text(lock.read_text().replace(index, "0" * 32 + ".dir"))
     data = finished_copy.root / "data" / "completion_dataset" / PROJECT
     (data / "examples.parquet").write_bytes(b"newer")
-    moved = read_catalogue(finished_copy.root).models[PROJECT]
-    assert moved.release == wanted
-    assert moved.examples is not None
-    assert content_md5(moved.examples) == index
+    champion = read_catalogue(finished_copy.root).models[PROJECT]
+    assert champion.release == expected
+    assert champion.examples is not None
+    assert content_md5(champion.examples) == index
 
-    shutil.rmtree(moved.examples)
-    for kept in (finished_copy.root / ".dvc" / "cache").rglob(index[2:]):
-        kept.unlink()
-    without = read_catalogue(finished_copy.root).models[PROJECT]
-    assert (without.release.way, without.release.index) == ("adapter", None)
-    assert "dvc fetch" in without.notice
+    shutil.rmtree(champion.examples)
+    for cached_file in (finished_copy.root / ".dvc" / "cache").rglob(index[2:]):
+        cached_file.unlink()
+    served_without = read_catalogue(finished_copy.root).models[PROJECT]
+    assert (served_without.release.way, served_without.release.index) == ("adapter", None)
+    assert "dvc fetch" in served_without.notice
 
 
 def test_what_is_promoted_is_served_and_what_was_changed_is_not(finished_copy: MiniProject) -> None:
     gateway = open_gateway(finished_copy.root)
     with TestClient(create_app(gateway)) as client:
         name = f"{PROJECT}@challenger"
-        asked = {"model": name, "prompt": "def f():\n", "max_tokens": 3}
-        good = client.post("/v1/completions", json=asked)
+        request = {"model": name, "prompt": "def f():\n", "max_tokens": 3}
+        good = client.post("/v1/completions", json=request)
         version = finished_copy.version(f"code_adapter@{PROJECT}")
         assert good.headers["x-cortex-version"] == version
 
@@ -101,15 +101,15 @@ def test_what_is_promoted_is_served_and_what_was_changed_is_not(finished_copy: M
         assert after.json()["version"] == after.headers["x-cortex-version"] == champion
         printed = json.loads(finished_copy.cortex("route", task).output.splitlines()[-1])
         body = after.json()
-        same = [key for key in printed if key != "latency_ms"]
-        assert {key: body[key] for key in same} == {key: printed[key] for key in same}
+        stable_keys = [key for key in printed if key != "latency_ms"]
+        assert {key: body[key] for key in stable_keys} == {key: printed[key] for key in stable_keys}
 
     manifest = (
         signed_folder(finished_copy.root, f"code_adapter-{PROJECT}", version) / "manifest.json"
     )
     manifest.write_bytes(manifest.read_bytes().replace(b"directory:base", b"directory:evil"))
     with TestClient(create_app(open_gateway(finished_copy.root))) as client:
-        tampered = client.post("/v1/completions", json=asked)
+        tampered = client.post("/v1/completions", json=request)
     assert (tampered.status_code, tampered.headers["x-cortex-way"]) == (200, "base")
     assert "does not match the signature" in tampered.headers["x-cortex-notice"]
     assert tampered.json()["system_fingerprint"] != version
@@ -123,20 +123,20 @@ def test_an_exported_folder_is_served_without_its_project(
     for form in ("merged", "peft"):
         finished_copy.cortex("export", reference, "--format", form, "--out", str(tmp_path / form))
     key = finished_copy.root / ".cortex" / "keys" / "signing.pub"
-    asked = {"prompt": "def f():\n", "max_tokens": 12}
+    body = {"prompt": "def f():\n", "max_tokens": 12}
     with monkeypatch.context() as inside:
         inside.chdir(finished_copy.root)
         with TestClient(create_app(open_exported(tmp_path / "peft"))) as client:
-            wanted = client.post("/v1/completions", json=asked).json()
+            expected = client.post("/v1/completions", json=body).json()
             assert client.post("/route", json={"task": "x"}).status_code == 404
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(UntrustedModelError, match="unknown key"):
         open_exported(tmp_path / "merged")
     with TestClient(create_app(open_exported(tmp_path / "merged", key))) as client:
-        answer = client.post("/v1/completions", json=asked)
-    assert answer.headers["x-cortex-version"] == wanted["system_fingerprint"] == version
-    assert answer.json()["choices"][0]["text"] == wanted["choices"][0]["text"]
+        answer = client.post("/v1/completions", json=body)
+    assert answer.headers["x-cortex-version"] == expected["system_fingerprint"] == version
+    assert answer.json()["choices"][0]["text"] == expected["choices"][0]["text"]
     with pytest.raises(ProjectError, match="--format merged"):
         open_exported(tmp_path / "peft")
     (tmp_path / "merged" / "config.json").write_text("{}")
@@ -147,12 +147,12 @@ def test_an_exported_folder_is_served_without_its_project(
 def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatch) -> None:
     model = f"{PROJECT}@challenger"
     words = ("suggest", "naming", "def <NAME>(a):\n    return a\n", "--model", model)
-    made = json.loads(finished_copy.cortex(*words, "--alternatives", "0").output.splitlines()[-1])
-    assert (made["model"], made["version"]) == (
+    output = json.loads(finished_copy.cortex(*words, "--alternatives", "0").output.splitlines()[-1])
+    assert (output["model"], output["version"]) == (
         model,
         finished_copy.version(f"code_adapter@{PROJECT}"),
     )
-    assert made["alternatives"] == []
+    assert output["alternatives"] == []
     refused = finished_copy.cortex("suggest", "naming", "def f(): pass", status=1).stderr
     assert "put <NAME> where the name belongs" in refused
     assert "give the text in quotes" in finished_copy.cortex("suggest", "naming", status=2).stderr
@@ -160,18 +160,18 @@ def test_the_commands(finished_copy: MiniProject, monkeypatch: pytest.MonkeyPatc
         "--trust goes with --from"
         in finished_copy.cortex("serve", "--trust", FILE, status=2).stderr
     )
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = str(occupied.getsockname()[1])
         busy = finished_copy.cortex("serve", "--port", port, status=1).stderr
         assert "cannot be listened on" in busy
     served: list[Gateway] = []
     monkeypatch.setattr(server, "run", lambda gateway, *_: served.append(gateway))
-    shown = finished_copy.cortex("serve", "--port", port, "--model", model).stderr
+    stderr = finished_copy.cortex("serve", "--port", port, "--model", model).stderr
     (gateway,) = served
     gateway.close()
     assert gateway.source.current.default == model
-    assert f"http://127.0.0.1:{port}" in shown
+    assert f"http://127.0.0.1:{port}" in stderr
     unknown = finished_copy.cortex("serve", "--port", port, "--model", "nothing", status=1).stderr
     assert "no model nothing; the nearest is" in unknown

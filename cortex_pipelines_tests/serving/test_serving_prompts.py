@@ -28,30 +28,30 @@ from cortex_pipelines_tests.serving import tinygateway
 TEXT = st.text(alphabet="ab{}%#\n\t \u00e4", max_size=40)
 
 
-def asked(gateway: Gateway, task: str, code: str, context: TaskContext) -> str:
+def prompt_of(gateway: Gateway, task: str, code: str, context: TaskContext) -> str:
     values, _ = TASKS[task](code, context, gateway.datasets)
     return package_templates().render(task, **values)
 
 
-@given(code=TEXT.filter(str.strip), path=TEXT, what=TEXT)
+@given(code=TEXT.filter(str.strip), path=TEXT, expected=TEXT)
 def test_a_refactoring_is_asked_for_in_the_words_of_the_data_set(
-    gateway: Gateway, code: str, path: str, what: str
+    gateway: Gateway, code: str, path: str, expected: str
 ) -> None:
     for context, request, title in (
         (TaskContext(path), "This code has an error.", "The code put right:"),
         (
-            TaskContext(path, smell=what, request="x" if what else ""),
-            f"This code can be improved: {what}." if what else "This code has an error.",
-            "The improved code:" if what else "The code put right:",
+            TaskContext(path, smell=expected, request="x" if expected else ""),
+            f"This code can be improved: {expected}." if expected else "This code has an error.",
+            "The improved code:" if expected else "The code put right:",
         ),
         (
-            TaskContext(path, request=what),
-            f"Refactor this code: {what}." if what else "This code has an error.",
-            "The refactored code:" if what else "The code put right:",
+            TaskContext(path, request=expected),
+            f"Refactor this code: {expected}." if expected else "This code has an error.",
+            "The refactored code:" if expected else "The code put right:",
         ),
     ):
         lines = [f"# {path or 'code'}", f"# {request}", code.rstrip(), "", f"# {title}", ""]
-        assert asked(gateway, "refactoring", code, context) == "\n".join(lines)
+        assert prompt_of(gateway, "refactoring", code, context) == "\n".join(lines)
 
 
 @given(
@@ -69,25 +69,25 @@ def test_documentation_and_a_test_are_asked_for_as_in_the_data_sets(
         ("documentation", documentation.REQUEST),
         ("tests", tests.REQUEST.format(path=test_path)),
     ):
-        assert asked(gateway, task, code, context) == prompt_about_unit(unit, code, request)
+        assert prompt_of(gateway, task, code, context) == prompt_about_unit(unit, code, request)
 
 
 def test_a_method_is_asked_about_with_its_headers_as_in_the_data_set(gateway: Gateway) -> None:
     unit = {"language": "python", "path": "a.py", "context": "class Cart:", "indent": "    "}
-    shown = "class Cart:\n    def total(self):\n        return sum(self)\n"
-    made = asked(gateway, "documentation", shown, TaskContext("a.py"))
+    method_in_class = "class Cart:\n    def total(self):\n        return sum(self)\n"
+    prompt = prompt_of(gateway, "documentation", method_in_class, TaskContext("a.py"))
     code = "def total(self):\n        return sum(self)"
-    assert made == prompt_about_unit(unit, code, documentation.REQUEST)
+    assert prompt == prompt_about_unit(unit, code, documentation.REQUEST)
 
 
-@given(code=TEXT, path=TEXT, around=TEXT)
+@given(code=TEXT, path=TEXT, expected=TEXT)
 def test_a_completion_has_its_path_and_what_stands_around_before_it(
-    gateway: Gateway, code: str, path: str, around: str
+    gateway: Gateway, code: str, path: str, expected: str
 ) -> None:
     lines = [f"# {path}"] if path else []
-    lines += [around.rstrip("\n"), ""] if around.rstrip("\n") else []
-    context = TaskContext(path, language="python", code=around)
-    assert asked(gateway, "completion", code, context) == "\n".join([*lines, code])
+    lines += [expected.rstrip("\n"), ""] if expected.rstrip("\n") else []
+    context = TaskContext(path, language="python", code=expected)
+    assert prompt_of(gateway, "completion", code, context) == "\n".join([*lines, code])
 
 
 def test_the_form_of_prompts_is_numbered() -> None:
@@ -114,18 +114,21 @@ def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> No
     assert project_templates(tmp_path) == package_templates()
     write(tmp_path, "architecture.jinja", "{{ request }} of {{ given }}\n")
     write(tmp_path, "short/architecture.jinja", "{{ given }}\n")
-    own = project_templates(tmp_path)
+    templates = project_templates(tmp_path)
     values = {"given": "a service", "request": "# Route:"}
-    assert own.render("architecture", **values) == "# Route: of a service"
-    assert own["architecture"].origin == "prompts/architecture.jinja"
-    assert own.own == {"architecture": own["architecture"].version}
-    short = own.variant("short")
+    assert templates.render("architecture", **values) == "# Route: of a service"
+    assert templates["architecture"].origin == "prompts/architecture.jinja"
+    assert templates.project_versions == {"architecture": templates["architecture"].version}
+    short = templates.variant("short")
     assert short.render("architecture", **values) == "a service"
-    assert len({package_templates().version, own.version, short.version}) == 3
-    assert own["naming"] == package_templates()["naming"]
+    assert len({package_templates().version, templates.version, short.version}) == 3
+    assert templates["naming"] == package_templates()["naming"]
 
     write(tmp_path, "architecture.jinja", package_templates()["architecture"].text)
-    assert (project_templates(tmp_path).own, project_templates(tmp_path).version) == ({}, "")
+    assert (project_templates(tmp_path).project_versions, project_templates(tmp_path).version) == (
+        {},
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_a_project_s_own_template_stands_for_the_package_s(tmp_path: Path) -> No
     [
         ("naems.jinja", "x", "prompts/naems.jinja: used by nothing; templates are architecture, "),
         ("naming.jinja", "{{ code }}", "prompts/naming.jinja: code is not known here; .* example"),
-        ("naming.jinja", "\udcff", "prompts/naming.jinja: it is no text in UTF-8"),
+        ("naming.jinja", "\udcff", "prompts/naming.jinja: not UTF-8 text"),
         ("v/chat.jinja", "a\n{% for %}", "prompts/v/chat.jinja:2: "),
     ],
 )
@@ -155,9 +158,9 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(
     home: Path, tmp_path: Path
 ) -> None:
     write(tmp_path, "refactoring.jinja", "{{ given }}\n{{ comment }} shorter:\n")
-    own = project_templates(tmp_path)
+    templates = project_templates(tmp_path)
     plain = tinygateway.catalogue(home)
-    shop = plain.models["shop"].with_templates(own)
+    shop = plain.models["shop"].with_templates(templates)
     source = replace(plain, models={**plain.models, "own": replace(shop, name="own")})
     gateway = tinygateway.open_tiny(home, tmp_path / "state", lambda: source)
     with TestClient(create_app(gateway)) as client:
@@ -168,8 +171,8 @@ def test_an_answer_names_its_template_and_another_one_is_another_release(
         turns = {"messages": [{"role": "user", "content": "Why?"}], "max_tokens": 1}
         talk = client.post("/v1/chat/completions", json=turns)
         code = client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1})
-    wanted = f"refactoring@{own['refactoring'].version}"
-    assert after.headers["x-cortex-templates"] == after.json()["template"] == wanted
+    expected = f"refactoring@{templates['refactoring'].version}"
+    assert after.headers["x-cortex-templates"] == after.json()["template"] == expected
     assert before.json()["template"] == f"refactoring@{package_templates()['refactoring'].version}"
     assert before.headers["x-cortex-version"] == after.headers["x-cortex-version"]
     assert before.headers["x-cortex-release"] != after.headers["x-cortex-release"]
@@ -184,30 +187,34 @@ def test_instructions_are_the_system_turn(tmp_path: Path) -> None:
     assert packaged.text.startswith("system: Notes on tasks like this one")
     assert not any(segment.control for segment in packaged.segments)
     assert "a.py:1-2 <eos>\nx = 1\n\nuser: Why?\n\nassistant:" in packaged.text
-    assert [made.name for made in packaged.made_by] == ["instructions", "chat"]
+    assert [template.name for template in packaged.made_by] == ["instructions", "chat"]
 
     write(tmp_path, "instructions.jinja", "Answer in one line.\n")
     target = PromptTarget(tokenizer, 1000, templates=project_templates(tmp_path))
-    for turn, wanted in (
+    for turn, expected in (
         (("user", "Why?"), "system: Answer in one line.\n\nuser: Why?\n\nassistant:"),
         (("system", "Be kind."), "system: Answer in one line.\n\nBe kind.\n\nassistant:"),
     ):
-        assert chat([ChatMessage(*turn)])(target).text == wanted
+        assert chat([ChatMessage(*turn)])(target).text == expected
 
 
 def test_a_gap_in_a_long_file_keeps_what_is_nearest(gateway: Gateway) -> None:
     """Cutting the left end alone would show only what stands after the cursor."""
     before = "".join(f"before_{number} = 1\n" for number in range(200))
     after = "".join(f"after_{number} = 1\n" for number in range(200))
-    asked = gateway.ask(gateway.answering("shop"), infill(f"{before}x = ", after), Sampling(16))
-    assert len(asked.prompt.ids) <= gateway.engine.window - 16
-    assert asked.prompt.cut == 0
-    assert "before_199 = 1\n" in asked.text.text
-    assert "after_0 = 1\n" in asked.text.text
-    assert "before_0 = 1\n" not in asked.text.text
-    shown = [line for line in (before + after).splitlines(keepends=True) if line in asked.text.text]
-    assert asked.cut == len(before + after) - sum(map(len, shown))
+    request = gateway.prepare(
+        gateway.backend_for("shop"), infill(f"{before}x = ", after), Sampling(16)
+    )
+    assert len(request.prompt.ids) <= gateway.engine.window - 16
+    assert request.prompt.cut == 0
+    assert "before_199 = 1\n" in request.text.text
+    assert "after_0 = 1\n" in request.text.text
+    assert "before_0 = 1\n" not in request.text.text
+    visible_lines = [
+        line for line in (before + after).splitlines(keepends=True) if line in request.text.text
+    ]
+    assert request.cut == len(before + after) - sum(map(len, visible_lines))
 
-    short = gateway.ask(gateway.answering("shop"), infill("x = ", after), Sampling(16))
+    short = gateway.prepare(gateway.backend_for("shop"), infill("x = ", after), Sampling(16))
     room = gateway.engine.window - 16 - len(short.prompt.ids)
     assert 0 <= room < len("after_100 = 1\n"), "what stands after it may use what is left"

@@ -76,9 +76,9 @@ def adapter(root: Path) -> BaseModel:
     write_yaml(root / "params.yaml", params)
     base = pinned(root)
     write_yaml(root / "sources.lock", {"models": {"base": dict(base.pin)}})
-    found = resolve_base(base, root)
-    write_adapter(found, root / "adapter")
-    return found
+    resolved = resolve_base(base, root)
+    write_adapter(resolved, root / "adapter")
+    return resolved
 
 
 def test_a_router_answers_lists_and_frames_as_the_platform_does(root: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_router_answers_lists_and_frames_as_the_platform_does(root: Path) -> N
     model = load(root, "task_router")
     assert model.metadata.get_input_schema().input_names() == ["task"]
     answer = model.predict(TASKS)
-    assert answer["master"].to_list() == [one.master for one in expected]
-    assert answer["probability"].to_list() == [one.confidence for one in expected]
-    assert answer["abstained"].to_list() == [one.abstained for one in expected]
+    assert answer["master"].to_list() == [decision.master for decision in expected]
+    assert answer["probability"].to_list() == [decision.confidence for decision in expected]
+    assert answer["abstained"].to_list() == [decision.abstained for decision in expected]
     outputs = model.metadata.get_output_schema().input_names()
     assert list(answer.columns) == outputs
     frame = pd.DataFrame({"number": [1, 2], "task": TASKS})
@@ -118,23 +118,23 @@ def test_an_adapter_completes_prompts_and_nothing_unsigned_is_loaded(
 ) -> None:
     import pandas as pd
 
-    place = Path(registered(root, "code_adapter", "code_adapter-a", root / "adapter"))
+    model_folder = Path(registered(root, "code_adapter", "code_adapter-a", root / "adapter"))
     prompts = ["def f(x):\n    ", "class A"]
     model = load(root, "code_adapter-a", model_config={"max_new_tokens": 6})
-    written = model.predict(prompts)["completion"].to_list()
-    assert model.predict(pd.DataFrame({"prompt": prompts}))["completion"].to_list() == written
+    completions = model.predict(prompts)["completion"].to_list()
+    assert model.predict(pd.DataFrame({"prompt": prompts}))["completion"].to_list() == completions
     resident = ResidentBase(adapter)
     alone = pyfunc.AdapterModel(resident, 6).predict(prompts)["completion"].to_list()
-    assert written != alone, "the adapter is on the base"
+    assert completions != alone, "the adapter is on the base"
     resident.apply(read_lora(root / "adapter"))
-    assert pyfunc.AdapterModel(resident, 6).predict(prompts)["completion"].to_list() == written
+    assert pyfunc.AdapterModel(resident, 6).predict(prompts)["completion"].to_list() == completions
 
-    weights = place / "files" / "adapter_model.safetensors"
-    kept = weights.read_bytes()
-    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    weights = model_folder / "files" / "adapter_model.safetensors"
+    original_bytes = weights.read_bytes()
+    weights.write_bytes(original_bytes[:-1] + bytes([original_bytes[-1] ^ 1]))
     with pytest.raises(UntrustedModelError, match=r"adapter_model\.safetensors: changed"):
         load(root, "code_adapter-a")
-    weights.write_bytes(kept)
+    weights.write_bytes(original_bytes)
     shutil.rmtree(root / ".cortex" / "keys")
     with pytest.raises(UntrustedModelError, match="unknown key"):
         load(root, "code_adapter-a")
@@ -148,7 +148,7 @@ def test_an_adapter_of_another_base_is_refused(root: Path, adapter: BaseModel) -
 
 
 @pytest.mark.parametrize(
-    "given",
+    "model_input",
     [
         TASKS,
         tuple(TASKS),
@@ -158,8 +158,8 @@ def test_an_adapter_of_another_base_is_refused(root: Path, adapter: BaseModel) -
         pl.Series(TASKS),
     ],
 )
-def test_strings_are_taken_however_they_are_given(given: Any) -> None:
-    assert pyfunc.texts(given, "task") == TASKS
+def test_strings_are_taken_however_they_are_given(model_input: Any) -> None:
+    assert pyfunc.texts(model_input, "task") == TASKS
 
 
 def test_what_is_no_string_is_named() -> None:

@@ -11,9 +11,9 @@ from cortex_pipelines.routing.serving.router import Router
 from cortex_pipelines.serving.engines.engine import EngineError, Event, TextDelta
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.response_cache import Remembered, answered_anew, keeping
-from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
-from cortex_pipelines.serving.security.access import Caller, acting_for
+from cortex_pipelines.serving.response_cache import LruCache, cache_disabled, storing_delivery
+from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
+from cortex_pipelines.serving.security.access import Principal, acting_as
 from cortex_pipelines_tests.serving import tinygateway
 
 ASKED = {"model": "shop", "prompt": "def f():\n", "max_tokens": 4}
@@ -26,8 +26,8 @@ def gateway(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
 
 @pytest.fixture(scope="module")
 def client(gateway: Gateway) -> Iterator[TestClient]:
-    with TestClient(create_app(gateway)) as made:
-        yield made
+    with TestClient(create_app(gateway)) as client:
+        yield client
 
 
 def complete(client: TestClient, no: bool = False, **changes: Any) -> tuple[Any, str | None]:
@@ -39,18 +39,18 @@ def complete(client: TestClient, no: bool = False, **changes: Any) -> tuple[Any,
 
 def test_the_same_question_is_answered_from_memory(client: TestClient, gateway: Gateway) -> None:
     first, new = complete(client)
-    written = gateway.engine.state()["written"]
-    again, known = complete(client)
-    assert (new, known) == (None, "hit")
-    assert gateway.engine.state()["written"] == written
+    generated = gateway.engine.state()["written"]
+    again, is_cached = complete(client)
+    assert (new, is_cached) == (None, "hit")
+    assert gateway.engine.state()["written"] == generated
     assert again.json()["choices"] == first.json()["choices"]
     assert again.json()["usage"] == first.json()["usage"]
     assert again.json()["id"] != first.json()["id"]
-    streamed, known = complete(client, stream=True)
-    assert known == "hit"
+    streamed, is_cached = complete(client, stream=True)
+    assert is_cached == "hit"
     assert streamed.text.count("data: ") >= 2
     assert complete(client, no=True)[1] is None
-    assert gateway.engine.state()["written"] > written
+    assert gateway.engine.state()["written"] > generated
     page = client.get("/metrics").text
     assert 'cortex_cache_requests_total{outcome="hit"} 2.0' in page
     assert float(page.partition("\ncortex_cache_bytes ")[2].split()[0]) > 0
@@ -84,13 +84,20 @@ def test_holders_of_other_keys_learn_nothing(gateway: Gateway) -> None:
     from cortex_pipelines.serving.engines.engine import Sampling
     from cortex_pipelines.serving.request_prompts import completion
 
-    def known(who: str) -> bool:
-        with acting_for(Caller(who)):
-            asked = gateway.ask(gateway.answering("shop"), completion("secret"), Sampling(3))
-            list(gateway.written(asked))
-            return asked.known is not None
+    def answered_from_cache(name: str) -> bool:
+        with acting_as(Principal(name)):
+            request = gateway.prepare(
+                gateway.backend_for("shop"), completion("secret"), Sampling(3)
+            )
+            list(gateway.stream_blocking(request))
+            return request.cached_deltas is not None
 
-    assert [known(who) for who in ("anna", "anna", "ci", "ci")] == [False, True, False, True]
+    assert [answered_from_cache(name) for name in ("anna", "anna", "ci", "ci")] == [
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_tasks_are_remembered_whole(client: TestClient) -> None:
@@ -103,25 +110,25 @@ def test_tasks_are_remembered_whole(client: TestClient) -> None:
 
 
 def test_only_whole_answers_are_kept() -> None:
-    kept: list[Any] = []
+    stored: list[Any] = []
     end, cut = TextDelta(0, "a", (), "stop"), TextDelta(0, "a", (), "cancelled")
     streams: list[list[Event]] = [[end, None], [cut, None], [None], [EngineError("it failed")]]
     for events in streams:
-        deliver = keeping(lambda _: None, 1, lambda pieces, _size: kept.append(pieces))
+        deliver = storing_delivery(lambda _: None, 1, lambda pieces, _size: stored.append(pieces))
         for event in events:
             deliver(event)
-    assert kept == [(end,)]
+    assert stored == [(end,)]
 
 
 def test_memory_is_bounded_by_bytes() -> None:
-    memory: Remembered[int] = Remembered(1_000)
+    memory: LruCache[int] = LruCache(1_000)
     for number in range(10):
-        memory.put(bytes([number]), number, 100)
+        memory.store(bytes([number]), number, 100)
         memory.get(b"\0")
         assert memory.size <= 1_000
     assert memory.get(b"\0") == 0  # used all the time
     assert memory.get(b"\1") is None
-    memory.put(b"large", 1, 1_000)
+    memory.store(b"large", 1, 1_000)
     assert memory.get(b"large") is None
 
 
@@ -133,13 +140,13 @@ def test_decisions_are_remembered_until_the_router_changes(home: Path) -> None:
         opened.append(version[0])
         return LoadedRouter(Router.from_rules(home / "routing-patterns.json", None))
 
-    desk = RouterDesk(load, lambda: version[0], 100_000)
+    desk = RouterBatcher(load, lambda: version[0], 100_000)
 
     def cached(text: str) -> bool:
         return desk.submit([text]).result()[0].cached
 
     assert [cached("fix"), cached("fix"), cached("fixed")] == [False, True, False]
-    with answered_anew():
+    with cache_disabled():
         assert not cached("fix")
     version[0] = 2
     assert [cached("fix"), cached("fix")] == [False, True]

@@ -38,13 +38,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def decision(first: float, second: float, against: int = 0, left: bool = True) -> Decision:
+def decision(first: float, second: float, against: int = 0, abstained: bool = True) -> Decision:
     evidence: list[dict[str, Any]] = [{"master": "cicd"}] * against
     evidence += [{"master": "security"}] * (4 - against)
     shares = {"security": first, "cicd": second}
     return Decision(
-        "security", first, 1.0, (), (), "person" if left else "kernel", tuple(evidence), left, 1.0,
-        "v1", shares,
+        "security", first, 1.0, (), (), "person" if abstained else "kernel", tuple(evidence),
+        abstained, 1.0, "v1", shares,
     )  # fmt: skip
 
 
@@ -56,14 +56,14 @@ def test_the_most_informative_comes_first_and_without_secrets(root: Path) -> Non
     queue = review_queue(root)
     assert "no task waits" in cortex("review").stdout
     texts = ["clear", "even", "against", "sure", "mail ann@corp-mail.com about the build"]
-    made = [
+    decisions = [
         decision(0.8, 0.1),
         decision(0.5, 0.45),
         decision(0.8, 0.1, against=4),
-        decision(0.9, 0.1, left=False),
+        decision(0.9, 0.1, abstained=False),
         decision(0.9, 0.0),
     ]
-    queue.add(texts, made, AT)
+    queue.add(texts, decisions, AT)
     queue.add(["clear"], [decision(0.8, 0.1)], "2026-06-01T00:00:00+00:00")
     rows = waiting()
     assert [row["text"] for row in rows[:3]] == ["against", "even", "clear"]
@@ -78,8 +78,8 @@ def test_an_answer_is_a_label_with_its_author_and_the_text_goes(root: Path) -> N
     queue = review_queue(root)
     queue.add(["rotate the build key", "other"], [decision(0.5, 0.45)] * 2, AT)
     task = next(row["id"] for row in waiting() if row["text"] != "other")
-    said = cortex("review", task, "cicd", "--by", "anna").stderr
-    assert f"{task} belongs to cicd" in said
+    stderr = cortex("review", task, "cicd", "--by", "anna").stderr
+    assert f"{task} belongs to cicd" in stderr
     params = load_parameters(root)
     pin = take_coordination_pin(root / "logs", root, params.privacy)
     events = read_logs(root / "logs", pin, params.coordination, params.privacy).events
@@ -141,7 +141,7 @@ def test_texts_that_came_back_before_go_with_the_next_decision(root: Path) -> No
     path.write_text(path.read_text() + line)
     queue.add(["two"], [decision(0.5, 0.45)], AT)
     cortex("review", waiting()[0]["id"], "--drop")
-    assert [set(json.loads(kept)) for kept in path.read_text().splitlines()] == [{"id"}] * 2
+    assert [set(json.loads(row)) for row in path.read_text().splitlines()] == [{"id"}] * 2
 
 
 def test_of_several_people_who_decide_at_once_one_does(
@@ -157,14 +157,14 @@ def test_of_several_people_who_decide_at_once_one_does(
 
     monkeypatch.setattr(review_decisions, "author_pseudonym", pseudonym)
 
-    def said(master: str) -> str:
+    def reviewed_by(master: str) -> str:
         try:
             return decide(root, task, master, "anna").name
         except ProjectError as error:
             return str(error)
 
     with ThreadPoolExecutor(4) as pool:
-        answers = sorted(pool.map(said, ["security", "cicd"] * 2))
+        answers = sorted(pool.map(reviewed_by, ["security", "cicd"] * 2))
     assert answers == [f"no open task {task}; `cortex review` lists them"] * 3 + [LOG]
     assert len(recorded(root)) == 1
 
@@ -197,5 +197,5 @@ def _killed(path: Path) -> Iterator[Path]:
 def test_a_text_is_shown_as_it_was_typed(root: Path) -> None:
     text = "[bug] :bug: [/api/users] wants list[int]"
     review_queue(root).add([text], [decision(0.5, 0.45)], AT)
-    shown = cortex("review").stdout.split()
-    assert set(text.split()) <= set(shown)
+    words = cortex("review").stdout.split()
+    assert set(text.split()) <= set(words)

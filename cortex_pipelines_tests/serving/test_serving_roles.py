@@ -12,11 +12,16 @@ from fastapi.testclient import TestClient
 from cortex_pipelines.cli.serving.keys import create
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.guard import NEEDED, Door, hosts_of, needed
-from cortex_pipelines.serving.security.access import Caller
+from cortex_pipelines.serving.http.authentication import (
+    ROUTE_SCOPES,
+    Authenticator,
+    hosts_of,
+    scopes_for,
+)
+from cortex_pipelines.serving.security.access import Principal
 from cortex_pipelines.serving.security.audit import AuditLog, verify
 from cortex_pipelines.serving.security.keys import FILE, ApiKeyError, KeyRing
-from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL, Role, opens
+from cortex_pipelines.serving.security.roles import DEFAULT_ROLE, ROLES, SCOPES, Role, opens
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines_tests.serving import tinygateway
 
@@ -49,18 +54,18 @@ def client(
     monkeypatch.setattr(gateway, "close", lambda: None)
     (gateway.state / "audit.jsonl").unlink(missing_ok=True)
     hosts = hosts_of("127.0.0.1", gateway.settings)
-    door = Door(keys, gateway.settings, hosts, AuditLog(gateway.state))
-    app = create_app(gateway, SERVICES, door=door)
-    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as made:
-        yield made
+    door = Authenticator(keys, gateway.settings, hosts, AuditLog(gateway.state))
+    app = create_app(gateway, SERVICES, authenticator=door)
+    with TestClient(app, "http://127.0.0.1:8008", raise_server_exceptions=False) as client:
+        yield client
 
 
 @pytest.fixture
 def bearing(keys: KeyRing) -> Callable[..., dict[str, str]]:
-    def made(name: str, *given: Any, **more: Any) -> dict[str, str]:
-        return {"authorization": f"Bearer {keys.create(name, *given, **more)}"}
+    def headers_for(name: str, *scopes: Any, **more: Any) -> dict[str, str]:
+        return {"authorization": f"Bearer {keys.create(name, *scopes, **more)}"}
 
-    return made
+    return headers_for
 
 
 Bearing = Callable[..., dict[str, str]]
@@ -68,9 +73,9 @@ Bearing = Callable[..., dict[str, str]]
 
 def tool(client: TestClient, headers: dict[str, str], name: str, /, **arguments: Any) -> Any:
     call = {"name": name, "arguments": arguments}
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
     accepts = {"accept": "application/json, text/event-stream"}
-    answer = client.post("/mcp", json=asked, headers=headers | accepts)
+    answer = client.post("/mcp", json=message, headers=headers | accepts)
     assert answer.status_code == 200, answer.text
     return answer.json()["result"]
 
@@ -80,7 +85,7 @@ def test_a_role_opens_its_routes_and_is_named_to_whom_it_lacks(
     client: TestClient, bearing: Bearing, role: str
 ) -> None:
     headers = bearing(role, role=role)
-    for path, scopes in NEEDED.items():
+    for path, scopes in ROUTE_SCOPES.items():
         answer = client.request("TRACE", path, headers=headers)  # which no route answers
         if all(opens(ROLES[role], scope) for scope in scopes):
             assert answer.status_code == 405, path
@@ -97,25 +102,27 @@ def test_a_role_opens_its_routes_and_is_named_to_whom_it_lacks(
 
 def test_every_scope_has_a_role_and_a_route_or_a_tool() -> None:
     assert frozenset(SCOPES) == frozenset().union(*ROLES.values())
-    asked = frozenset().union(*(needed(path) for path in NEEDED))
-    assert frozenset(SCOPES) - asked == {"lineage", "admin"}
+    scopes = frozenset().union(*(scopes_for(path) for path in ROUTE_SCOPES))
+    assert frozenset(SCOPES) - scopes == {"lineage", "admin"}
     assert get_args(Role) == tuple(ROLES)
-    assert next(iter(ROLES)) == USUAL
-    assert not opens(ROLES[USUAL], "audit")
+    assert next(iter(ROLES)) == DEFAULT_ROLE
+    assert not opens(ROLES[DEFAULT_ROLE], "audit")
 
 
 def test_lineage_is_for_those_who_may_read_it(
     client: TestClient, bearing: Bearing, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = gateway.source._current
-    router = {**(now.router or {}), "lineage": {"name": "logs"}}
+    catalogue = gateway.source._current
+    router = {**(catalogue.router or {}), "lineage": {"name": "logs"}}
     monkeypatch.setattr(
-        gateway.source, "_current", type(now)(now.models, now.default, now.base, router)
+        gateway.source,
+        "_current",
+        type(catalogue)(catalogue.models, catalogue.default, catalogue.base, router),
     )
     for role in ("user", "maintainer", "auditor"):
         headers = bearing(role, role=role)
-        listed = client.get("/v1/models/task_router", headers=headers).json()
-        assert ("lineage" in listed["cortex"]) == (role != "user")
+        response = client.get("/v1/models/task_router", headers=headers).json()
+        assert ("lineage" in response["cortex"]) == (role != "user")
     user, maintainer = bearing("u", role="user"), bearing("m", role="maintainer")
     refused = tool(client, user, "lineage", model="shop")
     assert refused["isError"]
@@ -128,12 +135,12 @@ def test_code_of_the_projects_is_for_those_who_may_read_it(
 ) -> None:
     user = bearing("u")
     bearers = [bearing("m", role="maintainer"), bearing("x", role="user", scopes=["data"])]
-    asked = {
+    requests = {
         "search_code": {"query": "price"},
         "context": {"task": "price"},
         "code_graph": {"question": "callers", "name": "price"},
     }
-    for name, arguments in asked.items():
+    for name, arguments in requests.items():
         refused = tool(client, user, name, **arguments)
         assert "the scope data" in refused["content"][0]["text"]
         for bearer in bearers:
@@ -150,8 +157,8 @@ def test_code_of_the_projects_is_for_those_who_may_read_it(
 
 def test_code_is_read_of_a_key_s_own_projects_only(client: TestClient, bearing: Bearing) -> None:
     headers = bearing("d", role="maintainer", projects=["docs"])
-    wanted = {"docs": 200, "shop": 403, None: 403}
-    for project, status in wanted.items():
+    expected = {"docs": 200, "shop": 403, None: 403}
+    for project, status in expected.items():
         body = {"query": "price", "task": "price", "project": project}
         for path in ("/search", "/context"):
             assert client.post(path, json=body, headers=headers).status_code == status, project
@@ -165,8 +172,8 @@ def test_code_is_read_of_a_key_s_own_projects_only(client: TestClient, bearing: 
 
 def test_a_role_counts_for_its_models_only(client: TestClient, bearing: Bearing) -> None:
     headers = bearing("anna", models=["shop@1.2.0"], projects=["docs"])
-    wanted = {"shop@1.2.0": 200, "docs": 200, "base": 200, "shop": 403, "shop@champion": 403}
-    for name, status in wanted.items():
+    expected = {"shop@1.2.0": 200, "docs": 200, "base": 200, "shop": 403, "shop@champion": 403}
+    for name, status in expected.items():
         answer = client.post("/v1/completions", json=ASKED | {"model": name}, headers=headers)
         assert answer.status_code == status, name
     assert (
@@ -179,16 +186,16 @@ def test_a_role_counts_for_its_models_only(client: TestClient, bearing: Bearing)
 
 
 def test_a_model_s_canary_answers_for_it() -> None:
-    who = Caller("a", frozenset(), models=("shop",))
-    assert who.may_use("shop")
-    assert who.may_use("shop@canary")
-    assert not who.may_use("shop@1.2.0")
-    assert not Caller("a", frozenset(), models=("shop@1.2.0",)).may_use("shop@canary")
+    principal = Principal("a", frozenset(), models=("shop",))
+    assert principal.may_use("shop")
+    assert principal.may_use("shop@canary")
+    assert not principal.may_use("shop@1.2.0")
+    assert not Principal("a", frozenset(), models=("shop@1.2.0",)).may_use("shop@canary")
 
 
 def test_who_audits_reads_the_log_of_their_models(client: TestClient, bearing: Bearing) -> None:
     anna, rita = bearing("anna"), bearing("rita", role="auditor")
-    own = bearing("own", role="auditor", projects=["docs"])
+    headers = bearing("own", role="auditor", projects=["docs"])
     for model in ("shop", "docs"):
         client.post("/v1/completions", json=ASKED | {"model": model}, headers=anna)
     assert client.get("/audit", headers=anna).status_code == 403
@@ -197,7 +204,7 @@ def test_who_audits_reads_the_log_of_their_models(client: TestClient, bearing: B
         ("anna", 200), ("anna", 200), ("anna", 403)
     ]  # fmt: skip
     assert (read["chain"]["entries"], read["chain"]["problem"]) == (3, "")
-    limited = client.get("/audit", headers=own).json()
+    limited = client.get("/audit", headers=headers).json()
     assert [row["model"] for row in limited["entries"]] == ["docs"]
     (newest,) = client.get("/audit", params={"last": 1}, headers=rita).json()["entries"]
     assert newest["key"] == "own", "reading the log is written down, too"
@@ -210,20 +217,20 @@ def test_only_the_end_of_a_long_log_is_read(gateway: Gateway, tmp_path: Path) ->
     for number in range(100):
         log.add({"key": "x" * 500, "status": number})
     path = tmp_path / audit.FILE
-    assert [row["status"] for row in audit.last(path, 3)] == [97, 98, 99]
-    assert len(audit.last(path, 1000)) == verify(path).entries == 100
+    assert [row["status"] for row in audit.latest_entries(path, 3)] == [97, 98, 99]
+    assert len(audit.latest_entries(path, 1000)) == verify(path).entries == 100
 
 
 def test_keys_from_before_there_were_roles_keep_their_scopes(keys: KeyRing) -> None:
     token = keys.create("old", ["read"])
     path = keys._path.parent / FILE
-    kept = json.loads(path.read_text())
-    for row in kept["keys"]:
+    content = json.loads(path.read_text())
+    for row in content["keys"]:
         del row["role"], row["models"]
-    path.write_text(json.dumps(kept))
+    path.write_text(json.dumps(content))
     assert KeyRing(path.parent).find(token).allowed == {"read"}
-    kept["keys"][0]["role"] = "king"
-    path.write_text(json.dumps(kept))
+    content["keys"][0]["role"] = "king"
+    path.write_text(json.dumps(content))
     with pytest.raises(ApiKeyError, match="cannot be read"):
         KeyRing(path.parent).find(token)
     with pytest.raises(ApiKeyError, match="no role king; there is: user, maintainer"):
@@ -234,7 +241,7 @@ def test_the_guide_s_tables_are_the_declaration() -> None:
     text = GUIDE.read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)
     assert [row for row in rows if row[0] in SCOPES and row[0] not in ROLES] == [
-        (scope, what) for scope, what in SCOPES.items() if scope not in ROLES
+        (scope, meaning) for scope, meaning in SCOPES.items() if scope not in ROLES
     ]
     roles = {name: has for name, has in rows if name in ROLES and has.startswith("`")}
     assert {name: set(re.findall(r"`(\w+)`", has)) for name, has in roles.items()} == {

@@ -39,24 +39,24 @@ class Ledger:
         self.written.append((project, version, analysis))
 
     def catalogue(self) -> Catalogue:
-        known = tinygateway.catalogue(self._home)
+        served = tinygateway.catalogue(self._home)
         if self.written:
-            return known
+            return served
         files = tinygateway.files(self._home, "docs")
         if self._broken:
             files = AdapterFiles("broken.dir", missing)
-        docs = known.models["docs"]
+        docs = served.models["docs"]
         release = replace(docs.release, way="adapter", index=None)
         canary = replace(
             docs, name="shop@canary", release=release, adapter=lambda _: files, examples=None
         )
-        shop = replace(known.models["shop"], split=self._split)
-        return replace(known, models={**known.models, "shop": shop, "shop@canary": canary})
+        shop = replace(served.models["shop"], split=self._split)
+        return replace(served, models={**served.models, "shop": shop, "shop@canary": canary})
 
 
 @pytest.fixture
 def serve(home: Path, tmp_path: Path) -> Callable[..., tuple[TestClient, Rollouts]]:
-    def made(ledger: Ledger) -> tuple[TestClient, Rollouts]:
+    def open_gateway(ledger: Ledger) -> tuple[TestClient, Rollouts]:
         rollouts = Rollouts(tmp_path / ROLLOUTS, ledger.conclude)
         source = partial(ledger.catalogue)
         gateway = tinygateway.open_tiny(
@@ -64,7 +64,7 @@ def serve(home: Path, tmp_path: Path) -> Callable[..., tuple[TestClient, Rollout
         )
         return TestClient(create_app(gateway)), rollouts
 
-    return made
+    return open_gateway
 
 
 def ask(client: TestClient, user: str, header: bool = True, **changes: Any) -> Any:
@@ -91,26 +91,28 @@ def test_a_user_keeps_a_variant_and_the_share_is_kept(monkeypatch: pytest.Monkey
     # four standard deviations of the binomial
     assert abs(first.count("canary") - 2_000) < 4 * (10_000 * 0.2 * 0.8) ** 0.5
     assert abs([split.variant("") for _ in users].count("canary") - 2_000) < 160
-    again = replace(split, begun="2026-02-02T03:04:05+00:00")
+    again = replace(split, started_at="2026-02-02T03:04:05+00:00")
     assert [again.variant(name) for name in users] != first
     more = replace(split, plan={**PLAN, "share": 0.6})
-    kept = [more.variant(name) for name, was in zip(users, first, strict=True) if was == "canary"]
-    assert set(kept) == {"canary"}, "a larger share takes nobody's canary away"
+    stable_users = [
+        more.variant(name) for name, was in zip(users, first, strict=True) if was == "canary"
+    ]
+    assert set(stable_users) == {"canary"}, "a larger share takes nobody's canary away"
 
 
 def test_a_good_canary_becomes_champion(home: Path, serve: Any) -> None:
     ledger = Ledger(home)
     client, _ = serve(ledger)
     with client:
-        seen: dict[str, set[str]] = {}
+        variants_by_user: dict[str, set[str]] = {}
         for number in range(40):
             name = f"user-{number % 12}"
             answer = ask(client, name, header=number % 2 == 0, prompt=f"x = {number}\n")
             if ledger.written:
                 break  # this answer may be the new champion's
-            seen.setdefault(name, set()).add(answer.headers["x-cortex-version"])
-        assert all(len(versions) == 1 for versions in seen.values())
-        assert set().union(*seen.values()) == {"shop.dir", "docs.dir"}
+            variants_by_user.setdefault(name, set()).add(answer.headers["x-cortex-version"])
+        assert all(len(versions) == 1 for versions in variants_by_user.values())
+        assert set().union(*variants_by_user.values()) == {"shop.dir", "docs.dir"}
         waited(ledger)
         ((project, version, analysis),) = ledger.written
         assert (project, version, analysis.conclusion) == ("shop", "docs.dir", "success")
@@ -151,8 +153,8 @@ def test_a_shadow_answers_in_the_background(home: Path, serve: Any) -> None:
         counts = rollouts.counts(split)
         assert counts["champion"]["answered"] == 8
         assert counts["canary"]["answered"] >= 1
-        shown = {row["name"]: row for row in client.get("/overview").json()["models"]}
-        assert shown["shop"]["trial"]["champion"]["answered"] == 8
+        rows = {row["name"]: row for row in client.get("/overview").json()["models"]}
+        assert rows["shop"]["trial"]["champion"]["answered"] == 8
     assert not ledger.written
 
 
@@ -174,12 +176,12 @@ def test_a_plan_goes_on_after_a_kill(tmp_path: Path) -> None:
         end.join()
     assert [end.conclusion for end in ends] == ["success"], "and the ledger could not be written"
 
-    done: list[Analysis] = []
-    again = Rollouts(path, lambda _project, _version, analysis: done.append(analysis))
+    analyses: list[Analysis] = []
+    again = Rollouts(path, lambda _project, _version, analysis: analyses.append(analysis))
     assert again.counts(SPLIT)["canary"] == {"answered": 4, "failed": 0}
     again.add(SPLIT, "canary", failed=False)
     again.close()
-    assert [end.conclusion for end in done] == ["success"]
+    assert [end.conclusion for end in analyses] == ["success"]
     Rollouts(path, unreachable).add(SPLIT, "canary", failed=False)
     assert len(ends) == 1, "what ended is not judged again"
 

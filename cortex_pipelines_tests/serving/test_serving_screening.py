@@ -20,7 +20,7 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.security.screening import FilteredAnswers, Screen
+from cortex_pipelines.serving.security.output_filter import OutputFilter, StreamFilter
 from cortex_pipelines_tests.serving import tinygateway
 
 PRIVACY = load_parameters(tinygateway.ROOT).privacy
@@ -35,66 +35,68 @@ PATHS = ("/v1/completions", "/v1/chat/completions", "/infill", "/playground")
 
 
 def body_of(path: str, stream: bool) -> dict[str, Any]:
-    own = {
+    body_by_path = {
         "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
         "/playground": {"way": "base", "model": "base", "prompt": "x"},
     }
-    asked = {name: value for name, value in ASKED.items() if name != "prompt" or path not in own}
-    return {**asked, "stream": stream, **own.get(path, {})}
+    body = {
+        name: value for name, value in ASKED.items() if name != "prompt" or path not in body_by_path
+    }
+    return {**body, "stream": stream, **body_by_path.get(path, {})}
 
 
 def screened(policy: Any, parts: list[str], before: str = "") -> tuple[list[TextDelta], set[str]]:
     rules: set[str] = set()
-    answers = FilteredAnswers(Screen(PRIVACY, policy), before, rules.add)
+    answers = StreamFilter(OutputFilter(PRIVACY, policy), before, rules.add)
     starts = itertools.accumulate(map(len, parts), initial=0)
-    pieces = [
+    deltas = [
         TextDelta(0, part, (GeneratedToken(part, -1.0, raw=part.encode(), offset=start),))
         for part, start in zip(parts, starts, strict=False)
     ]
-    made = [answers.add(piece) for piece in [*pieces, TextDelta(0, "", (), "stop")]]
-    return [piece for piece in made if piece is not None], rules
+    filtered = [answers.add(delta) for delta in [*deltas, TextDelta(0, "", (), "stop")]]
+    return [delta for delta in filtered if delta is not None], rules
 
 
-def text_of(pieces: list[TextDelta]) -> str:
-    return "".join(piece.text for piece in pieces)
+def text_of(deltas: list[TextDelta]) -> str:
+    return "".join(delta.text for delta in deltas)
 
 
 @given(cuts=st.lists(st.integers(min_value=0, max_value=len(TEXT)), max_size=30))
 def test_however_it_comes_in_pieces_no_private_value_is_sent(cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(TEXT)]
     parts = [TEXT[start:end] for start, end in itertools.pairwise(ends)]
-    pieces, rules = screened("cut", parts)
-    tokens = [token.text for piece in pieces for token in piece.tokens]
-    assert text_of(pieces) == Screen(PRIVACY, "cut")("", TEXT).text
-    assert not any(value in text_of(pieces) + "".join(tokens) for value in PRIVATE)
-    assert "x = 1\n" in text_of(pieces)
-    assert "y = f(x)\n" in text_of(pieces)
+    deltas, rules = screened("cut", parts)
+    tokens = [token.text for delta in deltas for token in delta.tokens]
+    assert text_of(deltas) == OutputFilter(PRIVACY, "cut")("", TEXT).text
+    assert not any(value in text_of(deltas) + "".join(tokens) for value in PRIVATE)
+    assert "x = 1\n" in text_of(deltas)
+    assert "y = f(x)\n" in text_of(deltas)
     assert len(tokens) == len(parts), "each token still counts"
     assert {"email", "private-key"} < rules
 
 
 def test_what_is_only_flagged_goes_on_at_once() -> None:
     parts = [TEXT[start : start + 5] for start in range(0, len(TEXT), 5)]
-    pieces, rules = screened("flag", parts)
-    assert [piece.text for piece in pieces] == [*parts, ""]
+    deltas, rules = screened("flag", parts)
+    assert [delta.text for delta in deltas] == [*parts, ""]
     assert {"email", "private-key"} < rules
     assert screened("off", parts)[1] == set()
 
 
 def test_the_line_that_is_gone_on_with_is_read_along() -> None:
-    pieces, rules = screened("cut", ["h7Gk2pQz", '9xLw"\n'], 'def f():\n    password = "')
+    deltas, rules = screened("cut", ["h7Gk2pQz", '9xLw"\n'], 'def f():\n    password = "')
     assert rules == {"password"}
-    assert text_of(pieces).startswith("REDACTED_PASSWORD_")
-    pieces, _ = screened("cut", [AWS[8:], '"\n'], f'key = "{AWS[:8]}')
-    assert AWS[8:] not in text_of(pieces)
-    pieces, rules = screened("cut", ["total + 1\n"], f"# {MAIL}: sum = ")
-    assert (text_of(pieces), rules) == ("total + 1\n", set())
+    assert text_of(deltas).startswith("REDACTED_PASSWORD_")
+    deltas, _ = screened("cut", [AWS[8:], '"\n'], f'key = "{AWS[:8]}')
+    assert AWS[8:] not in text_of(deltas)
+    deltas, rules = screened("cut", ["total + 1\n"], f"# {MAIL}: sum = ")
+    assert (text_of(deltas), rules) == ("total + 1\n", set())
 
 
 def test_an_answer_that_ends_within_a_key_shows_nothing_of_it() -> None:
     half = PEM[: PEM.index(BLOCK) + len(BLOCK) + 1]
-    pieces, _ = screened("cut", [half[:40], half[40:]])
-    assert BLOCK not in text_of(pieces)
+    deltas, _ = screened("cut", [half[:40], half[40:]])
+    assert BLOCK not in text_of(deltas)
 
 
 @pytest.fixture
@@ -115,11 +117,11 @@ def writing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     monkeypatch.setattr(gateway.engine, "submit", submit)
     with TestClient(create_app(gateway)) as client:
 
-        def made(policy: Any) -> TestClient:
-            monkeypatch.setattr(gateway, "_screen", Screen(PRIVACY, policy))
+        def make_client(policy: Any) -> TestClient:
+            monkeypatch.setattr(gateway, "_output_filter", OutputFilter(PRIVACY, policy))
             return client
 
-        yield made
+        yield make_client
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -141,14 +143,14 @@ def test_a_gateway_that_flags_says_so_and_changes_nothing(
     writing: Callable[..., TestClient],
 ) -> None:
     client = writing("flag")
-    whole = client.post("/v1/completions", json=ASKED)
-    assert whole.json()["choices"][0]["text"] == TEXT
-    assert "private-key" in whole.headers["x-cortex-flags"]
+    response = client.post("/v1/completions", json=ASKED)
+    assert response.json()["choices"][0]["text"] == TEXT
+    assert "private-key" in response.headers["x-cortex-flags"]
     assert 'cortex_flagged_total{rule="email"}' in client.get("/metrics").text
     streamed = client.post("/v1/completions", json=ASKED | {"stream": True}).text
-    *_, comment, done = [line for line in streamed.splitlines() if line]
+    *_, comment, last_line = [line for line in streamed.splitlines() if line]
     assert comment.startswith(": x-cortex-flags: ")
-    assert done == "data: [DONE]"
+    assert last_line == "data: [DONE]"
     assert "x-cortex-flags" not in writing("off").post("/v1/completions", json=ASKED).headers
 
 
@@ -156,16 +158,16 @@ def test_a_gateway_that_flags_says_so_and_changes_nothing(
 def test_tokens_of_what_was_cut_say_nothing(
     writing: Callable[..., TestClient], policy: str
 ) -> None:
-    asked = ASKED | {"logprobs": 1}
-    choice = writing(policy).post("/v1/completions", json=asked).json()["choices"][0]
+    body = ASKED | {"logprobs": 1}
+    choice = writing(policy).post("/v1/completions", json=body).json()["choices"][0]
     texts = "".join(choice["logprobs"]["tokens"]) + json.dumps(choice["logprobs"]["top_logprobs"])
     assert (AWS in texts) == (policy == "flag")
 
 
 def test_tasks_and_editors_are_told(writing: Callable[..., TestClient]) -> None:
     client = writing("cut")
-    asked = {"model": "shop", "task": "completion", "input": "def f():\n    ", "alternatives": 0}
-    task = client.post("/predict", json=asked)
+    body = {"model": "shop", "task": "completion", "input": "def f():\n    ", "alternatives": 0}
+    task = client.post("/predict", json=body)
     assert AWS not in task.text
     assert task.json()["flags"]
     assert task.headers["x-cortex-flags"]

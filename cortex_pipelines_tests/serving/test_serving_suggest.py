@@ -27,7 +27,7 @@ def _in_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
         (["tests", "def f(): pass"], "--test-path: the file that the test goes into is missing"),
         (["architecture", "a shop"], "--request: the line that asks is missing"),
         (["naming", "def f(): pass"], "or name it as --name, which has to stand in the code"),
-        (["documentation", "f", "--path", "a.txt"], "--path: text is none of python"),
+        (["documentation", "f", "--path", "a.txt"], "--path: text is not one of python"),
         (["documentation", "--file", "gone.py"], "File 'gone.py' does not exist"),
     ],
 )
@@ -43,13 +43,13 @@ def test_the_mark_of_unicode_in_a_file_is_no_code(
 ) -> None:
     path = tmp_path / "a.py"
     path.write_text("def f():\n    return 1\n", encoding="utf-8-sig")
-    asked = []
+    requested = []
 
     def answered(*given: Any) -> Any:
-        asked.append(given[3])
+        requested.append(given[3])
         return SimpleNamespace(as_json=dict)
 
     monkeypatch.setattr(tasks, "suggest", answered)
     result = CliRunner().invoke(main, ["suggest", "documentation", "--file", str(path)])
     assert result.exit_code == 0, result.output
-    assert asked == ["def f():\n    return 1\n"]
+    assert requested == ["def f():\n    return 1\n"]

@@ -63,31 +63,31 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip(f"{AGENT} cannot be had from npm")
     program = tmp_path / "node_modules" / "tabby-agent" / "dist" / "cli.js"
-    made = Agent(program, tmp_path / "home")
-    yield made
-    made.process.kill()
-    made.process.wait()
+    agent = Agent(program, tmp_path / "home")
+    yield agent
+    agent.process.kill()
+    agent.process.wait()
 
 
 def test_the_agent_completes_and_reports(home: Path, agent: Agent) -> None:
     with started(home) as (url, _):
         server = {"endpoint": url, "token": "none"}
-        about = {"user": {}, "session": {"client": "a test"}}
+        properties = {"user": {}, "session": {"client": "a test"}}
         silent = {"disable": True}
         agent.call(
             "initialize",
             {
                 "config": {"server": server, "anonymousUsageTracking": silent},
-                "clientProperties": about,
+                "clientProperties": properties,
             },
         )
         assert agent.call("getStatus") == "ready"
         assert agent.call("getServerHealthState")["model"] == "base"
-        asked = {"filepath": "total.py", "language": "python", "text": TEXT, "position": len(TEXT)}
-        answer = agent.call("provideCompletions", {**asked, "manually": True})
+        cursor = {"filepath": "total.py", "language": "python", "text": TEXT, "position": len(TEXT)}
+        answer = agent.call("provideCompletions", {**cursor, "manually": True})
         assert answer["choices"][0]["text"]
-        shown = {"type": "view", "completion_id": answer["id"], "choice_index": 0}
-        agent.call("postEvent", shown)
+        view_event = {"type": "view", "completion_id": answer["id"], "choice_index": 0}
+        agent.call("postEvent", view_event)
         log = home / "state" / FILE
         while not (events := events_of(log, answer["id"])).issuperset({"offered", "view"}):
             assert events <= {"offered", "view"}

@@ -19,7 +19,7 @@ from opentelemetry.trace import NoOpTracer
 from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.app import create_app
-from cortex_pipelines.serving.http.guard import Door
+from cortex_pipelines.serving.http.authentication import Authenticator
 from cortex_pipelines.serving.http.tracing import REQUESTS
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import KeyRing
@@ -47,10 +47,10 @@ def client(
     provider.add_span_processor(SimpleSpanProcessor(exported))
     monkeypatch.setattr(gateway, "tracer", provider.get_tracer("test"))
     monkeypatch.setattr(gateway, "close", lambda: None)
-    door = Door(KeyRing(tmp_path), gateway.settings, None, AuditLog(tmp_path))
-    app = create_app(gateway, door=door)
-    with TestClient(app, raise_server_exceptions=False) as made:
-        yield made
+    door = Authenticator(KeyRing(tmp_path), gateway.settings, None, AuditLog(tmp_path))
+    app = create_app(gateway, authenticator=door)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
 
 
 def by_name(exported: InMemorySpanExporter) -> dict[str, ReadableSpan]:
@@ -69,16 +69,21 @@ def test_a_request_has_its_spans_with_what_answered(
     assert root.parent is not None
     assert f"{root.parent.span_id:016x}" == "b7ad6b7169203331", "W3C's traceparent"
     assert {span.parent.span_id for span in spans.values() if span.parent} == {root.context.span_id}
-    named = {f"cortex.{name}": answer.headers[f"x-cortex-{name}"] for name in ("way", "version")}
+    header_attributes = {
+        f"cortex.{name}": answer.headers[f"x-cortex-{name}"] for name in ("way", "version")
+    }
     for name in ("context", "queue", "engine"):
-        assert named.items() <= dict(spans[name].attributes or {}).items()
-    about = dict(root.attributes or {})
-    assert named.items() <= about.items()
-    assert about["cortex.release"] == answer.headers["x-cortex-release"]
-    assert (about["http.route"], about["http.response.status_code"]) == ("/v1/completions", 200)
+        assert header_attributes.items() <= dict(spans[name].attributes or {}).items()
+    attributes = dict(root.attributes or {})
+    assert header_attributes.items() <= attributes.items()
+    assert attributes["cortex.release"] == answer.headers["x-cortex-release"]
+    assert (attributes["http.route"], attributes["http.response.status_code"]) == (
+        "/v1/completions",
+        200,
+    )
     assert (spans["queue"].end_time or 0) <= (spans["engine"].start_time or 0)
-    written = (spans["engine"].attributes or {})["gen_ai.usage.output_tokens"]
-    assert written in range(1, 5)
+    output_tokens = (spans["engine"].attributes or {})["gen_ai.usage.output_tokens"]
+    assert output_tokens in range(1, 5)
     assert [event.name for event in spans["engine"].events] == ["first token"]
 
 
@@ -90,7 +95,7 @@ def test_nothing_that_was_asked_or_written_is_in_a_span(
     gateway: Gateway,
 ) -> None:
     caplog.set_level(logging.INFO, REQUESTS.name)
-    written = client.post("/v1/completions", json=ASKED).json()["choices"][0]["text"]
+    answer = client.post("/v1/completions", json=ASKED).json()["choices"][0]["text"]
     client.get(f"/{SECRET}?q={SECRET}", headers={"user-agent": SECRET})
     client.post("/v1/completions", json=ASKED | {"model": SECRET})
     client.post("/v1/completions", json=ASKED | {"temperature": SECRET})
@@ -98,7 +103,7 @@ def test_nothing_that_was_asked_or_written_is_in_a_span(
     def failing(*_: Any) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(gateway.engine, "_pieces", failing)
+    monkeypatch.setattr(gateway.engine, "_deltas", failing)
     assert client.post("/v1/completions", json=ASKED).status_code == 503
     monkeypatch.setattr(gateway.engine, "prompt", failing)
     assert client.post("/v1/completions", json=ASKED).status_code == 500
@@ -107,9 +112,9 @@ def test_nothing_that_was_asked_or_written_is_in_a_span(
         record.getMessage() for record in caplog.records if record.name == REQUESTS.name
     )
     assert text.count("POST /v1/completions") >= 5
-    for kept in (text, lines):
-        assert SECRET not in kept
-        assert len(written) < 4 or json.dumps(written)[1:-1] not in kept
+    for recorded in (text, lines):
+        assert SECRET not in recorded
+        assert len(answer) < 4 or json.dumps(answer)[1:-1] not in recorded
 
 
 def test_what_is_refused_ends_its_spans(
@@ -180,8 +185,8 @@ def test_spans_are_exported_by_otlp_where_there_is_an_endpoint(
         tracer.start_span("queue").end()
     server.shutdown()
     server.server_close()
-    (sent,) = (ExportTraceServiceRequest.FromString(body) for body in bodies)
-    (resource,) = sent.resource_spans
-    about = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
-    assert about["service.name"] == (name or "cortex-gateway")
+    (export,) = (ExportTraceServiceRequest.FromString(body) for body in bodies)
+    (resource,) = export.resource_spans
+    attributes = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    assert attributes["service.name"] == (name or "cortex-gateway")
     assert resource.scope_spans[0].spans[0].name == "queue"

@@ -15,7 +15,7 @@ from cortex_pipelines.serving.engines.engine import EngineError, Job, Sampling
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.http.app import create_app
 from cortex_pipelines_tests.serving import tinygateway
-from cortex_pipelines_tests.serving.test_serving_engine import pieces
+from cortex_pipelines_tests.serving.test_serving_engine import run_job
 from cortex_pipelines_tests.serving.upstream import Answer, Handler, Server, speaking
 
 MODELS = ["base", "shop-shop.dir"]
@@ -47,8 +47,10 @@ def serve(home: Path, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     with ExitStack() as stack:
 
         def served(server: Server, engine: str = "openai", **changes: Any) -> TestClient:
-            where = tinygateway.upstream(server.url, **changes)
-            gateway = tinygateway.open_tiny(home, tmp_path, engine=engine, upstream=where)
+            upstream_settings = tinygateway.upstream(server.url, **changes)
+            gateway = tinygateway.open_tiny(
+                home, tmp_path, engine=engine, upstream=upstream_settings
+            )
             return stack.enter_context(TestClient(create_app(gateway)))
 
         yield served
@@ -66,8 +68,8 @@ def test_an_answer_says_that_nobody_has_verified_what_wrote_it(start: Any, serve
     facts = client.get("/v1/models/base").json()["cortex"]
     assert base.headers["x-cortex-release"] != facts["release"], "another release than ours"
     assert base.json()["usage"]["completion_tokens"] == 2, "its parts, without probabilities"
-    named = {"model": "shop", "task": "naming", "input": "def <NAME>(cart):\n    return 1\n"}
-    assert client.post("/predict", json=named).json()["confidence"] == 0.0
+    body = {"model": "shop", "task": "naming", "input": "def <NAME>(cart):\n    return 1\n"}
+    assert client.post("/predict", json=body).json()["confidence"] == 0.0
 
 
 def test_an_adapter_that_the_server_does_not_have_is_answered_by_its_base(
@@ -90,7 +92,7 @@ def test_vllm_is_sent_tokens_and_loads_adapters_by_their_version(
         if handler.path.endswith("load_lora_adapter"):
             loads.append(body)
             good = body["lora_name"].startswith("shop")
-            handler.whole(200 if good else 400, {"message": "rank 64 is above max_lora_rank"})
+            handler.send_json(200 if good else 400, {"message": "rank 64 is above max_lora_rank"})
         else:
             speaking("1")(handler, body)
 
@@ -137,12 +139,12 @@ def waited(condition: Callable[[], bool]) -> None:
 
 def failing(times: int, status: int, answer: Answer) -> Answer:
     """Fails so often, then answers."""
-    left = [times]
+    remaining = [times]
 
     def answered(handler: Handler, body: dict[str, Any]) -> None:
-        left[0] -= 1
-        if left[0] >= 0:
-            handler.whole(status, {"error": {"message": "CUDA out of memory"}})
+        remaining[0] -= 1
+        if remaining[0] >= 0:
+            handler.send_json(status, {"error": {"message": "CUDA out of memory"}})
         else:
             answer(handler, body)
 
@@ -179,7 +181,7 @@ ERROR_INSIDE = '{"error": {"message": "the adapter is gone"}}'
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "words", "asked"),
+    ("answer", "status", "words", "request_count"),
     [
         (failing(9, 500, dropped), 503, "fails with 500: CUDA out of memory", 2),
         (failing(9, 429, dropped), 429, "has no room: CUDA out of memory", 2),
@@ -188,14 +190,14 @@ ERROR_INSIDE = '{"error": {"message": "the adapter is gone"}}'
         (failing(9, 302, dropped), 503, "refuses base with 302", 1),
         (dropped, 503, "ended while it wrote", 1),
         (slow, 503, "does not answer in time (ReadTimeout)", 2),
-        (malformed("{no json"), 503, "no completion in OpenAI's form", 1),
-        (malformed('["choices"]'), 503, "no completion in OpenAI's form", 1),
-        (malformed('{"choices": [{"text": 7}]}'), 503, "its text is none", 1),
+        (malformed("{no json"), 503, "is not a completion in OpenAI's format", 1),
+        (malformed('["choices"]'), 503, "is not a completion in OpenAI's format", 1),
+        (malformed('{"choices": [{"text": 7}]}'), 503, "its text is not a string", 1),
         (malformed(ERROR_INSIDE), 503, "failed: the adapter is gone", 2),
     ],
 )
 def test_a_fault_of_the_server_is_told_in_a_sentence(
-    start: Any, serve: Any, answer: Answer, status: int, words: str, asked: int
+    start: Any, serve: Any, answer: Answer, status: int, words: str, request_count: int
 ) -> None:
     server = start(answer)
     client = serve(server, seconds=1 if answer is slow else 30, attempts=2)
@@ -205,7 +207,7 @@ def test_a_fault_of_the_server_is_told_in_a_sentence(
         refused = client.post("/v1/completions", json=body)
         assert refused.status_code == (200 if stream else status)
         assert words in refused.text
-        assert len(server.asked) == asked
+        assert len(server.asked) == request_count
     assert refused.text.count("data: ") == (2 if answer is dropped else 1)
 
 
@@ -213,12 +215,12 @@ def test_a_beginning_that_the_server_does_not_write_is_put_before_it(
     start: Any, home: Path
 ) -> None:
     server = start(speaking("x = 1"))
-    how = tinygateway.settings(engine="openai", upstream=tinygateway.upstream(server.url))
-    engine = open_engine(tinygateway.base_in(home), how, home)
+    settings = tinygateway.settings(engine="openai", upstream=tinygateway.upstream(server.url))
+    engine = open_engine(tinygateway.base_in(home), settings, home)
     prompt = engine.prompt("def f():\n    ")
     assert prompt.start
-    taken = pieces(engine, Job(None, prompt, Sampling(20)))
-    assert "".join(piece.text for piece in taken) == "x = 1"
+    deltas = run_job(engine, Job(None, prompt, Sampling(20)))
+    assert "".join(delta.text for delta in deltas) == "x = 1"
     first, second = (body for _, body, _ in server.asked)
     assert second["prompt"] == first["prompt"] + prompt.start == "def f():\n    "
     assert second["max_tokens"] == 20 - len(prompt.start)
@@ -229,19 +231,19 @@ def test_parameters_reach_the_server_and_the_key_comes_from_the_environment(
     start: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start(speaking("x"))
-    where = tinygateway.upstream(server.url, key="UPSTREAM_KEY")
-    how = tinygateway.settings(engine="openai", upstream=where)
+    upstream_settings = tinygateway.upstream(server.url, key="UPSTREAM_KEY")
+    settings = tinygateway.settings(engine="openai", upstream=upstream_settings)
     with pytest.raises(EngineError, match="variable UPSTREAM_KEY is not set"):
-        open_engine(tinygateway.base_in(home), how, home)
+        open_engine(tinygateway.base_in(home), settings, home)
     monkeypatch.setenv("UPSTREAM_KEY", "of the server")
-    engine = open_engine(tinygateway.base_in(home), how, home)
+    engine = open_engine(tinygateway.base_in(home), settings, home)
     sampling = Sampling(9, temperature=0.5, top_p=0.9, seed=7, presence=0.1, frequency=0.2, top=3)
-    pieces(engine, Job(None, engine.prompt("x"), sampling, 2))
+    run_job(engine, Job(None, engine.prompt("x"), sampling, 2))
     engine.close()
-    wanted = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.1}
-    wanted |= {"frequency_penalty": 0.2, "logprobs": 3, "stream": True, "model": "base"}
-    for place, (_, body, key) in enumerate(server.asked):
-        assert body.items() >= {**wanted, "seed": 7 + place}.items()
+    expected = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.1}
+    expected |= {"frequency_penalty": 0.2, "logprobs": 3, "stream": True, "model": "base"}
+    for index, (_, body, key) in enumerate(server.asked):
+        assert body.items() >= {**expected, "seed": 7 + index}.items()
         assert key == "Bearer of the server"
     assert len(server.asked) == 2
 
@@ -249,7 +251,7 @@ def test_parameters_reach_the_server_and_the_key_comes_from_the_environment(
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"url": "127.0.0.1:8000"}, "is no address such as"),
+        ({"url": "127.0.0.1:8000"}, "is not an address such as"),
         ({"url": "http://me:word@host/v1"}, "an address holds no password"),
         ({"adapter": "shop"}, "has to hold {version}"),
         ({"adapter": "{version}-{user}"}, "has to hold {version}"),
@@ -261,7 +263,7 @@ def test_settings_that_cannot_be_meant_are_refused(changed: dict[str, str], word
 
 
 def test_no_data_version_depends_on_the_server(tmp_path: Path) -> None:
-    """``serving`` is none of the sections that an asset can ask for."""
+    """``serving`` is not one of the sections that an asset can ask for."""
     from cortex_pipelines.config import SECTIONS
 
     assert load_parameters(tinygateway.ROOT).serving.upstream

@@ -27,16 +27,16 @@ from cortex_pipelines.prompts.retrieved_examples import SimilarExamples
 from cortex_pipelines.release.answering import Condition, Release
 from cortex_pipelines.release.experiments.running import Experiments
 from cortex_pipelines.routing.serving.router import Router
-from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, Served
-from cortex_pipelines.serving.conditions import with_others
+from cortex_pipelines.serving.catalogue import Catalogue, CatalogueSource, ServedModel
+from cortex_pipelines.serving.conditions import with_ways
 from cortex_pipelines.serving.engines.engine import AdapterFiles
 from cortex_pipelines.serving.engines.opening import open_engine
 from cortex_pipelines.serving.engines.torch_engine import TorchEngine
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.server import run
 from cortex_pipelines.serving.rollout import Rollouts
-from cortex_pipelines.serving.routing import LoadedRouter, RouterDesk
-from cortex_pipelines.serving.security.screening import Screen
+from cortex_pipelines.serving.routing import LoadedRouter, RouterBatcher
+from cortex_pipelines.serving.security.output_filter import OutputFilter
 from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines_tests.adapters import tinymodel
 from cortex_pipelines_tests.release.tinyadapter import write_adapter
@@ -63,22 +63,29 @@ RULES = {
 
 
 def settings(**changes: Any) -> ServingSettings:
-    given = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
+    values = {"adapters": 3, "precision": "fp32", "threads": 1, "window": 256, "max_tokens": 128}
     limits = {
         "waiting": 16,
         "cached_mib": 0,
         "requests_per_minute": None,
         "tokens_per_minute": None,
     }
-    given |= {**limits, "hosts": [], "origins": [], "output": "flag", "oidc": None, "review": False}
-    given["upstream"] = upstream()
-    return ServingSettings.model_validate({"engine": "torch", **given, **changes})
+    values |= {
+        **limits,
+        "hosts": [],
+        "origins": [],
+        "output": "flag",
+        "oidc": None,
+        "review": False,
+    }
+    values["upstream"] = upstream()
+    return ServingSettings.model_validate({"engine": "torch", **values, **changes})
 
 
 def upstream(url: str = "http://127.0.0.1:1/v1", **changes: Any) -> dict[str, Any]:
     """Settings of an upstream server."""
-    given = {"url": url, "model": "base", "adapter": "{project}-{version}", "key": None}
-    return {**given, "seconds": 30, "attempts": 3, "at_once": 1, **changes}
+    values = {"url": url, "model": "base", "adapter": "{project}-{version}", "key": None}
+    return {**values, "seconds": 30, "attempts": 3, "at_once": 1, **changes}
 
 
 def base_in(root: Path) -> BaseModel:
@@ -102,16 +109,16 @@ def files(root: Path, name: str) -> AdapterFiles:
 def catalogue(root: Path) -> Catalogue:
     digest = base_in(root).digest
 
-    def served(name: str, way: Condition, project: str | None = None) -> Served:
+    def served(name: str, way: Condition, project: str | None = None) -> ServedModel:
         adapter = (
             partial(lambda adapter_files, _task: adapter_files, files(root, project))
             if project
             else None
         )
-        shown = root / "data" / "completion" if way in ("context", "both") else None
-        index = "index.dir" if shown else None
+        examples = root / "data" / "completion" if way in ("context", "both") else None
+        index = "index.dir" if examples else None
         release = Release(way, digest, f"{project}.dir" if project else None, index)
-        return Served(name, release, adapter, shown, about={"project": name})
+        return ServedModel(name, release, adapter, examples, details={"project": name})
 
     models = [
         served(BASE, "base"),
@@ -123,15 +130,15 @@ def catalogue(root: Path) -> Catalogue:
     return Catalogue({model.name: model for model in models}, BASE, "directory:base", router)
 
 
-def compared(root: Path) -> Catalogue:
+def experiment_catalogue(root: Path) -> Catalogue:
     """The same catalogue, of which each model knows how it would be answered otherwise."""
     plain = catalogue(root)
-    shown = root / "data" / "completion"
-    others = {
-        name: with_others(one, "index.dir", shown) if name != BASE else one
-        for name, one in plain.models.items()
+    examples = root / "data" / "completion"
+    by_way = {
+        name: with_ways(model, "index.dir", examples) if name != BASE else model
+        for name, model in plain.models.items()
     }
-    return replace(plain, models=others)
+    return replace(plain, models=by_way)
 
 
 def open_tiny(
@@ -143,18 +150,18 @@ def open_tiny(
     experiments: Experiments | None = None,
     **changes: Any,
 ) -> Gateway:
-    how = settings(**changes)
+    serving_settings = settings(**changes)
     params = load_parameters(ROOT)
     rules = partial(Router.from_rules, root / "routing-patterns.json", "coordinator")
     return Gateway(
         CatalogueSource(source or partial(catalogue, root), stamp),
-        open_engine(base_in(root), how, state / "llama"),
-        how,
+        open_engine(base_in(root), serving_settings, state / "llama"),
+        serving_settings,
         params.datasets,
         lambda folder: SimilarExamples(folder, SHOWN_BYTES),
-        RouterDesk(lambda: LoadedRouter(rules()), lambda: 0),
+        RouterBatcher(lambda: LoadedRouter(rules()), lambda: 0),
         state,
-        Screen(params.privacy, how.output),
+        OutputFilter(params.privacy, serving_settings.output),
         rollouts,
         experiments,
     )

@@ -25,14 +25,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         models = [{"id": name} for name in self.server.models]
-        self.whole(200, {"object": "list", "data": models})
+        self.send_json(200, {"object": "list", "data": models})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((self.path, body, self.headers.get("authorization")))
         self.server.answer(self, body)
 
-    def whole(self, status: int, value: Any, **headers: str) -> None:
+    def send_json(self, status: int, value: Any, **headers: str) -> None:
         """An answer in JSON, or the bytes themselves."""
         content = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
@@ -96,7 +96,7 @@ class Server(ThreadingHTTPServer):
                 connection.shutdown(SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
-        """A client that has gone is no error."""
+        """A client that disconnects is not an error."""
 
 
 def speaking(*texts: str) -> Answer:
@@ -135,7 +135,7 @@ def llama_cpp(home: Path) -> Iterator[Server]:
             connection.request("POST", "/v1/completions", json.dumps(body), head)
             answer = connection.getresponse()
             if answer.status != 200:
-                handler.whole(answer.status, answer.read())
+                handler.send_json(answer.status, answer.read())
                 return
             handler.stream()
             with suppress(OSError):  # the client has gone

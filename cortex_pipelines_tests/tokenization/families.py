@@ -74,10 +74,10 @@ def qwen() -> Any:
     tokenizer.normalizer = normalizers.NFC()
     special = _special("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     marks = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<tool_call>", "</tool_call>")
-    made = _wrapped(
+    qwen_tokenizer = _wrapped(
         tokenizer, [*_plain(*marks, "<think>", "</think>"), *special], eos_token="<|im_end|>"
     )
-    made.chat_template = (
+    qwen_tokenizer.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m.role }}\n"
         "{% if m.role == 'assistant' and '</think>' in m.content %}"
         "{{ m.content.split('</think>')[-1].lstrip() }}{% else %}{{ m.content | trim }}{% endif %}"
@@ -85,7 +85,7 @@ def qwen() -> Any:
         "{% if tools %}<tool_call>{{ tools | tojson }}</tool_call>{% endif %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
-    return made
+    return qwen_tokenizer
 
 
 def phi() -> Any:
@@ -103,15 +103,15 @@ def neox() -> Any:
 def _sentencepiece_bpe(controls: Sequence[str], prefix: bool) -> Tokenizer:
     """BPE over whole characters with bytes for the rest; merges lead to the control tokens too."""
     letters = sorted({letter for text in CORPUS for letter in text.replace(" ", "\u2581")})
-    pieces = [*controls, *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
+    tokens = [*controls, *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
     merges: list[tuple[str, str]] = []
     for word in ("\u2581return", "\u2581def", "</s>", "<s>", "<eos>"):
         for end in range(2, len(word) + 1):
             pair = (word[: end - 1], word[end - 1 : end])
-            if set(pair) <= set(pieces) and pair not in merges:
+            if set(pair) <= set(tokens) and pair not in merges:
                 merges.append(pair)
-                pieces += [] if word[:end] in pieces else [word[:end]]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+                tokens += [] if word[:end] in tokens else [word[:end]]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(
         models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
     )
@@ -141,24 +141,24 @@ def gemma() -> Any:
     """The same without the space before, with marks of turns, unused ones and runs of lines."""
     controls = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")
     added = [*_special(*controls), *_plain("<unused0>", "\n\n", "<table>")]
-    made = _wrapped(
+    tokenizer = _wrapped(
         _sentencepiece_bpe(controls, prefix=False),
         added,
         unk_token="<unk>",
         bos_token="<bos>",
         eos_token="<eos>",
     )
-    made.chat_template = (
+    tokenizer.chat_template = (
         "<bos>{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content | trim }}"
         "<end_of_turn>\n{% endfor %}"
         "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
     )
-    return made
+    return tokenizer
 
 
 def _unigram(controls: Sequence[str], byte_fallback: bool) -> Tokenizer:
     letters = sorted({letter for text in CORPUS for letter in text.replace(" ", "\u2581")})
-    scored = [(piece, -6.0) for piece in letters] + [("\u2581return", -3.0), ("\u2581def", -3.0)]
+    scored = [(token, -6.0) for token in letters] + [("\u2581return", -3.0), ("\u2581def", -3.0)]
     all_bytes = [(f"<0x{byte:02X}>", 0.0) for byte in range(256)] if byte_fallback else []
     vocabulary = [*((control, 0.0) for control in controls), *all_bytes, *scored]
     tokenizer = Tokenizer(models.Unigram(vocabulary, controls.index("<unk>"), byte_fallback))
@@ -199,9 +199,9 @@ def bert() -> Any:
     """Word pieces, as sentence encoders have them."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[", "]", "cls", "sep", "mask", "pad"]
     letters = [chr(code) for code in range(97, 123)]
-    pieces = [*words, *letters, *(f"##{letter}" for letter in letters), "=", "'", "unk"]
+    vocabulary = [*words, *letters, *(f"##{letter}" for letter in letters), "=", "'", "unk"]
     tokenizer = Tokenizer(
-        models.WordPiece({piece: n for n, piece in enumerate(pieces)}, unk_token="[UNK]")
+        models.WordPiece({token: n for n, token in enumerate(vocabulary)}, unk_token="[UNK]")
     )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

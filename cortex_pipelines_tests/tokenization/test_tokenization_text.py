@@ -80,8 +80,10 @@ def test_segments_have_the_tokens_of_the_text_that_spells_them_out(tokenizer: An
     for mark, number in encoder_of(tokenizer).controls.items():
         segments = (Segment("def f("), Segment("): "), Segment(mark, True), Segment(" return\nx"))
         (ids,) = token_ids(tokenizer, [segments])
-        (wanted,) = tokenizer([f"def f(): {mark} return\nx"], add_special_tokens=False)["input_ids"]
-        assert ids == wanted
+        (expected,) = tokenizer([f"def f(): {mark} return\nx"], add_special_tokens=False)[
+            "input_ids"
+        ]
+        assert ids == expected
         assert ids.count(number) == 1
 
 
@@ -93,9 +95,9 @@ def test_a_segment_that_is_not_a_control_token_is_refused(tokenizer: Any) -> Non
 def test_an_example_ends_once(tokenizer: Any) -> None:
     end = tokenizer.eos_token
     example = Example("1", "completion", "a", "", "", f"end = '{end}'\n", f"    {end}\n", "1")
-    (made,) = tokenise(tokenizer, [example], 400)
-    assert [place for place, token in enumerate(made.ids) if token == tokenizer.eos_token_id] == [
-        len(made.ids) - 1
+    (row,) = tokenise(tokenizer, [example], 400)
+    assert [index for index, token in enumerate(row.ids) if token == tokenizer.eos_token_id] == [
+        len(row.ids) - 1
     ]
 
 
@@ -106,15 +108,15 @@ def test_code_around_a_gap_cannot_end_it(name: str) -> None:
     marks = next(marks for marks in GAP_TOKENS if marks[0] in controls)
     code = "".join(marks)
     example = Example("1", "completion", "a", "", "", code, f"{code}x", "1", suffix=code)
-    (made,) = tokenise(tokenizer, [example], 1000)
+    (row,) = tokenise(tokenizer, [example], 1000)
     numbers = [controls[mark] for mark in marks]
-    assert [token for token in made.ids if token in numbers] == numbers
+    assert [token for token in row.ids if token in numbers] == numbers
 
 
 def test_what_goes_on_has_no_space_of_its_own(tokenizer: Any) -> None:
     (ids,) = continuation_ids(tokenizer, ["return x"])
-    (whole,) = token_ids(tokenizer, ["\nreturn x"])
-    assert whole[-len(ids) :] == ids
+    (full_ids,) = token_ids(tokenizer, ["\nreturn x"])
+    assert full_ids[-len(ids) :] == ids
     assert "\u2581return" not in tokenizer.convert_ids_to_tokens(ids)
 
 

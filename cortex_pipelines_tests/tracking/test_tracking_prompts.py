@@ -14,7 +14,7 @@ def test_each_content_is_registered_once(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     packaged = project_templates(tmp_path)
     first = register_templates(tmp_path, packaged)
-    assert set(first) == {f"prompt-{name}" for name in packaged.each}
+    assert set(first) == {f"prompt-{name}" for name in packaged.by_name}
     assert set(first.values()) == {1}
 
     for folder in (tmp_path / "prompts", tmp_path / "prompts" / "short"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from cortex_pipelines.serving.security.keys import KeyRing
-from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL
+from cortex_pipelines.serving.security.roles import DEFAULT_ROLE, ROLES, SCOPES
 
 _DAYS = re.compile(r"([1-9]\d{0,4})d")
 
@@ -21,7 +21,7 @@ def keys() -> None:
 @click.option(
     "--role",
     type=click.Choice(tuple(ROLES)),
-    help=f"What it may ask for, as a set of scopes; without role and scopes {USUAL}.",
+    help=f"What it may ask for, as a set of scopes; without role and scopes {DEFAULT_ROLE}.",
 )
 @click.option(
     "--scope",

@@ -28,13 +28,13 @@ def prompts(name: str | None, variant: str | None, register: bool, as_json: bool
 
         numbers = register_templates(root, project_set)
     if name is not None:
-        if name not in templates.each:
-            raise PromptFileError(f"no template {name}; there is {', '.join(templates.each)}")
+        if name not in templates.by_name:
+            raise PromptFileError(f"no template {name}; there is {', '.join(templates.by_name)}")
         click.echo(templates[name].text, nl=False)
         return
     rows = [
         {"name": each.name, "version": each.version, "from": each.origin}
-        for each in templates.each.values()
+        for each in templates.by_name.values()
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=1))

@@ -74,7 +74,7 @@ from cortex_pipelines.evaluation.settings import EvaluationSettings
 from cortex_pipelines.execution.tests.environment import open_environment
 from cortex_pipelines.extraction.patterns.pattern_files import project_checks
 from cortex_pipelines.ingestion.pretrained_models import PinnedModel
-from cortex_pipelines.prompts.examples import measured, task_counts
+from cortex_pipelines.prompts.examples import datasets_to_measure, task_counts
 from cortex_pipelines.rowcache import RowCache
 from cortex_pipelines.schemas.adapter_scores import FOREIGN_SCORES, GENERAL_SCORES
 from cortex_pipelines.statistics.multiple_comparisons import (
@@ -117,7 +117,7 @@ def evaluate_adapter(
     models = ComparedModels(challenger.folder, baseline.folder if baseline else None)
     scorer = ItemScorer(pinned, root, settings, cache)
     adapter_tasks = trained_tasks(challenger.folder)
-    inputs = replace(inputs, datasets=measured(inputs.datasets, adapter_tasks))
+    inputs = replace(inputs, datasets=datasets_to_measure(inputs.datasets, adapter_tasks))
     items = sample_items(inputs, challenger.folder, settings)
     _score_all(items, models, scorer)
     observe("scoring_seconds", perf_counter() - started)

@@ -118,7 +118,7 @@ def sample_items(inputs: EvaluationInputs, challenger: Path, settings: Evaluatio
     retrieved, questions_with_context = [], list[Question | None]([None] * len(questions))
     if settings.retrieved_bytes:
         similar = SimilarExamples(completion, settings.retrieved_bytes)
-        retrieved = similar.asked(completions)
+        retrieved = similar.with_examples(completions)
         questions_with_context = _with_similar_examples(
             questions, similar, settings.retrieved_choices
         )
@@ -144,7 +144,7 @@ def _with_similar_examples(
         remaining[question.kind] -= 1
         variant = None
         if remaining[question.kind] >= 0:
-            prompt = similar.before(question.answers[0].prompt)
+            prompt = similar.prepend_examples(question.answers[0].prompt)
             answers = tuple(replace(answer, prompt=prompt) for answer in question.answers)
             variant = replace(question, answers=answers)
         with_context.append(variant)

@@ -1,4 +1,4 @@
-"""What is asked of an engine and what it gives back, whichever engine that is."""
+"""Interface of the engines: jobs in, text deltas out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ Finish = Literal["stop", "length", "cancelled"]
 
 
 class EngineError(RuntimeError):
-    """The engine failed at a request; the message says how."""
+    """The engine failed to answer a request."""
 
 
 class UnavailableError(EngineError):
-    """What the engine asks cannot be reached now; it is tried again with the next request."""
+    """The upstream server cannot be reached; the next request tries again."""
 
 
 class BusyError(RuntimeError):
-    """Too many requests wait already."""
+    """The queue is full."""
 
 
 class RefusedAdapterError(UntrustedModelError):
-    """An adapter does not do in the engine what it was trained to do; the base answers instead."""
+    """An adapter does not behave as trained in this engine; the base answers instead."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class AdapterFiles:
     """An adapter that may be loaded.
 
     Args:
-        version: DVC's hash of the model, and the task after a colon where it has one a task.
+        version: DVC's hash of the model, with ``:task`` if the model has one adapter per task.
         locate: The verified folder of the adapter; raises UntrustedModelError or ProjectError.
-        project: Whose adapter it is.
+        project: The project it belongs to.
     """
 
     version: str
@@ -43,12 +43,12 @@ class AdapterFiles:
 
 
 @dataclass(frozen=True)
-class Ready:
+class LoadedAdapter:
     """An adapter that was loaded and probed.
 
     Args:
         version: As in ``AdapterFiles``.
-        weights: What the engine puts on the base.
+        weights: The engine's own representation.
     """
 
     version: str
@@ -57,12 +57,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is to be continued.
+    """Text to continue, as tokens.
 
     Args:
         ids: Tokens, cut to the window.
-        start: Text that the answer is held to begin with, and that is not part of it.
-        cut: Tokens that were cut off at the left.
+        start: Text that the answer is forced to begin with; not part of the answer.
+        cut: Tokens cut off on the left.
     """
 
     ids: tuple[int, ...]
@@ -72,19 +72,19 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an answer is chosen.
+    """Decoding parameters.
 
     Args:
-        max_tokens: Most tokens of an answer.
-        temperature: 0 takes the likeliest token.
-        top_p: Share of the probability that is drawn from.
-        seed: Of the draws; None for another one each time.
-        stop: Texts before which the answer ends.
-        top: Alternatives shown with each token.
-        presence: Taken off the score of each token that the answer holds.
-        frequency: The same for each time that it does.
-        reuse: Whether the pass over a prompt that begins the same may be used again.
-        finished: Whether an answer, as far as it goes, is complete; its ``repr`` says all of it.
+        max_tokens: Longest answer.
+        temperature: 0 is greedy decoding.
+        top_p: Nucleus sampling.
+        seed: Random seed; None for a new one each time.
+        stop: Stop strings; not part of the answer.
+        top: Alternatives reported with each token.
+        presence: Penalty on the logit of each token that the answer contains.
+        frequency: The same for each occurrence.
+        reuse: Whether to reuse the KV cache of an earlier prompt with the same prefix.
+        finished: Whether a partial answer is complete; its ``repr`` identifies it in cache keys.
     """
 
     max_tokens: int
@@ -104,28 +104,28 @@ class Job:
     """A request to an engine.
 
     Args:
-        adapter: What to put on the base; None for the base alone.
-        prompt: What to continue.
-        sampling: How.
-        count: How many answers.
-        begun: Called when the engine turns to it.
+        adapter: The adapter; None for the base model.
+        prompt: The prompt.
+        sampling: Decoding parameters.
+        count: Number of answers.
+        on_start: Called when the engine turns to it.
     """
 
-    adapter: Ready | None
+    adapter: LoadedAdapter | None
     prompt: Prompt
     sampling: Sampling
     count: int = 1
-    begun: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    on_start: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """A token as an engine chose it.
+    """A token as chosen by an engine.
 
     Args:
-        token: Its number.
+        token: Token id.
         logprob: Natural logarithm of its probability, before temperature.
-        top: The likeliest tokens there, by number, with theirs.
+        top: The likeliest tokens at this position, as (id, logprob).
     """
 
     token: int
@@ -138,7 +138,7 @@ class Alternative:
     """One of the likeliest tokens at a position.
 
     Args:
-        text: Its text; of a part of a character ``bytes:`` and its bytes, as OpenAI writes it.
+        text: Its text; for an incomplete character ``bytes:`` and hex digits, as OpenAI writes it.
         logprob: Natural logarithm of its probability, before temperature.
         raw: Its bytes.
     """
@@ -152,14 +152,14 @@ class Alternative:
 class GeneratedToken:
     """A token of an answer.
 
-    The texts of an answer's tokens join to its text, and so do their bytes: of the tokens that
-    write a character together, the last has it as its text, and each its own bytes.
+    The texts of an answer's tokens concatenate to its text, and so do their bytes. If several
+    tokens form one character, the last one has it as text, and each has its own bytes.
 
     Args:
-        text: What it adds.
+        text: Text that it adds.
         logprob: Natural logarithm of its probability, before temperature; None if an upstream
-            server does not say.
-        top: The likeliest tokens there.
+            server does not report it.
+        top: The likeliest tokens at this position.
         raw: Its bytes.
         offset: Characters of the answer before it.
     """
@@ -173,15 +173,15 @@ class GeneratedToken:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """A part of one of the answers.
+    """New text of one of the answers.
 
     Args:
-        index: Which answer.
-        text: What is added to it; may be empty.
-        tokens: The tokens that the text is made of.
-        finish: Why the answer ends here; None if it goes on.
-        cut: Tokens that were generated and are not in the text: those of a stop string, or of a
-            character that is not whole.
+        index: Index of the answer.
+        text: Added text; may be empty.
+        tokens: The tokens of the text.
+        finish: Why the answer ends here; None if it continues.
+        cut: Generated tokens that are not in the text: of a stop string, or of an incomplete
+            character.
     """
 
     index: int
@@ -192,43 +192,42 @@ class TextDelta:
 
     @property
     def generated(self) -> int:
-        """Tokens that were generated for it."""
+        """Number of generated tokens."""
         return len(self.tokens) + self.cut
 
 
 Event = TextDelta | BaseException | None
-"""A piece, what went wrong, or None at the end."""
+"""A delta, an error, or None at the end."""
 
 
 class Engine(Protocol):
-    """A base in memory that answers with and without adapters."""
+    """A base model in memory that answers with and without adapters."""
 
     tokenizer: Any
     window: int
 
-    def load(self, adapter: AdapterFiles) -> Ready:
-        """An adapter, verified and probed; waits for the model.
+    def load(self, adapter: AdapterFiles) -> LoadedAdapter:
+        """Load, verify and probe an adapter; blocks.
 
         Raises:
-            UntrustedModelError: it is refused.
-            ProjectError: its files are not to be had.
-            UnavailableError: nobody can be asked for it now.
+            UntrustedModelError: the adapter is refused.
+            ProjectError: its files are missing.
+            UnavailableError: the upstream server cannot be reached.
         """
 
-    def elsewhere(self, ready: Ready | None) -> str:
-        """Name of the model by which an upstream server writes an answer, whose weights nobody here
-        has verified; empty where they are in this engine.
+    def upstream_model(self, adapter: LoadedAdapter | None) -> str:
+        """Name of the upstream server's unverified model; empty if the weights are in this engine.
 
         Args:
-            ready: The adapter; None for the base alone.
+            adapter: The adapter; None for the base model.
         """
 
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
-        """A prompt as tokens; a string is text throughout, whatever is spelt in it.
+        """Encode a prompt; a string never becomes control tokens.
 
         Args:
             text: The prompt.
-            room: Tokens to be left for the answer.
+            room: Tokens reserved for the answer.
         """
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
@@ -236,18 +235,18 @@ class Engine(Protocol):
 
         Args:
             job: The request.
-            deliver: Takes pieces, then None; called from the engine's thread.
+            deliver: Receives deltas, then None; called from the engine's thread.
 
         Returns:
-            What cancels it.
+            A function that cancels the request.
 
         Raises:
-            BusyError: too many wait.
+            BusyError: the queue is full.
         """
 
     def state(self) -> Mapping[str, Any]:
         """``waiting`` (requests), ``busy``, ``written`` (tokens so far), ``resident`` (versions in
-        memory), ``alive``, and ``down``: why it cannot answer at the moment; empty if it can."""
+        memory), ``alive``, and ``down``: why it cannot answer now; empty if it can."""
 
     def close(self) -> None:
-        """End the engine; requests that wait get an EngineError."""
+        """Shut down; waiting requests get an EngineError."""

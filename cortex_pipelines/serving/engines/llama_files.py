@@ -1,7 +1,4 @@
-"""What the llama.cpp engine loads: base and adapters as GGUF, and what they have to answer.
-
-All is made once, by the torch that adapters are trained with, and kept by content.
-"""
+"""Content-addressed cache of base and adapters as GGUF, with torch's expected log-probabilities."""
 
 import hashlib
 import json
@@ -25,96 +22,97 @@ from cortex_pipelines.serving.engines.probing import Probe
 
 Chances = npt.NDArray[np.float32]
 
-_FORM = 1
-"""To be raised when other bytes are written for the same base or adapter."""
+_FORMAT_VERSION = 1
+"""Increment if the bytes for the same base or adapter change."""
 
-_BASE, _WANTED = "base.gguf", "wanted.npy"
+_BASE, _EXPECTED = "base.gguf", "wanted.npy"
 
 
 @dataclass(frozen=True)
-class Converted:
-    """A base or an adapter as llama.cpp takes it.
+class GgufFile:
+    """A base or an adapter for llama.cpp.
 
     Args:
         path: The GGUF file.
-        wanted: Log-probabilities after each probe prompt by torch, shape (prompts, vocabulary).
+        expected_logprobs: Torch's log-probabilities after each probe prompt, shape (prompts,
+            vocabulary).
     """
 
     path: Path
-    wanted: Chances
+    expected_logprobs: Chances
 
 
 class LlamaFiles:
     """The converted files of one base.
 
     Args:
-        base: The base.
+        base: The base model.
         width: Type of its matrices for llama.cpp.
-        folder: Where they are kept; made if it is not there.
+        folder: Cache folder; created if missing.
     """
 
     def __init__(self, base: BaseModel, width: Width, folder: Path) -> None:
-        self._given = base
+        self._base_model = base
         self._width = width
-        self._folder = folder / _key(str(_FORM), base.digest, width)
+        self._folder = folder / _key(str(_FORMAT_VERSION), base.digest, width)
 
-    def base(self) -> Converted:
-        """The base.
+    def base(self) -> GgufFile:
+        """Convert the base.
 
         Raises:
             ExportError: its architecture is not supported.
         """
 
         def write(out: Path) -> None:
-            write_base(self._given, out / _BASE, self._width)
-            self._write_wanted(out, None)
+            write_base(self._base_model, out / _BASE, self._width)
+            self._write_expected(out, None)
 
-        return _read(self._kept("base", write), _BASE)
+        return _read(self._cached_folder("base", write), _BASE)
 
-    def adapter(self, folder: Path) -> Converted:
-        """An adapter.
+    def adapter(self, folder: Path) -> GgufFile:
+        """Convert an adapter.
 
         Args:
-            folder: As training writes it.
+            folder: Output folder of the training.
 
         Raises:
-            UntrustedModelError: it is no plain adapter, or does not fit on the base.
+            UntrustedModelError: not a plain LoRA adapter, or does not fit the base.
             ExportError: it cannot be written as GGUF.
         """
         lora = read_lora(folder)
         key = _key(*(_digest(folder / name) for name in (CONFIGURATION, WEIGHTS)))
 
         def write(out: Path) -> None:
-            write_gguf(Source(folder.name, key, "", folder, self._given, ""), out)
-            self._write_wanted(out, lora)
+            write_gguf(Source(folder.name, key, "", folder, self._base_model, ""), out)
+            self._write_expected(out, lora)
 
-        return _read(self._kept(key, write), ADAPTER)
+        return _read(self._cached_folder(key, write), ADAPTER)
 
-    def _write_wanted(self, out: Path, lora: Any) -> None:
+    def _write_expected(self, out: Path, lora: Any) -> None:
         import torch
 
-        resident = ResidentBase(self._given)
-        logits = Probe(resident).wanted(lora)
+        resident = ResidentBase(self._base_model)
+        logits = Probe(resident).expected_logits(lora)
         chances = torch.stack([each[-1] for each in logits]).log_softmax(-1)
-        np.save(out / _WANTED, chances.numpy().astype(np.float32))
+        np.save(out / _EXPECTED, chances.numpy().astype(np.float32))
 
-    def _kept(self, name: str, write: Callable[[Path], None]) -> Path:
-        """The folder of this name, written by whoever comes first."""
-        place = self._folder / name
-        if not place.is_dir():
+    def _cached_folder(self, name: str, write: Callable[[Path], None]) -> Path:
+        """The cached folder of this name; written once, under a lock."""
+        folder = self._folder / name
+        if not folder.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / f"{name}.lock"):
-                if not place.is_dir():
+                if not folder.is_dir():
                     with scratch_folder(self._folder, f".{name}.") as scratch:
-                        made = scratch / "made"
-                        made.mkdir()
-                        write(made)
-                        publish(made, place)
-        return place
+                        output = scratch / "made"
+                        output.mkdir()
+                        write(output)
+                        publish(output, folder)
+        return folder
 
 
-def _read(folder: Path, name: str) -> Converted:
-    return Converted(folder / name, np.load(folder / _WANTED))
+def _read(folder: Path, name: str) -> GgufFile:
+    return GgufFile(folder / name, np.load(folder / _EXPECTED))
 
 
 def _digest(path: Path) -> str:

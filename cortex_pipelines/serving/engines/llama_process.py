@@ -1,4 +1,4 @@
-"""A llama.cpp server in a process of its own, asked through a socket that no other user reaches."""
+"""A llama.cpp server in its own process, reached over a Unix socket private to this user."""
 
 import http.client
 import json
@@ -18,14 +18,14 @@ from cortex_pipelines.serving.engines import llama_server
 from cortex_pipelines.serving.engines.engine import EngineError, ScoredToken
 
 _PATIENCE = 120.0
-"""Seconds for a base to be loaded."""
+"""Seconds until the base has to be loaded."""
 
 _LOOK = 0.05
-"""Seconds between two looks at whether anybody still waits."""
+"""Seconds between checks whether the request was cancelled."""
 
 
 class EndedError(EngineError):
-    """The process ended while it was asked."""
+    """The process ended during a request."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -39,13 +39,13 @@ class _Connection(http.client.HTTPConnection):
 
 
 class LlamaProcess:
-    """A running server; closed, its memory is free.
+    """A running server; ``close`` frees its memory.
 
     Args:
         base: GGUF file of the base.
-        adapter: GGUF file of its adapter, the only one that this process ever has; or None.
-        window: Most tokens of a prompt with its answer.
-        threads: Processor threads.
+        adapter: GGUF file of its only adapter; None for the base model.
+        window: Tokens of prompt and answer.
+        threads: CPU threads.
 
     Raises:
         EngineError: llama.cpp cannot load the files.
@@ -53,7 +53,7 @@ class LlamaProcess:
 
     def __init__(self, base: Path, adapter: Path | None, window: int, threads: int) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="cortex-llama-"))
-        self._socket = self._folder / "llama.sock"  # by its end a socket is told from a host
+        self._socket = self._folder / "llama.sock"  # llama.cpp recognises a socket by this suffix
         self._adapter = adapter
         options = {
             "base": str(base),
@@ -62,17 +62,17 @@ class LlamaProcess:
             "window": window,
             "threads": threads,
         }
-        # threads that wait by spinning take the processor from whoever they wait for
+        # spinning threads would take the CPU from those they wait for
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
         with (self._folder / "errors").open("wb") as errors:
             self._process = subprocess.Popen(  # nosec B603
-                # without the folder of the program among those that modules are taken from
+                # -P: do not import modules from the program's folder
                 [sys.executable, "-P", llama_server.__file__, json.dumps(options)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for the gateway, which ends this one
+                start_new_session=True,  # Ctrl-C goes to the gateway, which ends this process
             )
         try:
             self._await_ready()
@@ -82,12 +82,12 @@ class LlamaProcess:
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """Process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def close(self) -> None:
@@ -99,40 +99,40 @@ class LlamaProcess:
                 pipe.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def ask(
-        self, ids: Sequence[int], how: Mapping[str, Any], left: Callable[[], bool]
+    def generate(
+        self, ids: Sequence[int], options: Mapping[str, Any], is_abandoned: Callable[[], bool]
     ) -> Iterator[ScoredToken]:
-        """Tokens that go on from others, while they are written; leaving early stops it.
+        """Stream the continuation of a prompt; closing the iterator stops it.
 
         Args:
-            ids: What is continued.
-            how: Further fields of llama.cpp's ``/completion``.
-            left: Whether nobody waits any more, which ends it.
+            ids: Tokens of the prompt.
+            options: Further fields of llama.cpp's ``/completion``.
+            is_abandoned: Whether the request was cancelled.
 
         Raises:
             EndedError: the process ended.
             EngineError: the request failed.
         """
         scales = [] if self._adapter is None else [{"id": 0, "scale": 1.0}]
-        asked = {
+        payload = {
             "prompt": list(ids),
             "lora": scales,
             "stream": True,
             "return_tokens": True,
             "post_sampling_probs": False,
-            **how,
+            **options,
         }
         connection = _Connection(self._socket)
         try:
             connection.request(
-                "POST", "/completion", json.dumps(asked), {"content-type": "application/json"}
+                "POST", "/completion", json.dumps(payload), {"content-type": "application/json"}
             )
             while not select.select([connection.sock], [], [], _LOOK)[0]:
-                if left():
+                if is_abandoned():
                     return
             yield from _steps(connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
-            if not left():
+            if not is_abandoned():
                 raise EndedError(f"llama.cpp ended while it wrote: {error}") from error
         finally:
             connection.close()
@@ -141,9 +141,9 @@ class LlamaProcess:
         out = self._process.stdout
         if out is None or not select.select([out], [], [], _PATIENCE)[0] or not out.readline():
             lines = (self._folder / "errors").read_text("utf-8", errors="replace").splitlines()
-            why = lines[-1] if lines else f"nothing within {_PATIENCE:g} seconds"
-            raise EngineError(f"llama.cpp cannot be started: {why}")
-        # what it writes later is read by nobody, and a full pipe would stop it
+            reason = lines[-1] if lines else f"nothing within {_PATIENCE:g} seconds"
+            raise EngineError(f"llama.cpp cannot be started: {reason}")
+        # a full pipe would block it
         threading.Thread(target=_drain, args=(out,), daemon=True).start()
 
 
@@ -168,7 +168,7 @@ def _steps(response: http.client.HTTPResponse) -> Iterator[ScoredToken]:
         if "error" in chunk:
             raise EngineError(f"llama.cpp failed: {chunk['error']}")
         for scored in chunk.get("completion_probabilities", ()):
-            top = tuple((one["id"], one["logprob"]) for one in scored["top_logprobs"])
+            top = tuple((entry["id"], entry["logprob"]) for entry in scored["top_logprobs"])
             yield ScoredToken(scored["id"], scored["logprob"], top)
         if chunk["stop"]:
             return

@@ -1,9 +1,9 @@
 """One llama.cpp server as a process: ``python llama_server.py OPTIONS``.
 
 The options are a JSON object: ``base`` and ``adapter`` (GGUF files; the latter may be null),
-``socket`` (where it listens), ``window`` (tokens) and ``threads``. It writes a line when it can be
-asked, and ends with its standard input. It is a process of its own because llama.cpp takes over
-the signals of the process that it runs in, and because its memory goes with it.
+``socket`` (path to listen on), ``window`` (tokens) and ``threads``. It writes a line when it is
+ready, and exits at the end of its standard input. It runs in a separate process because llama.cpp
+installs signal handlers, and because its memory is freed with the process.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 
 
 def start(options: Mapping[str, Any]) -> Any:
-    """A server with at most one adapter, which counts as its file says.
+    """Start a server with at most one adapter, at the scale in its file.
 
     Args:
-        options: See above.
+        options: See the module's docstring.
 
     Raises:
         RuntimeError: llama.cpp cannot load the files.
@@ -38,8 +38,8 @@ def start(options: Mapping[str, Any]) -> Any:
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     # rounds to 16 bits on the way, thousandths of a nat where there could be millionths
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    params.cache_ram_mib = 0  # what was read stays in the one slot, which has one adapter
-    params.no_extra_bufts = True  # would copy the weights, which all processes share
+    params.cache_ram_mib = 0  # prompts are cached in the only slot, which has one adapter
+    params.no_extra_bufts = True  # they would copy the weights that all processes share
     params.ui = params.endpoint_slots = params.warmup = False
     params.verbosity = -1
     return xllamacpp.Server(params)
@@ -50,7 +50,7 @@ def main() -> None:
     server = start(json.loads(sys.argv[1]))
     print(server.listening_address, flush=True)
     sys.stdin.read()
-    os._exit(0)  # the server has threads that nobody ends
+    os._exit(0)  # the server's threads never end
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The engines by name."""
+"""Open an engine by name."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,19 +8,19 @@ from cortex_pipelines.serving.engines.engine import Engine, EngineError
 from cortex_pipelines.serving.settings import ServingSettings
 
 CACHE = Path(".cortex", "cache", "llama")
-"""Folder of what was converted for llama.cpp, below a project's root."""
+"""Folder of files converted for llama.cpp, relative to a project's root."""
 
 
 def open_engine(base: BaseModel, settings: ServingSettings, cache: Path) -> Engine:
-    """The engine that the settings name, with the base in memory.
+    """Open the engine that the settings name and load the base.
 
     Args:
-        base: The base.
-        settings: Which engine, and its limits.
-        cache: Folder for what an engine converts.
+        base: The base model.
+        settings: Name and limits of the engine.
+        cache: Folder for converted files.
 
     Raises:
-        EngineError: it is not installed, or cannot serve this base.
+        EngineError: the engine is not installed, or cannot serve this base.
     """
     if settings.engine == "torch":
         from cortex_pipelines.serving.engines.torch_engine import TorchEngine

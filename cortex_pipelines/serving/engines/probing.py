@@ -1,9 +1,9 @@
-"""Whether an adapter does in the engine what its matrices say, found out before anybody asks it.
+"""Check before the first request that an adapter behaves in the engine as its matrices say.
 
-Three faults are known from engines: an adapter that loads without any effect, one that counts with
-another scale than it was trained with, and one that stays on when the base is asked. Each is told
-by the logits after a few fixed prompts: against those of the base, against a second computation
-that adds the matrices' product to the base's own layers, and against the base's from before.
+Engines are known for three faults: an adapter that loads without effect, one applied at another
+scale than in training, and one that stays active when the base is requested. Each shows in the
+logits after a few fixed prompts: compared with the base's, with a second computation that adds the
+matrices' product to the base's layers, and with the base's logits from before.
 """
 
 import math
@@ -21,60 +21,62 @@ PROMPTS = (
     "# Settings of the service\nimport os\n\nPORT =",
 )
 _BOUND = 1e-3
-"""Largest difference of logits, relative to the largest: the same sums in another order."""
+"""Largest relative difference of logits: the same sums in another order."""
 
 _SAME = 1e-6
-"""The base has to come back exactly, but for how threads share a sum."""
+"""The base's logits must return exactly, except for the order of sums across threads."""
 
 
 class Probe:
-    """Compares what an engine answers with what it has to.
+    """Compares an engine's logits with the expected ones.
 
     Args:
-        resident: The base that adapters are put on; it is asked here while none is on.
+        resident: The base model in memory, with no adapter active.
     """
 
     def __init__(self, resident: ResidentBase) -> None:
         self._resident = resident
         self._model = resident.model.get_base_model()
-        self._alone = self._answers()
+        self._base_answers = self._answers()
 
     def require(self, lora: Lora) -> None:
-        """Put an adapter on in place of any other, compare, and take it off.
+        """Activate an adapter in place of any other, compare, and deactivate it.
 
         Raises:
-            UntrustedModelError: it does not fit on the base.
-            RefusedAdapterError: it does something else than it should; says which.
+            UntrustedModelError: it does not fit the base.
+            RefusedAdapterError: its logits are wrong. The message names the fault.
         """
         self._resident.remove_adapter()
-        wanted = self._reference(lora)
+        expected = self._reference(lora)
         self._resident.apply(lora)
         try:
             answers = self._answers()
         finally:
             self._resident.remove_adapter()
-        if _difference(answers, wanted) > _bound(self._model):
-            without = _difference(answers, self._alone) <= _SAME
+        if _difference(answers, expected) > _bound(self._model):
+            has_no_effect = _difference(answers, self._base_answers) <= _SAME
             raise RefusedAdapterError(
                 "the adapter has no effect in this engine"
-                if without
-                else f"the adapter answers {_difference(answers, wanted):.2g} apart from what its "
-                f"matrices give (at most {_bound(self._model):g} is allowed)"
+                if has_no_effect
+                else f"the adapter answers {_difference(answers, expected):.2g} apart from what "
+                f"its matrices give (at most {_bound(self._model):g} is allowed)"
             )
-        if _difference(wanted, self._alone) <= _SAME:
+        if _difference(expected, self._base_answers) <= _SAME:
             raise RefusedAdapterError("the adapter changes nothing: its matrices are zero")
-        if _difference(self._answers(), self._alone) > _SAME:
-            raise RefusedAdapterError("the base answers otherwise after the adapter was taken off")
+        if _difference(self._answers(), self._base_answers) > _SAME:
+            raise RefusedAdapterError(
+                "the base answers differently after the adapter was taken off"
+            )
 
-    def wanted(self, lora: Lora | None) -> list[Any]:
+    def expected_logits(self, lora: Lora | None) -> list[Any]:
         """Logits after each token of each prompt, shape (tokens, vocabulary); None for the base.
 
         Raises:
-            UntrustedModelError: the adapter does not fit on the base.
-            RefusedAdapterError: torch itself does something else with it than it should.
+            UntrustedModelError: the adapter does not fit the base.
+            RefusedAdapterError: its logits are wrong in torch itself.
         """
         if lora is None:
-            return self._alone
+            return self._base_answers
         self.require(lora)
         return self._reference(lora)
 
@@ -92,10 +94,10 @@ class Probe:
         return torch.tensor(token_ids(self._resident.tokenizer, [text]), device=self._model.device)
 
     def _reference(self, lora: Lora) -> list[Any]:
-        """The answers of the base with the adapter's product added to its layers' outputs."""
+        """Logits of the base with the adapter's product added to its layers' outputs."""
         layers = dict(self._resident.model.named_modules())
         handles = [
-            layers[name].base_layer.register_forward_hook(_added(lora, name))
+            layers[name].base_layer.register_forward_hook(_addition_hook(lora, name))
             for name in lora.layers
             if name in layers and hasattr(layers[name], "base_layer")
         ]
@@ -106,36 +108,39 @@ class Probe:
                 handle.remove()
 
 
-def _added(lora: Lora, name: str) -> Callable[[Any, Any, Any], Any]:
+def _addition_hook(lora: Lora, name: str) -> Callable[[Any, Any, Any], Any]:
     a, b = lora.tensors[name + A], lora.tensors[name + B]
     factor = _factor(lora, name)
 
-    def hook(_module: Any, given: Any, output: Any) -> Any:
+    def hook(_module: Any, inputs: Any, output: Any) -> Any:
         first, second = a.to(output.device), b.to(output.device)
-        update = (given[0].float() @ first.T) @ second.T
+        update = (inputs[0].float() @ first.T) @ second.T
         return output + (factor * update).to(output.dtype)
 
     return hook
 
 
 def _factor(lora: Lora, name: str) -> float:
-    """What the product counts, read from the configuration without peft."""
+    """Scale of the product, read from the configuration without peft."""
     import re
 
     configuration = lora.configuration
     patterns = configuration.get("alpha_pattern") or {}
-    own = [value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", name)]
-    alpha = float(own[0] if own else configuration["lora_alpha"])
+    overrides = [value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", name)]
+    alpha = float(overrides[0] if overrides else configuration["lora_alpha"])
     rank = lora.tensors[name + A].shape[0]
     return alpha / (math.sqrt(rank) if configuration.get("use_rslora") else rank)
 
 
 def _bound(model: Any) -> float:
-    """Looser where the base's numbers are short."""
+    """Tolerance; looser for 16-bit weights."""
     import torch
 
     return _BOUND if model.dtype == torch.float32 else 0.05
 
 
 def _difference(first: list[Any], second: list[Any]) -> float:
-    return max(relative_difference(left, right) for left, right in zip(first, second, strict=True))
+    return max(
+        relative_difference(actual, reference)
+        for actual, reference in zip(first, second, strict=True)
+    )

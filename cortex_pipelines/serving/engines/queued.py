@@ -1,6 +1,6 @@
-"""What the engines have in common: one thread answers requests in turn.
+"""Base class of the engines: one thread answers requests in turn.
 
-Requests come to it through a queue, so that no request can see the adapter of another one.
+Requests reach it through a queue, so no request can see the adapter of another.
 """
 
 import json
@@ -21,8 +21,8 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Event,
     Job,
+    LoadedAdapter,
     Prompt,
-    Ready,
     TextDelta,
 )
 from cortex_pipelines.serving.settings import ServingSettings
@@ -32,7 +32,7 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 
 @dataclass
 class QueuedRequest:
-    """A request and who waits for it."""
+    """A request with its receiver."""
 
     job: Job
     deliver: Callable[[Event], None]
@@ -41,16 +41,16 @@ class QueuedRequest:
 
 @dataclass
 class _Load:
-    make: Callable[[], Ready]
-    done: "Future[Ready]"
+    make: Callable[[], LoadedAdapter]
+    future: "Future[LoadedAdapter]"
 
 
 class QueuedEngine(ABC):
     """See ``engine.Engine``, whose ``load`` the engines add.
 
     Args:
-        tokenizer: The base's.
-        window: Most tokens of a prompt with its answer.
+        tokenizer: Tokenizer of the base.
+        window: Tokens of prompt and answer.
         settings: Limits.
     """
 
@@ -62,32 +62,32 @@ class QueuedEngine(ABC):
         self._waiting = 0
         self._lock = threading.Lock()
         self._busy = False
-        self._written = 0
+        self._generated_tokens = 0
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="model", daemon=True)
         self._thread.start()
 
     @abstractmethod
-    def _pieces(self, work: QueuedRequest) -> Iterator[TextDelta]:
-        """The answers to a request."""
+    def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
+        """Generate the answers to a request."""
 
     @abstractmethod
-    def _failed(self) -> None:
-        """Forget what a request that failed may have left."""
+    def _reset_after_failure(self) -> None:
+        """Discard state that a failed request may have left."""
 
     @abstractmethod
     def _resident(self) -> list[str]:
         """Versions of the adapters in memory."""
 
-    def _around(self) -> AbstractContextManager[Any]:
-        """What the thread runs within."""
+    def _thread_context(self) -> AbstractContextManager[Any]:
+        """Context that the thread runs in."""
         return nullcontext()
 
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
         """See ``Engine.prompt``."""
         return prompt_of(self.tokenizer, self.window, text, room)
 
-    def elsewhere(self, _ready: Ready | None) -> str:
+    def upstream_model(self, _ready: LoadedAdapter | None) -> str:
         """See ``Engine.elsewhere``."""
         return ""
 
@@ -107,7 +107,7 @@ class QueuedEngine(ABC):
         return {
             "waiting": self._waiting,
             "busy": self._busy,
-            "written": self._written,
+            "written": self._generated_tokens,
             "resident": self._resident(),
             "alive": alive,
             "down": "",
@@ -120,20 +120,22 @@ class QueuedEngine(ABC):
             self._work.put(None)
         self._thread.join()
 
-    def _between(self, make: Callable[[], Ready]) -> Ready:
-        """Make an adapter ready between two requests."""
-        done: Future[Ready] = Future()
-        self._enter(_Load(make, done))
-        return done.result()
+    def _run_between_requests(self, make: Callable[[], LoadedAdapter]) -> LoadedAdapter:
+        """Load an adapter in the engine's thread, between two requests."""
+        future: Future[LoadedAdapter] = Future()
+        self._enter(_Load(make, future))
+        return future.result()
 
     def _enter(self, work: QueuedRequest | _Load) -> None:
-        with self._lock:  # nothing comes after the end of the queue, where nobody would answer it
+        with (
+            self._lock
+        ):  # nothing may follow the end of the queue, where it would never be answered
             if self._closed:
                 raise EngineError("the engine is closed")
             self._work.put(work)
 
     def _serve(self) -> None:
-        with self._around():
+        with self._thread_context():
             while not self._closed and (work := self._work.get()) is not None:
                 if isinstance(work, _Load):
                     self._answer_load(work)
@@ -144,41 +146,41 @@ class QueuedEngine(ABC):
                     self._answer(work)
                     self._busy = False
         while not self._work.empty():
-            left = self._work.get()
+            abandoned = self._work.get()
             error = EngineError("the engine was closed")
-            if isinstance(left, _Load):
-                left.done.set_exception(error)
-            elif left is not None:
-                left.deliver(error)
+            if isinstance(abandoned, _Load):
+                abandoned.future.set_exception(error)
+            elif abandoned is not None:
+                abandoned.deliver(error)
 
     def _answer_load(self, work: _Load) -> None:
         try:
-            work.done.set_result(work.make())
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
-            work.done.set_exception(error)
+            work.future.set_result(work.make())
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
+            work.future.set_exception(error)
 
     def _answer(self, work: QueuedRequest) -> None:
-        work.job.begun()
+        work.job.on_start()
         try:
-            for piece in self._pieces(work):
-                work.deliver(piece)
+            for delta in self._deltas(work):
+                work.deliver(delta)
             work.deliver(None)
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
-            self._failed()
+        except BaseException as error:  # noqa: BLE001 - delivered to the caller
+            self._reset_after_failure()
             work.deliver(error)
 
 
-def prompt_of(tokenizer: Any, most: int, text: str | Segments, room: int) -> Prompt:
-    """See ``Engine.prompt``, with a window of ``most`` tokens."""
+def prompt_of(tokenizer: Any, max_tokens: int, text: str | Segments, room: int) -> Prompt:
+    """See ``Engine.prompt``, with a window of ``max_tokens`` tokens."""
     context, space = divide_segments(as_segments(text))
     (ids,) = token_ids(tokenizer, [context])
     ids = ids or [start_token(tokenizer)]
-    most = max(most - room, 1)
-    return Prompt(tuple(ids[-most:]), space, max(len(ids) - most, 0))
+    max_tokens = max(max_tokens - room, 1)
+    return Prompt(tuple(ids[-max_tokens:]), space, max(len(ids) - max_tokens, 0))
 
 
 def model_file(base: BaseModel, name: str) -> dict[str, Any]:
-    """A JSON file of a base; empty if there is none."""
+    """Read a JSON file of a base; empty if missing."""
     path = base.folder / name
     if not path.is_file():
         return {}
@@ -186,17 +188,17 @@ def model_file(base: BaseModel, name: str) -> dict[str, Any]:
     return content
 
 
-def window(own: int | None, settings: ServingSettings) -> int:
-    """Tokens of prompt and answer, with a base's own limit, if it has one."""
-    return min(settings.window, int(own)) if own else settings.window
+def window(base_window: int | None, settings: ServingSettings) -> int:
+    """Tokens of prompt and answer: the settings' limit or the base's, whichever is lower."""
+    return min(settings.window, int(base_window)) if base_window else settings.window
 
 
-def end_tokens(named: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a text.
+def end_tokens(declared: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends an answer.
 
     Args:
-        named: What the base's generation settings name: one, several or None.
-        tokenizer: The base's, which has one too.
+        declared: ``eos_token_id`` of the base's generation settings: one, several or None.
+        tokenizer: Tokenizer of the base, which adds its own.
     """
-    every = named if isinstance(named, list) else [named]
+    every = declared if isinstance(declared, list) else [declared]
     return frozenset(int(token) for token in (*every, tokenizer.eos_token_id) if token is not None)

@@ -1,6 +1,6 @@
-"""The reference engine: torch and peft, one base, adapters put on it by turns.
+"""Reference engine: torch and peft, one base, one active adapter at a time.
 
-A pass over a prompt is kept by adapter, never shared between two.
+KV caches are kept per adapter, never shared between two.
 """
 
 import threading
@@ -17,7 +17,7 @@ from cortex_pipelines.release.loading import Lora, ResidentBase, read_lora
 from cortex_pipelines.serving.engines.engine import (
     AdapterFiles,
     Job,
-    Ready,
+    LoadedAdapter,
     ScoredToken,
     TextDelta,
 )
@@ -28,12 +28,12 @@ from cortex_pipelines.serving.settings import ServingSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 
 _CHUNK = 256
-"""Tokens of a prompt between two looks at whether anybody still waits for it."""
+"""Tokens of a prompt between checks whether the request was cancelled."""
 
 
 @dataclass
-class _Pass:
-    """A pass over tokens: what attention remembers of them."""
+class _ForwardPass:
+    """A forward pass over tokens, with its KV cache."""
 
     ids: tuple[int, ...]
     memory: Any
@@ -43,7 +43,7 @@ class TorchEngine(QueuedEngine):
     """See ``engine.Engine``.
 
     Args:
-        base: The base.
+        base: The base model.
         settings: Limits.
     """
 
@@ -58,19 +58,19 @@ class TorchEngine(QueuedEngine):
             getattr(self._model.generation_config, "eos_token_id", None), tokenizer
         )
         self._probe = Probe(self._base)
-        self._adapters: OrderedDict[str, Ready] = OrderedDict()
+        self._adapters: OrderedDict[str, LoadedAdapter] = OrderedDict()
         self._probed: set[str] = set()
-        self._on: str | None = None
-        self._passes: OrderedDict[str | None, _Pass] = OrderedDict()
-        own = getattr(self._model.config, "max_position_embeddings", None)
-        super().__init__(tokenizer, window(own, settings), settings)
+        self._active_version: str | None = None
+        self._passes: OrderedDict[str | None, _ForwardPass] = OrderedDict()
+        base_window = getattr(self._model.config, "max_position_embeddings", None)
+        super().__init__(tokenizer, window(base_window, settings), settings)
 
-    def load(self, adapter: AdapterFiles) -> Ready:
-        """See ``Engine.load``; quick where the adapter is in memory."""
-        known = self._adapters.get(adapter.version)
-        return known or self._between(lambda: self._loaded(adapter))
+    def load(self, adapter: AdapterFiles) -> LoadedAdapter:
+        """See ``Engine.load``; immediate if the adapter is in memory."""
+        loaded = self._adapters.get(adapter.version)
+        return loaded or self._run_between_requests(lambda: self._load_and_probe(adapter))
 
-    def _around(self) -> AbstractContextManager[Any]:
+    def _thread_context(self) -> AbstractContextManager[Any]:
         import torch
 
         return torch.inference_mode()
@@ -78,89 +78,89 @@ class TorchEngine(QueuedEngine):
     def _resident(self) -> list[str]:
         return list(self._adapters)
 
-    def _failed(self) -> None:
+    def _reset_after_failure(self) -> None:
         self._passes.clear()
-        self._on = None
+        self._active_version = None
         self._base.remove_adapter()
 
-    def _loaded(self, adapter: AdapterFiles) -> Ready:
-        ready = self._adapters.get(adapter.version)
-        if ready is None:
-            ready = Ready(adapter.version, read_lora(adapter.locate()))
+    def _load_and_probe(self, adapter: AdapterFiles) -> LoadedAdapter:
+        loaded = self._adapters.get(adapter.version)
+        if loaded is None:
+            loaded = LoadedAdapter(adapter.version, read_lora(adapter.locate()))
             if adapter.version not in self._probed:
-                self._on = None
-                self._probe.require(ready.weights)
+                self._active_version = None
+                self._probe.require(loaded.weights)
                 self._probed.add(adapter.version)
-            self._adapters[adapter.version] = ready
+            self._adapters[adapter.version] = loaded
             while len(self._adapters) > self._settings.adapters:
-                left, _ = self._adapters.popitem(last=False)
-                self._passes.pop(left, None)
+                evicted, _ = self._adapters.popitem(last=False)
+                self._passes.pop(evicted, None)
         self._adapters.move_to_end(adapter.version)
-        return ready
+        return loaded
 
-    def _put(self, adapter: Ready | None) -> None:
+    def _activate(self, adapter: LoadedAdapter | None) -> None:
         if adapter is None:
             self._base.remove_adapter()
-            self._on = None
+            self._active_version = None
             return
         if adapter.version in self._adapters:
             self._adapters.move_to_end(adapter.version)
-        if self._on != adapter.version:
+        if self._active_version != adapter.version:
             weights: Lora = adapter.weights
             self._base.apply(weights)
-            self._on = adapter.version
+            self._active_version = adapter.version
 
-    def _pieces(self, work: QueuedRequest) -> Iterator[TextDelta]:
+    def _deltas(self, work: QueuedRequest) -> Iterator[TextDelta]:
         job = work.job
         if work.cancelled.is_set():
             return
-        self._put(job.adapter)
+        self._activate(job.adapter)
         key = job.adapter.version if job.adapter else None
-        first = self._read(job, key, work.cancelled)
+        first = self._run_prompt(job, key, work.cancelled)
         if first is None:
             return
         logits, memory = first
         for index in range(job.count):
             last = index == job.count - 1
-            mine = memory if last else deepcopy(memory)
-            written: list[int] = []
-            yield from self._continued(work, index, logits, mine, written)
+            answer_memory = memory if last else deepcopy(memory)
+            generated_ids: list[int] = []
+            yield from self._generate_answer(work, index, logits, answer_memory, generated_ids)
             if last:
-                ids = (*job.prompt.ids, *written)[: mine.get_seq_length()]
-                self._keep(key, _Pass(ids, mine))
+                ids = (*job.prompt.ids, *generated_ids)[: answer_memory.get_seq_length()]
+                self._keep(key, _ForwardPass(ids, answer_memory))
             if work.cancelled.is_set():
                 return
 
-    def _read(
+    def _run_prompt(
         self, job: Job, key: str | None, cancelled: threading.Event
     ) -> tuple[Any, Any] | None:
-        """The logits after the prompt and the pass over it; None if nobody waits any more."""
+        """Logits after the prompt and its KV cache; None if the request was cancelled."""
         import torch
         from transformers import DynamicCache
 
         ids = job.prompt.ids
-        known = self._passes.pop(key, None) if job.sampling.reuse else None
-        shared = _shared(known.ids, ids) if known else 0
+        cached_pass = self._passes.pop(key, None) if job.sampling.reuse else None
+        shared = _shared_prefix_length(cached_pass.ids, ids) if cached_pass else 0
         memory: Any
-        if known is not None and shared:
-            memory = known.memory
-            if over := memory.get_seq_length() - shared:
-                memory.crop(-over)
+        if cached_pass is not None and shared:
+            memory = cached_pass.memory
+            if excess := memory.get_seq_length() - shared:
+                memory.crop(-excess)
         else:
             memory = DynamicCache()
         logits = None
         for start in range(shared, len(ids), _CHUNK):
             if cancelled.is_set():
                 return None
-            part = torch.tensor([ids[start : start + _CHUNK]], device=self._model.device)
-            out = self._model(input_ids=part, past_key_values=memory, use_cache=True)
+            chunk = torch.tensor([ids[start : start + _CHUNK]], device=self._model.device)
+            out = self._model(input_ids=chunk, past_key_values=memory, use_cache=True)
             logits = out.logits[0, -1].float()
         return logits, memory
 
-    def _continued(
-        self, work: QueuedRequest, index: int, logits: Any, memory: Any, written: list[int]
+    def _generate_answer(
+        self, work: QueuedRequest, index: int, logits: Any, memory: Any, generated_ids: list[int]
     ) -> Iterator[TextDelta]:
-        """One answer, in pieces; its tokens are added to ``written``."""
+        """Generate one answer; its tokens are appended to ``written``."""
         import torch
 
         job = work.job
@@ -168,19 +168,19 @@ class TorchEngine(QueuedEngine):
         forced = ForcedStart(self.tokenizer, len(job.prompt.ids), job.prompt.start)
         answer = StreamedAnswer(self.tokenizer, job.prompt.start, job.sampling)
         while True:
-            if len(written) >= job.sampling.max_tokens:
+            if len(generated_ids) >= job.sampling.max_tokens:
                 yield answer.end(index, "length")
                 return
             scores = logits.clone()
             if not answer.begun:
-                row = torch.tensor([[*job.prompt.ids, *written]])
+                row = torch.tensor([[*job.prompt.ids, *generated_ids]])
                 scores = forced(row, scores[None])[0]
             token = sampler.choose(scores)
             if token in self._ends:
                 yield answer.end(index, "stop")
                 return
-            written.append(token)
-            self._written += 1
+            generated_ids.append(token)
+            self._generated_tokens += 1
             yield from answer.add(index, self._scored(logits, token, job.sampling.top))
             if answer.stopped:
                 return
@@ -193,20 +193,21 @@ class TorchEngine(QueuedEngine):
 
     def _scored(self, logits: Any, token: int, top: int) -> ScoredToken:
         chances = logits.log_softmax(-1)
-        values, places = chances.topk(top) if top else ((), ())
+        values, likeliest_ids = chances.topk(top) if top else ((), ())
         likeliest = tuple(
-            (int(place), float(value)) for value, place in zip(values, places, strict=True)
+            (int(token_id), float(value))
+            for value, token_id in zip(values, likeliest_ids, strict=True)
         )
         return ScoredToken(token, float(chances[token]), likeliest)
 
-    def _keep(self, key: str | None, done: _Pass) -> None:
-        self._passes[key] = done
+    def _keep(self, key: str | None, forward_pass: _ForwardPass) -> None:
+        self._passes[key] = forward_pass
         self._passes.move_to_end(key)
         while len(self._passes) > self._settings.adapters + 1:
             self._passes.popitem(last=False)
 
 
-def _shared(known: tuple[int, ...], ids: tuple[int, ...]) -> int:
-    """How many tokens two prompts begin with alike; the last one has to be read for its logits."""
-    most = min(len(known), len(ids) - 1)
-    return next((place for place in range(most) if known[place] != ids[place]), max(most, 0))
+def _shared_prefix_length(cached_ids: tuple[int, ...], ids: tuple[int, ...]) -> int:
+    """Length of the common prefix of two prompts, without the last token: its logits are needed."""
+    most = min(len(cached_ids), len(ids) - 1)
+    return next((index for index in range(most) if cached_ids[index] != ids[index]), max(most, 0))

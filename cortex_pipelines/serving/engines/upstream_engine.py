@@ -1,8 +1,9 @@
-"""The engine on another server: whatever answers OpenAI's ``/completions``, such as vLLM.
+"""Engine on another server with OpenAI's ``/completions``, such as vLLM.
 
-No weights are in this process, and none of the server's are verified: it is asked for a model whose
-name holds the adapter's version, and each answer says that it was only asked. What cannot be
-reached is tried again, with growing waits, as long as nothing of an answer has come.
+This process holds no weights and cannot verify the server's: it requests a model whose name
+contains the adapter's version, and each answer carries a notice that the weights were not verified.
+Failed connections are retried with exponential backoff until the first token of an answer has
+arrived.
 """
 
 import asyncio
@@ -24,14 +25,14 @@ from cortex_pipelines.serving.engines.engine import (
     EngineError,
     Event,
     Job,
+    LoadedAdapter,
     Prompt,
-    Ready,
     RefusedAdapterError,
     TextDelta,
     UnavailableError,
 )
 from cortex_pipelines.serving.engines.queued import model_file, prompt_of, window
-from cortex_pipelines.serving.engines.upstream_form import AnswerChunk, chunk_of, message_of
+from cortex_pipelines.serving.engines.upstream_chunks import AnswerChunk, chunk_of, message_of
 from cortex_pipelines.serving.settings import ServingSettings, UpstreamSettings
 from cortex_pipelines.serving.token_stream import StreamedAnswer
 from cortex_pipelines.tokenization.segments import Segments
@@ -39,10 +40,10 @@ from cortex_pipelines.tokenization.text_encoder import continuation_ids, text_fo
 
 _LOG = logging.getLogger("cortex_pipelines")
 _LOOK = 5.0
-"""Seconds between two looks at whether the server answers."""
+"""Seconds between health checks of the server."""
 
 _QUICK = 5.0
-"""Seconds for what no model has to work for."""
+"""Timeout in seconds of requests that need no model."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 _PASSING = frozenset({500, 502, 503, 504})
@@ -52,12 +53,12 @@ _PASSING = frozenset({500, 502, 503, 504})
 class _Request:
     job: Job
     deliver: Callable[[Event], None]
-    begun: bool = False
+    has_started: bool = False
     cancelled: bool = False
     running: "asyncio.Task[Any] | None" = None
 
     def cancel(self) -> None:
-        """To be called in the engine's thread; a task that has not begun to run looks by itself."""
+        """Call in the engine's thread; a task that has not started checks ``cancelled`` itself."""
         if not self.cancelled:
             self.cancelled = True
             if self.running is not None:
@@ -68,60 +69,62 @@ class UpstreamEngine:
     """See ``engine.Engine``.
 
     Args:
-        base: The base, of which the tokenizer is read.
-        settings: Limits, and which server.
+        base: The base model; only its tokenizer is loaded.
+        settings: Limits and server.
 
     Raises:
-        EngineError: the variable that holds its key is not set.
+        EngineError: the environment variable with the server's key is not set.
     """
 
     def __init__(self, base: BaseModel, settings: ServingSettings) -> None:
         self.tokenizer = load_tokenizer(base)
-        own = model_file(base, "config.json").get("max_position_embeddings")
-        self.window = window(own, settings)
+        base_window = model_file(base, "config.json").get("max_position_embeddings")
+        self.window = window(base_window, settings)
         self._settings = settings
         self._server: UpstreamSettings = settings.upstream
         self._headers = _headers(self._server)
-        self._ready: dict[str, Ready] = {}
+        self._loaded: dict[str, LoadedAdapter] = {}
         self._tasks: dict[asyncio.Task[Any], _Request] = {}
         self._lock = threading.Lock()
-        self._waiting = self._busy = self._written = 0
+        self._waiting = self._busy = self._generated_tokens = 0
         self._closed = False
         self._down = ""
-        begun: Future[None] = Future()
+        started: Future[None] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(begun)), name="upstream", daemon=True
+            target=lambda: asyncio.run(self._serve(started)), name="upstream", daemon=True
         )
         self._thread.start()
-        begun.result()
+        started.result()
 
-    def load(self, adapter: AdapterFiles) -> Ready:
-        """See ``Engine.load``; probed is only that the server knows its name."""
+    def load(self, adapter: AdapterFiles) -> LoadedAdapter:
+        """See ``Engine.load``; only checks that the server lists its name."""
         self._require_open()
-        known = self._ready.get(adapter.version)
-        if known is not None:
-            return known
+        loaded = self._loaded.get(adapter.version)
+        if loaded is not None:
+            return loaded
         name = self._name_of(adapter)
         names = self._run(self._models())
         if not _holds(names, name) and self._settings.engine == "vllm":
             folder = adapter.locate()
-            self._run(self._put_on(name, str(folder.resolve())))
+            self._run(self._load_adapter(name, str(folder.resolve())))
         elif not _holds(names, name):
-            shown = ", ".join(sorted(names)) or "none"
-            raise RefusedAdapterError(f"the upstream server has no model {name} (it has {shown})")
-        ready = self._ready[adapter.version] = Ready(adapter.version, name)
-        return ready
+            available = ", ".join(sorted(names)) or "none"
+            raise RefusedAdapterError(
+                f"the upstream server has no model {name} (it has {available})"
+            )
+        loaded_adapter = self._loaded[adapter.version] = LoadedAdapter(adapter.version, name)
+        return loaded_adapter
 
-    def elsewhere(self, ready: Ready | None) -> str:
+    def upstream_model(self, adapter: LoadedAdapter | None) -> str:
         """See ``Engine.elsewhere``."""
-        return str(ready.weights) if ready else self._server.model
+        return str(adapter.weights) if adapter else self._server.model
 
     def prompt(self, text: str | Segments, room: int = 0) -> Prompt:
         """See ``Engine.prompt``."""
         return prompt_of(self.tokenizer, self.window, text, room)
 
     def submit(self, job: Job, deliver: Callable[[Event], None]) -> Callable[[], None]:
-        """See ``Engine.submit``; up to ``at_once`` requests are answered side by side."""
+        """See ``Engine.submit``; up to ``at_once`` requests run concurrently."""
         self._require_open()
         with self._lock:
             if self._waiting >= self._settings.waiting:
@@ -136,8 +139,8 @@ class UpstreamEngine:
         return {
             "waiting": self._waiting,
             "busy": bool(self._busy),
-            "written": self._written,
-            "resident": list(self._ready),
+            "written": self._generated_tokens,
+            "resident": list(self._loaded),
             "alive": self._thread.is_alive() and not self._closed,
             "down": self._down,
         }
@@ -149,27 +152,27 @@ class UpstreamEngine:
             self._soon(self._stop.set)
         self._thread.join()
 
-    # What follows runs in the engine's own thread, but for the first three.
+    # The methods below run in the engine's thread, except for the first three.
 
     def _require_open(self) -> None:
         if self._closed:
             raise EngineError("the engine is closed")
 
-    def _soon(self, act: Callable[..., Any], *given: Any) -> None:
+    def _soon(self, act: Callable[..., Any], *arguments: Any) -> None:
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(act, *given)
+            self._loop.call_soon_threadsafe(act, *arguments)
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _serve(self, begun: "Future[None]") -> None:
-        """The life of the thread."""
+    async def _serve(self, started: "Future[None]") -> None:
+        """Main coroutine of the thread."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._room = asyncio.Semaphore(self._server.at_once)
         limits = httpx2.Timeout(self._server.seconds, connect=_QUICK)
         async with httpx2.AsyncClient(headers=self._headers, timeout=limits) as self._client:
-            begun.set_result(None)
+            started.set_result(None)
             watching = asyncio.create_task(self._watch())
             await self._stop.wait()
             watching.cancel()
@@ -178,18 +181,18 @@ class UpstreamEngine:
             await asyncio.gather(watching, *self._tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Look now and then whether the server answers, so that one that is back is known."""
+        """Check periodically whether the server answers."""
         while True:
             try:
                 await self._models()
             except EngineError as error:
-                self._mark(str(error))
+                self._set_down(str(error))
             await asyncio.sleep(_LOOK)
 
-    def _mark(self, why: str) -> None:
-        if bool(why) != bool(self._down):
-            _LOG.warning("%s: %s", self._server.url, why or "the upstream server answers again")
-        self._down = why
+    def _set_down(self, reason: str) -> None:
+        if bool(reason) != bool(self._down):
+            _LOG.warning("%s: %s", self._server.url, reason or "the upstream server answers again")
+        self._down = reason
 
     def _begin(self, request: _Request) -> None:
         task = self._loop.create_task(self._answer(request))
@@ -203,54 +206,59 @@ class UpstreamEngine:
             if request.cancelled:
                 raise asyncio.CancelledError
             async with self._room:
-                self._counted(request)
+                self._leave_queue(request)
                 self._busy += 1
                 try:
                     for index in range(request.job.count):
-                        async with aclosing(self._continued(request, index)) as pieces:
-                            async for piece in pieces:
-                                request.deliver(piece)
+                        async with aclosing(self._generate_answer(request, index)) as deltas:
+                            async for delta in deltas:
+                                request.deliver(delta)
                 finally:
                     self._busy -= 1
         except asyncio.CancelledError:
-            if not request.begun and self._closed:
+            if not request.has_started and self._closed:
                 end = EngineError("the engine was closed")
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
+        except BaseException as error:  # noqa: BLE001 - delivered to the caller
             end = error
-        self._counted(request)
+        self._leave_queue(request)
         request.deliver(end)
 
-    def _counted(self, request: _Request) -> None:
-        """A request does not wait any more."""
-        if not request.begun:
-            request.begun = True
+    def _leave_queue(self, request: _Request) -> None:
+        """Stop counting a request as waiting."""
+        if not request.has_started:
+            request.has_started = True
             with self._lock:
                 self._waiting -= 1
 
-    async def _continued(self, request: _Request, index: int) -> AsyncGenerator[TextDelta]:
-        """One answer. Where it does not begin as it has to, it is asked for anew behind that
-        beginning, of which the server then makes tokens as it will."""
+    async def _generate_answer(self, request: _Request, index: int) -> AsyncGenerator[TextDelta]:
+        """Generate one answer.
+
+        If it does not begin with the forced start, request it again with that start appended to the
+        prompt, tokenized separately.
+        """
         job = request.job
         start, most = job.prompt.start, job.sampling.max_tokens
-        for held in dict.fromkeys((start, "")):
-            ids = [*job.prompt.ids, *self._ids(start.removeprefix(held))]
-            left = max(most - len(ids) + len(job.prompt.ids), 1)
-            answer, whole = StreamedAnswer(self.tokenizer, held, job.sampling), ""
+        for forced_start in dict.fromkeys((start, "")):
+            ids = [*job.prompt.ids, *self._ids(start.removeprefix(forced_start))]
+            remaining_tokens = max(most - len(ids) + len(job.prompt.ids), 1)
+            answer, full_text = StreamedAnswer(self.tokenizer, forced_start, job.sampling), ""
             try:
-                async with aclosing(self._chunks(job, index, ids, left)) as chunks:
+                async with aclosing(self._chunks(job, index, ids, remaining_tokens)) as chunks:
                     async for chunk in chunks:
-                        whole += chunk.text
-                        if not (whole.startswith(held) or held.startswith(whole)):
+                        full_text += chunk.text
+                        if not (
+                            full_text.startswith(forced_start) or forced_start.startswith(full_text)
+                        ):
                             break
-                        self._written += len(chunk.tokens)
-                        for piece in answer.grow(index, whole, chunk.tokens):
-                            yield piece
+                        self._generated_tokens += len(chunk.tokens)
+                        for delta in answer.grow(index, full_text, chunk.tokens):
+                            yield delta
                         if answer.stopped:
                             return
                         if chunk.finish:
                             yield answer.end(index, chunk.finish)
                             return
-                        await asyncio.sleep(0)  # what came at once must not keep others waiting
+                        await asyncio.sleep(0)  # let other requests run
             except asyncio.CancelledError:
                 request.deliver(answer.end(index, "cancelled"))
                 raise
@@ -258,55 +266,55 @@ class UpstreamEngine:
     async def _chunks(
         self, job: Job, index: int, ids: Sequence[int], most: int
     ) -> AsyncGenerator[AnswerChunk]:
-        """Parts of an answer, the last one with its end; asked for again while there is none."""
-        asked = self._body(job, index, ids, most)
-        # for a server that is known to be down, nobody waits longer than for one attempt
+        """Chunks of an answer, the last with its finish reason; retries before the first chunk."""
+        body = self._body(job, index, ids, most)
+        # a server that is known to be down gets a single attempt
         most_attempts = 1 if self._down else self._server.attempts
         for attempt in range(1, most_attempts + 1):
-            begun = False
+            has_started = False
             try:
-                async with aclosing(self._streamed(asked)) as chunks:
+                async with aclosing(self._stream_request(body)) as chunks:
                     async for chunk in chunks:
-                        begun = True
-                        self._mark("")
+                        has_started = True
+                        self._set_down("")
                         yield chunk
                 return
             except (UnavailableError, BusyError):
-                if begun or attempt == most_attempts:
+                if has_started or attempt == most_attempts:
                     raise
             await asyncio.sleep(min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT))
 
     def _body(self, job: Job, index: int, ids: Sequence[int], most: int) -> dict[str, Any]:
-        how = job.sampling
-        same = self._settings.engine == "vllm"  # the base, so its tokens too
+        sampling = job.sampling
+        shares_tokenizer = self._settings.engine == "vllm"  # the same base, so the same tokens
         text = text_for_servers(self.tokenizer, ids)
         body: dict[str, Any] = {
-            "model": self.elsewhere(job.adapter),
-            "prompt": list(ids) if same else text,
+            "model": self.upstream_model(job.adapter),
+            "prompt": list(ids) if shares_tokenizer else text,
             "max_tokens": most,
-            "temperature": how.temperature,
-            "top_p": how.top_p,
-            "logprobs": max(how.top, 1),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "logprobs": max(sampling.top, 1),
             "stream": True,
         }
-        if how.seed is not None:
-            body["seed"] = (how.seed + index) % 2**31
-        if how.presence or how.frequency:
-            body |= {"presence_penalty": how.presence, "frequency_penalty": how.frequency}
+        if sampling.seed is not None:
+            body["seed"] = (sampling.seed + index) % 2**31
+        if sampling.presence or sampling.frequency:
+            body |= {"presence_penalty": sampling.presence, "frequency_penalty": sampling.frequency}
         return body
 
-    async def _streamed(self, asked: Mapping[str, Any]) -> AsyncGenerator[AnswerChunk]:
-        """One request.
+    async def _stream_request(self, body: Mapping[str, Any]) -> AsyncGenerator[AnswerChunk]:
+        """Send one request and stream its chunks.
 
         Raises:
-            UnavailableError: the server cannot be reached, fails, or ended while it wrote.
-            BusyError: it has no room.
-            EngineError: it refuses the request, or what it answers is no completion.
+            UnavailableError: the server cannot be reached, fails, or closed the stream early.
+            BusyError: the server is overloaded.
+            EngineError: the server rejects the request, or does not answer with a completion.
         """
         try:
-            async with self._client.stream("POST", self._at("completions"), json=asked) as answer:
+            async with self._client.stream("POST", self._url("completions"), json=body) as answer:
                 if answer.status_code != httpx2.codes.OK:
-                    raise self._refused(answer.status_code, await answer.aread(), asked["model"])
+                    raise self._error_for(answer.status_code, await answer.aread(), body["model"])
                 async for line in answer.aiter_lines():
                     if not line.startswith("data:"):
                         continue
@@ -317,52 +325,56 @@ class UpstreamEngine:
                         if chunk.finish:
                             return
         except httpx2.HTTPError as error:
-            made = _unreached(error)
+            failure = _connection_error(error)
             if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-                self._mark(str(made))
-            raise made from error
+                self._set_down(str(failure))
+            raise failure from error
         raise UnavailableError("the upstream server ended while it wrote")
 
-    def _refused(self, status: int, body: bytes, model: str) -> Exception:
-        words = message_of(body)
+    def _error_for(self, status: int, body: bytes, model: str) -> Exception:
+        message = message_of(body)
         if status == httpx2.codes.TOO_MANY_REQUESTS:
-            return BusyError(f"the upstream server has no room: {words}")
+            return BusyError(f"the upstream server has no room: {message}")
         if status in _PASSING:
-            return UnavailableError(f"the upstream server fails with {status}: {words}")
+            return UnavailableError(f"the upstream server fails with {status}: {message}")
         if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
             return EngineError(
                 f"the upstream server takes no such key ({status}); serving.upstream.key names the "
                 "environment variable that holds it"
             )
-        if status == httpx2.codes.NOT_FOUND:  # an adapter has to be looked for anew
-            self._ready = {key: one for key, one in self._ready.items() if one.weights != model}
-        return EngineError(f"the upstream server refuses {model} with {status}: {words}")
+        if status == httpx2.codes.NOT_FOUND:  # look the adapter up again
+            self._loaded = {
+                key: adapter for key, adapter in self._loaded.items() if adapter.weights != model
+            }
+        return EngineError(f"the upstream server refuses {model} with {status}: {message}")
 
     async def _models(self) -> list[str]:
-        """Names of the server's models; the server is known to answer, or not, from then on."""
+        """Names of the server's models; updates whether the server is known to answer."""
         try:
-            answer = await self._client.get(self._at("models"), timeout=_QUICK)
+            answer = await self._client.get(self._url("models"), timeout=_QUICK)
             if answer.status_code != httpx2.codes.OK:
-                raise self._refused(answer.status_code, answer.content, "the list of models")
+                raise self._error_for(answer.status_code, answer.content, "the list of models")
             names = [str(model["id"]) for model in answer.json()["data"]]
         except httpx2.HTTPError as error:
-            raise _unreached(error) from error
+            raise _connection_error(error) from error
         except (ValueError, LookupError, TypeError) as error:
-            raise EngineError(f"what the upstream server lists are no models: {error!r}") from error
-        self._mark("")
+            raise EngineError(
+                f"the upstream server's list of models cannot be read: {error!r}"
+            ) from error
+        self._set_down("")
         return names
 
-    async def _put_on(self, name: str, folder: str) -> None:
-        """Have vLLM load an adapter, which needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=True there."""
-        asked = {"lora_name": name, "lora_path": folder}
+    async def _load_adapter(self, name: str, folder: str) -> None:
+        """Make vLLM load an adapter; requires VLLM_ALLOW_RUNTIME_LORA_UPDATING=True there."""
+        body = {"lora_name": name, "lora_path": folder}
         try:
-            answer = await self._client.post(self._at("load_lora_adapter"), json=asked)
+            answer = await self._client.post(self._url("load_lora_adapter"), json=body)
         except httpx2.HTTPError as error:
-            raise _unreached(error) from error
+            raise _connection_error(error) from error
         if answer.status_code != httpx2.codes.OK:
-            words = message_of(answer.content)
+            message = message_of(answer.content)
             raise RefusedAdapterError(
-                f"vLLM does not load {name} ({answer.status_code}: {words}); it "
+                f"vLLM does not load {name} ({answer.status_code}: {message}); it "
                 "has to be started with --enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, and "
                 "the project's folder at the same path"
             )
@@ -370,14 +382,14 @@ class UpstreamEngine:
     def _name_of(self, adapter: AdapterFiles) -> str:
         if self._server.adapter is None:
             raise RefusedAdapterError("the upstream server has no adapters (serving.upstream)")
-        version = adapter.version.replace(":", "-")  # which an adapter of one task has
+        version = adapter.version.replace(":", "-")  # of a model with one adapter per task
         return self._server.adapter.format(project=adapter.project, version=version)
 
     def _ids(self, text: str) -> list[int]:
         (ids,) = continuation_ids(self.tokenizer, [text])
         return ids
 
-    def _at(self, path: str) -> str:
+    def _url(self, path: str) -> str:
         return f"{self._server.url}/{path}"
 
 
@@ -393,11 +405,13 @@ def _headers(server: UpstreamSettings) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-def _unreached(error: httpx2.HTTPError) -> EngineError:
+def _connection_error(error: httpx2.HTTPError) -> EngineError:
     kind = "does not answer in time" if isinstance(error, httpx2.TimeoutException) else "is away"
-    why = f"{type(error).__name__}: {error}".rstrip(": ")
-    return UnavailableError(f"the upstream server {kind} ({why}); the next request tries it again")
+    detail = f"{type(error).__name__}: {error}".rstrip(": ")
+    return UnavailableError(
+        f"the upstream server {kind} ({detail}); the next request tries it again"
+    )
 
 
 def _holds(names: Sequence[str], name: str) -> bool:
-    return name in names or f"{name}:latest" in names  # as Ollama lists what has no tag
+    return name in names or f"{name}:latest" in names  # Ollama's name of a model without a tag

@@ -15,13 +15,13 @@ PATH = "/mcp"
 class AgentsEndpoint:
     """The tools of a gateway as a route of its web application.
 
-    Every request stands alone, so that a client goes on after the gateway was started again. On
-    loopback, requests under another host's name are refused (DNS rebinding).
+    Requests are stateless, so clients survive a restart of the gateway. On loopback, requests for
+    another host name are refused (DNS rebinding).
 
     Args:
-        gateway: What answers.
-        services: What the project knows besides.
-        host: Address that is listened on.
+        gateway: The gateway.
+        services: The project's other services.
+        host: Address to listen on.
     """
 
     def __init__(self, gateway: Gateway, services: ProjectServices, host: str) -> None:
@@ -31,11 +31,11 @@ class AgentsEndpoint:
         ).routes
 
     def add_to(self, app: FastAPI) -> None:
-        """Answer at ``PATH``."""
+        """Add the route ``PATH`` to an application."""
         app.router.routes.extend(self._routes)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Has to surround the application's life."""
+        """Run the session manager; must enclose the application's lifespan."""
         async with self._server.session_manager.run():
             yield

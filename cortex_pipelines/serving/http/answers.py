@@ -1,4 +1,4 @@
-"""Pieces of answers as OpenAI's objects, whole or streamed."""
+"""Answers as OpenAI's objects, complete or streamed."""
 
 import asyncio
 import json
@@ -19,96 +19,99 @@ from cortex_pipelines.serving.engines.engine import (
 )
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import ClientGoneError, error_body
-from cortex_pipelines.serving.requests import Answering, PreparedRequest
+from cortex_pipelines.serving.requests import Backend, PreparedRequest
 
 CACHE = "x-cortex-cache"
-"""In an answer ``hit`` if it was given before; in a request ``no`` to have it made anew."""
+"""Response header, ``hit`` for a cached answer; request header, ``no`` bypasses the cache."""
 
 
 @dataclass
 class PartialAnswer:
-    """One answer, as far as it came."""
+    """One answer, accumulated from its deltas."""
 
     text: str = ""
     tokens: list[GeneratedToken] = field(default_factory=list)
     generated: int = 0
     finish: str | None = None
 
-    def add(self, piece: TextDelta) -> None:
-        """Take a piece."""
-        self.text += piece.text
-        self.tokens += piece.tokens
-        self.generated += piece.generated
-        self.finish = piece.finish or self.finish
+    def add(self, delta: TextDelta) -> None:
+        """Append a delta."""
+        self.text += delta.text
+        self.tokens += delta.tokens
+        self.generated += delta.generated
+        self.finish = delta.finish or self.finish
 
 
-def headers_of(*asked: PreparedRequest) -> dict[str, str]:
-    """The headers that name what answers; of several requests to the same model together."""
-    answering, made_by = asked[0].answering, asked[0].text.made_by
+def headers_of(*requests: PreparedRequest) -> dict[str, str]:
+    """Headers that identify the backend of requests to one model."""
+    backend, made_by = requests[0].backend, requests[0].text.made_by
     headers = {
-        "x-cortex-model": answering.served.name,
-        "x-cortex-way": answering.way,
-        "x-cortex-version": answering.version,
-        "x-cortex-release": answering.release,
+        "x-cortex-model": backend.served.name,
+        "x-cortex-way": backend.way,
+        "x-cortex-version": backend.version,
+        "x-cortex-release": backend.release,
     }
-    if answering.notice:
-        headers["x-cortex-notice"] = plain(answering.notice)
+    if backend.notice:
+        headers["x-cortex-notice"] = plain(backend.notice)
     if made_by:
         headers["x-cortex-templates"] = ", ".join(map(str, made_by))
-    if cut := max(part.cut for part in asked):
+    if cut := max(request.cut for request in requests):
         headers["x-cortex-cut"] = f"{cut} tokens"
     return {name: plain(value) for name, value in headers.items()}
 
 
-def cache_of(asked: Iterable[PreparedRequest]) -> dict[str, str]:
-    """The header that names an answer that was given before; none of another."""
-    return {CACHE: "hit"} if all(part.known is not None for part in asked) else {}
+def cache_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
+    """Cache header, if all answers are cached."""
+    return {CACHE: "hit"} if all(request.cached_deltas is not None for request in requests) else {}
 
 
-def flags_of(asked: Iterable[PreparedRequest]) -> dict[str, str]:
-    """The header that names what the scan knew in the answers; none where there is nothing."""
-    rules = sorted({rule for part in asked for rule in part.flags})
+def flags_of(requests: Iterable[PreparedRequest]) -> dict[str, str]:
+    """Header with the output filter's rules that matched, if any."""
+    rules = sorted({rule for request in requests for rule in request.flags})
     return {"x-cortex-flags": ", ".join(rules)} if rules else {}
 
 
-def outcome_of(asked: Sequence[PreparedRequest]) -> dict[str, str]:
-    """Headers of what is known once the answers are written."""
-    return flags_of(asked) | cache_of(asked)
+def outcome_of(requests: Sequence[PreparedRequest]) -> dict[str, str]:
+    """Headers that are known once the answers are complete."""
+    return flags_of(requests) | cache_of(requests)
 
 
-def flag_events(asked: Iterable[PreparedRequest]) -> Iterator[ServerSentEvent]:
-    """The same at the end of a stream, whose headers are long gone: a comment, which no client
-    takes for a part of the answer."""
-    for name, value in flags_of(asked).items():
+def flag_events(requests: Iterable[PreparedRequest]) -> Iterator[ServerSentEvent]:
+    """The matched rules as a comment at the end of a stream, whose headers have been sent."""
+    for name, value in flags_of(requests).items():
         yield ServerSentEvent(comment=f"{name}: {value}", sep="\n")
 
 
 def plain(text: str) -> str:
-    """The text as a header can hold it: one line of ASCII."""
+    """The text as one line of ASCII, for a header."""
     return " ".join(text.encode("ascii", "replace").decode().split())[:500]
 
 
-def made_id(prefix: str, answering: Answering) -> str:
-    """The id of an answer, by which votes name it."""
-    return f"{prefix}-{answering.identity}"
+def answer_id(prefix: str, backend: Backend) -> str:
+    """Id of an answer, used by votes."""
+    return f"{prefix}-{backend.identity}"
 
 
 async def collect(
-    gateway: Gateway, asked: PreparedRequest, request: Request | None = None
+    gateway: Gateway, prepared: PreparedRequest, request: Request | None = None
 ) -> list[PartialAnswer]:
-    """All answers to one prompt; stops writing if the client has gone."""
-    written = [PartialAnswer() for _ in range(asked.count)]
+    """Collect all answers to one prompt; cancels if the client disconnects.
+
+    Raises:
+        ClientGoneError: the client disconnected.
+    """
+    answers = [PartialAnswer() for _ in range(prepared.count)]
 
     async def read() -> None:
-        async for piece in gateway.pieces(asked):
-            written[piece.index].add(piece)
+        async for delta in gateway.stream(prepared):
+            answers[delta.index].add(delta)
 
-    if asked.known is not None:  # nothing to wait for
+    if prepared.cached_deltas is not None:  # nothing to wait for
         await read()
-        _count(gateway, asked, written)
-        return written
+        _count(gateway, prepared, answers)
+        return answers
     reading = asyncio.ensure_future(read())
-    watching = asyncio.ensure_future(_gone(request)) if request is not None else None
+    watching = asyncio.ensure_future(_client_disconnected(request)) if request is not None else None
     waited = [task for task in (reading, watching) if task is not None]
     try:
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -119,100 +122,106 @@ async def collect(
         for task in waited:
             task.cancel()
         await asyncio.gather(*waited, return_exceptions=True)
-    _count(gateway, asked, written)
-    return written
+    _count(gateway, prepared, answers)
+    return answers
 
 
-async def _gone(request: Request) -> None:
+async def _client_disconnected(request: Request) -> None:
     while not await request.is_disconnected():
         await asyncio.sleep(0.1)
 
 
-def usage_of(asked: Sequence[PreparedRequest], written: Sequence[PartialAnswer]) -> dict[str, int]:
-    """OpenAI's counts; a prompt counts once for all of its answers."""
-    read = sum(len(part.prompt.ids) for part in asked)
-    made = sum(answer.generated for answer in written)
-    return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
-
-
-def envelope(kind: str, prefix: str, answering: Answering) -> dict[str, Any]:
-    """What stands around every answer."""
+def usage_of(
+    requests: Sequence[PreparedRequest], answers: Sequence[PartialAnswer]
+) -> dict[str, int]:
+    """OpenAI's token counts; a prompt counts once for all of its answers."""
+    prompt_tokens = sum(len(request.prompt.ids) for request in requests)
+    generated = sum(answer.generated for answer in answers)
     return {
-        "id": made_id(prefix, answering),
-        "object": kind,
-        "created": int(time.time()),
-        "model": answering.served.name,
-        "system_fingerprint": answering.version,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": generated,
+        "total_tokens": prompt_tokens + generated,
     }
 
 
-def versioned(body: Mapping[str, Any], model: str) -> Response:
-    """An answer of what no adapter is part of, which holds its ``version``."""
+def envelope(kind: str, prefix: str, backend: Backend) -> dict[str, Any]:
+    """Fields common to all answers and chunks."""
+    return {
+        "id": answer_id(prefix, backend),
+        "object": kind,
+        "created": int(time.time()),
+        "model": backend.served.name,
+        "system_fingerprint": backend.version,
+    }
+
+
+def versioned_response(body: Mapping[str, Any], model: str) -> Response:
+    """A JSON response with model headers; ``body`` contains ``version``."""
     headers = {"x-cortex-model": model, "x-cortex-version": str(body["version"])}
     # half a surrogate pair in a record cannot be written otherwise
     return Response(json.dumps(body), media_type="application/json", headers=headers)
 
 
-def whole(
+def complete_response(
     frame: dict[str, Any],
     choices: list[dict[str, Any]],
     usage: dict[str, int],
     headers: dict[str, str],
 ) -> Response:
-    """An answer that is not streamed."""
+    """A response that is not streamed."""
     return JSONResponse({**frame, "choices": choices, "usage": usage}, headers=headers)
 
 
-def streamed(
+def streaming_response(
     gateway: Gateway,
-    asked: Sequence[PreparedRequest],
+    requests: Sequence[PreparedRequest],
     frame: dict[str, Any],
     choice: Callable[[int, TextDelta], list[dict[str, Any]]],
     include_usage: bool,
     headers: dict[str, str],
     first: Sequence[dict[str, Any]] = (),
 ) -> Response:
-    """An answer in server-sent events, as it is written.
+    """Stream answers as server-sent events.
 
     Args:
-        gateway: What writes it.
-        asked: A request for each prompt.
-        frame: What stands around every chunk.
-        choice: Makes the choices of a chunk from a piece and the number of its answer.
-        include_usage: Whether a last chunk tells the counts.
-        headers: What answered.
-        first: Choices before anything is written.
+        gateway: The gateway.
+        requests: One request per prompt.
+        frame: Fields common to all chunks.
+        choice: Builds the choices of a chunk from the index of an answer and a delta.
+        include_usage: Whether a last chunk has the token counts.
+        headers: Response headers.
+        first: Choices sent before the first delta.
 
     Raises:
         BusyError: too many requests wait.
     """
-    if not cache_of(asked):
-        gateway.require_room(asked[0])
+    if not cache_of(requests):
+        gateway.require_room(requests[0])
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         nothing = {"usage": None} if include_usage else {}
         for opening in first:
             yield _event({**frame, "choices": [opening], **nothing})
-        written: list[PartialAnswer] = []
+        answers: list[PartialAnswer] = []
         try:
-            for place, part in enumerate(asked):
-                mine = [PartialAnswer() for _ in range(part.count)]
-                async for piece in gateway.pieces(part):
-                    mine[piece.index].add(piece)
-                    for made in choice(place * part.count + piece.index, piece):
-                        yield _event({**frame, "choices": [made], **nothing})
-                _count(gateway, part, mine)
-                written += mine
+            for prompt_index, prepared in enumerate(requests):
+                prompt_answers = [PartialAnswer() for _ in range(prepared.count)]
+                async for delta in gateway.stream(prepared):
+                    prompt_answers[delta.index].add(delta)
+                    for entry in choice(prompt_index * prepared.count + delta.index, delta):
+                        yield _event({**frame, "choices": [entry], **nothing})
+                _count(gateway, prepared, prompt_answers)
+                answers += prompt_answers
             if include_usage:
-                yield _event({**frame, "choices": [], "usage": usage_of(asked, written)})
-            for flagged in flag_events(asked):
+                yield _event({**frame, "choices": [], "usage": usage_of(requests, answers)})
+            for flagged in flag_events(requests):
                 yield flagged
             yield ServerSentEvent("[DONE]", sep="\n")
         except (BusyError, EngineError) as error:
             status = 429 if isinstance(error, BusyError) else 503
             yield _event(error_body(str(error), status))
 
-    return EventSourceResponse(events(), headers=headers | cache_of(asked), sep="\n")
+    return EventSourceResponse(events(), headers=headers | cache_of(requests), sep="\n")
 
 
 def _event(value: dict[str, Any]) -> ServerSentEvent:
@@ -220,8 +229,8 @@ def _event(value: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(text, sep="\n")
 
 
-def _count(gateway: Gateway, asked: PreparedRequest, written: Sequence[PartialAnswer]) -> None:
+def _count(gateway: Gateway, prepared: PreparedRequest, answers: Sequence[PartialAnswer]) -> None:
     tokens = gateway.metrics.tokens
-    name = asked.answering.served.name
-    tokens.labels(name, "read").inc(len(asked.prompt.ids))
-    tokens.labels(name, "written").inc(sum(answer.generated for answer in written))
+    name = prepared.backend.served.name
+    tokens.labels(name, "read").inc(len(prepared.prompt.ids))
+    tokens.labels(name, "written").inc(sum(answer.generated for answer in answers))

@@ -10,13 +10,13 @@ from fastapi.middleware.cors import CORSMiddleware
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.agents import AgentsEndpoint
 from cortex_pipelines.serving.http.audit import audit_router
+from cortex_pipelines.serving.http.authentication import AuditMiddleware, Authenticator
 from cortex_pipelines.serving.http.completions import completions_router
 from cortex_pipelines.serving.http.embeddings import embeddings_router
 from cortex_pipelines.serving.http.errors import add_error_handlers
 from cortex_pipelines.serving.http.feedback import feedback_router
 from cortex_pipelines.serving.http.graph import graph_router
-from cortex_pipelines.serving.http.guard import Door, Guard
-from cortex_pipelines.serving.http.limits import BodyLimit, RequestCounter, Wishes
+from cortex_pipelines.serving.http.limits import BodyLimit, RequestCounter, RequestOptions
 from cortex_pipelines.serving.http.llama_cpp import llama_router
 from cortex_pipelines.serving.http.logs import logs_router
 from cortex_pipelines.serving.http.memory import memory_router
@@ -27,7 +27,7 @@ from cortex_pipelines.serving.http.playground import playground_router
 from cortex_pipelines.serving.http.search import search_router
 from cortex_pipelines.serving.http.tabby import tabby_router
 from cortex_pipelines.serving.http.tasks import tasks_router
-from cortex_pipelines.serving.http.tracing import Traced
+from cortex_pipelines.serving.http.tracing import TracingMiddleware
 from cortex_pipelines.serving.services import NOTHING, ProjectServices
 
 _DESCRIPTION = "Promoted models, with the version that answers named in every answer."
@@ -37,15 +37,15 @@ def create_app(
     gateway: Gateway,
     services: ProjectServices = NOTHING,
     host: str = "127.0.0.1",
-    door: Door | None = None,
+    authenticator: Authenticator | None = None,
 ) -> FastAPI:
-    """The web application of a gateway, which it closes when it ends.
+    """The web application of a gateway; closes the gateway on shutdown.
 
     Args:
-        gateway: What answers.
-        services: What the project knows besides its models.
-        host: Address that is listened on.
-        door: Who is let in; None for everybody, inside of one process.
+        gateway: The gateway.
+        services: The project's other services.
+        host: Address to listen on.
+        authenticator: Authenticates requests; None for no authentication, within one process.
     """
     agents = AgentsEndpoint(gateway, services, host)
 
@@ -62,7 +62,7 @@ def create_app(
         lifespan=life,
     )
     add_error_handlers(app)
-    # a request is compared with the routes in this order: first what is asked most
+    # routes are matched in this order: the most frequent first
     app.include_router(tasks_router(gateway, services))
     app.include_router(completions_router(gateway, services))
     for make in (llama_router, tabby_router):
@@ -81,13 +81,13 @@ def create_app(
     agents.add_to(app)
 
     app.add_middleware(BodyLimit)
-    app.add_middleware(Wishes)
-    if door is not None:
-        app.add_middleware(Guard, door=door)
+    app.add_middleware(RequestOptions)
+    if authenticator is not None:
+        app.add_middleware(AuditMiddleware, authenticator=authenticator)
     if origins := gateway.settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(RequestCounter, metrics=gateway.metrics)
-    app.add_middleware(Traced, tracer=gateway.tracer)
+    app.add_middleware(TracingMiddleware, tracer=gateway.tracer)
     return app

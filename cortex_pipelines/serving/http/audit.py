@@ -1,4 +1,4 @@
-"""``GET /audit``: who asked for what, for those who have to know."""
+"""``GET /audit``: the audit log."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,15 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from cortex_pipelines.serving.security import audit
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.security.access import current_principal
 
 
 def audit_router(state: Path) -> APIRouter:
-    """The route.
-
-    Args:
-        state: Folder of the log.
-    """
+    """The route ``/audit``; ``state`` is the folder of the log."""
     router = APIRouter()
     path = state / audit.FILE
 
@@ -22,11 +18,12 @@ def audit_router(state: Path) -> APIRouter:
     def read(
         last: Annotated[int, Query(ge=1, le=1000)] = 100, verify: bool = False
     ) -> dict[str, Any]:
-        who = caller()
+        principal = current_principal()
         entries = [
             entry
-            for entry in audit.last(path, last)
-            if not who.limited or (entry.get("model") and who.may_use(str(entry["model"])))
+            for entry in audit.latest_entries(path, last)
+            if not principal.limited
+            or (entry.get("model") and principal.may_use(str(entry["model"])))
         ]
         return {"entries": entries, "chain": _chain(path) if verify else None}
 
@@ -36,6 +33,6 @@ def audit_router(state: Path) -> APIRouter:
 def _chain(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {"entries": 0, "head": audit.FIRST, "problem": "", "redacted": 0}
-    seen = audit.verify(path)
-    known = {"entries": seen.entries, "head": seen.head, "problem": seen.problem}
-    return {**known, "redacted": seen.redacted}
+    check = audit.verify(path)
+    summary = {"entries": check.entries, "head": check.head, "problem": check.problem}
+    return {**summary, "redacted": check.redacted}

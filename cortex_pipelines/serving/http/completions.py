@@ -13,46 +13,46 @@ from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import (
     PartialAnswer,
     collect,
+    complete_response,
     envelope,
     headers_of,
     outcome_of,
     plain,
-    streamed,
+    streaming_response,
     usage_of,
-    whole,
 )
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.schemas import ChatForm, CompletionForm, GapForm, Generation
-from cortex_pipelines.serving.http.search import packed, require_project
+from cortex_pipelines.serving.http.search import pack_context, require_project
 from cortex_pipelines.serving.http.tabby import TabbyForm, suggest_for_tabby
 from cortex_pipelines.serving.request_prompts import (
-    Form,
+    PromptBuilder,
     chat,
-    cited,
+    citations,
     completion,
+    context_text,
     infill,
-    shown,
 )
-from cortex_pipelines.serving.requests import Answering, PreparedRequest
+from cortex_pipelines.serving.requests import Backend, PreparedRequest
 from cortex_pipelines.serving.services import ProjectServices
 
 _USUAL_TOKENS = 16
-"""Of a completion, in OpenAI's own interface; of a chat there is no limit but the window's."""
+"""OpenAI's default length of a completion; chats are limited by the window only."""
 
 
-def _form_of(body: Any) -> str:
+def _body_kind(body: Any) -> str:
     return "tabby" if isinstance(body, dict) and "segments" in body else "openai"
 
 
 def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The routes that write text."""
+    """The routes that generate text."""
     router = APIRouter()
 
     @router.post("/v1/completions")
     async def completions(
         form: Annotated[
             Annotated[CompletionForm, Tag("openai")] | Annotated[TabbyForm, Tag("tabby")],
-            Discriminator(_form_of),
+            Discriminator(_body_kind),
         ],
         request: Request,
     ) -> Response:
@@ -64,11 +64,11 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
     @router.post("/v1/fim/completions")
     async def fill(form: GapForm, request: Request) -> Response:
         most = gateway.settings.max_tokens if form.max_tokens is None else form.max_tokens
-        answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
+        backend = await run_in_threadpool(gateway.backend_for, form.model, for_user=form.user)
         gap = infill(form.prompt, form.suffix or "")
-        how = sampling_of(form, most)
-        asked = await run_in_threadpool(gateway.ask, answering, gap, how, form.n or 1)
-        return await _turns(gateway, form, asked, False, request)
+        sampling = sampling_of(form, most)
+        prepared = await run_in_threadpool(gateway.prepare, backend, gap, sampling, form.n or 1)
+        return await _chat_response(gateway, form, prepared, False, request)
 
     @router.post("/v1/chat/completions")
     async def chat_completions(form: ChatForm, request: Request) -> Response:
@@ -78,101 +78,117 @@ def completions_router(gateway: Gateway, services: ProjectServices) -> APIRouter
 
 
 async def complete(gateway: Gateway, form: CompletionForm, request: Request) -> Response:
-    """Text that goes on with each prompt, or fills the gap before ``suffix``."""
+    """Continue each prompt, or fill the gap before ``suffix``."""
     most = _USUAL_TOKENS if form.max_tokens is None else form.max_tokens
-    how = sampling_of(form, most, form.logprobs or 0)
+    sampling = sampling_of(form, most, form.logprobs or 0)
 
-    def prepared() -> list[PreparedRequest]:
-        answering = gateway.answering(form.model, for_user=form.user)
+    def prepare() -> list[PreparedRequest]:
+        backend = gateway.backend_for(form.model, for_user=form.user)
         forms = (infill(text, form.suffix) if form.suffix else completion(text) for text in texts)
-        return [gateway.ask(answering, each, how, form.n or 1) for each in forms]
+        return [gateway.prepare(backend, each, sampling, form.n or 1) for each in forms]
 
     texts = form.prompts
-    asked = await run_in_threadpool(prepared)
-    answering = asked[0].answering
-    headers = headers_of(*asked)
-    frame = envelope("text_completion", "cmpl", answering)
-    shown = form.logprobs is not None
+    requests = await run_in_threadpool(prepare)
+    backend = requests[0].backend
+    headers = headers_of(*requests)
+    frame = envelope("text_completion", "cmpl", backend)
+    with_logprobs = form.logprobs is not None
     if form.stream:
 
-        def choices(place: int, piece: TextDelta) -> list[dict[str, Any]]:
-            parts = [_text_choice(place, piece.text, piece.tokens, shown, None)]
-            if piece.finish:
-                if not piece.text and not (shown and piece.tokens):
+        def choices(index: int, delta: TextDelta) -> list[dict[str, Any]]:
+            parts = [_text_choice(index, delta.text, delta.tokens, with_logprobs, None)]
+            if delta.finish:
+                if not delta.text and not (with_logprobs and delta.tokens):
                     parts = []
-                parts.append(_text_choice(place, "", (), shown, piece.finish))
+                parts.append(_text_choice(index, "", (), with_logprobs, delta.finish))
             return parts
 
-        return streamed(gateway, asked, frame, choices, _with_usage(form), headers)
-    written = [answer for part in asked for answer in await collect(gateway, part, request)]
-    listed = [
-        _text_choice(place, answer.text, answer.tokens, shown, answer.finish)
-        for place, answer in enumerate(written)
+        return streaming_response(gateway, requests, frame, choices, _with_usage(form), headers)
+    answers = [
+        answer for prepared in requests for answer in await collect(gateway, prepared, request)
     ]
-    return whole(frame, listed, usage_of(asked, written), headers | outcome_of(asked))
+    entries = [
+        _text_choice(index, answer.text, answer.tokens, with_logprobs, answer.finish)
+        for index, answer in enumerate(answers)
+    ]
+    return complete_response(
+        frame, entries, usage_of(requests, answers), headers | outcome_of(requests)
+    )
 
 
 async def converse(
     gateway: Gateway, services: ProjectServices, form: ChatForm, request: Request
 ) -> Response:
-    """The next turn of a conversation, with code of the project before it where that is asked."""
+    """Answer a conversation, with code of the project as context if requested."""
     most = form.max_completion_tokens if form.max_tokens is None else form.max_tokens
-    how = sampling_of(
+    sampling = sampling_of(
         form, gateway.settings.max_tokens if most is None else most, form.top_logprobs or 0
     )
-    answering = await run_in_threadpool(
-        gateway.answering, form.model, context=False, for_user=form.user
+    backend = await run_in_threadpool(
+        gateway.backend_for, form.model, context=False, for_user=form.user
     )
-    project = str(answering.served.about.get("project") or "")
-    known: Mapping[str, Any] = {"known": "", "pieces": []}
+    project = str(backend.served.details.get("project") or "")
+    code_context: Mapping[str, Any] = {"known": "", "pieces": []}
     if form.context is not None:
         require_project(project or None)
-        known = await run_in_threadpool(
-            packed, services, form.question, project or None, form.context
+        code_context = await run_in_threadpool(
+            pack_context, services, form.question, project or None, form.context
         )
-    turns = chat([turn.as_chat_message() for turn in form.messages], project, shown(known))
-    asked = await run_in_threadpool(_whole_chat, gateway, answering, turns, how, form.n or 1)
-    return await _turns(gateway, form, asked, bool(form.logprobs), request, cited(known["pieces"]))
+    turns = chat(
+        [turn.as_chat_message() for turn in form.messages], project, context_text(code_context)
+    )
+    prepared = await run_in_threadpool(
+        _prepare_chat, gateway, backend, turns, sampling, form.n or 1
+    )
+    return await _chat_response(
+        gateway, form, prepared, bool(form.logprobs), request, citations(code_context["pieces"])
+    )
 
 
-async def _turns(
+async def _chat_response(
     gateway: Gateway,
     form: Generation,
-    asked: PreparedRequest,
-    shown: bool,
+    prepared: PreparedRequest,
+    with_logprobs: bool,
     request: Request,
     sources: Sequence[str] = (),
 ) -> Response:
-    """Answers as messages, whole or streamed; with the places that were shown before them."""
-    headers = headers_of(asked)
+    """Answers as messages, complete or streamed, with the cited sources."""
+    headers = headers_of(prepared)
     if sources:
         headers["x-cortex-context"] = plain(", ".join(sources))
     if form.stream:
-        frame = envelope("chat.completion.chunk", "chatcmpl", asked.answering)
+        frame = envelope("chat.completion.chunk", "chatcmpl", prepared.backend)
         first = [
-            _delta(place, {"role": "assistant", "content": ""}, (), False, None)
-            for place in range(asked.count)
+            _delta(index, {"role": "assistant", "content": ""}, (), False, None)
+            for index in range(prepared.count)
         ]
 
-        def choices(place: int, piece: TextDelta) -> list[dict[str, Any]]:
+        def choices(index: int, delta: TextDelta) -> list[dict[str, Any]]:
             parts = []
-            if piece.text or (shown and piece.tokens):
-                parts.append(_delta(place, {"content": piece.text}, piece.tokens, shown, None))
-            if piece.finish:
-                parts.append(_delta(place, {}, (), False, piece.finish))
+            if delta.text or (with_logprobs and delta.tokens):
+                parts.append(
+                    _delta(index, {"content": delta.text}, delta.tokens, with_logprobs, None)
+                )
+            if delta.finish:
+                parts.append(_delta(index, {}, (), False, delta.finish))
             return parts
 
-        return streamed(gateway, [asked], frame, choices, _with_usage(form), headers, first)
-    frame = envelope("chat.completion", "chatcmpl", asked.answering)
+        return streaming_response(
+            gateway, [prepared], frame, choices, _with_usage(form), headers, first
+        )
+    frame = envelope("chat.completion", "chatcmpl", prepared.backend)
     if sources:
         frame["context"] = list(sources)
-    written = await collect(gateway, asked, request)
-    messages = [_turn(place, answer, shown) for place, answer in enumerate(written)]
-    return whole(frame, messages, usage_of([asked], written), headers | outcome_of([asked]))
+    answers = await collect(gateway, prepared, request)
+    messages = [_turn(index, answer, with_logprobs) for index, answer in enumerate(answers)]
+    return complete_response(
+        frame, messages, usage_of([prepared], answers), headers | outcome_of([prepared])
+    )
 
 
 def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:
-    """How an answer is chosen; the likeliest tokens unless a temperature is given."""
+    """Decoding parameters of a request; greedy unless it sets a temperature."""
     return Sampling(
         most,
         form.temperature or 0.0,
@@ -186,20 +202,20 @@ def sampling_of(form: Generation, most: int, top: int = 0) -> Sampling:
     )
 
 
-def _whole_chat(
-    gateway: Gateway, answering: Answering, turns: Form, how: Sampling, count: int
+def _prepare_chat(
+    gateway: Gateway, backend: Backend, builder: PromptBuilder, sampling: Sampling, count: int
 ) -> PreparedRequest:
-    """A conversation that has room; cutting one would lose what it is about."""
-    asked = gateway.ask(answering, turns, how, count)
-    if asked.prompt.cut:
-        whole_size = len(asked.prompt.ids) + asked.prompt.cut
+    """Prepare a conversation; RequestError if it exceeds the window, as it must not be cut."""
+    prepared = gateway.prepare(backend, builder, sampling, count)
+    if prepared.prompt.cut:
+        total_tokens = len(prepared.prompt.ids) + prepared.prompt.cut
         raise RequestError(
-            f"the conversation has {whole_size} tokens, and with its answer the window has room "
-            f"for {len(asked.prompt.ids)}; send fewer or shorter messages",
+            f"the conversation has {total_tokens} tokens, and with its answer the window has room "
+            f"for {len(prepared.prompt.ids)}; send fewer or shorter messages",
             "messages",
             code="context_length_exceeded",
         )
-    return asked
+    return prepared
 
 
 def _with_usage(form: Generation) -> bool:
@@ -207,10 +223,10 @@ def _with_usage(form: Generation) -> bool:
 
 
 def _text_choice(
-    place: int, text: str, tokens: Sequence[GeneratedToken], shown: bool, finish: str | None
+    index: int, text: str, tokens: Sequence[GeneratedToken], with_logprobs: bool, finish: str | None
 ) -> dict[str, Any]:
-    scores = _text_scores(tokens) if shown and (tokens or finish is None) else None
-    return {"text": text, "index": place, "logprobs": scores, "finish_reason": finish}
+    scores = _text_scores(tokens) if with_logprobs and (tokens or finish is None) else None
+    return {"text": text, "index": index, "logprobs": scores, "finish_reason": finish}
 
 
 def _text_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
@@ -223,32 +239,32 @@ def _text_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
 
 
 def _likeliest(token: GeneratedToken) -> dict[str, float | None]:
-    """The alternatives, and the token itself even if it is not one of them."""
-    shown: dict[str, float | None] = {}
+    """Log-probabilities of the alternatives and of the token itself."""
+    top_logprobs: dict[str, float | None] = {}
     for each in token.top:
-        shown.setdefault(each.text, each.logprob)
-    shown.setdefault(token.text, token.logprob)
-    return shown
+        top_logprobs.setdefault(each.text, each.logprob)
+    top_logprobs.setdefault(token.text, token.logprob)
+    return top_logprobs
 
 
-def _turn(place: int, written: PartialAnswer, shown: bool) -> dict[str, Any]:
+def _turn(index: int, answer: PartialAnswer, with_logprobs: bool) -> dict[str, Any]:
     return {
-        "index": place,
-        "message": {"role": "assistant", "content": written.text, "refusal": None},
-        "logprobs": _turn_scores(written.tokens) if shown else None,
-        "finish_reason": written.finish,
+        "index": index,
+        "message": {"role": "assistant", "content": answer.text, "refusal": None},
+        "logprobs": _turn_scores(answer.tokens) if with_logprobs else None,
+        "finish_reason": answer.finish,
     }
 
 
 def _delta(
-    place: int,
+    index: int,
     delta: dict[str, Any],
     tokens: Sequence[GeneratedToken],
-    shown: bool,
+    with_logprobs: bool,
     finish: str | None,
 ) -> dict[str, Any]:
-    scores = _turn_scores(tokens) if shown else None
-    return {"index": place, "delta": delta, "logprobs": scores, "finish_reason": finish}
+    scores = _turn_scores(tokens) if with_logprobs else None
+    return {"index": index, "delta": delta, "logprobs": scores, "finish_reason": finish}
 
 
 def _turn_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
@@ -256,7 +272,7 @@ def _turn_scores(tokens: Sequence[GeneratedToken]) -> dict[str, Any]:
 
 
 def _turn_score(token: GeneratedToken) -> dict[str, Any]:
-    def shown(scored: GeneratedToken | Alternative) -> dict[str, Any]:
+    def token_score(scored: GeneratedToken | Alternative) -> dict[str, Any]:
         return {"token": scored.text, "logprob": scored.logprob, "bytes": list(scored.raw)}
 
-    return {**shown(token), "top_logprobs": [shown(each) for each in token.top]}
+    return {**token_score(token), "top_logprobs": [token_score(each) for each in token.top]}

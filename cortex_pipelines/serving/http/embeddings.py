@@ -15,15 +15,15 @@ from cortex_pipelines.serving.engines.engine import BusyError
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
 from cortex_pipelines.serving.http.openai_fields import EMBEDDING_FIELDS
-from cortex_pipelines.serving.http.schemas import ModelName, OpenAIForm, Words
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.http.schemas import LongText, ModelName, OpenAIForm
+from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 
-Input = Annotated[Words, Field(min_length=1)]
+Input = Annotated[LongText, Field(min_length=1)]
 
 
 class EmbeddingForm(OpenAIForm):
-    """``POST /v1/embeddings``; as many texts at once as OpenAI's own interface takes."""
+    """``POST /v1/embeddings``; accepts as many texts as OpenAI's interface."""
 
     api_fields = EMBEDDING_FIELDS
     input: Input | Annotated[list[Input], Field(min_length=1, max_length=2048)]
@@ -33,10 +33,10 @@ class EmbeddingForm(OpenAIForm):
 
 
 def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The route."""
+    """The route ``/v1/embeddings``."""
     router = APIRouter()
     waiting = 0
-    alone = CapacityLimiter(1)  # whoever waits holds no thread that others need
+    limiter = CapacityLimiter(1)  # waiting requests must not occupy threads that others need
 
     @router.post("/v1/embeddings")
     async def embeddings(form: EmbeddingForm) -> Response:
@@ -49,12 +49,12 @@ def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         texts = [form.input] if isinstance(form.input, str) else form.input
         waiting += 1
         try:
-            made = await to_thread.run_sync(encoder, texts, limiter=alone)
+            result = await to_thread.run_sync(encoder, texts, limiter=limiter)
         except WeightsError as error:
             raise ServiceError(str(error)) from error
         finally:
             waiting -= 1
-        width = made.vectors.shape[1]
+        width = result.vectors.shape[1]
         if form.dimensions not in (None, width):
             raise RequestError(
                 f"dimensions: {ENCODER} has vectors of {width} numbers, which cannot be "
@@ -62,28 +62,28 @@ def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
                 "dimensions",
                 code="unsupported_parameter",
             )
-        caller().spend(made.tokens)
-        gateway.metrics.tokens.labels(ENCODER, "read").inc(made.tokens)
-        rows = made.vectors.astype("<f4")
+        current_principal().spend(result.tokens)
+        gateway.metrics.tokens.labels(ENCODER, "read").inc(result.tokens)
+        rows = result.vectors.astype("<f4")
         as_text = form.encoding_format == "base64"
         data: list[dict[str, Any]] = [
             {
                 "object": "embedding",
-                "index": place,
+                "index": index,
                 "embedding": base64.b64encode(row.tobytes()).decode() if as_text else row.tolist(),
             }
-            for place, row in enumerate(rows)
+            for index, row in enumerate(rows)
         ]
         body = {
             "object": "list",
             "data": data,
             "model": ENCODER,
             "system_fingerprint": encoder.version,
-            "usage": {"prompt_tokens": made.tokens, "total_tokens": made.tokens},
+            "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
         }
         headers = {"x-cortex-model": ENCODER, "x-cortex-version": encoder.version}
-        if made.cut:
-            headers["x-cortex-cut"] = f"{made.cut} texts at the end"
+        if result.cut:
+            headers["x-cortex-cut"] = f"{result.cut} texts at the end"
         return JSONResponse(body, headers=headers)
 
     return router
@@ -91,5 +91,5 @@ def embeddings_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
 
 def _unknown(name: str, served: bool) -> str:
     if not served:
-        return f"there is no {ENCODER} here: an exported folder holds no encoder"
+        return f"{ENCODER} is not available: an exported folder has no encoder"
     return f"{name[:100]} makes no embeddings; the nearest model that does is {ENCODER}"

@@ -1,4 +1,4 @@
-"""Errors in the form that OpenAI's clients read: a sentence, a type, the parameter, a code."""
+"""Errors in OpenAI's format: message, type, parameter, code."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,21 @@ from cortex_pipelines.serving.services import ServiceError
 _LOG = logging.getLogger("cortex_pipelines")
 _SHOWN = 3
 _CLOSED = 499
-"""What nginx says where the client closed the connection; nobody reads it but the metrics."""
+"""nginx's status for a connection closed by the client; only seen by the metrics."""
 
 
 class ClientGoneError(RuntimeError):
-    """Nobody waits for the answer any more."""
+    """The client closed the connection."""
 
 
 class RequestError(ValueError):
     """A request cannot be answered.
 
     Args:
-        message: Why, in a sentence.
-        param: The field that it is about.
-        status: HTTP's.
-        code: A word that programs can go by.
+        message: The reason, in a sentence.
+        param: The field at fault.
+        status: HTTP status.
+        code: Machine-readable reason.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RequestError(ValueError):
 def error_body(
     message: str, status: int, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:
-    """The object that an error is."""
+    """JSON object of an error."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     if status == 429:
         kind = "rate_limit_error"
@@ -60,12 +60,12 @@ def error_response(
     code: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """The same as an answer."""
+    """JSON response of an error."""
     return JSONResponse(error_body(message, status, param, code), status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let every failure end in that form."""
+    """Register handlers that turn every exception into that format."""
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
@@ -101,14 +101,14 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        wrong = error.errors()
-        cause = _cause(wrong[0])
-        parts = (_place(wrong[0]), cause.param if cause else None)
+        problems = error.errors()
+        cause = _cause(problems[0])
+        parts = (_location(problems[0]), cause.param if cause else None)
         param = ".".join(filter(None, parts)) or None
-        if wrong[0]["type"] == "json_invalid":
+        if problems[0]["type"] == "json_invalid":
             param = None
         code = (cause.code if cause else None) or "invalid_value"
-        return error_response(sentences_of(wrong), 400, param, code)
+        return error_response(sentences_of(problems), 400, param, code)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
@@ -117,12 +117,12 @@ def add_error_handlers(app: FastAPI) -> None:
             sentence = f"there is nothing at {request.method} {request.url.path[:200]}; see /docs"
         elif error.status_code == 405:
             sentence = f"{request.method} is not answered there; see /docs"
-        elif error.status_code == 400:  # all that FastAPI says of a body that is no text
+        elif error.status_code == 400:  # FastAPI's only message for an undecodable body
             sentence = "the body cannot be read: JSON in UTF-8 is expected"
         return error_response(sentence, error.status_code, headers=dict(error.headers or {}))
 
     @app.exception_handler(ClientGoneError)
-    async def gone(_: Request, _error: ClientGoneError) -> JSONResponse:
+    async def client_gone(_: Request, _error: ClientGoneError) -> JSONResponse:
         return error_response("the client closed the connection", _CLOSED)
 
     @app.exception_handler(Exception)
@@ -137,32 +137,33 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def sentences_of(wrong: Sequence[Any]) -> str:
-    """What is wrong with a body, or a tool's arguments: the first of pydantic's errors in words.
+    """The first of pydantic's errors as sentences, for a body or a tool's arguments.
 
-    Neither what was sent nor pydantic's own addresses are in it.
+    They contain neither the input nor pydantic's URLs.
     """
     return "; ".join(_sentence_of(problem) for problem in wrong[:_SHOWN])
 
 
-def _sentence_of(wrong: Mapping[str, Any]) -> str:
-    if wrong["type"] == "json_invalid":
-        return f"the body is no JSON: {(wrong.get('ctx') or {}).get('error', 'cannot be read')}"
-    if wrong["type"] == "model_attributes_type":
+def _sentence_of(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        reason = (problem.get("ctx") or {}).get("error", "cannot be read")
+        return f"the body is not valid JSON: {reason}"
+    if problem["type"] == "model_attributes_type":
         return "the body: an object is expected, sent with content-type: application/json"
-    place, words = _place(wrong), wrong["msg"].removeprefix("Value error, ")
-    if not place and (cause := _cause(wrong)):
+    location, message = _location(problem), problem["msg"].removeprefix("Value error, ")
+    if not location and (cause := _cause(problem)):
         return str(cause)
-    return f"{place}: {words}" if place else f"the body: {words}"
+    return f"{location}: {message}" if location else f"the body: {message}"
 
 
-def _cause(wrong: Mapping[str, Any]) -> RequestError | None:
-    """The error that a form's own rule raised; None if it was one of pydantic's."""
-    error = (wrong.get("ctx") or {}).get("error")
+def _cause(problem: Mapping[str, Any]) -> RequestError | None:
+    """The error raised by a schema's own validator; None for one of pydantic's."""
+    error = (problem.get("ctx") or {}).get("error")
     return error if isinstance(error, RequestError) else None
 
 
-def _place(wrong: Mapping[str, Any]) -> str:
-    """The field's name, without what tells where it stood or which of several forms was meant."""
-    parts = [str(part) for part in wrong["loc"]]
-    known = [part for part in parts if part.isidentifier() or part.isdigit()]
-    return ".".join(part for part in known if part not in ("body", "openai", "tabby", "str"))[:100]
+def _location(problem: Mapping[str, Any]) -> str:
+    """The field's name, without request part and union tag."""
+    parts = [str(part) for part in problem["loc"]]
+    names = [part for part in parts if part.isidentifier() or part.isdigit()]
+    return ".".join(part for part in names if part not in ("body", "openai", "tabby", "str"))[:100]

@@ -1,4 +1,4 @@
-"""``POST /feedback``: what a person thinks of an answer or a decision."""
+"""``POST /feedback``: votes on answers and routing decisions."""
 
 from typing import Annotated, Literal
 
@@ -8,21 +8,21 @@ from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.schemas import Form, Id, Words
-from cortex_pipelines.serving.rollout import user
+from cortex_pipelines.serving.http.schemas import Form, Id, LongText
+from cortex_pipelines.serving.rollout import request_user
 from cortex_pipelines.serving.services import ProjectServices
 
 
 class FeedbackForm(Form):
-    """The answer by its id, the decision by its task's, and a vote."""
+    """A vote on an answer (``completion_id``) or a decision (``task_id``)."""
 
     vote: Literal["up", "down"]
     completion_id: Id | None = None
     task_id: Id | None = None
     version: Id | None = None
     master: Id | None = None
-    original: Annotated[Words, Field(max_length=20_000)] | None = None
-    correction: Annotated[Words, Field(max_length=20_000)] | None = None
+    original: Annotated[LongText, Field(max_length=20_000)] | None = None
+    correction: Annotated[LongText, Field(max_length=20_000)] | None = None
     simulated: Literal[True] | None = None
 
     @model_validator(mode="after")
@@ -35,7 +35,7 @@ class FeedbackForm(Form):
 
 
 def feedback_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The route; it appends to the events that editors send."""
+    """The route ``/feedback``, which appends to the editors' events."""
     router = APIRouter()
 
     @router.post("/feedback")
@@ -53,11 +53,11 @@ def feedback_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
                 if name in event:
                     event[name], count = await run_in_threadpool(services.redact, event[name])
                     redacted += count
-        await run_in_threadpool(gateway.events.add, event, user())
+        await run_in_threadpool(gateway.events.add, event, request_user())
         if form.vote == "down" and form.version is not None:
-            await run_in_threadpool(gateway.voted_down, form.version)
+            await run_in_threadpool(gateway.vote_down, form.version)
         if form.completion_id is not None:
-            await run_in_threadpool(gateway.voted, form.completion_id, form.vote)
+            await run_in_threadpool(gateway.record_vote, form.completion_id, form.vote)
         return {"redacted": redacted}
 
     return router

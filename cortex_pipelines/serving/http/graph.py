@@ -1,7 +1,7 @@
-"""``POST /graphql``: models, runs, lineage and metrics, from what the other routes answer with.
+"""``POST /graphql``: models, runs, lineage and metrics, read-only.
 
-Nothing can be changed by it. Queries are limited by depth, length, aliases and by how many lineages
-they look up, since each of those walks through the runs of a project.
+Queries are limited in depth, length, aliases and number of lineages, since each lineage walks
+through the runs of a project.
 """
 
 import logging
@@ -26,13 +26,13 @@ from strawberry.types import ExecutionContext
 from cortex_pipelines.project_names import ROUTER
 from cortex_pipelines.serving.agents import lineage_of
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.overview import counted, row
-from cortex_pipelines.serving.http.schemas import Form, Words
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.http.overview import load_counters, model_row
+from cortex_pipelines.serving.http.schemas import Form, LongText
+from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import ProjectServices
 
 DEPTH, TOKENS, ALIASES, LINEAGES = 12, 1000, 20, 20
-"""Most levels, words and aliases of a query, and lineages that one may look up."""
+"""Limits of a query: levels, tokens, aliases, lineages."""
 
 _LOG = logging.getLogger("cortex_pipelines")
 _PACKAGE = f"{__package__.partition('.')[0]}."
@@ -41,18 +41,13 @@ _PACKAGE = f"{__package__.partition('.')[0]}."
 class QueryForm(Form):
     """``POST /graphql``."""
 
-    query: Annotated[Words, Field(max_length=20_000)]
+    query: Annotated[LongText, Field(max_length=20_000)]
     variables: dict[str, Any] | None = None
-    operationName: Annotated[Words, Field(max_length=200)] | None = None  # noqa: N815 - GraphQL's
+    operationName: Annotated[LongText, Field(max_length=200)] | None = None  # noqa: N815 - GraphQL's
 
 
-class _Asked:
-    """What a query's resolvers share.
-
-    Args:
-        gateway: What is served.
-        services: What models were made from.
-    """
+class _QueryContext:
+    """Context shared by a query's resolvers; caches lineage trees."""
 
     def __init__(self, gateway: Gateway, services: ProjectServices) -> None:
         self.gateway = gateway
@@ -60,9 +55,9 @@ class _Asked:
         self._trees: dict[str, Mapping[str, Any] | None] = {}
 
     def lineage(self, name: str) -> Mapping[str, Any] | None:
-        """The tree of a model, as the tool ``lineage`` shows it."""
-        if why := caller().refusal(["lineage"]):
-            raise GraphQLError(why, extensions={"code": "insufficient_scope"})
+        """Lineage tree of a model, as the tool ``lineage`` returns it."""
+        if refusal := current_principal().refusal(["lineage"]):
+            raise GraphQLError(refusal, extensions={"code": "insufficient_scope"})
         if name not in self._trees:
             if len(self._trees) >= LINEAGES:
                 raise GraphQLError(
@@ -72,7 +67,7 @@ class _Asked:
         return self._trees[name]
 
 
-Info = strawberry.Info[_Asked, None]
+Info = strawberry.Info[_QueryContext, None]
 
 
 @strawberry.type(description="A version in a lineage, and what it was made from.")
@@ -148,30 +143,33 @@ class Query:
     def models(self, info: Info, project: str | None = None) -> list[Model]:
         """By name."""
         gateway = info.context.gateway
-        rows = [row(one, gateway) for _, one in sorted(gateway.source.current.models.items())]
+        rows = [
+            model_row(served, gateway)
+            for _, served in sorted(gateway.source.current.models.items())
+        ]
         return [_model(facts) for facts in rows if project in (None, facts["project"])]
 
     @strawberry.field(description="One model, the router among them.")
     def model(self, info: Info, name: str) -> Model:
         """The model, or an error that names the nearest."""
         gateway = info.context.gateway
-        now = gateway.source.current
-        if name == ROUTER and now.router is not None:
-            return _model({"name": ROUTER, **now.router})
-        return _model(row(now.find(name), gateway))
+        catalogue = gateway.source.current
+        if name == ROUTER and catalogue.router is not None:
+            return _model({"name": ROUTER, **catalogue.router})
+        return _model(model_row(catalogue.find(name), gateway))
 
     @strawberry.field(description="Sums since the start, and the engine's state.")
     def metrics(self, info: Info) -> JSON:
         """As ``/load`` answers."""
         gateway = info.context.gateway
-        return JSON({**gateway.engine.state(), **counted(gateway)})
+        return JSON({**gateway.engine.state(), **load_counters(gateway)})
 
 
 class _Schema(strawberry.Schema):
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
-        """Log faults of the gateway; of a query that is wrong whoever sent it is told."""
+        """Log faults of the gateway; errors in the query go to the client only."""
         for error in filter(_unexpected, errors):
             _LOG.error("graphql: %s", error.message, exc_info=error.original_error)
 
@@ -188,28 +186,28 @@ SCHEMA = _Schema(
 
 
 def graph_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The route."""
+    """The route ``/graphql``."""
     router = APIRouter()
 
     @router.post("/graphql")
     async def graph(form: QueryForm) -> Response:
-        done = await run_in_threadpool(
+        result = await run_in_threadpool(
             SCHEMA.execute_sync,
             form.query,
             variable_values=form.variables,
-            context_value=_Asked(gateway, services),
+            context_value=_QueryContext(gateway, services),
             operation_name=form.operationName,
         )
-        body: dict[str, Any] = {"data": done.data}
-        if done.errors:
-            body["errors"] = [error.formatted for error in done.errors]
-        return JSONResponse(body, 200 if done.data is not None else 400)
+        body: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            body["errors"] = [error.formatted for error in result.errors]
+        return JSONResponse(body, 200 if result.data is not None else 400)
 
     return router
 
 
 def _unexpected(error: GraphQLError) -> bool:
-    """Whether an error is none of the platform's sentences, nor one about the query."""
+    """Whether an error was raised neither by this package nor by the query's validation."""
     inner = error.original_error
     while isinstance(inner, GraphQLError):
         inner = inner.original_error
@@ -233,18 +231,18 @@ def _model(facts: Mapping[str, Any]) -> Model:
 
 
 def _node(name: str, tree: Mapping[str, Any]) -> Node:
-    """A lineage, or what a folder that was exported says of it."""
-    below = tree.get("made_from")
-    if below is None:
+    """Lineage tree, or the inputs listed in an exported folder."""
+    children = tree.get("made_from")
+    if children is None:
         inputs = dict(tree.get("inputs") or {})
-        below = [{"name": place, "version": version} for place, version in sorted(inputs.items())]
+        children = [{"name": path, "version": version} for path, version in sorted(inputs.items())]
     return Node(
         name=tree.get("name", name),
         partition=tree.get("partition"),
         version=tree.get("version"),
         run_id=tree.get("run_id"),
         git_commit=tree.get("git_commit") or None,
-        made_from=[_node(str(one["name"]), one) for one in below],
+        made_from=[_node(str(node["name"]), node) for node in children],
     )
 
 
@@ -258,5 +256,5 @@ def _runs(node: Node) -> Iterator[Run]:
             version=version,
             git_commit=node.git_commit,
         )
-    for below in node.made_from:
-        yield from _runs(below)
+    for child in node.made_from:
+        yield from _runs(child)

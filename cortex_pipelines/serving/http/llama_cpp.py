@@ -1,4 +1,4 @@
-"""What llama.cpp's server answers, for the editors that were written for it."""
+"""API of llama.cpp's server, for editors that use it."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from cortex_pipelines.serving.http.answers import (
 )
 from cortex_pipelines.serving.http.errors import error_body
 from cortex_pipelines.serving.http.openai_fields import LLAMA_CPP_FIELDS
-from cortex_pipelines.serving.http.schemas import Form, Generation, Words
+from cortex_pipelines.serving.http.schemas import Form, Generation, LongText
 from cortex_pipelines.serving.request_prompts import completion, infill
 from cortex_pipelines.serving.requests import PreparedRequest
 from cortex_pipelines.tokenization.text_encoder import token_ids
@@ -31,11 +31,11 @@ from cortex_pipelines.tokenization.text_encoder import token_ids
 _ENDINGS = {"stop": "eos", "length": "limit", "cancelled": "limit"}
 
 
-class Extra(Form):
-    """Other code that an editor shows."""
+class ExtraFile(Form):
+    """Code from another file, sent by the editor."""
 
-    text: Words = ""
-    filename: Words = ""
+    text: LongText = ""
+    filename: LongText = ""
 
 
 class LlamaForm(Generation):
@@ -43,23 +43,23 @@ class LlamaForm(Generation):
 
     api_fields = LLAMA_CPP_FIELDS
     refuses_unknown = False
-    prompt: Words = ""
+    prompt: LongText = ""
     n_predict: Annotated[int, Field(ge=-2, le=1_000_000)] | None = None
     t_max_predict_ms: Annotated[float, Field(ge=0, le=1e9)] | None = None
 
 
 class InfillForm(LlamaForm):
-    """``POST /infill``; ``prompt`` is what stands on the cursor's line before it."""
+    """``POST /infill``; ``prompt`` is the part of the cursor's line before it."""
 
-    input_prefix: Words = ""
-    input_suffix: Words = ""
-    input_extra: Annotated[list[Extra], Field(max_length=256)] | None = None
+    input_prefix: LongText = ""
+    input_suffix: LongText = ""
+    input_extra: Annotated[list[ExtraFile], Field(max_length=256)] | None = None
 
 
 class TokeniseForm(Form):
     """``POST /tokenize``."""
 
-    content: Words
+    content: LongText
     with_pieces: bool = False
 
 
@@ -75,16 +75,16 @@ def llama_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/infill")
     async def fill(form: InfillForm, request: Request) -> Response:
-        extra = [f"{shown.filename}\n{shown.text}".strip() for shown in form.input_extra or ()]
+        extra = [f"{file.filename}\n{file.text}".strip() for file in form.input_extra or ()]
         gap = infill(form.input_prefix + form.prompt, form.input_suffix, extra)
-        asked = await _asked(gateway, form, gap)
-        return await _answer(gateway, form, asked, request)
+        prepared = await _prepare(gateway, form, gap)
+        return await _answer(gateway, form, prepared, request)
 
     @router.post("/completion")
     @router.post("/completions")
     async def complete(form: LlamaForm, request: Request) -> Response:
-        asked = await _asked(gateway, form, completion(form.prompt))
-        return await _answer(gateway, form, asked, request)
+        prepared = await _prepare(gateway, form, completion(form.prompt))
+        return await _answer(gateway, form, prepared, request)
 
     @router.post("/tokenize")
     def tokenise(form: TokeniseForm) -> dict[str, Any]:
@@ -96,18 +96,18 @@ def llama_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/detokenize")
     def detokenise(form: DetokeniseForm) -> dict[str, str]:
-        known = len(gateway.engine.tokenizer)
-        ids = [token for token in form.tokens if token < known]
+        vocabulary_size = len(gateway.engine.tokenizer)
+        ids = [token for token in form.tokens if token < vocabulary_size]
         return {"content": gateway.engine.tokenizer.decode(ids)}
 
     @router.get("/props")
     def props() -> dict[str, Any]:
-        now = gateway.source.current
+        catalogue = gateway.source.current
         return {
             "default_generation_settings": {"n_ctx": gateway.engine.window, "id": 0},
             "total_slots": 1,
-            "model_path": now.base,
-            "model_alias": now.default,
+            "model_path": catalogue.base,
+            "model_alias": catalogue.default,
             "chat_template": getattr(gateway.engine.tokenizer, "chat_template", None) or "",
             "modalities": {"vision": False, "audio": False},
         }
@@ -124,12 +124,12 @@ def llama_router(gateway: Gateway) -> APIRouter:
     return router
 
 
-async def _asked(gateway: Gateway, form: LlamaForm, prompt: Any) -> PreparedRequest:
-    most = gateway.settings.max_tokens
+async def _prepare(gateway: Gateway, form: LlamaForm, prompt: Any) -> PreparedRequest:
+    max_tokens = gateway.settings.max_tokens
     if form.n_predict is not None and form.n_predict >= 0:
-        most = form.n_predict
-    how = Sampling(
-        most,
+        max_tokens = form.n_predict
+    sampling = Sampling(
+        max_tokens,
         form.temperature or 0.0,
         1.0 if form.top_p is None else form.top_p,
         form.seed if (form.seed or 0) >= 0 else None,
@@ -139,12 +139,12 @@ async def _asked(gateway: Gateway, form: LlamaForm, prompt: Any) -> PreparedRequ
         reuse=form.cache_prompt is not False,
         finished=_deadline(form.t_max_predict_ms),
     )
-    answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
-    return await run_in_threadpool(gateway.ask, answering, prompt, how)
+    backend = await run_in_threadpool(gateway.backend_for, form.model, for_user=form.user)
+    return await run_in_threadpool(gateway.prepare, backend, prompt, sampling)
 
 
 def _deadline(limit: float | None) -> Any:
-    """llama.cpp's rule: after the time no further line is begun."""
+    """llama.cpp's rule: no new line is started after the time limit (milliseconds)."""
     if not limit:
         return None
     end = time.monotonic() + limit / 1000
@@ -152,76 +152,78 @@ def _deadline(limit: float | None) -> Any:
 
 
 async def _answer(
-    gateway: Gateway, form: LlamaForm, asked: PreparedRequest, request: Request
+    gateway: Gateway, form: LlamaForm, prepared: PreparedRequest, request: Request
 ) -> Response:
-    headers = headers_of(asked)
+    headers = headers_of(prepared)
     began = time.perf_counter()
     if not form.stream:
-        (written,) = await collect(gateway, asked, request)
-        last = _last(asked, written, time.perf_counter() - began)
-        headers |= outcome_of([asked])
-        return JSONResponse({**last, "content": written.text}, headers=headers)
-    headers |= cache_of([asked])
-    if asked.known is None:
-        gateway.require_room(asked)
+        (answer,) = await collect(gateway, prepared, request)
+        last = _final_chunk(prepared, answer, time.perf_counter() - began)
+        headers |= outcome_of([prepared])
+        return JSONResponse({**last, "content": answer.text}, headers=headers)
+    headers |= cache_of([prepared])
+    if prepared.cached_deltas is None:
+        gateway.require_room(prepared)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
-        written = PartialAnswer()
+        answer = PartialAnswer()
         try:
-            async for piece in gateway.pieces(asked):
-                written.add(piece)
-                part = {"index": 0, "content": piece.text, "tokens": [], "stop": False}
-                yield _event({**part, "id_slot": 0})
-            for flagged in flag_events([asked]):
+            async for delta in gateway.stream(prepared):
+                answer.add(delta)
+                chunk = {"index": 0, "content": delta.text, "tokens": [], "stop": False}
+                yield _event({**chunk, "id_slot": 0})
+            for flagged in flag_events([prepared]):
                 yield flagged
-            yield _event(_last(asked, written, time.perf_counter() - began))
+            yield _event(_final_chunk(prepared, answer, time.perf_counter() - began))
         except (BusyError, EngineError) as error:
             yield _event(error_body(str(error), 503))
 
     return EventSourceResponse(events(), headers=headers, sep="\n")
 
 
-def _last(asked: PreparedRequest, written: PartialAnswer, seconds: float) -> dict[str, Any]:
-    read, made = len(asked.prompt.ids), written.generated
-    stopped = _stopping(written, asked.sampling.stop)
+def _final_chunk(
+    prepared: PreparedRequest, answer: PartialAnswer, seconds: float
+) -> dict[str, Any]:
+    prompt_tokens, generated_tokens = len(prepared.prompt.ids), answer.generated
+    stop_type = _stop_type(answer, prepared.sampling.stop)
     return {
         "index": 0,
         "content": "",
         "tokens": [],
         "id_slot": 0,
         "stop": True,
-        "model": asked.answering.served.name,
-        "tokens_predicted": made,
-        "tokens_evaluated": read,
-        "tokens_cached": read + made,
-        "generation_settings": {"n_predict": asked.sampling.max_tokens},
+        "model": prepared.backend.served.name,
+        "tokens_predicted": generated_tokens,
+        "tokens_evaluated": prompt_tokens,
+        "tokens_cached": prompt_tokens + generated_tokens,
+        "generation_settings": {"n_predict": prepared.sampling.max_tokens},
         "prompt": "",
-        "has_new_line": "\n" in written.text,
-        "truncated": asked.cut > 0,
-        "stop_type": stopped,
+        "has_new_line": "\n" in answer.text,
+        "truncated": prepared.cut > 0,
+        "stop_type": stop_type,
         "stopping_word": "",
-        "timings": _timings(read, made, seconds),
+        "timings": _timings(prompt_tokens, generated_tokens, seconds),
     }
 
 
-def _stopping(written: PartialAnswer, stop: Sequence[str]) -> str:
-    ended = _ENDINGS[written.finish or "length"]
-    return "word" if ended == "eos" and stop else ended
+def _stop_type(answer: PartialAnswer, stop: Sequence[str]) -> str:
+    stop_type = _ENDINGS[answer.finish or "length"]
+    return "word" if stop_type == "eos" and stop else stop_type
 
 
-def _timings(read: int, made: int, seconds: float) -> dict[str, float]:
-    """llama.cpp tells reading and writing apart; here the time is one, and told as writing."""
+def _timings(prompt_tokens: int, generated_tokens: int, seconds: float) -> dict[str, float]:
+    """llama.cpp reports prompt and generation time; here all of it counts as generation."""
     spent = seconds * 1000
     return {
         "cache_n": 0,
-        "prompt_n": read,
+        "prompt_n": prompt_tokens,
         "prompt_ms": 0.0,
         "prompt_per_token_ms": 0.0,
         "prompt_per_second": 0.0,
-        "predicted_n": made,
+        "predicted_n": generated_tokens,
         "predicted_ms": round(spent, 3),
-        "predicted_per_token_ms": round(spent / max(made, 1), 3),
-        "predicted_per_second": round(made / max(seconds, 1e-9), 3),
+        "predicted_per_token_ms": round(spent / max(generated_tokens, 1), 3),
+        "predicted_per_second": round(generated_tokens / max(seconds, 1e-9), 3),
     }
 
 

@@ -1,4 +1,4 @@
-"""``/memory``: what people and agents want kept of a project."""
+"""``/memory``: project notes of people and agents."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
@@ -15,23 +15,23 @@ from cortex_pipelines.retrieval.notes.note import (
 )
 from cortex_pipelines.retrieval.queries import QueryError
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.schemas import Form, ModelName, Short, TaskText, Words
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
+from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import Memory, ProjectServices, ServiceError
 from cortex_pipelines.versioning.root import ProjectError
 
-Text = Annotated[Words, Field(max_length=LONGEST)]
+Text = Annotated[LongText, Field(max_length=LONGEST)]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 
 
 class EntryForm(Form):
-    """``POST /memory``: an entry to keep."""
+    """``POST /memory``: a new note."""
 
     project: ModelName | None = None
     text: Text
     kind: Kind = "note"
     answer: Text = ""
-    origin: Short = "POST /memory"
+    origin: ShortText = "POST /memory"
     supersedes: Id | None = None
 
 
@@ -46,37 +46,41 @@ class NoteQueryForm(Form):
 
 
 class ForgetForm(Form):
-    """``POST /memory/forget``: entries by identity."""
+    """``POST /memory/forget``: ids of notes to delete."""
 
     project: ModelName | None = None
     ids: Annotated[list[Id], Field(min_length=1, max_length=1000)]
 
 
 def memory_router(services: ProjectServices) -> APIRouter:
-    """The routes; exchanges are shown to whoever's key added them, and only they may delete."""
+    """The routes. Only the key that added an exchange can read it, and only it may delete notes."""
     router = APIRouter()
 
     @router.post("/memory")
     async def add(form: EntryForm) -> Mapping[str, Any]:
-        given = (form.text, form.kind, form.origin, form.answer, form.supersedes)
-        return await _work(services, form.project, lambda kept, who: kept.add(who, *given))
+        note_fields = (form.text, form.kind, form.origin, form.answer, form.supersedes)
+        return await _work(
+            services, form.project, lambda notes, author: notes.add(author, *note_fields)
+        )
 
     @router.get("/memory")
     async def show(project: ModelName | None = None) -> Mapping[str, Any]:
-        return await _work(services, project, lambda kept, who: kept.show(who))
+        return await _work(services, project, lambda notes, author: notes.show(author))
 
     @router.post("/memory/search")
     async def search(form: NoteQueryForm) -> Mapping[str, Any]:
-        given = (form.query, form.k, form.kind, form.history)
-        return await _work(services, form.project, lambda kept, who: kept.search(who, *given))
+        query_fields = (form.query, form.k, form.kind, form.history)
+        return await _work(
+            services, form.project, lambda notes, author: notes.search(author, *query_fields)
+        )
 
     @router.post("/memory/forget")
     async def forget(form: ForgetForm) -> Mapping[str, Any]:
-        every = caller().may("admin")
+        every = current_principal().may("admin")
         return await _work(
             services,
             form.project,
-            lambda kept, who: kept.forget(None if every else who, form.ids),
+            lambda notes, author: notes.forget(None if every else author, form.ids),
         )
 
     return router
@@ -87,14 +91,15 @@ async def _work(
     project: str | None,
     call: Callable[[Memory, str], Mapping[str, Any]],
 ) -> Mapping[str, Any]:
-    memory, who = services.memory, caller()
+    memory, principal = services.memory, current_principal()
     if memory is None:
         raise ServiceError("an exported folder has no memory; start `cortex serve` in the project")
-    if who.limited and project not in who.projects:
-        words = f"{who.name} is for {', '.join(who.projects) or 'single models'}; name its project"
-        raise RequestError(words, "project", 403, "project_not_allowed")
+    if principal.limited and project not in principal.projects:
+        allowed = ", ".join(principal.projects) or "single models"
+        explanation = f"{principal.name} is for {allowed}; name its project"
+        raise RequestError(explanation, "project", 403, "project_not_allowed")
     try:
-        return await run_in_threadpool(lambda: call(memory(project), who.name))
+        return await run_in_threadpool(lambda: call(memory(project), principal.name))
     except NoteStoreUnavailableError as error:
         raise RequestError(str(error), status=503, code="memory_unusable") from error
     except (NoteError, QueryError, ProjectError) as error:

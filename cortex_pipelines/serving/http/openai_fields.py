@@ -1,8 +1,9 @@
 """Every field of OpenAI's requests, and what the gateway does with it.
 
-No field is accepted and then ignored where it would change the answer: it is supported, it has no
-effect on the answer, or it is refused by name unless it asks for what happens anyway. The table in
-the documentation is made of these rows: ``python -m cortex_pipelines.serving.http.openai_fields``.
+A field that would change the answer is never ignored: it is supported, it has no effect on the
+answer, or it is refused by name unless its value is the default behaviour. The table in the
+documentation is generated from these rows: ``python -m
+cortex_pipelines.serving.http.openai_fields``.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from cortex_pipelines.serving.http.errors import RequestError
 
 _EMPTY: tuple[Any, ...] = (None, [], {}, "")
-"""Values that say nothing, whatever the field: clients send them for what they leave out."""
+"""Values that clients send for fields they leave out."""
 
 Handling = Literal["supported", "no effect", "refused"]
 
@@ -24,8 +25,8 @@ class RequestField:
 
     Args:
         name: Its name.
-        handling: What becomes of it.
-        note: Why, or with which bounds.
+        handling: How it is handled.
+        note: Reason or bounds.
         neutral: Values besides null that are accepted although the field is refused.
     """
 
@@ -42,7 +43,7 @@ class RequestField:
 
     @property
     def advice(self) -> str:
-        """What to send instead."""
+        """Advice for the client."""
         if not self.neutral:
             return f"leave {self.name} out"
         values = " or ".join(json.dumps(value) for value in self.neutral)
@@ -147,8 +148,8 @@ LLAMA_CPP_FIELDS: Fields = (
     _refused("n_probs", "ask /v1/completions for logprobs", 0),
     _refused("stream_options", "the last chunk has the counts", {}),
 )
-"""Of ``/completion`` and ``/infill``; other fields that narrow the draw, such as ``top_k``, have no
-effect where the likeliest token is taken, and are ignored."""
+"""Of ``/completion`` and ``/infill``; other sampling fields, such as ``top_k``, have no effect on
+greedy decoding and are ignored."""
 
 MESSAGE_FIELDS: Fields = (
     _supported("role", "`developer` is `system`; `function` is `tool`"),
@@ -160,24 +161,24 @@ MESSAGE_FIELDS: Fields = (
     _supported("tool_call_id"),
     _refused("audio", "messages are text"),
 )
-"""Of a message; custom tools are refused with their calls."""
+"""Of a message; calls of custom tools are refused."""
 
 
 def require_supported(
-    body: Mapping[str, Any], fields: Iterable[RequestField], known: Iterable[str] | None
+    body: Mapping[str, Any], fields: Iterable[RequestField], allowed_names: Iterable[str] | None
 ) -> None:
-    """Look whether each field of a body can be had.
+    """Check that each field of a body is supported.
 
     Args:
         body: The body.
-        fields: What becomes of each.
-        known: Further names that are read; None to let pass what is not known.
+        fields: Handling of each field.
+        allowed_names: Further names that are read; None to ignore unknown names.
 
     Raises:
-        RequestError: a field would change the answer, or is not known; names it.
+        RequestError: a field would change the answer, or is unknown. The message names it.
     """
     rows = {field.name: field for field in fields}
-    names = None if known is None else set(known)
+    names = None if allowed_names is None else set(allowed_names)
     for name, value in body.items():
         row = rows.get(name)
         if row is not None and not row.accepts(value):
@@ -188,16 +189,16 @@ def require_supported(
             )
         unknown = row is None and names is not None and name not in names
         if unknown and value not in _EMPTY:
-            shown = name[:100]
+            short_name = name[:100]
             raise RequestError(
-                f"{shown}: not a parameter of this request; leave it out",
-                shown,
+                f"{short_name}: not a parameter of this request; leave it out",
+                short_name,
                 code="unknown_parameter",
             )
 
 
 def fields_as_markdown() -> str:
-    """The tables of the documentation."""
+    """The tables for the documentation."""
     tables = (
         ("`/v1/completions`", COMPLETION_FIELDS),
         ("`/v1/chat/completions`", CHAT_FIELDS),

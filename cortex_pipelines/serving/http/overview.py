@@ -1,4 +1,4 @@
-"""What the page shows: everything that is served with its scores, and the load of now."""
+"""Data of the page: served models with their scores, and the current load."""
 
 import time
 from importlib.metadata import version
@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.release.experiments.running import Experiments
-from cortex_pipelines.serving.catalogue import Served
+from cortex_pipelines.serving.catalogue import ServedModel
 from cortex_pipelines.serving.conditions import ways_of
 from cortex_pipelines.serving.gateway import Gateway
 
@@ -17,9 +17,18 @@ LOOKED_AT = frozenset(
     | {"/healthz", "/readyz", "/health", "/v1/health", "/v1/models", "/version", "/docs"}
     | {"/openapi.json"}
 )
-"""Routes that ask nothing of a model; looking at the page would otherwise count as load."""
+"""Routes that use no model; excluded from the load."""
 
-_SHOWN = ("project", "number", "roles", "plan", "verdict", "reason", "bits_per_byte", "scores")
+_DETAIL_COLUMNS = (
+    "project",
+    "number",
+    "roles",
+    "plan",
+    "verdict",
+    "reason",
+    "bits_per_byte",
+    "scores",
+)
 
 
 def overview_router(gateway: Gateway) -> APIRouter:
@@ -28,46 +37,48 @@ def overview_router(gateway: Gateway) -> APIRouter:
 
     @router.get("/overview")
     async def overview() -> dict[str, Any]:
-        now = await run_in_threadpool(lambda: gateway.source.current)
+        catalogue = await run_in_threadpool(lambda: gateway.source.current)
         router_facts = None
-        if now.router is not None:
+        if catalogue.router is not None:
             hidden = ("created", "lineage")
-            router_facts = {name: one for name, one in now.router.items() if name not in hidden}
+            router_facts = {
+                name: value for name, value in catalogue.router.items() if name not in hidden
+            }
         return {
             "version": version("cortex-pipelines"),
-            "base": now.base,
-            "default": now.default,
+            "base": catalogue.base,
+            "default": catalogue.default,
             "most_tokens": gateway.settings.max_tokens,
-            "models": [row(one, gateway) for _, one in sorted(now.models.items())],
+            "models": [model_row(value, gateway) for _, value in sorted(catalogue.models.items())],
             "router": router_facts,
         }
 
     @router.get("/load")
     def load() -> dict[str, Any]:
-        return {"at": time.monotonic(), **gateway.engine.state(), **counted(gateway)}
+        return {"at": time.monotonic(), **gateway.engine.state(), **load_counters(gateway)}
 
     return router
 
 
-def row(served: Served, gateway: Gateway) -> dict[str, Any]:
-    """What is shown of a model."""
+def model_row(served: ServedModel, gateway: Gateway) -> dict[str, Any]:
+    """Row of a model in the overview."""
     trials = gateway.rollouts
-    about = {name: served.about.get(name) for name in _SHOWN}
+    details = {name: served.details.get(name) for name in _DETAIL_COLUMNS}
     return {
         "name": served.name,
         "way": served.release.way,
-        "ways": {way: one.release.version for way, one in ways_of(served).items()},
+        "ways": {way: model.release.version for way, model in ways_of(served).items()},
         "version": served.version,
         "release": served.release.version,
         "created": served.created,
         "notice": served.notice or None,
         "trial": trials.counts(served.split) if trials and served.split else None,
-        "experiment": _compared(served, gateway.experiments),
-        **about,
+        "experiment": _experiment_row(served, gateway.experiments),
+        **details,
     }
 
 
-def _compared(served: Served, experiments: Experiments | None) -> dict[str, Any] | None:
+def _experiment_row(served: ServedModel, experiments: Experiments | None) -> dict[str, Any] | None:
     if served.experiment is None or experiments is None:
         return None
     plan = served.experiment.plan
@@ -75,8 +86,8 @@ def _compared(served: Served, experiments: Experiments | None) -> dict[str, Any]
     return {**planned, **experiments.metrics(plan)}
 
 
-def counted(gateway: Gateway) -> dict[str, float]:
-    """Sums since the start, for whoever asks twice and takes the difference."""
+def load_counters(gateway: Gateway) -> dict[str, float]:
+    """Counters since the start; the page shows differences between two reads."""
     sums = dict.fromkeys(
         ("requests", "errors", "seconds", "first_tokens", "first_token_seconds"), 0.0
     ) | dict.fromkeys(("tokens_read", "tokens_written", "tasks_routed", "fallbacks"), 0.0)

@@ -1,4 +1,4 @@
-"""``/``: the page for people, three files without anything from elsewhere."""
+"""``/``: the web page, three files without external resources."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +16,10 @@ HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    # asked for again each time, and answered by 304 while it is the same
+    # revalidated each time; 304 while unchanged
     "cache-control": "no-cache",
 }
-"""Model output is shown on this page: whatever it holds, no script of it may run."""
+"""The page shows model output, and no script in it may run."""
 
 
 def page_router() -> APIRouter:

@@ -1,4 +1,4 @@
-"""Requests in OpenAI's form, with the bounds that they have here."""
+"""Schemas of OpenAI's requests, with this gateway's bounds."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -27,11 +27,11 @@ from cortex_pipelines.serving.http.openai_fields import (
 )
 
 LONGEST = 2_000_000
-"""Characters of a text; far beyond any window, and short enough to be tokenised at once."""
+"""Longest text in characters; far beyond any window, short enough to tokenize at once."""
 
 
 def encodable(text: str) -> str:
-    """The text, if UTF-8 can hold it; ValueError otherwise."""
+    """Validate that a text can be encoded in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -39,12 +39,12 @@ def encodable(text: str) -> str:
     return text
 
 
-Words = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
-TaskText = Annotated[Words, Field(max_length=100_000)]
-Short = Annotated[Words, Field(max_length=1000)]
+LongText = Annotated[str, Field(max_length=LONGEST), AfterValidator(encodable)]
+TaskText = Annotated[LongText, Field(max_length=100_000)]
+ShortText = Annotated[LongText, Field(max_length=1000)]
 ModelName = Annotated[str, Field(max_length=200), AfterValidator(encodable)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:@+/-]{0,199}$")]
-"""An identity or a version: nothing that a prompt could be hidden in by mistake."""
+"""An id or a version; too narrow for a prompt sent by mistake."""
 
 Stop = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(encodable)]
 Count = Annotated[int, Field(ge=1, le=8)]
@@ -52,13 +52,13 @@ Tokens = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Form(BaseModel):
-    """A body: types are strict, numbers finite, and what is not known is ignored."""
+    """Base of request bodies: strict types, finite numbers, unknown fields ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
 
 class OpenAIForm(Form):
-    """A body of which no field is ignored that would change the answer."""
+    """A body whose unsupported fields are refused if they would change the answer."""
 
     api_fields: ClassVar[tuple[RequestField, ...]] = ()
     refuses_unknown: ClassVar[bool] = True
@@ -67,20 +67,20 @@ class OpenAIForm(Form):
     @classmethod
     def _require_supported(cls, body: Any) -> Any:
         if isinstance(body, Mapping):
-            known = cls.model_fields if cls.refuses_unknown else None
-            require_supported(body, cls.api_fields, known)
+            field_names = cls.model_fields if cls.refuses_unknown else None
+            require_supported(body, cls.api_fields, field_names)
         return body
 
 
 class StreamOptions(OpenAIForm):
-    """What a stream holds besides the answer."""
+    """Options of a stream."""
 
     api_fields = STREAM_OPTION_FIELDS
     include_usage: bool | None = None
 
 
 class Generation(OpenAIForm):
-    """What every request for text may say."""
+    """Fields common to all requests for text."""
 
     api_fields = GENERATION_FIELDS
     model: ModelName | None = None
@@ -94,7 +94,7 @@ class Generation(OpenAIForm):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     cache_prompt: bool | None = None
-    user: Short | None = None
+    user: ShortText | None = None
 
     @model_validator(mode="after")
     def _require_stream(self) -> Self:
@@ -112,8 +112,8 @@ class CompletionForm(Generation):
     """``POST /v1/completions``."""
 
     api_fields = COMPLETION_FIELDS
-    prompt: Words | Annotated[list[Words], Field(min_length=1, max_length=16)]
-    suffix: Words | None = None
+    prompt: LongText | Annotated[list[LongText], Field(min_length=1, max_length=16)]
+    suffix: LongText | None = None
     max_tokens: Tokens | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Count | None = None
@@ -128,7 +128,7 @@ class CompletionForm(Generation):
 
     @property
     def prompts(self) -> list[str]:
-        """The prompts, one answer or more each."""
+        """The prompts as a list."""
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
@@ -136,32 +136,32 @@ class TextPart(Form):
     """A part of a message."""
 
     type: Literal["text"]
-    text: Words
+    text: LongText
 
 
 class RefusalPart(Form):
-    """A part of an earlier answer in which the model refused."""
+    """A refusal in an earlier answer."""
 
     type: Literal["refusal"]
-    refusal: Words
+    refusal: LongText
 
     @property
     def text(self) -> str:
-        """What is said."""
+        """The text of the refusal."""
         return self.refusal
 
 
 class FunctionCall(Form):
     """A call of a function in an earlier answer."""
 
-    name: Short
-    arguments: Words
+    name: ShortText
+    arguments: LongText
 
 
 class FunctionToolCall(Form):
-    """The same with the id by which its result is told."""
+    """A tool call, with the id that its result refers to."""
 
-    id: Short
+    id: ShortText
     type: Literal["function"] = "function"
     function: FunctionCall
 
@@ -176,7 +176,7 @@ Part = Annotated[
 ]
 
 _LEGACY_CALL = "function_call"
-"""The id of a call in the older form, which has none."""
+"""Id for calls in the older format, which has none."""
 
 
 class Message(OpenAIForm):
@@ -184,12 +184,12 @@ class Message(OpenAIForm):
 
     api_fields = MESSAGE_FIELDS
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Words | Annotated[list[Part], Field(max_length=1000)] | None = None
-    name: Short | None = None
-    refusal: Words | None = None
+    content: LongText | Annotated[list[Part], Field(max_length=1000)] | None = None
+    name: ShortText | None = None
+    refusal: LongText | None = None
     tool_calls: Annotated[list[FunctionToolCall], Field(max_length=128)] | None = None
     function_call: FunctionCall | None = None
-    tool_call_id: Short | None = None
+    tool_call_id: ShortText | None = None
 
     @field_validator("content", mode="before")
     @classmethod
@@ -213,13 +213,13 @@ class Message(OpenAIForm):
 
     @property
     def text(self) -> str:
-        """What is said."""
+        """The text of the message."""
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
         return self.content or self.refusal or ""
 
     def as_chat_message(self) -> ChatMessage:
-        """The message as chats are rendered."""
+        """Convert to the message type of the chat renderer."""
         calls = [
             ToolCall(call.id, call.function.name, call.function.arguments)
             for call in self.tool_calls or ()
@@ -256,13 +256,13 @@ class ChatForm(Generation):
 
     @property
     def question(self) -> str:
-        """What the user said last."""
+        """The user's last message."""
         return next((turn.text for turn in reversed(self.messages) if turn.role == "user"), "")
 
 
 class GapForm(Generation):
     """``POST /fim/completions``."""
 
-    prompt: Words
-    suffix: Words | None = None
+    prompt: LongText
+    suffix: LongText | None = None
     max_tokens: Tokens | None = None

@@ -1,4 +1,4 @@
-"""``POST /search`` and ``POST /context``: the projects' code, as the tools for agents give it."""
+"""``POST /search`` and ``POST /context``: search in the projects' code."""
 
 import json
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.schemas import Form, Short, TaskText
-from cortex_pipelines.serving.security.access import caller
+from cortex_pipelines.serving.http.schemas import Form, ShortText, TaskText
+from cortex_pipelines.serving.security.access import current_principal
 from cortex_pipelines.serving.services import ProjectServices, ServiceError
 
 Budget = Annotated[int, Field(ge=200, le=100_000)]
@@ -21,7 +21,7 @@ class SearchForm(Form):
     """``POST /search``."""
 
     query: TaskText
-    project: Short | None = None
+    project: ShortText | None = None
     k: Annotated[int, Field(ge=1, le=100)] = 10
 
 
@@ -29,7 +29,7 @@ class ContextForm(Form):
     """``POST /context``."""
 
     task: TaskText
-    project: Short | None = None
+    project: ShortText | None = None
     tokens: Budget = 4_000
 
 
@@ -40,7 +40,7 @@ def search_router(services: ProjectServices) -> APIRouter:
     @router.post("/search")
     async def search(form: SearchForm) -> Response:
         if services.search is None:
-            raise ServiceError("there is no code to search; start `cortex serve` in a project")
+            raise ServiceError("no code to search; start `cortex serve` in a project")
         require_project(form.project)
         try:
             answer = await run_in_threadpool(services.search, form.query, form.project, form.k)
@@ -52,23 +52,23 @@ def search_router(services: ProjectServices) -> APIRouter:
     async def context(form: ContextForm) -> Response:
         require_project(form.project)
         return _json(
-            await run_in_threadpool(packed, services, form.task, form.project, form.tokens)
+            await run_in_threadpool(pack_context, services, form.task, form.project, form.tokens)
         )
 
     return router
 
 
-def packed(
+def pack_context(
     services: ProjectServices, task: str, project: str | None, tokens: int
 ) -> Mapping[str, Any]:
     """The packed context of a task.
 
     Raises:
-        ServiceError: there is no code, or none of this project.
-        RequestError: nothing can be packed for such a task.
+        ServiceError: no code is available for this project.
+        RequestError: the task cannot be searched for.
     """
     if services.context is None:
-        raise ServiceError("there is no code to show; start `cortex serve` in a project")
+        raise ServiceError("no code to show; start `cortex serve` in a project")
     try:
         return services.context(task, project, tokens)
     except ValueError as error:
@@ -76,18 +76,21 @@ def packed(
 
 
 def require_project(project: str | None) -> None:
-    """Let nobody see the code of a project that is not theirs.
+    """Check that the caller may read a project's code.
 
     Raises:
-        RequestError: whoever asks may not.
+        RequestError: the caller may not.
     """
-    who = caller()
-    why = who.refusal(["data"])
-    if not why and who.limited and project not in who.projects:
-        theirs = ", ".join(who.projects) or "none"
-        why = f"{who.name} may not read {project or 'all projects'}; projects: {theirs}"
-    if why:
-        raise RequestError(why, "project", 403, "insufficient_scope")
+    principal = current_principal()
+    refusal = principal.refusal(["data"])
+    if not refusal and principal.limited and project not in principal.projects:
+        allowed_projects = ", ".join(principal.projects) or "none"
+        refusal = (
+            f"{principal.name} may not read {project or 'all projects'}; "
+            f"projects: {allowed_projects}"
+        )
+    if refusal:
+        raise RequestError(refusal, "project", 403, "insufficient_scope")
 
 
 def _json(answer: Mapping[str, Any]) -> Response:

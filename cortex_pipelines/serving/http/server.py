@@ -1,10 +1,10 @@
-"""The gateway's process: a free port, and an end without a lost answer."""
+"""The gateway's process: port check and graceful shutdown."""
 
 import socket
 from pathlib import Path
 
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.guard import Door, hosts_of, is_loopback
+from cortex_pipelines.serving.http.authentication import Authenticator, hosts_of, is_loopback
 from cortex_pipelines.serving.security.audit import AuditLog
 from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing
 from cortex_pipelines.serving.security.oidc import Provider
@@ -12,25 +12,25 @@ from cortex_pipelines.serving.services import NOTHING, ProjectServices
 from cortex_pipelines.serving.tracing import tracer_of_environment
 
 _DRAIN = 30
-"""Seconds that answers under way have when the process is asked to end."""
+"""Seconds for running requests to finish at shutdown."""
 
 
 class PortError(RuntimeError):
-    """Nobody can listen there."""
+    """The port cannot be listened on."""
 
 
 def require_free(host: str, port: int) -> None:
-    """Look before the model is loaded whether the port can be had.
+    """Check that the port is free, before the model is loaded.
 
     Raises:
-        PortError: it cannot.
+        PortError: it is not.
     """
     try:
-        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = places[0]
-        with socket.socket(family, kind, protocol) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(address)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = addresses[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
     except OSError as error:
         raise PortError(
             f"{host}:{port} cannot be listened on ({error.strerror or error}); "
@@ -39,19 +39,19 @@ def require_free(host: str, port: int) -> None:
 
 
 def require_keys(keys: KeyRing, host: str, provider: bool = False) -> None:
-    """Refuse to listen where others could ask while nobody needs a key.
+    """Refuse to listen on a public address without authentication.
 
     Args:
-        keys: The keys.
-        host: Address that is listened on.
-        provider: Whether tokens of a provider are needed where there is no key.
+        keys: API keys.
+        host: Address to listen on.
+        provider: Whether tokens of an OpenID provider are required.
 
     Raises:
-        ApiKeyError: there is no valid key, and ``host`` is not of this machine alone.
+        ApiKeyError: ``host`` is not loopback, and no key is valid.
     """
     if not is_loopback(host) and not provider and not keys.usable:
         raise ApiKeyError(
-            f"{host} can be reached from elsewhere, and there is no API key: "
+            f"{host} can be reached from other machines, and no API key is valid: "
             "`cortex keys create NAME` makes one, --open lets everybody in"
         )
 
@@ -64,18 +64,18 @@ def run(
     tls: tuple[Path, Path] | None = None,
     requests: bool = False,
 ) -> None:
-    """Serve until the process is asked to end; requests under way are finished first.
+    """Serve until the process is terminated; running requests are finished first.
 
     Args:
-        gateway: What answers.
+        gateway: The gateway.
         host: Address to listen on.
-        port: Its port.
-        services: What the project knows besides its models.
-        tls: Files of certificate and private key, in PEM; None for HTTP.
-        requests: Whether each request has a line in the log.
+        port: Port to listen on.
+        services: The project's other services.
+        tls: Certificate and private key files (PEM); None for HTTP.
+        requests: Whether to log each request.
 
     Raises:
-        TracingError: the environment asks for spans in a form that is not spoken here.
+        TracingError: the environment sets an unsupported trace protocol.
     """
     import uvicorn
 
@@ -86,14 +86,16 @@ def run(
     keys = KeyRing(gateway.state.parent / "keys")
     root = gateway.state.parents[1]
     provider = Provider(settings.oidc, root) if settings.oidc is not None else None
-    door = Door(keys, settings, hosts_of(host, settings), AuditLog(gateway.state), provider)
+    authenticator = Authenticator(
+        keys, settings, hosts_of(host, settings), AuditLog(gateway.state), provider
+    )
     certificate, key = tls or (None, None)
     if requests:
         log_requests()
     with tracer_of_environment() as tracer:
         gateway.tracer = tracer
         uvicorn.run(
-            create_app(gateway, services, host, door),
+            create_app(gateway, services, host, authenticator),
             host=host,
             port=port,
             log_level="warning",

@@ -1,4 +1,4 @@
-"""What Tabby's server answers, for its agent in editors."""
+"""API of Tabby's server, for its editor agent."""
 
 import platform
 import time
@@ -15,47 +15,47 @@ from cortex_pipelines.privacy.repository_paths import repository_name, repositor
 from cortex_pipelines.release.experiments.running import Vote
 from cortex_pipelines.serving.engines.engine import Sampling
 from cortex_pipelines.serving.gateway import Gateway
-from cortex_pipelines.serving.http.answers import collect, headers_of, made_id, outcome_of
-from cortex_pipelines.serving.http.schemas import Form, Id, ModelName, Words
+from cortex_pipelines.serving.http.answers import answer_id, collect, headers_of, outcome_of
+from cortex_pipelines.serving.http.schemas import Form, Id, LongText, ModelName
 from cortex_pipelines.serving.request_prompts import infill
-from cortex_pipelines.serving.requests import Answering
-from cortex_pipelines.serving.rollout import user
+from cortex_pipelines.serving.requests import Backend
+from cortex_pipelines.serving.rollout import request_user
 
 _MOST = 64
-"""Tokens of one suggestion; Tabby's own server stops there, too."""
+"""Tokens of one suggestion, as in Tabby's own server."""
 
 _VOTES: Mapping[str, Vote] = {"select": "up", "dismiss": "dismissed"}
-"""What the agent's events say of an answer; that it was shown says nothing."""
+"""Votes implied by the agent's events; ``view`` implies none."""
 
-Name = Annotated[Words, Field(max_length=200)]
+Name = Annotated[LongText, Field(max_length=200)]
 Number = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class CodeSnippet(Form):
-    """Code from elsewhere that the agent shows."""
+    """Code from another file, sent by the agent."""
 
-    filepath: Words = ""
-    body: Words = ""
+    filepath: LongText = ""
+    body: LongText = ""
 
 
-class Segments(Form):
-    """What stands around the cursor."""
+class CursorContext(Form):
+    """Code around the cursor."""
 
-    prefix: Words
-    suffix: Words | None = None
-    filepath: Words | None = None
-    git_url: Words | None = None
+    prefix: LongText
+    suffix: LongText | None = None
+    filepath: LongText | None = None
+    git_url: LongText | None = None
     declarations: Annotated[list[CodeSnippet], Field(max_length=256)] | None = None
     relevant_snippets_from_changed_files: (
         Annotated[list[CodeSnippet], Field(max_length=256)] | None
     ) = None
-    clipboard: Words | None = None
+    clipboard: LongText | None = None
 
 
 class TabbyForm(Form):
-    """``POST /v1/completions`` of Tabby, told from OpenAI's by its ``segments``."""
+    """``POST /v1/completions`` of Tabby, distinguished from OpenAI's by ``segments``."""
 
-    segments: Segments
+    segments: CursorContext
     language: Name | None = None
     model: ModelName | None = None
     user: Name | None = None
@@ -73,14 +73,14 @@ EventType = Annotated[
     Literal["view", "select", "dismiss", "typed", "edited", "retained"],
     BeforeValidator(_of_a_client),
 ]
-"""Others are refused, as Tabby's own server does; its agent goes on without an answer."""
+"""Other types are refused, as by Tabby's own server; its agent ignores the error."""
 
 
 class EventForm(Form):
-    """``POST /v1/events``: what became of a suggestion.
+    """``POST /v1/events``: an event about a suggestion.
 
     Tabby's agent sends view, select and dismiss. Other clients may also send typed (something else
-    was typed), edited, and retained: how many ``characters`` still stand ``after`` so many seconds.
+    was typed), edited, and retained: ``characters`` that remain ``after`` so many seconds.
     """
 
     type: EventType
@@ -101,16 +101,16 @@ class EventForm(Form):
 
 
 def tabby_router(gateway: Gateway) -> APIRouter:
-    """Health, settings and events; completions share their route with OpenAI's."""
+    """Routes for health, settings and events; completions share OpenAI's route."""
     router = APIRouter()
 
     @router.get("/v1/health")
     @router.post("/v1/health")
     def health() -> dict[str, Any]:
-        now = gateway.source.current
+        catalogue = gateway.source.current
         return {
-            "model": now.default,
-            "chat_model": now.default,
+            "model": catalogue.default,
+            "chat_model": catalogue.default,
             "device": "cpu",
             "arch": platform.machine(),
             "cpu_info": platform.processor(),
@@ -130,56 +130,56 @@ def tabby_router(gateway: Gateway) -> APIRouter:
 
     @router.post("/v1/events")
     def event(form: EventForm) -> Response:
-        gateway.events.add(form.model_dump(exclude_none=True), user())
+        gateway.events.add(form.model_dump(exclude_none=True), request_user())
         if (vote := _VOTES.get(form.type)) is not None:
-            gateway.voted(form.completion_id, vote)
+            gateway.record_vote(form.completion_id, vote)
         return Response(status_code=200)
 
     return router
 
 
 async def suggest_for_tabby(gateway: Gateway, form: TabbyForm, request: Request) -> Response:
-    """A suggestion at the cursor."""
-    shown = form.segments
-    snippets = [*(shown.declarations or ()), *(shown.relevant_snippets_from_changed_files or ())]
+    """Complete the code at the cursor."""
+    cursor = form.segments
+    snippets = [*(cursor.declarations or ()), *(cursor.relevant_snippets_from_changed_files or ())]
     extra = [f"{snippet.filepath}\n{snippet.body}".strip() for snippet in snippets]
-    how = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
-    answering = await run_in_threadpool(gateway.answering, form.model, for_user=form.user)
-    gap = infill(shown.prefix, shown.suffix or "", extra)
-    asked = await run_in_threadpool(gateway.ask, answering, gap, how)
+    sampling = Sampling(_MOST, form.temperature or 0.0, seed=form.seed, stop=("\n\n",))
+    backend = await run_in_threadpool(gateway.backend_for, form.model, for_user=form.user)
+    gap = infill(cursor.prefix, cursor.suffix or "", extra)
+    prepared = await run_in_threadpool(gateway.prepare, backend, gap, sampling)
     began = time.perf_counter()
-    (written,) = await collect(gateway, asked, request)
-    identity = made_id("cmpl", answering)
-    event = offered(identity, answering) | {
-        "tokens": written.generated,
-        "characters": len(written.text),
+    (answer,) = await collect(gateway, prepared, request)
+    identity = answer_id("cmpl", backend)
+    event = offered_event(identity, backend) | {
+        "tokens": answer.generated,
+        "characters": len(answer.text),
         "latency_ms": round(1000 * (time.perf_counter() - began), 3),
         "language": form.language,
-        "path": _path(shown),
+        "path": _path(cursor),
         "task": "completion",
     }
-    await run_in_threadpool(gateway.events.add, event, user(form.user))
-    body = {"id": identity, "choices": [{"index": 0, "text": written.text}]}
-    headers = headers_of(asked)
-    return JSONResponse(body, headers=headers | outcome_of([asked]))
+    await run_in_threadpool(gateway.events.add, event, request_user(form.user))
+    body = {"id": identity, "choices": [{"index": 0, "text": answer.text}]}
+    headers = headers_of(prepared)
+    return JSONResponse(body, headers=headers | outcome_of([prepared]))
 
 
-def _path(shown: Segments) -> str | None:
-    """The file in its repository: folders above it hold names of people."""
-    return repository_path(shown.filepath or "", repository_name(shown.git_url or ""))
+def _path(cursor: CursorContext) -> str | None:
+    """The file's path in its repository: folders above it contain names of people."""
+    return repository_path(cursor.filepath or "", repository_name(cursor.git_url or ""))
 
 
-def offered(identity: str, answering: Answering) -> dict[str, Any]:
-    """The event that an answer was given: what answered and how likely, and no code."""
-    arm, propensity = answering.drawn
+def offered_event(identity: str, backend: Backend) -> dict[str, Any]:
+    """Event for a new answer: backend and propensity, without code."""
+    arm, propensity = backend.variant_propensity
     return {
         "type": "offered",
         "completion_id": identity,
-        "model": answering.served.name,
-        "way": answering.way,
-        "version": answering.version,
-        "release": answering.release,
-        "project": answering.served.about.get("project"),
+        "model": backend.served.name,
+        "way": backend.way,
+        "version": backend.version,
+        "release": backend.release,
+        "project": backend.served.details.get("project"),
         "arm": arm,
         "propensity": propensity,
     }

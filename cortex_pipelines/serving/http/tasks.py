@@ -1,4 +1,4 @@
-"""The platform's own routes: where a task goes, and the answers to its tasks."""
+"""Routes of this platform's tasks: ``/route`` and ``/predict``."""
 
 import asyncio
 import json
@@ -15,15 +15,15 @@ from cortex_pipelines.routing.serving.exploration import send
 from cortex_pipelines.serving.gateway import Gateway
 from cortex_pipelines.serving.http.answers import CACHE, plain
 from cortex_pipelines.serving.http.errors import RequestError
-from cortex_pipelines.serving.http.schemas import Form, ModelName, Short, TaskText, Words
-from cortex_pipelines.serving.routing import Routed
+from cortex_pipelines.serving.http.schemas import Form, LongText, ModelName, ShortText, TaskText
+from cortex_pipelines.serving.routing import RoutedTask
 from cortex_pipelines.serving.services import ProjectServices
 from cortex_pipelines.serving.tasks import Suggestion, TaskContext, TaskError, suggest
 
 _LOG = logging.getLogger("cortex_pipelines")
 
 _CHANCE = random.SystemRandom()
-"""Nobody should be able to tell beforehand where a drawn task goes."""
+"""Exploration must not be predictable."""
 
 
 class RouteForm(Form):
@@ -31,7 +31,7 @@ class RouteForm(Form):
 
     task: TaskText | None = None
     tasks: Annotated[list[TaskText], Field(min_length=1, max_length=4096)] | None = None
-    task_id: Short | None = None
+    task_id: ShortText | None = None
     explore: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
@@ -48,13 +48,13 @@ class PredictForm(Form):
     task: Literal[
         "completion", "refactoring", "naming", "architecture", "review", "tests", "documentation"
     ]
-    input: Words
-    context: Words | TaskContext | None = None
+    input: LongText
+    context: LongText | TaskContext | None = None
     alternatives: Annotated[int, Field(ge=0, le=4)] = 2
 
 
 def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
-    """The two routes."""
+    """The routes ``/route`` and ``/predict``."""
     router = APIRouter()
 
     @router.post("/route")
@@ -62,13 +62,13 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
         texts = [form.task] if form.task is not None else form.tasks or []
         routed = await asyncio.wrap_future(gateway.router.submit(texts))
         for task in routed:
-            gateway.metrics.routed.labels(task.decision.decided_by).inc()
-            gateway.metrics.remembered.labels("hit" if task.cached else "miss").inc()
+            gateway.metrics.routed_tasks.labels(task.decision.decided_by).inc()
+            gateway.metrics.cache_requests.labels("hit" if task.cached else "miss").inc()
         if services.review is not None:
             decisions = [task.decision for task in routed]
             try:
                 await run_in_threadpool(services.review, texts, decisions)
-            except OSError as error:  # a full disk costs the list for people, not the answer
+            except OSError as error:  # a full disk must not cost the answer
                 _LOG.error("tasks that a person should decide were not kept: %s", error)
         first = routed[0]
         headers = {
@@ -90,42 +90,42 @@ def tasks_router(gateway: Gateway, services: ProjectServices) -> APIRouter:
     @router.post("/predict")
     async def predict(form: PredictForm) -> Response:
         try:
-            made = await run_in_threadpool(predicted, gateway, form)
+            suggestion = await run_in_threadpool(answer_task, gateway, form)
         except TaskError as error:
             raise RequestError(str(error), str(error).partition(":")[0]) from error
         headers = {
-            "x-cortex-model": made.model,
-            "x-cortex-way": made.way,
-            "x-cortex-version": made.version,
-            "x-cortex-release": made.release,
-            "x-cortex-templates": made.template,
+            "x-cortex-model": suggestion.model,
+            "x-cortex-way": suggestion.way,
+            "x-cortex-version": suggestion.version,
+            "x-cortex-release": suggestion.release,
+            "x-cortex-templates": suggestion.template,
         }
-        if made.cached:
+        if suggestion.cached:
             headers[CACHE] = "hit"
-        if made.flags:
-            headers["x-cortex-flags"] = ", ".join(made.flags)
-        return JSONResponse(made.as_json(), headers=headers)
+        if suggestion.flags:
+            headers["x-cortex-flags"] = ", ".join(suggestion.flags)
+        return JSONResponse(suggestion.as_json(), headers=headers)
 
     return router
 
 
-def predicted(gateway: Gateway, form: PredictForm) -> Suggestion:
-    """The answer to a task; errors as of ``suggest``."""
+def answer_task(gateway: Gateway, form: PredictForm) -> Suggestion:
+    """Answer a task; raises what ``suggest`` raises."""
     context = form.context
-    known = context if isinstance(context, TaskContext) else TaskContext(code=context or "")
+    task_context = context if isinstance(context, TaskContext) else TaskContext(code=context or "")
     return suggest(
         gateway,
         form.model,
         form.task,
         form.input,
-        known,
+        task_context,
         gateway.datasets,
         form.alternatives,
     )
 
 
-def _row(routed: Routed, form: RouteForm) -> dict[str, Any]:
+def _row(routed: RoutedTask, form: RouteForm) -> dict[str, Any]:
     decision = routed.decision
-    sent = send(decision, form.explore, _CHANCE)
-    answer = {**decision.as_json(), **sent.as_json(), "version": decision.model_version}
+    routing = send(decision, form.explore, _CHANCE)
+    answer = {**decision.as_json(), **routing.as_json(), "version": decision.model_version}
     return {"task_id": form.task_id, **answer} if form.task is not None else answer

@@ -1,4 +1,4 @@
-"""Who asks, as far as the gateway's core has to know: models it may use, tokens it has left."""
+"""The caller's principal: scopes, models and rate limit."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from cortex_pipelines.serving.security.roles import opens, remedy
 
 
-class Bucket:
-    """An allowance a minute that fills up evenly, at most to one minute's worth.
+class TokenBucket:
+    """Token bucket that refills continuously, up to one minute's allowance.
 
     Args:
-        each_minute: How much.
-        clock: Seconds.
+        each_minute: Allowance per minute.
+        clock: Time in seconds.
     """
 
     def __init__(self, each_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,55 +26,55 @@ class Bucket:
         self._lock = threading.Lock()
 
     def wait(self) -> float:
-        """Seconds until something is left; 0 if something is."""
+        """Seconds until at least one unit is available; 0 if one is."""
         with self._lock:
-            now = self._clock()
-            self._level = min(self._most, self._level + (now - self._at) * self._most / 60)
-            self._at = now
+            current_time = self._clock()
+            self._level = min(self._most, self._level + (current_time - self._at) * self._most / 60)
+            self._at = current_time
             return max(0.0, (1 - self._level) * 60 / self._most)
 
     def spend(self, amount: int) -> None:
-        """Take away; may go below nothing, as the length of an answer is known only afterwards."""
+        """Spend an amount; may overdraw, as an answer's length is known only afterwards."""
         with self._lock:
             self._level -= amount
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Whoever asks.
+class Principal:
+    """The authenticated caller.
 
     Args:
-        name: Of the key, or of the token's subject; empty where nobody needs either.
-        scopes: What may be asked for; None for everything.
+        name: Name of the key, or subject of the token; empty for anonymous.
+        scopes: Granted scopes; None for all.
         projects: Projects whose models may be used; empty for all, if ``models`` is empty, too.
-        models: Served names that may be used besides; one without @ stands for its canary, too.
-        tokens: Tokens left of this minute; None for no limit.
+        models: Further served names that may be used; a name without @ includes its canary.
+        tokens: Rate limit of tokens; None for no limit.
     """
 
     name: str = ""
     scopes: frozenset[str] | None = None
     projects: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    tokens: Bucket | None = None
+    tokens: TokenBucket | None = None
 
     @property
     def limited(self) -> bool:
-        """Whether there are models that may not be used."""
+        """Whether access is restricted to some models."""
         return bool(self.projects or self.models)
 
     def may(self, scope: str) -> bool:
-        """Whether something of a scope may be asked for."""
+        """Whether a scope is granted."""
         return self.scopes is None or opens(self.scopes, scope)
 
     def may_use(self, model: str) -> bool:
-        """Whether a served name is among its own; the base belongs to everybody."""
+        """Whether a served name may be used; the base always may."""
         project, _, version = model.partition("@")
         if not self.limited or project == "base" or project in self.projects:
             return True
         return model in self.models or (version == "canary" and project in self.models)
 
     def refusal(self, scopes: Iterable[str]) -> str:
-        """Why something may not be asked for that needs scopes; empty if it may."""
+        """Reason for refusing a request that requires scopes; empty if all are granted."""
         missing = [scope for scope in scopes if not self.may(scope)]
         if not missing:
             return ""
@@ -82,25 +82,25 @@ class Caller:
         return f"{self.name} lacks {remedy(missing)} (it has {has})"
 
     def spend(self, tokens: int) -> None:
-        """Count tokens that were read or written."""
+        """Count prompt or answer tokens against the rate limit."""
         if self.tokens is not None:
             self.tokens.spend(tokens)
 
 
-_ANYBODY = Caller()
-_CALLER: ContextVar[Caller] = ContextVar("caller", default=_ANYBODY)
+_ANONYMOUS = Principal()
+_PRINCIPAL: ContextVar[Principal] = ContextVar("caller", default=_ANONYMOUS)
 
 
-def caller() -> Caller:
-    """Who asks now; anybody where nobody has looked."""
-    return _CALLER.get()
+def current_principal() -> Principal:
+    """Principal of the current request; anonymous without authentication."""
+    return _PRINCIPAL.get()
 
 
 @contextmanager
-def acting_for(who: Caller) -> Iterator[None]:
-    """Answer for somebody; threads that are handed work from here know it, too."""
-    before = _CALLER.set(who)
+def acting_as(principal: Principal) -> Iterator[None]:
+    """Set the principal of a request, also for thread pools that copy the context."""
+    before = _PRINCIPAL.set(principal)
     try:
         yield
     finally:
-        _CALLER.reset(before)
+        _PRINCIPAL.reset(before)

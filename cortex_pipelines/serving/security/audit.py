@@ -1,13 +1,13 @@
-"""Append-only log of who asked for what, each line bound to the one before by its hash.
+"""Append-only audit log of requests, each entry chained to the previous one by its hash.
 
-A line that is changed, taken out or put in between breaks the chain. What the chain cannot show is
-that lines are missing at its end, or that all of it was written anew: for that, note the last hash
-elsewhere from time to time and have it looked for.
+A changed, removed or inserted line breaks the chain. The chain cannot reveal that lines are missing
+at its end, or that the whole file was rewritten: for that, note the last hash elsewhere from time
+to time and pass it to the check.
 
-Who is forgotten leaves the lines, which then say so and keep the hash that they had (``was``), so
-that the chain and all hashes that were noted stay good. A tombstone in the chain binds the lines as
-they are from then on. A random number in each line, which goes with the name, keeps guesses of the
-name from being tried on that hash.
+Forgetting a person removes the personal fields of their entries, which are then marked and keep
+their original hash (``was``), so the chain and all noted hashes stay valid. A tombstone in the
+chain binds the redacted entries. A nonce in each entry, removed with the name, prevents testing
+guesses of the name against that hash.
 """
 
 import hashlib
@@ -25,61 +25,64 @@ from cortex_pipelines.jsonl import line_start, open_for_append, rewrite, strippe
 
 FILE = "audit.jsonl"
 FIRST = "0" * 64
-"""What stands for the hash before the first line."""
+"""Previous hash of the first entry."""
 
 _PERSONAL = frozenset({"key", "trace", "nonce", "torn"})
-"""What of an entry says who asked, or could be traced to them."""
+"""Fields that identify the caller, or could be traced to them."""
 
 _LONGEST = 2048
-"""Bytes of an entry, and more than any has."""
+"""Upper bound of an entry in bytes."""
 
 _TAIL = 1 << 16
-"""Bytes; far more than the longest line and what a kill may have left behind it."""
+"""Bytes read at the end; far more than the longest line and a torn one after it."""
 
 
 class AuditLog:
     """The log of a gateway; several processes may write to one.
 
     Args:
-        folder: Where the file is kept.
+        folder: Folder of the file.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._lock = threading.Lock()
-        self._seen = (-1, -1)
+        self._last_state = (-1, -1)
         self._previous = FIRST
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Append an entry; what a killed process left unfinished is named by its hash.
+        """Append an entry; a torn line of a killed process is recorded by its hash.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the log cannot be written.
         """
         with self._lock, open_for_append(self._path) as file:
             size, torn, start = file.seek(0, os.SEEK_END), b"", b""
-            place = os.fstat(file.fileno()).st_ino
-            if (place, size) != self._seen:  # the first line of this process, or another one wrote
+            inode = os.fstat(file.fileno()).st_ino
+            if (
+                inode,
+                size,
+            ) != self._last_state:  # first entry of this process, or another process wrote
                 self._previous, torn, start = _end(file, size)
-            whole = {**entry, "nonce": secrets.token_hex(16)}
+            full_entry = {**entry, "nonce": secrets.token_hex(16)}
             if torn:
-                whole["torn"] = _hash(torn)
-            line = _line(whole, self._previous)
-            self._seen = (-1, -1)  # should the next step fail, the file is looked at again
+                full_entry["torn"] = _hash(torn)
+            line = _line(full_entry, self._previous)
+            self._last_state = (-1, -1)  # reread the file if the next step fails
             file.write(start + line + b"\n")
             file.flush()
-            self._seen, self._previous = (place, file.tell()), _hash(line)
+            self._last_state, self._previous = (inode, file.tell()), _hash(line)
 
-    def forget(self, whose: Callable[[str], bool]) -> int:
-        """Take somebody out of all entries, and bind these anew by a tombstone at the end.
+    def forget(self, is_subject: Callable[[str], bool]) -> int:
+        """Redact a person in all entries, and bind these by a tombstone at the end.
 
-        What killed processes left unfinished may hold half a name, and goes with it.
+        Torn lines of killed processes may contain part of a name and are removed, too.
 
         Args:
-            whose: Whether a name of a key or of a token's subject is theirs.
+            is_subject: Whether the name of a key or a token's subject is theirs.
 
         Returns:
-            How many entries were of them.
+            Number of redacted entries.
         """
         if not self._path.exists():
             return 0
@@ -87,22 +90,22 @@ class AuditLog:
         with self._path.open("rb") as file:
             for entry in map(_entry, stripped_lines(file)):
                 torn = torn or entry is None
-                count += entry is not None and whose(entry.get("key", ""))
+                count += entry is not None and is_subject(entry.get("key", ""))
         if count or torn:
-            rewrite(self._path, lambda lines: _without(lines, whose))
+            rewrite(self._path, lambda lines: _redact_lines(lines, is_subject))
         return count
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What a look at the chain showed.
+class ChainCheck:
+    """Result of checking the chain.
 
     Args:
-        entries: How many there are, up to where it breaks.
+        entries: Number of entries up to the first break.
         head: Hash of the last of them.
-        problem: Where it breaks and how; empty if it is whole.
-        unfinished: Whether a kill has cut off what stands at the end.
-        redacted: How many entries somebody was taken out of.
+        problem: Location and kind of the break; empty if intact.
+        unfinished: Whether the last line is torn.
+        redacted: Number of redacted entries.
     """
 
     entries: int
@@ -112,17 +115,17 @@ class Verified:
     redacted: int = 0
 
 
-def verify(path: Path, head: str | None = None) -> Verified:
-    """Whether the chain is whole.
+def verify(path: Path, head: str | None = None) -> ChainCheck:
+    """Check the chain.
 
     Args:
         path: The log.
-        head: A hash that was the last one at an earlier time and has to be in it; None for any.
+        head: An earlier last hash that the chain must contain; None to skip this check.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the log cannot be read.
     """
-    previous, count, known, torn = FIRST, 0, head is None, b""
+    previous, count, head_found, torn = FIRST, 0, head is None, b""
     redacted: dict[str, list[str]] = {}
     bound: dict[str, str] = {}
     with path.open("rb") as file:
@@ -132,29 +135,31 @@ def verify(path: Path, head: str | None = None) -> Verified:
                 torn = torn + b"\n" + line if torn else line
                 continue
             if entry.get("torn") != (_hash(torn) if torn else None):
-                words = f"line {number}: what stands before it is no entry"
-                return Verified(count, previous, words)
+                explanation = f"line {number}: the text before it is not a torn entry"
+                return ChainCheck(count, previous, explanation)
             if entry["previous"] != previous:
-                words = "the one before was changed, or lines between were taken out or put in"
-                return Verified(count, previous, f"line {number} does not follow: {words}")
+                explanation = (
+                    "the one before was changed, or lines between were taken out or put in"
+                )
+                return ChainCheck(count, previous, f"line {number} does not follow: {explanation}")
             if "was" in entry:
                 redacted.setdefault(str(entry.get("redacted")), []).append(_hash(line))
             if "tombstone" in entry:
                 bound[str(entry["tombstone"])] = str(entry.get("digest"))
             previous, count, torn = _link(entry, line), count + 1, b""
-            known = known or previous == head
-    problem = "" if known else f"no line has the hash {head}: lines at the end were taken out"
+            head_found = head_found or previous == head
+    problem = "" if head_found else f"no line has the hash {head}: lines at the end were taken out"
     if {name: _digest(hashes) for name, hashes in redacted.items()} != bound:
-        problem = "entries that somebody was taken out of are not as their tombstone says"
-    return Verified(count, previous, problem, bool(torn), sum(map(len, redacted.values())))
+        problem = "redacted entries do not match their tombstone"
+    return ChainCheck(count, previous, problem, bool(torn), sum(map(len, redacted.values())))
 
 
-def last(path: Path, count: int) -> list[dict[str, Any]]:
-    """The newest entries, oldest of them first; empty where there is no log.
+def latest_entries(path: Path, count: int) -> list[dict[str, Any]]:
+    """The latest entries, oldest first; empty without a log.
 
     Args:
         path: The log.
-        count: At most how many.
+        count: Largest number of entries.
     """
     try:
         with path.open("rb") as file:
@@ -169,7 +174,7 @@ def last(path: Path, count: int) -> list[dict[str, Any]]:
 
 
 def _end(file: BinaryIO, size: int) -> tuple[str, bytes, bytes]:
-    """Hash of the last whole line, what is unfinished behind it, and what the next begins with."""
+    """Hash of the last complete entry, the torn bytes after it, and the prefix of the next line."""
     file.seek(max(0, size - _TAIL))
     tail = file.read()
     start = line_start(file)
@@ -181,8 +186,8 @@ def _end(file: BinaryIO, size: int) -> tuple[str, bytes, bytes]:
     return (_link(entry, lines[-1]) if entry else FIRST), b"\n".join(torn), start
 
 
-def _without(lines: Iterator[bytes], whose: Callable[[str], bool]) -> Iterator[bytes]:
-    """The lines without somebody, and behind them the tombstone that binds those that changed."""
+def _redact_lines(lines: Iterator[bytes], is_subject: Callable[[str], bool]) -> Iterator[bytes]:
+    """The lines with a person redacted, and a tombstone that binds the redacted entries."""
     name, previous, torn = secrets.token_hex(8), FIRST, False
     hashes = []
     for line in lines:
@@ -191,9 +196,9 @@ def _without(lines: Iterator[bytes], whose: Callable[[str], bool]) -> Iterator[b
             torn = True
             continue
         previous = _link(entry, line)
-        if torn or whose(entry.get("key", "")):
-            kept = {key: value for key, value in entry.items() if key not in _PERSONAL}
-            line = _encoded({**kept, "redacted": name, "was": previous})
+        if torn or is_subject(entry.get("key", "")):
+            remaining_fields = {key: value for key, value in entry.items() if key not in _PERSONAL}
+            line = _encoded({**remaining_fields, "redacted": name, "was": previous})
             hashes.append(_hash(line))
         torn = False
         yield line
@@ -203,8 +208,8 @@ def _without(lines: Iterator[bytes], whose: Callable[[str], bool]) -> Iterator[b
 
 
 def _line(entry: Mapping[str, Any], previous: str) -> bytes:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return _encoded({"at": at, **entry, "previous": previous})
+    timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return _encoded({"at": timestamp, **entry, "previous": previous})
 
 
 def _encoded(entry: Mapping[str, Any]) -> bytes:
@@ -212,7 +217,7 @@ def _encoded(entry: Mapping[str, Any]) -> bytes:
 
 
 def _link(entry: Mapping[str, Any], line: bytes) -> str:
-    """What the next line has to name: the hash of a line, as it first was."""
+    """Hash that the next entry refers to: of the line before redaction."""
     return str(entry["was"]) if "was" in entry else _hash(line)
 
 
@@ -221,7 +226,7 @@ def _digest(hashes: list[str]) -> str:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line; None if it is none, as a part of one is."""
+    """Parse a line; None if it is torn or not an entry."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
-"""API keys of the gateway: who may ask for what, and until when.
+"""API keys of the gateway, with scopes and expiry.
 
-A key is 256 random bits, so nobody can guess it from its hash, however fast that is computed: a
-salted BLAKE2b is enough, where a password would need a slow hash, and costs a request microseconds
-instead of tens of milliseconds. The key itself is shown once and kept nowhere.
+A key is 256 random bits, so it cannot be brute-forced from its hash: a salted BLAKE2b suffices,
+where a password would need a slow hash, and costs microseconds per request instead of tens of
+milliseconds. The key itself is shown once and never stored.
 """
 
 import fcntl
@@ -20,21 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from cortex_pipelines.atomic import atomic_file
-from cortex_pipelines.serving.security.roles import ROLES, SCOPES, USUAL, scopes_of
+from cortex_pipelines.serving.security.roles import DEFAULT_ROLE, ROLES, SCOPES, scopes_of
 
 FILE = "api.json"
 _PREFIX = "cortex-"
-"""Lets a scanner of secrets, and a person, tell what a key is for."""
+"""Identifies a key to people and secret scanners."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
 class ApiKeyError(ValueError):
-    """A key cannot be made, revoked, read or used; the message says why.
+    """A key cannot be created, revoked, read or used.
 
     Args:
-        message: Why.
-        name: Whose key it is, if that is known.
+        message: The reason.
+        name: Name of the key, if known.
     """
 
     def __init__(self, message: str, name: str = "") -> None:
@@ -43,24 +43,24 @@ class ApiKeyError(ValueError):
 
 
 class KeysDamagedError(ApiKeyError):
-    """The file of the keys cannot be read, so nobody can be let in."""
+    """The file of keys cannot be read, so no request can be authenticated."""
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is kept of a key.
+    """A stored key.
 
     Args:
-        name: Whose it is; stands in the audit log.
+        name: Its name, also in the audit log.
         salt: Hexadecimal.
         digest: Salted hash of the key, hexadecimal.
-        scopes: Of ``SCOPES``, besides those of its role.
-        projects: Projects whose models it may use; with ``models`` empty, too, all may be used.
+        scopes: From ``SCOPES``, in addition to those of its role.
+        projects: Projects whose models it may use; all if ``models`` is empty, too.
         created: ISO 8601.
         expires: ISO 8601; None for never.
-        revoked: When it was revoked, ISO 8601; None if it was not.
-        role: Of ``ROLES``; empty for none.
-        models: Served names that it may use besides.
+        revoked: Time of revocation, ISO 8601; None if not revoked.
+        role: From ``ROLES``; empty for none.
+        models: Further served names that it may use.
     """
 
     name: str
@@ -76,19 +76,19 @@ class ApiKey:
 
     @property
     def allowed(self) -> frozenset[str]:
-        """Every scope that it has."""
+        """All of its scopes."""
         return scopes_of([self.role] if self.role else [], self.scopes)
 
-    def state(self, now: datetime) -> str:
+    def state(self, current_time: datetime) -> str:
         """``revoked``, ``expired`` or ``valid``."""
         if self.revoked is not None:
             return "revoked"
-        expired = self.expires is not None and datetime.fromisoformat(self.expires) <= now
+        expired = self.expires is not None and datetime.fromisoformat(self.expires) <= current_time
         return "expired" if expired else "valid"
 
 
 class KeyRing:
-    """The keys in a folder; a change by another process counts from the next look on.
+    """The keys in a folder; reread when another process changes them.
 
     Args:
         folder: ``.cortex/keys`` of a project.
@@ -96,12 +96,12 @@ class KeyRing:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._seen: tuple[int, int, int] | None = None
-        self._known: tuple[ApiKey, ...] = ()
+        self._file_state: tuple[int, int, int] | None = None
+        self._cached_keys: tuple[ApiKey, ...] = ()
 
     @property
     def keys(self) -> tuple[ApiKey, ...]:
-        """All keys by name, also those that are no longer valid.
+        """All keys by name, including expired and revoked ones.
 
         Raises:
             KeysDamagedError: the file cannot be read.
@@ -109,19 +109,19 @@ class KeyRing:
         try:
             stat = self._path.stat()
         except FileNotFoundError:
-            self._seen, self._known = None, ()
+            self._file_state, self._cached_keys = None, ()
             return ()
-        now = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        if now != self._seen:
-            self._known = self._read()
-            self._seen = now
-        return self._known
+        file_state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if file_state != self._file_state:
+            self._cached_keys = self._read()
+            self._file_state = file_state
+        return self._cached_keys
 
     @property
     def usable(self) -> bool:
         """Whether any key is valid now."""
-        now = datetime.now(UTC)
-        return any(key.state(now) == "valid" for key in self.keys)
+        current_time = datetime.now(UTC)
+        return any(key.state(current_time) == "valid" for key in self.keys)
 
     def create(
         self,
@@ -132,42 +132,42 @@ class KeyRing:
         role: str = "",
         models: Sequence[str] = (),
     ) -> str:
-        """Make a key and keep its hash.
+        """Create a key and store its hash.
 
         Args:
-            name: Whose it is.
-            scopes: Besides those of the role.
+            name: Name of its owner.
+            scopes: Scopes in addition to the role's.
             projects: Projects whose models it may use.
-            lifetime: For how long; None for ever.
-            role: Of ``ROLES``; without role and scopes the usual one.
-            models: Served names that it may use besides the projects'; neither for all.
+            lifetime: Time until it expires; None for never.
+            role: From ``ROLES``; without role and scopes the default role.
+            models: Further served names that it may use; all models without projects and models.
 
         Returns:
-            The key, which cannot be had again.
+            The key, which cannot be recovered later.
 
         Raises:
-            ApiKeyError: the name is taken, or is none; there is no such scope or role.
+            ApiKeyError: the name is taken or invalid, or a scope or role is unknown.
         """
         if not _NAME.fullmatch(name):
             raise ApiKeyError(
-                f"{name[:80]!r} is no name of a key: 1 to 64 letters, digits, _, ., @ and -"
+                f"{name[:80]!r} is not a valid key name. Use 1 to 64 letters, digits, _, ., @ and -"
             )
         if unknown := sorted(set(scopes) - set(SCOPES)):
             raise ApiKeyError(f"no scope {', '.join(unknown)}; there is: {', '.join(SCOPES)}")
-        role = role or ("" if scopes else USUAL)
+        role = role or ("" if scopes else DEFAULT_ROLE)
         if role and role not in ROLES:
             raise ApiKeyError(f"no role {role[:80]}; there is: {', '.join(ROLES)}")
         token = _PREFIX + secrets.token_urlsafe(32)
         salt = secrets.token_bytes(16)
-        now = datetime.now(UTC)
-        made = ApiKey(
+        created_at = datetime.now(UTC)
+        api_key = ApiKey(
             name,
             salt.hex(),
             _digest(token, salt),
             tuple(scope for scope in SCOPES if scope in scopes),
             tuple(sorted(set(projects))),
-            now.isoformat(timespec="seconds"),
-            (now + lifetime).isoformat(timespec="seconds") if lifetime is not None else None,
+            created_at.isoformat(timespec="seconds"),
+            (created_at + lifetime).isoformat(timespec="seconds") if lifetime is not None else None,
             role=role,
             models=tuple(sorted(set(models))),
         )
@@ -177,44 +177,46 @@ class KeyRing:
                     f"there was a key {name} already, which the audit log knows by that name; "
                     "take another name"
                 )
-            keys.append(made)
+            keys.append(api_key)
         return token
 
     def revoke(self, name: str) -> None:
-        """Let a key count no longer; it stays listed.
+        """Revoke a key; it stays listed.
 
         Raises:
-            ApiKeyError: there is none of that name.
+            ApiKeyError: unknown name.
         """
         with self._changing() as keys:
-            places = [place for place, key in enumerate(keys) if key.name == name]
-            if not places:
-                known = ", ".join(key.name for key in keys) or "none"
-                raise ApiKeyError(f"no key {name}; there is: {known}")
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            keys[places[0]] = replace(keys[places[0]], revoked=keys[places[0]].revoked or now)
+            positions = [position for position, key in enumerate(keys) if key.name == name]
+            if not positions:
+                names = ", ".join(key.name for key in keys) or "none"
+                raise ApiKeyError(f"no key {name}; there is: {names}")
+            revoked_at = datetime.now(UTC).isoformat(timespec="seconds")
+            keys[positions[0]] = replace(
+                keys[positions[0]], revoked=keys[positions[0]].revoked or revoked_at
+            )
 
-    def forget(self, whose: Callable[[str], bool]) -> int:
-        """Delete keys by their names, which ends them; returns how many."""
-        if not any(whose(key.name) for key in self.keys):
+    def forget(self, is_subject: Callable[[str], bool]) -> int:
+        """Delete keys by name; returns their number."""
+        if not any(is_subject(key.name) for key in self.keys):
             return 0
         with self._changing() as keys:
             before = len(keys)
-            keys[:] = [key for key in keys if not whose(key.name)]
+            keys[:] = [key for key in keys if not is_subject(key.name)]
             return before - len(keys)
 
     def find(self, token: str) -> ApiKey:
-        """The valid key that this is.
+        """Look up a valid key.
 
         Raises:
-            ApiKeyError: it is none, or no longer.
+            ApiKeyError: unknown, expired or revoked.
         """
-        now = datetime.now(UTC)
+        current_time = datetime.now(UTC)
         for key in self.keys:
             if hmac.compare_digest(_digest(token, bytes.fromhex(key.salt)), key.digest):
-                if (state := key.state(now)) != "valid":
-                    words = f"the API key {key.name} is {state}; ask for a new one"
-                    raise ApiKeyError(words, key.name)
+                if (state := key.state(current_time)) != "valid":
+                    explanation = f"the API key {key.name} is {state}; ask for a new one"
+                    raise ApiKeyError(explanation, key.name)
                 return key
         raise ApiKeyError("the API key is not known here; `cortex keys create NAME` makes one")
 
@@ -230,7 +232,7 @@ class KeyRing:
 
     @contextmanager
     def _changing(self) -> Iterator[list[ApiKey]]:
-        """The keys to be changed, while no other process changes them."""
+        """Modify the keys under a lock between processes."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self._path.parent, os.O_RDONLY)
         try:
@@ -246,11 +248,11 @@ class KeyRing:
 
 
 def _key(row: dict[str, Any]) -> ApiKey:
-    given = {field.name: row[field.name] for field in fields(ApiKey) if field.name in row}
+    values = {field.name: row[field.name] for field in fields(ApiKey) if field.name in row}
     lists = ("scopes", "projects", "models")
-    key = ApiKey(**given | {name: tuple(given.get(name, ())) for name in lists})
-    key.state(datetime.now(UTC))  # raises where the time is none
-    scopes_of([key.role] if key.role else [])  # or the role
+    key = ApiKey(**values | {name: tuple(values.get(name, ())) for name in lists})
+    key.state(datetime.now(UTC))  # raises on an invalid time
+    scopes_of([key.role] if key.role else [])  # or role
     bytes.fromhex(key.salt)
     return key
 

@@ -1,4 +1,4 @@
-"""Scopes, and the roles that are names for sets of them: the one place where either is declared."""
+"""Scopes, and roles as named sets of scopes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias
@@ -14,7 +14,7 @@ SCOPES: Final[Mapping[str, str]] = {
     "audit": "`/audit`",
     "admin": "all of these, and every route that has no scope yet",
 }
-"""Scope to what it opens."""
+"""Scope to its description."""
 
 Role: TypeAlias = Literal["user", "maintainer", "auditor", "admin"]
 
@@ -25,28 +25,28 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "auditor": frozenset({"read", "lineage", "audit"}),
     "admin": frozenset({"admin"}),
 }
-"""Role to its scopes; the first is that of a key for which none is named."""
+"""Role to its scopes; the first is the default of new keys."""
 
-USUAL: Final = next(iter(ROLES))
+DEFAULT_ROLE: Final = next(iter(ROLES))
 
 
 def scopes_of(roles: Iterable[str], more: Iterable[str] = ()) -> frozenset[str]:
-    """Every scope that roles and single scopes give.
+    """All scopes granted by roles and single scopes.
 
     Raises:
-        KeyError: there is no such role.
+        KeyError: unknown role.
     """
     return frozenset(more).union(*(ROLES[role] for role in roles))
 
 
 def opens(has: frozenset[str], scope: str) -> bool:
-    """Whether a set of scopes holds one; ``admin`` includes the others."""
+    """Whether a set of scopes includes one; ``admin`` includes all."""
     return scope in has or "admin" in has
 
 
 def remedy(missing: Iterable[str]) -> str:
-    """Which roles have some scopes, for whoever was refused."""
-    wanted = sorted(missing)
-    roles = [role for role, has in ROLES.items() if all(opens(has, scope) for scope in wanted)]
-    word = "scope" if len(wanted) == 1 else "scopes"
-    return f"the {word} {', '.join(wanted)}, which the role {' or '.join(roles)} has"
+    """Missing scopes and the roles that grant them, for an error message."""
+    scopes = sorted(missing)
+    roles = [role for role, has in ROLES.items() if all(opens(has, scope) for scope in scopes)]
+    word = "scope" if len(scopes) == 1 else "scopes"
+    return f"the {word} {', '.join(scopes)}, which the role {' or '.join(roles)} has"

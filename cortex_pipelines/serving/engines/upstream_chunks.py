@@ -1,4 +1,4 @@
-"""What a server with OpenAI's interface sends, as the engines' pieces need it."""
+"""Parse the completions of a server with OpenAI's interface."""
 
 import json
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from cortex_pipelines.serving.engines.engine import (
 from cortex_pipelines.serving.token_bytes import alternative, unspelled
 
 _SHOWN = 300
-"""Characters of a server's own words that are passed on."""
+"""Longest part of a server's error message that is passed on."""
 
 
 @dataclass(frozen=True)
 class AnswerChunk:
-    """A part of an answer.
+    """A chunk of an answer.
 
     Args:
-        text: What it adds.
-        tokens: The same as tokens, with probabilities where the server gives them.
-        finish: Why the answer ends with it; None if it goes on.
+        text: Added text.
+        tokens: Its tokens, with probabilities if the server reports them.
+        finish: Why the answer ends here; None if it continues.
     """
 
     text: str
@@ -33,7 +33,7 @@ class AnswerChunk:
 
 
 def message_of(body: bytes) -> str:
-    """What a server says of an error, in OpenAI's form or another."""
+    """Error message in a response body, in OpenAI's format or another."""
     text = body.decode("utf-8", "replace")
     try:
         content = json.loads(text)
@@ -45,33 +45,33 @@ def message_of(body: bytes) -> str:
 
 
 def chunk_of(content: str) -> AnswerChunk | None:
-    """A part of an answer; None of one without any, such as the counts.
+    """Parse a chunk; None if it has no choices, such as the usage.
 
     Raises:
-        UnavailableError: the server says that it failed.
-        EngineError: it is no part of a completion.
+        UnavailableError: the server reports a failure.
+        EngineError: not a chunk of a completion.
     """
     try:
-        read = json.loads(content)
-        if "error" in read:
+        payload = json.loads(content)
+        if "error" in payload:
             raise UnavailableError(f"the upstream server failed: {message_of(content.encode())}")
-        if not read["choices"]:
+        if not payload["choices"]:
             return None
-        choice = read["choices"][0]
+        choice = payload["choices"][0]
         text = choice.get("text") or ""
         finish = choice.get("finish_reason")
         if not isinstance(text, str):
-            raise TypeError("its text is none")
+            raise TypeError("its text is not a string")
         end: Finish | None = None if finish is None else "length" if finish == "length" else "stop"
         return AnswerChunk(text, _tokens(choice.get("logprobs"), text), end)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineError(
-            f"what the upstream server answers is no completion in OpenAI's form: {error!r}"
+            f"the upstream server's answer is not a completion in OpenAI's format: {error!r}"
         ) from error
 
 
 def _tokens(scores: Any, text: str) -> tuple[GeneratedToken, ...]:
-    """The tokens with their probabilities, in the form of completions or of chats."""
+    """Tokens with their probabilities, in the format of completions or of chats."""
     if not scores:
         return (GeneratedToken(text, None, raw=text.encode(errors="replace")),) if text else ()
     if "content" in scores:
@@ -102,6 +102,6 @@ def _tokens(scores: Any, text: str) -> tuple[GeneratedToken, ...]:
 
 
 def _raw(scored: Mapping[str, Any]) -> bytes:
-    """Bytes of a token in the form of chats, which may leave them out."""
+    """Bytes of a token in the format of chats, where they are optional."""
     numbers = scored.get("bytes")
     return unspelled(scored["token"]) if numbers is None else bytes(numbers)

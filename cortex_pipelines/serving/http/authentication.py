@@ -1,0 +1,273 @@
+"""Authentication: host names, keys, scopes and rate limits, checked before a body is read.
+
+A route that is not listed here requires ``admin``, so new routes are closed by default.
+"""
+
+import ipaddress
+import logging
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from anyio import CapacityLimiter, to_thread
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cortex_pipelines.serving.http.errors import error_response
+from cortex_pipelines.serving.http.overview import LOOKED_AT
+from cortex_pipelines.serving.security.access import Principal, TokenBucket, acting_as
+from cortex_pipelines.serving.security.audit import AuditLog
+from cortex_pipelines.serving.security.keys import ApiKeyError, KeyRing, KeysDamagedError
+from cortex_pipelines.serving.security.oidc import Provider, ProviderError, TokenError
+from cortex_pipelines.serving.settings import ServingSettings
+from cortex_pipelines.serving.tracing import trace_id
+
+_LOG = logging.getLogger("cortex_pipelines")
+
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Routes without authentication: liveness and readiness."""
+
+_COMPLETE = (
+    *("/v1/completions", "/v1/chat/completions", "/fim/completions", "/v1/fim/completions"),
+    *("/infill", "/completion", "/completions", "/tokenize", "/detokenize", "/v1/embeddings"),
+    *("/predict", "/playground"),
+)
+_READ = (
+    *("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/overview", "/load"),
+    *("/v1/models", "/version", "/metrics", "/health", "/v1/health", "/props"),
+    *("/v1beta/server_setting", "/lora-adapters", "/graphql"),
+)
+ROUTE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(_COMPLETE, frozenset({"complete"})),
+    **dict.fromkeys(("/route", "/outcomes/predict", "/anomalies/score"), frozenset({"route"})),
+    **dict.fromkeys(("/feedback", "/v1/events"), frozenset({"feedback"})),
+    **dict.fromkeys(_READ, frozenset({"read"})),
+    **dict.fromkeys(("/memory", "/memory/search", "/memory/forget"), frozenset({"memory"})),
+    **dict.fromkeys(("/search", "/context"), frozenset({"data"})),
+    "/audit": frozenset({"audit"}),
+    # its tools cover these scopes and take projects as arguments; tools that return lineage, code
+    # or memories check their own scopes
+    "/mcp": frozenset({"complete", "route", "read"}),
+}
+"""Path to required scopes."""
+
+_BELOW = {"/v1/models/": frozenset({"read"}), "/page/": frozenset({"read"})}
+_CLOSED = frozenset({"admin"})
+_ANY_PROJECT = frozenset({"/mcp"})
+_HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^:\[\]]+)\.?(?::\d{1,5})?", re.IGNORECASE)
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reachable from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def scopes_for(path: str) -> frozenset[str]:
+    """Scopes required by a path."""
+    for prefix, scopes in _BELOW.items():
+        if path.startswith(prefix):
+            return scopes
+    return ROUTE_SCOPES.get(path, _CLOSED)
+
+
+def hosts_of(host: str, settings: ServingSettings) -> frozenset[str] | None:
+    """Accepted host names; None for any.
+
+    On loopback the list is short, which protects against DNS rebinding.
+    """
+    configured_hosts = frozenset(name.lower() for name in settings.hosts)
+    if is_loopback(host):
+        return _LOOPBACK | configured_hosts | {f"[{host.lower()}]" if ":" in host else host.lower()}
+    return configured_hosts or None
+
+
+@dataclass(frozen=True)
+class AuthenticationResult:
+    """Result of authenticating a request.
+
+    Args:
+        principal: The caller, as far as known.
+        refusal: Error response; None if the request is admitted.
+    """
+
+    principal: Principal = Principal()  # noqa: RUF009 - it is frozen
+    refusal: JSONResponse | None = None
+
+
+@dataclass
+class Authenticator:
+    """Authenticates requests by API key or token, and enforces scopes and rate limits.
+
+    Args:
+        keys: API keys; without any, authentication is off.
+        settings: Limits per key.
+        hosts: Accepted host names; None for any.
+        audit: The audit log; None for none.
+        provider: Verifies OpenID Connect tokens; None if they are not accepted.
+    """
+
+    keys: KeyRing
+    settings: ServingSettings
+    hosts: frozenset[str] | None = None
+    audit: AuditLog | None = None
+    provider: Provider | None = None
+    _closed: bool = False
+    _buckets: dict[str, tuple[TokenBucket | None, TokenBucket | None]] = field(default_factory=dict)
+
+    def authenticate(self, path: str, headers: Headers) -> AuthenticationResult:
+        """Authenticate a request for a path."""
+        if path in OPEN:
+            return AuthenticationResult()
+        if not self._serves_host(headers.getlist("host")):
+            message = "this host name is not served here; serving.hosts in params.yaml lists others"
+            return AuthenticationResult(refusal=error_response(message, 421, code="unknown_host"))
+        try:
+            principal = self._principal(headers.get("authorization", ""))
+        except ProviderError as error:
+            return AuthenticationResult(
+                refusal=error_response(str(error), 503, code="provider_unavailable")
+            )
+        except KeysDamagedError as error:
+            _LOG.error("%s", error)
+            message = "the API keys cannot be read"
+            return AuthenticationResult(
+                refusal=error_response(message, 503, code="keys_unreadable")
+            )
+        except ApiKeyError as error:
+            of_token = isinstance(error, TokenError)
+            refused = {"www-authenticate": 'Bearer error="invalid_token"' if of_token else "Bearer"}
+            code = "invalid_token" if of_token else "invalid_api_key"
+            answer = error_response(str(error), 401, code=code, headers=refused)
+            return AuthenticationResult(Principal(error.name), answer)
+        requests, tokens = self._limits(principal.name)
+        metered = replace(principal, tokens=tokens)
+        if reason := _forbidden(metered, path):
+            return AuthenticationResult(
+                metered, error_response(reason, 403, code="insufficient_scope")
+            )
+        wait = max(bucket.wait() if bucket else 0.0 for bucket in (requests, tokens))
+        if wait:
+            after = {"retry-after": str(math.ceil(wait))}
+            message = f"the limit of this minute is reached; try again in {math.ceil(wait)} s"
+            answer = error_response(message, 429, code="rate_limit_exceeded", headers=after)
+            return AuthenticationResult(metered, answer)
+        if requests:
+            requests.spend(1)
+        return AuthenticationResult(metered)
+
+    def _serves_host(self, host_headers: list[str]) -> bool:
+        if self.hosts is None:
+            return True
+        match = _HOST.fullmatch(host_headers[0]) if len(host_headers) == 1 else None
+        return match is not None and match[1].lower().rstrip(".") in self.hosts
+
+    def asks_provider(self, headers: Headers) -> bool:
+        """Whether the provider's keys may have to be fetched; other requests must not wait."""
+        return self.provider is not None and "." in headers.get("authorization", "")
+
+    def _principal(self, authorization: str) -> Principal:
+        """The caller's principal; anonymous if authentication is off."""
+        # once there were keys, revoking the last one must not open the gateway
+        self._closed = self._closed or any(key.revoked is None for key in self.keys.keys)
+        if not self._closed and self.provider is None:
+            return Principal()
+        scheme, _, credentials = authorization.partition(" ")
+        token = credentials.strip()
+        if scheme.lower() != "bearer" or not token:
+            credential_kinds = "an API key" if self.provider is None else "an API key or a token"
+            raise ApiKeyError(f"{credential_kinds} is needed: send `Authorization: Bearer KEY`")
+        if self.provider is not None and "." in token:  # API keys have no dot, tokens have two
+            return self.provider.caller(token)
+        key = self.keys.find(token)
+        return Principal(key.name, key.allowed, key.projects, key.models)
+
+    def _limits(self, name: str) -> tuple[TokenBucket | None, TokenBucket | None]:
+        if name not in self._buckets:
+            limits = (self.settings.requests_per_minute, self.settings.tokens_per_minute)
+            requests, tokens = (TokenBucket(each) if each else None for each in limits)
+            self._buckets[name] = requests, tokens
+        return self._buckets[name]
+
+
+def _forbidden(principal: Principal, path: str) -> str:
+    if principal.limited and path in _ANY_PROJECT:
+        return f"{principal.name} is for single projects or models, and {path} is for all of them"
+    return principal.refusal(scopes_for(path))
+
+
+class AuditMiddleware:
+    """Authenticate each request and record it in the audit log before answering.
+
+    Args:
+        app: The wrapped application.
+        authenticator: Authenticates requests.
+    """
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._fetching = CapacityLimiter(
+            4
+        )  # waiting requests must not occupy threads that others need
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if self._authenticator.asks_provider(headers):
+            result = await to_thread.run_sync(
+                self._authenticator.authenticate, scope["path"], headers, limiter=self._fetching
+            )
+        else:
+            result = self._authenticator.authenticate(scope["path"], headers)
+        audit_failed = False
+
+        async def send_recorded(message: Message) -> None:
+            nonlocal audit_failed
+            if message["type"] == "http.response.start":
+                try:
+                    self._record(scope, result.principal, message)
+                except OSError as error:
+                    audit_failed = True
+                    _LOG.error("the audit log cannot be written: %s", error)
+                    explanation = "the audit log cannot be written, so nothing is answered"
+                    await error_response(explanation, 503, code="audit_failed")(
+                        scope, receive, send
+                    )
+            if not audit_failed:
+                await send(message)
+
+        if result.refusal is not None:
+            await result.refusal(scope, receive, send_recorded)
+            return
+        with acting_as(result.principal):
+            await self._app(scope, receive, send_recorded)
+
+    def _record(self, scope: Scope, principal: Principal, start: Message) -> None:
+        """Append to the audit log; never contains a path invented by the client."""
+        path = scope["path"]
+        if path not in ROUTE_SCOPES and path not in OPEN:
+            path = next((prefix for prefix in _BELOW if path.startswith(prefix)), "none")
+        route = getattr(scope.get("route"), "path", path)
+        if self._authenticator.audit is None or (route in LOOKED_AT and start["status"] < 400):
+            return
+        response_headers = Headers(raw=start["headers"])
+        entry = {
+            "key": principal.name,
+            "method": scope["method"],
+            "route": route,
+            "model": response_headers.get("x-cortex-model", ""),
+            "version": response_headers.get("x-cortex-version", ""),
+            "status": start["status"],
+        }
+        if trace := trace_id():
+            entry["trace"] = trace
+        self._authenticator.audit.add(entry)
