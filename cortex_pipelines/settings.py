@@ -27,7 +27,7 @@ class Settings(BaseModel):
     A profile and ``params.yaml`` over it are the one place for anything that changes an output, so
     a value that is not written there must not exist in code either: every field is required,
     unknown keys are errors.
-    Types are strict (``true`` is no number and ``"3"`` neither), and numbers are finite.
+    Types are strict (``true`` is not a number and ``"3"`` neither), and numbers are finite.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -47,7 +47,7 @@ def _compiles(pattern: str) -> str:
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
     return pattern
 
 
@@ -55,7 +55,7 @@ def _cron(text: str) -> str:
     """A cron expression of five fields that matches some calendar day.
 
     Raises:
-        ValueError: it is none; names the field.
+        ValueError: not a valid expression. The message names the field.
     """
     fields = text.split()
     if len(fields) != len(_CRON):
@@ -84,7 +84,7 @@ def _cron_field(field: str, name: str, low: int, high: int, words: str) -> set[i
         end = int(last) if last else (high if first is None or step else start)
         if not low <= start <= end <= high or int(step or 1) < 1:
             raise ValueError(
-                f"{field!r} is no {name} of a cron expression: *, or numbers from {low} to {high} "
+                f"{field!r} is not a {name} of a cron expression: *, or numbers from {low} to {high} "
                 "with , - and /"
             )
         values.update(range(start, end + 1, int(step or 1)))

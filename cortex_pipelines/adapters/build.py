@@ -81,7 +81,7 @@ def build_adapter(
         observe: Receives time, throughput and memory, which are not part of the result.
 
     Raises:
-        NoExamplesError: there are no training examples.
+        NoExamplesError: training examples are missing.
         BaseModelError: the base model is missing.
         MissingPackageError: a package that the settings need is not installed.
         ParentError: the parent does not fit.

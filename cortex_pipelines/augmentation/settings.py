@@ -45,7 +45,7 @@ class AugmentationSettings(Settings):
     reformatted_share: Share
     """Share of the functions and methods whose first equivalent variant is reformatted: by a
     formatter (Ruff for Python, clang-format for Java, JavaScript and TypeScript), or by a
-    token-preserving layout change where there is none or equivalence cannot be verified. 0 leaves
+    token-preserving layout change where it has none or equivalence cannot be verified. 0 leaves
     the kind of the first variant to chance."""
     mutants_per_unit: NonNegativeInt
     """Maximum number of mutants per function or method, with one injected bug each, drawn by

@@ -196,7 +196,7 @@ def test_only_a_whole_source_is_covered_where_no_path_is_asked_for(
 def test_settings_refuse_what_could_not_work(settings: PrivacySettings) -> None:
     with pytest.raises(ValidationError, match="at least one of project"):
         Tombstone.model_validate(STONE)
-    with pytest.raises(ValidationError, match="is no regular expression"):
+    with pytest.raises(ValidationError, match="is not a regular expression"):
         PrivacySettings.model_validate({**settings.model_dump(), "allowed": ["("]})
 
 

@@ -2,7 +2,7 @@
 
 The toy graph has three assets with a partition a project, and two that are made from all. Every
 project begins made and committed; that state is written in one go, because committing one stage
-at a time writes ``dvc.lock`` anew each time. Given are seconds of the processor.
+at a time rewrites ``dvc.lock`` each time. Given are seconds of the processor.
 """
 
 import contextlib

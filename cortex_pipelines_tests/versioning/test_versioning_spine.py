@@ -135,7 +135,7 @@ def edited(reasons: list[str]) -> list[str]:
 
 
 def dvc_reasons(stage: Any) -> list[str]:
-    """What DVC itself says of a stage, every file parsed anew."""
+    """What DVC itself says of a stage, every file parsed again."""
     reasons = ["command changed"] if stage.changed_stage() else []
     for entry in [*stage.deps, *stage.outs]:
         for state_or_keys in entry.status().values():

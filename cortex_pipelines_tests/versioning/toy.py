@@ -141,7 +141,7 @@ def toy_assets(code: dict[str, str]) -> list[VersionedAsset]:
 
     @versioned_asset(code=("toy/digest.py",), partitioned=False)
     def digest(tally: Path, loudness: LoudSettings, out: Path) -> None:
-        """The sum, in a file that is no table."""
+        """The sum, in a file that is not a table."""
         total = pl.read_parquet(tally / "tally.parquet")["words"].sum()
         digest = {"total": total, "code": code["digest"], "suffix": loudness.suffix}
         (out / "digest.json").write_text(json.dumps(digest))
@@ -189,7 +189,7 @@ class NoTracker:
 class Workbench:
     """A toy project on disk, and what a person does with it.
 
-    Every act loads the project and the definitions anew, as a new process would.
+    Every act loads the project and the definitions again, as a new process would.
     """
 
     def __init__(self, root: Path) -> None:
@@ -248,7 +248,7 @@ class Workbench:
         return self._instance
 
     def reopen(self) -> None:
-        """Forget the Dagster instance, as a process that begins anew."""
+        """Forget the Dagster instance, as a process that starts again."""
         self._instance = None
 
     def staleness(self, project: Project | None = None) -> Staleness:

@@ -22,7 +22,7 @@ GENERAL = "general"
 
 
 class NoExamplesError(ValueError):
-    """There are no training examples."""
+    """Training examples are missing."""
 
 
 @dataclass(frozen=True)

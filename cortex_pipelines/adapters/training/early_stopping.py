@@ -74,8 +74,8 @@ def partial_reason(
     """Reason why a training ended early, if its best weights so far are kept.
 
     Raises:
-        TrainingDivergedError: the error itself, if partial adapters are disabled or there are no
-            weights yet.
+        TrainingDivergedError: the error itself, if partial adapters are disabled or no
+            weights exist yet.
     """
     if not (settings.keep_partial and progress.weights):
         raise error

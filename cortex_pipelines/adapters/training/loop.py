@@ -65,7 +65,7 @@ def train(
 
     Raises:
         TrainingDivergedError: a loss or a gradient is not finite, or the loss diverges, and partial
-            adapters are disabled or there are no weights yet.
+            adapters are disabled or weights do not exist yet.
     """
     from cortex_pipelines.adapters.kernels.apply import use_fast_kernels  # which needs torch
 

@@ -34,7 +34,7 @@ def search(
         out: Output folder.
 
     Raises:
-        ValueError: there are no validation tokens, or no trial finished.
+        ValueError: validation tokens are missing, or no trial finished.
     """
     if not settings.validation_tokens:
         raise ValueError(

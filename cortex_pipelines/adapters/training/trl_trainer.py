@@ -72,7 +72,7 @@ def train_with_trl(
 
     Raises:
         TrainingDivergedError: the loss is not finite, or diverges, and partial adapters are
-            disabled or there are no weights yet.
+            disabled or weights do not exist yet.
     """
     model.eval()  # dropout of a parent adapter would look like a difference
     separate = packing_is_separate(model)

@@ -79,5 +79,5 @@ def read_values(path: Path) -> dict[str, Any]:
         return {}
     except ValueError as error:
         raise ProjectError(
-            f"{path.name} cannot be read: {error}; `cortex params --write` writes it anew"
+            f"{path.name} cannot be read: {error}; `cortex params --write` rewrites it"
         ) from error
