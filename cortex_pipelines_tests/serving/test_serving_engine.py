@@ -325,8 +325,8 @@ def without_effect(_self: ResidentBase, _adapter: Any) -> None:
     """A loader that forgets what it loads."""
 
 
-def twice(self: ResidentBase, adapter: Any, original_put: Any = ResidentBase.apply) -> None:
-    original_put(self, adapter)
+def twice(self: ResidentBase, adapter: Any, original_apply: Any = ResidentBase.apply) -> None:
+    original_apply(self, adapter)
     for module in self._layers.values():
         module.scaling["default"] *= 2
 
@@ -334,9 +334,13 @@ def twice(self: ResidentBase, adapter: Any, original_put: Any = ResidentBase.app
 @pytest.mark.parametrize(
     ("method", "fault", "words"),
     [
-        ("put", without_effect, "no effect in this engine"),
-        ("put", twice, "apart from what its matrices give"),
-        ("take_off", lambda _self: None, "answers differently after the adapter was taken off"),
+        ("apply", without_effect, "no effect in this engine"),
+        ("apply", twice, "apart from what its matrices give"),
+        (
+            "remove_adapter",
+            lambda _self: None,
+            "answers differently after the adapter was taken off",
+        ),
     ],
 )
 def test_a_fault_of_the_engine_refuses_the_adapter(
