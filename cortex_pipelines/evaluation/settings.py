@@ -33,6 +33,8 @@ class OtherAdapter(Settings):
     """Another project's adapter, as a baseline."""
 
     project: Text
+    """Project that it was trained on."""
+
     version: Text
     """Hash of the adapter's folder, as shown by `cortex releases` and the UI."""
 
