@@ -56,7 +56,7 @@ CREATE TABLE answers (
 CREATE TABLE snapshots (
     at TEXT NOT NULL, number INTEGER NOT NULL, versions TEXT NOT NULL, author TEXT PRIMARY KEY
 ) WITHOUT ROWID;
-"""
+"""  # nosec B608: a constant alone
 
 
 def searched_terms(text: str, answer: str) -> str:
