@@ -345,3 +345,10 @@ def test_a_reformatted_copy_of_a_benchmark_is_one(language: str, settings: Datas
     code, formatted = COPIES[language]
     benchmarks = [fingerprints_of([code, token_stream(code, language)], "own", 10)]
     assert find_contamination([formatted], benchmarks, settings, [language]) == ["own"]
+
+
+@pytest.mark.parametrize("quotes", ['"""', "'''", '"', "'", "`", 'r#"'])
+@pytest.mark.parametrize("language", ["python", "javascript", "typescript", "java", "go", "rust"])
+def test_quotes_that_are_never_closed_are_read_to_the_end(language: str, quotes: str) -> None:
+    text = f"value = {quotes}" + "\\n" * 2000  # two ways to read a backslash would be 2 ** 2000
+    assert "value" in text_tokens(text, language)

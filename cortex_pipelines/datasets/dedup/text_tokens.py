@@ -13,6 +13,9 @@ _NUMBER = (
 _QUOTED = r'"(?:\\.|[^"\\\n])*"'
 _SINGLE = r"'(?:\\.|[^'\\\n])*'"
 _BACKTICKS = r"`(?:\\.|[^`\\])*`"
+# Possessive, each character in one way: quotes that are never closed would cost exponential time.
+_TRIPLE_DOUBLE = r'"""(?:\\.|[^"\\]|"(?!""))*+"""'
+_TRIPLE_SINGLE = r"'''(?:\\.|[^'\\]|'(?!''))*+'''"
 _COMMENT = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
 _REGEX = r"(?<=[(,=:\[!&|?{};])[ \t]*/(?![*/ ])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*"
 _DOCSTRING = r"(?<=:\n)\s*[rRuU]?(?:\"\"\".*?\"\"\"|'''.*?''')"
@@ -20,7 +23,7 @@ _PREFIX = r"(?<!\w)(?:[rRuUbBfF]{0,2})"
 _BY_LANGUAGE = {
     "python": (
         rf"#[^\n]*|\\\n|;|{_DOCSTRING}",
-        rf"{_PREFIX}(?:\"\"\"(?:\\.|.)*?\"\"\"|'''(?:\\.|.)*?'''|{_QUOTED}|{_SINGLE})",
+        rf"{_PREFIX}(?:{_TRIPLE_DOUBLE}|{_TRIPLE_SINGLE}|{_QUOTED}|{_SINGLE})",
         "",
     ),
     "javascript": (rf"{_COMMENT}|;", f"{_QUOTED}|{_SINGLE}|{_BACKTICKS}", _REGEX),
