@@ -110,7 +110,7 @@ def prepare(mini: MiniProject) -> MiniProject:
 
 
 def challenge(mini: MiniProject) -> None:
-    verdict = {"verdict": "promoted", "reason": "better", "model_version": VERSION}
+    verdict = {"verdict": "promoted", "reason": "better", "figures": {}, "model_version": VERSION}
     folder = mini.root / "data" / f"{MODEL}_release"
     folder.mkdir(parents=True)
     (folder / "verdict.json").write_text(json.dumps(verdict))

@@ -206,7 +206,7 @@ def test_problems_without_a_sandbox_are_missing_and_not_failed(
 
 def test_a_benchmark_file_that_is_not_as_pinned_is_named(tmp_path: Path) -> None:
     good = problem_file(tmp_path, PROBLEM)
-    with pytest.raises(ProblemError, match=r"other\.jsonl is not there"):
+    with pytest.raises(ProblemError, match=r"other\.jsonl does not exist"):
         read_problems(tmp_path, [good.model_copy(update={"path": "other.jsonl"})])
     with pytest.raises(ProblemError, match="yaml names"):
         read_problems(tmp_path, [good.model_copy(update={"sha256": "0" * 64})])

@@ -275,7 +275,7 @@ def test_a_failure_in_one_project_does_not_stop_the_other(
     (begun.root / "sources" / "alpha").rename(begun.root / "sources" / "gone")
     errors = begun.cortex("run", "repository_files", "code_units", status=1).stderr
     assert "FAILED repository_files@alpha: " in errors
-    assert "cannot be fetched" in errors or "there is no" in errors
+    assert "cannot be fetched" in errors or "no repository at" in errors
     assert set(begun.lock()) == {"repository_files@beta", "code_units@beta"}
 
 

@@ -28,7 +28,7 @@ GRAPH = {
         "coordination_events": {"coordination_source"},
         "coordination_tables": {"coordination_events"},
     },
-    "watching": {
+    "monitoring": {
         "drift_report": {
             "code_adapter_champion",
             "completion_dataset",
@@ -38,6 +38,7 @@ GRAPH = {
             "sentence_encoder",
         },
         "router_drift_report": {"routing_dataset", "sentence_encoder", "task_router_champion"},
+        "worker_anomalies": {"coordination_tables"},
     },
     "feedback": {
         "interactions": {"feedback_source"},
@@ -58,8 +59,6 @@ GRAPH = {
             "repository_files",
         },
         "search_documents": {"annotated_units", "repository_commits", "repository_files"},
-    },
-    "embeddings": {
         "code_embeddings": {"repository_commits", "search_documents", "sentence_encoder"},
         "clusters": {"code_embeddings", "search_documents"},
     },
@@ -96,7 +95,14 @@ GRAPH = {
         "routing_dataset": {"coordination_events", "repository_commits"},
         "task_router": {"routing_dataset", "sentence_encoder"},
         "outcome_predictors": {"coordination_tables"},
-        "worker_anomalies": {"coordination_tables"},
+        "task_router_evaluation": {
+            "routing_dataset",
+            "sentence_encoder",
+            "task_router",
+            "task_router_champion",
+        },
+        "outcome_evaluation": {"outcome_predictors"},
+        "routing_audit": {"coordination_tables", "routing_dataset", "task_router_evaluation"},
     },
     "adapters": {
         "code_adapter": {
@@ -127,14 +133,6 @@ GRAPH = {
             "tests_dataset",
             "repository_files",
         },
-        "task_router_evaluation": {
-            "routing_dataset",
-            "sentence_encoder",
-            "task_router",
-            "task_router_champion",
-        },
-        "outcome_evaluation": {"outcome_predictors"},
-        "routing_audit": {"coordination_tables", "routing_dataset", "task_router_evaluation"},
     },
     "release": {
         "code_adapter_release": {

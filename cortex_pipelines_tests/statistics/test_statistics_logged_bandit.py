@@ -183,9 +183,9 @@ GOOD = {"reward": 0.5, "propensity": 0.5, "target": 1}
         (GOOD | {"reward": 1e200}, "at most 1e+100"),
         ('{"reward": NaN, "propensity": 0.5, "target": 1}', "reward is NaN"),
         ({"reward": 1, "target": 1}, "has no propensity"),
-        ([1, 2, 3], "no JSON object"),
-        ("reward,propensity", "no JSON ("),
-        ("[" * 100_000, "no JSON"),
+        ([1, 2, 3], "not a JSON object"),
+        ("reward,propensity", "not JSON ("),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: Any, problem: str) -> None:
